@@ -1,0 +1,1 @@
+"""An LLM gateway made of ASGI parts."""

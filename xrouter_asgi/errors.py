@@ -1,0 +1,225 @@
+"""One family of errors, one envelope.
+
+    XRouterError                     status   code                       retry   trips   falls back
+    ├── InvalidRequest               400      see openai's literals      no      no      no
+    │   ├── UnsupportedOperation     400      unsupported_parameter      no      no      no
+    │   └── RequestRejected          theirs   the upstream's own         no      no      no
+    ├── InvalidAPIKey                401      invalid_api_key            no      no      no
+    ├── PermissionDenied             403      permission_denied          no      no      no
+    ├── ModelNotFound                404      model_not_found            no      no      no
+    ├── NotFound                     404      null                       no      no      no
+    ├── MethodNotAllowed             405      method_not_supported       no      no      no
+    ├── PayloadTooLarge              413      payload_too_large          no      no      no
+    ├── UnsupportedMediaType         415      unsupported_media_type     no      no      no
+    ├── RateLimitExceeded            429      rate_limit_exceeded        no      no      no
+    ├── NotReady                     503      not_ready                  no      no      no
+    └── UpstreamError                502      upstream_error             no      yes     yes
+        ├── UpstreamUnauthorized     502      upstream_auth_failed       no      no      yes
+        ├── UpstreamRateLimited      429      rate_limit_exceeded        yes     no      yes
+        ├── UpstreamQuotaExceeded    429      insufficient_quota         no      no      yes
+        ├── UpstreamUnavailable      502      upstream_unreachable       yes     yes     yes
+        └── UpstreamTimeout          504      upstream_timeout           no      yes     yes
+
+The columns are class attributes, so that whoever decides about retries, breakers, metrics and the answer reads the
+same facts. `type` and `code` are the literals that OpenAI's clients match on; where OpenAI has none, `code` is the
+outcome word of ours (`connect_refused`, `first_byte_timeout`, …). Messages are read by clients: they never hold an
+upstream's address, a header, a secret or a class name. What only an operator may see goes into `detail`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+
+class XRouterError(Exception):
+    """Something this gateway answers with an error envelope.
+
+    Args:
+        message: A sentence for the client.
+        code, param, type, status: Replace the class's own.
+        retry_after: Seconds after which a repetition makes sense.
+        should_retry: What `x-should-retry` tells the client's SDK; None leaves it to the status.
+        detail: For the log only.
+    """
+
+    status: int = 500
+    type: str = "server_error"
+    code: str | None = None
+    should_retry: bool | None = None
+
+    retryable: ClassVar[bool] = False
+    """Whether the same upstream may be asked again."""
+    trips: ClassVar[bool] = False
+    """Whether a circuit breaker counts it."""
+    falls_back: ClassVar[bool] = False
+    """Whether another upstream may be asked instead."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        type: str | None = None,
+        status: int | None = None,
+        retry_after: float | None = None,
+        should_retry: bool | None = None,
+        detail: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        self.detail = detail
+        if code is not None:
+            self.code = code
+        if type is not None:
+            self.type = type
+        if status is not None:
+            self.status = status
+        if should_retry is not None:
+            self.should_retry = should_retry
+
+    def envelope(self) -> dict[str, Any]:
+        """The body of the answer, in OpenAI's shape."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers that belong to this error alone: `retry-after`, `retry-after-ms`, `x-should-retry`."""
+        headers: list[tuple[bytes, bytes]] = []
+        if self.retry_after is not None:
+            # Rounded up and never 0: an early client would only be refused again.
+            headers.append((b"retry-after", b"%d" % max(1, math.ceil(self.retry_after))))
+            headers.append((b"retry-after-ms", b"%d" % max(1, math.ceil(self.retry_after * 1000))))
+        if self.should_retry is not None:
+            headers.append((b"x-should-retry", b"true" if self.should_retry else b"false"))
+        return headers
+
+
+class InvalidRequest(XRouterError):
+    """The request itself is wrong; repeating it changes nothing."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class UnsupportedOperation(InvalidRequest):
+    """A parameter, value or operation that the chosen upstream cannot honour."""
+
+    code = "unsupported_parameter"
+
+
+class RequestRejected(InvalidRequest):
+    """The upstream refused what the caller asked for; its own words are the message."""
+
+
+class InvalidAPIKey(InvalidRequest):
+    status = 401
+    code = "invalid_api_key"
+
+
+class PermissionDenied(InvalidRequest):
+    status = 403
+    code = "permission_denied"
+
+
+class ModelNotFound(InvalidRequest):
+    status = 404
+    code = "model_not_found"
+
+    def __init__(self, model: str, message: str | None = None, *, detail: str | None = None) -> None:
+        # LiteLLM and others match these words.
+        text = message or f"The model `{model}` does not exist or you do not have access to it. See GET /v1/models."
+        super().__init__(text, param="model", detail=detail)
+
+
+class NotFound(InvalidRequest):
+    status = 404
+
+
+class MethodNotAllowed(InvalidRequest):
+    status = 405
+    code = "method_not_supported"
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return [*super().headers(), (b"allow", self.allow.encode("ascii"))]
+
+
+class PayloadTooLarge(InvalidRequest):
+    status = 413
+    code = "payload_too_large"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    status = 415
+    code = "unsupported_media_type"
+
+
+class RateLimitExceeded(XRouterError):
+    """A limit of ours. `type` is `requests` or `tokens`."""
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+
+
+class NotReady(XRouterError):
+    """This process is draining and takes no new work."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "not_ready"
+
+
+class UpstreamError(XRouterError):
+    """The upstream failed, or answered what is no answer."""
+
+    status = 502
+    code = "upstream_error"
+    trips = True
+    falls_back = True
+
+
+class UpstreamUnauthorized(UpstreamError):
+    """The upstream refused *our* credentials: for the client a 502, never a 401."""
+
+    code = "upstream_auth_failed"
+    should_retry = False
+    trips = False
+
+
+class UpstreamRateLimited(UpstreamError):
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+    retryable = True
+    trips = False
+
+
+class UpstreamQuotaExceeded(UpstreamError):
+    """The account behind the upstream is out of money or tokens."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    should_retry = False
+    trips = False
+
+
+class UpstreamUnavailable(UpstreamError):
+    """No connection, a connection that broke, or an upstream that says it is overloaded."""
+
+    code = "upstream_unreachable"
+    retryable = True
+
+
+class UpstreamTimeout(UpstreamError):
+    """`code` names which clock ran out: connect, first_byte, idle or total, each with `_timeout`."""
+
+    status = 504
+    code = "upstream_timeout"

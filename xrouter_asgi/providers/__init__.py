@@ -1,0 +1,1 @@
+"""Providers: each says a typed call in the language of one kind of upstream."""

@@ -1,0 +1,120 @@
+"""A provider that needs no upstream: it says what it was told. Also the example of the Protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import re
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from ..errors import ModelNotFound
+from ..streaming import ChatStream
+from ..wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from .base import Call, Reply, now
+
+_DIMENSIONS = 8
+_WORD = re.compile(r"\S+\s*|\s+")
+
+
+class EchoProvider:
+    """Answers with the last user message, streamed word by word, under the model names it is given.
+
+    Args:
+        models: The names it serves.
+        delay: Seconds between two words of a stream.
+    """
+
+    def __init__(self, *, models: Sequence[str] = ("echo",), name: str = "echo", delay: float = 0.0) -> None:
+        self.name = name
+        self._models = tuple(models)
+        self._delay = delay
+
+    async def send(self, call: Call, /) -> Reply:
+        match call.request:
+            case ModelsRequest():
+                body: Any = self._list()
+            case _ if call.model not in self._models:
+                raise ModelNotFound(call.model)
+            case EmbeddingsRequest() as request:
+                body = _embed(request, call.model)
+            case ChatRequest(stream=True) as request:
+                body = await ChatStream.start(self._stream(request, call.model))
+            case ChatRequest() as request:
+                body = _complete(request, call.model)
+        return Reply(body, provider=self.name, model=call.model)
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+    def _list(self) -> ModelList:
+        models = [{"id": model, "object": "model", "created": 0, "owned_by": self.name} for model in self._models]
+        return ModelList({"object": "list", "data": models})
+
+    async def _stream(self, request: ChatRequest, model: str) -> AsyncIterator[list[ChatChunk]]:
+        head = _head("chat.completion.chunk", model)
+        text = _last_user_text(request)
+
+        def chunk(delta: dict[str, Any], finish: str | None = None) -> list[ChatChunk]:
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+            return [ChatChunk({**head, "choices": [choice]})]
+
+        yield chunk({"role": "assistant", "content": "", "refusal": None})
+        for word in _words(text):
+            if self._delay:
+                await asyncio.sleep(self._delay)
+            yield chunk({"content": word})
+        yield chunk({}, "stop")
+        yield [ChatChunk({**head, "choices": [], "usage": _usage(request, text)})]
+
+
+def _complete(request: ChatRequest, model: str) -> ChatCompletion:
+    text = _last_user_text(request)
+    message = {"role": "assistant", "content": text, "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    return ChatCompletion({**_head("chat.completion", model), "choices": [choice], "usage": _usage(request, text)})
+
+
+def _embed(request: EmbeddingsRequest, model: str) -> EmbeddingList:
+    """Unit vectors that depend on the text alone, so that equal texts are equal vectors."""
+    inputs = request.input
+    texts = inputs if isinstance(inputs, list) and not isinstance(inputs[0], int) else [inputs]
+    data = [
+        {"object": "embedding", "index": index, "embedding": _vector(str(text), request.dimensions or _DIMENSIONS)}
+        for index, text in enumerate(texts)
+    ]
+    count = sum(len(_words(str(text))) for text in texts)
+    usage = {"prompt_tokens": count, "total_tokens": count}
+    return EmbeddingList({"object": "list", "data": data, "model": model, "usage": usage})
+
+
+def _vector(text: str, dimensions: int) -> list[float]:
+    numbers = [zlib.crc32(f"{index}:{text}".encode("utf-8", "replace")) / 2**31 - 1 for index in range(dimensions)]
+    length = math.hypot(*numbers) or 1.0
+    return [number / length for number in numbers]
+
+
+def _head(kind: str, model: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{os.urandom(12).hex()}", "object": kind, "created": now(), "model": model}
+
+
+def _last_user_text(request: ChatRequest) -> str:
+    for message in reversed(request.messages):
+        if message.role == "user":
+            if isinstance(message.content, str):
+                return message.content
+            return "".join(getattr(part, "text", "") for part in message.content)
+    return ""
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text)
+
+
+def _usage(request: ChatRequest, answer: str) -> dict[str, int]:
+    contents = [message.content for message in request.messages]
+    prompt = sum(len(_words(content)) for content in contents if isinstance(content, str))
+    completion = len(_words(answer))
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

@@ -1,0 +1,172 @@
+"""Streams: reading and writing server-sent events without I/O, and the one state machine of a streamed answer.
+
+Framing follows the WHATWG HTML standard, 9.2.6 "Interpreting an event stream", with two bounds it lacks (a line, an
+event) and one leniency: an event that the end of the stream cuts off before its blank line still counts. JSON that is
+cut off is not JSON, so nothing broken looks whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Self
+
+from .context import Usage
+from .errors import UpstreamError
+from .wire.documents import ChatChunk
+
+MAX_EVENT = 1 << 20
+DONE = b"data: [DONE]\n\n"
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def encode_event(data: bytes) -> bytes:
+    """One `data:` event; a payload of several lines stays several lines."""
+    return b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
+
+
+class EventReader:
+    """Bytes in, payloads of complete events out. Comments and the fields `event`, `id` and `retry` are passed over.
+
+    Args:
+        limit: Bytes that one event may hold.
+    """
+
+    def __init__(self, *, limit: int = MAX_EVENT) -> None:
+        self._limit = limit
+        self._tail = b""  # a line that has not ended yet
+        self._data: list[bytes] = []  # the data lines of the event under way
+        self._size = 0
+        self._started = False
+        self._after_cr = False
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The events that `chunk` completes. Raises UpstreamError (`too_large`) for one beyond the limit."""
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+            self._after_cr = False
+        if chunk:
+            self._after_cr = chunk.endswith(b"\r")
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        text = self._tail + chunk
+        if not self._started:
+            if len(text) < len(_BOM) and _BOM.startswith(text):
+                self._tail = text
+                return []
+            text = text.removeprefix(_BOM)
+            self._started = True
+        *lines, self._tail = text.split(b"\n")
+        if len(self._tail) > self._limit:
+            raise self._too_large()
+        return self._events(lines)
+
+    def close(self) -> list[bytes]:
+        """The event that the end of the stream completes, if any."""
+        lines = [self._tail, b""]
+        self._tail = b""
+        return self._events(lines)
+
+    def _events(self, lines: Sequence[bytes]) -> list[bytes]:
+        events = []
+        for line in lines:
+            if line.startswith(b"data:"):
+                value = line[6:] if line.startswith(b"data: ") else line[5:]
+                self._data.append(value)
+                self._size += len(value)
+                if self._size > self._limit:
+                    raise self._too_large()
+            elif line == b"data":
+                self._data.append(b"")
+            elif not line and self._data:
+                # An event without data says nothing, and an empty one breaks clients when passed on.
+                if event := b"\n".join(self._data):
+                    events.append(event)
+                self._data = []
+                self._size = 0
+        return events
+
+    def _too_large(self) -> UpstreamError:
+        return UpstreamError(f"The upstream sent an event of more than {self._limit} bytes.", code="too_large")
+
+
+class ChatStream:
+    """A streamed answer: an async iterator of batches of chunks, whose first batch is already in hand.
+
+    Made by `await ChatStream.start(…)`. It ends cleanly only after each choice that began has a `finish_reason`: a
+    stream that merely stops raises.
+
+    Attributes:
+        usage: What the upstream counted, once it said so.
+    """
+
+    def __init__(
+        self,
+        first: Sequence[ChatChunk],
+        rest: AsyncIterator[Sequence[ChatChunk]],
+        close: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        self._first: Sequence[ChatChunk] | None = first
+        self._rest = rest
+        self._close = close
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
+        self.usage: Usage | None = None
+
+    @classmethod
+    async def start(
+        cls, batches: AsyncIterator[Sequence[ChatChunk]], *, close: Callable[[], Awaitable[None]] | None = None
+    ) -> Self:
+        """Wait for the first chunk: this is the commit point.
+
+        Args:
+            batches: What each read of the upstream returned; empty batches are passed over. An async generator is
+                closed together with the stream, another iterator by `close`.
+
+        Raises:
+            UpstreamError: `empty_stream`, or whatever `batches` raises before its first chunk; all is closed then.
+        """
+        if close is None:
+            close = getattr(batches, "aclose", None)
+        try:
+            async for batch in batches:
+                if batch:
+                    return cls(batch, batches, close)
+            raise UpstreamError("The upstream ended the stream before it began.", code="empty_stream")
+        except BaseException:
+            if close is not None:
+                await close()
+            raise
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Sequence[ChatChunk]:
+        """The next batch, never empty. Raises UpstreamError (`stream_broken`) when the end comes too early."""
+        if self._first is not None:
+            batch, self._first = self._first, None
+        else:
+            batch = await self._next_batch()
+        for chunk in batch:
+            self._note(chunk)
+        return batch
+
+    async def aclose(self) -> None:
+        """Close the upstream. Safe to call twice."""
+        if self._close is not None:
+            close, self._close = self._close, None
+            await close()
+
+    async def _next_batch(self) -> Sequence[ChatChunk]:
+        async for batch in self._rest:
+            if batch:
+                return batch
+        if not self._finished or self._begun - self._finished:
+            raise UpstreamError("The upstream ended the stream before the answer was finished.", code="stream_broken")
+        raise StopAsyncIteration
+
+    def _note(self, chunk: ChatChunk) -> None:
+        if (usage := chunk.usage) is not None:
+            self.usage = usage
+        for choice in chunk.value.get("choices") or ():
+            (self._finished if choice.get("finish_reason") else self._begun).add(choice.get("index", 0))

@@ -1,0 +1,141 @@
+"""JSON in and out: bounded and strict for what clients send, plain and fast for what upstreams send."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from ..errors import InvalidRequest
+
+MAX_DEPTH = 64
+MAX_VALUES = 250_000
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_PLAIN_STRING_MEMBER = re.compile(rb'\s*:\s*("[^"\\]*")')
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_AS_SQUARE = bytes.maketrans(b"{}", b"[]")
+
+
+def encode(value: object) -> bytes:
+    """Compact JSON as UTF-8; a lone surrogate, which UTF-8 cannot hold, stays an escape."""
+    try:
+        return to_json(value)
+    except (PydanticSerializationError, UnicodeEncodeError):
+        return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def decode(data: bytes) -> Any:
+    """What an upstream sent. Raises ValueError for anything but JSON in UTF-8, NaN and Infinity included."""
+    return from_json(data, allow_inf_nan=False)
+
+
+def parse_request(body: bytes) -> dict[str, Any]:
+    """What a client sent: one JSON object, bounded before it is parsed.
+
+    Raises:
+        InvalidRequest: Not an object, not UTF-8, deeper than `MAX_DEPTH`, more than `MAX_VALUES` values, NaN, Infinity
+            or a number beyond a double, a key given twice, an escape that is half a surrogate pair.
+    """
+    _check_size(body)
+    try:
+        text = body.decode("utf-8")
+        value = json.loads(
+            text, object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
+        )
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError:
+        raise _invalid("it is not valid UTF-8") from None
+    except UnicodeEncodeError:
+        raise _invalid("a \\u escape is half of a surrogate pair") from None
+    except json.JSONDecodeError as error:
+        raise _invalid(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise _invalid(f"it is nested deeper than {MAX_DEPTH} levels") from None
+    except _Refused as error:
+        raise _invalid(str(error)) from None
+    except ValueError:
+        raise _invalid("a number has too many digits") from None  # CPython converts 4300 at most
+    if not isinstance(value, dict):
+        raise _invalid("the top level must be an object")
+    return value
+
+
+class _Refused(ValueError):
+    """JSON that Python would accept and we do not."""
+
+
+def _invalid(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"We could not parse the JSON body of your request: {reason}.")
+
+
+def _check_size(body: bytes) -> None:
+    # Counting everywhere, text included, can only overestimate: only a suspicious body is looked at more closely.
+    opening = body.count(b"[") + body.count(b"{")
+    if opening <= MAX_DEPTH and body.count(b",") + opening < MAX_VALUES:
+        return
+    structure = _STRING.sub(b"", body)
+    if structure.count(b",") + structure.count(b"[") + structure.count(b"{") >= MAX_VALUES:
+        raise _invalid(f"it holds more than {MAX_VALUES} values")
+    brackets = structure.translate(_AS_SQUARE, delete=_NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        # One pass takes away the innermost level everywhere.
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return
+    raise _invalid(f"it is nested deeper than {MAX_DEPTH} levels, or its brackets do not match")
+
+
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise _Refused(f"the key {name[:64]!r} is given twice")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _Refused(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise _Refused(f"the number {text[:32]} is too large")
+    return number
+
+
+def splice(data: bytes, value: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
+    """`data`, the JSON text of the object `value`, with top-level members set as in `changes`.
+
+    The text is edited, not written anew, wherever that is certain to be right: a member that is absent is appended; a
+    string member whose quoted name stands in the text exactly once is replaced. Else the object is encoded again.
+    """
+    for name, new in changes.items():
+        edited = _replaced(data, name, new) if name in value else _appended(data, name, new)
+        if edited is None:
+            return encode({**value, **changes})
+        data = edited
+    return data
+
+
+def _appended(data: bytes, name: str, new: object) -> bytes:
+    head = data.rstrip()[:-1].rstrip()
+    comma = b"" if head.endswith(b"{") else b","
+    return head + comma + encode(name) + b":" + encode(new) + b"}"
+
+
+def _replaced(data: bytes, name: str, new: object) -> bytes | None:
+    key = encode(name)
+    start = data.find(key)
+    # A backslash before the quote: it ends a longer name. A second place: one of them may be nested.
+    if start < 1 or data[start - 1] == 0x5C or data.find(key, start + 1) >= 0:
+        return None
+    member = _PLAIN_STRING_MEMBER.match(data, start + len(key))
+    return None if member is None else data[: member.start(1)] + encode(new) + data[member.end(1) :]

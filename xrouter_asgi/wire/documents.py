@@ -1,0 +1,70 @@
+"""Answers as they travel: the bytes, and what was read out of them."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from ..context import Usage
+from .codec import encode
+
+
+class Document:
+    """A JSON object that is decoded at most once and encoded at most once.
+
+    Args:
+        value: The object. Treat it as read-only once the document exists.
+        data: The same object as UTF-8 JSON; encoded from `value` on first use when it is not given.
+    """
+
+    __slots__ = ("_data", "value")
+
+    def __init__(self, value: dict[str, Any], data: bytes | None = None) -> None:
+        self.value = value
+        self._data = data
+
+    @property
+    def data(self) -> bytes:
+        if self._data is None:
+            self._data = encode(self.value)
+        return self._data
+
+    @property
+    def usage(self) -> Usage | None:
+        return Usage.read(self.value.get("usage"))
+
+    def __repr__(self) -> str:
+        # Never the content: prompts and answers stay out of logs and tracebacks.
+        return f"{type(self).__name__}({', '.join(self.value)})"
+
+    def replace(self, **members: Any) -> Self:
+        """A copy with some top-level members set."""
+        return type(self)({**self.value, **members})
+
+
+class ChatCompletion(Document):
+    """A whole answer, `object: "chat.completion"`."""
+
+    __slots__ = ()
+
+
+class ChatChunk(Document):
+    """One piece of a streamed answer, `object: "chat.completion.chunk"`."""
+
+    __slots__ = ()
+
+    @property
+    def only_usage(self) -> bool:
+        """Whether this is the chunk after the last one, with `choices: []` and `usage`."""
+        return not self.value.get("choices") and isinstance(self.value.get("usage"), dict)
+
+
+class EmbeddingList(Document):
+    """The answer to an embeddings request, `object: "list"`."""
+
+    __slots__ = ()
+
+
+class ModelList(Document):
+    """The models of a provider, `object: "list"`."""
+
+    __slots__ = ()
