@@ -1,0 +1,125 @@
+"""What an upstream answers: whole, or as a stream whose head is here."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+
+from xrouter_asgi.errors import UpstreamError
+from xrouter_asgi.providers.http.failures import TotalTimeout, upstream_error
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer; `body` is as it came, not decoded."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+class AnswerStream:
+    """An answer whose head is here; iterate over it for non-empty pieces of its body, as read from the wire.
+
+    Close it on every way out. A read that is cancelled, or fails, closes it too.
+
+    Raises:
+        UpstreamError: From reading, for anything that goes wrong upstream: see `failures`.
+        RuntimeError: From reading after `aclose()`.
+    """
+
+    __slots__ = ("_body", "_chunks", "_closed", "_deadline", "_ended", "_idle", "_where", "headers", "status")
+
+    def __init__(self, response: httpx.Response, *, deadline: float | None, idle: float, where: str) -> None:
+        if not isinstance(response.stream, httpx.AsyncByteStream):
+            raise TypeError(f"The transport answered with a body that cannot be awaited: {type(response.stream)!r}.")
+        self.status = response.status_code
+        self.headers = response.headers
+        self._body = response.stream
+        self._chunks: AsyncIterator[bytes] = aiter(response.stream)
+        self._deadline = deadline
+        self._idle = idle
+        self._where = where
+        self._closed = False
+        self._ended = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._ended:
+            raise StopAsyncIteration
+        if self._closed:
+            raise RuntimeError("This answer is closed. Read it before aclose().")
+        try:
+            while True:
+                chunk = await before(self._deadline, self._idle, self._chunks.__anext__())
+                if chunk:
+                    return chunk
+        except StopAsyncIteration:
+            self._ended = True
+            await self.aclose()
+            raise
+        except (httpx.RequestError, OSError) as exc:
+            await self.aclose()
+            raise upstream_error(exc, started=True, where=self._where) from exc
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def read(self, limit: int = 1 << 20) -> bytes:
+        """The rest of the body; closes the answer.
+
+        Raises:
+            UpstreamError: `too_large` when the rest is longer than `limit` bytes.
+        """
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in self:
+                size += len(chunk)
+                if size > limit:
+                    detail = f"{self._where}: more than {limit} bytes"
+                    raise UpstreamError("The upstream's answer is too large.", code="too_large", detail=detail)
+                chunks.append(chunk)
+        finally:
+            await self.aclose()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def aclose(self) -> None:
+        """Give the connection back if the body was finished, close it otherwise. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            await self._body.aclose()
+
+    def __repr__(self) -> str:
+        return f"AnswerStream(status={self.status}, closed={self._closed})"
+
+
+async def before(deadline: float | None, patience: float, step: Awaitable[T]) -> T:
+    """Await `step` until `deadline`, in the loop's time.
+
+    Args:
+        patience: Seconds after which the transport itself gives up on `step`. A timer is armed only if the deadline
+            may come sooner, so that most reads arm none.
+
+    Raises:
+        TotalTimeout: The deadline came first.
+    """
+    if deadline is None or asyncio.get_running_loop().time() + patience < deadline:
+        return await step
+    try:
+        async with asyncio.timeout_at(deadline) as clock:
+            return await step
+    except TimeoutError as exc:
+        if clock.expired():
+            raise TotalTimeout("The exchange took too long.") from exc
+        raise

@@ -1,0 +1,43 @@
+"""The clocks of one exchange with an upstream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each phase of an exchange may last, in seconds. Each above 0.
+
+    Args:
+        connect: For TCP and TLS together.
+        first: From the written request to the head of the answer.
+        idle: Between two reads of a body. Framing without content does not count as life.
+        total: For the whole exchange, last byte included; None for no bound.
+        write: Until the upstream has taken the request.
+        pool: Waiting for a free connection.
+
+    Raises:
+        ValueError: For a value that is not above 0.
+    """
+
+    connect: float = 5.0
+    first: float = 120.0
+    idle: float = 60.0
+    total: float | None = 600.0
+    write: float = 30.0
+    pool: float = 5.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None and field.name == "total":
+                continue
+            # Written so that NaN fails too.
+            if not value > 0:
+                raise ValueError(f"Time-out '{field.name}' is {value!r}. Write seconds above 0.")
+
+    @property
+    def until_head(self) -> float:
+        """The longest that the wait for the head can last, all its phases one after the other."""
+        return self.pool + self.connect + self.write + self.first

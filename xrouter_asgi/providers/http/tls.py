@@ -1,0 +1,101 @@
+"""The TLS context of a provider: whom it trusts, and with what it identifies itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from pathlib import Path
+
+import httpx
+
+log = logging.getLogger("xrouter")
+
+_PEM = "-----BEGIN CERTIFICATE-----"
+
+
+def ssl_context(
+    ca_bundle: str | os.PathLike[str] | ssl.SSLContext | None = None,
+    *,
+    cert: str | None = None,
+    key: str | None = None,
+    key_password: str | None = None,
+    insecure: bool = False,
+) -> ssl.SSLContext:
+    """A context for one provider: TLS 1.2 or newer, certificates and names checked.
+
+    Args:
+        ca_bundle: Certificates to trust *in addition* to the public ones: a file, a directory of `*.pem` and `*.crt`,
+            or PEM text. A ready context is taken as it is.
+        cert: File with the client's certificate.
+        key: File with its key; None if `cert` holds both.
+        key_password: For an encrypted key.
+        insecure: Check nothing. Anyone on the way can read and change everything; a warning is logged.
+
+    Raises:
+        ValueError: For a file that is missing or holds no certificate, or a key that does not fit.
+    """
+    if isinstance(ca_bundle, ssl.SSLContext):
+        if cert or key or insecure:
+            raise ValueError("'ca_bundle' is a ready context: set 'cert', 'key' and 'insecure' on it instead.")
+        return ca_bundle
+    context = httpx.create_ssl_context(trust_env=False)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_bundle is not None:
+        _trust(context, ca_bundle)
+    if cert is not None:
+        _identify(context, cert, key, key_password)
+    elif key is not None:
+        raise ValueError("'key' is set without 'cert'. Set 'cert' to the file with the client's certificate.")
+    if insecure:
+        log.warning("TLS certificates of an upstream are not checked. Use 'ca_bundle' to trust its issuer instead.")
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _trust(context: ssl.SSLContext, ca_bundle: str | os.PathLike[str]) -> None:
+    text = os.fspath(ca_bundle)
+    if _PEM in text:
+        _load(context, text, "the text")
+        return
+    path = Path(text)
+    if path.is_dir():
+        # OpenSSL itself would only see files named after the hash of their subject.
+        files = sorted(file for file in path.iterdir() if file.suffix in {".pem", ".crt"})
+        if not files:
+            raise ValueError(f"'ca_bundle' {text!r} is a directory without *.pem or *.crt files.")
+        for file in files:
+            _load_file(context, file)
+        return
+    _load_file(context, path)
+
+
+def _load_file(context: ssl.SSLContext, file: Path) -> None:
+    try:
+        content = file.read_bytes()
+    except OSError as exc:
+        raise ValueError(f"'ca_bundle' {str(file)!r} cannot be read: {exc.strerror}.") from exc
+    # A bundle may carry comments in any encoding around its certificates; a DER file is taken as such.
+    text = content.decode("latin-1")
+    _load(context, text.encode("ascii", "replace").decode() if _PEM in text else content, repr(str(file)))
+
+
+def _load(context: ssl.SSLContext, data: str | bytes, name: str) -> None:
+    try:
+        context.load_verify_locations(cadata=data)
+    except ssl.SSLError as exc:
+        raise ValueError(f"'ca_bundle': {name} holds no certificate that can be read. Give PEM or DER.") from exc
+
+
+def _identify(context: ssl.SSLContext, cert: str, key: str | None, password: str | None) -> None:
+    # OpenSSL would ask on the terminal for a password that is missing.
+    try:
+        context.load_cert_chain(cert, key, password=password if password is not None else "")
+    except ssl.SSLError as exc:
+        raise ValueError(
+            f"'cert' {cert!r} and its key cannot be used together: {exc.reason or 'wrong password or format'}. "
+            "Check that they belong together, are PEM, and that 'key_password' is right."
+        ) from exc
+    except OSError as exc:
+        raise ValueError(f"'cert' {cert!r} or its key cannot be read: {exc.strerror}.") from exc

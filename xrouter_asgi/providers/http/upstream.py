@@ -1,0 +1,213 @@
+"""One address of a provider: the only place from which HTTP goes upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import httpx
+
+from xrouter_asgi.errors import UpstreamError
+from xrouter_asgi.providers.http.answer import Answer, AnswerStream, before
+from xrouter_asgi.providers.http.failures import upstream_error
+from xrouter_asgi.providers.http.owned import OwnedTransport
+from xrouter_asgi.providers.http.timeouts import Timeouts
+from xrouter_asgi.providers.http.tls import ssl_context
+from xrouter_asgi.providers.http.transport import KEEPALIVE, HTTPTransport
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping, Sequence
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+_NO_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+class Upstream:
+    """Sends requests to one base URL and hands back answers, or errors of `xrouter_asgi.errors`.
+
+    4xx and 5xx are answers here; what they mean is the provider's business. Redirects are refused: a request carries
+    credentials for this address and no other. Answers come uncompressed, so that their size is what was read.
+
+    Nothing is opened before the first request. An instance belongs to the event loop of that request.
+
+    Args:
+        base_url: `http://` or `https://`, host, optional port and path; a request's path is appended as it is.
+        headers: Sent with every request.
+        timeouts: See `Timeouts`.
+        tls: From `ssl_context()`; None trusts the public authorities.
+        proxy: `http://` or `https://` address of a proxy. None uses none, whatever the environment says.
+        http2: Offer HTTP/2. Needs the extra `http2`.
+        max_connections: Most connections at once; others wait for up to `timeouts.pool`.
+        transport: Replaces the one that `tls`, `proxy`, `http2` and `max_connections` describe. Closed by `aclose()`.
+
+    Raises:
+        ValueError: For a URL, proxy or header that cannot be used.
+        ImportError: For `http2` without its extra.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str] = _NONE,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 -- frozen
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+        http2: bool = False,
+        max_connections: int = 1000,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        url = _checked(base_url)
+        if max_connections < 1:
+            raise ValueError(f"'max_connections' is {max_connections}. Write a number above 0.")
+        self.base_url = base_url.rstrip("/")
+        self.timeouts = timeouts
+        self._headers = [(b"Host", url.netloc), (b"Accept-Encoding", b"identity"), *_encoded(headers)]
+        self._url = lru_cache(maxsize=256)(self._join)
+        self._extensions = {
+            "timeout": {
+                "connect": timeouts.connect,
+                "read": timeouts.idle,
+                "write": timeouts.write,
+                "pool": timeouts.pool,
+                "first": timeouts.first,
+            }
+        }
+        self._transport = transport or _transport(
+            url, tls=tls, proxy=proxy, http2=http2, max_connections=max_connections
+        )
+
+    async def fetch(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        content: bytes = b"",
+        limit: int = 32 << 20,
+    ) -> Answer:
+        """Send a request and read its whole answer, at most `limit` bytes of it.
+
+        Raises:
+            UpstreamError: No answer, a redirect, a compressed or a too large one: see `failures`.
+        """
+        stream = await self.open(method, path, headers=headers, content=content)
+        return Answer(stream.status, stream.headers, await stream.read(limit))
+
+    async def open(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        content: bytes = b"",
+    ) -> AnswerStream:
+        """Send a request and return when the head of its answer is here. Close what is returned.
+
+        Raises:
+            UpstreamError: No answer, a redirect or a compressed one: see `failures`.
+        """
+        timeouts = self.timeouts
+        url = self._url(path)
+        where = f"{method} {self.base_url}{path.partition('?')[0]}"
+        request = self._request(method, url, headers, content)
+        deadline = None
+        if timeouts.total is not None:
+            deadline = asyncio.get_running_loop().time() + timeouts.total
+        try:
+            response = await before(deadline, timeouts.until_head, self._transport.handle_async_request(request))
+        except (httpx.RequestError, OSError) as exc:
+            raise upstream_error(exc, started=False, where=where) from exc
+        answer = AnswerStream(response, deadline=deadline, idle=timeouts.idle, where=where)
+        if (refusal := _refusal(answer, where)) is not None:
+            await answer.aclose()
+            raise refusal
+        return answer
+
+    async def aclose(self) -> None:
+        """Close the transport and what is open on it."""
+        await self._transport.aclose()
+
+    def __repr__(self) -> str:
+        return f"Upstream({self.base_url!r})"
+
+    def _join(self, path: str) -> httpx.URL:
+        return httpx.URL(self.base_url + path)
+
+    def _request(
+        self, method: str, url: httpx.URL, headers: Sequence[tuple[bytes, bytes]], content: bytes
+    ) -> httpx.Request:
+        fields = [*self._headers, *headers]
+        if content or method not in _NO_BODY:
+            fields.append((b"Content-Length", b"%d" % len(content)))
+        # With `stream` instead of `content` httpx takes the fields as they are, which is half the price.
+        return httpx.Request(method, url, headers=fields, stream=httpx.ByteStream(content), extensions=self._extensions)
+
+
+def _checked(base_url: str) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as exc:
+        raise ValueError(f"Base URL {base_url!r} cannot be parsed: {exc}. {_EXAMPLE}") from exc
+    if url.userinfo:
+        # Not repeated in the message: it may be a password.
+        raise ValueError(f"A base URL holds a user or password. Send credentials as a header. {_EXAMPLE}")
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError(f"Base URL {base_url!r} has no scheme 'http' or 'https', or no host. {_EXAMPLE}")
+    if "?" in base_url or "#" in base_url:
+        raise ValueError(f"A base URL has no query and no fragment: paths are appended to it. {_EXAMPLE}")
+    return url
+
+
+_EXAMPLE = "Write something like 'https://api.example.com/v1'."
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    for name, value in headers.items():
+        if any(char in "\r\n\0" for char in name + value):
+            raise ValueError(f"Header {name!r} holds a line break or a NUL.")
+        if not (name + value).isascii():
+            raise ValueError(f"Header {name!r} holds characters outside ASCII.")
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def _transport(
+    url: httpx.URL, *, tls: ssl.SSLContext | None, proxy: str | None, http2: bool, max_connections: int
+) -> httpx.AsyncBaseTransport:
+    if proxy is None and not http2:
+        if tls is None and url.scheme == "https":
+            tls = ssl_context()
+        return HTTPTransport(tls=tls, max_connections=max_connections)
+    if http2 and importlib.util.find_spec("h2") is None:
+        raise ImportError('HTTP/2 needs h2. Install it with: pip install "xrouter-asgi[http2]"')
+    if proxy is not None and not proxy.startswith(("http://", "https://")):
+        raise ValueError("'proxy' must start with 'http://' or 'https://'. For others pass a 'transport'.")
+    limits = httpx.Limits(
+        max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=KEEPALIVE
+    )
+    inner = httpx.AsyncHTTPTransport(
+        verify=tls or ssl_context(), trust_env=False, http2=http2, limits=limits, proxy=proxy
+    )
+    return OwnedTransport(inner)
+
+
+def _refusal(answer: AnswerStream, where: str) -> UpstreamError | None:
+    if 300 <= answer.status < 400:
+        return UpstreamError(
+            "The upstream answered with a redirect, which is not followed.",
+            code="redirect_refused",
+            detail=f"{where}: status {answer.status}",
+        )
+    encoding = answer.headers.get("content-encoding", "identity")
+    if encoding.lower() not in {"identity", ""}:
+        # Nothing is ever decompressed, so a small answer cannot become a large one.
+        return UpstreamError(
+            "The upstream compressed its answer, which it was asked not to do.",
+            code="bad_protocol",
+            detail=f"{where}: content-encoding {encoding[:100]!r}",
+        )
+    return None
