@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from ..context import RequestContext
 from ..streaming import ChatStream
@@ -72,6 +72,14 @@ class Reply:
     model: str = ""
     warnings: Sequence[str] = ()
     headers: Sequence[tuple[str, str]] = ()
+
+    @property
+    def models(self) -> list[dict[str, Any]]:
+        """The model objects in the reply to a `ModelsRequest`."""
+        if not isinstance(self.body, ModelList):
+            raise TypeError(f"The provider '{self.provider}' answered a ModelsRequest with {type(self.body).__name__}.")
+        models: list[dict[str, Any]] = self.body.value["data"]
+        return models
 
 
 class Provider(Protocol):

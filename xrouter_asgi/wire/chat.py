@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, WithJsonSchema
 
 from .validation import WireModel, by_member, by_type
 
@@ -13,6 +13,11 @@ Name = Annotated[str, Field(strict=True, min_length=1)]
 Flag = Annotated[bool, Field(strict=True)]
 Integer = Annotated[int, Field(strict=True)]
 Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
+
+
+def _unknown(*known: str) -> WithJsonSchema:
+    """The schema of a `type` that is none of those with a model of their own."""
+    return WithJsonSchema({"type": "string", "minLength": 1, "not": {"enum": list(known)}})
 
 
 class TextPart(WireModel):
@@ -53,7 +58,7 @@ class FilePart(WireModel):
 class OtherPart(WireModel):
     """A kind of part only some upstreams know, such as `input_audio` or `video_url`."""
 
-    type: Name
+    type: Annotated[Name, _unknown("text", "image_url", "refusal", "file")]
 
 
 Part: TypeAlias = Annotated[
@@ -155,7 +160,7 @@ class FunctionTool(WireModel):
 class OtherTool(WireModel):
     """A kind of tool only some upstreams know, such as `custom`."""
 
-    type: Name
+    type: Annotated[Name, _unknown("function")]
 
 
 Tool: TypeAlias = Annotated[
@@ -190,7 +195,7 @@ class JSONSchemaFormat(WireModel):
 class OtherFormat(WireModel):
     """`text`, `json_object`, or a format only some upstreams know."""
 
-    type: Name
+    type: Annotated[Name, _unknown("json_schema")]
 
 
 ResponseFormat: TypeAlias = Annotated[

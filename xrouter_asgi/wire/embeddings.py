@@ -1,12 +1,16 @@
-"""`POST /v1/embeddings`: the request."""
+"""`POST /v1/embeddings`: the request, and the two ways to write a vector."""
 
 from __future__ import annotations
 
+import struct
+from base64 import b64decode, b64encode
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from ..errors import UpstreamError
 from .chat import Integer, Name, Text
+from .documents import EmbeddingList
 from .validation import WireModel
 
 
@@ -40,3 +44,31 @@ class EmbeddingsRequest(WireModel):
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[Integer, Field(ge=1)] | None = None
     user: Text | None = None
+
+
+def in_format(answer: EmbeddingList, wanted: str) -> EmbeddingList:
+    """The same vectors as lists of floats (`float`) or as little-endian float32 in base64 (`base64`).
+
+    OpenAI's Node SDK reads floats as garbage when it asked for base64, and it always asks.
+    """
+    items = answer.value["data"]
+    if all(isinstance(item["embedding"], str) == (wanted == "base64") for item in items):
+        return answer
+    convert = _to_base64 if wanted == "base64" else _to_floats
+    try:
+        return answer.replace(data=[{**item, "embedding": convert(item["embedding"])} for item in items])
+    except (ValueError, OverflowError, struct.error) as error:
+        raise UpstreamError("The upstream sent embeddings that are no vectors of float32.", code="bad_body") from error
+
+
+def _to_base64(vector: str | list[float]) -> str:
+    if isinstance(vector, str):
+        return vector
+    return b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode("ascii")
+
+
+def _to_floats(vector: str | list[float]) -> list[float]:
+    if not isinstance(vector, str):
+        return vector
+    packed = b64decode(vector)
+    return list(struct.unpack(f"<{len(packed) // 4}f", packed))

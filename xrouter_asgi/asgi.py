@@ -1,0 +1,122 @@
+"""What ASGI leaves to the application: its path inside a mount, a bounded body, the client that leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import TracebackType
+from typing import Self
+
+from starlette.types import Receive, Scope
+
+from .errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+
+logger = logging.getLogger("xrouter")
+
+
+class ClientDisconnected(Exception):
+    """The client left before its request was whole; there is nobody to answer."""
+
+
+def local_path(scope: Scope) -> str:
+    """The path below the mount, without a trailing slash; `/` for the mount itself.
+
+    Hosts differ: Starlette, FastAPI and BlackSheep hand the full path and `root_path`; a proxy may have stripped the
+    part that `app_root_path` names; Litestar strips the prefix, leaves `root_path` empty and appends a slash. Only
+    `path` and these two decide, never a URL made from the Host header.
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    for prefix in (root, root.removeprefix(scope.get("app_root_path", ""))):
+        prefix = prefix.rstrip("/")
+        if prefix and path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
+            path = path[len(prefix) :]
+            break
+    return path.rstrip("/") or "/"
+
+
+async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+    """The whole body, counted while it arrives.
+
+    Raises:
+        PayloadTooLarge: More than `limit` bytes, announced or not.
+        UnsupportedMediaType: Compressed, or a form.
+        ClientDisconnected: The client left in the middle.
+    """
+    _check_head(scope, limit)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnected
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _check_head(scope: Scope, limit: int) -> None:
+    names = set()
+    for name, value in scope["headers"]:
+        names.add(name)
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            raise _too_large(limit)
+        if name == b"content-encoding" and value.strip().lower() != b"identity":
+            raise UnsupportedMediaType("Compressed request bodies are not accepted. Send the JSON as it is.")
+        if name == b"content-type" and value.lower().startswith(b"multipart/"):
+            raise UnsupportedMediaType("A form is not accepted here. Send a JSON body.")
+    if {b"content-length", b"transfer-encoding"} <= names:
+        # RFC 9112, 6.1: an attempt at request smuggling, or a broken client.
+        raise InvalidRequest("A request must not carry both Content-Length and Transfer-Encoding.")
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The request body is larger than {limit} bytes.")
+
+
+class DisconnectGuard:
+    """Cancels what happens inside it as soon as the client leaves, and says so by `client_left`.
+
+    No server cancels or raises by itself: only `receive()` tells. Use it once the body is read, when nothing else calls
+    `receive`. Works as `asyncio.timeout` does, so it may stand inside other scopes of that kind.
+
+        async with DisconnectGuard(receive) as guard:
+            ...
+        if guard.client_left: ...
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.client_left = False
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("DisconnectGuard works inside a task of asyncio only.")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._watcher.cancel()
+        if not self.client_left:
+            return False
+        # Only a cancellation of our own is swallowed: another one may have come on top.
+        return self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+
+    async def _watch(self) -> None:
+        try:
+            message = await self._receive()
+        except Exception:
+            logger.debug("This host cannot tell that a client leaves", exc_info=True)
+            return
+        if message["type"] == "http.disconnect":
+            self.client_left = True
+            self._task.cancel("the client left")

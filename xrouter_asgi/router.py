@@ -1,0 +1,242 @@
+"""The hinge: the only place where bytes become a typed call and a typed reply becomes bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeAlias
+
+from starlette.types import Message, Receive, Scope, Send
+
+from .asgi import ClientDisconnected, DisconnectGuard, local_path, read_body
+from .context import RequestContext
+from .errors import MethodNotAllowed, ModelNotFound, NotFound, NotReady, PayloadTooLarge, XRouterError
+from .openapi import openapi
+from .providers.base import Call, Provider, Reply
+from .responses import Headers, header, send_error, send_json, send_stream
+from .routing import ModelTable
+from .streaming import ChatStream
+from .wire import ChatRequest, Document, EmbeddingList, EmbeddingsRequest
+from .wire.codec import encode, parse_request
+from .wire.embeddings import in_format
+
+Endpoint: TypeAlias = Callable[[Scope, Receive, Send, RequestContext], Awaitable[None]]
+Posted: TypeAlias = type[ChatRequest] | type[EmbeddingsRequest]
+
+_LARGE = 256 << 10  # bytes; to parse more would hold up everybody else on the event loop
+
+logger = logging.getLogger("xrouter")
+
+
+class LLMRouter:
+    """An OpenAI-compatible ASGI application: a mapping from model names to providers.
+
+    Serves `/v1/chat/completions`, `/v1/embeddings`, `/v1/models` and `/v1/models/{id}`, each also without `/v1`, and
+    `/health`, `/ready`, `/openapi.json`; at the root, or mounted anywhere. Everything opens at first use. The providers
+    are closed when the last `lifespan` is left, or by `aclose()`.
+
+    Args:
+        models: Providers by the names that clients use; a name may hold one `*`.
+        max_body: Bytes that a request may have.
+    """
+
+    def __init__(self, models: Mapping[str, Provider], *, max_body: int = 32 << 20) -> None:
+        self.models = models if isinstance(models, ModelTable) else ModelTable(models)
+        self._max_body = max_body
+        self._draining = False
+        self._entered = 0
+        self._warned = False
+        versioned: dict[str, dict[str, Endpoint]] = {
+            "/chat/completions": {"POST": partial(self._post, ChatRequest)},
+            "/embeddings": {"POST": partial(self._post, EmbeddingsRequest)},
+            "/models": {"GET": self._list_models},
+        }
+        self._routes: dict[str, dict[str, Endpoint]] = {
+            **versioned,
+            **{"/v1" + path: methods for path, methods in versioned.items()},
+            "/health": {"GET": self._health},
+            "/ready": {"GET": self._ready},
+            "/openapi.json": {"GET": self._openapi},
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI scope."""
+        match scope["type"]:
+            case "http":
+                await self._http(scope, receive, send)
+            case "lifespan":
+                await self._run_lifespan(receive, send)
+            case "websocket":
+                await send({"type": "websocket.close", "code": 1008, "reason": "There is no WebSocket here."})
+            case kind:
+                raise ValueError(f"LLMRouter cannot answer an ASGI scope of type {kind!r}.")
+
+    def drain(self) -> None:
+        """From now on `/ready` says no, so that a load balancer looks elsewhere. Requests are still answered."""
+        self._draining = True
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Close the providers at shutdown: `FastAPI(lifespan=router.lifespan)`, or inside a lifespan of your own.
+
+        Counted, so that several hosts may enter it; the last one to leave closes.
+        """
+        self._entered += 1
+        try:
+            yield
+        finally:
+            self._entered -= 1
+            if not self._entered:
+                await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every provider, each once."""
+        for provider in {id(provider): provider for provider in self.models.values()}.values():
+            await provider.aclose()
+
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self.lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        context = RequestContext.of(scope)
+        started = False
+
+        async def send_noting_start(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        if not self._entered and not self._warned:
+            self._warn_of_missing_lifespan()
+        try:
+            await self._endpoint(scope)(scope, receive, send_noting_start, context)
+        except ClientDisconnected:
+            return
+        except XRouterError as error:
+            if started:
+                raise
+            _log(error, context)
+            await send_error(send, error, headers=_error_headers(error, context))
+        except Exception:
+            if started:
+                raise
+            logger.exception("A request failed by a defect of this program", extra={"request_id": context.request_id})
+            defect = XRouterError(f"An internal error happened. Tell the operator the id {context.request_id}.")
+            await send_error(send, defect, headers=_error_headers(defect, context))
+
+    def _endpoint(self, scope: Scope) -> Endpoint:
+        path = local_path(scope)
+        methods = self._routes.get(path)
+        if methods is None:
+            model = path.removeprefix("/v1").removeprefix("/models/")
+            if model == path.removeprefix("/v1"):
+                raise NotFound(
+                    f"Unknown request URL: {scope['method']} {path[:256]}. See /openapi.json for what is served."
+                )
+            methods = {"GET": partial(self._get_model, model)}
+        endpoint = methods.get(scope["method"])
+        if endpoint is None:
+            allow = ", ".join(methods)
+            raise MethodNotAllowed(f"Not allowed to {scope['method'][:16]} on {path[:256]}. Use {allow}.", allow=allow)
+        return endpoint
+
+    async def _post(self, kind: Posted, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        body = await read_body(scope, receive, limit=self._max_body)
+        parse = partial(_parse, kind, body)
+        request, document = await asyncio.to_thread(parse) if len(body) > _LARGE else parse()
+        context.model = request.model
+        found = self.models.find(request.model)
+        if found is None:
+            raise ModelNotFound(request.model)
+        provider, stem = found
+        call = Call(request, request.model, stem, document=document, headers=scope["headers"], context=context)
+        async with DisconnectGuard(receive):
+            reply = await provider.send(call)
+            await _send_reply(send, call, reply)
+
+    async def _list_models(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        data = {"object": "list", "data": await self.models.list()}
+        await send_json(send, encode(data), headers=_id_header(context))
+
+    async def _get_model(self, name: str, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        model = next((model for model in await self.models.list() if model["id"] == name), None)
+        if model is None:
+            raise ModelNotFound(name)
+        await send_json(send, encode(model), headers=_id_header(context))
+
+    async def _health(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        await send_json(send, b'{"status":"ok"}', headers=_id_header(context))
+
+    async def _ready(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        if self._draining:
+            raise NotReady("This process is shutting down and takes no new work.")
+        await send_json(send, b'{"status":"ready"}', headers=_id_header(context))
+
+    async def _openapi(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        mount = scope["path"].rstrip("/").removesuffix("/openapi.json")
+        await send_json(send, encode(openapi(mount or "/")), headers=_id_header(context))
+
+    def _warn_of_missing_lifespan(self) -> None:
+        self._warned = True
+        logger.warning(
+            "LLMRouter is mounted without its lifespan: clients will not be closed at shutdown. "
+            "Pass lifespan=router.lifespan to the host app."
+        )
+
+
+def _parse(kind: Posted, body: bytes) -> tuple[ChatRequest | EmbeddingsRequest, Document]:
+    value = parse_request(body)
+    return kind.of(value), Document(value, body)
+
+
+async def _send_reply(send: Send, call: Call, reply: Reply) -> None:
+    context = call.context
+    context.provider = reply.provider
+    context.upstream_model = reply.model
+    headers = _reply_headers(reply, context)
+    match call.request, reply.body:
+        case ChatRequest() as request, ChatStream() as stream:
+            try:
+                await send_stream(send, stream, include_usage=request.include_usage, headers=headers)
+            finally:
+                context.usage = stream.usage
+        case EmbeddingsRequest() as request, EmbeddingList() as answer:
+            context.usage = answer.usage
+            data = in_format(answer, request.encoding_format or "float").data
+            await send_json(send, data, headers=headers)
+        case _, Document() as answer:
+            context.usage = answer.usage
+            await send_json(send, answer.data, headers=headers)
+
+
+def _reply_headers(reply: Reply, context: RequestContext) -> Headers:
+    headers = [*_id_header(context), header("x-xrouter-provider", reply.provider)]
+    if reply.model:
+        headers.append(header("x-xrouter-model", reply.model))
+    if reply.warnings:
+        headers.append(header("x-xrouter-warnings", ", ".join(reply.warnings)))
+    headers.extend(header(name, value) for name, value in reply.headers)
+    return headers
+
+
+def _error_headers(error: XRouterError, context: RequestContext) -> Headers:
+    # The rest of a body that is too large is not read: the connection cannot go on.
+    closing = [(b"connection", b"close")] if isinstance(error, PayloadTooLarge) else []
+    return [*closing, *_id_header(context)]
+
+
+def _id_header(context: RequestContext) -> Headers:
+    return [(b"x-request-id", context.request_id.encode("ascii"))]
+
+
+def _log(error: XRouterError, context: RequestContext) -> None:
+    if error.status >= 500 or error.detail:
+        cause = error.detail or error.message
+        logger.warning("%s %s: %s", error.status, error.code, cause, extra={"request_id": context.request_id})

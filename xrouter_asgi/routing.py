@@ -1,0 +1,110 @@
+"""Which model: a table from the names clients use to providers, and the step that renames a model for its upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from .errors import XRouterError
+from .providers.base import Call, Provider, Reply
+from .wire import ModelList, ModelsRequest
+
+logger = logging.getLogger("xrouter")
+
+
+class Target:
+    """A model at a provider.
+
+    Args:
+        inner: The provider.
+        model: The upstream's name of the model. A `*` in it stands for what the pattern in the table matched.
+    """
+
+    def __init__(self, inner: Provider, *, model: str) -> None:
+        self.inner = inner
+        self.model = model
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    async def send(self, call: Call, /) -> Reply:
+        """Pass the call on with the upstream's model. The list of models is answered by what `*` may stand for."""
+        if isinstance(call.request, ModelsRequest):
+            return await self._stems(call)
+        return await self.inner.send(replace(call, model=self.model.replace("*", call.stem)))
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+    async def _stems(self, call: Call) -> Reply:
+        if "*" not in self.model:
+            return Reply(ModelList({"object": "list", "data": []}), provider=self.name)
+        reply = await self.inner.send(call)
+        pattern = _compile(self.model)
+        data = [{**model, "id": match[1]} for model in reply.models if (match := pattern.fullmatch(model["id"]))]
+        return replace(reply, body=ModelList({"object": "list", "data": data}))
+
+
+class ModelTable(Mapping[str, Provider]):
+    """Names, and patterns with one `*`, to providers. A name beats a pattern, a longer pattern a shorter one."""
+
+    def __init__(self, models: Mapping[str, Provider]) -> None:
+        for name in models:
+            if not name or name.count("*") > 1:
+                raise ValueError(f"The model name {name!r} must not be empty nor hold more than one '*'.")
+        self._models = dict(models)
+        patterns = sorted((name for name in models if "*" in name), key=len, reverse=True)
+        self._patterns = [(_compile(name), models[name]) for name in patterns]
+
+    def __getitem__(self, name: str) -> Provider:
+        return self._models[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def find(self, name: str) -> tuple[Provider, str] | None:
+        """The provider for a name and what `*` stands for in it; None when no one serves it."""
+        provider = self._models.get(name)
+        if provider is not None and "*" not in name:
+            return provider, ""
+        for pattern, provider in self._patterns:
+            if match := pattern.fullmatch(name):
+                return provider, match[1]
+        return None
+
+    async def list(self) -> list[dict[str, Any]]:
+        """Every model that can be called by name, as OpenAI's model objects, sorted as configured.
+
+        A pattern stands for the models its provider lists; one that does not answer adds none, and a line to the log.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for name, provider in self._models.items():
+            if "*" not in name:
+                found[name] = {"id": name, "object": "model", "created": 0, "owned_by": provider.name}
+        patterns = [(name, provider) for name, provider in self._models.items() if "*" in name]
+        for models in await asyncio.gather(*(_expand(name, provider) for name, provider in patterns)):
+            for model in models:
+                found.setdefault(model["id"], model)
+        return list(found.values())
+
+
+async def _expand(pattern: str, provider: Provider) -> list[dict[str, Any]]:
+    try:
+        reply = await provider.send(Call(ModelsRequest()))
+    except XRouterError as error:
+        logger.warning("The models of '%s' could not be listed: %s", provider.name, error.detail or error.message)
+        return []
+    return [{"created": 0, **model, "id": pattern.replace("*", model["id"])} for model in reply.models]
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    before, star, after = pattern.partition("*")
+    return re.compile(re.escape(before) + ("(.+)" if star else "()") + re.escape(after), re.DOTALL)

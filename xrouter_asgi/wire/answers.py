@@ -1,0 +1,93 @@
+"""The shapes of answers, for the OpenAPI document and for whoever wants to check one; none is parsed through them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class ErrorBody(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorEnvelope(BaseModel):
+    """Every answer that is not a 2xx, and the last event of a stream that broke."""
+
+    error: ErrorBody
+
+
+class CalledFunction(Answer):
+    name: str
+    arguments: str
+
+
+class AnsweredToolCall(Answer):
+    id: str
+    type: str
+    function: CalledFunction | None = None
+
+
+class AnswerMessage(Answer):
+    role: Literal["assistant"]
+    content: str | None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[AnsweredToolCall] | None = None
+
+
+class Choice(Answer):
+    index: int
+    message: AnswerMessage
+    finish_reason: str
+
+
+class TokenUsage(Answer):
+    prompt_tokens: int
+    completion_tokens: int | None = None
+    total_tokens: int
+
+
+class ChatCompletionAnswer(Answer):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: TokenUsage | None = None
+
+
+class Vector(Answer):
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsAnswer(Answer):
+    object: Literal["list"]
+    model: str
+    data: list[Vector]
+    usage: TokenUsage | None = None
+
+
+class Model(Answer):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelsAnswer(BaseModel):
+    object: Literal["list"]
+    data: list[Model]
+
+
+class Status(BaseModel):
+    status: Literal["ok", "ready"]
