@@ -1,0 +1,182 @@
+"""The parser of one answer: bytes in, head and pieces of the body out. No I/O.
+
+llhttp (through httptools, in strict mode) refuses bare line feeds, folded fields, a repeated `Content-Length`, and one
+beside `Transfer-Encoding`. On top of it come bounds, and what only the reader of a connection can know: where a body
+without a length ends (RFC 9112, 6.3), and that bytes after the end of an answer spoil the connection.
+"""
+
+from __future__ import annotations
+
+import httptools
+import httpx
+
+from xrouter_asgi.providers.http.failures import TruncatedBody
+
+MAX_HEAD = 64 << 10
+"""Bytes of heads (interim ones included) and trailers, and of framing that brings no content."""
+
+MAX_FIELDS = 200
+"""Fields of one head."""
+
+
+class _Surplus(Exception):
+    """Something came after the end of the answer."""
+
+
+class AnswerParser:
+    """Collects the answer to one request.
+
+    Attributes:
+        started: Any byte came.
+        head: The final head is here: `status` and `headers` are set.
+        complete: The last byte of the body is here.
+        chunks, buffered: Pieces of the body not taken yet, and their size in bytes.
+        keep_alive: The upstream will answer more requests on this connection. Known with the head.
+    """
+
+    __slots__ = (
+        "_barren",
+        "_chunked",
+        "_framing",
+        "_head_only",
+        "_length",
+        "_parser",
+        "buffered",
+        "chunks",
+        "complete",
+        "head",
+        "headers",
+        "keep_alive",
+        "started",
+        "status",
+    )
+
+    def __init__(self, method: str) -> None:
+        self.started = False
+        self.head = False
+        self.complete = False
+        self.keep_alive = False
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.chunks: list[bytes] = []
+        self.buffered = 0
+        self._head_only = method == "HEAD"
+        self._length: int | None = None
+        self._chunked = False
+        self._framing = 0
+        self._barren = 0
+        self._parser = httptools.HttpResponseParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Take what one read returned.
+
+        Raises:
+            httpx.RemoteProtocolError: It is not HTTP, or passes a bound.
+        """
+        self.started = True
+        if self.complete:
+            self.keep_alive = False
+            return
+        before = self.buffered
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            raise httpx.RemoteProtocolError("The upstream switched protocols without being asked to.") from exc
+        except httptools.HttpParserError as exc:
+            if self.complete:
+                self.keep_alive = False
+                return
+            if isinstance(exc.__context__, httpx.RemoteProtocolError):
+                raise exc.__context__ from None
+            raise httpx.RemoteProtocolError(f"Not HTTP/1.1: {exc}.") from exc
+        if self.buffered == before and not self.complete:
+            # A head, a trailer or a chunk extension that never ends.
+            self._barren += len(data)
+            if self._barren > MAX_HEAD:
+                raise _too_much()
+        else:
+            self._barren = 0
+
+    def take(self) -> bytes:
+        """The pieces of the body that are here, as one; b"" if there are none."""
+        chunks = self.chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self.buffered = 0
+        return data
+
+    def end(self, cause: Exception | None) -> httpx.TransportError | None:
+        """The connection is gone: what that means for this answer, None if nothing is missing.
+
+        Args:
+            cause: What broke the connection; None if it was closed in order.
+        """
+        if self.complete:
+            return None
+        if not self.head:
+            return httpx.ReadError(f"The connection ended before the answer: {cause or 'closed'}.")
+        if self._chunked or self._length is not None:
+            return TruncatedBody(f"The connection ended inside the body: {cause or 'closed'}.")
+        if cause is not None:
+            return httpx.ReadError(f"The connection broke inside a body of unknown length: {cause}.")
+        self.complete = True
+        return None
+
+    # What httptools calls, in the order of an answer. An exception stops it and surfaces in feed().
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise _Surplus
+        # So that interim answers without an end reach the bound too.
+        self._count(16)
+
+    def on_status(self, reason: bytes) -> None:
+        self._count(len(reason))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        if self.head:
+            return  # A trailer: nobody here reads one.
+        if len(self.headers) == MAX_FIELDS:
+            raise httpx.RemoteProtocolError(f"The head has more than {MAX_FIELDS} fields.")
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            self.headers.clear()
+            return
+        if status > 599:
+            raise httpx.RemoteProtocolError(f"Status {status} does not exist.")
+        for name, value in self.headers:
+            match name.lower():
+                case b"content-length":
+                    self._length = int(value)
+                case b"transfer-encoding":
+                    if value.strip().lower() != b"chunked":
+                        raise httpx.RemoteProtocolError("The transfer encoding is not 'chunked' alone.")
+                    self._chunked = True
+        self.status = status
+        self.keep_alive = self._parser.should_keep_alive()
+        self.head = True
+        # RFC 9112, 6.3: these have no body, whatever their fields say.
+        self.complete = self._head_only or status in {204, 304}
+
+    def on_body(self, data: bytes) -> None:
+        if self.complete:
+            raise _Surplus
+        self.chunks.append(data)
+        self.buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        if self.head:
+            self.complete = True
+
+    def _count(self, size: int) -> None:
+        self._framing += size
+        if self._framing > MAX_HEAD:
+            raise _too_much()
+
+
+def _too_much() -> httpx.RemoteProtocolError:
+    return httpx.RemoteProtocolError(f"More than {MAX_HEAD} bytes of head, trailer or framing.")

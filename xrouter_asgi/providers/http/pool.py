@@ -1,0 +1,199 @@
+"""The connections to one origin.
+
+A *slot* is the right to have a connection: `max_connections` of them exist. A slot is with a connection (resting or
+in an exchange), or with a caller who is connecting. While callers wait in line no connection rests and no slot is
+free, because whoever gives one up hands it to the first in line. Every method but `acquire` and `renew` is
+synchronous, so no cancellation can come between its lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import httpx
+
+from xrouter_asgi.providers.http.connection import Connection
+
+if TYPE_CHECKING:
+    import ssl
+
+
+class Origin(NamedTuple):
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+
+
+class Pool:
+    """Lends connections, the most recently used first, so that the surplus grows old and is closed.
+
+    Args:
+        origin: Where to connect to.
+        max_connections: Slots.
+        keepalive: Seconds that a connection may rest.
+    """
+
+    def __init__(self, origin: Origin, *, max_connections: int, keepalive: float) -> None:
+        self._origin = origin
+        self._keepalive = keepalive
+        self._max = max_connections
+        self._slots = 0
+        self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
+        # A connection, or None for a slot alone. Ordered, and quick to leave from the middle.
+        self._line: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+
+    @property
+    def slots(self) -> int:
+        """Slots taken: open connections, and those being made."""
+        return self._slots
+
+    @property
+    def idle(self) -> int:
+        """Connections at rest."""
+        return len(self._idle)
+
+    async def acquire(self, *, wait: float | None, connect: float | None) -> Connection:
+        """A connection, to be given back with `release`, `drop` or `renew`.
+
+        Args:
+            wait: Seconds to stand in line for a slot.
+            connect: Seconds for a new connection.
+
+        Raises:
+            httpx.PoolTimeout, httpx.ConnectTimeout, httpx.ConnectError
+        """
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.expired:
+                self._busy.add(connection)
+                return connection
+            self._slots -= 1
+            connection.close()
+        if self._slots < self._max:
+            self._slots += 1
+            return await self._connect(connect)
+        return await self._stand_in_line(wait) or await self._connect(connect)
+
+    def release(self, connection: Connection) -> None:
+        """End the exchange on a connection, and keep it if it can serve another."""
+        if connection.finish():
+            self._keep(connection)
+        else:
+            self.drop(connection)
+
+    def drop(self, connection: Connection) -> None:
+        """Close a connection and give up its slot."""
+        self._busy.discard(connection)
+        connection.close()
+        self._free()
+
+    async def renew(self, connection: Connection, *, connect: float | None) -> Connection:
+        """Put a new connection into the slot of one that died. If that fails the slot is free."""
+        self._busy.discard(connection)
+        connection.close()
+        return await self._connect(connect)
+
+    def close(self) -> None:
+        """Close everything. What runs fails, what waits or connects fails too."""
+        self._closed = True
+        for connection in self._idle:
+            connection.close()
+        self._slots -= len(self._idle)
+        self._idle.clear()
+        # Their owners give up the slots when they notice.
+        for connection in self._busy:
+            connection.close()
+        while (waiter := self._next_in_line()) is not None:
+            waiter.set_exception(_closed())
+
+    def _keep(self, connection: Connection) -> None:
+        if connection.closed:
+            self.drop(connection)
+        elif (waiter := self._next_in_line()) is not None:
+            waiter.set_result(connection)
+        else:
+            self._busy.discard(connection)
+            self._idle.append(connection)
+            connection.rest(self._keepalive)
+
+    async def _stand_in_line(self, wait: float | None) -> Connection | None:
+        waiter: asyncio.Future[Connection | None] = self._loop.create_future()
+        self._line[waiter] = None
+        timer = None if wait is None else self._loop.call_later(wait, self._send_away, waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            # It may have been handed something in the very tick in which its task was cancelled.
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                connection = waiter.result()
+                if connection is None:
+                    self._free()
+                else:
+                    self._keep(connection)
+            raise
+        finally:
+            self._line.pop(waiter, None)
+            if timer is not None:
+                timer.cancel()
+
+    def _send_away(self, waiter: asyncio.Future[Connection | None]) -> None:
+        if not waiter.done():
+            waiter.set_exception(httpx.PoolTimeout("All connections stayed in use."))
+
+    def _next_in_line(self) -> asyncio.Future[Connection | None] | None:
+        while self._line:
+            waiter, _ = self._line.popitem(last=False)
+            if not waiter.done():
+                return waiter
+        return None
+
+    def _free(self) -> None:
+        waiter = self._next_in_line()
+        if waiter is None:
+            self._slots -= 1
+        else:
+            waiter.set_result(None)
+
+    def _lost(self, connection: Connection) -> None:
+        """A connection ended at rest. One on its way to a waiter is that waiter's to notice."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+            self._free()
+
+    async def _connect(self, seconds: float | None) -> Connection:
+        """A new connection for a slot that is ours already. Gives the slot up if it fails."""
+        host, port, tls = self._origin
+        connection = Connection(self._loop, lost=self._lost)
+        connect = partial(self._loop.create_connection, lambda: connection, host, port)
+        try:
+            if self._closed:
+                raise _closed()
+            async with asyncio.timeout(seconds):
+                if tls is None:
+                    await connect()
+                else:
+                    # Other users of the context may want other protocols on it.
+                    tls.set_alpn_protocols(["http/1.1"])
+                    await connect(ssl=tls, server_hostname=host)
+            if self._closed:
+                raise _closed()
+        except BaseException as exc:
+            connection.close()
+            self._free()
+            if isinstance(exc, TimeoutError):
+                raise httpx.ConnectTimeout("The connection took too long to make.") from exc
+            if isinstance(exc, OSError):
+                raise httpx.ConnectError(str(exc)) from exc
+            raise
+        self._busy.add(connection)
+        return connection
+
+
+def _closed() -> httpx.ConnectError:
+    return httpx.ConnectError("The transport was closed.")
