@@ -15,23 +15,28 @@ from ..errors import InvalidRequest
 MAX_DEPTH = 64
 MAX_VALUES = 250_000
 
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# Possessive, and the end of the body ends a string too: else each quote of an unterminated one is a start to try.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _PLAIN_STRING_MEMBER = re.compile(rb'\s*:\s*("[^"\\]*")')
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
 def encode(value: object) -> bytes:
-    """Compact JSON as UTF-8; a lone surrogate, which UTF-8 cannot hold, stays an escape."""
+    """Compact JSON as UTF-8. A lone surrogate, which UTF-8 cannot hold, stays an escape; what no JSON holds is null."""
     try:
-        return to_json(value)
+        return to_json(value, inf_nan_mode="null")
     except (PydanticSerializationError, UnicodeEncodeError):
         return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def decode(data: bytes) -> Any:
-    """What an upstream sent. Raises ValueError for anything but JSON in UTF-8, NaN and Infinity included."""
+    """What an upstream sent. Raises ValueError for anything but JSON in UTF-8, nested 200 deep at most.
+
+    NaN and Infinity are no JSON; a number beyond a double is, and becomes infinite.
+    """
     return from_json(data, allow_inf_nan=False)
 
 
@@ -81,10 +86,12 @@ def _check_size(body: bytes) -> None:
     if opening <= MAX_DEPTH and body.count(b",") + opening < MAX_VALUES:
         return
     structure = _STRING.sub(b"", body)
-    if structure.count(b",") + structure.count(b"[") + structure.count(b"{") >= MAX_VALUES:
-        raise _invalid(f"it holds more than {MAX_VALUES} values")
     brackets = structure.translate(_AS_SQUARE, delete=_NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
+    opening = brackets.count(b"[")
+    if structure.count(b",") + opening >= MAX_VALUES:
+        raise _invalid(f"it holds more than {MAX_VALUES} values")
+    # Now `brackets` is short, or mostly closing ones, which would make each pass below a long one for nothing.
+    for _ in range(MAX_DEPTH if brackets.count(b"]") == opening else 0):
         # One pass takes away the innermost level everywhere.
         brackets = brackets.replace(b"[]", b"")
         if not brackets:
@@ -112,10 +119,11 @@ def _finite(text: str) -> float:
 
 
 def splice(data: bytes, value: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
-    """`data`, the JSON text of the object `value`, with top-level members set as in `changes`.
+    r"""`data`, the JSON text of the object `value`, with top-level members set as in `changes`.
 
     The text is edited, not written anew, wherever that is certain to be right: a member that is absent is appended; a
-    string member whose quoted name stands in the text exactly once is replaced. Else the object is encoded again.
+    string member whose quoted name stands in the text exactly once is replaced. Else the object is encoded again, so
+    that no spelling of a name, `"mod\u0065l"` for one, leaves the upstream another value than ours.
     """
     for name, new in changes.items():
         edited = _replaced(data, name, new) if name in value else _appended(data, name, new)
@@ -133,9 +141,8 @@ def _appended(data: bytes, name: str, new: object) -> bytes:
 
 def _replaced(data: bytes, name: str, new: object) -> bytes | None:
     key = encode(name)
-    start = data.find(key)
-    # A backslash before the quote: it ends a longer name. A second place: one of them may be nested.
-    if start < 1 or data[start - 1] == 0x5C or data.find(key, start + 1) >= 0:
+    # A second place: one of them may be nested. An escaped letter: the one place may be nested, and ours spelled so.
+    if data.count(key) != 1 or _ESCAPED_LETTER.search(data):
         return None
-    member = _PLAIN_STRING_MEMBER.match(data, start + len(key))
+    member = _PLAIN_STRING_MEMBER.match(data, data.index(key) + len(key))
     return None if member is None else data[: member.start(1)] + encode(new) + data[member.end(1) :]

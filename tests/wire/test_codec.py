@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xrouter_asgi.errors import InvalidRequest
+from xrouter_asgi.wire.codec import MAX_DEPTH, MAX_VALUES, decode, encode, parse_request, splice
+
+# Text that tempts a search in raw bytes to take content for structure.
+nasty = st.sampled_from(
+    [
+        "model",
+        '"model"',
+        '"model":"x"',
+        '\\"model\\":',
+        '{"model":"x"}',
+        "\\",
+        '"',
+        ",",
+        "]}",
+        "stream_options",
+        "é",
+        "😀",
+    ]
+)
+text = nasty | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+numbers = st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=20,
+)
+objects = st.dictionaries(text, values, max_size=5)
+
+
+def escaped(name: str, every: int) -> str:
+    """`name` as a JSON string in which every n-th character is written as an escape."""
+    return '"' + "".join(f"\\u{ord(char):04x}" if i % every == 0 else char for i, char in enumerate(name)) + '"'
+
+
+@st.composite
+def json_texts(draw: st.DrawFn) -> str:
+    """An object as some encoder might write it: spaces, escapes of all sorts, also in the name `model`."""
+    value = draw(objects | objects.map(lambda value: {**value, "model": "alias"}))
+    written = json.dumps(value, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1])))
+    if draw(st.booleans()):
+        # Only a name that stands alone: inside other text the quotes are escaped.
+        written = written.replace('"model":', escaped("model", draw(st.integers(1, 5))) + " :", 1)
+    return written
+
+
+@given(json_texts(), st.dictionaries(st.sampled_from(["model", "stream_options"]), values, max_size=2))
+def test_a_splice_decodes_to_the_object_with_its_members_set(written: str, changes: dict[str, Any]) -> None:
+    value = json.loads(written)
+    assert json.loads(splice(written.encode(), value, changes)) == {**value, **changes}
+
+
+def test_a_splice_edits_the_text_in_place() -> None:
+    data = b'{ "model" : "alias",\n "messages": [1.50, "\\n"] }'
+    spliced = splice(data, json.loads(data), {"model": "real", "user": "u"})
+    assert spliced == b'{ "model" : "real",\n "messages": [1.50, "\\n"],"user":"u"}'
+
+
+def test_a_splice_without_changes_is_the_same_bytes() -> None:
+    assert splice(b'{"a" : 1}', {"a": 1}, {}) == b'{"a" : 1}'
+
+
+def test_an_appended_member_is_the_first_of_an_empty_object() -> None:
+    assert splice(b"{ }\n", {}, {"a": 1}) == b'{"a":1}'
+
+
+def test_a_name_spelled_with_escapes_does_not_keep_its_value() -> None:
+    data = b'{"mod\\u0065l":"alias","metadata":{"model":"alias"}}'
+    spliced = splice(data, json.loads(data), {"model": "real"})
+    assert json.loads(spliced) == {"model": "real", "metadata": {"model": "alias"}}
+
+
+@given(values)
+def test_what_is_encoded_decodes_to_the_same(value: Any) -> None:
+    assert json.loads(encode(value)) == value
+
+
+def test_a_lone_surrogate_is_encoded_as_an_escape() -> None:
+    assert encode({"a": "\ud800é"}) == b'{"a":"\\ud800\\u00e9"}'
+
+
+def test_a_number_that_json_cannot_hold_is_encoded_as_null() -> None:
+    assert encode([math.inf, math.nan]) == b"[null,null]"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b'{"a":NaN}', b"-Infinity", b'"\xff"', b'"\\ud800"', b"[" * 300 + b"]" * 300, b"<html>", b"{} {}"],
+)
+def test_what_is_not_json_is_not_decoded(data: bytes) -> None:
+    with pytest.raises(ValueError, match="line 1"):
+        decode(data)
+
+
+def test_u2028_survives_decoding() -> None:
+    assert decode('"a\u2028b"'.encode()) == "a\u2028b"
+
+
+@given(objects, st.booleans(), st.sampled_from([None, 0, 1]))
+def test_a_request_parses_to_what_json_says(value: dict[str, Any], ascii_only: bool, indent: int | None) -> None:
+    assert parse_request(json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()) == value
+
+
+def depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+
+@given(
+    st.recursive(text, lambda inner: st.lists(inner, min_size=1, max_size=2) | st.dictionaries(text, inner)),
+    st.integers(0, 70),
+)
+def test_a_request_is_refused_exactly_when_it_is_too_deep(value: Any, levels: int) -> None:
+    for _ in range(levels):
+        value = [value]
+    value = {"deep": value, "many brackets": '[{"' * MAX_DEPTH}
+    body = json.dumps(value).encode()
+    if depth(value) <= MAX_DEPTH:
+        assert parse_request(body) == value
+    else:
+        with pytest.raises(InvalidRequest, match="nested deeper than 64 levels"):
+            parse_request(body)
+
+
+def test_a_request_with_too_many_values_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="more than 250000 values"):
+        parse_request(b'{"a":[' + b"0," * MAX_VALUES + b"0]}")
+
+
+def test_commas_in_text_are_no_values() -> None:
+    body = json.dumps({"a": "," * MAX_VALUES, "b": '["' * 100}).encode()
+    assert parse_request(body)["a"] == "," * MAX_VALUES
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "Expecting value at line 1, column 1"),
+        (b"{", "line 1, column 2"),
+        (b'{"a":1}\n x', "Extra data at line 2, column 2"),
+        (b"\xef\xbb\xbf{}", "Unexpected UTF-8 BOM"),
+        ('{"a":1}'.encode("utf-16"), "it is not valid UTF-8"),
+        (b'{"a":"\xff"}', "it is not valid UTF-8"),
+        (b"[]", "the top level must be an object"),
+        (b'"text"', "the top level must be an object"),
+        (b'{"a":NaN}', "NaN is not JSON"),
+        (b'{"a":-Infinity}', "-Infinity is not JSON"),
+        (b'{"a":1e999}', "the number 1e999 is too large"),
+        (b'{"a":-1e999}', "the number -1e999 is too large"),
+        (b'{"a":' + b"9" * 5000 + b"}", "a number has too many digits"),
+        (b'{"a":1,"b":2,"a":3}', "the key 'a' is given twice"),
+        (b'{"x":{"model":1,"mod\\u0065l":2}}', "the key 'model' is given twice"),
+        (b'{"a":"\\ud800"}', "half of a surrogate pair"),
+        (b'{"\\uDFFF":1}', "half of a surrogate pair"),
+        (b'{"a":' + b"[" * 100_000, "nested deeper than 64 levels"),
+        (b"{" + b"]" * 100_000 + b"[" * 100, "nested deeper than 64 levels, or its brackets do not match"),
+        (b'{"a":"[[[', "Unterminated string"),
+    ],
+)
+def test_a_bad_body_is_refused_with_its_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_request(body)
+    assert reason in caught.value.message
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, None, None)
+
+
+def test_a_surrogate_pair_is_one_character() -> None:
+    assert parse_request(b'{"a":"\\ud83d\\ude00","b":"\\\\ud800"}') == {"a": "😀", "b": "\\ud800"}
+
+
+def test_deep_json_within_the_bounds_of_the_parser_but_not_of_python_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bound of the interpreter may lie lower than ours, deep in a server's stack."""
+
+    def loads(*_: object, **__: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(json, "loads", loads)
+    with pytest.raises(InvalidRequest, match="nested deeper"):
+        parse_request(b"{}")
+
+
+def test_an_unterminated_string_full_of_quotes_is_looked_at_once() -> None:
+    """With a start at each of its quotes this one would take hours."""
+    with pytest.raises(InvalidRequest, match="nested deeper"):
+        parse_request(b"[" * 65 + b'"' + b'\\"' * 1_000_000)
+
+
+def test_millions_of_closing_brackets_are_looked_at_once() -> None:
+    with pytest.raises(InvalidRequest, match="brackets do not match"):
+        parse_request(b"[" * 65 + b"]" * 32_000_000)
