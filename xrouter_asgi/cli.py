@@ -1,0 +1,154 @@
+"""The command line: `xrouter serve | demo | check`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from .overview import describe, survey, tell
+from .settings import Settings, SettingsError
+from .standalone import build_providers, build_router
+
+_DEMO = {"providers": {"echo": {"kind": "echo", "delay": 0.05}}, "models": {"echo": {"targets": ["echo/echo"]}}}
+_DEMO_HELP = """\
+The address is {address}. Paste this into another terminal, with any text as the key:
+
+export OPENAI_BASE_URL={address}/v1
+export OPENAI_API_KEY=anything
+
+curl -N {address}/v1/chat/completions -H 'content-type: application/json' \\
+  -d '{{"model": "echo", "stream": true, "messages": [{{"role": "user", "content": "Hello from xrouter"}}]}}'
+
+Ctrl+C ends it."""
+_EXAMPLES = {
+    "serve": """\
+examples:
+  xrouter serve --config xrouter.toml
+  xrouter serve --host 0.0.0.0 --port 80
+  GIGACHAT_CREDENTIALS=KEY xrouter serve""",
+    "demo": """\
+examples:
+  xrouter demo
+  xrouter demo --port 0          takes a free port and prints it""",
+    "check": """\
+examples:
+  xrouter check --config xrouter.toml
+  xrouter check --live           asks every provider for its models""",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0, or 1 for something that the user can mend; argparse's 2 is usage."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    try:
+        code: int = options.run(options)
+    except SettingsError as error:
+        for problem in error.problems:
+            _say(problem)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output had enough; the interpreter would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="xrouter",
+        description="An LLM gateway: one OpenAI-compatible address for GigaChat and every upstream that speaks OpenAI.",
+        epilog="examples:\n  xrouter demo\n  xrouter serve --config xrouter.toml\n  xrouter check --live",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"xrouter {version('xrouter-asgi')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=_EXAMPLES[name],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    serve = command("serve", "Serve what the settings say, until SIGTERM or Ctrl+C.")
+    demo = command("demo", "Serve a model that echoes, to try clients without a key, a file or a network.")
+    check = command("check", "Say everything that is wrong in the settings, or what they serve.")
+    serve.set_defaults(run=_serve)
+    demo.set_defaults(run=_demo)
+    check.set_defaults(run=_check)
+    for each in (serve, check):
+        each.add_argument(
+            "--config",
+            metavar="FILE",
+            help="settings in TOML; default: $XROUTER_CONFIG, else ./xrouter.toml, else the environment's GIGACHAT_*",
+        )
+    for each in (serve, demo):
+        each.add_argument("--host", help="the address to listen at; default: the settings', else 127.0.0.1")
+        each.add_argument("--port", type=_port, help="0 takes a free one; default: the settings', else 8000")
+    check.add_argument("--live", action="store_true", help="also ask every provider for its models")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port. Write a number from 0 to 65535.")
+    return int(text)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    settings = Settings.load(options.config)
+
+    def announce(address: str) -> None:
+        _say(f"xrouter {version('xrouter-asgi')} serves at {address}/v1")
+        _say(describe(settings))
+
+    return _listen(settings, options, announce)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    def announce(address: str) -> None:
+        print(_DEMO_HELP.format(address=address), flush=True)
+
+    return _listen(Settings.parse(_DEMO), options, announce)
+
+
+def _check(options: argparse.Namespace) -> int:
+    settings = Settings.load(options.config)
+    providers = build_providers(settings)
+    print(describe(settings))
+    if not options.live:
+        return 0
+    findings = asyncio.run(survey(providers))
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")  # https://no-color.org
+    print(f"\n{tell(findings, colours=colours)}")
+    return 1 if any(finding.failure is not None for finding in findings) else 0
+
+
+def _listen(settings: Settings, options: argparse.Namespace, announce: Callable[[str], None]) -> int:
+    try:
+        from .server import Server
+    except ModuleNotFoundError:
+        _say('Serving needs uvicorn. Install it with: pip install "xrouter-asgi[server]"')
+        return 1
+    router = build_router(settings)
+    host = options.host or settings.server.host
+    port = settings.server.port if options.port is None else options.port
+    server = Server(router, drain=router.drain, grace=settings.server.drain, listening=announce)
+    try:
+        server.listen(host, port)
+    except OSError as error:
+        _say(f"Cannot listen at {host}:{port}: {error.strerror}. Choose another with --host and --port.")
+        return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

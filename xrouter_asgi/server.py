@@ -1,0 +1,81 @@
+"""uvicorn, with an end that load balancers and clients can live with. The one module that knows uvicorn."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+# Longer than clients and load balancers keep an idle connection (60 seconds is the usual most), so that it is never
+# this side which closes it under a request that is on its way.
+_KEEPALIVE = 75
+
+
+class Server(uvicorn.Server):
+    """Serves an app until SIGTERM or SIGINT, then lets what runs finish.
+
+    The first signal calls `drain` and keeps on serving as long as requests run, at most `grace` seconds; so a readiness
+    probe hears the no at once. A second signal ends it at once. Either way the process may end with exit code 0.
+
+    Args:
+        app: What to serve.
+        drain: Tells the app that its end is near.
+        grace: Seconds from the first signal until running requests are cut off.
+        listening: Called with the real address, such as `http://127.0.0.1:8000`, once it takes connections.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, drain: Callable[[], None], grace: float, listening: Callable[[str], None]
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="on",
+                ws="none",
+                access_log=False,  # it would log query strings
+                log_config=None,
+                proxy_headers=False,  # nothing here depends on who a header says is calling
+                server_header=False,
+                timeout_keep_alive=_KEEPALIVE,
+                timeout_graceful_shutdown=1,  # the wait lies before: see on_tick
+            )
+        )
+        self._drain = drain
+        self._grace = grace
+        self._listening = listening
+        self._deadline: float | None = None
+
+    def listen(self, host: str, port: int) -> None:
+        """Serve at this address until a signal ends it.
+
+        Raises:
+            OSError: The address is taken, or not one of this machine.
+        """
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family, backlog=self.config.backlog) as listener:
+            self.run(sockets=[listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if sockets and self.started:
+            host, port = sockets[0].getsockname()[:2]
+            self._listening(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Not uvicorn's own, which stops listening at once and ends the process by the signal instead of code 0."""
+        if self._deadline is not None:
+            self.should_exit = self.force_exit = True
+            return
+        self._deadline = time.monotonic() + self._grace
+        self._drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Asked ten times a second whether to stop."""
+        stop = await super().on_tick(counter)
+        if self._deadline is None or stop:
+            return stop
+        return not self.server_state.tasks or time.monotonic() >= self._deadline

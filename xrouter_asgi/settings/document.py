@@ -1,0 +1,111 @@
+"""The settings as one document, wherever they come from."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError
+
+from . import environment as gigachat_environment
+from .leads import loose_ends
+from .problems import Location, SettingsError, sentences, show
+from .references import Place
+from .tables import ModelSettings, ProviderSettings, ServerSettings, Table, TargetName
+
+FILE = Path("xrouter.toml")
+VARIABLE = "XROUTER_CONFIG"
+
+
+class Settings(Table):
+    """What the standalone app serves and how. Read it by `load`, `from_file`, `from_environment` or `parse`.
+
+    All of these raise SettingsError with every mistake at once.
+    """
+
+    providers: dict[str, Annotated[ProviderSettings, Field(discriminator="kind")]] = Field(default_factory=dict)
+    models: dict[str, ModelSettings] = Field(default_factory=dict)
+    server: ServerSettings = ServerSettings()
+
+    @property
+    def served(self) -> Mapping[str, tuple[TargetName, ...]]:
+        """The names clients use and their targets. Without `models`, all of the only provider under their own names."""
+        if self.models:
+            return {name: model.targets for name, model in self.models.items()}
+        return {"*": tuple(TargetName(provider=name, model="*") for name in self.providers)}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ) -> Self:
+        """From the file: `path`, else `$XROUTER_CONFIG`, else `./xrouter.toml` if it is there. Else from GIGACHAT_*."""
+        named = path or environment.get(VARIABLE)
+        if named or FILE.is_file():
+            return cls.from_file(named or FILE, environment=environment)
+        return cls.from_environment(environment=environment)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, environment: Mapping[str, str] = os.environ) -> Self:
+        """From TOML. Relative paths in it start at its folder."""
+        file = Path(path)
+        try:
+            document = tomllib.loads(file.read_text("utf-8"))
+        except OSError as exc:
+            raise SettingsError([f"{file} cannot be read: {exc.strerror}."]) from exc
+        except UnicodeDecodeError as exc:
+            raise SettingsError([f"{file} is not a text in UTF-8."]) from exc
+        except tomllib.TOMLDecodeError as exc:
+            raise SettingsError([f"{file} is not TOML: {exc}."]) from exc
+        return cls.parse(document, source=str(file), environment=environment, folder=file.parent)
+
+    @classmethod
+    def from_environment(cls, *, environment: Mapping[str, str] = os.environ) -> Self:
+        """From GIGACHAT_*: see `settings.environment`."""
+        if not any(environment.get(gigachat_environment.PREFIX + name) for name in _ENOUGH):
+            raise SettingsError([_NOTHING])
+
+        def variable_or_path(path: Location) -> str:
+            return gigachat_environment.variable(path) or show(path)
+
+        document = gigachat_environment.gigachat(environment)
+        return cls.parse(document, source="environment", environment=environment, name_of=variable_or_path)
+
+    @classmethod
+    def parse(
+        cls,
+        document: Mapping[str, Any],
+        *,
+        source: str = "settings",
+        environment: Mapping[str, str] = os.environ,
+        folder: Path = Path(),
+        name_of: Callable[[Location], str] = show,
+    ) -> Self:
+        """From the document of a TOML file.
+
+        Args:
+            document: What `tomllib` makes of it.
+            source: How messages call it.
+            environment: The variables that `env:NAME` finds.
+            folder: Where relative paths start.
+            name_of: How messages call the place of a mistake.
+        """
+        found = list(loose_ends(document))
+        settings = None
+        try:
+            settings = cls.model_validate(document, context=Place(environment, folder))
+        except ValidationError as exc:
+            found = sentences(exc) + found
+        if found or settings is None:
+            # Outside the handler, so that no traceback shows pydantic's error and with it the values.
+            problems = [f"{source}: {name_of(path)} {sentence}" for path, sentence in found]
+            raise SettingsError(list(dict.fromkeys(problems)))
+        return settings
+
+
+_ENOUGH = ("CREDENTIALS", "ACCESS_TOKEN", "USER", "CERT_FILE")
+_NOTHING = """\
+There is nothing to serve yet. Three ways to start:
+  xrouter demo                                 a model that echoes, without key or network
+  GIGACHAT_CREDENTIALS=KEY xrouter serve       every model of GigaChat, with your authorization key
+  xrouter serve --config xrouter.toml          what you write: see README.md"""

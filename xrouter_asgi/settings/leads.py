@@ -1,0 +1,53 @@
+"""Whether the models lead anywhere: seen on the raw document, so that it is known even when other things are wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+from .problems import Location
+
+Problem: TypeAlias = tuple[Location, str]
+
+
+def loose_ends(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """Targets without their provider, stars without their pattern, providers without a model."""
+    providers, models = document.get("providers"), document.get("models")
+    if not isinstance(providers, dict) or not providers:
+        yield ("providers",), 'is empty. Write for example providers.gigachat.kind = "gigachat".'
+        return
+    for name in providers:
+        if not name or "/" in name:
+            yield (
+                ("providers", name),
+                "has a name that is empty or holds a '/'. Write one without.",
+            )
+    if not isinstance(models, dict):
+        models = {}
+    if not models and len(providers) > 1:
+        target = f"{next(iter(providers))}/MODEL"
+        yield (
+            ("models",),
+            (
+                f"is missing, and with {len(providers)} providers nothing says which model goes where. "
+                f'Write for example models.assistant.targets = ["{target}"].'
+            ),
+        )
+    for name, table in models.items():
+        yield from _of_model(name, table, providers)
+
+
+def _of_model(name: str, table: Any, providers: Mapping[str, Any]) -> Iterator[Problem]:
+    if not name or name.count("*") > 1:
+        yield ("models", name), "has a name that is empty or holds more than one '*'. Write one with at most one."
+    targets = table.get("targets") if isinstance(table, dict) else None
+    for index, target in enumerate(targets if isinstance(targets, list) else ()):
+        provider, _, model = target.partition("/") if isinstance(target, str) else ("", "", "")
+        path = ("models", name, "targets", index)
+        if provider and model and provider not in providers:
+            close = difflib.get_close_matches(provider, providers, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            yield path, f"names provider '{provider}'.{hint} Known: {', '.join(sorted(providers))}."
+        if "*" in model and "*" not in name:
+            yield path, f"holds a '*', but the name '{name}' has none that it could stand for. Write the model's name."

@@ -1,0 +1,103 @@
+"""Mistakes in settings as sentences: where it stands, what is wrong, what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from .tables import ModelSettings, ProviderSettings, ServerSettings, TimeoutSettings
+
+Location: TypeAlias = tuple[str | int, ...]
+
+PROVIDERS: Mapping[str, type[BaseModel]] = {
+    get_args(table.model_fields["kind"].annotation)[0]: table for table in get_args(ProviderSettings)
+}
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_TABLES = {"model_type", "dict_type", "model_attributes_type"}
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used.
+
+    Attributes:
+        problems: Every mistake found, one sentence or more each, without secrets.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def show(path: Location) -> str:
+    """A path as TOML writes it: `models."local-*".targets[1]`."""
+    if not path:
+        return "the file"
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            quoted = step if _BARE.fullmatch(step) else f'"{step}"'
+            text += f".{quoted}" if text else quoted
+    return text
+
+
+def sentences(error: ValidationError) -> list[tuple[Location, str]]:
+    """What pydantic found, each with its path in the file and a sentence that continues the path."""
+    return [_sentence(found) for found in error.errors(include_url=False)]
+
+
+def _sentence(found: Mapping[str, Any]) -> tuple[Location, str]:
+    loc: Location = found["loc"]
+    kind, context = found["type"], found.get("ctx", {})
+    given = reprlib.repr(found["input"])
+    # Below a provider pydantic names the `kind` as a step of its own, which is not in the file.
+    path = (*loc[:2], *loc[3:]) if loc[:1] == ("providers",) and len(loc) > 2 else loc
+    match kind:
+        case "value_error":
+            return path, str(context["error"])
+        case "extra_forbidden":
+            return path[:-1], _unknown(str(path[-1]), _known(loc[:-1]))
+        case "missing":
+            return path, "is missing. Write it."
+        case "union_tag_not_found":
+            return path, f"has no 'kind'. Write kind = one of {_listed(PROVIDERS)}."
+        case "union_tag_invalid":
+            return path, f"has the kind {context['tag']!r}. Write one of {_listed(PROVIDERS)}."
+        case "literal_error" | "enum":
+            return path, f"is {given}. Write {context['expected']}."
+        case _ if kind in _TABLES:
+            return path, f"is {given}. Write a table, [{show(path)}]."
+    return path, f"is {given}. {found['msg'].replace('Input should', 'It should')}."
+
+
+def _known(loc: Location) -> Iterable[str]:
+    """The keys that the table at this place may have."""
+    match loc:
+        case ():
+            return ("providers", "models", "server")
+        case ("providers", _, str(kind)):
+            return PROVIDERS[kind].model_fields
+        case ("providers", _, _, "timeouts"):
+            return TimeoutSettings.model_fields
+        case ("models", _):
+            return ModelSettings.model_fields
+        case ("server",):
+            return ServerSettings.model_fields
+    return ()
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return f"has no key '{key}'.{hint} Known: {', '.join(known)}."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

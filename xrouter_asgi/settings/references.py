@@ -1,0 +1,92 @@
+"""Values that stand elsewhere: `env:NAME`, `file:PATH`, and paths that start at the folder of the settings file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
+
+_HOW = 'Write "env:NAME" for an environment variable or "file:PATH" for a file'
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where references are looked up. Given to pydantic as the context of a validation.
+
+    Attributes:
+        environment: The variables that `env:` may name.
+        folder: Where relative paths start.
+    """
+
+    environment: Mapping[str, str]
+    folder: Path
+
+
+def _place(info: ValidationInfo) -> Place:
+    return info.context if isinstance(info.context, Place) else Place({}, Path())
+
+
+def _resolve(reference: str, place: Place) -> str | None:
+    """What the reference stands for; None for a text that is no reference.
+
+    Raises:
+        ValueError: It stands for nothing. The sentence continues one that starts with the name of the setting.
+    """
+    kind, _, name = reference.partition(":")
+    match kind:
+        case "env":
+            value = place.environment.get(name)
+            if value is None:
+                raise ValueError(f"names the environment variable {name!r}, which is not set. Set it to the secret.")
+            if not value:
+                raise ValueError(f"names the environment variable {name!r}, which is empty. Set it to the secret.")
+            return value
+        case "file":
+            return _read(place.folder / name, name)
+    return None
+
+
+def _read(path: Path, name: str) -> str:
+    try:
+        value = path.read_text("utf-8").strip()
+    except OSError as exc:
+        raise ValueError(f"names the file {name!r}, which cannot be read: {exc.strerror}.") from exc
+    except UnicodeDecodeError as exc:
+        raise ValueError(f"names the file {name!r}, which is not a text in UTF-8.") from exc
+    if not value:
+        raise ValueError(f"names the file {name!r}, which is empty.")
+    return value
+
+
+def _secret(value: Any, info: ValidationInfo) -> Any:
+    """Only a reference will do, so that the file can be read by others and kept under version control."""
+    if isinstance(value, SecretStr):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"is not a text. {_HOW}.")
+    if (secret := _resolve(value, _place(info))) is None:
+        raise ValueError(f"holds the secret itself. {_HOW}, so that the settings can be shown to others.")
+    return secret
+
+
+def _text(value: Any, info: ValidationInfo) -> Any:
+    """A text, or a reference where it holds something that nobody should see."""
+    if not isinstance(value, str):
+        return value
+    resolved = _resolve(value, _place(info))
+    return value if resolved is None else resolved
+
+
+def _existing(path: Path, info: ValidationInfo) -> Path:
+    full = _place(info).folder / path
+    if not full.exists():
+        raise ValueError(f"names {str(full)!r}, which does not exist. Write the path of a file or a folder.")
+    return full
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+Hidden = Annotated[SecretStr, BeforeValidator(_text)]
+ExistingPath = Annotated[Path, AfterValidator(_existing)]
