@@ -37,17 +37,20 @@ class Usage:
         """The `usage` of an OpenAI answer; None when it is absent or says nothing countable."""
         if not isinstance(value, dict):
             return None
-        prompt = value.get("prompt_tokens")
-        if not isinstance(prompt, int):
+        prompt = _count(value.get("prompt_tokens"))
+        if prompt is None:
             return None
-        completion = value.get("completion_tokens")
         details = value.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
         return cls(
             prompt_tokens=prompt,
-            completion_tokens=completion if isinstance(completion, int) else 0,
-            cached_tokens=cached if isinstance(cached, int) else 0,
+            completion_tokens=_count(value.get("completion_tokens")) or 0,
+            cached_tokens=_count(details.get("cached_tokens")) or 0 if isinstance(details, dict) else 0,
         )
+
+
+def _count(value: object) -> int | None:
+    # A negative number would be credit.
+    return value if type(value) is int and value >= 0 else None
 
 
 @dataclass(slots=True)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from xrouter_asgi.context import RequestContext, Usage
+
+
+@pytest.mark.parametrize(
+    ("value", "usage"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}, Usage(3, 4)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, Usage(0, 0)),
+        ({"prompt_tokens": 3, "total_tokens": 3}, Usage(3)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}, Usage(3, 0, 2)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": None}}, Usage(3)),
+        ({"prompt_tokens": 3, "prompt_tokens_details": None, "completion_tokens": None}, Usage(3)),
+        ({"prompt_tokens": 3, "completion_tokens": -4}, Usage(3)),
+        ({"prompt_tokens": -3}, None),
+        ({"prompt_tokens": True}, None),
+        ({"prompt_tokens": "3"}, None),
+        ({"completion_tokens": 4}, None),
+        ({}, None),
+        (None, None),
+        ([3, 4], None),
+    ],
+)
+def test_usage_is_what_can_be_counted(value: object, usage: Usage | None) -> None:
+    assert Usage.read(value) == usage
+
+
+def test_the_total_is_the_sum() -> None:
+    assert Usage(3, 4, 2).total_tokens == 7
+
+
+def scope(*ids: bytes) -> dict[str, Any]:
+    return {"type": "http", "headers": [(b"accept", b"*/*"), *((b"x-request-id", value) for value in ids)]}
+
+
+def test_a_copied_scope_has_the_same_context() -> None:
+    outer = scope()
+    context = RequestContext.of(outer)
+    assert RequestContext.of(outer) is context
+    assert RequestContext.of(dict(outer)) is context
+
+
+def test_two_requests_have_two_ids() -> None:
+    first, second = RequestContext.of(scope()).request_id, RequestContext.of(scope()).request_id
+    assert first != second
+    assert first.startswith("req_")
+    assert len(first) == 36
+
+
+def test_a_well_formed_request_id_of_the_client_is_kept() -> None:
+    assert RequestContext.of(scope(b"Abc-1_2.3")).request_id == "Abc-1_2.3"
+    assert RequestContext.of(scope(b"x" * 64)).request_id == "x" * 64
+
+
+@pytest.mark.parametrize("wanted", [b"", b"x" * 65, b"a b", b"a\nb", b"abc\n", b"\xff", b"a;b", "é".encode()])
+def test_any_other_request_id_is_replaced(wanted: bytes) -> None:
+    assert RequestContext.of(scope(wanted)).request_id.startswith("req_")
+
+
+def test_only_the_first_request_id_is_looked_at() -> None:
+    assert RequestContext.of(scope(b"a b", b"good")).request_id.startswith("req_")
+
+
+def test_a_scope_without_headers_gets_a_context() -> None:
+    assert RequestContext.of({"type": "lifespan"}).request_id.startswith("req_")
+
+
+def test_a_foreign_value_under_our_key_is_replaced() -> None:
+    foreign: dict[str, Any] = {"type": "http", "xrouter": "mine"}
+    assert RequestContext.of(foreign) is foreign["xrouter"]
