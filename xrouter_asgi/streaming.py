@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Self
 
 from .context import Usage
-from .errors import UpstreamError
+from .errors import UpstreamError, UpstreamUnavailable
 from .wire.documents import ChatChunk
 
 MAX_EVENT = 1 << 20
 DONE = b"data: [DONE]\n\n"
 
+_LOST = ("connection_lost", "truncated")  # how a connection ends that nobody meant to end
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -34,7 +35,7 @@ class EventReader:
 
     def __init__(self, *, limit: int = MAX_EVENT) -> None:
         self._limit = limit
-        self._tail = b""  # a line that has not ended yet
+        self._tail = bytearray()  # a line that has not ended yet
         self._data: list[bytes] = []  # the data lines of the event under way
         self._size = 0
         self._started = False
@@ -49,35 +50,32 @@ class EventReader:
             self._after_cr = chunk.endswith(b"\r")
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        text = self._tail + chunk
-        if not self._started:
-            if len(text) < len(_BOM) and _BOM.startswith(text):
-                self._tail = text
-                return []
-            text = text.removeprefix(_BOM)
-            self._started = True
-        *lines, self._tail = text.split(b"\n")
+        lines: list[bytes] = []
+        if b"\n" in chunk:
+            *lines, chunk = (bytes(self._tail) + chunk).split(b"\n")
+            self._tail.clear()
+        self._tail += chunk
         if len(self._tail) > self._limit:
             raise self._too_large()
         return self._events(lines)
 
     def close(self) -> list[bytes]:
         """The event that the end of the stream completes, if any."""
-        lines = [self._tail, b""]
-        self._tail = b""
+        lines = [bytes(self._tail), b""]
+        self._tail.clear()
         return self._events(lines)
 
-    def _events(self, lines: Sequence[bytes]) -> list[bytes]:
+    def _events(self, lines: list[bytes]) -> list[bytes]:
+        if lines and not self._started:
+            lines[0] = lines[0].removeprefix(_BOM)
+            self._started = True
         events = []
         for line in lines:
             if line.startswith(b"data:"):
                 value = line[6:] if line.startswith(b"data: ") else line[5:]
-                self._data.append(value)
-                self._size += len(value)
-                if self._size > self._limit:
-                    raise self._too_large()
+                self._append(value)
             elif line == b"data":
-                self._data.append(b"")
+                self._append(b"")
             elif not line and self._data:
                 # An event without data says nothing, and an empty one breaks clients when passed on.
                 if event := b"\n".join(self._data):
@@ -86,6 +84,12 @@ class EventReader:
                 self._size = 0
         return events
 
+    def _append(self, value: bytes) -> None:
+        self._data.append(value)
+        self._size += len(value) + 1  # the line end counts, else empty lines would come for nothing
+        if self._size > self._limit:
+            raise self._too_large()
+
     def _too_large(self) -> UpstreamError:
         return UpstreamError(f"The upstream sent an event of more than {self._limit} bytes.", code="too_large")
 
@@ -93,8 +97,8 @@ class EventReader:
 class ChatStream:
     """A streamed answer: an async iterator of batches of chunks, whose first batch is already in hand.
 
-    Made by `await ChatStream.start(…)`. It ends cleanly only after each choice that began has a `finish_reason`: a
-    stream that merely stops raises.
+    Made by `await ChatStream.start(…)`. It ends cleanly if, and only if, each choice that began has a
+    `finish_reason`: a stream that merely stops raises, and a connection lost after that harms no one.
 
     Attributes:
         usage: What the upstream counted, once it said so.
@@ -132,7 +136,7 @@ class ChatStream:
             async for batch in batches:
                 if batch:
                     return cls(batch, batches, close)
-            raise UpstreamError("The upstream ended the stream before it began.", code="empty_stream")
+            raise UpstreamUnavailable("The upstream ended the stream before it began.", code="empty_stream")
         except BaseException:
             if close is not None:
                 await close()
@@ -158,11 +162,18 @@ class ChatStream:
             await close()
 
     async def _next_batch(self) -> Sequence[ChatChunk]:
-        async for batch in self._rest:
-            if batch:
-                return batch
+        lost: UpstreamUnavailable | None = None
+        try:
+            async for batch in self._rest:
+                if batch:
+                    return batch
+        except UpstreamUnavailable as error:
+            if error.code not in _LOST:
+                raise
+            lost = error
         if not self._finished or self._begun - self._finished:
-            raise UpstreamError("The upstream ended the stream before the answer was finished.", code="stream_broken")
+            message = "The upstream ended the stream before the answer was finished."
+            raise UpstreamError(message, code="stream_broken", detail=lost and lost.detail) from lost
         raise StopAsyncIteration
 
     def _note(self, chunk: ChatChunk) -> None:
