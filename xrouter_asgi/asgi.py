@@ -15,7 +15,11 @@ logger = logging.getLogger("xrouter")
 
 
 class ClientDisconnected(Exception):
-    """The client left before its request was whole; there is nobody to answer."""
+    """The client left, in the middle of its request or of the answer; there is nobody to answer."""
+
+
+class AmbiguousLength(InvalidRequest):
+    """Content-Length and Transfer-Encoding at once: request smuggling, or a broken client (RFC 9112, 6.1)."""
 
 
 def local_path(scope: Scope) -> str:
@@ -41,6 +45,7 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     Raises:
         PayloadTooLarge: More than `limit` bytes, announced or not.
         UnsupportedMediaType: Compressed, or a form.
+        AmbiguousLength: Two ways to say where the body ends.
         ClientDisconnected: The client left in the middle.
     """
     _check_head(scope, limit)
@@ -63,15 +68,19 @@ def _check_head(scope: Scope, limit: int) -> None:
     names = set()
     for name, value in scope["headers"]:
         names.add(name)
-        if name == b"content-length" and value.isdigit() and int(value) > limit:
+        if name == b"content-length" and value.isdigit() and _exceeds(value, limit):
             raise _too_large(limit)
         if name == b"content-encoding" and value.strip().lower() != b"identity":
             raise UnsupportedMediaType("Compressed request bodies are not accepted. Send the JSON as it is.")
         if name == b"content-type" and value.lower().startswith(b"multipart/"):
             raise UnsupportedMediaType("A form is not accepted here. Send a JSON body.")
     if {b"content-length", b"transfer-encoding"} <= names:
-        # RFC 9112, 6.1: an attempt at request smuggling, or a broken client.
-        raise InvalidRequest("A request must not carry both Content-Length and Transfer-Encoding.")
+        raise AmbiguousLength("A request must not carry both Content-Length and Transfer-Encoding.")
+
+
+def _exceeds(digits: bytes, limit: int) -> bool:
+    # CPython refuses to read thousands of digits.
+    return len(digits.lstrip(b"0")) > 20 or int(digits[-20:]) > limit
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
@@ -82,7 +91,9 @@ class DisconnectGuard:
     """Cancels what happens inside it as soon as the client leaves, and says so by `client_left`.
 
     No server cancels or raises by itself: only `receive()` tells. Use it once the body is read, when nothing else calls
-    `receive`. Works as `asyncio.timeout` does, so it may stand inside other scopes of that kind.
+    `receive`. Works as `asyncio.timeout` does, so it may stand inside other scopes of that kind. A cancellation that
+    nobody asked for, such as that of a task which is awaited inside, comes out as RuntimeError: it is a defect, and as
+    a cancellation it would end the request without an answer.
 
         async with DisconnectGuard(receive) as guard:
             ...
@@ -106,10 +117,12 @@ class DisconnectGuard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._watcher.cancel()
-        if not self.client_left:
-            return False
-        # Only a cancellation of our own is swallowed: another one may have come on top.
-        return self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+        if self.client_left:
+            # Only a cancellation of our own is swallowed: another one may have come on top.
+            return self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+        if kind is asyncio.CancelledError and self._task.cancelling() <= self._cancelling:
+            raise RuntimeError("What was awaited here was cancelled, but not this task.") from error
+        return False
 
     async def _watch(self) -> None:
         try:
