@@ -143,7 +143,8 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             # Not close(): over TLS that waits for the other side's goodbye, up to 30 s, in nobody's account.
             self._transport.abort()
-        self._fail(httpx.ReadError("The connection was closed."))
+        if self.answer is not None:
+            self._fail(httpx.ReadError("The connection was closed."))
 
     # What the event loop calls.
 

@@ -1,0 +1,293 @@
+"""Which connection a request gets, and when it must wait."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.providers.http.scripted_server import OK, Peer, Script, answering, own, serving, silent
+from xrouter_asgi.errors import UpstreamUnavailable
+from xrouter_asgi.providers.http import HTTPTransport, Timeouts, Upstream
+from xrouter_asgi.providers.http.connection import Connection
+from xrouter_asgi.providers.http.pool import Pool
+
+
+async def answer_once_told(peer: Peer) -> None:
+    while True:
+        await peer.request()
+        await peer.server.go_on.wait()
+        await peer.send(OK)
+
+
+async def one_answer_then_reset(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(OK)
+    await peer.request()
+    peer.reset()
+
+
+async def one_answer_then_close(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(OK)
+    await peer.request()
+
+
+async def only_reset(peer: Peer) -> None:
+    await peer.request()
+    peer.reset()
+
+
+@pytest.mark.parametrize("script", [one_answer_then_reset, one_answer_then_close])
+async def test_a_reset_idle_connection_is_retried_once(script: Script) -> None:
+    async with serving(script, answering(OK)) as server:
+        upstream = Upstream(server.url, transport=own())
+        for _ in range(2):
+            assert (await upstream.fetch("POST", "/", content=b"{}")).body == b"hi"
+        await upstream.aclose()
+    assert len(server.requests) == 3
+    assert server.connections == 2
+
+
+async def test_the_repeat_itself_is_not_repeated() -> None:
+    async with serving(one_answer_then_reset, only_reset) as server:
+        transport = own()
+        upstream = Upstream(server.url, transport=transport)
+        await upstream.fetch("GET", "/")
+        with pytest.raises(UpstreamUnavailable) as caught:
+            await upstream.fetch("GET", "/")
+        assert caught.value.code == "connection_lost"
+        assert transport.open_connections == 0
+        await upstream.aclose()
+    assert len(server.requests) == 3
+
+
+async def test_a_reset_fresh_connection_is_not_retried() -> None:
+    async with serving(only_reset) as server:
+        upstream = Upstream(server.url, transport=own())
+        with pytest.raises(UpstreamUnavailable):
+            await upstream.fetch("GET", "/")
+        await upstream.aclose()
+    assert len(server.requests) == 1
+
+
+async def test_a_reused_connection_that_broke_inside_an_answer_is_not_retried() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+        await peer.send(b"HTTP/1.1 20")
+
+    async with serving(script) as server:
+        upstream = Upstream(server.url, transport=own())
+        await upstream.fetch("GET", "/")
+        with pytest.raises(UpstreamUnavailable):
+            await upstream.fetch("GET", "/")
+        await upstream.aclose()
+    assert len(server.requests) == 2
+
+
+async def test_a_silent_reused_connection_is_not_retried() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await silent(peer)
+
+    async with serving(script) as server:
+        upstream = Upstream(server.url, timeouts=Timeouts(first=0.05), transport=own())
+        await upstream.fetch("GET", "/")
+        with pytest.raises(Exception, match="in time"):
+            await upstream.fetch("GET", "/")
+        await upstream.aclose()
+    assert len(server.requests) == 2
+
+
+async def test_a_failed_repeat_frees_the_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*args: object, **options: object) -> None:
+        raise ConnectionRefusedError(111, "refused")
+
+    async with serving(one_answer_then_close) as server:
+        transport = own(max_connections=1)
+        upstream = Upstream(server.url, transport=transport)
+        await upstream.fetch("GET", "/")
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio.get_running_loop(), "create_connection", refused)
+            with pytest.raises(UpstreamUnavailable) as caught:
+                await upstream.fetch("GET", "/")
+        assert caught.value.code == "connect_refused"
+        assert transport.open_connections == 0
+        await upstream.fetch("GET", "/")
+        await upstream.aclose()
+
+
+async def test_requests_are_served_in_the_order_in_which_they_waited() -> None:
+    async with serving(answer_once_told) as server:
+        transport = own(max_connections=1)
+        upstream = Upstream(server.url, transport=transport)
+        tasks = []
+        for number in range(5):
+            tasks.append(asyncio.create_task(upstream.fetch("GET", f"/{number}")))
+            await asyncio.sleep(0)
+        server.go_on.set()
+        await asyncio.gather(*tasks)
+        await upstream.aclose()
+    assert [request.split()[1] for request in server.requests] == [b"/0", b"/1", b"/2", b"/3", b"/4"]
+    assert server.connections == 1
+
+
+async def test_a_slot_freed_by_a_closed_connection_goes_to_the_first_in_line() -> None:
+    closing = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi"
+    async with serving(answering(closing)) as server:
+        transport = own(max_connections=1)
+        upstream = Upstream(server.url, transport=transport)
+        answers = await asyncio.gather(*(upstream.fetch("GET", "/") for _ in range(5)))
+        assert [answer.body for answer in answers] == [b"hi"] * 5
+        assert transport.open_connections == 0
+        await upstream.aclose()
+    assert server.connections == 5
+
+
+async def test_the_most_recently_used_connection_is_taken_first() -> None:
+    async with serving(answer_once_told) as server:
+        transport = own()
+        upstream = Upstream(server.url, transport=transport)
+        both = [asyncio.create_task(upstream.fetch("GET", "/")) for _ in range(2)]
+        await server.until_open(2)
+        server.go_on.set()
+        await asyncio.gather(*both)
+        (pool,) = transport._pools.values()
+        oldest, newest = pool._idle
+        await upstream.fetch("GET", "/")
+        assert pool._idle == [oldest, newest]
+        await upstream.aclose()
+
+
+async def test_a_connection_is_closed_when_it_has_rested_too_long() -> None:
+    async with serving(answering(OK)) as server:
+        transport = HTTPTransport(keepalive=0.05)
+        upstream = Upstream(server.url, transport=transport)
+        await upstream.fetch("GET", "/")
+        assert transport.idle_connections == 1
+        await server.until_open(0)
+        assert transport.open_connections == 0
+        await upstream.aclose()
+
+
+async def test_a_rest_that_is_over_counts_even_before_its_timer_fired() -> None:
+    async with serving(answering(OK)) as server:
+        transport = HTTPTransport(keepalive=1e-9)
+        upstream = Upstream(server.url, transport=transport)
+        for _ in range(3):
+            await upstream.fetch("GET", "/")
+        await upstream.aclose()
+    assert server.connections == 3
+
+
+async def test_a_connection_that_ends_on_its_way_to_a_waiter_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = Pool._keep
+
+    def keep_and_lose(pool: Pool, connection: Connection) -> None:
+        keep(pool, connection)
+        monkeypatch.undo()
+        connection.connection_lost(None)
+
+    async with serving(answer_once_told, answering(OK)) as server:
+        transport = own(max_connections=1)
+        upstream = Upstream(server.url, transport=transport)
+        first = asyncio.create_task(upstream.fetch("GET", "/"))
+        await server.until_open(1)
+        second = asyncio.create_task(upstream.fetch("GET", "/"))
+        await asyncio.sleep(0)
+        monkeypatch.setattr(Pool, "_keep", keep_and_lose)
+        server.go_on.set()
+        assert (await first).body == b"hi"
+        assert (await second).body == b"hi"
+        assert transport.open_connections == transport.idle_connections == 1
+        await upstream.aclose()
+    assert server.connections == 2
+
+
+async def test_each_origin_has_its_own_connections() -> None:
+    async with serving(answering(OK)) as one, serving(answering(OK)) as other:
+        transport = HTTPTransport(max_connections=1)
+        async with httpx.AsyncClient(transport=transport) as client:
+            for server in (one, other, one, other):
+                assert (await client.get(server.url)).text == "hi"
+            assert transport.idle_connections == 2
+        assert (one.connections, other.connections) == (1, 1)
+
+
+async def test_a_closed_transport_ends_what_runs_waits_and_connects() -> None:
+    async with serving(silent) as server:
+        transport = own(max_connections=1)
+        upstream = Upstream(server.url, transport=transport)
+        running = asyncio.create_task(upstream.fetch("GET", "/"))
+        await server.until_open(1)
+        waiting = asyncio.create_task(upstream.fetch("GET", "/"))
+        connecting = asyncio.create_task(upstream.fetch("GET", "/"))
+        await asyncio.sleep(0)
+        await upstream.aclose()
+        results = await asyncio.gather(running, waiting, connecting, return_exceptions=True)
+        assert [getattr(result, "code", None) for result in results] == [
+            "connection_lost",
+            "connect_refused",
+            "connect_refused",
+        ]
+        assert transport.open_connections == 0
+        with pytest.raises(RuntimeError, match="closed"):
+            await upstream.fetch("GET", "/")
+
+
+async def test_a_connection_made_while_the_transport_closes_is_closed_too() -> None:
+    async with serving(silent) as server:
+        transport = own()
+        upstream = Upstream(server.url, transport=transport)
+        connecting = asyncio.create_task(upstream.fetch("GET", "/"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert transport.open_connections == 1
+        transport._closed = True
+        (pool,) = transport._pools.values()
+        pool.close()
+        with pytest.raises(UpstreamUnavailable):
+            await connecting
+        assert transport.open_connections == 0
+        await upstream.aclose()
+        await server.until_open(0)
+
+
+def test_a_transport_belongs_to_one_event_loop() -> None:
+    transport = own()
+
+    async def one_request() -> None:
+        async with serving(answering(OK)) as server:
+            request = httpx.Request("GET", server.url)
+            await transport.handle_async_request(request)
+            await transport.aclose()
+            transport._closed = False
+
+    asyncio.run(one_request())
+    with pytest.raises(RuntimeError, match="another event loop"):
+        asyncio.run(one_request())
+
+
+async def test_a_scheme_that_is_not_http_is_refused() -> None:
+    with pytest.raises(httpx.UnsupportedProtocol, match="ftp"):
+        await own().handle_async_request(httpx.Request("GET", "ftp://127.0.0.1/"))
+
+
+async def test_no_timeouts_means_no_bounds() -> None:
+    async with serving(answering(OK)) as server, httpx.AsyncClient(transport=own(max_connections=1), timeout=None) as c:  # noqa: S113 -- the point
+        answers = await asyncio.gather(*(c.get(server.url) for _ in range(3)))
+        assert [answer.text for answer in answers] == ["hi"] * 3
+
+
+async def test_a_repr_shows_counts_only() -> None:
+    async with serving(answering(OK)) as server:
+        transport = own()
+        upstream = Upstream(server.url, headers={"Authorization": "Bearer secret"}, transport=transport)
+        await upstream.fetch("GET", "/")
+        assert repr(transport) == "HTTPTransport(open_connections=1, idle_connections=1)"
+        assert repr(upstream) == f"Upstream('{server.url}')"
+        await upstream.aclose()
