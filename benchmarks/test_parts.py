@@ -1,0 +1,87 @@
+"""What the parts on the hot path cost, one by one: `pytest benchmarks -p pytest_benchmark.plugin`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from xrouter_asgi.providers.echo import EchoProvider
+from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.streaming import EventReader, encode_event
+from xrouter_asgi.wire import ChatRequest
+from xrouter_asgi.wire.codec import decode, encode, parse_request, splice
+
+SMALL = json.dumps(
+    {
+        "model": "bench",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why? " * 180}],
+        "temperature": 0.5,
+    }
+).encode()
+LARGE = json.dumps(
+    {"model": "bench", "messages": [{"role": "user", "content": "What, and why? " * 33} for _ in range(2000)]}
+).encode()
+EVENT = encode(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "bench",
+        "choices": [{"index": 0, "delta": {"content": " word"}, "logprobs": None, "finish_reason": None}],
+    }
+)
+
+bodies = pytest.mark.parametrize("body", [SMALL, LARGE], ids=["1kB", "1MB"])
+
+
+@bodies
+def test_parse_request(benchmark: BenchmarkFixture, body: bytes) -> None:
+    benchmark(parse_request, body)
+
+
+@bodies
+def test_validate_request(benchmark: BenchmarkFixture, body: bytes) -> None:
+    benchmark(ChatRequest.of, parse_request(body))
+
+
+@bodies
+def test_splice_the_model(benchmark: BenchmarkFixture, body: bytes) -> None:
+    benchmark(splice, body, parse_request(body), {"model": "other"})
+
+
+def test_read_check_and_write_an_event(benchmark: BenchmarkFixture) -> None:
+    framed = encode_event(EVENT)
+    reader = EventReader()
+
+    def one_event() -> None:
+        for data in reader.feed(framed):
+            decode(data)
+            encode_event(data)
+
+    benchmark(one_event)
+
+
+def test_route_a_request_in_process(benchmark: BenchmarkFixture) -> None:
+    router = LLMRouter({"bench": EchoProvider(models=["bench"])})
+    loop = asyncio.new_event_loop()
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "root_path": "", "headers": []}
+
+    async def send(message: Any) -> None:
+        pass
+
+    def one_request() -> None:
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+        messages = [{"type": "http.request", "body": SMALL}]
+        loop.run_until_complete(router(dict(scope), receive, send))
+
+    benchmark(one_request)
+    loop.close()

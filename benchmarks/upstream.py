@@ -1,0 +1,88 @@
+"""An OpenAI-compatible upstream that costs next to nothing, so that what is measured is the gateway.
+
+python -m benchmarks.upstream PORT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+
+import uvloop
+
+CHUNKS = 40
+PACE = 0.02  # seconds between two chunks of a paced stream
+
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_HEAD = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": "bench"}
+
+
+def _answer() -> bytes:
+    message = {"role": "assistant", "content": "It is what it is. " * 40, "refusal": None}
+    body = json.dumps(
+        {
+            **_HEAD,
+            "object": "chat.completion",
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 20, "completion_tokens": 200, "total_tokens": 220},
+        }
+    ).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def _event(delta: dict[str, str], finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    data = json.dumps({**_HEAD, "object": "chat.completion.chunk", "choices": [choice]}).encode()
+    return _chunk(b"data: " + data + b"\n\n")
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+ANSWER = _answer()
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+EVENT = _event({"content": " word"})
+STREAM_END = _event({}, "stop") + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+
+
+class Upstream(asyncio.Protocol):
+    """Answers each request on a connection in turn: whole, or `CHUNKS` events, `PACE` seconds apart."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        head, separator, rest = self.buffer.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if not separator or length is None or len(rest) < int(length[1]):
+            return
+        self.buffer = b""
+        if b'"stream":true' in rest or b'"stream": true' in rest:
+            self.transport.write(STREAM_HEAD)
+            self._event(CHUNKS)
+        else:
+            self.transport.write(ANSWER)
+
+    def _event(self, left: int) -> None:
+        if self.transport.is_closing():
+            return
+        if left:
+            self.transport.write(EVENT)
+            asyncio.get_running_loop().call_later(PACE, self._event, left - 1)
+        else:
+            self.transport.write(STREAM_END)
+
+
+async def main(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(int(sys.argv[1])))
