@@ -1,0 +1,101 @@
+"""Whole answers: decoded, checked for their shape, and turned into chunks for a client that asked for a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from ...errors import UpstreamError, UpstreamUnavailable
+from ...wire import ChatChunk
+from ...wire.codec import decode
+from .chunks import is_error
+from .errors import refusal
+from .words import Redaction, Words
+
+
+def read_object(
+    status: int, headers: Mapping[str, str], body: bytes, *, model: str, redact: Redaction
+) -> dict[str, Any]:
+    """The object that an answer holds.
+
+    Raises:
+        XRouterError: For a status of 400 or more and for an error under any other: see `refusal`.
+        UpstreamUnavailable: `empty_answer`.
+        UpstreamError: `bad_body` for anything but an object in JSON.
+    """
+    if status >= 400:
+        html = body.lstrip()[:1] == b"<"
+        words = Words() if html else Words.read(_decoded_or_text(body), redact)
+        raise refusal(status, words, model=model, headers=headers, html=html)
+    if not body.strip():
+        raise UpstreamUnavailable("The upstream's answer is empty.", code="empty_answer", detail=f"status {status}")
+    try:
+        value = decode(body)
+    except ValueError as error:
+        raise bad_body("The upstream's answer is not JSON.", detail=f"status {status}: {error}") from error
+    if not isinstance(value, dict):
+        raise bad_body("The upstream's answer is no object.")
+    if is_error(value):
+        words = Words.read(value, redact)
+        raise refusal(words.implied_status, words, model=model, headers=headers)
+    return value
+
+
+def check_completion(value: dict[str, Any]) -> None:
+    """Raises UpstreamError: `empty_answer` without choices, `bad_body` for choices of another shape."""
+    choices = value.get("choices")
+    if choices is None or choices == []:
+        raise UpstreamUnavailable("The upstream's answer holds no choices.", code="empty_answer")
+    messages = [choice.get("message") for choice in choices] if _all_objects(choices) else None
+    if not _all_objects(messages) or not all(_all_objects(message.get("tool_calls") or []) for message in messages):
+        raise bad_body("The choices in the upstream's answer have another shape.")
+
+
+def check_embeddings(value: dict[str, Any]) -> None:
+    """Raises UpstreamError: `bad_body` unless there are vectors, as lists or as base64."""
+    rows = value.get("data") or None
+    if not _all_objects(rows) or not all(isinstance(row.get("embedding"), list | str) for row in rows):
+        raise bad_body("The upstream's answer holds no vectors.")
+
+
+def check_models(value: dict[str, Any]) -> None:
+    """Raises UpstreamError: `bad_body` unless it is a list of objects with names."""
+    rows = value.get("data")
+    if not _all_objects(rows) or not all(isinstance(row.get("id"), str) for row in rows):
+        raise bad_body("The upstream's list of models has another shape.")
+
+
+def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
+    """A whole answer as the stream it could have been: each choice's message, its finish, and the usage if known."""
+    head = {name: completion[name] for name in _HEAD if name in completion} | {"object": "chat.completion.chunk"}
+    chunks = []
+    for index, choice in enumerate(completion["choices"]):
+        delta = {"role": "assistant", **choice["message"]}
+        if calls := delta.get("tool_calls"):
+            delta["tool_calls"] = [{**call, "index": place} for place, call in enumerate(calls)]
+        # What is whole has ended, even if it does not say how.
+        finish = choice.get("finish_reason") or "stop"
+        said = {"index": index, "delta": delta, "logprobs": choice.get("logprobs"), "finish_reason": None}
+        ended: dict[str, Any] = {"index": index, "delta": {}, "logprobs": None, "finish_reason": finish}
+        chunks += [ChatChunk({**head, "choices": [said]}), ChatChunk({**head, "choices": [ended]})]
+    if isinstance(completion.get("usage"), dict):
+        chunks.append(ChatChunk({**head, "choices": [], "usage": completion["usage"]}))
+    return chunks
+
+
+_HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
+
+
+def bad_body(message: str, *, detail: str | None = None) -> UpstreamError:
+    return UpstreamError(message, code="bad_body", detail=detail)
+
+
+def _all_objects(values: object) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
+
+
+def _decoded_or_text(body: bytes) -> object:
+    try:
+        return decode(body)
+    except ValueError:
+        return body.decode("utf-8", "replace")

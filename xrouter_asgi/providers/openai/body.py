@@ -1,0 +1,35 @@
+"""The body of a request: the client's own bytes, with what must differ spliced in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import UnsupportedOperation
+from ...wire.codec import splice
+from ..base import Call
+
+# An upstream that is a gateway itself would let them choose an address, a key or an answer.
+_NOT_FOR_CLIENTS = frozenset(
+    {"api_base", "base_url", "api_key", "extra_headers", "extra_body", "organization", "custom_llm_provider", "proxy"}
+)
+
+
+def request_body(call: Call, *, ask_usage: bool = False) -> bytes:
+    """What goes up for a call.
+
+    Args:
+        ask_usage: Set `stream_options.include_usage`.
+
+    Raises:
+        UnsupportedOperation: For a member that would steer a gateway behind this one.
+    """
+    value = call.document.value
+    for name in value:
+        if name in _NOT_FOR_CLIENTS or name.startswith("mock_"):
+            raise UnsupportedOperation(f"The parameter '{name}' is not for clients. Leave it out.", param=name)
+    changes: dict[str, Any] = {}
+    if value.get("model") != call.model:
+        changes["model"] = call.model
+    if ask_usage:
+        changes["stream_options"] = {**(value.get("stream_options") or {}), "include_usage": True}
+    return splice(call.document.data, value, changes)

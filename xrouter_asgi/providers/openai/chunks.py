@@ -1,0 +1,160 @@
+"""The chunks of a streamed answer: each event checked, passed on as the bytes it came in, mended only where it must be.
+
+No I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ...errors import UpstreamError, XRouterError
+from ...streaming import EventReader
+from ...wire import ChatChunk
+from ...wire.codec import decode
+from .errors import refusal
+from .tools import ToolCalls
+from .words import Redaction, Words
+
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?')
+
+
+class ChunkReader:
+    """Bytes of an event stream in, chunks out.
+
+    Args:
+        choices: How many choices were asked for: the `n` of the request.
+        hide_usage: Drop `usage: null`, since it was the gateway and not the client that asked for usage.
+        model: Which model was asked for; for the words of an error.
+        redact: Applied to the words of an error event.
+
+    Attributes:
+        done: Whether the upstream said that it is done; what comes after that is dropped.
+        failure: What went wrong, after the chunks that were returned before it.
+    """
+
+    def __init__(self, *, choices: int, hide_usage: bool, model: str, redact: Redaction) -> None:
+        self._events = EventReader()
+        self._choices = choices
+        self._hide_usage = hide_usage
+        self._model = model
+        self._redact = redact
+        self._begun = False
+        self._tools: dict[int, ToolCalls] = {}
+        self.done = False
+        self.failure: XRouterError | None = None
+
+    def feed(self, piece: bytes) -> list[ChatChunk]:
+        """The chunks that `piece` completes."""
+        chunks: list[ChatChunk] = []
+        try:
+            for event in self._events.feed(piece):
+                if event.strip() == b"[DONE]":
+                    self.done = True
+                    break
+                self._take(event, _decoded(event), chunks)
+        except XRouterError as error:
+            self.failure = error
+        return chunks
+
+    def close(self) -> list[ChatChunk]:
+        """The chunk that the end of the stream completes, if any. One that the end cuts off is no event."""
+        chunks: list[ChatChunk] = []
+        for event in self._events.close():
+            try:
+                value = decode(event)
+            except ValueError:
+                break
+            try:
+                self._take(event, value, chunks)
+            except XRouterError as error:
+                self.failure = error
+        return chunks
+
+    def _take(self, event: bytes, value: Any, chunks: list[ChatChunk]) -> None:
+        if not isinstance(value, dict):
+            raise _bad_event("it is no object")
+        if is_error(value):
+            words = Words.read(value, self._redact)
+            raise refusal(words.implied_status, words, model=self._model)
+        mended = False
+        if value.get("choices") is None:
+            value["choices"] = []
+            mended = True
+        for choice in _objects(value["choices"], "choices"):
+            mended |= self._mend_choice(choice)
+        data = None if mended else event
+        if self._hide_usage and "usage" in value and value["usage"] is None:
+            del value["usage"]
+            data = None if data is None else _without_null_usage(data)
+        if value["choices"] and not self._begun:
+            self._begun = True
+            if value["choices"][0]["index"] != 0:
+                # A client's library keeps choices in a list, and learns of them in this order.
+                chunks.append(_opening(value))
+        chunks.append(ChatChunk(value, data))
+
+    def _mend_choice(self, choice: dict[str, Any]) -> bool:
+        """Check one choice and bring it into order, in place. Returns whether that changed anything."""
+        before = {**choice}
+        if self._choices == 1:
+            choice["index"] = 0  # the only one there can be, whatever its number says
+        elif not isinstance(choice.get("index"), int) or not 0 <= choice["index"] < self._choices:
+            raise _bad_event("a choice has no index, or one beyond what was asked for")
+        if not isinstance(choice.get("finish_reason") or "", str):
+            raise _bad_event("'finish_reason' is no text")
+        if choice.get("finish_reason") == "":
+            choice["finish_reason"] = None
+        if choice.get("delta") is None:
+            choice["delta"] = {}  # as in Azure's events about filtered content
+        return self._mend_delta(choice["delta"], choice["index"]) or choice != before
+
+    def _mend_delta(self, delta: object, index: int) -> bool:
+        if not isinstance(delta, dict):
+            raise _bad_event("'delta' is no object")
+        if not delta.get("tool_calls"):
+            return False
+        fragments = _objects(delta["tool_calls"], "tool_calls")
+        for fragment in fragments:
+            bodies = (fragment.get("function"), fragment.get("custom"))
+            if not isinstance(fragment.get("id") or "", str) or not all(
+                isinstance(body or {}, dict) for body in bodies
+            ):
+                raise _bad_event("a tool call has another shape")
+        return self._tools.setdefault(index, ToolCalls()).tidy(fragments)
+
+
+def is_error(value: dict[str, Any]) -> bool:
+    """Whether an object is an error, in an envelope or flat, and no answer."""
+    if value.get("error"):
+        return True
+    return value.get("choices") is None and "message" in value and ("status" in value or "code" in value)
+
+
+def _decoded(event: bytes) -> Any:
+    try:
+        return decode(event)
+    except ValueError as error:
+        raise _bad_event(str(error)) from error
+
+
+def _objects(values: object, name: str) -> list[dict[str, Any]]:
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise _bad_event(f"'{name}' is no list of objects")
+    return values
+
+
+def _bad_event(reason: str) -> UpstreamError:
+    return UpstreamError("The upstream sent an event that cannot be read.", code="bad_event", detail=reason)
+
+
+def _without_null_usage(data: bytes) -> bytes | None:
+    """The text without its member `usage: null`, or None if one of several cannot be told apart."""
+    shorter, count = _NULL_USAGE.subn(b"", data)
+    return shorter if count == 1 else None
+
+
+def _opening(value: dict[str, Any]) -> ChatChunk:
+    head = {name: member for name, member in value.items() if name != "usage"}
+    delta = {"role": "assistant", "content": ""}
+    return ChatChunk({**head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}]})

@@ -1,0 +1,155 @@
+"""Any upstream that speaks OpenAI's API: the client's own bytes go up, the upstream's own bytes come down."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from importlib.metadata import version
+from time import monotonic
+from types import MappingProxyType
+from typing import Any
+
+import httpx
+
+from ...streaming import ChatStream
+from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from ..base import Call, Reply
+from ..http import AnswerStream, Timeouts, Upstream, ssl_context
+from .answers import check_completion, check_embeddings, check_models, chunks_of, read_object
+from .body import request_body
+from .chunks import ChunkReader
+from .stream import start_stream
+from .words import Redaction
+
+MAX_BODY = 32 << 20
+MODELS_TTL = 60.0
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+_RECEIVE_JSON = ((b"Accept", b"application/json"),)
+_SEND_JSON = ((b"Content-Type", b"application/json"), *_RECEIVE_JSON)
+_SEND_FOR_STREAM = ((b"Content-Type", b"application/json"), (b"Accept", b"text/event-stream"))
+
+
+class OpenAIProvider:
+    """Chat completions, embeddings and models of one OpenAI-compatible upstream.
+
+    Nothing of a client's headers goes up, and its body goes up as it came, but for `model`, and for
+    `stream_options.include_usage`, which is asked for in any case: accounts need it. Chunks of usage alone are handed
+    on all the same; whoever answers the client drops those it did not ask for.
+
+    Args:
+        base_url: Up to and including `/v1`, or what the upstream has instead.
+        api_key: Sent as a bearer token; None sends none.
+        headers: Sent with every request, such as `api-key` for Azure. Their values count as secrets.
+        timeouts: `first` also bounds the wait for the first event of a stream, `idle` that between two of them.
+        ca_bundle, cert, key, key_password, insecure: See `ssl_context`.
+        proxy, http2, transport: See `Upstream`.
+        ask_usage: Ask for the usage of a stream. Turn it off for an upstream that refuses `stream_options`.
+
+    Raises:
+        ValueError: For an address, a header or a file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        headers: Mapping[str, str] = _NONE,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 -- frozen
+        ca_bundle: str | os.PathLike[str] | ssl.SSLContext | None = None,
+        cert: str | None = None,
+        key: str | None = None,
+        key_password: str | None = None,
+        insecure: bool = False,
+        proxy: str | None = None,
+        http2: bool = False,
+        ask_usage: bool = True,
+        name: str = "openai",
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.name = name
+        bearer = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        tls = None
+        if ca_bundle is not None or cert is not None or key is not None or insecure:
+            tls = ssl_context(ca_bundle, cert=cert, key=key, key_password=key_password, insecure=insecure)
+        self._upstream = Upstream(
+            base_url,
+            headers={"User-Agent": f"xrouter-asgi/{version('xrouter-asgi')}", **bearer, **headers},
+            timeouts=timeouts,
+            tls=tls,
+            proxy=proxy,
+            http2=http2,
+            transport=transport,
+        )
+        self._timeouts = timeouts
+        self._ask_usage = ask_usage
+        self._redact = Redaction([api_key or "", *headers.values()])
+        self._models: tuple[float, ModelList] | None = None  # until when, by the monotonic clock
+
+    def __repr__(self) -> str:
+        return f"OpenAIProvider(name={self.name!r})"
+
+    async def send(self, call: Call, /) -> Reply:
+        match call.request:
+            case ChatRequest(stream=True) as request:
+                body: Any = await self._stream(call, request)
+            case ChatRequest():
+                body = await self._complete(call)
+            case EmbeddingsRequest():
+                body = await self._embed(call)
+            case ModelsRequest():
+                body = await self._list()
+        return Reply(body, provider=self.name, model=call.model)
+
+    async def aclose(self) -> None:
+        await self._upstream.aclose()
+
+    async def _complete(self, call: Call) -> ChatCompletion:
+        value, data = await self._ask("POST", "/chat/completions", request_body(call), model=call.model)
+        check_completion(value)
+        return ChatCompletion(value, data)
+
+    async def _embed(self, call: Call) -> EmbeddingList:
+        value, data = await self._ask("POST", "/embeddings", request_body(call), model=call.model)
+        check_embeddings(value)
+        return EmbeddingList(value, data)
+
+    async def _list(self) -> ModelList:
+        if self._models is not None and monotonic() < self._models[0]:
+            return self._models[1]
+        value, data = await self._ask("GET", "/models")
+        check_models(value)
+        models = ModelList(value, data)
+        self._models = monotonic() + MODELS_TTL, models
+        return models
+
+    async def _stream(self, call: Call, request: ChatRequest) -> ChatStream:
+        ask_usage = self._ask_usage and not request.include_usage
+        content = request_body(call, ask_usage=ask_usage)
+        answer = await self._upstream.open("POST", "/chat/completions", headers=_SEND_FOR_STREAM, content=content)
+        if not _is_stream(answer):
+            value = self._read(answer.status, answer.headers, await answer.read(MAX_BODY), call.model)
+            check_completion(value)
+            return await ChatStream.start(_one_batch(chunks_of(value)))
+        chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, redact=self._redact)
+        return await start_stream(answer, chunks, self._timeouts)
+
+    async def _ask(self, method: str, path: str, content: bytes = b"", *, model: str = "") -> tuple[Any, bytes]:
+        headers = _SEND_JSON if content else _RECEIVE_JSON
+        answer = await self._upstream.fetch(method, path, headers=headers, content=content, limit=MAX_BODY)
+        return self._read(answer.status, answer.headers, answer.body, model), answer.body
+
+    def _read(self, status: int, headers: Mapping[str, str], body: bytes, model: str) -> dict[str, Any]:
+        return read_object(status, headers, body, model=model, redact=self._redact)
+
+
+def _is_stream(answer: AnswerStream) -> bool:
+    """Whether to read it as events: any good answer that does not call itself something else."""
+    media = answer.headers.get("content-type", "").lower()
+    return answer.status < 400 and "json" not in media and "html" not in media
+
+
+async def _one_batch(chunks: list[ChatChunk]) -> AsyncIterator[list[ChatChunk]]:
+    yield chunks

@@ -1,0 +1,68 @@
+"""The reading of a streamed answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from ...errors import UpstreamError, UpstreamTimeout
+from ...streaming import ChatStream
+from ...wire import ChatChunk
+from ..http import AnswerStream, Timeouts
+from .chunks import ChunkReader
+
+LINGER = 0.1
+
+
+async def start_stream(answer: AnswerStream, chunks: ChunkReader, timeouts: Timeouts) -> ChatStream:
+    """Wait for the first chunk, for `timeouts.first` seconds from the head of the answer on."""
+    try:
+        async with asyncio.timeout(timeouts.first):
+            return await ChatStream.start(read_batches(answer, chunks, idle=timeouts.idle))
+    except TimeoutError as error:
+        message = "The upstream began an answer, but sent nothing of it in time."
+        raise UpstreamTimeout(message, code="first_byte_timeout") from error
+
+
+async def read_batches(answer: AnswerStream, chunks: ChunkReader, *, idle: float) -> AsyncIterator[list[ChatChunk]]:
+    """What each read of the upstream brought, as one batch. Closes `answer` on every way out.
+
+    Args:
+        idle: Seconds between two chunks. The clock of the transport is not enough: a comment is a read, but no life.
+
+    Raises:
+        UpstreamError: After the chunks that came before what went wrong.
+    """
+    now = asyncio.get_running_loop().time
+    try:
+        alive = now()
+        async for piece in answer:
+            if batch := chunks.feed(piece):
+                yield batch
+                alive = now()
+            if chunks.failure is not None:
+                raise chunks.failure
+            if chunks.done:
+                await _finish(answer)
+                return
+            if now() - alive > idle:
+                raise UpstreamTimeout("The upstream fell silent in the middle of its answer.", code="idle_timeout")
+        if batch := chunks.close():
+            yield batch
+        if chunks.failure is not None:
+            raise chunks.failure
+    finally:
+        await answer.aclose()
+
+
+async def _finish(answer: AnswerStream) -> None:
+    """Read to the end, which mostly is there already, so that the connection can be used again.
+
+    The client waits meanwhile: for `LINGER` seconds at most, as long as OpenAI's own library waits for the same reason.
+    """
+    try:
+        async with asyncio.timeout(LINGER):
+            async for _ in answer:
+                pass
+    except (TimeoutError, UpstreamError):
+        pass  # the connection is closed then, and the answer is whole
