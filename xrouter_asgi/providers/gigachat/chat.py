@@ -1,0 +1,203 @@
+"""Chat completions: one request under way, from its attachments to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+
+from ...errors import UpstreamTimeout
+from ...streaming import ChatStream
+from ...wire import ChatChunk, ChatCompletion, ChatRequest
+from ...wire.codec import encode
+from ..base import Call, Reply
+from ..http import AnswerStream, Timeouts
+from .account import Account
+from .credentials import digest
+from .errors import upstream_error
+from .events import Events, as_event, read_object
+from .files import Files
+from .options import Options
+from .repairs import Plan, repaired, without_native
+from .request import Attachment, Translation, attachments, translate
+from .slots import Slots
+
+_LIMIT = 32 << 20
+_ERROR_LIMIT = 64 << 10
+_SESSION = b"x-session-id"
+_PASSED_ON = (b"x-service-id", b"x-operation-id", b"x-trace-id", b"x-agent-id")
+_FIT_FOR_A_HEADER = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+class Chat:
+    """Chat completions of one account.
+
+    Args:
+        salt: Distinguishes the sessions of this account from those of others with equal prompts.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        slots: Slots,
+        files: Files,
+        options: Options,
+        timeouts: Timeouts,
+        salt: str,
+        name: str,
+    ) -> None:
+        self._account = account
+        self._slots = slots
+        self._files = files
+        self._options = options
+        self._timeouts = timeouts
+        self._salt = salt
+        self._name = name
+        # Both hold models that GigaChat has, or had, so they stay small whatever clients ask for.
+        self._without_native: set[str] = set()  # know no `response_format`
+        self._successors: dict[str, str] = {}  # are gone -> what answered in their place
+
+    async def send(self, call: Call, request: ChatRequest) -> Reply:
+        """Answer a chat completion request. See `Provider.send()`."""
+        found = attachments(request)
+        files = await self._files.ids(found)
+        async with AsyncExitStack() as held:
+            # Held until the body is read or closed: a stream takes both along.
+            held.callback((await self._slots.acquire()).release)
+            answer, sent, plan = await self._ask(call, request, found, files)
+            held.push_async_callback(answer.aclose)
+            facts = _facts(answer.headers)
+            body: ChatCompletion | ChatStream
+            kind = answer.headers.get("content-type", "")
+            if request.stream and "json" not in kind and "html" not in kind:
+                translation = sent.stream(request_id=_id(answer.headers))
+                events = Events(answer, translation, idle=self._timeouts.idle, drain=request.include_usage)
+                body = await self._started(events.batches(held.pop_all()))
+                build: object = events.build
+            else:
+                value = read_object(await answer.read(_LIMIT))
+                build = value.get("model")
+                facts += _bill(value)
+                if request.stream:
+                    body = await ChatStream.start(_at_once(value, sent, _id(answer.headers)))
+                else:
+                    body = sent.complete(value, request_id=_id(answer.headers))
+        facts += _fact("x-gigachat-model", build)
+        return Reply(body, provider=self._name, model=plan.model, warnings=sent.warnings, headers=facts)
+
+    async def _ask(
+        self, call: Call, request: ChatRequest, found: Sequence[Attachment], files: Mapping[str, str]
+    ) -> tuple[AnswerStream, Translation, Plan]:
+        """Put the request to GigaChat until it is taken, or cannot be put better.
+
+        Raises:
+            XRouterError: What it was refused with at last.
+        """
+        plan = self._plan(call, request)
+        lesson: Callable[[], None] | None = None
+        while True:
+            sent = translate(
+                request,
+                model=plan.model,
+                options=self._options,
+                files=files,
+                structured=plan.structured,
+                replay_state=plan.replay_state,
+                plain_calls=plan.plain_calls,
+            )
+            headers = self._headers(call, request, sent)
+            answer = await self._account.open("POST", "/chat/completions", headers=headers, content=encode(sent.body))
+            if answer.status == 200:
+                if lesson is not None:
+                    lesson()
+                return answer, sent, plan
+            said = await answer.read(_ERROR_LIMIT)
+            better = repaired(plan, request, sent, status=answer.status, said=said)
+            if better is None or (better.fresh_files > plan.fresh_files and not self._files.forget(files.values())):
+                raise upstream_error(answer.status, answer.headers, said, model=plan.model)
+            if better.fresh_files > plan.fresh_files:
+                files = await self._files.ids(found)
+            lesson = self._lesson(plan, better, said) or lesson
+            plan = better
+
+    async def _started(self, batches: AsyncIterator[Sequence[ChatChunk]]) -> ChatStream:
+        try:
+            async with asyncio.timeout(self._timeouts.first):
+                return await ChatStream.start(batches)
+        except TimeoutError:
+            message = "The upstream did not start to answer in time."
+            raise UpstreamTimeout(message, code="first_byte_timeout") from None
+
+    def _plan(self, call: Call, request: ChatRequest) -> Plan:
+        model = self._options.aliases.get(call.model, call.model)
+        model = self._successors.get(model, model)
+        structured = self._options.structured_output
+        if structured != "auto":
+            return Plan(model, structured, adaptive=False)
+        known = model in self._without_native
+        return Plan(model, without_native(request) if known else "native", adaptive=not known)
+
+    def _lesson(self, plan: Plan, better: Plan, said: bytes) -> Callable[[], None] | None:
+        """What to remember once `better` has worked. A schema that was refused says nothing about its model."""
+        if better.model != plan.model:
+            return lambda: self._successors.update({plan.model: better.model})
+        if better.structured != plan.structured and b"response_format" in said:
+            return lambda: self._without_native.add(plan.model)
+        return None
+
+    def _headers(self, call: Call, request: ChatRequest, sent: Translation) -> list[tuple[bytes, bytes]]:
+        fields = [(b"Content-Type", b"application/json")]
+        if request.stream:
+            fields += [(b"Accept", b"text/event-stream"), (b"Cache-Control", b"no-store")]
+        else:
+            fields.append((b"Accept", b"application/json"))
+        session = _fit(call.header(_SESSION))
+        if session is None and sent.session is not None:
+            # With the account in it: two accounts never share a session because their prompts are alike.
+            session = digest(self._salt, sent.session)[:32]
+        if session is not None:
+            fields.append((b"X-Session-ID", session.encode()))
+        for name in _PASSED_ON:
+            if (value := _fit(call.header(name))) is not None:
+                fields.append((name, value.encode()))
+        return fields
+
+
+async def _at_once(value: dict[str, Any], sent: Translation, request_id: str) -> AsyncIterator[list[ChatChunk]]:
+    """A stream of what came in one piece."""
+    stream = sent.stream(request_id=request_id)
+    yield [*stream.feed(as_event(value)), *stream.close()]
+
+
+def _fit(value: object) -> str | None:
+    """A text that may stand in a header, or None."""
+    return value if isinstance(value, str) and _FIT_FOR_A_HEADER.fullmatch(value) else None
+
+
+def _id(headers: httpx.Headers) -> str:
+    return _fit(headers.get("x-request-id")) or str(uuid.uuid4())
+
+
+def _fact(name: str, value: object) -> list[tuple[str, str]]:
+    text = _fit(value)
+    return [(name, text)] if text is not None else []
+
+
+def _facts(headers: httpx.Headers) -> list[tuple[str, str]]:
+    return [
+        *_fact("x-gigachat-request-id", headers.get("x-request-id")),
+        *_fact("x-gigachat-session-id", headers.get("x-session-id")),
+    ]
+
+
+def _bill(value: dict[str, Any]) -> list[tuple[str, str]]:
+    """`total_tokens` of GigaChat, which leaves cached tokens out, is what is paid for."""
+    usage = value.get("usage")
+    billed = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return [("x-gigachat-billed-tokens", str(billed))] if isinstance(billed, int) else []

@@ -1,0 +1,111 @@
+"""The body of a streamed answer: GigaChat's server-sent events in, batches of OpenAI's chunks out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from ...errors import UpstreamError, UpstreamTimeout, XRouterError
+from ...streaming import EventReader
+from ...wire import ChatChunk
+from ...wire.codec import decode
+from ..http import AnswerStream
+from .stream import StreamTranslation
+
+_DONE = b"[DONE]"
+
+
+class Events:
+    """One streamed answer.
+
+    Args:
+        idle: Seconds allowed between two events. Comments are no events.
+        drain: Read on after a stop sequence was hit, for the usage at the end.
+
+    Attributes:
+        build: The model as the upstream names it, version included, once an event said so.
+    """
+
+    def __init__(self, answer: AnswerStream, translation: StreamTranslation, *, idle: float, drain: bool) -> None:
+        self.build: str | None = None
+        self._answer = answer
+        self._translation = translation
+        self._idle = idle
+        self._drain = drain
+
+    async def batches(self, held: AsyncExitStack) -> AsyncIterator[Sequence[ChatChunk]]:
+        """The chunks of each read. What is `held` is let go of at the end, whatever the end is.
+
+        Raises:
+            UpstreamError: After the chunks that came before the fault.
+        """
+        async with held:
+            reader = EventReader()
+            loop = asyncio.get_running_loop()
+            last = loop.time()
+            async for piece in self._answer:
+                batch: list[ChatChunk] = []
+                try:
+                    payloads = reader.feed(piece)
+                    last = self._still_alive(payloads, last, loop.time())
+                    done = self._take(payloads, batch)
+                except XRouterError:
+                    if batch:
+                        yield batch
+                    raise
+                yield batch
+                if done:
+                    return
+            batch = []
+            if not self._take(reader.close(), batch):
+                yield batch
+                batch = self._translation.close()
+            yield batch
+
+    def _take(self, payloads: Sequence[bytes], batch: list[ChatChunk]) -> bool:
+        """Translate events into `batch`. Tells whether the answer has ended."""
+        for payload in payloads:
+            if payload != _DONE:
+                batch += self._translation.feed(self._event(payload))
+            if payload == _DONE or (self._translation.stopped and not self._drain):
+                batch += self._translation.close()
+                return True
+        return False
+
+    def _event(self, payload: bytes) -> dict[str, Any]:
+        event = read_object(payload, code="bad_event")
+        if isinstance(build := event.get("model"), str):
+            self.build = build
+        return event
+
+    def _still_alive(self, payloads: Sequence[bytes], last: float, now: float) -> float:
+        if payloads:
+            return now
+        if now - last > self._idle:
+            raise UpstreamTimeout("The upstream fell silent in the middle of its answer.", code="idle_timeout")
+        return last
+
+
+def read_object(data: bytes, *, code: str = "bad_body") -> dict[str, Any]:
+    """A JSON object from GigaChat. Raises UpstreamError for anything else."""
+    try:
+        value = decode(data)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise UpstreamError("GigaChat answered with something that is no JSON object.", code=code)
+    return value
+
+
+def as_event(completion: dict[str, Any]) -> dict[str, Any]:
+    """A whole answer as the only event of a stream, for an upstream that did not stream."""
+    choices = completion.get("choices")
+    if not isinstance(choices, list):
+        return completion
+    events = [
+        {**choice, "delta": choice["message"]} if isinstance(choice, dict) and "message" in choice else choice
+        for choice in choices
+    ]
+    return {**completion, "choices": events}

@@ -1,0 +1,192 @@
+"""GigaChat as a provider: its REST API v1, told in OpenAI's words."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import time
+from collections.abc import Callable, Sequence
+
+import httpx
+
+from ...wire import ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from ...wire.codec import encode
+from ..base import Call, Reply
+from ..http import Timeouts, ssl_context
+from .account import Account, GigaChatUpstream
+from .auth import TokenSource
+from .chat import Chat
+from .credentials import SCOPES, AuthorizationKey, Login, Password, ReadyToken, digest
+from .embeddings import batches, merge
+from .errors import upstream_error
+from .events import read_object
+from .fetch import Downloads
+from .files import Files
+from .flights import Flights
+from .models import models
+from .options import Options
+from .slots import Slots
+
+BASE_URL = "https://api.giga.chat/v1"
+AUTH_URL = "https://ngw.devices.sberbank.ru:9443/api/v2/oauth"
+
+_MODELS_LIFE = 300.0
+_JSON = [(b"Content-Type", b"application/json"), (b"Accept", b"application/json")]
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+_NO_CREDENTIAL = (
+    "GigaChatProvider has nothing to identify itself with. Set 'credentials' to the authorization key of the project, "
+    "or 'user' and 'password', or 'access_token', or 'cert'."
+)
+
+
+class GigaChatProvider:
+    """One GigaChat account.
+
+    It identifies itself by `access_token` if there is one; when that is refused, or there is none, by `credentials`,
+    else by `user` and `password`. With `cert` alone it sends no token at all.
+
+    The constructor reads certificate files; everything else opens at the first request.
+
+    Args:
+        credentials: The authorization key of a project: base64 of `client_id:client_secret`, as Studio shows it.
+        scope: The contract behind the key: `GIGACHAT_API_PERS`, `GIGACHAT_API_B2B` or `GIGACHAT_API_CORP`.
+        user, password: For an internal stand.
+        access_token: Made elsewhere; used until it is refused.
+        base_url: Of the API. It is `https://gigachat.devices.sberbank.ru/api/v1` for older connections.
+        auth_url: Where `credentials` become tokens.
+        ca_bundle, cert, key, key_password, insecure: See `ssl_context()`. Both hosts have certificates of the Russian
+            Trusted Root CA, which `ca_bundle` must hold. The client certificate is shown to the API alone.
+        proxy: `http://` or `https://` address of a proxy for both hosts.
+        timeouts: See `Timeouts`. `first` also bounds the wait for the first event of a stream.
+        max_parallel: Chats under way at once; None is 1 for individuals (`GIGACHAT_API_PERS`) and 10 for others,
+            as their contracts say.
+        queue_timeout: Seconds that a chat waits for one of them.
+        client_id: Value of `X-Client-ID`, which owns uploaded files; None makes one from the credentials.
+        allow_networks: Networks from which images and documents may be fetched although they are not public.
+        options: About the translation.
+        transport: Replaces the connections to both hosts. Closed by `aclose()`.
+        clock: Unix time, which the expiry of a token is compared with.
+        monotonic: Seconds of a clock that nobody sets.
+
+    Raises:
+        ValueError: There is no credential, or an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        credentials: str | None = None,
+        scope: str = SCOPES[0],
+        user: str | None = None,
+        password: str | None = None,
+        access_token: str | None = None,
+        base_url: str = BASE_URL,
+        auth_url: str = AUTH_URL,
+        ca_bundle: str | os.PathLike[str] | ssl.SSLContext | None = None,
+        cert: str | None = None,
+        key: str | None = None,
+        key_password: str | None = None,
+        insecure: bool = False,
+        proxy: str | None = None,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 -- frozen
+        max_parallel: int | None = None,
+        queue_timeout: float = 30.0,
+        client_id: str | None = None,
+        allow_networks: Sequence[str] = (),
+        options: Options = Options(),  # noqa: B008 -- frozen
+        name: str = "gigachat",
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._options = options
+        if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
+            raise ValueError(f"'client_id' is {client_id!r}. Write 1 to 64 of the characters A-Z a-z 0-9 . _ -.")
+
+        def upstream(url: str, **identity: str | None) -> GigaChatUpstream:
+            # Certificates are read only where they are used.
+            secure = url.startswith("https:") and transport is None
+            tls = ssl_context(ca_bundle, insecure=insecure, **identity) if secure else None
+            return GigaChatUpstream(url, timeouts=timeouts, tls=tls, proxy=proxy, transport=transport)
+
+        api = upstream(base_url, cert=cert, key=key, key_password=key_password)
+        self._upstreams = [api]
+        login: Login | None = None
+        if credentials is not None:
+            self._upstreams.append(upstream(auth_url))
+            login = AuthorizationKey(credentials, scope=scope, upstream=self._upstreams[-1])
+        elif user is not None and password is not None:
+            login = Password(user, password, upstream=api)
+        elif access_token is not None:
+            login = ReadyToken(access_token)
+        elif cert is None:
+            raise ValueError(_NO_CREDENTIAL)
+        tokens = None
+        if login is not None:
+            tokens = TokenSource(login, ready=access_token, clock=clock, monotonic=monotonic)
+        # A token changes while the account stays the same: it names the account only if nothing else does.
+        salt = digest(credentials, user, cert) if credentials or user or cert else digest(access_token)
+        self._account = Account(api, tokens, client_id=client_id or digest("client id", salt)[:32])
+        if max_parallel is None:
+            max_parallel = 1 if scope == SCOPES[0] and user is None and cert is None else 10
+        self._files = Files(self._account, Downloads(allow_networks=allow_networks), clock=monotonic)
+        self._chat = Chat(
+            self._account,
+            slots=Slots(max_parallel, queue_timeout=queue_timeout),
+            files=self._files,
+            options=options,
+            timeouts=timeouts,
+            salt=salt,
+            name=name,
+        )
+        self._models: Flights[str, ModelList] = Flights()
+        self._listed: ModelList | None = None
+        self._listed_until = float("-inf")
+        self._monotonic = monotonic
+
+    async def send(self, call: Call, /) -> Reply:
+        match call.request:
+            case ChatRequest() as request:
+                return await self._chat.send(call, request)
+            case EmbeddingsRequest() as request:
+                model = self._options.aliases.get(call.model, call.model)
+                return Reply(await self._embed(request, model), provider=self.name, model=model)
+            case ModelsRequest():
+                return Reply(await self._list(), provider=self.name)
+
+    async def aclose(self) -> None:
+        """Close connections; end renewals, uploads and deletions under way."""
+        await self._models.aclose()
+        await self._files.aclose()
+        await self._account.aclose()
+        for upstream in self._upstreams:
+            await upstream.aclose()
+
+    async def _embed(self, request: EmbeddingsRequest, model: str) -> EmbeddingList:
+        # One after the other: a large input must not take the account's rate from everybody else.
+        answers = []
+        for texts in batches(request, model=model):
+            content = encode({"model": model, "input": texts})
+            answer = await self._account.fetch("POST", "/embeddings", headers=_JSON, content=content)
+            if answer.status != 200:
+                raise upstream_error(answer.status, answer.headers, answer.body, model=model)
+            answers.append(read_object(answer.body))
+        return merge(answers, model=request.model)
+
+    async def _list(self) -> ModelList:
+        if self._listed is None or self._monotonic() >= self._listed_until:
+            self._listed = await self._models.join("models", self._fetch_models)
+            self._listed_until = self._monotonic() + _MODELS_LIFE
+        return self._listed
+
+    async def _fetch_models(self) -> ModelList:
+        answer = await self._account.fetch("GET", "/models", headers=[(b"Accept", b"application/json")])
+        if answer.status != 200:
+            raise upstream_error(answer.status, answer.headers, answer.body, model="")
+        return models(read_object(answer.body), aliases=self._options.aliases)
+
+    def __repr__(self) -> str:
+        return f"GigaChatProvider(name={self.name!r}, base_url={self._upstreams[0].base_url!r})"
