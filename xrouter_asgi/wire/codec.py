@@ -84,13 +84,14 @@ def _check_size(body: bytes) -> None:
     opening = brackets.count(b"[")
     if structure.count(b",") + opening >= MAX_VALUES:
         raise _invalid(f"it holds more than {MAX_VALUES} values")
-    # Now `brackets` is short, or mostly closing ones, which would make each pass below a long one for nothing.
-    for _ in range(MAX_DEPTH if brackets.count(b"]") == opening else 0):
+    if opening <= MAX_DEPTH or brackets.count(b"]") != opening:
+        return  # Not too deep, or not JSON: the parser says better what is wrong.
+    for _ in range(MAX_DEPTH):
         # One pass takes away the innermost level everywhere.
         brackets = brackets.replace(b"[]", b"")
         if not brackets:
             return
-    raise _invalid(f"it is nested deeper than {MAX_DEPTH} levels, or its brackets do not match")
+    raise _invalid(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
 def _without_strings(body: bytes) -> bytes:
