@@ -1,18 +1,81 @@
-"""Embeddings: requests cut into batches, answers put together again."""
+"""Embeddings: a request is cut into batches, and their answers are put together again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ...wire import EmbeddingList, EmbeddingsRequest
+from xrouter_asgi.errors import UpstreamError
+from xrouter_asgi.providers.gigachat.refusals import invalid, unsupported
+from xrouter_asgi.wire import EmbeddingList, EmbeddingsRequest
+
+# Components of a vector, which no model can be asked to shorten.
+DIMENSIONS = {"Embeddings": 1024, "Embeddings-2": 1024, "EmbeddingsGigaR": 2560, "GigaEmbeddings-3B-2025-09": 2048}
 
 
 def batches(
     request: EmbeddingsRequest, *, model: str | None = None, max_items: int = 90, max_characters: int = 1_000_000
 ) -> list[list[str]]:
-    raise NotImplementedError
+    """The texts, in order, in portions that GigaChat takes at once.
+
+    Args:
+        model: GigaChat's name of the model, to tell which `dimensions` are its own; the request's if None.
+        max_items: Texts in one batch. GigaChat's own limit is unpublished.
+        max_characters: Characters in one batch; a longer text goes alone.
+
+    Raises:
+        InvalidRequest: The input is tokens, which mean nothing to another tokenizer.
+        UnsupportedOperation: `dimensions` other than the model's.
+    """
+    native = DIMENSIONS.get(model or request.model)
+    if request.dimensions not in (None, native):
+        has = f"'{model or request.model}' gives vectors of {native} only" if native else "GigaChat cannot choose it"
+        raise unsupported("dimensions", f"{has[0].upper()}{has[1:]}. Leave it out.")
+    texts: list[str] = []
+    for text in [request.input] if isinstance(request.input, str) else request.input:
+        if not isinstance(text, str):
+            advice = "Send text; for LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False"
+            raise invalid("input", f"GigaChat takes text, not tokens. {advice}")
+        texts.append(text)
+    return list(_portions(texts, max_items, max_characters))
 
 
 def merge(answers: Sequence[dict[str, Any]], *, model: str) -> EmbeddingList:
-    raise NotImplementedError
+    """One list for the answers to all batches, in their order. Raises UpstreamError (`bad_body`) for what is none."""
+    data: list[dict[str, Any]] = []
+    counts: list[int] = []
+    for answer in answers:
+        for item in _items(answer):
+            data.append({"object": "embedding", "index": len(data), "embedding": item["embedding"]})
+            usage = item.get("usage")
+            if isinstance(usage, dict) and isinstance(count := usage.get("prompt_tokens"), int):
+                counts.append(count)
+    merged: dict[str, Any] = {"object": "list", "data": data, "model": model}
+    if counts:
+        merged["usage"] = {"prompt_tokens": sum(counts), "total_tokens": sum(counts)}
+    return EmbeddingList(merged)
+
+
+def _portions(texts: Sequence[str], max_items: int, max_characters: int) -> Iterator[list[str]]:
+    portion: list[str] = []
+    size = 0
+    for text in texts:
+        if portion and (len(portion) == max_items or size + len(text) > max_characters):
+            yield portion
+            portion, size = [], 0
+        portion.append(text)
+        size += len(text)
+    yield portion
+
+
+def _items(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The vectors of one batch, by their index."""
+    items = answer.get("data")
+    if not isinstance(items, list) or not all(
+        isinstance(item, dict) and isinstance(item.get("embedding"), list) for item in items
+    ):
+        raise UpstreamError("GigaChat: the answer holds no embeddings.", code="bad_body")
+    items = sorted(items, key=lambda item: item["index"] if isinstance(item.get("index"), int) else -1)
+    if [item.get("index") for item in items] != list(range(len(items))):
+        raise UpstreamError("GigaChat: the answer does not tell which embedding is whose.", code="bad_body")
+    return items
