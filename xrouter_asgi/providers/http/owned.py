@@ -103,13 +103,17 @@ class _Exchange:
 
     async def run(self) -> None:
         try:
-            self._response = response = await self._inner.handle_async_request(self._request)
-            self._timeout["read"] = self._idle
-            self._news.set()
+            response = await self._inner.handle_async_request(self._request)
+            stream = response.stream
+            if not isinstance(stream, httpx.AsyncByteStream):
+                raise TypeError("The wrapped transport answered with a body that cannot be awaited.")
             try:
-                await self._pass_on(response.stream)
+                self._timeout["read"] = self._idle
+                self._response = response
+                self._news.set()
+                await self._pass_on(stream)
             finally:
-                await response.aclose()
+                await stream.aclose()
         except asyncio.CancelledError:
             self._failure = httpx.ReadError("The transport was closed.")
             raise
@@ -119,9 +123,7 @@ class _Exchange:
             self._over = True
             self._news.set()
 
-    async def _pass_on(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream) -> None:
-        if not isinstance(stream, httpx.AsyncByteStream):
-            raise TypeError("The wrapped transport answered with a body that cannot be awaited.")
+    async def _pass_on(self, stream: httpx.AsyncByteStream) -> None:
         if self._left:
             return
         async for chunk in stream:

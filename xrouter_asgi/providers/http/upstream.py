@@ -158,6 +158,8 @@ def _checked(base_url: str) -> httpx.URL:
         raise ValueError(f"A base URL holds a user or password. Send credentials as a header. {_EXAMPLE}")
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError(f"Base URL {base_url!r} has no scheme 'http' or 'https', or no host. {_EXAMPLE}")
+    if url.port is not None and not 0 < url.port < 65536:
+        raise ValueError(f"Base URL {base_url!r} has a port that does not exist. {_EXAMPLE}")
     if "?" in base_url or "#" in base_url:
         raise ValueError(f"A base URL has no query and no fragment: paths are appended to it. {_EXAMPLE}")
     return url

@@ -1,0 +1,268 @@
+"""What an Upstream takes, refuses and hands over, whatever transport is below."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import respx
+from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from tests.providers.http.scripted_server import BOTH, OK, Make, Peer, answering, serving
+from xrouter_asgi.errors import UpstreamError, UpstreamTimeout
+from xrouter_asgi.providers.http import HTTPTransport, OwnedTransport, Timeouts, Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+def mocked(response: httpx.Response) -> Upstream:
+    return Upstream("http://x.test", transport=httpx.MockTransport(lambda _: response))
+
+
+async def test_a_mock_transport_plugs_in() -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        assert request.headers["accept-encoding"] == "identity"
+        return httpx.Response(404, json={"url": str(request.url), "body": request.content.decode()})
+
+    upstream = Upstream("http://x.test/v1", transport=httpx.MockTransport(handle))
+    answer = await upstream.fetch("POST", "/a?b=c", content=b"hi")
+    assert (answer.status, answer.body) == (404, b'{"url":"http://x.test/v1/a?b=c","body":"hi"}')
+    stream = await upstream.open("GET", "/")
+    assert stream.status == 404
+    assert await stream.read() == b'{"url":"http://x.test/v1/","body":""}'
+
+
+async def test_a_respx_router_plugs_in() -> None:
+    router = respx.Router()
+    route = router.post("http://x.test/v1/chat", headers={"authorization": "Bearer k"}).respond(200, json={"a": 1})
+    router.get("http://x.test/v1/down").mock(side_effect=httpx.ConnectError("refused"))
+    upstream = Upstream(
+        "http://x.test/v1", headers={"authorization": "Bearer k"}, transport=httpx.MockTransport(router.async_handler)
+    )
+    assert (await upstream.fetch("POST", "/chat", content=b"{}")).body == b'{"a":1}'
+    assert route.calls.last.request.content == b"{}"
+    with pytest.raises(UpstreamError) as caught:
+        await upstream.fetch("GET", "/down")
+    assert caught.value.code == "connect_refused"
+
+
+@pytest.mark.parametrize("make", BOTH)
+async def test_opentelemetry_traces_either_transport(make: Make) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    async with serving(answering(OK)) as server:
+        upstream = Upstream(server.url, transport=AsyncOpenTelemetryTransport(make(), tracer_provider=provider))
+        assert (await upstream.fetch("POST", "/chat", content=b"{}")).body == b"hi"
+        await upstream.aclose()
+    (span,) = exporter.get_finished_spans()
+    assert span.context is not None
+    assert f"traceparent: 00-{span.context.trace_id:032x}-{span.context.span_id:016x}-".encode() in server.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "words"),
+    [
+        ("api.example.com/v1", "no scheme"),
+        ("ftp://api.example.com", "no scheme"),
+        ("http://", "no host"),
+        ("http:///v1", "no host"),
+        ("https://user:pa55@api.example.com", "user or password"),
+        ("https://api.example.com/v1?key=1", "no query"),
+        ("https://api.example.com/v1?", "no query"),
+        ("https://api.example.com/v1#top", "no fragment"),
+        ("http://[::1", "cannot be parsed"),
+        ("http://x:99999", "port"),
+    ],
+)
+def test_a_base_url_that_cannot_be_one_is_refused(base_url: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        Upstream(base_url)
+    assert "https://api.example.com/v1'" in str(caught.value)
+    assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["a\r\nb: c", "a\nb", "a\0", "ключ"])
+def test_a_header_that_cannot_be_sent_is_refused_without_showing_it(value: str) -> None:
+    with pytest.raises(ValueError, match="'X-Key'") as caught:
+        Upstream("http://x.test", headers={"X-Key": value})
+    assert value not in str(caught.value)
+
+
+async def test_a_header_of_one_request_with_a_line_break_is_never_sent() -> None:
+    async with serving(answering(OK)) as server:
+        upstream = Upstream(server.url)
+        with pytest.raises(UpstreamError) as caught:
+            await upstream.fetch("GET", "/", headers=[(b"X-A", b"secret\r\nX-Evil: 1")])
+        assert caught.value.code == "bad_protocol"
+        assert "secret" not in f"{caught.value.message}{caught.value.detail}"
+        await upstream.aclose()
+    assert server.connections == 0
+
+
+def test_numbers_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="'max_connections' is 0"):
+        Upstream("http://x.test", max_connections=0)
+    for bad in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="'idle' is"):
+            Timeouts(idle=bad)
+    assert Timeouts(total=None).total is None
+
+
+def test_a_proxy_and_http2_go_through_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(Upstream("http://x.test")._transport, HTTPTransport)
+    assert isinstance(Upstream("https://x.test", http2=True)._transport, OwnedTransport)
+    assert isinstance(Upstream("https://x.test", proxy="http://proxy.test:3128")._transport, OwnedTransport)
+    with pytest.raises(ValueError, match="'proxy' must start"):
+        Upstream("http://x.test", proxy="socks5://user:pa55@proxy.test")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'pip install "xrouter-asgi\[http2\]"'):
+        Upstream("https://x.test", http2=True)
+
+
+async def test_a_proxy_is_asked_for_the_address() -> None:
+    async with serving(answering(OK)) as proxy:
+        upstream = Upstream("http://x.test/v1", proxy=proxy.url)
+        assert (await upstream.fetch("GET", "/models")).body == b"hi"
+        await upstream.aclose()
+    assert proxy.requests[0].startswith(b"GET http://x.test/v1/models HTTP/1.1\r\n")
+
+
+async def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(answering(OK)) as server, serving(answering(OK)) as canary:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, canary.url)
+        for http2 in (False, True):
+            upstream = Upstream(server.url, http2=http2)
+            assert (await upstream.fetch("GET", "/")).body == b"hi"
+            await upstream.aclose()
+    assert (server.connections, canary.connections) == (2, 0)
+
+
+@pytest.mark.parametrize("status", [301, 302, 304, 307, 308])
+async def test_a_redirect_is_refused_and_not_followed(status: int) -> None:
+    calls = 0
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        return httpx.Response(status, headers={"location": "http://169.254.169.254/"})
+
+    upstream = Upstream("http://x.test", transport=httpx.MockTransport(handle))
+    with pytest.raises(UpstreamError) as caught:
+        await upstream.open("GET", "/")
+    assert caught.value.code == "redirect_refused"
+    assert str(status) in (caught.value.detail or "")
+    assert calls == 1
+
+
+async def test_a_compressed_answer_is_refused_unopened() -> None:
+    bomb = gzip.compress(bytes(10 << 20))
+    async with serving(
+        answering(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n%b" % (len(bomb), bomb))
+    ) as server:
+        upstream = Upstream(server.url)
+        with pytest.raises(UpstreamError) as caught:
+            await upstream.open("GET", "/")
+        assert caught.value.code == "bad_protocol"
+        await upstream.aclose()
+
+
+async def test_an_answer_at_the_limit_is_whole_and_one_byte_more_is_too_large() -> None:
+    upstream = mocked(httpx.Response(200, content=b"x" * 100))
+    assert len((await upstream.fetch("GET", "/", limit=100)).body) == 100
+    with pytest.raises(UpstreamError) as caught:
+        await upstream.fetch("GET", "/", limit=99)
+    assert caught.value.code == "too_large"
+    stream = await upstream.open("GET", "/")
+    with pytest.raises(UpstreamError):
+        await stream.read(limit=99)
+
+
+async def test_an_endless_answer_is_left_at_the_limit() -> None:
+    async def endless(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            await peer.send(bytes(1 << 16))
+
+    async with serving(endless) as server:
+        upstream = Upstream(server.url)
+        with pytest.raises(UpstreamError) as caught:
+            await upstream.fetch("GET", "/", limit=1 << 20)
+        assert caught.value.code == "too_large"
+        await server.until_open(0)
+        await upstream.aclose()
+
+
+async def test_a_stream_yields_no_empty_pieces() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"", b"one", b"", b"two", b""):
+            yield piece
+
+    stream = await mocked(httpx.Response(200, content=pieces())).open("GET", "/")
+    assert [chunk async for chunk in stream] == [b"one", b"two"]
+    assert [chunk async for chunk in stream] == []
+
+
+async def test_a_closed_stream_does_not_pretend_to_be_finished() -> None:
+    stream = await mocked(httpx.Response(200, content=b"hi")).open("GET", "/")
+    await stream.aclose()
+    await stream.aclose()
+    assert repr(stream) == "AnswerStream(status=200, closed=True)"
+    with pytest.raises(RuntimeError, match="closed"):
+        await anext(stream)
+
+
+async def test_a_body_that_cannot_be_awaited_is_a_mistake_of_the_transport() -> None:
+    upstream = mocked(httpx.Response(200, content=iter([b"hi"])))
+    with pytest.raises(TypeError, match="cannot be awaited"):
+        await upstream.open("GET", "/")
+
+
+async def test_a_timeout_of_the_transports_own_is_not_the_total() -> None:
+    def late(request: httpx.Request) -> httpx.Response:
+        raise TimeoutError("mine")
+
+    upstream = Upstream("http://x.test", timeouts=Timeouts(total=1), transport=httpx.MockTransport(late))
+    with pytest.raises(UpstreamTimeout) as caught:
+        await upstream.fetch("GET", "/")
+    assert caught.value.code == "first_byte_timeout"
+
+
+async def test_without_a_total_an_exchange_has_no_end() -> None:
+    upstream = Upstream(
+        "http://x.test", timeouts=Timeouts(total=None), transport=httpx.MockTransport(lambda _: httpx.Response(200))
+    )
+    assert (await upstream.fetch("GET", "/")).body == b""
+
+
+async def test_the_total_counts_from_the_start_of_the_exchange() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n")
+        await peer.gone()
+
+    async with serving(script) as server:
+        upstream = Upstream(server.url, timeouts=Timeouts(total=0.1))
+        stream = await upstream.open("GET", "/")
+        assert await anext(stream) == b"a"
+        await asyncio.sleep(0.1)
+        with pytest.raises(UpstreamTimeout) as caught:
+            await anext(stream)
+        assert caught.value.code == "total_timeout"
+        await upstream.aclose()
+
+
+async def test_urls_are_kept_for_a_bounded_number_of_paths() -> None:
+    upstream = mocked(httpx.Response(200))
+    for number in range(1000):
+        await upstream.fetch("GET", f"/files/{number}")
+    assert upstream._url.cache_info().currsize <= 256
