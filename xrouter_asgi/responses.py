@@ -1,4 +1,4 @@
-"""Answers as ASGI messages: JSON, the error envelope, and the event stream that always closes its upstream."""
+"""Answers as ASGI messages: JSON, the error envelope, the event stream."""
 
 from __future__ import annotations
 
@@ -47,31 +47,50 @@ async def send_error(send: Send, error: XRouterError, *, headers: Headers = ()) 
 async def send_stream(send: Send, stream: ChatStream, *, include_usage: bool, headers: Headers = ()) -> None:
     """An event stream, ended by `[DONE]` or, when the upstream fails, by one error event without it.
 
-    What one read of the upstream returned goes out as one message. The chunk that holds nothing but the usage is held
-    back to the end, and is there only with `include_usage`; it is made when the upstream put its usage elsewhere.
+    What one read of the upstream returned goes out as one message. The usage comes in a chunk of its own at the end,
+    wherever the upstream put it, and only with `include_usage`. Whoever has the stream closes it.
     """
-    try:
-        await send({"type": "http.response.start", "status": 200, "headers": [*_EVENTS, *headers]})
+    await send({"type": "http.response.start", "status": 200, "headers": [*_EVENTS, *headers]})
+    events = _Events(stream, include_usage=include_usage)
+    more = True
+    while more:
+        body, more = await events.next()
+        if body:
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+class _Events:
+    """The bytes of an event stream, message by message."""
+
+    def __init__(self, stream: ChatStream, *, include_usage: bool) -> None:
+        self._stream = stream
+        self._include_usage = include_usage
+        self._usage: ChatChunk | None = None
+
+    async def next(self) -> tuple[bytes, bool]:
+        """The next bytes, none for a batch that holds nothing to pass on; and whether more will follow."""
         try:
-            usage: ChatChunk | None = None
-            async for batch in stream:
-                body = b""
-                for chunk in batch:
-                    if not chunk.only_usage:
-                        body += encode_event(chunk.data)
-                    if include_usage and chunk.value.get("usage"):
-                        usage = chunk
-                if body:
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-            tail = DONE
-            if usage is not None:
-                tail = encode_event((usage if usage.only_usage else usage.replace(choices=[])).data) + DONE
+            batch = await anext(self._stream, None)
+            if batch is None:
+                return self._end(), False
+            return b"".join(map(self._encode, batch)), True
         except XRouterError as error:
             logger.warning("A stream broke: %s", error.detail or error.message, extra={"code": error.code})
-            tail = encode_event(encode(error.envelope()))
+            broken = error
         except Exception:
             logger.exception("A stream broke for a reason that is a defect of this program")
-            tail = encode_event(encode(UpstreamError("The answer broke off.", code="stream_broken").envelope()))
-        await send({"type": "http.response.body", "body": tail})
-    finally:
-        await stream.aclose()
+            broken = UpstreamError("The answer broke off.", code="stream_broken")
+        return encode_event(encode(broken.envelope())), False
+
+    def _encode(self, chunk: ChatChunk) -> bytes:
+        if chunk.value.get("usage"):
+            self._usage = chunk
+            # Shown once: there are clients that add up what they see.
+            return b"" if chunk.only_usage else encode_event(chunk.replace(usage=None).data)
+        return encode_event(chunk.data)
+
+    def _end(self) -> bytes:
+        if self._usage is None or not self._include_usage:
+            return DONE
+        # OpenAI's own SDK fails without `choices`, others on a choice in here.
+        return encode_event(self._usage.replace(choices=[]).data) + DONE

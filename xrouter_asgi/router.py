@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,15 +12,23 @@ from typing import TypeAlias
 
 from starlette.types import Message, Receive, Scope, Send
 
-from .asgi import ClientDisconnected, DisconnectGuard, local_path, read_body
+from .asgi import AmbiguousLength, ClientDisconnected, DisconnectGuard, local_path, read_body
 from .context import RequestContext
-from .errors import MethodNotAllowed, ModelNotFound, NotFound, NotReady, PayloadTooLarge, XRouterError
+from .errors import (
+    MethodNotAllowed,
+    ModelNotFound,
+    NotFound,
+    NotReady,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    XRouterError,
+)
 from .openapi import openapi
 from .providers.base import Call, Provider, Reply
 from .responses import Headers, header, send_error, send_json, send_stream
 from .routing import ModelTable
 from .streaming import ChatStream
-from .wire import ChatRequest, Document, EmbeddingList, EmbeddingsRequest
+from .wire import ChatCompletion, ChatRequest, Document, EmbeddingList, EmbeddingsRequest
 from .wire.codec import encode, parse_request
 from .wire.embeddings import in_format
 
@@ -27,6 +36,8 @@ Endpoint: TypeAlias = Callable[[Scope, Receive, Send, RequestContext], Awaitable
 Posted: TypeAlias = type[ChatRequest] | type[EmbeddingsRequest]
 
 _LARGE = 256 << 10  # bytes; to parse more would hold up everybody else on the event loop
+_ONE_MODEL = re.compile(r"(?:/v1)?/models/(.+)", re.DOTALL)
+_UNREAD = (AmbiguousLength, PayloadTooLarge, UnsupportedMediaType)  # the rest of the request stays on the connection
 
 logger = logging.getLogger("xrouter")
 
@@ -93,9 +104,12 @@ class LLMRouter:
                 await self.aclose()
 
     async def aclose(self) -> None:
-        """Close every provider, each once."""
+        """Close every provider, each once. One that fails to close goes to the log and keeps no other open."""
         for provider in {id(provider): provider for provider in self.models.values()}.values():
-            await provider.aclose()
+            try:
+                await provider.aclose()
+            except Exception:
+                logger.exception("The provider '%s' could not be closed", provider.name)
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -111,7 +125,10 @@ class LLMRouter:
         async def send_noting_start(message: Message) -> None:
             nonlocal started
             started = True
-            await send(message)
+            try:
+                await send(message)
+            except OSError as error:  # since version 2.4 of the ASGI specification a server may say so here
+                raise ClientDisconnected from error
 
         if not self._entered and not self._warned:
             self._warn_of_missing_lifespan()
@@ -134,13 +151,12 @@ class LLMRouter:
     def _endpoint(self, scope: Scope) -> Endpoint:
         path = local_path(scope)
         methods = self._routes.get(path)
+        if methods is None and (match := _ONE_MODEL.fullmatch(path)):
+            methods = {"GET": partial(self._get_model, match[1])}
         if methods is None:
-            model = path.removeprefix("/v1").removeprefix("/models/")
-            if model == path.removeprefix("/v1"):
-                raise NotFound(
-                    f"Unknown request URL: {scope['method']} {path[:256]}. See /openapi.json for what is served."
-                )
-            methods = {"GET": partial(self._get_model, model)}
+            raise NotFound(
+                f"Unknown request URL: {scope['method'][:16]} {path[:256]}. See /openapi.json for what is served."
+            )
         endpoint = methods.get(scope["method"])
         if endpoint is None:
             allow = ", ".join(methods)
@@ -159,14 +175,18 @@ class LLMRouter:
         call = Call(request, request.model, stem, document=document, headers=scope["headers"], context=context)
         async with DisconnectGuard(receive):
             reply = await provider.send(call)
-            await _send_reply(send, call, reply)
+            try:
+                await _send_reply(send, call, reply)
+            finally:
+                if isinstance(reply.body, ChatStream):
+                    await reply.body.aclose()
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         data = {"object": "list", "data": await self.models.list()}
         await send_json(send, encode(data), headers=_id_header(context))
 
     async def _get_model(self, name: str, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
-        model = next((model for model in await self.models.list() if model["id"] == name), None)
+        model = await self.models.describe(name)
         if model is None:
             raise ModelNotFound(name)
         await send_json(send, encode(model), headers=_id_header(context))
@@ -180,7 +200,8 @@ class LLMRouter:
         await send_json(send, b'{"status":"ready"}', headers=_id_header(context))
 
     async def _openapi(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
-        mount = scope["path"].rstrip("/").removesuffix("/openapi.json")
+        # The host says where it is mounted, seen from outside; else the path tells.
+        mount = scope.get("root_path") or scope["path"].rstrip("/").removesuffix("/openapi.json")
         await send_json(send, encode(openapi(mount or "/")), headers=_id_header(context))
 
     def _warn_of_missing_lifespan(self) -> None:
@@ -202,18 +223,20 @@ async def _send_reply(send: Send, call: Call, reply: Reply) -> None:
     context.upstream_model = reply.model
     headers = _reply_headers(reply, context)
     match call.request, reply.body:
-        case ChatRequest() as request, ChatStream() as stream:
+        case ChatRequest(stream=True) as request, ChatStream() as stream:
             try:
                 await send_stream(send, stream, include_usage=request.include_usage, headers=headers)
             finally:
                 context.usage = stream.usage
+        case ChatRequest(stream=False | None), ChatCompletion() as answer:
+            context.usage = answer.usage
+            await send_json(send, answer.data, headers=headers)
         case EmbeddingsRequest() as request, EmbeddingList() as answer:
             context.usage = answer.usage
             data = in_format(answer, request.encoding_format or "float").data
             await send_json(send, data, headers=headers)
-        case _, Document() as answer:
-            context.usage = answer.usage
-            await send_json(send, answer.data, headers=headers)
+        case asked, given:
+            raise TypeError(f"'{reply.provider}' answered a {type(asked).__name__} with a {type(given).__name__}.")
 
 
 def _reply_headers(reply: Reply, context: RequestContext) -> Headers:
@@ -227,8 +250,7 @@ def _reply_headers(reply: Reply, context: RequestContext) -> Headers:
 
 
 def _error_headers(error: XRouterError, context: RequestContext) -> Headers:
-    # The rest of a body that is too large is not read: the connection cannot go on.
-    closing = [(b"connection", b"close")] if isinstance(error, PayloadTooLarge) else []
+    closing = [(b"connection", b"close")] if isinstance(error, _UNREAD) else []
     return [*closing, *_id_header(context)]
 
 

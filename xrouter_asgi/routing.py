@@ -88,12 +88,23 @@ class ModelTable(Mapping[str, Provider]):
         found: dict[str, dict[str, Any]] = {}
         for name, provider in self._models.items():
             if "*" not in name:
-                found[name] = {"id": name, "object": "model", "created": 0, "owned_by": provider.name}
+                found[name] = _described(name, provider)
         patterns = [(name, provider) for name, provider in self._models.items() if "*" in name]
         for models in await asyncio.gather(*(_expand(name, provider) for name, provider in patterns)):
             for model in models:
                 found.setdefault(model["id"], model)
         return list(found.values())
+
+    async def describe(self, name: str) -> dict[str, Any] | None:
+        """The model object of one name, None when `list()` does not hold it. Only a pattern's model asks upstream."""
+        provider = self._models.get(name)
+        if provider is not None and "*" not in name:
+            return _described(name, provider)
+        return next((model for model in await self.list() if model["id"] == name), None)
+
+
+def _described(name: str, provider: Provider) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": provider.name}
 
 
 async def _expand(pattern: str, provider: Provider) -> list[dict[str, Any]]:
