@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from .document import Settings
 from .problems import SettingsError
-from .tables import (
-    EchoSettings,
-    GigaChatSettings,
-    ModelSettings,
-    OpenAISettings,
-    ProviderSettings,
-    ServerSettings,
-    TargetName,
-    TimeoutSettings,
-    reveal,
-)
+from .providers import EchoSettings, GigaChatSettings, OpenAISettings, ProviderSettings, TimeoutSettings
+from .tables import ModelSettings, ServerSettings, TargetName
 
 __all__ = [
     "EchoSettings",
@@ -27,5 +18,4 @@ __all__ = [
     "SettingsError",
     "TargetName",
     "TimeoutSettings",
-    "reveal",
 ]

@@ -13,8 +13,9 @@ from pydantic import Field, ValidationError
 from . import environment as gigachat_environment
 from .leads import loose_ends
 from .problems import Location, SettingsError, sentences, show
+from .providers import ProviderSettings
 from .references import Place
-from .tables import ModelSettings, ProviderSettings, ServerSettings, Table, TargetName
+from .tables import ModelSettings, ServerSettings, Table, TargetName
 
 FILE = Path("xrouter.toml")
 VARIABLE = "XROUTER_CONFIG"

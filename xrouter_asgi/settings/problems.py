@@ -10,7 +10,8 @@ from typing import Any, TypeAlias, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from .tables import ModelSettings, ProviderSettings, ServerSettings, TimeoutSettings
+from .providers import ProviderSettings, TimeoutSettings
+from .tables import ModelSettings, ServerSettings
 
 Location: TypeAlias = tuple[str | int, ...]
 

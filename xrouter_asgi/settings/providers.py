@@ -1,0 +1,186 @@
+"""The tables of providers, one class for each `kind`. Names, meanings and defaults are those of the providers."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import fields
+from typing import Annotated, Literal, Self, TypeAlias, TypedDict
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ..providers.base import Provider
+from ..providers.echo import EchoProvider
+from ..providers.gigachat import GigaChatProvider, Options
+from ..providers.gigachat.provider import AUTH_URL, BASE_URL
+from ..providers.http import Timeouts, Upstream
+from ..providers.openai import OpenAIProvider
+from .references import ExistingPath, Hidden, Secret
+from .tables import Count, Seconds, Table
+
+_TIMEOUTS = Timeouts()
+_OPTIONS = Options()
+
+
+def _base_url(url: str) -> str:
+    try:
+        Upstream(url)
+    except ValueError as exc:
+        raise ValueError(f"cannot be used: {exc}") from exc
+    return url
+
+
+BaseURL = Annotated[str, AfterValidator(_base_url)]
+
+
+class TimeoutSettings(Table):
+    """See `providers.http.Timeouts`; seconds. `total = inf` sets no bound."""
+
+    connect: Seconds = _TIMEOUTS.connect
+    first: Seconds = _TIMEOUTS.first
+    idle: Seconds = _TIMEOUTS.idle
+    total: Annotated[float, Field(gt=0)] = _TIMEOUTS.total or math.inf
+    write: Seconds = _TIMEOUTS.write
+    pool: Seconds = _TIMEOUTS.pool
+
+    def build(self) -> Timeouts:
+        return Timeouts(**{**self.model_dump(), "total": None if math.isinf(self.total) else self.total})
+
+
+class _Connection(TypedDict):
+    base_url: str
+    timeouts: Timeouts
+    ca_bundle: ExistingPath | None
+    cert: str | None
+    key: str | None
+    key_password: str | None
+    insecure: bool
+    proxy: str | None
+
+
+class UpstreamSettings(Table):
+    """What every provider behind HTTP has.
+
+    Attributes:
+        ca_bundle: File or folder with certificates to trust besides the public ones.
+        cert, key, key_password: The certificate that this gateway shows.
+        insecure: Do not check the upstream's certificate.
+        proxy: `http://` or `https://` address; may be a reference, since it may hold a password.
+    """
+
+    base_url: BaseURL
+    timeouts: TimeoutSettings = TimeoutSettings()
+    ca_bundle: ExistingPath | None = None
+    cert: ExistingPath | None = None
+    key: ExistingPath | None = None
+    key_password: Secret | None = None
+    insecure: bool = False
+    proxy: Hidden | None = None
+
+    @abstractmethod
+    def build(self, name: str) -> Provider:
+        """The provider of that name. Opens nothing but the files with certificates."""
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        """What the provider itself refuses is reported with the other mistakes of the file."""
+        try:
+            # Without `insecure`, whose warning belongs to the provider that is used.
+            self.model_copy(update={"insecure": False}).build("")
+        except (ValueError, ImportError) as exc:
+            raise ValueError(f"cannot be used: {exc}") from exc
+        return self
+
+    def _connection(self) -> _Connection:
+        return {
+            "base_url": self.base_url,
+            "timeouts": self.timeouts.build(),
+            "ca_bundle": self.ca_bundle,
+            "cert": str(self.cert) if self.cert else None,
+            "key": str(self.key) if self.key else None,
+            "key_password": _reveal(self.key_password),
+            "insecure": self.insecure,
+            "proxy": _reveal(self.proxy),
+        }
+
+
+def _reveal(secret: Hidden | Secret | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+class GigaChatSettings(UpstreamSettings):
+    """`kind = "gigachat"`. One of `credentials`, `user` and `password`, `access_token` or `cert` is needed."""
+
+    kind: Literal["gigachat"]
+    base_url: BaseURL = BASE_URL
+    auth_url: BaseURL = AUTH_URL
+    credentials: Secret | None = None
+    scope: Literal["GIGACHAT_API_PERS", "GIGACHAT_API_B2B", "GIGACHAT_API_CORP"] = "GIGACHAT_API_PERS"
+    user: Hidden | None = None
+    password: Secret | None = None
+    access_token: Secret | None = None
+    max_parallel: Count | None = None
+    queue_timeout: Seconds = 30.0
+    client_id: str | None = None
+    allow_networks: tuple[str, ...] = ()
+    # The rest are the fields of `Options`.
+    strict: bool = _OPTIONS.strict
+    aliases: dict[str, str] = Field(default_factory=dict)
+    structured_output: Literal["auto", "native", "function", "prompt"] = _OPTIONS.structured_output
+    empty_content: Literal["empty", "null", "omit"] = _OPTIONS.empty_content
+    late_system: Literal["merge", "user"] = _OPTIONS.late_system
+    replay_state: bool = _OPTIONS.replay_state
+    reasoning_models: tuple[str, ...] = tuple(_OPTIONS.reasoning_models)
+    max_tokens: Count | None = _OPTIONS.max_tokens
+    attachment_text: str = _OPTIONS.attachment_text
+
+    def build(self, name: str) -> GigaChatProvider:
+        return GigaChatProvider(
+            name=name,
+            **self._connection(),
+            auth_url=self.auth_url,
+            credentials=_reveal(self.credentials),
+            scope=self.scope,
+            user=_reveal(self.user),
+            password=_reveal(self.password),
+            access_token=_reveal(self.access_token),
+            max_parallel=self.max_parallel,
+            queue_timeout=self.queue_timeout,
+            client_id=self.client_id,
+            allow_networks=self.allow_networks,
+            options=Options(**{option.name: getattr(self, option.name) for option in fields(Options)}),
+        )
+
+
+class OpenAISettings(UpstreamSettings):
+    """`kind = "openai"`: any upstream that speaks OpenAI's API. A value of `headers` may be a reference."""
+
+    kind: Literal["openai"]
+    api_key: Secret | None = None
+    headers: dict[str, Hidden] = Field(default_factory=dict)
+    http2: bool = False
+    ask_usage: bool = True
+
+    def build(self, name: str) -> OpenAIProvider:
+        return OpenAIProvider(
+            name=name,
+            **self._connection(),
+            api_key=_reveal(self.api_key),
+            headers={header: value.get_secret_value() for header, value in self.headers.items()},
+            http2=self.http2,
+            ask_usage=self.ask_usage,
+        )
+
+
+class EchoSettings(Table):
+    """`kind = "echo"`: says what it was told, word by word with `delay` seconds between."""
+
+    kind: Literal["echo"]
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("echo",)
+    delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+    def build(self, name: str) -> EchoProvider:
+        return EchoProvider(name=name, models=self.models, delay=self.delay)
+
+
+ProviderSettings: TypeAlias = GigaChatSettings | OpenAISettings | EchoSettings
