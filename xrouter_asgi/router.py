@@ -235,8 +235,9 @@ async def _send_reply(send: Send, call: Call, reply: Reply) -> None:
             context.usage = answer.usage
             data = in_format(answer, request.encoding_format or "float").data
             await send_json(send, data, headers=headers)
-        case asked, given:
-            raise TypeError(f"'{reply.provider}' answered a {type(asked).__name__} with a {type(given).__name__}.")
+        case _:
+            asked, given = type(call.request).__name__, type(reply.body).__name__
+            raise TypeError(f"The provider '{reply.provider}' answered a {asked} with a {given}.")
 
 
 def _reply_headers(reply: Reply, context: RequestContext) -> Headers:
