@@ -1,0 +1,406 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.fakes.clock import Clock
+from tests.fakes.faults import HTML_502, Answer, Reset, Stall
+from tests.fakes.gigachat import FakeGigaChat
+from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable
+from xrouter_asgi.providers.gigachat.auth import TokenSource
+from xrouter_asgi.providers.gigachat.credentials import AuthorizationKey, Password, ReadyToken, digest
+from xrouter_asgi.providers.http import Upstream
+
+
+@pytest.fixture
+async def upstreams(fake: FakeGigaChat) -> AsyncIterator[tuple[Upstream, Upstream]]:
+    """The token endpoint and the API."""
+    oauth, api = Upstream(fake.auth_url), Upstream(fake.base_url)
+    yield oauth, api
+    await oauth.aclose()
+    await api.aclose()
+
+
+class Sources:
+    """Makes token sources that are closed after the test."""
+
+    def __init__(self, oauth: Upstream, clock: Clock, fake: FakeGigaChat) -> None:
+        self.oauth = oauth
+        self.clock = clock
+        self.fake = fake
+        self.made: list[TokenSource] = []
+
+    def __call__(
+        self, *, key: str | None = None, scope: str | None = None, login: Any = None, **arguments: Any
+    ) -> TokenSource:
+        login = login or AuthorizationKey(key or self.fake.key, scope=scope or self.fake.scope, upstream=self.oauth)
+        clocks = {"clock": self.clock, "monotonic": self.clock, "backoff": 0.0}
+        source = TokenSource(login, **{**clocks, **arguments})
+        self.made.append(source)
+        return source
+
+
+@pytest.fixture
+async def sources(upstreams: tuple[Upstream, Upstream], clock: Clock, fake: FakeGigaChat) -> AsyncIterator[Sources]:
+    sources = Sources(upstreams[0], clock, fake)
+    yield sources
+    for source in sources.made:
+        await source.aclose()
+
+
+async def test_a_burst_of_callers_makes_one_token_request(sources: Sources, fake: FakeGigaChat) -> None:
+    source = sources()
+    tokens = await asyncio.gather(*(source.get() for _ in range(50)))
+    assert set(tokens) == {"token-1"}
+    assert fake.oauth_calls == 1
+
+
+async def test_a_token_request_is_a_form_with_the_key_and_a_new_request_id(
+    sources: Sources, fake: FakeGigaChat
+) -> None:
+    await sources().get()
+    await sources().get()
+    first, second = fake.asked("/oauth")
+    assert first.headers["authorization"] == f"Basic {fake.key}"
+    assert first.body == b"scope=GIGACHAT_API_PERS"
+    assert uuid.UUID(first.headers["rquid"]).version == 4
+    assert first.headers["rquid"] != second.headers["rquid"]
+
+
+@pytest.mark.parametrize("shape", ["access_token", "tok"])
+@pytest.mark.parametrize("unit", [1000, 1])
+async def test_a_token_is_used_until_it_is_nearly_expired_whatever_its_shape_and_unit(
+    sources: Sources, fake: FakeGigaChat, clock: Clock, shape: str, unit: int
+) -> None:
+    fake.token_shape, fake.token_unit = shape, unit
+    source = sources()
+    assert await source.get() == "token-1"
+    clock.advance(1800 - 331)
+    assert await source.get() == "token-1"
+    assert fake.oauth_calls == 1
+    clock.advance(331 - 59)
+    assert await source.get() == "token-2"
+
+
+async def test_a_token_that_tells_no_expiry_is_taken_for_25_minutes(
+    sources: Sources, fake: FakeGigaChat, clock: Clock
+) -> None:
+    fake.token_unit = 0
+    source = sources()
+    await source.get()
+    clock.advance(1500 - 331)
+    assert await source.get() == "token-1"
+    assert fake.oauth_calls == 1
+    clock.advance(331 - 59)
+    assert await source.get() == "token-2"
+
+
+async def test_a_token_that_is_born_expired_is_used_nevertheless_for_a_while(
+    sources: Sources, fake: FakeGigaChat, clock: Clock
+) -> None:
+    fake.token_life = -3600.0  # as seen from a clock that is an hour behind
+    source = sources()
+    await source.get()
+    clock.advance(14)
+    assert await source.get() == "token-1"
+    assert fake.oauth_calls == 1
+    clock.advance(16)
+    assert await source.get() == "token-2"
+
+
+async def test_a_token_is_renewed_in_the_background_ahead_of_its_expiry(
+    sources: Sources, fake: FakeGigaChat, clock: Clock
+) -> None:
+    source = sources()
+    await source.get()
+    clock.advance(1800 - 299)
+    release = asyncio.Event()
+    fake.script("/oauth", Stall(release))
+    assert await source.get() == "token-1"
+    await fake.arrived("/oauth", 2)
+    assert await source.get() == "token-1"
+    release.set()  # that renewal fails and is tried again
+    await fake.arrived("/oauth", 3)
+    async with asyncio.timeout(5):
+        while await source.get() != "token-2":
+            await asyncio.sleep(0)
+    assert fake.oauth_calls == 3
+
+
+async def test_the_old_token_serves_as_long_as_it_lives_when_no_new_one_can_be_had(
+    sources: Sources, fake: FakeGigaChat, clock: Clock
+) -> None:
+    source = sources()
+    await source.get()
+    clock.advance(1800 - 30)
+    fake.script("/oauth", HTML_502, HTML_502, HTML_502)
+    assert await source.get() == "token-1"
+    assert fake.oauth_calls == 4
+    assert await source.get() == "token-1"
+    assert fake.oauth_calls == 4  # the failure is remembered for 2 s
+    clock.advance(31)
+    assert await source.get() == "token-2"
+
+
+async def test_an_expired_token_is_not_served_when_no_new_one_can_be_had(
+    sources: Sources, fake: FakeGigaChat, clock: Clock
+) -> None:
+    source = sources()
+    await source.get()
+    clock.advance(1801)
+    fake.script("/oauth", HTML_502, HTML_502, HTML_502)
+    with pytest.raises(UpstreamUnavailable) as caught:
+        await source.get()
+    assert caught.value.code == "token_unavailable"
+
+
+@pytest.mark.parametrize("fault", [HTML_502, Answer(429, {"code": 429, "message": "slow down"}), Reset(), Answer(200)])
+async def test_a_passing_trouble_is_tried_three_times_for_all_who_wait(
+    sources: Sources, fake: FakeGigaChat, fault: Any
+) -> None:
+    source = sources()
+    fake.script("/oauth", fault, fault)
+    assert await asyncio.gather(source.get(), source.get()) == ["token-1"] * 2
+    assert fake.oauth_calls == 3
+
+
+async def test_three_failures_are_shared_and_remembered_for_two_seconds(
+    sources: Sources, fake: FakeGigaChat, clock: Clock
+) -> None:
+    source = sources()
+    fake.script("/oauth", *[HTML_502] * 3)
+    outcomes = await asyncio.gather(*(source.get() for _ in range(5)), return_exceptions=True)
+    assert all(isinstance(each, UpstreamUnavailable) and each.code == "token_unavailable" for each in outcomes)
+    assert all(isinstance(each, UpstreamUnavailable) and each.status == 502 for each in outcomes)
+    with pytest.raises(UpstreamUnavailable):
+        await source.get()
+    assert fake.oauth_calls == 3
+    clock.advance(2)
+    assert await source.get() == "token-1"
+
+
+async def test_a_server_that_hangs_is_left_after_the_patience_is_over(sources: Sources, fake: FakeGigaChat) -> None:
+    source = sources(patience=0.05)
+    fake.script("/oauth", Stall())
+    with pytest.raises(UpstreamTimeout, match="did not answer in time") as caught:
+        await source.get()
+    assert (caught.value.code, caught.value.status) == ("token_unavailable", 504)
+
+
+async def test_a_gateway_time_out_in_front_of_the_server_is_a_time_out(sources: Sources, fake: FakeGigaChat) -> None:
+    fake.script("/oauth", *[Answer(504)] * 3)
+    with pytest.raises(UpstreamTimeout) as caught:
+        await sources().get()
+    assert caught.value.code == "token_unavailable"
+
+
+REFUSALS = [
+    ({"scope": "GIGACHAT_API_XXL"}, "there is no scope 'GIGACHAT_API_XXL'.*GIGACHAT_API_PERS.*_B2B.*_CORP", 1),
+    ({"key": "b25seS1hLXNlY3JldA=="}, "client secret was pasted instead of the authorization key", 4),
+    ({"scope": " "}, "there is no scope ' '", 1),
+    ({"key": "eDp5"}, "the authorization key is not known", 6),
+    ({"scope": "GIGACHAT_API_CORP"}, "not for the scope 'GIGACHAT_API_CORP'.*GIGACHAT_API_PERS for individuals", 7),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words", "code"), REFUSALS)
+async def test_a_refusal_is_said_in_words_that_help(
+    sources: Sources, fake: FakeGigaChat, arguments: dict[str, str], words: str, code: int
+) -> None:
+    source = sources(**arguments)
+    with pytest.raises(UpstreamUnauthorized, match=words) as caught:
+        await source.get()
+    error = caught.value
+    assert (error.status, error.code) == (502, "upstream_auth_failed")
+    assert re.search(rf"code {code}\b", error.detail or "")
+    assert re.search(r"RqUID [0-9a-f-]{36}", error.detail or "")
+    for text in (error.message, error.detail or ""):
+        assert arguments.get("key", fake.key) not in text
+        assert "127.0.0.1" not in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answer(400, {"code": 5, "message": "scope is empty"}), "the scope is empty"),
+        (Answer(404, b"<html>nothing here</html>"), "Check 'credentials', 'scope' and 'auth_url'"),
+        (Answer(403, b""), "gave no reason that is known"),
+    ],
+)
+async def test_other_refusals_are_refusals_too(
+    sources: Sources, fake: FakeGigaChat, answer: Answer, words: str
+) -> None:
+    fake.script("/oauth", answer)
+    with pytest.raises(UpstreamUnauthorized, match=words):
+        await sources().get()
+
+
+async def test_a_wrong_key_is_tried_once_in_thirty_seconds(sources: Sources, fake: FakeGigaChat, clock: Clock) -> None:
+    source = sources(key="eDp5")
+    messages = set()
+    for _ in range(10):
+        with pytest.raises(UpstreamUnauthorized) as caught:
+            await source.get()
+        messages.add(caught.value.message)
+    assert fake.oauth_calls == 1
+    assert len(messages) == 1
+    clock.advance(30)
+    with pytest.raises(UpstreamUnauthorized):
+        await source.get()
+    assert fake.oauth_calls == 2
+
+
+async def test_a_refused_renewal_in_the_background_leaves_the_server_alone(
+    sources: Sources, fake: FakeGigaChat, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = sources()
+    await source.get()
+    clock.advance(1800 - 200)
+    fake.key = "another"
+    assert await source.get() == "token-1"
+    async with asyncio.timeout(5):
+        while not caplog.records:  # the renewal has failed
+            await asyncio.sleep(0)
+    for _ in range(5):
+        assert await source.get() == "token-1"
+        await asyncio.sleep(0)
+    assert fake.oauth_calls == 2
+
+
+async def test_a_refused_token_is_replaced_once_for_all_who_had_it(sources: Sources, fake: FakeGigaChat) -> None:
+    source = sources()
+    token = await source.get()
+    assert await asyncio.gather(*(source.replace(token) for _ in range(5))) == ["token-2"] * 5
+    assert await source.replace(token) == "token-2"  # a late one does not drop its successor
+    assert fake.oauth_calls == 2
+
+
+async def test_a_new_token_that_is_refused_too_closes_the_way_for_thirty_seconds(
+    sources: Sources, fake: FakeGigaChat, clock: Clock
+) -> None:
+    source = sources()
+    again = await source.replace(await source.get())
+    error = source.refuse(again, detail="status 401")
+    assert isinstance(error, UpstreamUnauthorized)
+    with pytest.raises(UpstreamUnauthorized, match="a new one too"):
+        await source.get()
+    assert fake.oauth_calls == 2
+    clock.advance(30)
+    assert await source.get() == "token-3"
+
+
+async def test_a_late_refusal_of_a_token_that_was_replaced_closes_nothing(sources: Sources) -> None:
+    source = sources()
+    first = await source.get()
+    second = await source.replace(first)
+    source.refuse(first, detail="")
+    assert await source.get() == second
+
+
+async def test_a_ready_token_is_used_until_it_is_refused(sources: Sources, fake: FakeGigaChat, clock: Clock) -> None:
+    source = sources(ready="ready")
+    clock.advance(10 * 365 * 86400)
+    assert await source.get() == "ready"
+    assert fake.oauth_calls == 0
+    assert await source.replace("ready") == "token-1"
+
+
+async def test_a_ready_token_alone_is_all_there_is(sources: Sources) -> None:
+    source = sources(login=ReadyToken("ready"), ready="ready")
+    assert await source.get() == "ready"
+    assert await source.replace("ready") == "ready"
+
+
+async def test_user_and_password_get_a_token_from_the_api(
+    sources: Sources, upstreams: tuple[Upstream, Upstream], fake: FakeGigaChat
+) -> None:
+    fake.token_shape, fake.token_unit = "tok", 1
+    source = sources(login=Password(fake.user, fake.password, upstream=upstreams[1]))
+    assert await source.get() == "token-1"
+    (request,) = fake.asked("/token")
+    assert (request.method, request.body) == ("POST", b"")
+
+
+async def test_a_wrong_password_is_said_in_words(
+    sources: Sources, upstreams: tuple[Upstream, Upstream], fake: FakeGigaChat
+) -> None:
+    source = sources(login=Password(fake.user, "wrong", upstream=upstreams[1]))
+    with pytest.raises(UpstreamUnauthorized, match="Check 'user' and 'password'") as caught:
+        await source.get()
+    assert "wrong" not in (caught.value.detail or "")
+
+
+async def test_a_waiter_that_is_cancelled_does_not_end_the_shared_request(sources: Sources, fake: FakeGigaChat) -> None:
+    source = sources()
+    release = asyncio.Event()
+    fake.script("/oauth", Stall(release))
+    leaving = asyncio.ensure_future(source.get())
+    await fake.arrived("/oauth")
+    staying = asyncio.ensure_future(source.get())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    release.set()
+    assert await staying == "token-1"
+
+
+async def test_closing_ends_a_request_under_way(sources: Sources, fake: FakeGigaChat) -> None:
+    source = sources()
+    fake.script("/oauth", Stall())
+    waiting = asyncio.ensure_future(source.get())
+    await fake.arrived("/oauth")
+    await source.aclose()
+    with pytest.raises(UpstreamUnavailable, match="closed"):
+        await waiting
+    await fake.asked("/oauth")[0].gone.wait()
+
+
+async def test_an_answer_without_a_usable_token_is_an_outage(sources: Sources, fake: FakeGigaChat) -> None:
+    fake.script("/oauth", Answer(200, {"access_token": "bad\ntoken"}), Answer(200, {}), Answer(200, []))
+    with pytest.raises(UpstreamUnavailable, match="did not answer with a token"):
+        await sources().get()
+
+
+@pytest.mark.parametrize("expiry", ["soon", True, 0, -5, None])
+async def test_an_expiry_that_is_no_time_counts_as_none(
+    sources: Sources, fake: FakeGigaChat, clock: Clock, expiry: object
+) -> None:
+    fake.script("/oauth", Answer(200, {"access_token": "strange", "expires_at": expiry}))
+    source = sources()
+    clock.advance(1)
+    assert await source.get() == "strange"
+    clock.advance(1500 - 331)
+    assert await source.get() == "strange"
+
+
+async def test_a_failing_renewal_is_logged_without_the_key(
+    sources: Sources, fake: FakeGigaChat, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "xrouter"), pytest.raises(UpstreamError):
+        await sources(key="eDp5").get()
+    (record,) = caplog.records
+    assert "the authorization key is not known" in record.getMessage()
+    assert "eDp5" not in str(record.__dict__)
+
+
+def test_a_digest_tells_credentials_apart_and_not_what_they_are() -> None:
+    assert digest("a", None) != digest(None, "a")
+    assert digest("a", "b") == digest("a", "b")
+    assert "secret" not in digest("secret")
+
+
+@pytest.mark.parametrize("value", ["line\nbreak", "ключ"])
+async def test_a_credential_that_no_header_can_hold_is_refused_without_being_shown(
+    value: str, upstreams: tuple[Upstream, Upstream]
+) -> None:
+    with pytest.raises(ValueError, match="'credentials' holds a character") as caught:
+        AuthorizationKey(value, scope="GIGACHAT_API_PERS", upstream=upstreams[0])
+    assert value not in str(caught.value)
+    with pytest.raises(ValueError, match="'access_token' holds a character"):
+        ReadyToken(value)
