@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from xrouter_asgi.errors import UpstreamError
-from xrouter_asgi.providers.base import now
-from xrouter_asgi.providers.gigachat.calls import argument_text, call_id
-from xrouter_asgi.providers.gigachat.errors import event_error
-from xrouter_asgi.providers.gigachat.finish import finish_reason, finish_warning, is_usable
-from xrouter_asgi.providers.gigachat.names import Names
-from xrouter_asgi.providers.gigachat.references import Schema
-from xrouter_asgi.providers.gigachat.stops import Stops
-from xrouter_asgi.providers.gigachat.structure import without_fence
-from xrouter_asgi.providers.gigachat.thinking import Thinking
-from xrouter_asgi.providers.gigachat.usage import gross_usage
-from xrouter_asgi.wire import ChatCompletion
+from ...errors import UpstreamError
+from ...wire import ChatCompletion
+from ..base import now
+from .calls import argument_text, call_id
+from .errors import event_error
+from .finish import finish_reason, finish_warning, is_usable
+from .names import Names
+from .references import Schema
+from .stops import Stops
+from .structure import without_fence
+from .thinking import Thinking
+from .usage import gross_usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from xrouter_asgi.providers.gigachat.refusals import invalid, missing, unsupported_value
-from xrouter_asgi.wire import ChatRequest
-from xrouter_asgi.wire.chat import FilePart, ImagePart, OtherPart, Part, RefusalPart, TextPart
+from ...wire import ChatRequest
+from ...wire.chat import FilePart, ImagePart, OtherPart, Part, RefusalPart, TextPart
+from .refusals import invalid, missing, unsupported_value
 
 MAX_IMAGES = 10  # per request, says GigaChat's documentation
 

@@ -12,8 +12,8 @@ import uuid
 from collections.abc import Container
 from typing import Any
 
-from xrouter_asgi.providers.gigachat.references import Schema
-from xrouter_asgi.wire.codec import decode, encode
+from ...wire.codec import decode, encode
+from .references import Schema
 
 _WITH_STATE = re.compile(r"call_([0-9a-f]{32})")
 

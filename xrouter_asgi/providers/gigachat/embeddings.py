@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xrouter_asgi.errors import UpstreamError
-from xrouter_asgi.providers.gigachat.refusals import invalid, unsupported
-from xrouter_asgi.wire import EmbeddingList, EmbeddingsRequest
+from ...errors import UpstreamError
+from ...wire import EmbeddingList, EmbeddingsRequest
+from .refusals import invalid, unsupported
 
 # Components of a vector, which no model can be asked to shorten.
 DIMENSIONS = {"Embeddings": 1024, "Embeddings-2": 1024, "EmbeddingsGigaR": 2560, "GigaEmbeddings-3B-2025-09": 2048}

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from xrouter_asgi.errors import (
+from ...errors import (
     ModelNotFound,
     RequestRejected,
     UpstreamError,
@@ -23,7 +23,7 @@ from xrouter_asgi.errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from xrouter_asgi.providers.gigachat.words import Words, retry_after
+from .words import Words, retry_after
 
 _HOSTS = (
     "GigaChat-3 models are served by api.giga.chat only, first-generation and -preview models by "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xrouter_asgi.errors import UpstreamError
+from ...errors import UpstreamError
 
 # `blacklist` is what v1 says; the others are v2's, which some stands use in v1 too.
 _FILTERED = {"blacklist", "request_blacklist", "response_blacklist", "request_filter"}

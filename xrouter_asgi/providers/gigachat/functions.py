@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xrouter_asgi.providers.gigachat.names import Names
-from xrouter_asgi.providers.gigachat.refusals import invalid, missing, unsupported_value
-from xrouter_asgi.providers.gigachat.schema import normalised
-from xrouter_asgi.providers.gigachat.warnings import Warnings
-from xrouter_asgi.wire import ChatRequest
-from xrouter_asgi.wire.chat import Function, FunctionTool, NamedFunction, ToolChoice
+from ...wire import ChatRequest
+from ...wire.chat import Function, FunctionTool, NamedFunction, ToolChoice
+from .names import Names
+from .refusals import invalid, missing, unsupported_value
+from .schema import normalised
+from .warnings import Warnings
 
 _REQUIRED_HINT = "Do not answer in words now: call one of the functions."
 

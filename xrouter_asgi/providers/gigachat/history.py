@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from xrouter_asgi.providers.gigachat.refusals import unsupported_value
-from xrouter_asgi.wire.chat import AssistantMessage, FunctionMessage, Message, ToolMessage
+from ...wire.chat import AssistantMessage, FunctionMessage, Message, ToolMessage
+from .refusals import unsupported_value
 
 Place: TypeAlias = tuple[int, int]
 """The index of an assistant message, and the position of the call in it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xrouter_asgi.providers.gigachat.references import MAX_DEPTH, ROOT, References, Schema, Trail
+from .references import MAX_DEPTH, ROOT, References, Schema, Trail
 
 _MAPS = {"properties", "patternProperties", "dependentSchemas"}
 _LISTS = {"allOf", "anyOf", "oneOf", "prefixItems"}

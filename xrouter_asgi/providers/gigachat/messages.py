@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from xrouter_asgi.providers.gigachat.attachments import Content, attached, text_of
-from xrouter_asgi.providers.gigachat.calls import parsed_arguments, state_of
-from xrouter_asgi.providers.gigachat.history import PastCall, calls_of, results_of
-from xrouter_asgi.providers.gigachat.names import Names
-from xrouter_asgi.providers.gigachat.options import Options
-from xrouter_asgi.providers.gigachat.warnings import Warnings
-from xrouter_asgi.wire.chat import AssistantMessage, FunctionMessage, Message, SystemMessage, ToolMessage, UserMessage
-from xrouter_asgi.wire.codec import decode, encode
+from ...wire.chat import AssistantMessage, FunctionMessage, Message, SystemMessage, ToolMessage, UserMessage
+from ...wire.codec import decode, encode
+from .attachments import Content, attached, text_of
+from .calls import parsed_arguments, state_of
+from .history import PastCall, calls_of, results_of
+from .names import Names
+from .options import Options
+from .warnings import Warnings
 
 GigaChatMessage: TypeAlias = dict[str, Any]
 

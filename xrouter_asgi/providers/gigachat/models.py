@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xrouter_asgi.wire import ModelList
+from ...wire import ModelList
 
 # GigaChat says nothing about age. A constant, so that the same model stays the same object.
 CREATED = 0

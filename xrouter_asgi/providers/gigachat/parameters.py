@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from xrouter_asgi.providers.gigachat.options import Options
-from xrouter_asgi.providers.gigachat.refusals import invalid, unsupported
-from xrouter_asgi.providers.gigachat.warnings import Warnings
-from xrouter_asgi.wire import ChatRequest
+from ...wire import ChatRequest
+from .options import Options
+from .refusals import invalid, unsupported
+from .warnings import Warnings
 
 _EFFORTS = {
     "none": None,

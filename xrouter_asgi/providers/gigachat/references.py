@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-from xrouter_asgi.errors import InvalidRequest
-from xrouter_asgi.providers.gigachat.refusals import invalid
+from ...errors import InvalidRequest
+from .refusals import invalid
 
 Schema: TypeAlias = dict[str, Any]
 Trail: TypeAlias = frozenset[str]

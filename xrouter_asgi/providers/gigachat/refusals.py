@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation
+from ...errors import InvalidRequest, UnsupportedOperation
 
 
 def invalid(param: str, reason: str, *, code: str = "invalid_value") -> InvalidRequest:

@@ -8,19 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from xrouter_asgi.providers.gigachat.answer import Asked, answer_warning, completion
-from xrouter_asgi.providers.gigachat.attachments import Attachment, attachments
-from xrouter_asgi.providers.gigachat.functions import Functions, declared, functions, specification
-from xrouter_asgi.providers.gigachat.history import ids_in, names_in
-from xrouter_asgi.providers.gigachat.messages import Conversation
-from xrouter_asgi.providers.gigachat.names import Names
-from xrouter_asgi.providers.gigachat.options import Options, StructuredOutput
-from xrouter_asgi.providers.gigachat.parameters import parameters
-from xrouter_asgi.providers.gigachat.stream import StreamTranslation
-from xrouter_asgi.providers.gigachat.structure import Structure, structure
-from xrouter_asgi.providers.gigachat.warnings import Warnings
-from xrouter_asgi.wire import ChatCompletion, ChatRequest
-from xrouter_asgi.wire.codec import encode
+from ...wire import ChatCompletion, ChatRequest
+from ...wire.codec import encode
+from .answer import Asked, answer_warning, completion
+from .attachments import Attachment, attachments
+from .functions import Functions, declared, functions, specification
+from .history import ids_in, names_in
+from .messages import Conversation
+from .names import Names
+from .options import Options, StructuredOutput
+from .parameters import parameters
+from .stream import StreamTranslation
+from .structure import Structure, structure
+from .warnings import Warnings
 
 __all__ = ["Attachment", "Translation", "attachments", "translate"]
 
@@ -38,7 +38,6 @@ class Translation:
             used. It is made of the conversation alone: mix in the credential before it leaves.
         uses_native_schema: A 400 or 422 may mean that the model does not take `response_format`.
         has_state_ids: A 400 or 422 may mean that the stand does not take `functions_state_id`.
-        has_calls_without_functions: A 422 may mean that the history's calls need `plain_calls`.
     """
 
     body: dict[str, Any] = field(repr=False)
@@ -46,7 +45,6 @@ class Translation:
     session: str | None
     uses_native_schema: bool
     has_state_ids: bool
-    has_calls_without_functions: bool
     _asked: Asked = field(repr=False)
 
     def complete(self, answer: dict[str, Any], *, request_id: str) -> ChatCompletion:
@@ -114,7 +112,6 @@ def translate(
         session=_session(request, body),
         uses_native_schema=shape.response_format is not None,
         has_state_ids=any("functions_state_id" in message for message in messages),
-        has_calls_without_functions=not chosen.specifications and any("function_call" in item for item in messages),
         _asked=_asked(request, names, chosen, shape),
     )
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xrouter_asgi.providers.gigachat.references import MAX_DEPTH, ROOT, References, Schema, Trail
-from xrouter_asgi.wire.codec import encode
+from ...wire.codec import encode
+from .references import MAX_DEPTH, ROOT, References, Schema, Trail
 
 _TYPES = {"string", "number", "integer", "boolean", "array", "object"}
 _STRUCTURE = {"type", "enum", "const", "properties", "required", "additionalProperties", "items", "prefixItems"}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from xrouter_asgi.errors import UpstreamError
-from xrouter_asgi.providers.gigachat.answer import Asked
-from xrouter_asgi.providers.gigachat.errors import event_error
-from xrouter_asgi.providers.gigachat.finish import finish_reason, is_usable
-from xrouter_asgi.providers.gigachat.stops import Stops
-from xrouter_asgi.providers.gigachat.thinking import Thinking
-from xrouter_asgi.providers.gigachat.usage import gross_usage
-from xrouter_asgi.wire import ChatChunk
-from xrouter_asgi.wire.codec import decode
+from ...errors import UpstreamError
+from ...wire import ChatChunk
+from ...wire.codec import decode
+from .answer import Asked
+from .errors import event_error
+from .finish import finish_reason, is_usable
+from .stops import Stops
+from .thinking import Thinking
+from .usage import gross_usage
 
 
 class StreamTranslation:

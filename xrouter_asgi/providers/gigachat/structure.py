@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from xrouter_asgi.providers.gigachat.inline import inlined
-from xrouter_asgi.providers.gigachat.options import StructuredOutput
-from xrouter_asgi.providers.gigachat.refusals import unsupported_value
-from xrouter_asgi.providers.gigachat.warnings import Warnings
-from xrouter_asgi.wire import ChatRequest
-from xrouter_asgi.wire.chat import Function, JSONSchema, JSONSchemaFormat
-from xrouter_asgi.wire.codec import encode
+from ...wire import ChatRequest
+from ...wire.chat import Function, JSONSchema, JSONSchemaFormat
+from ...wire.codec import encode
+from .inline import inlined
+from .options import StructuredOutput
+from .refusals import unsupported_value
+from .warnings import Warnings
 
 _ONE_OBJECT = "Answer with one JSON object and nothing else: no explanation, no code fences."
 _BY_SCHEMA = "Answer with one JSON document that matches this JSON Schema and nothing else, no code fences:\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xrouter_asgi.providers.gigachat.stops import overlap
+from .stops import overlap
 
 _OPEN = "<think>"
 _CLOSE = "</think>"

@@ -10,10 +10,10 @@ from typing import Any
 
 def gross_usage(usage: object) -> dict[str, Any] | None:
     """OpenAI's `usage`; None when GigaChat did not count."""
-    if not isinstance(usage, dict) or not isinstance(prompt := usage.get("prompt_tokens"), int):
+    if not isinstance(usage, dict) or (prompt := _count(usage.get("prompt_tokens"))) is None:
         return None
-    cached = _count(usage.get("precached_prompt_tokens"))
-    completion = _count(usage.get("completion_tokens"))
+    cached = _count(usage.get("precached_prompt_tokens")) or 0
+    completion = _count(usage.get("completion_tokens")) or 0
     return {
         "prompt_tokens": prompt + cached,
         "completion_tokens": completion,
@@ -23,5 +23,5 @@ def gross_usage(usage: object) -> dict[str, Any] | None:
     }
 
 
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from xrouter_asgi.errors import UnsupportedOperation
+from ...errors import UnsupportedOperation
 
 MAX_WARNINGS = 24
 _NOT_A_WORD = re.compile(r"[^a-z_]+")

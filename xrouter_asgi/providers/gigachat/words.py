@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from xrouter_asgi.wire.codec import decode
+from ...wire.codec import decode
 
 MAX_MESSAGE = 1024  # bytes of UTF-8
 MAX_WAIT = 60.0
