@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, get_args
 from pydantic import BaseModel, ValidationError
 
 from .providers import ProviderSettings, TimeoutSettings
-from .tables import ModelSettings, ServerSettings
+from .tables import ModelSettings, ServerSettings, TargetName
 
 Location: TypeAlias = tuple[str | int, ...]
 
@@ -19,7 +19,6 @@ PROVIDERS: Mapping[str, type[BaseModel]] = {
     get_args(table.model_fields["kind"].annotation)[0]: table for table in get_args(ProviderSettings)
 }
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_TABLES = {"model_type", "dict_type", "model_attributes_type"}
 
 
 class SettingsError(ValueError):
@@ -70,9 +69,11 @@ def _sentence(found: Mapping[str, Any]) -> tuple[Location, str]:
             return path, f"has no 'kind'. Write kind = one of {_listed(PROVIDERS)}."
         case "union_tag_invalid":
             return path, f"has the kind {context['tag']!r}. Write one of {_listed(PROVIDERS)}."
-        case "literal_error" | "enum":
+        case "literal_error":
             return path, f"is {given}. Write {context['expected']}."
-        case _ if kind in _TABLES:
+        case "tuple_type":
+            return path, f"is {given}. Write a list."
+        case "model_type" | "dict_type" | "model_attributes_type":
             return path, f"is {given}. Write a table, [{show(path)}]."
     return path, f"is {given}. {found['msg'].replace('Input should', 'It should')}."
 
@@ -90,7 +91,8 @@ def _known(loc: Location) -> Iterable[str]:
             return ModelSettings.model_fields
         case ("server",):
             return ServerSettings.model_fields
-    return ()
+        case _:
+            return TargetName.model_fields
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:

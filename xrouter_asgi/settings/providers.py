@@ -16,7 +16,7 @@ from ..providers.gigachat.provider import AUTH_URL, BASE_URL
 from ..providers.http import Timeouts, Upstream
 from ..providers.openai import OpenAIProvider
 from .references import ExistingPath, Hidden, Secret
-from .tables import Count, Seconds, Table
+from .tables import Count, Seconds, Some, Table
 
 _TIMEOUTS = Timeouts()
 _OPTIONS = Options()
@@ -176,7 +176,7 @@ class EchoSettings(Table):
     """`kind = "echo"`: says what it was told, word by word with `delay` seconds between."""
 
     kind: Literal["echo"]
-    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("echo",)
+    models: Some[str] = ("echo",)
     delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
     def build(self, name: str) -> EchoProvider:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Value = TypeVar("Value")
 Count = Annotated[int, Field(gt=0)]
+
+
+def _some(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    # Not `min_length`, which counts what is left after wrong ones were taken out.
+    if not values:
+        raise ValueError("is empty. Write at least one.")
+    return values
+
+
+Some = Annotated[tuple[Value, ...], AfterValidator(_some)]
 
 
 class Table(BaseModel):
@@ -25,9 +37,9 @@ class TargetName(Table):
     @model_validator(mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        if not isinstance(value, str):
+        if isinstance(value, Mapping):
             return value
-        provider, _, model = value.partition("/")
+        provider, _, model = value.partition("/") if isinstance(value, str) else ("", "", "")
         if not provider or not model or model.count("*") > 1:
             raise ValueError(f'is {value!r}. Write "PROVIDER/MODEL", with at most one "*" in the model.')
         return {"provider": provider, "model": model}
@@ -39,7 +51,7 @@ class TargetName(Table):
 class ModelSettings(Table):
     """`[models.NAME]`: the name clients use, and what it stands for, in the order of preference."""
 
-    targets: Annotated[tuple[TargetName, ...], Field(min_length=1)]
+    targets: Some[TargetName]
 
 
 class ServerSettings(Table):
