@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
@@ -188,3 +189,11 @@ async def until_quiet(transport: HTTPTransport | OwnedTransport) -> None:
     async with asyncio.timeout(5):
         while transport.running:  # noqa: ASYNC110 -- owners announce their end to nobody
             await asyncio.sleep(0)
+
+
+Run = Callable[[Coroutine[Any, Any, object]], object]
+LOOPS: list[Run] = [asyncio.run]
+if sys.platform != "win32":
+    import uvloop
+
+    LOOPS.append(uvloop.run)

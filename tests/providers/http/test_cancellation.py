@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from tests.providers.http.scripted_server import BOTH, Make, Peer, answering, busy, own, serving, until_quiet
+from tests.providers.http.scripted_server import (
+    BOTH,
+    LOOPS,
+    Make,
+    Peer,
+    Run,
+    answering,
+    busy,
+    own,
+    serving,
+    until_quiet,
+)
 from xrouter_asgi.providers.http import AnswerStream, HTTPTransport, OwnedTransport, Timeouts, Upstream, ssl_context
 
 if TYPE_CHECKING:
@@ -84,7 +95,7 @@ async def in_pieces(peer: Peer) -> None:
         await peer.request()
         for piece in (CHUNKED, b"3\r\none\r\n", b"3\r\ntwo\r\n", b"5\r\nthree\r\n", b"0\r\n\r\n"):
             await peer.send(piece)
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
 
 
 @pytest.fixture(scope="module")
@@ -203,8 +214,7 @@ async def test_cancelled_while_closing_a_stream_is_closed_all_the_same(make: Mak
         await upstream.aclose()
 
 
-@pytest.mark.parametrize("make", BOTH)
-async def test_600_requests_of_which_most_are_cancelled_leave_a_pool_of_10_whole(make: Make) -> None:
+async def churn(make: Make) -> None:
     chance = random.Random(7)
     async with serving(in_pieces) as server:
         transport = make(max_connections=10)
@@ -227,6 +237,12 @@ async def test_600_requests_of_which_most_are_cancelled_leave_a_pool_of_10_whole
         await upstream.aclose()
         await server.until_open(0)
         await until_alone()
+
+
+@pytest.mark.parametrize("make", BOTH)
+@pytest.mark.parametrize("run", LOOPS)
+def test_600_requests_of_which_most_are_cancelled_leave_a_pool_of_10_whole(make: Make, run: Run) -> None:
+    run(churn(make))
 
 
 async def test_an_owner_outlives_its_caller_only_until_the_next_piece() -> None:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from tests.providers.http.scripted_server import BOTH, OK, Make, Peer, answering, own, playing, serving
-from xrouter_asgi.providers.http import HTTPTransport, Upstream
+from tests.providers.http.scripted_server import (
+    BOTH,
+    LOOPS,
+    OK,
+    Make,
+    Peer,
+    Run,
+    answering,
+    own,
+    playing,
+    serving,
+    silent,
+)
+from xrouter_asgi.errors import UpstreamTimeout
+from xrouter_asgi.providers.http import HTTPTransport, Timeouts, Upstream
 from xrouter_asgi.providers.http.connection import HIGH_WATER
 
 if TYPE_CHECKING:
@@ -241,17 +253,28 @@ async def everything() -> None:
         await server.until_open(0)
 
 
-def loops() -> list[Callable[[Coroutine[None, None, None]], None]]:
-    if sys.platform == "win32":
-        return [asyncio.run]
-    import uvloop
+async def slowly_to_the_end() -> None:
+    """Much data, pauses, and an end that is the end of the connection."""
+    size = 8 << 20
 
-    return [asyncio.run, uvloop.run]
+    async with serving(playing(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(size)), silent) as server:
+        transport = own()
+        upstream = Upstream(server.url, timeouts=Timeouts(first=0.05), transport=transport)
+        total = 0
+        async for chunk in await upstream.open("GET", "/"):
+            total += len(chunk)
+            await asyncio.sleep(0)
+        assert total == size
+        with pytest.raises(UpstreamTimeout):
+            await upstream.fetch("GET", "/")
+        assert transport.open_connections == 0
+        await upstream.aclose()
 
 
-@pytest.mark.parametrize("run", loops())
-def test_it_works_on_the_loop(run: Callable[[Coroutine[None, None, None]], None]) -> None:
-    run(everything())
+@pytest.mark.parametrize("run", LOOPS)
+@pytest.mark.parametrize("scenario", [everything, slowly_to_the_end])
+def test_it_works_on_the_loop(scenario: Callable[[], Coroutine[None, None, None]], run: Run) -> None:
+    run(scenario())
 
 
 async def test_small_packets_are_not_held_back() -> None:

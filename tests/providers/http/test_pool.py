@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from tests.providers.http.scripted_server import OK, Peer, Script, answering, ow
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.providers.http import HTTPTransport, Timeouts, Upstream
 from xrouter_asgi.providers.http.connection import Connection
-from xrouter_asgi.providers.http.pool import Pool
+from xrouter_asgi.providers.http.pool import Origin, Pool
 
 
 async def answer_once_told(peer: Peer) -> None:
@@ -239,22 +240,76 @@ async def test_a_closed_transport_ends_what_runs_waits_and_connects() -> None:
             await upstream.fetch("GET", "/")
 
 
-async def test_a_connection_made_while_the_transport_closes_is_closed_too() -> None:
+async def test_a_connection_made_while_the_transport_closes_is_closed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+    made, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(*args: Any, **options: Any) -> Any:
+        result = await connect(*args, **options)
+        made.set()
+        await go_on.wait()
+        return result
+
+    monkeypatch.setattr(loop, "create_connection", slowly)
     async with serving(silent) as server:
         transport = own()
         upstream = Upstream(server.url, transport=transport)
         connecting = asyncio.create_task(upstream.fetch("GET", "/"))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert transport.open_connections == 1
-        transport._closed = True
-        (pool,) = transport._pools.values()
-        pool.close()
+        await made.wait()
+        await upstream.aclose()
+        go_on.set()
         with pytest.raises(UpstreamUnavailable):
             await connecting
         assert transport.open_connections == 0
-        await upstream.aclose()
         await server.until_open(0)
+    assert server.requests == []
+
+
+async def test_a_waiter_who_leaves_as_a_dead_connection_is_handed_over_frees_the_slot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep = Pool._keep
+
+    def keep_lose_and_leave(pool: Pool, connection: Connection) -> None:
+        keep(pool, connection)
+        monkeypatch.undo()
+        connection.connection_lost(None)
+        second.cancel()
+
+    async with serving(answer_once_told) as server:
+        transport = own(max_connections=1)
+        upstream = Upstream(server.url, transport=transport)
+        first = asyncio.create_task(upstream.fetch("GET", "/"))
+        await server.until_open(1)
+        second = asyncio.create_task(upstream.fetch("GET", "/"))
+        await asyncio.sleep(0)
+        monkeypatch.setattr(Pool, "_keep", keep_lose_and_leave)
+        server.go_on.set()
+        await first
+        await asyncio.gather(second, return_exceptions=True)
+        assert second.cancelled()
+        assert transport.open_connections == 0
+        await upstream.aclose()
+
+
+async def test_a_closed_pool_does_not_even_connect() -> None:
+    async with serving(silent) as server:
+        pool = Pool(Origin("127.0.0.1", server.port, None), max_connections=1, keepalive=1)
+        pool.close()
+        with pytest.raises(httpx.ConnectError, match="closed"):
+            await pool.acquire(wait=1, connect=1)
+        assert pool.slots == 0
+    assert server.connections == 0
+
+
+async def test_a_waiter_who_was_served_in_the_last_moment_is_not_sent_away() -> None:
+    """Loops differ in whether timers or callbacks come first in a tick."""
+    pool = Pool(Origin("127.0.0.1", 1, None), max_connections=1, keepalive=1)
+    served: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+    served.set_result(None)
+    pool._send_away(served)
+    assert served.result() is None
 
 
 def test_a_transport_belongs_to_one_event_loop() -> None:

@@ -77,6 +77,15 @@ async def test_an_unknown_issuer_is_refused_and_the_operator_told_what_to_set(
     assert "'ca_bundle'" in (error.detail or "")
 
 
+async def test_without_a_context_only_public_authorities_are_trusted(authority: trustme.CA) -> None:
+    async with serving(answering(OK), tls=server_tls(authority.issue_cert("localhost"))) as server:
+        for upstream in (Upstream(server.url), Upstream(server.url, transport=own())):
+            with pytest.raises(UpstreamError) as caught:
+                await upstream.fetch("GET", "/")
+            assert caught.value.code == "tls_error"
+            await upstream.aclose()
+
+
 @both
 async def test_a_certificate_for_another_name_is_refused(make: Make, authority: trustme.CA) -> None:
     with pytest.raises(UpstreamError) as caught:
