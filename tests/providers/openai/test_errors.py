@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from tests.fakes.openai import FakeOpenAI, refuse, whole
+from xrouter_asgi.errors import (
+    InvalidRequest,
+    ModelNotFound,
+    RequestRejected,
+    UpstreamError,
+    UpstreamQuotaExceeded,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnauthorized,
+    UpstreamUnavailable,
+    XRouterError,
+)
+from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.providers.openai.errors import refusal, retry_after
+from xrouter_asgi.providers.openai.words import Redaction, Words
+
+from .calls import chat
+
+HTML = b"<html><head><title>502 Bad Gateway</title></head></html>"
+FULL = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens."
+
+
+async def error_of(fake: FakeOpenAI, provider: OpenAIProvider, script: Any, *, stream: bool = False) -> XRouterError:
+    fake.next(script)
+    with pytest.raises(XRouterError) as caught:
+        await provider.send(chat(stream=stream))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("upstream", "members", "kind", "status", "code"),
+    [
+        (400, {}, RequestRejected, 400, None),
+        (400, {"code": "invalid_value"}, RequestRejected, 400, "invalid_value"),
+        (400, {"code": "context_length_exceeded"}, RequestRejected, 400, "context_length_exceeded"),
+        (400, {"code": "invalid_api_key"}, UpstreamUnauthorized, 502, "upstream_auth_failed"),
+        (400, {"code": "model_not_found"}, ModelNotFound, 404, "model_not_found"),
+        (401, {}, UpstreamUnauthorized, 502, "upstream_auth_failed"),
+        (402, {}, UpstreamQuotaExceeded, 429, "insufficient_quota"),
+        (403, {}, UpstreamError, 502, "upstream_forbidden"),
+        (403, {"code": "content_policy_violation"}, RequestRejected, 403, "content_policy_violation"),
+        (403, {"message": "Your input was flagged."}, RequestRejected, 403, None),
+        (403, {"type": "authentication_error"}, UpstreamUnauthorized, 502, "upstream_auth_failed"),
+        (404, {}, UpstreamError, 502, "upstream_not_found"),
+        (404, {"code": "model_not_found"}, ModelNotFound, 404, "model_not_found"),
+        (404, {"message": "The Model `x` does not exist."}, ModelNotFound, 404, "model_not_found"),
+        (405, {}, RequestRejected, 405, None),
+        (408, {}, UpstreamUnavailable, 502, "upstream_error"),
+        (409, {}, UpstreamUnavailable, 502, "upstream_error"),
+        (413, {}, RequestRejected, 413, None),
+        (413, {"message": FULL}, RequestRejected, 400, "context_length_exceeded"),
+        (422, {}, RequestRejected, 400, None),
+        (429, {}, UpstreamRateLimited, 429, "rate_limit_exceeded"),
+        (429, {"type": "rate_limit_error", "code": "slow_down"}, UpstreamRateLimited, 429, "slow_down"),
+        (429, {"code": "insufficient_quota"}, UpstreamQuotaExceeded, 429, "insufficient_quota"),
+        (429, {"type": "insufficient_quota"}, UpstreamQuotaExceeded, 429, "insufficient_quota"),
+        (429, {"code": "credit_balance_exhausted"}, UpstreamQuotaExceeded, 429, "insufficient_quota"),
+        (451, {}, RequestRejected, 451, None),
+        (500, {}, UpstreamUnavailable, 502, "upstream_error"),
+        (500, {"code": "invalid_api_key"}, UpstreamUnavailable, 502, "upstream_error"),
+        (502, {}, UpstreamUnavailable, 502, "upstream_error"),
+        (503, {}, UpstreamUnavailable, 503, "upstream_unavailable"),
+        (504, {}, UpstreamTimeout, 504, "upstream_timeout"),
+        (529, {}, UpstreamUnavailable, 503, "upstream_overloaded"),
+        (599, {}, UpstreamUnavailable, 502, "upstream_error"),
+    ],
+)
+async def test_each_refusal_has_its_error(
+    fake: FakeOpenAI,
+    provider: OpenAIProvider,
+    upstream: int,
+    members: dict[str, Any],
+    kind: type[XRouterError],
+    status: int,
+    code: str | None,
+) -> None:
+    for stream in (False, True):
+        error = await error_of(fake, provider, refuse(upstream, **members), stream=stream)
+        assert type(error) is kind
+        assert (error.status, error.code) == (status, code)
+        assert error.detail is not None
+        assert error.detail.startswith(f"status {upstream}: ")
+
+
+@pytest.mark.parametrize(
+    ("upstream", "kind", "code"),
+    [
+        (200, UpstreamError, "bad_body"),
+        (400, UpstreamError, "bad_body"),
+        (401, UpstreamUnauthorized, "upstream_auth_failed"),
+        (403, UpstreamError, "bad_body"),
+        (404, UpstreamError, "bad_body"),
+        (413, UpstreamError, "bad_body"),
+        (429, UpstreamRateLimited, "rate_limit_exceeded"),
+        (500, UpstreamUnavailable, "bad_body"),
+        (502, UpstreamUnavailable, "bad_body"),
+        (503, UpstreamUnavailable, "bad_body"),
+        (504, UpstreamTimeout, "upstream_timeout"),
+    ],
+)
+async def test_a_web_page_is_never_shown(
+    fake: FakeOpenAI, provider: OpenAIProvider, upstream: int, kind: type[XRouterError], code: str
+) -> None:
+    for headers in ({"content-type": "text/html"}, {"content-type": "application/json"}):
+        for stream in (False, True):
+            error = await error_of(fake, provider, whole(HTML, status=upstream, headers=headers), stream=stream)
+            assert (type(error), error.code) == (kind, code)
+            assert "Gateway" not in error.message
+
+
+async def test_every_status_and_body_gives_a_member_of_the_family(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    bodies: list[object] = [
+        {"error": {}},
+        {"error": {"message": 5, "code": [], "type": {}}},
+        [],
+        None,
+        b"",
+        b"\xff",
+        b"{",
+    ]
+    for status in range(400, 600):
+        error = await error_of(fake, provider, whole(bodies[status % len(bodies)], status=status))
+        assert isinstance(error, UpstreamError | InvalidRequest)
+        assert 400 <= error.status < 600
+        assert error.status != 401
+        assert error.message
+
+
+async def test_the_callers_fault_is_told_in_the_upstreams_words(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    members: dict[str, Any] = {
+        "type": "invalid_request_error",
+        "code": "unsupported_value",
+        "param": "temperature",
+    }
+    error = await error_of(fake, provider, refuse(400, "Only 1 is allowed.", **members))
+    assert error.envelope() == {"error": {"message": "Only 1 is allowed.", **members}}
+
+
+async def test_the_phrases_that_clients_match_are_kept(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    full = await error_of(fake, provider, refuse(400, FULL))
+    assert (full.message, full.code, full.param) == (FULL, "context_length_exceeded", "messages")
+    slow = await error_of(fake, provider, refuse(429, "Please try again in 9.816s.", type="tokens"))
+    assert (slow.message, slow.type) == ("Please try again in 9.816s.", "tokens")
+    gone = await error_of(fake, provider, refuse(404, "The model `x` does not exist", code="model_not_found"))
+    assert (gone.message, gone.type, gone.param) == ("The model `x` does not exist", "invalid_request_error", "model")
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 408, 500, 502, 503, 504, 529])
+async def test_what_is_not_the_callers_fault_is_told_in_ours(
+    fake: FakeOpenAI, provider: OpenAIProvider, status: int
+) -> None:
+    error = await error_of(fake, provider, refuse(status, "Traceback of our billing."))
+    assert "billing" not in str(error.envelope())
+    assert "Traceback of our billing." in (error.detail or "")
+
+
+async def test_a_context_that_is_full_is_told_without_words(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    error = await error_of(fake, provider, whole({"error": {"code": "context_length_exceeded"}}, status=400))
+    assert error.message == "The request is longer than this model's context."
+
+
+async def test_a_missing_model_is_named_when_the_upstream_does_not(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    error = await error_of(fake, provider, whole({"error": {"code": "model_not_found"}}, status=404))
+    assert "The model `alias` does not exist" in error.message
+
+
+@pytest.mark.parametrize("status", [429, 408, 500, 503, 529])
+async def test_how_long_to_wait_is_handed_on(fake: FakeOpenAI, provider: OpenAIProvider, status: int) -> None:
+    error = await error_of(fake, provider, refuse(status, headers={"Retry-After": "7"}))
+    assert error.retry_after == 7.0
+
+
+@pytest.mark.parametrize("status", [429, 408, 500, 503, 504, 529])
+@pytest.mark.parametrize(("said", "heard"), [("true", True), ("false", False), ("maybe", None)])
+async def test_whether_to_retry_is_handed_on(
+    fake: FakeOpenAI, provider: OpenAIProvider, status: int, said: str, heard: bool | None
+) -> None:
+    error = await error_of(fake, provider, refuse(status, headers={"X-Should-Retry": said}))
+    assert error.should_retry is heard
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "5"}, 5.0),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after": "60"}, 60.0),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after-ms": "-1", "retry-after": "61"}, None),
+        *(
+            ({"retry-after": absurd}, None)
+            for absurd in ("0", "-1", "61", "1e9", "inf", "-inf", "nan", "", "soon", "Wed, 21 Oct 1815 07:28:00 GMT")
+        ),
+        ({"retry-after": "Wed, 21 Oct 2815 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 2815 07:28:00"}, None),
+        ({"retry-after": "Wed, 99 Oct 2815 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"}, None),
+    ],
+)
+def test_a_wait_that_makes_sense_is_read(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers) == seconds
+
+
+def test_a_date_to_wait_for_is_read() -> None:
+    date = datetime.now(UTC) + timedelta(seconds=30)
+    seconds = retry_after({"retry-after": format_datetime(date, usegmt=True)})
+    assert seconds is not None
+    assert 0 < seconds <= 30
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"error": {"message": "m", "type": "t", "code": "c", "param": "p"}}, Words("m", "t", "c", "p")),
+        ({"error": {"message": "m", "code": 422}}, Words("m", status=422)),
+        ({"error": {"message": "m", "code": "503"}}, Words("m", status=503)),
+        ({"error": {"message": "m"}, "status": 404}, Words("m", status=404)),
+        ([{"error": {"message": "m", "code": 400, "status": "INVALID_ARGUMENT"}}], Words("m", status=400)),
+        ({"error": "m"}, Words("m")),
+        ({"object": "error", "message": "m", "type": "Bad", "code": 400}, Words("m", "Bad", status=400)),
+        ({"detail": "m"}, Words("m")),
+        ({"detail": [{"loc": ["body", "messages", 0], "msg": "m", "type": "t"}]}, Words("m", param="messages.0")),
+        ({"detail": [{"msg": "m"}]}, Words("m")),
+        ({"detail": ["m"]}, Words()),
+        ({"error": {"message": "m", "param": "None", "code": "has spaces", "type": "x" * 65}}, Words("m")),
+        ({"error": {"message": 1, "param": 2, "code": 99, "type": 4}}, Words()),
+        ({"error": {"message": "  "}}, Words()),
+        ({"error": {"message": "Oh: <HTML><body>…"}}, Words()),
+        (" m\n", Words("m")),
+        ([], Words()),
+        (None, Words()),
+        (5, Words()),
+    ],
+)  # fmt: skip
+def test_words_are_read_from_every_shape(body: object, words: Words) -> None:
+    assert Words.read(body, Redaction([])) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (Words(code="rate_limit_exceeded", type="server_error"), 429),
+        (Words(code="unheard_of", type="overloaded_error"), 529),
+        (Words(code="slow_down", type="service_unavailable_error"), 503),
+        (Words(type="invalid_request_error"), 400),
+        (Words(type="authentication_error"), 401),
+        (Words(code="insufficient_quota"), 402),
+        (Words(type="invalid_request_error", status=413), 413),
+        (Words(message="m"), 500),
+    ],
+)
+def test_an_error_without_a_status_has_the_one_its_words_imply(words: Words, status: int) -> None:
+    assert words.implied_status == status
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Incorrect API key provided: sk-proj-****abcd. Oh.", "Incorrect API key provided: [redacted] Oh."),
+        ("in organization org-AbCd1234567890 on tokens", "in organization [redacted] on tokens"),
+        ("see https://internal.host:8000/x?key=1 now", "see [redacted] now"),
+        ("sent Authorization: Bearer abc.def", "sent Authorization: [redacted]"),
+        ("a token eyJhbGciOiJIUzI1NiJ9.e30.x here", "a token [redacted] here"),
+        ("our secret-value and secret-value-2", "our [redacted] and [redacted]"),
+        ("a risk-averse task, org-wide", "a risk-averse task, org-wide"),
+        ("abc stays, as it would tear words", "abc stays, as it would tear words"),
+    ],
+)
+def test_secrets_are_taken_out(text: str, shown: str) -> None:
+    assert Redaction(["secret-value", "secret-value-2", "", "abc"])(text) == shown
+
+
+def test_words_are_cut_without_cutting_a_secret_or_a_character() -> None:
+    redact = Redaction(["the-secret"])
+    assert redact("я" * 600) == "я" * 512
+    assert "the-s" not in redact("x" * 1020 + " the-secret")
+    assert "the-s" not in redact("https://" + "x" * 4080 + " the-secret")
+    assert "the-secret" not in repr(redact)
+
+
+def test_a_refusal_without_words_still_says_something() -> None:
+    assert (
+        refusal(418, Words(), model="m").message
+        == "The upstream refused the request with status 418 and did not say why."
+    )
+    assert refusal(429, Words(), model="m").message == "The upstream's rate limit is reached. Try again later."
