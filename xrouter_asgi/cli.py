@@ -52,10 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             _say(problem)
         return 1
-    except BrokenPipeError:
-        # Whoever read the output had enough; the interpreter would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     return code
 
 

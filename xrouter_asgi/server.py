@@ -56,14 +56,16 @@ class Server(uvicorn.Server):
             OSError: The address is taken, or not one of this machine.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.create_server((host, port), family=family, backlog=self.config.backlog) as listener:
+        with socket.socket(family) as listener:
+            # So that a restart need not wait for the last connections of the one before to be forgotten.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
             self.run(sockets=[listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if sockets and self.started:
-            host, port = sockets[0].getsockname()[:2]
-            self._listening(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        self._listening(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Not uvicorn's own, which stops listening at once and ends the process by the signal instead of code 0."""

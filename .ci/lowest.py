@@ -1,0 +1,28 @@
+"""Install the lowest versions that pyproject.toml allows for what the package itself depends on.
+
+pip has no option for this. Development tools stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FLOOR = re.compile(r"(?P<name>[\w.-]+)(\[[\w,]+\])?>=(?P<version>[\w.]+)")
+
+
+def main() -> int:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    requirements = [*project["dependencies"], *extras["server"], *extras["http2"]]
+    floors = [f"{floor['name']}=={floor['version']}" for floor in map(FLOOR.match, requirements) if floor]
+    command = [sys.executable, "-m", "pip", "install", "--editable", f"{ROOT}[dev]", *floors]
+    return subprocess.call(command)  # noqa: S603 -- what it runs comes from this repository
+
+
+if __name__ == "__main__":
+    sys.exit(main())

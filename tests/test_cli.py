@@ -1,0 +1,305 @@
+"""The command line as a program of its own, over real sockets; its words as a function."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+from xrouter_asgi.cli import main
+
+from .fakes.openai import FakeOpenAI, refuse, stream
+from .fakes.openai_answers import chunks
+
+PROGRAM = Path(sys.executable).with_name("xrouter")
+CHAT = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "one two"}]}
+
+
+@pytest.fixture(autouse=True)
+def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("GIGACHAT_", "XROUTER_", "OPENAI_"))]:
+        monkeypatch.delenv(name)
+
+
+@asynccontextmanager
+async def running(*arguments: str) -> AsyncIterator[Process]:
+    """`xrouter` with these arguments; ended by force if it is still there."""
+    process = await asyncio.create_subprocess_exec(PROGRAM, *arguments, stdout=PIPE, stderr=PIPE)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def until(stream: asyncio.StreamReader | None, pattern: str) -> str:
+    """What the program says up to the first line that has the pattern."""
+    assert stream is not None
+    said = ""
+    while not re.search(pattern, said):
+        line = await stream.readline()
+        assert line, f"it said only: {said}"
+        said += line.decode()
+    return said
+
+
+async def address(process: Process) -> str:
+    """Where `xrouter serve` says that it serves."""
+    said = await until(process.stderr, "serves at .*\n")
+    (url,) = re.findall(r"http://\S+", said)
+    return str(url)
+
+
+def settings(folder: Path, fake: FakeOpenAI, *, drain: float = 60, more: str = "") -> str:
+    file = folder / "xrouter.toml"
+    file.write_text(
+        f"""
+        [providers.up]
+        kind = "openai"
+        base_url = "{fake.base_url}"
+        [models.slow]
+        targets = ["up/gpt-4o", "up/other"]
+        [server]
+        port = 0
+        drain = {drain}
+        {more}
+        """
+    )
+    return str(file)
+
+
+@asynccontextmanager
+async def held_stream(url: str) -> AsyncIterator[tuple[httpx.AsyncClient, AsyncIterator[str]]]:
+    """A client, and the lines of a stream that it has begun to read."""
+    async with (
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
+        client.stream("POST", "/chat/completions", json=CHAT) as response,
+    ):
+        lines = response.aiter_lines()
+        assert (await anext(lines)).startswith("data: ")
+        yield client, lines
+
+
+async def drained(client: httpx.AsyncClient) -> None:
+    """Wait until readiness says no."""
+    while (await client.get("/../ready")).status_code != 503:
+        pass
+
+
+class TestDemo:
+    async def test_it_prints_what_makes_openais_client_work(self) -> None:
+        async with running("demo", "--port", "0") as process:
+            said = await until(process.stdout, "Ctrl")
+            url = re.findall(r"^export OPENAI_BASE_URL=(\S+)$", said, re.MULTILINE)[0]
+            key = re.findall(r"^export OPENAI_API_KEY=(\S+)$", said, re.MULTILINE)[0]
+            async with openai.AsyncOpenAI(base_url=url, api_key=key) as client:
+                words = await client.chat.completions.create(
+                    model="echo", messages=[{"role": "user", "content": "Hello from here"}], stream=True
+                )
+                heard = [word.choices[0].delta.content async for word in words]
+            assert [word for word in heard if word] == ["Hello ", "from ", "here"]
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 0
+
+    @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
+    async def test_its_curl_command_streams_when_it_is_pasted(self) -> None:
+        async with running("demo", "--port", "0") as process:
+            said = await until(process.stdout, "Ctrl")
+            command = said[said.index("curl") : said.index("Ctrl")]
+            shell = await asyncio.create_subprocess_shell(command, stdout=PIPE, stderr=PIPE)
+            heard, _ = await shell.communicate()
+            assert heard.count(b"data: ") > 3
+            assert heard.endswith(b"data: [DONE]\n\n")
+
+    async def test_the_printed_port_is_the_one_asked_for(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        async with running("demo", "--port", str(port)) as process:
+            assert f"export OPENAI_BASE_URL=http://127.0.0.1:{port}/v1\n" in await until(process.stdout, "Ctrl")
+
+    @pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 on this machine")
+    async def test_an_address_of_ip_version_6_is_printed_in_brackets(self) -> None:
+        async with running("demo", "--host", "::1", "--port", "0") as process:
+            said = await until(process.stdout, "Ctrl")
+            url = re.findall(r"http://\[::1\]:\d+", said)[0]
+            async with httpx.AsyncClient(trust_env=False) as client:
+                assert (await client.get(f"{url}/health")).status_code == 200
+
+
+class TestServe:
+    async def test_it_says_what_it_serves_and_serves_it(self, tmp_path: Path) -> None:
+        async with FakeOpenAI() as fake, running("serve", "--config", settings(tmp_path, fake)) as process:
+            url = await address(process)
+            async with openai.AsyncOpenAI(base_url=url, api_key="any") as client:
+                answer = await client.chat.completions.with_raw_response.create(
+                    model="slow", messages=[{"role": "user", "content": "hi there"}]
+                )
+            assert answer.parse().choices[0].message.content == "hi there"
+            assert "server" not in answer.headers
+            assert fake.last["model"] == "gpt-4o"
+            process.terminate()
+            _, said = await process.communicate()
+            # Nothing about requests: the access log is not uvicorn's.
+            assert said.decode().split("\n") == [
+                "model  target",
+                "slow   up/gpt-4o  not yet used, until there is fallback: up/other",
+                "",
+            ]
+            assert process.returncode == 0
+
+    async def test_after_sigterm_streams_finish_while_readiness_says_no(self, tmp_path: Path) -> None:
+        hold = asyncio.Event()
+        async with FakeOpenAI() as fake, running("serve", "--config", settings(tmp_path, fake)) as process:
+            url = await address(process)
+            fake.next(stream(*chunks(CHAT), hold=hold))
+            async with held_stream(url) as (client, lines):
+                process.terminate()
+                await drained(client)
+                assert process.returncode is None
+                hold.set()
+                assert [line async for line in lines if line][-1] == "data: [DONE]"
+            assert await process.wait() == 0
+
+    async def test_streams_that_outlast_the_drain_are_cut_off(self, tmp_path: Path) -> None:
+        async with FakeOpenAI() as fake, running("serve", "--config", settings(tmp_path, fake, drain=0.3)) as process:
+            url = await address(process)
+            fake.next(stream(*chunks(CHAT), hold=asyncio.Event()))
+            async with held_stream(url) as (_, lines):
+                process.terminate()
+                with pytest.raises(httpx.RemoteProtocolError):
+                    _ = [line async for line in lines]
+            assert await process.wait() == 0
+            await fake.settled()
+
+    async def test_a_second_signal_ends_it_at_once(self, tmp_path: Path) -> None:
+        async with FakeOpenAI() as fake, running("serve", "--config", settings(tmp_path, fake)) as process:
+            url = await address(process)
+            fake.next(stream(*chunks(CHAT), hold=asyncio.Event()))
+            async with held_stream(url) as (client, _):
+                process.terminate()
+                await drained(client)
+                process.terminate()
+                assert await process.wait() == 0
+
+    async def test_a_taken_address_is_told_in_one_sentence(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            async with running("demo", "--port", str(port)) as process:
+                out, said = await process.communicate()
+        assert said.decode() == (
+            f"Cannot listen at 127.0.0.1:{port}: Address already in use. Choose another with --host and --port.\n"
+        )
+        assert (out, process.returncode) == (b"", 1)
+
+    def test_a_name_that_is_no_address_is_told_in_one_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["demo", "--host", "no.such.host.invalid", "--port", "0"]) == 1
+        assert re.fullmatch(r"Cannot listen at no\.such\.host\.invalid:0: .+\n", capsys.readouterr().err)
+
+    def test_without_uvicorn_it_says_what_to_install(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "xrouter_asgi.server", None)
+        assert main(["demo"]) == 1
+        assert capsys.readouterr().err == (
+            'Serving needs uvicorn. Install it with: pip install "xrouter-asgi[server]"\n'
+        )
+
+    def test_without_any_settings_it_tells_three_ways_to_start(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["serve"]) == 1
+        said = capsys.readouterr().err
+        assert [way in said for way in ("xrouter demo", "GIGACHAT_CREDENTIALS=", "--config")] == [True] * 3
+
+
+class TestCheck:
+    def test_good_settings_are_told_resolved(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("xrouter.toml").write_text(
+            'providers.one = { kind = "echo" }\nproviders.two = { kind = "echo" }\n'
+            'models.first.targets = ["one/echo"]\nmodels."second-*".targets = ["two/*"]\n'
+        )
+        assert main(["check"]) == 0
+        assert capsys.readouterr().out == "model     target\nfirst     one/echo\nsecond-*  two/*\n"
+
+    def test_every_mistake_is_told_at_once(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("bad.toml").write_text('providers.one = { kind = "ecko" }\nserver.port = -1\n')
+        assert main(["check", "--config", "bad.toml"]) == 1
+        out, said = capsys.readouterr()
+        assert out == ""
+        assert [line.split(" ")[1] for line in said.splitlines()] == ["providers.one", "server.port"]
+
+    def test_a_missing_file_is_told(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check", "--config", "none.toml"]) == 1
+        assert capsys.readouterr().err == "none.toml cannot be read: No such file or directory.\n"
+
+    async def test_live_asks_every_provider(self, tmp_path: Path) -> None:
+        async with FakeOpenAI() as fake, FakeOpenAI() as broken:
+            broken.next(refuse(401, "sk-hidden is wrong."))
+            settings(
+                tmp_path,
+                fake,
+                more=f"""
+                [providers.echo]
+                kind = "echo"
+                models = ["a", "b", "c", "d", "e", "f", "g"]
+                [providers.broken]
+                kind = "openai"
+                base_url = "{broken.base_url}"
+                """,
+            )
+            async with running("check", "--live") as process:
+                out, said = await process.communicate()
+        assert said == b""
+        _, _, _, heading, *rows = out.decode().splitlines()
+        assert heading == "provider  status  models"
+        assert re.fullmatch(r"up        ok      \S.+", rows[0])
+        assert rows[1] == "echo      ok      a, b, c, d, e and 2 more"
+        assert re.fullmatch(r"broken    failed  \S.+", rows[2])
+        assert "sk-hidden" not in rows[2]
+        assert process.returncode == 1
+
+    @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+    def test_a_terminal_gets_colours_unless_it_refuses_them(
+        self,
+        no_color: str,
+        coloured: bool,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        Path("xrouter.toml").write_text('providers.one = { kind = "echo" }\n')
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        monkeypatch.setenv("NO_COLOR", no_color)
+        assert main(["check", "--live"]) == 0
+        assert ("\x1b[32mok" in capsys.readouterr().out) is coloured
+
+
+@pytest.mark.parametrize("arguments", [[], ["serve"], ["demo"], ["check"]])
+def test_help_has_examples(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*arguments, "--help"])
+    assert "examples:\n  xrouter" in capsys.readouterr().out.replace("examples:\n  GIGACHAT", "")
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert re.fullmatch(r"xrouter \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("port", ["x", "65536", "-1"])
+def test_a_wrong_port_is_a_mistake_of_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", f"--port={port}"])
+    assert f"'{port}' is not a port. Write a number from 0 to 65535." in capsys.readouterr().err

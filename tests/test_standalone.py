@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from starlette.types import ASGIApp
+
+from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.settings import Settings
+from xrouter_asgi.standalone import build_providers, build_router, create_app
+
+from .fakes.openai import FakeOpenAI
+from .serving import uvicorn_here
+
+
+def settings(fake: FakeOpenAI, **more: Any) -> Settings:
+    providers = {
+        "echo": {"kind": "echo", "models": ["parrot"]},
+        "local": {"kind": "openai", "base_url": fake.base_url, "api_key": "env:KEY", "headers": {"x-team": "blue"}},
+    }
+    models = {
+        "assistant": {"targets": ["local/gpt-4o", "echo/parrot"]},
+        "local-*": {"targets": ["local/org/*:free"]},
+        "bird": {"targets": ["echo/parrot"]},
+    }
+    document = {"providers": providers, "models": models, **more}
+    return Settings.parse(document, environment={"KEY": "the-key"})
+
+
+async def ask(app: ASGIApp, model: str, text: str = "hi") -> str | None:
+    async with uvicorn_here(app) as url, openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any") as client:
+        answer = await client.chat.completions.create(model=model, messages=[{"role": "user", "content": text}])
+    return answer.choices[0].message.content
+
+
+async def test_a_name_leads_to_its_first_target() -> None:
+    async with FakeOpenAI() as fake:
+        assert await ask(create_app(settings(fake)), "assistant") == "hi"
+        assert fake.last["model"] == "gpt-4o"
+        assert fake.requests[0].headers["authorization"] == "Bearer the-key"
+        assert fake.requests[0].headers["x-team"] == "blue"
+
+
+async def test_a_pattern_hands_on_what_its_star_matched() -> None:
+    async with FakeOpenAI() as fake:
+        await ask(create_app(settings(fake)), "local-llama")
+        assert fake.last["model"] == "org/llama:free"
+
+
+async def test_providers_of_every_kind_answer() -> None:
+    async with FakeOpenAI() as fake:
+        assert await ask(create_app(settings(fake)), "bird", "squawk") == "squawk"
+        assert fake.requests == []
+
+
+async def test_the_bound_of_the_body_is_that_of_the_settings() -> None:
+    async with FakeOpenAI() as fake:
+        with pytest.raises(openai.APIStatusError, match="larger than 100 bytes"):
+            await ask(create_app(settings(fake, server={"max_body": 100})), "bird", "x" * 100)
+
+
+def test_models_of_one_provider_share_it() -> None:
+    document = {
+        "providers": {"one": {"kind": "echo"}},
+        "models": {name: {"targets": ["one/echo"]} for name in ("a", "b")},
+    }
+    router: Any = build_router(Settings.parse(document))
+    assert router.models["a"].inner is router.models["b"].inner
+
+
+async def test_a_provider_of_gigachat_is_built_without_asking_anything() -> None:
+    document = {"providers": {"giga": {"kind": "gigachat", "credentials": "env:KEY"}}}
+    (provider,) = build_providers(Settings.parse(document, environment={"KEY": "a2V5"})).values()
+    assert provider.name == "giga"
+    await provider.aclose()
+
+
+def test_without_settings_the_found_ones_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "some.toml"
+    file.write_text('providers.one.kind = "echo"\nmodels.found.targets = ["one/echo"]\n')
+    monkeypatch.setenv("XROUTER_CONFIG", str(file))
+    app = create_app()
+    assert isinstance(app, LLMRouter)
+    assert list(app.models) == ["found"]
+
+
+async def test_any_server_serves_the_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "xrouter.toml").write_text('providers.one.kind = "echo"')
+    monkeypatch.setenv("XROUTER_CONFIG", str(tmp_path / "xrouter.toml"))
+    command = (sys.executable, "-m", "uvicorn", "--factory", "xrouter_asgi.standalone:create_app", "--port", "0")
+    process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=PIPE)
+    try:
+        assert process.stderr is not None
+        said = ""
+        while not (found := re.search(r"running on (http://\S+)", said)):
+            line = await process.stderr.readline()
+            assert line, said
+            said += line.decode()
+        async with httpx.AsyncClient(base_url=found[1], trust_env=False) as client:
+            listed = (await client.get("/v1/models")).json()
+        assert [model["id"] for model in listed["data"]] == ["echo"]
+    finally:
+        process.terminate()
+        await process.communicate()
