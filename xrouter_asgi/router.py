@@ -200,9 +200,10 @@ class LLMRouter:
         await send_json(send, b'{"status":"ready"}', headers=_id_header(context))
 
     async def _openapi(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
-        # The host says where it is mounted, seen from outside; else the path tells.
-        mount = scope.get("root_path") or scope["path"].rstrip("/").removesuffix("/openapi.json")
-        await send_json(send, encode(openapi(mount or "/")), headers=_id_header(context))
+        # Litestar leaves `root_path` empty: there only what was asked for tells the mount.
+        asked = (scope.get("raw_path") or b"").decode("latin-1")
+        mount = scope.get("root_path") or asked.rpartition("/openapi.json")[0]
+        await send_json(send, encode(openapi("/" + mount.strip("/"))), headers=_id_header(context))
 
     def _warn_of_missing_lifespan(self) -> None:
         self._warned = True
