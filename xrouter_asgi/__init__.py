@@ -1,1 +1,87 @@
 """An LLM gateway made of ASGI parts."""
+
+from .context import RequestContext, Usage
+from .errors import (
+    InvalidAPIKey,
+    InvalidRequest,
+    MethodNotAllowed,
+    ModelNotFound,
+    NotFound,
+    NotReady,
+    PayloadTooLarge,
+    PermissionDenied,
+    RateLimitExceeded,
+    RequestRejected,
+    UnsupportedMediaType,
+    UnsupportedOperation,
+    UpstreamError,
+    UpstreamQuotaExceeded,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnauthorized,
+    UpstreamUnavailable,
+    XRouterError,
+)
+from .providers.base import Body, Call, Provider, Reply, Request
+from .providers.echo import EchoProvider
+from .providers.gigachat import GigaChatProvider
+from .providers.gigachat import Options as GigaChatOptions
+from .providers.http import Timeouts
+from .providers.openai import OpenAIProvider
+from .router import LLMRouter
+from .routing import ModelTable, Target
+from .streaming import ChatStream
+from .wire import (
+    ChatChunk,
+    ChatCompletion,
+    ChatRequest,
+    EmbeddingList,
+    EmbeddingsRequest,
+    ModelList,
+    ModelsRequest,
+)
+
+__all__ = [
+    "Body",
+    "Call",
+    "ChatChunk",
+    "ChatCompletion",
+    "ChatRequest",
+    "ChatStream",
+    "EchoProvider",
+    "EmbeddingList",
+    "EmbeddingsRequest",
+    "GigaChatOptions",
+    "GigaChatProvider",
+    "InvalidAPIKey",
+    "InvalidRequest",
+    "LLMRouter",
+    "MethodNotAllowed",
+    "ModelList",
+    "ModelNotFound",
+    "ModelTable",
+    "ModelsRequest",
+    "NotFound",
+    "NotReady",
+    "OpenAIProvider",
+    "PayloadTooLarge",
+    "PermissionDenied",
+    "Provider",
+    "RateLimitExceeded",
+    "Reply",
+    "Request",
+    "RequestContext",
+    "RequestRejected",
+    "Target",
+    "Timeouts",
+    "UnsupportedMediaType",
+    "UnsupportedOperation",
+    "UpstreamError",
+    "UpstreamQuotaExceeded",
+    "UpstreamRateLimited",
+    "UpstreamTimeout",
+    "UpstreamUnauthorized",
+    "UpstreamUnavailable",
+    "Usage",
+    "XRouterError",
+]

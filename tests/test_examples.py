@@ -1,0 +1,114 @@
+"""Each example is run the way its first lines say, and answers over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import openai
+import pytest
+
+from .fakes.openai import FakeOpenAI
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@asynccontextmanager
+async def served(example: str) -> AsyncIterator[str]:
+    """The example under uvicorn, started as its docstring says but for the port; gives the base URL."""
+    assert f"uvicorn --app-dir examples {example}:app" in (EXAMPLES / f"{example}.py").read_text("utf-8")
+    command = (sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), f"{example}:app", "--port", "0")
+    process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=PIPE)
+    assert process.stderr is not None
+    said = ""
+    try:
+        while not (found := re.search(r"running on (http://\S+)", said)):
+            line = await process.stderr.readline()
+            assert line, said
+            said += line.decode()
+        yield found[1]
+    finally:
+        process.terminate()
+        _, rest = await process.communicate()
+    # uvicorn tells of every exception, and the router of a missing lifespan.
+    assert "Traceback" not in said + rest.decode()
+    assert "lifespan=" not in said + rest.decode()
+
+
+async def said_by(url: str, model: str, text: str) -> str:
+    """What the model answers in a stream."""
+    async with openai.AsyncOpenAI(base_url=url, api_key="any") as client:
+        stream = await client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": text}], stream=True
+        )
+        return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+
+async def models_of(url: str) -> list[str]:
+    async with openai.AsyncOpenAI(base_url=url, api_key="any") as client:
+        return [model.id async for model in client.models.list()]
+
+
+async def test_mount_fastapi(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIGACHAT_CREDENTIALS", "a2V5")
+    async with served("mount_fastapi") as url:
+        assert await models_of(f"{url}/llm/v1") == ["GigaChat-2-Pro", "echo"]
+        assert await said_by(f"{url}/llm/v1", "echo", "hello there") == "hello there"
+
+
+async def test_mount_starlette(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeOpenAI() as fake:
+        monkeypatch.setenv("LOCAL_URL", fake.base_url)
+        async with served("mount_starlette") as url:
+            assert await said_by(f"{url}/llm", "local-qwen3", "hello there") == "hello there"
+        assert fake.last["model"] == "qwen3"
+
+
+async def test_mount_litestar() -> None:
+    async with served("mount_litestar") as url:
+        assert await said_by(f"{url}/llm/v1", "echo", "hello there") == "hello there"
+
+
+async def test_own_provider() -> None:
+    async with served("own_provider") as url:
+        assert await said_by(f"{url}/v1", "parrot", "hello") == "hello! hello! "
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any") as client:
+            answer = await client.chat.completions.create(
+                model="parrot", messages=[{"role": "user", "content": "hello"}]
+            )
+            assert answer.choices[0].message.content == "hello! hello! "
+            with pytest.raises(openai.BadRequestError, match="A parrot can only chat"):
+                await client.embeddings.create(model="parrot", input="hello")
+
+
+async def test_script_without_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeOpenAI() as fake:
+        monkeypatch.setenv("LOCAL_URL", fake.base_url)
+        script = str(EXAMPLES / "script_without_server.py")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, script, "qwen3", "Why is the sky blue?", stdout=PIPE, stderr=PIPE
+        )
+        out, errors = await process.communicate()
+    assert errors == b""
+    assert out == b"Why is the sky blue?\n"
+    assert fake.last["model"] == "qwen3"
+
+
+def test_the_settings_are_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIGACHAT_CREDENTIALS", "a2V5")
+    program = Path(sys.executable).with_name("xrouter")
+    done = subprocess.run(
+        [program, "check", "--config", EXAMPLES / "xrouter.toml"], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "model      target",
+        "assistant  gigachat/GigaChat-2-Pro",
+        "local-*    local/*",
+    ]
