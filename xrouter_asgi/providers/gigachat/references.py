@@ -60,12 +60,13 @@ class References:
         return schema, trail
 
     def _target(self, reference: str) -> Schema:
-        if not reference.startswith("#"):
-            raise self._invalid(f"the reference {reference[:64]!r} is not local. Put its target under '$defs'")
+        pointer = unquote(reference[1:])
+        if not reference.startswith("#") or (pointer and not pointer.startswith("/")):
+            raise self._invalid(f"the reference {reference[:64]!r} is not local. Write one such as '#/$defs/Name'")
         target: Any = self._root
-        for step in unquote(reference[1:]).split("/")[1:]:
+        for step in pointer.split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")  # RFC 6901, section 4
-            if isinstance(target, list) and key.isdecimal() and int(key) < len(target):
+            if isinstance(target, list) and key.isdecimal() and len(key) < 8 and int(key) < len(target):
                 target = target[int(key)]
             elif isinstance(target, dict) and key in target:
                 target = target[key]

@@ -38,7 +38,7 @@ def normalised(schema: Schema | None, *, param: str) -> Schema:
     result = _Normaliser(References(root, param=param)).node(root, ROOT, depth=0)
     if result.get("type") != "object":
         # Arguments are an object: anything else becomes its only member.
-        result = _object({"value": result}, ["value"]) if "type" in result else _object({}, [])
+        result = _object({"value": _ordered({"description": "", **result})}, ["value"]) if "type" in result else _object({}, [])
     return _ordered(result)
 
 
@@ -179,7 +179,7 @@ def _either(variants: Sequence[Schema]) -> Schema:
         return {"type": "string", "enum": list(dict.fromkeys(value for item in variants for value in item["enum"]))}
     # A list of strings also says a string; a string does not say a list.
     composite = next((variant for variant in variants if variant.get("type") in ("array", "object")), None)
-    base = composite or {"type": kinds.pop() if len(kinds) == 1 else "string"}
+    base = composite or {"type": (kinds.pop() if len(kinds) == 1 else None) or "string"}
     return {**base, "description": _variants(variants)}
 
 

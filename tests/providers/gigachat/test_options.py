@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+
+from xrouter_asgi.providers.gigachat.options import Options
+
+
+def test_a_maximum_below_one_token_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_tokens is 0"):
+        Options(max_tokens=0)
+
+
+def test_a_blank_text_for_attachments_is_refused() -> None:
+    with pytest.raises(ValueError, match="attachment_text is blank"):
+        Options(attachment_text=" ")

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xrouter_asgi.providers.gigachat.stops import Stops
+
+
+def cut(text: str, *sequences: str) -> tuple[str, bool]:
+    stops = Stops(sequences)
+    return stops.feed(text) + stops.close(), stops.hit
+
+
+@pytest.mark.parametrize(
+    ("text", "sequences", "shown", "hit"),
+    [
+        ("one END two", ["END"], "one ", True),
+        ("one END two", ["two", "END"], "one ", True),
+        ("one EN", ["END"], "one EN", False),
+        ("END", ["END"], "", True),
+        ("one", [], "one", False),
+        ("one", [""], "one", False),
+        ("aab", ["ab"], "a", True),
+        ("abc", ["abc", "b"], "a", True),  # `b` is complete first, so a model would have stopped there
+        ("xabc", ["c", "abc"], "x", True),
+        ("строка\nвторая", ["\n"], "строка", True),
+    ],
+)
+def test_text_ends_where_a_stop_sequence_is_completed_first(
+    text: str, sequences: list[str], shown: str, hit: bool
+) -> None:
+    assert cut(text, *sequences) == (shown, hit)
+
+
+def test_only_what_may_become_a_stop_sequence_is_held_back() -> None:
+    stops = Stops(["END"])
+    assert [stops.feed(piece) for piece in ("one E", "N", "ded EN", "D")] == ["one ", "", "ENded ", ""]
+    assert stops.hit
+
+
+def test_text_after_a_stop_sequence_is_dropped() -> None:
+    stops = Stops(["END"])
+    assert (stops.feed("END"), stops.feed("more"), stops.close()) == ("", "", "")
+
+
+@given(
+    st.lists(st.text("ab\n", max_size=4), max_size=8),
+    st.lists(st.text("ab\n", max_size=3), max_size=4),
+)
+def test_how_the_text_is_split_makes_no_difference(pieces: list[str], sequences: list[str]) -> None:
+    stops = Stops(sequences)
+    shown = "".join([stops.feed(piece) for piece in pieces]) + stops.close()
+    assert (shown, stops.hit) == cut("".join(pieces), *sequences)
+    assert not any(sequence and sequence in shown for sequence in sequences)
