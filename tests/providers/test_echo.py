@@ -125,6 +125,13 @@ class TestCall:
         assert "ChatCompletion(id, choices)" in repr(reply)
 
 
+def test_a_reply_with_another_body_has_no_models() -> None:
+    models = [{"id": "a", "object": "model"}]
+    assert Reply(ModelList({"object": "list", "data": models}), provider="p").models == models
+    with pytest.raises(TypeError, match="'p' answered a ModelsRequest with ChatCompletion"):
+        assert Reply(ChatCompletion({}), provider="p").models
+
+
 def test_an_operation_that_a_provider_lacks_is_named() -> None:
     request = EmbeddingsRequest.of({"model": "m", "input": "x"})
     assert unsupported("mine", request) == "The provider 'mine' does not support embeddings."
