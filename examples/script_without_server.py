@@ -22,7 +22,8 @@ async def main(model: str, question: str) -> None:
         if isinstance(reply.body, ChatStream):  # as asked for by `stream`
             async for batch in reply.body:
                 for chunk in batch:
-                    print(chunk.value["choices"][0]["delta"].get("content") or "", end="", flush=True)
+                    for choice in chunk.value["choices"]:  # none beside the usage
+                        print(choice["delta"].get("content") or "", end="", flush=True)
         print()
     finally:
         await provider.aclose()
