@@ -60,8 +60,8 @@ class FakeGigaChat:
     bytes), `deleted`, `chats` (under way), `peak` (most of them at once).
 
     Scripts: `script(path, *faults)` says how the next requests to that path (`/chat/completions`, `/oauth`, `/token`,
-    `/files`, `/embeddings`, `/models`) are answered; see `faults`. Events: `await arrived(path, count)` and
-    `await quiet()` (no chat under way). `revoke()` ends all tokens.
+    `/files`, `/embeddings`, `/models`) are answered, see `faults`; `unscript(path)` takes the rest back. `revoke()`
+    ends all tokens. To wait: `arrived(path, count)`, `quiet()` (no chat under way), `until(condition)`.
     """
 
     def __init__(
@@ -133,19 +133,24 @@ class FakeGigaChat:
         """Answer the next requests to `path` with these, one each."""
         self._scripts[path].extend(faults)
 
+    def unscript(self, path: str) -> None:
+        """Take back what was scripted for `path` and has not been played."""
+        self._scripts[path].clear()
+
     def revoke(self) -> None:
         """End all tokens."""
         self._tokens.clear()
 
     async def arrived(self, path: str, count: int = 1) -> None:
         """Wait until so many requests to `path` have come."""
-        await self._until(lambda: len(self.asked(path)) >= count)
+        await self.until(lambda: len(self.asked(path)) >= count)
 
     async def quiet(self) -> None:
         """Wait until no chat is under way."""
-        await self._until(lambda: self.chats == 0)
+        await self.until(lambda: self.chats == 0)
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` holds; it is looked at when a request comes, a chat ends or a file is deleted."""
         async with asyncio.timeout(10):
             while not condition():
                 self._news.clear()

@@ -127,9 +127,8 @@ async def test_a_token_is_renewed_in_the_background_ahead_of_its_expiry(
     assert await source.get() == "token-1"
     release.set()  # that renewal fails and is tried again
     await fake.arrived("/oauth", 3)
-    async with asyncio.timeout(5):
-        while await source.get() != "token-2":
-            await asyncio.sleep(0)
+    clock.advance(250)  # now there is no time left: callers wait for what is under way
+    assert await source.get() == "token-2"
     assert fake.oauth_calls == 3
 
 
@@ -166,7 +165,7 @@ async def test_a_passing_trouble_is_tried_three_times_for_all_who_wait(
 ) -> None:
     source = sources()
     fake.script("/oauth", fault, fault)
-    assert await asyncio.gather(source.get(), source.get()) == ["token-1"] * 2
+    assert set(await asyncio.gather(source.get(), source.get())) == {"token-1"}
     assert fake.oauth_calls == 3
 
 
@@ -257,20 +256,21 @@ async def test_a_wrong_key_is_tried_once_in_thirty_seconds(sources: Sources, fak
 
 
 async def test_a_refused_renewal_in_the_background_leaves_the_server_alone(
-    sources: Sources, fake: FakeGigaChat, clock: Clock, caplog: pytest.LogCaptureFixture
+    sources: Sources, fake: FakeGigaChat, clock: Clock
 ) -> None:
     source = sources()
     await source.get()
-    clock.advance(1800 - 200)
+    clock.advance(1800 - 75)
     fake.key = "another"
     assert await source.get() == "token-1"
-    async with asyncio.timeout(5):
-        while not caplog.records:  # the renewal has failed
-            await asyncio.sleep(0)
-    for _ in range(5):
-        assert await source.get() == "token-1"
-        await asyncio.sleep(0)
+    clock.advance(20)
+    assert await source.get() == "token-1"  # waits for the renewal under way, which is refused
+    clock.advance(29)
+    assert await source.get() == "token-1"
     assert fake.oauth_calls == 2
+    clock.advance(1)
+    assert await source.get() == "token-1"
+    assert fake.oauth_calls == 3
 
 
 async def test_a_refused_token_is_replaced_once_for_all_who_had_it(sources: Sources, fake: FakeGigaChat) -> None:

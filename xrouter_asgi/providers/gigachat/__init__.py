@@ -1,7 +1,6 @@
-"""GigaChat, spoken to natively."""
+"""GigaChat, spoken to in its own dialect."""
 
-from .fetch import Downloads
 from .options import Options
 from .provider import GigaChatProvider
 
-__all__ = ["Downloads", "GigaChatProvider", "Options"]
+__all__ = ["GigaChatProvider", "Options"]

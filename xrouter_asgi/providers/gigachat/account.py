@@ -14,7 +14,9 @@ from .credentials import bearer
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-_USER_AGENT = f"xrouter-asgi/{version('xrouter-asgi')}".encode()
+USER_AGENT = f"xrouter-asgi/{version('xrouter-asgi')}"
+"""Their API description asks for one on every request."""
+
 # OpenSSL's X509_V_ERR_* for a chain that does not end in a trusted certificate.
 _UNTRUSTED_ISSUER = {2, 18, 19, 20, 21}
 
@@ -47,7 +49,7 @@ class Account:
     def __init__(self, upstream: Upstream, tokens: TokenSource | None, *, client_id: str) -> None:
         self._upstream = upstream
         self._tokens = tokens
-        self._headers = [(b"User-Agent", _USER_AGENT), (b"X-Client-ID", client_id.encode("ascii"))]
+        self._client_id = (b"X-Client-ID", client_id.encode("ascii"))
 
     async def open(self, method: str, path: str, *, headers: Headers = (), content: bytes = b"") -> AnswerStream:
         """Send a request, once more with a new token if its token is refused. Close what is returned.
@@ -88,7 +90,7 @@ class Account:
 
     async def _send(self, method: str, path: str, headers: Headers, content: bytes, token: str | None) -> AnswerStream:
         # A new id for each attempt, so that their support can tell the attempts apart.
-        fields = [*self._headers, (b"X-Request-ID", str(uuid.uuid4()).encode()), *headers]
+        fields = [self._client_id, (b"X-Request-ID", str(uuid.uuid4()).encode()), *headers]
         if token is not None:
             fields.append((b"Authorization", bearer(token)))
         return await self._upstream.open(method, path, headers=fields, content=content)

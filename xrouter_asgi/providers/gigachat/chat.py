@@ -144,10 +144,10 @@ class Chat:
         return Plan(model, without_native(request) if known else "native", adaptive=not known)
 
     def _lesson(self, plan: Plan, better: Plan, said: bytes) -> Callable[[], None] | None:
-        """What to remember once `better` has worked. A schema that was refused says nothing about its model."""
+        """What to remember once `better` has worked. That one schema was refused says nothing about the model."""
         if better.model != plan.model:
             return lambda: self._successors.update({plan.model: better.model})
-        if better.structured != plan.structured and b"response_format" in said:
+        if better.structured != plan.structured and b"Unknown type" in said:
             return lambda: self._without_native.add(plan.model)
         return None
 

@@ -19,6 +19,7 @@ import httpx
 
 from ...errors import InvalidRequest
 from ..http import OwnedTransport, ssl_context
+from .account import USER_AGENT
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -85,13 +86,12 @@ class Downloads:
             await self._transport.aclose()
 
     async def _follow(self, address: str, *, limit: int, param: str) -> bytes:
-        url = _parsed(address, param)
+        url = _checked(address, param)
         for _ in range(_MAX_REDIRECTS + 1):
             async with self._open(url, param) as response:
                 if response.status_code not in _REDIRECTS:
                     return await _body(response, limit, param)
-                location = response.headers.get("location", "")
-            url = _parsed(str(url.join(_parsed(location, param))), param)
+                url = _checked(response.headers.get("location", ""), param, base=url)
         raise _refused(f"it was redirected more than {_MAX_REDIRECTS} times", param)
 
     @asynccontextmanager
@@ -103,7 +103,7 @@ class Downloads:
             url.copy_with(host=str(pinned)),
             headers=[
                 (b"Host", url.netloc),
-                (b"User-Agent", b"xrouter-asgi"),
+                (b"User-Agent", USER_AGENT.encode()),
                 (b"Accept", b"*/*"),
                 (b"Accept-Encoding", b"identity"),
                 (b"Connection", b"close"),
@@ -157,13 +157,11 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-def _parsed(address: str, param: str) -> httpx.URL:
+def _checked(address: str, param: str, *, base: httpx.URL | None = None) -> httpx.URL:
     try:
-        url = httpx.URL(address)
+        url = httpx.URL(address) if base is None else base.join(address)
     except httpx.InvalidURL:
         raise _refused("it cannot be parsed", param) from None
-    if url.is_relative_url:
-        return url
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
         raise _refused("it must be an https URL without user and password", param)
     return url

@@ -72,20 +72,20 @@ class Files:
             UpstreamError: The upstream failed while a file was uploaded.
         """
         self._sweep()
-        ids: dict[str, str] = {}
+        ids = {each.param: each.file_id for each in attachments if each.file_id is not None}
         media = 0
+        read: list[tuple[Attachment, bytes, FileType]] = []
         for attachment in attachments:
-            param = attachment.param
-            if attachment.file_id is not None:
-                ids[param] = attachment.file_id
-                continue
-            data = await self._read(attachment)
-            kind = recognise(data, param=param, filename=attachment.filename)
-            media += len(data) if kind.kind != "document" else 0
-            if media > _MAX_MEDIA:
-                message = f"The images and recordings of a request have at most {_MAX_MEDIA >> 20} MiB together."
-                raise InvalidRequest(message, code="file_too_large", param=param)
-            ids[param] = await self._uploaded(data, kind, attachment)
+            if attachment.file_id is None:
+                data = await self._read(attachment)
+                kind = recognise(data, param=attachment.param, filename=attachment.filename)
+                media += len(data) if kind.kind != "document" else 0
+                if media > _MAX_MEDIA:
+                    message = f"The images and recordings of a request have at most {_MAX_MEDIA >> 20} MiB together."
+                    raise InvalidRequest(message, code="file_too_large", param=attachment.param)
+                read.append((attachment, data, kind))
+        for attachment, data, kind in read:
+            ids[attachment.param] = await self._uploaded(data, kind, attachment)
         return ids
 
     def forget(self, ids: Collection[str]) -> bool:

@@ -48,6 +48,7 @@ _STARTS = (
     (b"\x1aE\xdf\xa3", _WEBA),  # EBML, the container of WebM
     (b"%PDF-", _PDF),
 )
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\n\f\r"))
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _ZIPPED = (  # the folder that each kind of Office document has
     (b"word/", FileType("document", f"{_OFFICE}wordprocessingml.document", "docx")),
@@ -144,7 +145,7 @@ def _other_image(data: bytes) -> str | None:
 
 
 def _is_text(data: bytes) -> bool:
-    if not data or b"\0" in data:
+    if not data or len(data.translate(None, _CONTROLS)) != len(data):
         return False
     try:
         data.decode("utf-8")

@@ -7,14 +7,15 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import httpx
 
-from ...wire import ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from ...wire import ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ...wire.codec import encode
 from ..base import Call, Reply
 from ..http import Timeouts, ssl_context
-from .account import Account, GigaChatUpstream
+from .account import USER_AGENT, Account, GigaChatUpstream
 from .auth import TokenSource
 from .chat import Chat
 from .credentials import SCOPES, AuthorizationKey, Login, Password, ReadyToken, digest
@@ -106,32 +107,25 @@ class GigaChatProvider:
         if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
             raise ValueError(f"'client_id' is {client_id!r}. Write 1 to 64 of the characters A-Z a-z 0-9 . _ -.")
 
-        def upstream(url: str, **identity: str | None) -> GigaChatUpstream:
-            # Certificates are read only where they are used.
-            secure = url.startswith("https:") and transport is None
-            tls = ssl_context(ca_bundle, insecure=insecure, **identity) if secure else None
-            return GigaChatUpstream(url, timeouts=timeouts, tls=tls, proxy=proxy, transport=transport)
-
-        api = upstream(base_url, cert=cert, key=key, key_password=key_password)
-        self._upstreams = [api]
-        login: Login | None = None
-        if credentials is not None:
-            self._upstreams.append(upstream(auth_url))
-            login = AuthorizationKey(credentials, scope=scope, upstream=self._upstreams[-1])
-        elif user is not None and password is not None:
+        connect = partial(
+            _upstream, ca_bundle=ca_bundle, insecure=insecure, timeouts=timeouts, proxy=proxy, transport=transport
+        )
+        api = connect(base_url, cert=cert, key=key, key_password=key_password)
+        oauth = connect(auth_url) if credentials else None  # without our certificate, which is for the API
+        self._upstreams = [api] if oauth is None else [api, oauth]
+        login: Login | None = ReadyToken(access_token) if access_token else None
+        if user and password:
             login = Password(user, password, upstream=api)
-        elif access_token is not None:
-            login = ReadyToken(access_token)
-        elif cert is None:
+        if credentials and oauth is not None:
+            login = AuthorizationKey(credentials, scope=scope, upstream=oauth)
+        if login is None and not cert:
             raise ValueError(_NO_CREDENTIAL)
-        tokens = None
-        if login is not None:
-            tokens = TokenSource(login, ready=access_token, clock=clock, monotonic=monotonic)
+        tokens = TokenSource(login, ready=access_token or None, clock=clock, monotonic=monotonic) if login else None
         # A token changes while the account stays the same: it names the account only if nothing else does.
         salt = digest(credentials, user, cert) if credentials or user or cert else digest(access_token)
         self._account = Account(api, tokens, client_id=client_id or digest("client id", salt)[:32])
         if max_parallel is None:
-            max_parallel = 1 if scope == SCOPES[0] and user is None and cert is None else 10
+            max_parallel = 1 if scope == SCOPES[0] and not user and not cert else 10
         self._files = Files(self._account, Downloads(allow_networks=allow_networks), clock=monotonic)
         self._chat = Chat(
             self._account,
@@ -148,14 +142,14 @@ class GigaChatProvider:
         self._monotonic = monotonic
 
     async def send(self, call: Call, /) -> Reply:
+        """Answer a chat, an embeddings or a models request. See `Provider.send()`."""
         match call.request:
             case ChatRequest() as request:
                 return await self._chat.send(call, request)
             case EmbeddingsRequest() as request:
                 model = self._options.aliases.get(call.model, call.model)
                 return Reply(await self._embed(request, model), provider=self.name, model=model)
-            case ModelsRequest():
-                return Reply(await self._list(), provider=self.name)
+        return Reply(await self._list(), provider=self.name)
 
     async def aclose(self) -> None:
         """Close connections; end renewals, uploads and deletions under way."""
@@ -190,3 +184,20 @@ class GigaChatProvider:
 
     def __repr__(self) -> str:
         return f"GigaChatProvider(name={self.name!r}, base_url={self._upstreams[0].base_url!r})"
+
+
+def _upstream(
+    url: str,
+    *,
+    ca_bundle: str | os.PathLike[str] | ssl.SSLContext | None,
+    insecure: bool,
+    timeouts: Timeouts,
+    proxy: str | None,
+    transport: httpx.AsyncBaseTransport | None,
+    **identity: str | None,
+) -> GigaChatUpstream:
+    # Certificates are read only where they will be used.
+    secure = url.startswith("https:") and transport is None
+    tls = ssl_context(ca_bundle, insecure=insecure, **identity) if secure else None
+    headers = {"User-Agent": USER_AGENT}
+    return GigaChatUpstream(url, headers=headers, timeouts=timeouts, tls=tls, proxy=proxy, transport=transport)

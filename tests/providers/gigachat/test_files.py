@@ -1,0 +1,337 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.fakes.clock import Clock
+from tests.fakes.faults import Answer, Stall, refusal
+from tests.fakes.gigachat import FakeGigaChat
+from tests.fakes.http import Exchange, Server
+from xrouter_asgi.errors import InvalidRequest, RequestRejected, UpstreamError, UpstreamUnauthorized
+from xrouter_asgi.providers.base import Reply
+from xrouter_asgi.providers.gigachat.account import Account
+from xrouter_asgi.providers.gigachat.auth import TokenSource
+from xrouter_asgi.providers.gigachat.credentials import AuthorizationKey
+from xrouter_asgi.providers.gigachat.fetch import Downloads
+from xrouter_asgi.providers.gigachat.files import Files
+from xrouter_asgi.providers.gigachat.request import Attachment
+from xrouter_asgi.providers.http import Upstream
+
+from .conftest import Ask, Connect
+
+JPEG = b"\xff\xd8\xff\xe0 a picture"
+PNG = b"\x89PNG\r\n\x1a\n another"
+CHAT = "/chat/completions"
+
+
+def data_url(data: bytes, mime: str = "image/jpeg") -> str:
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
+
+
+def picture(url: str, text: str = "What is this?") -> list[dict[str, Any]]:
+    """Messages with one picture."""
+    parts = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
+    return [{"role": "user", "content": parts}]
+
+
+def attached(data: bytes, param: str = "messages[0].content[0].image_url", filename: str | None = None) -> Attachment:
+    return Attachment(param=param, url=data_url(data), file_id=None, filename=filename)
+
+
+@pytest.fixture
+async def account(fake: FakeGigaChat, clock: Clock) -> AsyncIterator[Account]:
+    api, oauth = Upstream(fake.base_url), Upstream(fake.auth_url)
+    tokens = TokenSource(AuthorizationKey(fake.key, scope=fake.scope, upstream=oauth), clock=clock, monotonic=clock)
+    account = Account(api, tokens, client_id="gateway")
+    yield account
+    await account.aclose()
+    await api.aclose()
+    await oauth.aclose()
+
+
+@pytest.fixture
+async def files(account: Account, clock: Clock) -> AsyncIterator[Files]:
+    files = Files(account, Downloads(), capacity=2, life=100.0, clock=clock)
+    yield files
+    await files.aclose()
+
+
+# Through the provider.
+
+
+async def test_a_picture_is_uploaded_and_attached(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
+    await connect(client_id="gateway").send(ask(messages=picture(data_url(JPEG))))
+    ((file_id, upload),) = fake.uploads.items()
+    assert upload == ("gateway", "image/jpeg", "file.jpg", JPEG)
+    (message,) = fake.bodies()[0]["messages"]
+    assert message == {"role": "user", "content": "What is this?", "attachments": [file_id]}
+
+
+async def test_the_same_picture_is_uploaded_once(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
+    provider = connect()
+    fake.parallel = 10
+    await asyncio.gather(*(provider.send(ask(messages=picture(data_url(JPEG)))) for _ in range(5)))
+    await provider.send(ask(messages=picture(data_url(JPEG), "Once more?")))
+    assert len(fake.asked("/files")) == 1
+
+
+async def test_a_file_id_of_the_client_is_passed_on(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
+    provider = connect(client_id="gateway")
+    await provider.send(ask(messages=picture(data_url(JPEG))))
+    (file_id,) = fake.uploads
+    parts = [{"type": "text", "text": "And?"}, {"type": "file", "file": {"file_id": file_id}}]
+    await provider.send(ask(messages=[{"role": "user", "content": parts}]))
+    assert fake.bodies()[-1]["messages"][0]["attachments"] == [file_id]
+    assert len(fake.asked("/files")) == 1
+
+
+@pytest.mark.parametrize("gone", ["deleted", "someone else's"])
+async def test_an_upload_that_is_gone_is_uploaded_again_once(
+    connect: Connect, ask: Ask, fake: FakeGigaChat, gone: str
+) -> None:
+    provider = connect()
+    await provider.send(ask(messages=picture(data_url(JPEG))))
+    (file_id,) = fake.uploads
+    if gone == "deleted":
+        del fake.uploads[file_id]
+    else:
+        fake.uploads[file_id] = ("someone", *fake.uploads[file_id][1:])
+    reply = await provider.send(ask(messages=picture(data_url(JPEG))))
+    assert isinstance(reply, Reply)
+    assert len(fake.asked("/files")) == 2
+    first, stale, fresh = (body["messages"][0]["attachments"] for body in fake.bodies())
+    assert first == stale != fresh
+
+
+async def test_an_upload_that_stays_gone_is_given_up(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
+    fake.script(CHAT, *[refusal(404, "File 'x' not found")] * 5)
+    with pytest.raises((RequestRejected, InvalidRequest, UpstreamError)):
+        await connect().send(ask(messages=picture(data_url(JPEG))))
+    assert len(fake.asked(CHAT)) == len(fake.asked("/files")) == 2
+
+
+async def test_a_file_id_of_the_client_that_is_gone_is_not_tried_again(
+    connect: Connect, ask: Ask, fake: FakeGigaChat
+) -> None:
+    parts = [
+        {"type": "text", "text": "And?"},
+        {"type": "file", "file": {"file_id": "c757a9c5-de04-498f-baa3-efcc54de7853"}},
+    ]
+    with pytest.raises((RequestRejected, InvalidRequest, UpstreamError)):
+        await connect().send(ask(messages=[{"role": "user", "content": parts}]))
+    assert len(fake.asked(CHAT)) == 1
+
+
+async def test_a_picture_from_an_allowed_network_is_fetched(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
+    async def serve(exchange: Exchange) -> None:
+        await exchange.answer(200, PNG, {"Content-Type": "text/plain"})
+
+    async with Server(serve) as store:
+        await connect(allow_networks=["127.0.0.0/8"]).send(ask(messages=picture(f"{store.url}/picture")))
+    ((_, mime, name, data),) = fake.uploads.values()
+    assert (mime, name, data) == ("image/png", "file.png", PNG)
+
+
+async def test_a_picture_from_anywhere_else_inside_is_not(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
+    with pytest.raises(InvalidRequest, match="public internet") as caught:
+        await connect().send(ask(messages=picture(f"{fake.base_url}/models")))
+    assert caught.value.param == "messages[0].content[1].image_url"
+    assert fake.requests == []
+
+
+async def test_a_picture_that_cannot_be_had_takes_no_slot(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
+    provider = connect()
+    for _ in range(3):
+        with pytest.raises(InvalidRequest):
+            await provider.send(ask(messages=picture("data:image/png;base64,!")))
+    await provider.send(ask())
+    assert len(fake.asked(CHAT)) == 1
+
+
+# data: URLs.
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        data_url(JPEG),
+        f"data:image/jpeg;base64,{quote(base64.b64encode(JPEG).decode(), safe='')}",
+        f"DATA:;BASE64,{base64.b64encode(JPEG).decode()}",
+        f"data:image/jpeg,{quote(JPEG)}",
+    ],
+)
+async def test_a_data_url_may_be_encoded_in_either_way(files: Files, fake: FakeGigaChat, url: str) -> None:
+    await files.ids([Attachment(param="messages[0].content[0].image_url", url=url, file_id=None, filename=None)])
+    ((_, mime, _, data),) = fake.uploads.values()
+    assert (mime, data) == ("image/jpeg", JPEG)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:",
+        "data:image/jpeg;base64",
+        "data:;base64,=",
+        "data:;base64,AAA",
+        "data:;base64,AA AA",
+        "data:;base64,\ud800",
+    ],
+)
+async def test_a_data_url_that_is_none_is_refused(files: Files, fake: FakeGigaChat, url: str) -> None:
+    with pytest.raises(InvalidRequest, match="not a data URL") as caught:
+        await files.ids([Attachment(param="messages[0].content[0].image_url", url=url, file_id=None, filename=None)])
+    assert (caught.value.code, caught.value.param) == ("invalid_file_data", "messages[0].content[0].image_url")
+    assert fake.requests == []
+
+
+async def test_a_picture_that_is_too_large_is_not_uploaded(files: Files, fake: FakeGigaChat) -> None:
+    with pytest.raises(InvalidRequest, match="15 MiB"):
+        await files.ids([attached(JPEG.ljust((15 << 20) + 1, b"\0"))])
+    assert fake.requests == []
+
+
+async def test_pictures_that_are_too_large_together_are_refused(files: Files, fake: FakeGigaChat) -> None:
+    with pytest.raises(InvalidRequest, match="80 MiB together"):
+        await files.ids([attached(JPEG.ljust(14 << 20, b"\0"))] * 6)
+    assert fake.requests == []
+
+
+# Uploads.
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (None, "file.jpg"),
+        ("отчёт 1.pdf", "отчёт 1.jpg"),
+        ("noend", "noend.jpg"),
+        ('a"; filename="b\r\nX: y.exe', "a filenamebX y.jpg"),
+        ("../../etc/passwd", "....jpg"),
+        ("///", "file.jpg"),
+    ],
+)
+async def test_a_file_name_is_made_harmless_and_ends_as_its_type_demands(
+    files: Files, fake: FakeGigaChat, given: str | None, sent: str
+) -> None:
+    await files.ids([attached(JPEG, filename=given)])
+    ((_, _, name, data),) = fake.uploads.values()
+    assert (name, data) == (sent, JPEG)
+
+
+async def test_uploads_at_once_share_a_flight_and_each_failure_names_its_own_place(
+    files: Files, fake: FakeGigaChat
+) -> None:
+    fake.script("/files", refusal(400, "No such format"))
+    outcomes = await asyncio.gather(
+        files.ids([attached(JPEG, "messages[0].content[0].image_url")]),
+        files.ids([attached(JPEG, "messages[4].content[1].image_url")]),
+        return_exceptions=True,
+    )
+    assert len(fake.asked("/files")) == 1
+    params = []
+    for outcome in outcomes:
+        assert isinstance(outcome, InvalidRequest)
+        assert (outcome.status, outcome.code) == (400, "file_rejected")
+        params.append(outcome.param)
+    assert params == ["messages[0].content[0].image_url", "messages[4].content[1].image_url"]
+
+
+@pytest.mark.parametrize("status", [404, 413, 422])
+async def test_a_file_that_gigachat_does_not_take_is_the_requests_fault(
+    files: Files, fake: FakeGigaChat, status: int
+) -> None:
+    fake.script("/files", refusal(status, "No."))
+    with pytest.raises(InvalidRequest) as caught:
+        await files.ids([attached(JPEG)])
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_a_failing_gigachat_is_not_the_requests_fault(files: Files, fake: FakeGigaChat, status: int) -> None:
+    fake.script("/files", Answer(status))
+    with pytest.raises(UpstreamError) as caught:
+        await files.ids([attached(JPEG)])
+    assert caught.value.status >= 500
+
+
+async def test_a_refused_token_is_not_the_requests_fault(files: Files, fake: FakeGigaChat) -> None:
+    fake.script("/files", *[refusal(401, "Unauthorized")] * 2)
+    with pytest.raises(UpstreamUnauthorized):
+        await files.ids([attached(JPEG)])
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"id":5}', b'{"id":"../models"}', b'{"id":""}'])
+async def test_an_answer_without_a_file_id_is_an_upstream_error(files: Files, fake: FakeGigaChat, body: bytes) -> None:
+    fake.script("/files", Answer(200, body))
+    with pytest.raises(UpstreamError) as caught:
+        await files.ids([attached(JPEG)])
+    assert caught.value.code == "bad_body"
+
+
+async def test_a_cancelled_caller_leaves_the_upload_to_the_others(files: Files, fake: FakeGigaChat) -> None:
+    class Slow:
+        async def play(self, exchange: Exchange) -> None:
+            await exchange.until(release)
+            await exchange.answer(200, b'{"id":"shared"}')
+
+    release = asyncio.Event()
+    fake.script("/files", Slow())
+    leaving = asyncio.ensure_future(files.ids([attached(JPEG)]))
+    staying = asyncio.ensure_future(files.ids([attached(JPEG)]))
+    await fake.arrived("/files")
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    release.set()
+    assert list((await staying).values()) == ["shared"]
+
+
+async def test_closing_ends_an_upload(files: Files, fake: FakeGigaChat) -> None:
+    fake.script("/files", Stall())
+    waiting = asyncio.ensure_future(files.ids([attached(JPEG)]))
+    await fake.arrived("/files")
+    await files.aclose()
+    with pytest.raises(UpstreamError):
+        await waiting
+    await fake.asked("/files")[0].gone.wait()
+
+
+# Memory.
+
+
+async def deleted(fake: FakeGigaChat, count: int) -> list[str]:
+    """The files deleted so far, once they are so many."""
+    await fake.until(lambda: len(fake.deleted) >= count)
+    return fake.deleted
+
+
+async def test_an_old_upload_is_deleted_from_the_account(files: Files, fake: FakeGigaChat, clock: Clock) -> None:
+    (first,) = (await files.ids([attached(JPEG)])).values()
+    clock.advance(99)
+    assert list((await files.ids([attached(JPEG)])).values()) == [first]
+    clock.advance(1)
+    (second,) = (await files.ids([attached(JPEG)])).values()
+    assert await deleted(fake, 1) == [first]
+    assert list(fake.uploads) == [second]
+
+
+async def test_the_least_recently_used_upload_makes_room(files: Files, fake: FakeGigaChat) -> None:
+    (first,) = (await files.ids([attached(JPEG)])).values()
+    (second,) = (await files.ids([attached(PNG)])).values()
+    await files.ids([attached(JPEG)])
+    (third,) = (await files.ids([attached(JPEG + b"!")])).values()
+    assert await deleted(fake, 1) == [second]
+    assert set(fake.uploads) == {first, third}
+
+
+async def test_a_deletion_that_fails_harms_nobody(files: Files, fake: FakeGigaChat, clock: Clock) -> None:
+    (first,) = (await files.ids([attached(JPEG)])).values()
+    clock.advance(100)
+    fake.script(f"/files/{first}/delete", Stall())
+    await files.ids([attached(PNG)])
+    await fake.arrived(f"/files/{first}/delete")
+    assert fake.deleted == []
