@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from typing import Any, Literal, TypeAlias, cast
 
 import hypercorn
@@ -17,31 +17,46 @@ from starlette.types import ASGIApp
 Parser: TypeAlias = Literal["h11", "httptools"]
 Loop: TypeAlias = Literal["asyncio", "uvloop"]
 Lifespan: TypeAlias = Literal["auto", "on", "off"]
-Serve: TypeAlias = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
 
 
 class _Server(uvicorn.Server):
     """Leaves the signals of the test run alone and tells when it listens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, app: ASGIApp, **options: Any) -> None:
+        config = uvicorn.Config(cast(Any, app), log_config=None, access_log=False, ws="none", **options)
         super().__init__(config)
         self.listening = threading.Event()
-        self.on_listening: Callable[[], object] = self.listening.set
 
     def capture_signals(self) -> Any:
         return nullcontext()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.on_listening()
+        self.listening.set()
 
 
-def _server(app: ASGIApp, **options: Any) -> _Server:
-    return _Server(uvicorn.Config(cast(Any, app), log_config=None, access_log=False, ws="none", **options))
+class _ServerHere(_Server):
+    """Ends when an event says so, where uvicorn looks every 100 ms."""
+
+    def __init__(self, app: ASGIApp, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.started_here = asyncio.Event()
+        self.stop = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.started_here.set()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.stop.wait()
 
 
 def _listener() -> tuple[socket.socket, str]:
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    # Without the protocol's number asyncio does not set TCP_NODELAY, and each answer takes 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
     return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
@@ -50,22 +65,20 @@ async def uvicorn_here(
     app: ASGIApp, *, http: Parser = "httptools", lifespan: Lifespan = "auto", root_path: str = ""
 ) -> AsyncIterator[str]:
     """Serve in the running loop; gives the base URL."""
-    server = _server(app, http=http, lifespan=lifespan, root_path=root_path, timeout_graceful_shutdown=5)
-    listening = asyncio.Event()
-    server.on_listening = listening.set
+    server = _ServerHere(app, http=http, lifespan=lifespan, root_path=root_path, timeout_graceful_shutdown=5)
     listener, url = _listener()
     with closing(listener):
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        waiting = asyncio.create_task(listening.wait())
+        waiting = asyncio.create_task(server.started_here.wait())
+        # A server that refuses to start ends without ever listening.
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not server.started_here.is_set():
+            raise RuntimeError("uvicorn did not start")
         try:
-            # A server that refuses to start ends without ever listening.
-            await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if not listening.is_set():
-                raise RuntimeError("uvicorn did not start")
             yield url
         finally:
-            waiting.cancel()
-            server.should_exit = True
+            server.stop.set()
             await serving
 
 
@@ -92,7 +105,7 @@ async def hypercorn_here(app: ASGIApp) -> AsyncIterator[str]:
 @contextmanager
 def uvicorn_in_thread(app: ASGIApp, *, http: Parser = "httptools", loop: Loop = "uvloop") -> Iterator[str]:
     """Serve in a thread with a loop of its own; gives the base URL."""
-    server = _server(app, http=http, loop=loop)
+    server = _Server(app, http=http, loop=loop)
     listener, url = _listener()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="uvicorn", daemon=True)
     with closing(listener):
