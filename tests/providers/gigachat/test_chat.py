@@ -138,6 +138,14 @@ async def test_a_stream_may_end_without_done_once_it_has_finished(
     assert said(await chunks(await connect().send(ask(stream=True)))) == "Hi"
 
 
+async def test_a_stream_may_break_off_after_done_without_the_blank_line(
+    connect: Connect, ask: Ask, fake: FakeGigaChat
+) -> None:
+    body = b"data: " + json.dumps(event("Hi", "stop")).encode() + b"\r\n\r\ndata:[DONE]"
+    fake.script(CHAT, Answer(200, body, {"Content-Type": "text/event-stream"}))
+    assert said(await chunks(await connect().send(ask(stream=True)))) == "Hi"
+
+
 async def test_what_follows_done_is_dropped_and_the_slot_is_free(
     connect: Connect, ask: Ask, fake: FakeGigaChat
 ) -> None:
@@ -185,6 +193,17 @@ async def test_a_stream_that_ends_before_it_began_is_an_error_before_the_commit_
     for _ in range(4):
         with pytest.raises(UpstreamError):
             await provider.send(ask(stream=True))
+    assert text(await provider.send(ask())) == "You said: Hello"
+
+
+@pytest.mark.parametrize("error", [{"status": 500, "message": "No."}, {"status_code": 429, "message": "No."}])
+async def test_an_error_in_the_first_event_is_an_error_before_the_commit_point(
+    connect: Connect, ask: Ask, fake: FakeGigaChat, error: dict[str, Any]
+) -> None:
+    provider = connect()
+    fake.script(CHAT, Events([error]))
+    with pytest.raises(UpstreamError):
+        await provider.send(ask(stream=True))
     assert text(await provider.send(ask())) == "You said: Hello"
 
 

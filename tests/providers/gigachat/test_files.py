@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.fakes.clock import Clock
-from tests.fakes.faults import Answer, Stall, refusal
+from tests.fakes.faults import Answer, Reset, Stall, refusal
 from tests.fakes.gigachat import FakeGigaChat
 from tests.fakes.http import Exchange, Server
 from xrouter_asgi.errors import InvalidRequest, RequestRejected, UpstreamError, UpstreamUnauthorized
@@ -328,10 +329,38 @@ async def test_the_least_recently_used_upload_makes_room(files: Files, fake: Fak
     assert set(fake.uploads) == {first, third}
 
 
-async def test_a_deletion_that_fails_harms_nobody(files: Files, fake: FakeGigaChat, clock: Clock) -> None:
+class Signal(logging.Filter):
+    """Tells that something was logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.event = asyncio.Event()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.event.set()
+        return True
+
+
+async def test_a_deletion_that_fails_harms_nobody(
+    files: Files, fake: FakeGigaChat, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    (first,) = (await files.ids([attached(JPEG)])).values()
+    clock.advance(100)
+    logged = Signal()
+    caplog.handler.addFilter(logged)
+    # Twice, as a request on a kept connection is repeated when that one turns out to be closed.
+    fake.script(f"/files/{first}/delete", Reset(), Reset())
+    with caplog.at_level(logging.INFO, "xrouter"):
+        await files.ids([attached(PNG)])
+        await asyncio.wait_for(logged.event.wait(), 5)
+    assert "was not deleted" in caplog.text
+
+
+async def test_closing_ends_a_deletion(files: Files, fake: FakeGigaChat, clock: Clock) -> None:
     (first,) = (await files.ids([attached(JPEG)])).values()
     clock.advance(100)
     fake.script(f"/files/{first}/delete", Stall())
     await files.ids([attached(PNG)])
     await fake.arrived(f"/files/{first}/delete")
-    assert fake.deleted == []
+    await files.aclose()
+    await fake.asked(f"/files/{first}/delete")[0].gone.wait()

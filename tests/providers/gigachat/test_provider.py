@@ -103,6 +103,13 @@ async def test_a_session_is_the_clients_else_one_of_the_dialogue_and_the_account
     assert len({derived, other, elsewhere}) == 3
 
 
+async def test_a_dialogue_nobody_has_said_anything_in_has_no_session(
+    connect: Connect, ask: Ask, fake: FakeGigaChat
+) -> None:
+    await connect().send(ask(messages=[{"role": "system", "content": "Be brief."}]))
+    assert "x-session-id" not in fake.asked("/chat/completions")[0].headers
+
+
 async def test_tracing_headers_of_the_client_pass_and_no_others(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
     headers = [
         (b"x-service-id", b"svc"),
@@ -252,7 +259,23 @@ async def test_an_unknown_root_is_an_error_that_names_it_and_the_option(secure: 
         await provider.aclose()
 
 
-async def test_another_tls_failure_keeps_its_own_words(authority: trustme.CA, ask: Ask) -> None:
+async def test_a_host_without_tls_is_another_failure(ask: Ask) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        provider = GigaChatProvider(credentials="a2V5", base_url=url, auth_url=url)
+        with pytest.raises(UpstreamError) as caught:
+            await provider.send(ask())
+        assert caught.value.code == "tls_error"
+        assert "Russian" not in caught.value.message
+        await provider.aclose()
+
+
+async def test_a_certificate_for_another_name_is_another_failure(authority: trustme.CA, ask: Ask) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("elsewhere.example").configure_cert(context)
     async with FakeGigaChat(tls=context) as fake:

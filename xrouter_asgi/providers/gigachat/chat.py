@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -99,8 +99,7 @@ class Chat:
         Raises:
             XRouterError: What it was refused with at last.
         """
-        plan = self._plan(call, request)
-        lesson: Callable[[], None] | None = None
+        first = plan = self._plan(call, request)
         while True:
             sent = translate(
                 request,
@@ -114,8 +113,7 @@ class Chat:
             headers = self._headers(call, request, sent)
             answer = await self._account.open("POST", "/chat/completions", headers=headers, content=encode(sent.body))
             if answer.status == 200:
-                if lesson is not None:
-                    lesson()
+                self._learn(first, plan)
                 return answer, sent, plan
             said = await answer.read(_ERROR_LIMIT)
             better = repaired(plan, request, sent, status=answer.status, said=said)
@@ -123,7 +121,6 @@ class Chat:
                 raise upstream_error(answer.status, answer.headers, said, model=plan.model)
             if better.fresh_files > plan.fresh_files:
                 files = await self._files.ids(found)
-            lesson = self._lesson(plan, better, said) or lesson
             plan = better
 
     async def _started(self, batches: AsyncIterator[Sequence[ChatChunk]]) -> ChatStream:
@@ -143,13 +140,12 @@ class Chat:
         known = model in self._without_native
         return Plan(model, without_native(request) if known else "native", adaptive=not known)
 
-    def _lesson(self, plan: Plan, better: Plan, said: bytes) -> Callable[[], None] | None:
-        """What to remember once `better` has worked. That one schema was refused says nothing about the model."""
-        if better.model != plan.model:
-            return lambda: self._successors.update({plan.model: better.model})
-        if better.structured != plan.structured and b"Unknown type" in said:
-            return lambda: self._without_native.add(plan.model)
-        return None
+    def _learn(self, first: Plan, plan: Plan) -> None:
+        """Remember what made a difference, once it has."""
+        if plan.model != first.model:
+            self._successors[first.model] = plan.model
+        if plan.format_unknown:
+            self._without_native.add(plan.model)
 
     def _headers(self, call: Call, request: ChatRequest, sent: Translation) -> list[tuple[bytes, bytes]]:
         fields = [(b"Content-Type", b"application/json")]

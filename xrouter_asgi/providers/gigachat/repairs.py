@@ -25,6 +25,7 @@ class Plan:
         replay_state: Send the state ids of earlier calls back.
         plain_calls: Render earlier calls and their results as text.
         fresh_files: Remembered uploads have been uploaded anew.
+        format_unknown: The model said that it knows no such `response_format`, not that it dislikes this schema.
     """
 
     model: str
@@ -33,6 +34,7 @@ class Plan:
     replay_state: bool = True
     plain_calls: bool = False
     fresh_files: bool = False
+    format_unknown: bool = False
 
 
 def repaired(plan: Plan, request: ChatRequest, sent: Translation, *, status: int, said: bytes) -> Plan | None:
@@ -65,7 +67,7 @@ def without_native(request: ChatRequest) -> StructuredOutput:
 
 def _repaired_body(plan: Plan, request: ChatRequest, sent: Translation, said: bytes) -> Plan | None:
     if plan.adaptive and sent.uses_native_schema and any(word in said for word in (b"response_format", b"schema")):
-        return replace(plan, structured=without_native(request))
+        return replace(plan, structured=without_native(request), format_unknown=b"unknown type" in said)
     if plan.replay_state and sent.has_state_ids:
         return replace(plan, replay_state=False)
     if not plan.plain_calls and _has_calls(sent) and "functions" not in sent.body:
