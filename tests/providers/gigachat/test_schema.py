@@ -163,6 +163,13 @@ def test_a_list_or_a_scalar_is_the_list() -> None:
     assert result["description"] == "One of: string; array."
 
 
+def test_literals_among_other_variants_are_told() -> None:
+    assert member({"anyOf": [{"enum": ["low", "high"]}, {"type": "integer"}]}) == {
+        "type": "string",
+        "description": "One of: string low, high; integer.",
+    }
+
+
 def test_anything_or_a_list_tells_both() -> None:
     assert member({"anyOf": [{}, {"type": "object"}]})["description"] == "One of: anything; object with any members."
 

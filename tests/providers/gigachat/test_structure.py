@@ -78,6 +78,15 @@ def test_a_streamed_answer_by_the_forced_function_is_held_back_until_it_is_known
     assert finish_of(chunks) == "stop"
 
 
+def test_a_stop_sequence_cuts_the_arguments_too() -> None:
+    translation = translated(chat(response_format=shaped(), stop=","), structured="function")
+    call = {"name": "the_answer", "arguments": {"n": 3, "m": 4}}
+    whole = translation.complete(answered("", function_call=call), request_id="r").value["choices"][0]
+    chunks = streamed(translation, [event(function_call=call, finish="function_call")])
+    assert (joined(chunks), finish_of(chunks)) == ('{"n":3', "stop")
+    assert (whole["message"]["content"], whole["finish_reason"]) == ('{"n":3', "stop")
+
+
 def test_text_instead_of_the_forced_function_is_the_answer_without_its_fence() -> None:
     translation = translated(chat(response_format=shaped()), structured="function")
     answer = answered('```json\n{"n":3}\n```')
