@@ -24,6 +24,14 @@ _CHAT_EXAMPLE = {
     "stream": False,
 }
 _EMBEDDINGS_EXAMPLE = {"model": "echo", "input": ["first text", "second text"], "encoding_format": "float"}
+# OpenAPI 3.1 has no word for the items of a stream; its tools read the schema as that of one event.
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "data": {"type": "string", "description": "A chat.completion.chunk or an error envelope as JSON, or `[DONE]`."}
+    },
+}
 _STREAM_EXAMPLE = (
     'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"echo","choices":[{"index":0,'
     '"delta":{"content":"Hello"},"finish_reason":null}]}\n\ndata: [DONE]\n\n'
@@ -46,12 +54,16 @@ def _document() -> dict[str, Any]:
             "version": "1",
             "description": "An OpenAI-compatible LLM gateway. Every answer that is not a 2xx holds the error envelope.",
         },
-        "security": [{"bearer": []}],
+        "security": [{}, {"bearer": []}],  # a key is for what stands before the router to ask for
         "paths": _paths(),
         "components": {
             "schemas": _any_of(schemas["$defs"]),
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "The gateway's key, if it wants one."}
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The gateway's key, if it wants one.",
+                }
             },
         },
     }
@@ -61,7 +73,7 @@ def _paths() -> dict[str, Any]:
     model_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     chat = _operation("createChatCompletion", "Answer a conversation", ChatCompletionAnswer, ChatRequest, _CHAT_EXAMPLE)
     chat["responses"]["200"]["content"]["text/event-stream"] = {
-        "schema": {"type": "string"},
+        "schema": _EVENT,
         "example": _STREAM_EXAMPLE,
     }
     embeddings = _operation(
