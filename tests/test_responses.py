@@ -107,7 +107,7 @@ async def test_usage_beside_a_choice_is_moved_into_a_chunk_of_its_own() -> None:
 
 async def test_usage_beside_a_choice_is_not_shown_to_who_did_not_ask() -> None:
     answer = await streamed([chunk("a", finish="stop", usage=USAGE)])
-    assert answer.events == [chunk("a", finish="stop", usage=None).value, "[DONE]"]
+    assert answer.events == [chunk("a", finish="stop").value, "[DONE]"]
 
 
 async def test_of_several_usages_the_last_is_shown_once() -> None:

@@ -85,8 +85,10 @@ class _Events:
     def _encode(self, chunk: ChatChunk) -> bytes:
         if chunk.value.get("usage"):
             self._usage = chunk
+            if chunk.only_usage:
+                return b""
             # Shown once: there are clients that add up what they see.
-            return b"" if chunk.only_usage else encode_event(chunk.replace(usage=None).data)
+            chunk = chunk.replace(usage=None) if self._include_usage else chunk.without("usage")
         return encode_event(chunk.data)
 
     def _end(self) -> bytes:

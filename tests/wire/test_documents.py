@@ -34,6 +34,13 @@ def test_a_copy_is_of_the_same_kind_and_has_bytes_of_its_own() -> None:
     assert document.value == {"a": 1, "b": 2}
 
 
+def test_a_copy_without_a_member_leaves_the_document_as_it_was() -> None:
+    document = ChatChunk({"a": 1, "b": None}, b'{"a":1,"b":null}')
+    copy = document.without("b")
+    assert (type(copy), copy.value, copy.data) == (ChatChunk, {"a": 1}, b'{"a":1}')
+    assert document.value == {"a": 1, "b": None}
+
+
 def test_the_content_is_not_shown() -> None:
     assert repr(ChatCompletion({"id": "x", "choices": ["private"]})) == "ChatCompletion(id, choices)"
 

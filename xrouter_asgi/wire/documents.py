@@ -40,6 +40,10 @@ class Document:
         """A copy with some top-level members set."""
         return type(self)({**self.value, **members})
 
+    def without(self, member: str) -> Self:
+        """A copy that lacks one top-level member."""
+        return type(self)({name: value for name, value in self.value.items() if name != member})
+
 
 class ChatCompletion(Document):
     """A whole answer, `object: "chat.completion"`."""
