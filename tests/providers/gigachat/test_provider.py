@@ -137,6 +137,12 @@ async def test_an_alias_is_asked_for_by_gigachats_name(connect: Connect, ask: As
     assert reply.body.value["model"] == "gpt-4o"
 
 
+async def test_an_alias_of_an_alias_is_not_followed(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
+    aliases = {"gpt-4o": "GigaChat-2-Max", "GigaChat-2-Max": "GigaChat-2"}
+    reply = await connect(options=Options(aliases=aliases)).send(ask(model="gpt-4o"))
+    assert reply.model == fake.bodies()[0]["model"] == "GigaChat-2-Max"
+
+
 # Who we are.
 
 

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -55,7 +56,9 @@ class Chat:
         self._account = account
         self._slots = slots
         self._files = files
-        self._options = options
+        self._aliases = options.aliases
+        # Names are looked up once, in `_plan()`: a translation that did it again would follow chains of them.
+        self._options = replace(options, aliases={})
         self._timeouts = timeouts
         self._salt = salt
         self._name = name
@@ -132,7 +135,7 @@ class Chat:
             raise UpstreamTimeout(message, code="first_byte_timeout") from None
 
     def _plan(self, call: Call, request: ChatRequest) -> Plan:
-        model = self._options.aliases.get(call.model, call.model)
+        model = self._aliases.get(call.model, call.model)
         model = self._successors.get(model, model)
         structured = self._options.structured_output
         if structured != "auto":

@@ -106,18 +106,17 @@ class GigaChatProvider:
         self._options = options
         if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
             raise ValueError(f"'client_id' is {client_id!r}. Write 1 to 64 of the characters A-Z a-z 0-9 . _ -.")
-
         connect = partial(
             _upstream, ca_bundle=ca_bundle, insecure=insecure, timeouts=timeouts, proxy=proxy, transport=transport
         )
         api = connect(base_url, cert=cert, key=key, key_password=key_password)
-        oauth = connect(auth_url) if credentials else None  # without our certificate, which is for the API
-        self._upstreams = [api] if oauth is None else [api, oauth]
+        self._upstreams = [api]
         login: Login | None = ReadyToken(access_token) if access_token else None
         if user and password:
             login = Password(user, password, upstream=api)
-        if credentials and oauth is not None:
-            login = AuthorizationKey(credentials, scope=scope, upstream=oauth)
+        if credentials:
+            self._upstreams.append(connect(auth_url))
+            login = AuthorizationKey(credentials, scope=scope, upstream=self._upstreams[-1])
         if login is None and not cert:
             raise ValueError(_NO_CREDENTIAL)
         tokens = TokenSource(login, ready=access_token or None, clock=clock, monotonic=monotonic) if login else None
