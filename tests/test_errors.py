@@ -91,3 +91,4 @@ def test_an_unknown_model_is_named_in_the_words_that_clients_match() -> None:
     assert "The model `gpt-0` does not exist" in error.message
     assert (error.status, error.code, error.param) == (404, "model_not_found", "model")
     assert ModelNotFound("gpt-0", "Theirs.", detail="d").message == "Theirs."
+    assert len(ModelNotFound("x" * 100_000).message) < 400

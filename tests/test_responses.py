@@ -174,6 +174,10 @@ def test_a_header_keeps_latin_1_and_replaces_what_it_lacks() -> None:
     assert header("x", "Ünïcode ГигаЧат\r\nx: y") == (b"x", "Ünïcode ???????  x: y".encode("latin-1"))
 
 
+def test_a_header_is_cut_before_clients_give_up_on_it() -> None:
+    assert header("x", "я" * 100_000) == (b"x", b"?" * 4096)
+
+
 async def test_a_lone_surrogate_in_a_chunk_does_not_break_the_stream() -> None:
     odd = ChatChunk({"choices": [{"index": 0, "delta": {"content": "\ud800"}, "finish_reason": "stop"}]})
     answer = await streamed([odd])

@@ -130,7 +130,8 @@ class ModelNotFound(InvalidRequest):
 
     def __init__(self, model: str, message: str | None = None, *, detail: str | None = None) -> None:
         # LiteLLM and others match these words.
-        text = message or f"The model `{model}` does not exist or you do not have access to it. See GET /v1/models."
+        name = model[:256]
+        text = message or f"The model `{name}` does not exist or you do not have access to it. See GET /v1/models."
         super().__init__(text, param="model", detail=detail)
 
 

@@ -22,14 +22,18 @@ _EVENTS = (
     (b"x-accel-buffering", b"no"),  # nginx would hold the stream back
 )
 
+_LONGEST = 4096  # bytes; clients give up on a head of 8 KiB (aiohttp, for one field) or 16 KiB (Node, in all)
 _PRINTABLE = bytes(32 if code < 32 or code == 127 else code for code in range(256))
 
 logger = logging.getLogger("xrouter")
 
 
 def header(name: str, value: str) -> tuple[bytes, bytes]:
-    """A header whose value cannot end it: control characters become spaces, what Latin-1 lacks becomes `?`."""
-    return name.encode("ascii"), value.encode("latin-1", "replace").translate(_PRINTABLE)
+    """A header whose value cannot end it: control characters become spaces, what Latin-1 lacks becomes `?`.
+
+    Names of models come from clients and may be of any length, so what is too long for a head is cut.
+    """
+    return name.encode("ascii"), value[:_LONGEST].encode("latin-1", "replace").translate(_PRINTABLE)
 
 
 async def send_json(send: Send, data: bytes, *, headers: Headers = (), status: int = 200) -> None:

@@ -196,6 +196,13 @@ def test_a_key_that_looks_like_one_of_our_tags_is_left_out_of_the_path() -> None
     assert caught.value.param == "metadata"
 
 
+def test_a_long_key_of_the_client_is_cut_short() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        ChatRequest.of(chat(metadata={"k" * 100_000: 1}))
+    assert caught.value.param == "metadata." + "k" * 247
+    assert len(caught.value.message) < 400
+
+
 def test_every_optional_member_may_be_null() -> None:
     optional = {name: None for name, field in ChatRequest.model_fields.items() if not field.is_required()}
     assert ChatRequest.of({**chat(), **optional}).stream is None

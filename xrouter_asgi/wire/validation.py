@@ -116,7 +116,7 @@ def _path(loc: tuple[int | str, ...]) -> str:
             path += f"[{step}]"
         elif not (step.startswith("<") and step.endswith(">")) and step != "[key]":
             path += f".{step}" if path else step
-    return path
+    return path[:256]  # keys of `metadata` and `logit_bias` are the client's, of any length
 
 
 def _invalid(param: str, code: str, reason: str) -> InvalidRequest:
