@@ -25,11 +25,12 @@ from xrouter_asgi.providers.gigachat.finish import finish_reason, finish_warning
         ("request_whitelist", False, "stop"),
         ("surprise", False, "stop"),
         ("surprise", True, "tool_calls"),
+        ({"no": "word"}, False, "stop"),
         (None, False, "stop"),
         (None, True, "tool_calls"),
     ],
 )
-def test_reasons_are_said_in_openais_words(said: str | None, called: bool, reason: str) -> None:
+def test_reasons_are_said_in_openais_words(said: object, called: bool, reason: str) -> None:
     assert finish_reason(said, called=called, has_text=True) == reason
 
 
@@ -55,10 +56,11 @@ def test_an_empty_answer_that_stopped_is_an_answer() -> None:
         ("error", True, None),
         ("error", False, "finish_reason_error"),
         ("surprise", False, "finish_reason_unknown"),
+        ([], False, "finish_reason_unknown"),
         (None, False, "finish_reason_unknown"),
     ],
 )
-def test_a_reason_that_was_guessed_is_told(said: str | None, called: bool, word: str | None) -> None:
+def test_a_reason_that_was_guessed_is_told(said: object, called: bool, word: str | None) -> None:
     assert finish_warning(said, called=called) == word
 
 

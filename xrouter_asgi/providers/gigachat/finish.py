@@ -5,9 +5,9 @@ from __future__ import annotations
 from ...errors import UpstreamError
 
 # `blacklist` is what v1 says; the others are v2's, which some stands use in v1 too.
-_FILTERED = {"blacklist", "request_blacklist", "response_blacklist", "request_filter"}
-_FAILED = {"error", "function_call_error"}
-_KNOWN = {"stop", "length", "function_call"} | _FILTERED | _FAILED
+_FILTERED = ("blacklist", "request_blacklist", "response_blacklist", "request_filter")
+_FAILED = ("error", "function_call_error")
+_KNOWN = ("stop", "length", "function_call", *_FILTERED, *_FAILED)
 
 
 def finish_reason(said: object, *, called: bool, has_text: bool, as_function: bool = False) -> str:

@@ -63,7 +63,7 @@ def functions(
         InvalidRequest: A choice of what is not offered, or a schema that cannot be resolved.
         UnsupportedOperation: A kind of choice GigaChat cannot make.
     """
-    mode, allowed = _choice(request, [function.name for _, function in offered])
+    mode, allowed = _choice(request, {function.name for _, function in offered})
     if not offered:
         return Functions([])
     chosen = [specification(item, names, param=param) for param, item in offered if item.name in allowed]
@@ -93,7 +93,7 @@ def specification(function: Function, names: Names, *, param: str) -> dict[str, 
     return result
 
 
-def _choice(request: ChatRequest, known: Sequence[str]) -> tuple[str | NamedFunction, Sequence[str]]:
+def _choice(request: ChatRequest, known: set[str]) -> tuple[str | NamedFunction, set[str]]:
     """The mode, or the function to call, and the functions that are left to choose from."""
     choice = request.tool_choice or request.function_call
     param = "tool_choice" if request.tool_choice else "function_call"
@@ -115,22 +115,22 @@ def _choice(request: ChatRequest, known: Sequence[str]) -> tuple[str | NamedFunc
     return choice, known
 
 
-def _allowed(choice: ToolChoice, known: Sequence[str]) -> tuple[str, list[str]]:
+def _allowed(choice: ToolChoice, known: set[str]) -> tuple[str, set[str]]:
     param = "tool_choice.allowed_tools"
     allowed = (choice.model_extra or {}).get("allowed_tools")
     tools = allowed.get("tools") if isinstance(allowed, dict) else None
     mode = allowed.get("mode", "auto") if isinstance(allowed, dict) else None
     if not isinstance(tools, list) or not tools or mode not in ("auto", "required"):
         raise invalid(param, "expected an object with 'mode', 'auto' or 'required', and 'tools', an array")
-    names = []
+    names = set()
     for index, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) else None
         name = function.get("name") if isinstance(function, dict) else None
-        names.append(_among(known, name, f"{param}.tools[{index}]"))
+        names.add(_among(known, name, f"{param}.tools[{index}]"))
     return mode, names
 
 
-def _among(known: Sequence[str], name: object, param: str) -> str:
+def _among(known: set[str], name: object, param: str) -> str:
     if not isinstance(name, str) or name not in known:
         shown = f"'{name[:64]}' is" if isinstance(name, str) else "it names"
         raise invalid(param, f"{shown} none of the functions of this request")

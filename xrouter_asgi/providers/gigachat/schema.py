@@ -36,9 +36,11 @@ def normalised(schema: Schema | None, *, param: str) -> Schema:
     """
     root = dict(schema or {})
     result = _Normaliser(References(root, param=param)).node(root, ROOT, depth=0)
-    if result.get("type") != "object":
+    if "type" not in result:
+        result = _object({}, [])
+    elif result["type"] != "object":
         # Arguments are an object: anything else becomes its only member.
-        result = _object({"value": _ordered({"description": "", **result})}, ["value"]) if "type" in result else _object({}, [])
+        result = _object({"value": _ordered({"description": "", **result})}, ["value"])
     return _ordered(result)
 
 
@@ -220,12 +222,15 @@ def _described(schema: Schema, merged: Schema) -> str:
     if merged.get("properties") == {} and (extra is True or isinstance(extra, dict)):
         kind = _type(extra) if isinstance(extra, dict) else None
         notes.append(f"Any members of type {kind} are allowed." if kind else "Any members are allowed.")
-    if said := [f"{word}: {_shown(schema[word])}" for word in _CONSTRAINTS if _says_something(schema.get(word), word)]:
+    said = [
+        f"{word}: {_shown(schema[word])}" for word in _CONSTRAINTS if word in schema and _matters(word, schema[word])
+    ]
+    if said:
         notes.append(f"{'; '.join(said)}."[:_MAX_NOTE])
     return " ".join(dict.fromkeys(note for note in notes if note))
 
 
-def _says_something(value: object, word: str) -> bool:
+def _matters(word: str, value: object) -> bool:
     return value is not None and value != "" and (value is not False or word == "default")
 
 
