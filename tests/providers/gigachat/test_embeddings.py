@@ -57,7 +57,7 @@ def test_other_dimensions_are_refused(model: str | None, dimensions: int, words:
 
 
 def test_answers_are_joined_in_order_and_counted() -> None:
-    merged = merge([answer((1, [2.0]), (0, [1.0])), answer((0, [3.0]), tokens=5)], model="my-model")
+    merged = merge([answer((1, [2.0]), (0, [1.0])), answer((0, [3.0]), tokens=5)], sizes=[2, 1], model="my-model")
     assert merged.value == {
         "object": "list",
         "data": [
@@ -71,7 +71,7 @@ def test_answers_are_joined_in_order_and_counted() -> None:
 
 
 def test_what_was_not_counted_is_not_made_up() -> None:
-    assert "usage" not in merge([answer((0, [1.0]), tokens=None)], model="m").value
+    assert "usage" not in merge([answer((0, [1.0]), tokens=None)], sizes=[1], model="m").value
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,24 @@ def test_what_was_not_counted_is_not_made_up() -> None:
         {"data": [{"index": 0, "embedding": "AAAA"}]},
         {"data": [{"embedding": [1.0]}]},
         answer((1, [1.0])),
-        answer((0, [1.0]), (0, [2.0])),
     ],
 )
 def test_what_is_no_embedding_is_an_upstream_error(broken: Any) -> None:
     with pytest.raises(UpstreamError) as failed:
-        merge([broken], model="m")
+        merge([broken], sizes=[1], model="m")
+    assert failed.value.code == "bad_body"
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        [],
+        [(0, [1.0])],
+        [(0, [1.0]), (0, [2.0])],
+        [(0, [1.0]), (1, [2.0]), (2, [3.0])],
+    ],
+)
+def test_each_text_must_have_its_embedding(vectors: list[tuple[int, list[float]]]) -> None:
+    with pytest.raises(UpstreamError) as failed:
+        merge([answer(*vectors)], sizes=[2], model="m")
     assert failed.value.code == "bad_body"

@@ -15,6 +15,7 @@ from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.errors import (
     InvalidRequest,
     ModelNotFound,
+    RequestRejected,
     UpstreamError,
     UpstreamUnauthorized,
     UpstreamUnavailable,
@@ -366,6 +367,13 @@ async def test_embeddings_know_aliases(connect: Connect, fake: FakeGigaChat) -> 
 async def test_embeddings_of_an_unknown_model_are_not_found(connect: Connect) -> None:
     with pytest.raises(ModelNotFound):
         await connect().send(Call(EmbeddingsRequest.of({"model": "GigaChat-2", "input": "a"})))
+
+
+async def test_embeddings_of_too_long_texts_are_about_the_input(connect: Connect, fake: FakeGigaChat) -> None:
+    fake.script("/embeddings", refusal(413, "Payload too large"))
+    with pytest.raises(RequestRejected) as refused:
+        await connect().send(Call(EmbeddingsRequest.of({"model": "Embeddings", "input": "a"})))
+    assert (refused.value.code, refused.value.param) == ("context_length_exceeded", "input")
 
 
 async def test_embeddings_of_tokens_are_refused_with_advice(connect: Connect, fake: FakeGigaChat) -> None:

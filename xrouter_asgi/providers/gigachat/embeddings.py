@@ -40,12 +40,19 @@ def batches(
     return list(_portions(texts, max_items, max_characters))
 
 
-def merge(answers: Sequence[dict[str, Any]], *, model: str) -> EmbeddingList:
-    """One list for the answers to all batches, in their order. Raises UpstreamError (`bad_body`) for what is none."""
+def merge(answers: Sequence[dict[str, Any]], *, sizes: Sequence[int], model: str) -> EmbeddingList:
+    """One list for the answers to all batches, in their order.
+
+    Args:
+        sizes: How many texts each batch had.
+
+    Raises:
+        UpstreamError: `bad_body`, for what is no list of embeddings, one for each text.
+    """
     data: list[dict[str, Any]] = []
     counts: list[int] = []
-    for answer in answers:
-        for item in _items(answer):
+    for answer, size in zip(answers, sizes, strict=True):
+        for item in _items(answer, size):
             data.append({"object": "embedding", "index": len(data), "embedding": item["embedding"]})
             usage = item.get("usage")
             if isinstance(usage, dict) and isinstance(count := usage.get("prompt_tokens"), int):
@@ -68,14 +75,14 @@ def _portions(texts: Sequence[str], max_items: int, max_characters: int) -> Iter
     yield portion
 
 
-def _items(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """The vectors of one batch, by their index."""
+def _items(answer: dict[str, Any], size: int) -> list[dict[str, Any]]:
+    """The vectors of one batch of `size` texts, by their index."""
     items = answer.get("data")
     if not isinstance(items, list) or not all(
         isinstance(item, dict) and isinstance(item.get("embedding"), list) for item in items
     ):
         raise UpstreamError("GigaChat: the answer holds no embeddings.", code="bad_body")
     items = sorted(items, key=lambda item: item["index"] if isinstance(item.get("index"), int) else -1)
-    if [item.get("index") for item in items] != list(range(len(items))):
+    if [item.get("index") for item in items] != list(range(size)):
         raise UpstreamError("GigaChat: the answer does not tell which embedding is whose.", code="bad_body")
     return items

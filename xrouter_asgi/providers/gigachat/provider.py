@@ -161,13 +161,17 @@ class GigaChatProvider:
     async def _embed(self, request: EmbeddingsRequest, model: str) -> EmbeddingList:
         # One after the other: a large input must not take the account's rate from everybody else.
         answers = []
-        for texts in batches(request, model=model):
+        portions = batches(request, model=model)
+        for texts in portions:
             content = encode({"model": model, "input": texts})
             answer = await self._account.fetch("POST", "/embeddings", headers=_JSON, content=content)
             if answer.status != 200:
-                raise upstream_error(answer.status, answer.headers, answer.body, model=model)
+                error = upstream_error(answer.status, answer.headers, answer.body, model=model)
+                # The translation of errors speaks of a chat.
+                error.param = "input" if error.param == "messages" else error.param
+                raise error
             answers.append(read_object(answer.body))
-        return merge(answers, model=request.model)
+        return merge(answers, sizes=[len(texts) for texts in portions], model=request.model)
 
     async def _list(self) -> ModelList:
         if self._listed is None or self._monotonic() >= self._listed_until:
