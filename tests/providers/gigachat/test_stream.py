@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamRateLimited
+from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamRateLimited, XRouterError
 
 from .translating import (
     STATE,
@@ -262,3 +263,32 @@ def test_a_stream_says_what_the_whole_answer_says(pieces: list[str], stop: Any) 
     assert joined(chunks) == whole["message"]["content"]
     assert joined(chunks, "reasoning_content") == whole["message"].get("reasoning_content", "")
     assert finish_of(chunks) == whole["finish_reason"]
+
+
+scalars = (
+    st.none() | st.booleans() | st.integers(-1, 600) | st.sampled_from(["", "stop", "error", "f", "assistant", "{"])
+)
+documents = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["delta", "message", "content", "role", "function_call", "name", "arguments"]),
+            inner,
+            max_size=3,
+        )
+        | st.fixed_dictionaries({"delta": inner, "message": inner, "finish_reason": inner})
+    ),
+    max_leaves=8,
+)
+answers = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("choices", "usage", "created", "model", "error", "status", "message"), documents)
+) | st.builds(lambda choice: {"choices": [choice]}, documents)
+
+
+@given(st.lists(answers, max_size=3), answers)
+def test_whatever_gigachat_sends_is_an_answer_or_an_error_of_the_family(events: list[Any], answer: Any) -> None:
+    translation = translated(chat(stream=True, tools=[tool("f", {"properties": {"n": {"type": "integer"}}})]))
+    for read in (lambda: streamed(translation, events), lambda: translation.complete(answer, request_id="r").data):
+        with contextlib.suppress(XRouterError):
+            read()
