@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from typing import Any
 
 import pytest
@@ -362,6 +363,37 @@ async def test_a_chat_cancelled_at_any_moment_leaves_nothing_behind(
     assert fake.peak == 1
 
 
+async def test_a_storm_of_cancellations_costs_no_slot(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
+    chance = random.Random(7)
+    fake.parallel = 3
+    provider = connect(max_parallel=3)
+
+    async def use(streamed: bool) -> None:
+        reply = await provider.send(ask("some words to stream", stream=streamed))
+        if isinstance(reply.body, ChatStream):
+            await chunks(reply)
+
+    calls = []
+    for _ in range(200):
+        calls.append(asyncio.ensure_future(use(chance.random() < 0.5)))
+        for _ in range(chance.randrange(8)):
+            await asyncio.sleep(0)
+        if chance.random() < 0.8:
+            chance.choice(calls).cancel()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    # The fake may meet a new chat before it has seen that a cancelled one is gone, as the real one may.
+    allowed = (asyncio.CancelledError, UpstreamRateLimited)
+    assert all(outcome is None or isinstance(outcome, allowed) for outcome in outcomes)
+    await fake.quiet()
+    fake.gate.clear()
+    before = len(fake.asked(CHAT))
+    fresh = [asyncio.ensure_future(provider.send(ask())) for _ in range(3)]
+    await fake.arrived(CHAT, before + 3)
+    assert fake.chats == 3
+    fake.gate.set()
+    assert [text(reply) for reply in await asyncio.gather(*fresh)] == ["You said: Hello"] * 3
+
+
 # Repairs.
 
 SCHEMA = {
@@ -415,6 +447,18 @@ async def test_a_schema_beside_tools_goes_into_the_prompt_where_native_is_not_kn
         assert "response_format" not in body
         assert [function["name"] for function in body["functions"]] == ["look_up"]
         assert body["messages"][0]["role"] == "system"
+
+
+async def test_a_schema_beside_tools_goes_into_the_prompt_where_the_two_are_refused_together(
+    connect: Connect, ask: Ask, fake: FakeGigaChat
+) -> None:
+    fake.script(CHAT, refusal(400, "Your request contains invalid JSON syntax."))
+    await connect().send(ask(response_format=SCHEMA, tools=TOOLS))
+    together, apart = fake.bodies()
+    assert "response_format" in together
+    assert "response_format" not in apart
+    assert apart["functions"] == together["functions"]
+    assert "JSON" in apart["messages"][0]["content"]
 
 
 async def test_a_schema_that_was_refused_says_nothing_about_the_model(
