@@ -66,10 +66,9 @@ def without_native(request: ChatRequest) -> StructuredOutput:
 
 
 def _repaired_body(plan: Plan, request: ChatRequest, sent: Translation, said: bytes) -> Plan | None:
-    if plan.adaptive and sent.uses_native_schema and (
-        # Beside functions a schema may be refused with the words for any wrong shape.
-        "functions" in sent.body or any(word in said for word in (b"response_format", b"schema"))
-    ):
+    # Beside functions a schema may be refused with the words for any wrong shape.
+    about_schema = "functions" in sent.body or any(word in said for word in (b"response_format", b"schema"))
+    if plan.adaptive and sent.uses_native_schema and about_schema:
         return replace(plan, structured=without_native(request), format_unknown=b"unknown type" in said)
     if plan.replay_state and sent.has_state_ids:
         return replace(plan, replay_state=False)
