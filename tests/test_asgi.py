@@ -103,7 +103,7 @@ async def test_a_message_without_a_body_is_an_empty_body() -> None:
     assert await read_body(http_scope("POST", "/"), scripted({"type": "http.request"}), limit=4) == b""
 
 
-@pytest.mark.parametrize("length", [b"5", b"0000000000000000000000000000005", b"9" * 5000])
+@pytest.mark.parametrize("length", [b"5", b"0" * 30 + b"5", b"9" * 5000, b"1" + b"0" * 30])
 async def test_an_announced_length_beyond_the_limit_is_refused_unread(length: bytes) -> None:
     scope = http_scope("POST", "/", headers=[(b"content-length", length)])
     with pytest.raises(PayloadTooLarge, match="larger than 4 bytes"):
