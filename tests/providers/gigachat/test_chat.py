@@ -461,6 +461,14 @@ async def test_a_schema_beside_tools_goes_into_the_prompt_where_the_two_are_refu
     assert "JSON" in apart["messages"][0]["content"]
 
 
+async def test_a_schema_beside_tools_goes_into_the_prompt_whatever_the_refusal_says(
+    connect: Connect, ask: Ask, fake: FakeGigaChat
+) -> None:
+    fake.script(CHAT, refusal(400, "Your request contains invalid JSON syntax."))
+    await connect().send(ask(response_format=SCHEMA, tools=TOOLS))
+    assert ["response_format" in body for body in fake.bodies()] == [True, False]
+
+
 async def test_a_schema_that_was_refused_says_nothing_about_the_model(
     connect: Connect, ask: Ask, fake: FakeGigaChat
 ) -> None:
