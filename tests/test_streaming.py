@@ -201,6 +201,16 @@ async def test_a_stream_that_stops_before_each_choice_has_finished_raises(batche
     assert not caught.value.retryable
 
 
+async def test_a_spoken_answer_is_finished_by_its_expiry() -> None:
+    def spoken(**audio: object) -> ChatChunk:
+        return ChatChunk({"choices": [{"index": 0, "delta": {"audio": audio}, "finish_reason": None}]})
+
+    whole = Batches([spoken(id="audio_1", data="AAA=")], [spoken(expires_at=1790000000)])
+    assert len(await drain(await ChatStream.start(whole))) == 2
+    with pytest.raises(UpstreamError):
+        await drain(await ChatStream.start(Batches([spoken(id="audio_1", data="AAA=")])))
+
+
 @pytest.mark.parametrize("code", ["connection_lost", "truncated"])
 async def test_a_connection_lost_in_mid_answer_is_a_broken_stream(code: str) -> None:
     lost = UpstreamUnavailable("Gone.", code=code, detail="reset by 10.0.0.1")

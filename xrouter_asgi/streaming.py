@@ -8,7 +8,7 @@ cut off is not JSON, so nothing broken looks whole.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Self
+from typing import Any, Self
 
 from .context import Usage
 from .errors import UpstreamError, UpstreamUnavailable
@@ -180,4 +180,15 @@ class ChatStream:
         if (usage := chunk.usage) is not None:
             self.usage = usage
         for choice in chunk.value.get("choices") or ():
-            (self._finished if choice.get("finish_reason") else self._begun).add(choice.get("index", 0))
+            (self._finished if _is_last(choice) else self._begun).add(choice.get("index", 0))
+
+
+def _is_last(choice: dict[str, Any]) -> bool:
+    """Whether a choice says that it is finished: by a reason, or as audio by telling until when it can be referred to.
+
+    OpenAI gives a spoken answer no `finish_reason`.
+    """
+    if choice.get("finish_reason"):
+        return True
+    audio = (choice.get("delta") or {}).get("audio")
+    return isinstance(audio, dict) and "expires_at" in audio
