@@ -124,6 +124,32 @@ async def test_a_pattern_that_cannot_be_listed_is_logged_and_left_out(
     assert caplog.messages == [f"The models of 'broken' could not be listed: {said}"]
 
 
+async def test_an_outage_is_no_empty_list() -> None:
+    models = ModelTable({"*": ScriptedProvider(UpstreamUnavailable("No connection."))})
+    with pytest.raises(UpstreamUnavailable, match="No connection"):
+        await models.list()
+
+
+async def test_an_outage_does_not_hide_the_models_with_names_of_their_own() -> None:
+    broken = ScriptedProvider(UpstreamUnavailable("No connection."))
+    assert [model["id"] for model in await ModelTable({"a": broken, "*": broken}).list()] == ["a"]
+
+
+async def test_an_outage_does_not_make_a_model_unknown() -> None:
+    models = ModelTable({"*": ScriptedProvider(UpstreamUnavailable("No connection."))})
+    with pytest.raises(UpstreamUnavailable, match="No connection"):
+        await models.describe("m")
+
+
+async def test_a_model_is_described_by_whom_it_is_served() -> None:
+    models = ModelTable({"*": ScriptedProvider(name="all", models=["up/m"]), "up/*": ScriptedProvider(models=["n"])})
+    assert await models.describe("up/m") is None
+
+
+async def test_a_name_that_nobody_serves_is_not_described() -> None:
+    assert await ModelTable({"up/*": ScriptedProvider(models=["m"])}).describe("down/m") is None
+
+
 async def test_a_model_without_a_date_is_listed_with_one() -> None:
     bare = {"id": "m", "object": "model", "owned_by": "x"}
     provider = ScriptedProvider(body=ModelList({"object": "list", "data": [bare]}))

@@ -59,7 +59,7 @@ class ModelTable(Mapping[str, Provider]):
                 raise ValueError(f"The model name {name!r} must not be empty nor hold more than one '*'.")
         self._models = dict(models)
         patterns = sorted((name for name in models if "*" in name), key=len, reverse=True)
-        self._patterns = [(_compile(name), models[name]) for name in patterns]
+        self._patterns = [(name, _compile(name), models[name]) for name in patterns]
 
     def __getitem__(self, name: str) -> Provider:
         return self._models[name]
@@ -75,7 +75,7 @@ class ModelTable(Mapping[str, Provider]):
         provider = self._models.get(name)
         if provider is not None and "*" not in name:
             return provider, ""
-        for pattern, provider in self._patterns:
+        for _, pattern, provider in self._patterns:
             if match := pattern.fullmatch(name):
                 return provider, match[1]
         return None
@@ -84,35 +84,55 @@ class ModelTable(Mapping[str, Provider]):
         """Every model that can be called by name, as OpenAI's model objects, sorted as configured.
 
         A pattern stands for the models its provider lists; one that does not answer adds none, and a line to the log.
+
+        Raises:
+            XRouterError: Nobody answered, so there is nothing to list.
         """
         found: dict[str, dict[str, Any]] = {}
         for name, provider in self._models.items():
             if "*" not in name:
                 found[name] = _described(name, provider)
         patterns = [(name, provider) for name, provider in self._models.items() if "*" in name]
-        for models in await asyncio.gather(*(_expand(name, provider) for name, provider in patterns)):
+        failures = []
+        for models in await asyncio.gather(*(_expand_or_error(name, provider) for name, provider in patterns)):
+            if isinstance(models, XRouterError):
+                failures.append(models)
+                continue
             for model in models:
                 found.setdefault(model["id"], model)
+        if failures and not found:
+            raise failures[0]
         return list(found.values())
 
     async def describe(self, name: str) -> dict[str, Any] | None:
-        """The model object of one name, None when `list()` does not hold it. Only a pattern's model asks upstream."""
+        """The model object of one name, None when nobody serves it. Only a pattern's model asks upstream.
+
+        Raises:
+            XRouterError: The provider behind the pattern cannot tell.
+        """
         provider = self._models.get(name)
         if provider is not None and "*" not in name:
             return _described(name, provider)
-        return next((model for model in await self.list() if model["id"] == name), None)
+        for written, pattern, provider in self._patterns:
+            if pattern.fullmatch(name):
+                return next((model for model in await _expand(written, provider) if model["id"] == name), None)
+        return None
 
 
 def _described(name: str, provider: Provider) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": provider.name}
 
 
-async def _expand(pattern: str, provider: Provider) -> list[dict[str, Any]]:
+async def _expand_or_error(pattern: str, provider: Provider) -> list[dict[str, Any]] | XRouterError:
     try:
-        reply = await provider.send(Call(ModelsRequest()))
+        return await _expand(pattern, provider)
     except XRouterError as error:
         logger.warning("The models of '%s' could not be listed: %s", provider.name, error.detail or error.message)
-        return []
+        return error
+
+
+async def _expand(pattern: str, provider: Provider) -> list[dict[str, Any]]:
+    reply = await provider.send(Call(ModelsRequest()))
     return [{"created": 0, **model, "id": pattern.replace("*", model["id"])} for model in reply.models]
 
 
