@@ -144,6 +144,24 @@ async def test_a_stream_hands_over_what_is_here_without_waiting_for_more(make: M
         await upstream.aclose()
 
 
+async def test_a_connection_is_free_as_soon_as_the_last_piece_is_taken() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+        await peer.server.go_on.wait()
+        await peer.send(b"hi")
+        await peer.gone()
+
+    async with serving(script) as server:
+        transport = own()
+        upstream = Upstream(server.url, transport=transport)
+        stream = await upstream.open("GET", "/")
+        server.go_on.set()
+        assert await anext(stream) == b"hi"
+        assert transport.idle_connections == 1
+        await upstream.aclose()
+
+
 @both
 async def test_a_large_body_comes_whole_in_both_directions(make: Make) -> None:
     large = bytes(range(256)) * 8192

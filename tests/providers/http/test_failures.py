@@ -215,6 +215,22 @@ async def test_a_connection_broken_in_a_body_of_unknown_length_is_lost(make: Mak
         await upstream.aclose()
 
 
+@both
+async def test_a_read_that_fails_closes_the_stream(make: Make) -> None:
+    async with serving(trickle_the_body) as server:
+        transport = make()
+        upstream = Upstream(server.url, timeouts=Timeouts(idle=5, total=0.1), transport=transport)
+        stream = await upstream.open("GET", "/")
+        with pytest.raises(UpstreamTimeout):
+            async for _ in stream:
+                pass
+        await until_quiet(transport)
+        assert busy(transport) == 0
+        with pytest.raises(RuntimeError, match="closed"):
+            await anext(stream)
+        await upstream.aclose()
+
+
 def subclasses(kind: type[BaseException]) -> list[type[BaseException]]:
     return [kind, *(deeper for sub in kind.__subclasses__() for deeper in subclasses(sub))]
 

@@ -209,6 +209,23 @@ async def test_a_connection_that_ends_on_its_way_to_a_waiter_is_replaced(monkeyp
     assert server.connections == 2
 
 
+async def test_who_leaves_the_line_is_not_remembered() -> None:
+    async with serving(silent) as server:
+        transport = own(max_connections=1)
+        upstream = Upstream(server.url, transport=transport)
+        tasks = [asyncio.create_task(upstream.fetch("GET", "/")) for _ in range(100)]
+        await server.until_open(1)
+        (pool,) = transport._pools.values()
+        assert len(pool._line) == 99
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*tasks[1:], return_exceptions=True)
+        assert len(pool._line) == 0
+        tasks[0].cancel()
+        await asyncio.gather(tasks[0], return_exceptions=True)
+        await upstream.aclose()
+
+
 async def test_each_origin_has_its_own_connections() -> None:
     async with serving(answering(OK)) as one, serving(answering(OK)) as other:
         transport = HTTPTransport(max_connections=1)

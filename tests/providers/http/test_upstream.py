@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.providers.http.scripted_server import BOTH, OK, Make, Peer, answering, serving
+from tests.providers.http.scripted_server import BOTH, OK, Make, Peer, answering, serving, silent
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout
 from xrouter_asgi.providers.http import HTTPTransport, OwnedTransport, Timeouts, Upstream
 
@@ -164,14 +163,17 @@ async def test_a_redirect_is_refused_and_not_followed(status: int) -> None:
 
 
 async def test_a_compressed_answer_is_refused_unopened() -> None:
-    bomb = gzip.compress(bytes(10 << 20))
-    async with serving(
-        answering(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n%b" % (len(bomb), bomb))
-    ) as server:
+    async def bomb(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 1000000\r\n\r\n")
+        await peer.gone()
+
+    async with serving(bomb) as server:
         upstream = Upstream(server.url)
         with pytest.raises(UpstreamError) as caught:
             await upstream.open("GET", "/")
         assert caught.value.code == "bad_protocol"
+        await server.until_open(0)
         await upstream.aclose()
 
 
@@ -258,6 +260,22 @@ async def test_the_total_counts_from_the_start_of_the_exchange() -> None:
         with pytest.raises(UpstreamTimeout) as caught:
             await anext(stream)
         assert caught.value.code == "total_timeout"
+        await upstream.aclose()
+
+
+async def test_the_total_bounds_the_wait_for_a_connection_too() -> None:
+    async with serving(silent) as server:
+        transport = HTTPTransport(max_connections=1)
+        patient = Upstream(server.url, transport=transport)
+        upstream = Upstream(server.url, timeouts=Timeouts(first=0.05, total=0.1), transport=transport)
+        first = asyncio.create_task(patient.open("GET", "/"))
+        await server.until_open(1)
+        second = asyncio.create_task(upstream.open("GET", "/"))
+        with pytest.raises(UpstreamTimeout) as caught:
+            await second
+        assert caught.value.code == "total_timeout"
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
         await upstream.aclose()
 
 

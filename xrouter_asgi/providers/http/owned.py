@@ -177,11 +177,7 @@ class _Body(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        try:
-            data = await self._exchange.read()
-        except BaseException:
-            self._exchange.leave()
-            raise
+        data = await self._exchange.read()
         if not data:
             raise StopAsyncIteration
         return data

@@ -127,8 +127,6 @@ class AnswerParser:
     def on_message_begin(self) -> None:
         if self.complete:
             raise _Surplus
-        # So that interim answers without an end reach the bound too.
-        self._count(16)
 
     def on_status(self, reason: bytes) -> None:
         self._count(len(reason))

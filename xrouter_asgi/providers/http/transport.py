@@ -140,7 +140,10 @@ async def _send(
 
 
 class Body(httpx.AsyncByteStream):
-    """The body of an answer, in pieces as they were read. Gives its connection back with the last one."""
+    """The body of an answer, in pieces as they were read. Gives its connection back with the last one.
+
+    After anything else, a failed or cancelled read too, it is the reader who closes it.
+    """
 
     __slots__ = ("_connection", "_idle", "_pool", "_rest")
 
@@ -162,11 +165,7 @@ class Body(httpx.AsyncByteStream):
         if connection is None:
             data, self._rest = self._rest, b""
         else:
-            try:
-                data = await connection.read(self._idle)
-            except BaseException:
-                self._give_back()
-                raise
+            data = await connection.read(self._idle)
             if connection.complete:
                 self._give_back()
         if not data:

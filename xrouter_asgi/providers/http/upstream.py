@@ -43,6 +43,7 @@ class Upstream:
         http2: Offer HTTP/2. Needs the extra `http2`.
         max_connections: Most connections at once; others wait for up to `timeouts.pool`.
         transport: Replaces the one that `tls`, `proxy`, `http2` and `max_connections` describe. Closed by `aclose()`.
+            Wrap httpx's own in `OwnedTransport`: it does not survive being cancelled.
 
     Raises:
         ValueError: For a URL, proxy or header that cannot be used.
