@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import cast
 
 _QUESTION = "Tell me what it is, and what it is not, and how one would know. " * 12
 
@@ -29,8 +30,7 @@ class _Connection(asyncio.Protocol):
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's transports inherit from none of asyncio's
         self._next()
 
     def data_received(self, data: bytes) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 import sys
+from typing import cast
 
 import uvloop
 
@@ -52,8 +53,7 @@ class Upstream(asyncio.Protocol):
     """Answers each request on a connection in turn: whole, or `CHUNKS` events, `PACE` seconds apart."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's transports inherit from none of asyncio's
         self.buffer = b""
 
     def data_received(self, data: bytes) -> None:

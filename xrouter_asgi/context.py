@@ -6,11 +6,17 @@ learns reaches the outside. Not a contextvar: those do not come back out of task
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import MutableMapping
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from .errors import XRouterError
+
+logger = logging.getLogger("xrouter")
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -53,15 +59,97 @@ def _count(value: object) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling.
+
+    Attributes:
+        id: The public id of a key, or what the host calls its user; never a secret.
+        owner: Whom the key belongs to.
+        scopes: The endpoints it may use: `chat`, `embeddings`, `models`; none means all.
+        models: The models it may use, names or patterns with one `*`; none means all.
+        limits: Limits of its own, such as `60/minute`, in place of the general ones of the same kind.
+    """
+
+    id: str
+    owner: str | None = None
+    scopes: frozenset[str] = frozenset()
+    models: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+
+    def has_scope(self, scope: str) -> bool:
+        return not self.scopes or scope in self.scopes
+
+    def may_use(self, model: str) -> bool:
+        return not self.models or any(_matches(pattern, model) for pattern in self.models)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    before, star, after = pattern.partition("*")
+    if not star:
+        return name == pattern
+    return len(name) >= len(before) + len(after) and name.startswith(before) and name.endswith(after)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a request may come to cost, before anything is sent.
+
+    Attributes:
+        model: The name the client asked for.
+        prompt_tokens: An upper bound of its input.
+        completion_tokens: The bound the client set to the output of all choices; None when it set none.
+    """
+
+    model: str
+    prompt_tokens: int
+    completion_tokens: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One call to one upstream. Times are seconds of `time.perf_counter()`.
+
+    Attributes:
+        first: When the upstream committed itself: its answer, or the first chunk of its stream, was here.
+        error: What it failed with; `CancelledError` if the client left.
+        traceparent: The W3C trace context to send along, set by whoever traces.
+    """
+
+    provider: str
+    model: str
+    started: float = field(default_factory=time.perf_counter)
+    first: float | None = None
+    ended: float | None = None
+    error: BaseException | None = None
+    traceparent: str | None = None
+
+
 @dataclass(slots=True)
 class RequestContext:
     """The facts of one request; each has one writer."""
 
     request_id: str = field(default_factory=lambda: "req_" + os.urandom(16).hex())  # whoever makes it
+    principal: Principal | None = None  # APIKeyMiddleware
+    admit: Callable[[Demand], Awaitable[None]] | None = None  # RateLimitMiddleware, for LLMRouter to ask
+    endpoint: str | None = None  # LLMRouter: chat, embeddings, models, …
     model: str | None = None  # LLMRouter: the name the client asked for
     provider: str | None = None  # LLMRouter: who answered
     upstream_model: str | None = None  # LLMRouter: which model there
+    streamed: bool = False  # LLMRouter
     usage: Usage | None = None  # LLMRouter: from the answer or the end of the stream
+    characters: int = 0  # LLMRouter: of text that a stream brought so far
+    error: XRouterError | None = None  # LLMRouter: what it was answered with, or broke off with
+    attempts: list[Attempt] = field(default_factory=list)  # Target
+    observers: list[Callable[[object], None]] = field(default_factory=list)  # whoever wants to be told of events
+
+    def emit(self, event: object) -> None:
+        """Tell every observer. One that fails goes to the log and harms nobody."""
+        for observer in self.observers:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("An observer failed on %s", type(event).__name__)
 
     @classmethod
     def of(cls, scope: MutableMapping[str, Any]) -> RequestContext:

@@ -48,11 +48,16 @@ async def send_error(send: Send, error: XRouterError, *, headers: Headers = ()) 
     await send_json(send, encode(error.envelope()), headers=[*error.headers(), *headers], status=error.status)
 
 
-async def send_stream(send: Send, stream: ChatStream, *, include_usage: bool, headers: Headers = ()) -> None:
+async def send_stream(
+    send: Send, stream: ChatStream, *, include_usage: bool, headers: Headers = ()
+) -> XRouterError | None:
     """An event stream, ended by `[DONE]` or, when the upstream fails, by one error event without it.
 
     What one read of the upstream returned goes out as one message. The usage comes in a chunk of its own at the end,
     wherever the upstream put it, and only with `include_usage`. Whoever has the stream closes it.
+
+    Returns:
+        What the stream broke off with, None if it is whole.
     """
     await send({"type": "http.response.start", "status": 200, "headers": [*_EVENTS, *headers]})
     events = _Events(stream, include_usage=include_usage)
@@ -61,6 +66,7 @@ async def send_stream(send: Send, stream: ChatStream, *, include_usage: bool, he
         body, more = await events.next()
         if body:
             await send({"type": "http.response.body", "body": body, "more_body": more})
+    return events.broken
 
 
 class _Events:
@@ -70,6 +76,7 @@ class _Events:
         self._stream = stream
         self._include_usage = include_usage
         self._usage: ChatChunk | None = None
+        self.broken: XRouterError | None = None
 
     async def next(self) -> tuple[bytes, bool]:
         """The next bytes, none for a batch that holds nothing to pass on; and whether more will follow."""
@@ -80,11 +87,11 @@ class _Events:
             return b"".join(map(self._encode, batch)), True
         except XRouterError as error:
             logger.warning("A stream broke: %s", error.detail or error.message, extra={"code": error.code})
-            broken = error
+            self.broken = error
         except Exception:
             logger.exception("A stream broke for a reason that is a defect of this program")
-            broken = UpstreamError("The answer broke off.", code="stream_broken")
-        return encode_event(encode(broken.envelope())), False
+            self.broken = UpstreamError("The answer broke off.", code="stream_broken")
+        return encode_event(encode(self.broken.envelope())), False
 
     def _encode(self, chunk: ChatChunk) -> bytes:
         if chunk.value.get("usage"):

@@ -13,13 +13,14 @@ from typing import TypeAlias
 from starlette.types import Message, Receive, Scope, Send
 
 from .asgi import AmbiguousLength, ClientDisconnected, DisconnectGuard, local_path, read_body
-from .context import RequestContext
+from .context import Demand, RequestContext
 from .errors import (
     MethodNotAllowed,
     ModelNotFound,
     NotFound,
     NotReady,
     PayloadTooLarge,
+    PermissionDenied,
     UnsupportedMediaType,
     XRouterError,
 )
@@ -37,6 +38,7 @@ Posted: TypeAlias = type[ChatRequest] | type[EmbeddingsRequest]
 
 _LARGE = 256 << 10  # bytes; to parse more would hold up everybody else on the event loop
 _ONE_MODEL = re.compile(r"(?:/v1)?/models/(.+)", re.DOTALL)
+_SCOPES: dict[Posted, str] = {ChatRequest: "chat", EmbeddingsRequest: "embeddings"}
 _UNREAD = (AmbiguousLength, PayloadTooLarge, UnsupportedMediaType)  # the rest of the request stays on the connection
 
 logger = logging.getLogger("xrouter")
@@ -139,6 +141,7 @@ class LLMRouter:
         except XRouterError as error:
             if started:
                 raise
+            context.error = error
             _log(error, context)
             await send_error(send, error, headers=_error_headers(error, context))
         except Exception:
@@ -146,6 +149,7 @@ class LLMRouter:
                 raise
             logger.exception("A request failed by a defect of this program", extra={"request_id": context.request_id})
             defect = XRouterError(f"An internal error happened. Tell the operator the id {context.request_id}.")
+            context.error = defect
             await send_error(send, defect, headers=_error_headers(defect, context))
 
     def _endpoint(self, scope: Scope) -> Endpoint:
@@ -164,16 +168,21 @@ class LLMRouter:
         return endpoint
 
     async def _post(self, kind: Posted, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        _enter(context, _SCOPES[kind])
         body = await read_body(scope, receive, limit=self._max_body)
         parse = partial(_parse, kind, body)
         request, document = await asyncio.to_thread(parse) if len(body) > _LARGE else parse()
         context.model = request.model
+        if context.principal is not None and not context.principal.may_use(request.model):
+            raise PermissionDenied(f"This key may not use the model {request.model[:128]!r}.", param="model")
         found = self.models.find(request.model)
         if found is None:
             raise ModelNotFound(request.model)
         provider, stem = found
         call = Call(request, request.model, stem, document=document, headers=scope["headers"], context=context)
         async with DisconnectGuard(receive):
+            if context.admit is not None:
+                await context.admit(_demand(request, body))
             reply = await provider.send(call)
             try:
                 await _send_reply(send, call, reply)
@@ -182,24 +191,32 @@ class LLMRouter:
                     await reply.body.aclose()
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
-        data = {"object": "list", "data": await self.models.list()}
-        await send_json(send, encode(data), headers=_id_header(context))
+        _enter(context, "models")
+        models = await self.models.list()
+        if context.principal is not None:
+            models = [model for model in models if context.principal.may_use(model["id"])]
+        await send_json(send, encode({"object": "list", "data": models}), headers=_id_header(context))
 
     async def _get_model(self, name: str, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
-        model = await self.models.describe(name)
+        _enter(context, "models")
+        allowed = context.principal is None or context.principal.may_use(name)
+        model = await self.models.describe(name) if allowed else None
         if model is None:
             raise ModelNotFound(name)
         await send_json(send, encode(model), headers=_id_header(context))
 
     async def _health(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        context.endpoint = "health"
         await send_json(send, b'{"status":"ok"}', headers=_id_header(context))
 
     async def _ready(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        context.endpoint = "ready"
         if self._draining:
             raise NotReady("This process is shutting down and takes no new work.")
         await send_json(send, b'{"status":"ready"}', headers=_id_header(context))
 
     async def _openapi(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        context.endpoint = "openapi"
         # Litestar leaves `root_path` empty: there only what was asked for tells the mount.
         asked = (scope.get("raw_path") or b"").decode("latin-1")
         mount = scope.get("root_path") or asked.rpartition("/openapi.json")[0]
@@ -218,6 +235,22 @@ def _parse(kind: Posted, body: bytes) -> tuple[ChatRequest | EmbeddingsRequest, 
     return kind.of(value), Document(value, body)
 
 
+def _enter(context: RequestContext, endpoint: str) -> None:
+    """Note which endpoint is asked. Raises PermissionDenied when the caller's key is not for it."""
+    context.endpoint = endpoint
+    if context.principal is not None and not context.principal.has_scope(endpoint):
+        raise PermissionDenied(f"This key lacks the scope '{endpoint}'.", code="insufficient_scope")
+
+
+def _demand(request: ChatRequest | EmbeddingsRequest, body: bytes) -> Demand:
+    # A token is at least two bytes of JSON in every language that the tokenizers of today know.
+    prompt = len(body) // 2
+    if isinstance(request, EmbeddingsRequest):
+        return Demand(request.model, prompt, completion_tokens=0)
+    bound = request.max_completion_tokens or request.max_tokens
+    return Demand(request.model, prompt, None if bound is None else bound * (request.n or 1))
+
+
 async def _send_reply(send: Send, call: Call, reply: Reply) -> None:
     context = call.context
     context.provider = reply.provider
@@ -225,10 +258,12 @@ async def _send_reply(send: Send, call: Call, reply: Reply) -> None:
     headers = _reply_headers(reply, context)
     match call.request, reply.body:
         case ChatRequest(stream=True) as request, ChatStream() as stream:
+            context.streamed = True
             try:
-                await send_stream(send, stream, include_usage=request.include_usage, headers=headers)
+                context.error = await send_stream(send, stream, include_usage=request.include_usage, headers=headers)
             finally:
                 context.usage = stream.usage
+                context.characters = stream.characters
         case ChatRequest(stream=False | None), ChatCompletion() as answer:
             context.usage = answer.usage
             await send_json(send, answer.data, headers=headers)

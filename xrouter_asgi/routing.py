@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from .context import Attempt, RequestContext
 from .errors import XRouterError
+from .events import AttemptEnded, AttemptStarted
 from .providers.base import Call, Provider, Reply
+from .streaming import ChatStream
 from .wire import ModelList, ModelsRequest
 
 logger = logging.getLogger("xrouter")
 
 
 class Target:
-    """A model at a provider.
+    """A model at a provider. Each call through it is an attempt, noted in the context and told to its observers.
 
     Args:
         inner: The provider.
@@ -36,7 +41,21 @@ class Target:
         """Pass the call on with the upstream's model. The list of models is answered by what `*` may stand for."""
         if isinstance(call.request, ModelsRequest):
             return await self._stems(call)
-        return await self.inner.send(replace(call, model=self.model.replace("*", call.stem)))
+        attempt = Attempt(self.name, self.model.replace("*", call.stem))
+        call.context.attempts.append(attempt)
+        call.context.emit(AttemptStarted(call.context, attempt))
+        ended = partial(_end, call.context, attempt)
+        try:
+            reply = await self.inner.send(replace(call, model=attempt.model, traceparent=attempt.traceparent))
+        except BaseException as error:
+            ended(error)
+            raise
+        attempt.first = time.perf_counter()
+        if isinstance(reply.body, ChatStream):
+            reply.body.when_ended(ended)
+        else:
+            ended(None)
+        return reply
 
     async def aclose(self) -> None:
         await self.inner.aclose()
@@ -117,6 +136,12 @@ class ModelTable(Mapping[str, Provider]):
             if pattern.fullmatch(name):
                 return next((model for model in await _expand(written, provider) if model["id"] == name), None)
         return None
+
+
+def _end(context: RequestContext, attempt: Attempt, error: BaseException | None) -> None:
+    attempt.ended = time.perf_counter()
+    attempt.error = error
+    context.emit(AttemptEnded(context, attempt))
 
 
 def _described(name: str, provider: Provider) -> dict[str, Any]:

@@ -7,6 +7,7 @@ cut off is not JSON, so nothing broken looks whole.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Self
 
@@ -102,6 +103,7 @@ class ChatStream:
 
     Attributes:
         usage: What the upstream counted, once it said so.
+        characters: How much text has come so far, arguments of tools and reasoning included.
     """
 
     def __init__(
@@ -115,7 +117,9 @@ class ChatStream:
         self._close = close
         self._begun: set[int] = set()
         self._finished: set[int] = set()
+        self._told: Callable[[BaseException | None], None] | None = None
         self.usage: Usage | None = None
+        self.characters = 0
 
     @classmethod
     async def start(
@@ -147,19 +151,39 @@ class ChatStream:
 
     async def __anext__(self) -> Sequence[ChatChunk]:
         """The next batch, never empty. Raises UpstreamError (`stream_broken`) when the end comes too early."""
-        if self._first is not None:
-            batch, self._first = self._first, None
-        else:
-            batch = await self._next_batch()
-        for chunk in batch:
-            self._note(chunk)
+        try:
+            if self._first is not None:
+                batch, self._first = self._first, None
+            else:
+                batch = await self._next_batch()
+            for chunk in batch:
+                self._note(chunk)
+        except StopAsyncIteration:
+            self._tell(None)
+            raise
+        except BaseException as error:
+            self._tell(error)
+            raise
         return batch
+
+    def when_ended(self, told: Callable[[BaseException | None], None]) -> None:
+        """Have `told` called once: with None after a clean end, else with what broke the stream off.
+
+        A stream that is closed before its end was broken off by a `CancelledError`.
+        """
+        self._told = told
 
     async def aclose(self) -> None:
         """Close the upstream. Safe to call twice."""
+        self._tell(asyncio.CancelledError())
         if self._close is not None:
             close, self._close = self._close, None
             await close()
+
+    def _tell(self, error: BaseException | None) -> None:
+        if self._told is not None:
+            told, self._told = self._told, None
+            told(error)
 
     async def _next_batch(self) -> Sequence[ChatChunk]:
         lost: UpstreamUnavailable | None = None
@@ -173,7 +197,7 @@ class ChatStream:
             lost = error
         if not self._finished or self._begun - self._finished:
             message = "The upstream ended the stream before the answer was finished."
-            raise UpstreamError(message, code="stream_broken", detail=lost and lost.detail) from lost
+            raise UpstreamError(message, code="stream_broken", detail=lost.detail if lost else None) from lost
         raise StopAsyncIteration
 
     def _note(self, chunk: ChatChunk) -> None:
@@ -181,6 +205,8 @@ class ChatStream:
             self.usage = usage
         for choice in chunk.value.get("choices") or ():
             (self._finished if _is_last(choice) else self._begun).add(choice.get("index", 0))
+            if isinstance(delta := choice.get("delta"), dict):
+                self.characters += _length(delta)
 
 
 def _is_last(choice: dict[str, Any]) -> bool:
@@ -192,3 +218,10 @@ def _is_last(choice: dict[str, Any]) -> bool:
         return True
     audio = (choice.get("delta") or {}).get("audio")
     return isinstance(audio, dict) and "expires_at" in audio
+
+
+def _length(delta: dict[str, Any]) -> int:
+    texts = [delta.get("content"), delta.get("reasoning_content"), delta.get("refusal")]
+    for call in delta.get("tool_calls") or ():
+        texts.append((call.get("function") or {}).get("arguments"))
+    return sum(len(text) for text in texts if isinstance(text, str))

@@ -35,6 +35,7 @@ class Call:
         headers: The client's headers as ASGI gives them. A provider reads the few that it knows by name; none is ever
             copied upstream as a whole.
         context: What becomes known about this request.
+        traceparent: The W3C trace context to send along, if this call is traced.
     """
 
     request: Request = field(repr=False)  # prompts stay out of logs and tracebacks
@@ -43,6 +44,7 @@ class Call:
     document: Document = field(default=None, kw_only=True)  # type: ignore[assignment]  # set below, from `request`
     headers: Sequence[tuple[bytes, bytes]] = field(default=(), kw_only=True, repr=False)
     context: RequestContext = field(default_factory=RequestContext, kw_only=True)
+    traceparent: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.document is None:
@@ -50,6 +52,11 @@ class Call:
             object.__setattr__(self, "document", Document(body))
         if not self.model:
             object.__setattr__(self, "model", getattr(self.request, "model", ""))
+
+    @property
+    def trace_headers(self) -> list[tuple[bytes, bytes]]:
+        """What to send along so that the upstream's spans hang below this call's; never the client's baggage."""
+        return [] if self.traceparent is None else [(b"traceparent", self.traceparent.encode("ascii"))]
 
     def header(self, name: bytes) -> str | None:
         """The client's header of that lower-case name."""

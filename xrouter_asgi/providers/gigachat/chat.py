@@ -160,6 +160,7 @@ class Chat:
         if session is None and sent.session is not None:
             # With the account in it: two accounts never share a session because their prompts are alike.
             session = digest(self._salt, sent.session)[:32]
+        fields += call.trace_headers
         if session is not None:
             fields.append((b"X-Session-ID", session.encode()))
         for name in _PASSED_ON:

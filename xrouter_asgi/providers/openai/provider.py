@@ -100,26 +100,26 @@ class OpenAIProvider:
             case EmbeddingsRequest():
                 body = await self._embed(call)
             case ModelsRequest():
-                body = await self._list()
+                body = await self._list(call)
         return Reply(body, provider=self.name, model=call.model)
 
     async def aclose(self) -> None:
         await self._upstream.aclose()
 
     async def _complete(self, call: Call) -> ChatCompletion:
-        value, data = await self._ask("POST", "/chat/completions", request_body(call), model=call.model)
+        value, data = await self._ask("POST", "/chat/completions", call, request_body(call))
         check_completion(value)
         return ChatCompletion(value, data)
 
     async def _embed(self, call: Call) -> EmbeddingList:
-        value, data = await self._ask("POST", "/embeddings", request_body(call), model=call.model)
+        value, data = await self._ask("POST", "/embeddings", call, request_body(call))
         check_embeddings(value)
         return EmbeddingList(value, data)
 
-    async def _list(self) -> ModelList:
+    async def _list(self, call: Call) -> ModelList:
         if self._models is not None and monotonic() < self._models[0]:
             return self._models[1]
-        value, data = await self._ask("GET", "/models")
+        value, data = await self._ask("GET", "/models", call)
         check_models(value)
         models = ModelList(value, data)
         self._models = monotonic() + MODELS_TTL, models
@@ -128,7 +128,8 @@ class OpenAIProvider:
     async def _stream(self, call: Call, request: ChatRequest) -> ChatStream:
         ask_usage = self._ask_usage and not request.include_usage
         content = request_body(call, ask_usage=ask_usage)
-        answer = await self._upstream.open("POST", "/chat/completions", headers=_SEND_FOR_STREAM, content=content)
+        headers = [*_SEND_FOR_STREAM, *call.trace_headers]
+        answer = await self._upstream.open("POST", "/chat/completions", headers=headers, content=content)
         if not _is_stream(answer):
             value = self._read(answer.status, answer.headers, await answer.read(MAX_BODY), call.model)
             check_completion(value)
@@ -136,10 +137,10 @@ class OpenAIProvider:
         chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, redact=self._redact)
         return await start_stream(answer, chunks, self._timeouts)
 
-    async def _ask(self, method: str, path: str, content: bytes = b"", *, model: str = "") -> tuple[Any, bytes]:
-        headers = _SEND_JSON if content else _RECEIVE_JSON
+    async def _ask(self, method: str, path: str, call: Call, content: bytes = b"") -> tuple[Any, bytes]:
+        headers = [*(_SEND_JSON if content else _RECEIVE_JSON), *call.trace_headers]
         answer = await self._upstream.fetch(method, path, headers=headers, content=content, limit=MAX_BODY)
-        return self._read(answer.status, answer.headers, answer.body, model), answer.body
+        return self._read(answer.status, answer.headers, answer.body, call.model), answer.body
 
     def _read(self, status: int, headers: Mapping[str, str], body: bytes, model: str) -> dict[str, Any]:
         return read_object(status, headers, body, model=model, redact=self._redact)

@@ -1,0 +1,52 @@
+"""What happens to a request, for those who watch: frozen events, told through `RequestContext.emit`.
+
+An observer is a callable that takes any event and heeds those it knows. It must not block and may not change anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .context import Attempt, RequestContext
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """An upstream is about to be asked."""
+
+    context: RequestContext
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """An upstream's answer was whole, broke off, or was not wanted any more."""
+
+    context: RequestContext
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEnded:
+    """The answer to a client was whole, or was cut off.
+
+    Attributes:
+        method, path: As asked; the path is for logs, never for a label.
+        status: Of the answer; None when the client left before there was one.
+        complete: Whether the answer ended as it should.
+        duration: Seconds from the ASGI scope to the end.
+        first_byte: Seconds until the head of the answer was sent.
+        received, sent: Bytes of the bodies.
+        client: The address of the peer.
+    """
+
+    context: RequestContext
+    method: str
+    path: str
+    status: int | None
+    complete: bool
+    duration: float
+    first_byte: float | None
+    received: int
+    sent: int
+    client: str | None
