@@ -71,6 +71,8 @@ def read(*chunks: bytes, limit: int = MAX_EVENT) -> list[bytes]:
 @example(b"\xef\xbb\xbfdata: x\r\rdata: y\r\n\r\n:\n\ndata\ndata: z")
 @example(b"data: x\r\n\r\ndata: y\r\r\n\rdata: z\n\r\n")
 @example(b"\xef\xbb\xbf\xef\xbb\xbfdata: x\n\n")
+@example(b"data: x\n\n\xef\xbb\xbfdata: y\n\n")
+@example(b"data: x\r\n\ndata: y\n\n")
 def test_a_stream_split_anywhere_is_read_as_the_standard_says(stream: bytes) -> None:
     expected = interpret(stream)
     for position in range(len(stream) + 1):

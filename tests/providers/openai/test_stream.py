@@ -106,6 +106,20 @@ class TestTheEnd:
         assert text_of(await read(await stream_of(provider))) == TEXT
         await fake.settled()
 
+    async def test_an_end_shortly_after_done_keeps_the_connection(
+        self, fake: FakeOpenAI, provider: OpenAIProvider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("xrouter_asgi.providers.openai.stream.LINGER", 10.0)
+        go_on = asyncio.Event()
+        fake.next(stream(EVENTS + DONE, end=b"", hold=go_on))  # all events in one write, the end apart
+        answer = await stream_of(provider)
+        assert len(await anext(answer)) == 3
+        end = asyncio.ensure_future(anext(answer, None))
+        go_on.set()
+        assert await end is None
+        await read(await stream_of(provider))
+        assert fake.connections == 1
+
     async def test_a_connection_lost_after_done_harms_no_one(self, fake: FakeOpenAI, provider: OpenAIProvider) -> None:
         fake.next(raw(chunked(EVENTS + DONE)[:-5], then="reset"))
         assert text_of(await read(await stream_of(provider))) == TEXT
@@ -234,6 +248,21 @@ async def test_silence_in_mid_answer_is_given_up(fake: FakeOpenAI, silence: str)
     assert caught.value.code == "idle_timeout"
     await fake.settled()
     await provider.aclose()
+
+
+async def test_only_the_time_since_the_last_chunk_counts(
+    fake: FakeOpenAI, provider: OpenAIProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does the time count that a reader takes for itself."""
+    clock = [0.0]
+    monkeypatch.setattr("xrouter_asgi.providers.openai.stream.monotonic", lambda: clock[0])
+    go_on = asyncio.Event()
+    fake.next(stream(SAID[0], b": ping\n\n", hold=go_on, end=event(SAID[1]) + event(SAID[2]) + DONE))
+    answer = await stream_of(provider)
+    await anext(answer)
+    clock[0] += 1e6
+    go_on.set()
+    assert text_of(await read(answer)) == TEXT
 
 
 async def test_the_whole_exchange_is_bounded(fake: FakeOpenAI) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic
 
 from ...errors import UpstreamError, UpstreamTimeout
 from ...streaming import ChatStream
@@ -33,19 +34,18 @@ async def read_batches(answer: AnswerStream, chunks: ChunkReader, *, idle: float
     Raises:
         UpstreamError: After the chunks that came before what went wrong.
     """
-    now = asyncio.get_running_loop().time
     try:
-        alive = now()
+        alive = monotonic()
         async for piece in answer:
             if batch := chunks.feed(piece):
                 yield batch
-                alive = now()
+                alive = monotonic()
             if chunks.failure is not None:
                 raise chunks.failure
             if chunks.done:
                 await _finish(answer)
                 return
-            if now() - alive > idle:
+            if monotonic() - alive > idle:
                 raise UpstreamTimeout("The upstream fell silent in the middle of its answer.", code="idle_timeout")
         if batch := chunks.close():
             yield batch
