@@ -15,6 +15,7 @@ from ..http import AnswerStream
 from .stream import StreamTranslation
 
 _DONE = b"[DONE]"
+_LONGEST_DRAIN = 10.0  # seconds: what is generated after a stop sequence is of no use to anybody, but costs tokens
 
 
 class Events:
@@ -22,7 +23,7 @@ class Events:
 
     Args:
         idle: Seconds allowed between two events. Comments are no events.
-        drain: Read on after a stop sequence was hit, for the usage at the end.
+        drain: Read on after a stop sequence was hit, but not for long, for the usage at the end.
 
     Attributes:
         build: The model as the upstream names it, version included, once an event said so.
@@ -34,6 +35,7 @@ class Events:
         self._translation = translation
         self._idle = idle
         self._drain = drain
+        self._drained_at: float | None = None
 
     async def batches(self, held: AsyncExitStack) -> AsyncIterator[Sequence[ChatChunk]]:
         """The chunks of each read. What is `held` is let go of at the end, whatever the end is.
@@ -45,7 +47,8 @@ class Events:
             reader = EventReader()
             loop = asyncio.get_running_loop()
             last = loop.time()
-            async for piece in self._answer:
+            pieces = aiter(self._answer)
+            while (piece := await self._next(pieces)) is not None:
                 batch: list[ChatChunk] = []
                 try:
                     payloads = reader.feed(piece)
@@ -63,6 +66,18 @@ class Events:
                 yield batch
                 batch = self._translation.close()
             yield batch
+
+    async def _next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+        """What the next read returned; None at the end, and when the usage of a stopped answer takes too long."""
+        if not self._translation.stopped:
+            return await anext(pieces, None)
+        if self._drained_at is None:
+            self._drained_at = asyncio.get_running_loop().time() + _LONGEST_DRAIN
+        try:
+            async with asyncio.timeout_at(self._drained_at):
+                return await anext(pieces, None)
+        except TimeoutError:
+            return None
 
     def _take(self, payloads: Sequence[bytes], batch: list[ChatChunk]) -> bool:
         """Translate events into `batch`. Tells whether the answer has ended."""
