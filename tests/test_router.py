@@ -514,6 +514,23 @@ async def test_a_send_that_fails_for_another_reason_is_the_host_s_to_report(erro
     assert provider.opened == provider.closed == 1
 
 
+@pytest.mark.parametrize("error", [RuntimeError("will not close"), UpstreamRateLimited("will not close")])
+async def test_a_stream_that_will_not_close_is_reported_but_not_answered_twice(error: Exception) -> None:
+    class Stuck(ScriptedProvider):
+        async def send(self, call: Call, /) -> Reply:
+            return Reply(await ChatStream.start(self._stream(), close=self._fail), provider="stuck")
+
+        async def _fail(self) -> None:
+            raise error
+
+    body = json.dumps(chat(stream=True)).encode()
+    scope = http_scope("POST", "/v1/chat/completions")
+    exchange = Exchange(routed(Stuck()), scope, script=body_messages(body))
+    with pytest.raises(type(error), match="will not close"):
+        await exchange.run()
+    assert exchange.answer.events[-1] == "[DONE]"
+
+
 # Health and readiness
 
 
