@@ -7,11 +7,14 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
+import openai
 import pytest
 
 from tests.scripted import ScriptedProvider, chat
-from tests.serving import hypercorn_here, uvicorn_here
+from tests.serving import Loop, Parser, hypercorn_here, uvicorn_here, uvicorn_in_thread
+from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.router import LLMRouter
 
 SERVERS: dict[str, Callable[[LLMRouter], AbstractAsyncContextManager[str]]] = {
@@ -168,3 +171,17 @@ async def test_a_client_that_asks_before_it_sends_is_told_to_go_on(server: str) 
         writer.write(body)
         assert b" 200 " in await reader.readline()
         writer.close()
+
+
+@pytest.mark.parametrize(("http", "loop"), [("httptools", "uvloop"), ("h11", "asyncio")])
+def test_a_program_without_a_loop_chats_with_a_server_that_has_one(http: Parser, loop: Loop) -> None:
+    router = LLMRouter({"m": EchoProvider(models=["m"])})
+    asked: Any = {"model": "m", "messages": [{"role": "user", "content": "say this"}]}
+    with (
+        uvicorn_in_thread(router, http=http, loop=loop) as url,
+        openai.OpenAI(base_url=url, api_key="any", max_retries=0) as client,
+    ):
+        answer = client.chat.completions.create(**asked)
+        assert answer.choices[0].message.content == "say this"
+        stream = client.chat.completions.create(**asked, stream=True)
+        assert [chunk.choices[0].delta.content for chunk in stream] == ["", "say ", "this", None]
