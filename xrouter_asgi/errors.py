@@ -29,6 +29,7 @@ upstream's address, a header, a secret or a class name. What only an operator ma
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -41,6 +42,9 @@ class XRouterError(Exception):
         retry_after: Seconds after which a repetition makes sense.
         should_retry: What `x-should-retry` tells the client's SDK; None leaves it to the status.
         detail: For the log only.
+
+    Attributes:
+        upstream_ids: Headers by which the upstream's support finds what failed.
     """
 
     status: int = 500
@@ -72,6 +76,7 @@ class XRouterError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.detail = detail
+        self.upstream_ids: Sequence[tuple[str, str]] = ()
         if code is not None:
             self.code = code
         if type is not None:
@@ -86,8 +91,8 @@ class XRouterError(Exception):
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Headers that belong to this error alone: `retry-after`, `retry-after-ms`, `x-should-retry`."""
-        headers: list[tuple[bytes, bytes]] = []
+        """Headers of this error alone: `retry-after`, `retry-after-ms`, `x-should-retry`, the upstream's ids."""
+        headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in self.upstream_ids]
         if self.retry_after is not None:
             # Rounded up and never 0: an early client would only be refused again.
             headers.append((b"retry-after", b"%d" % max(1, math.ceil(self.retry_after))))

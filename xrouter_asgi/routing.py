@@ -46,7 +46,7 @@ class Target:
         call.context.emit(AttemptStarted(call.context, attempt))
         ended = partial(_end, call.context, attempt)
         try:
-            reply = await self.inner.send(replace(call, model=attempt.model, traceparent=attempt.traceparent))
+            reply = await self.inner.send(call.to(attempt))
         except BaseException as error:
             ended(error)
             raise

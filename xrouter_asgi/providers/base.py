@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from ..context import RequestContext
+from ..context import Attempt, RequestContext
 from ..streaming import ChatStream
 from ..wire import (
     ChatCompletion,
@@ -52,6 +52,18 @@ class Call:
             object.__setattr__(self, "document", Document(body))
         if not self.model:
             object.__setattr__(self, "model", getattr(self.request, "model", ""))
+
+    def to(self, attempt: Attempt) -> Call:
+        """The same call, for the model and within the trace of an attempt."""
+        return Call(
+            self.request,
+            attempt.model,
+            self.stem,
+            document=self.document,
+            headers=self.headers,
+            context=self.context,
+            traceparent=attempt.traceparent,
+        )
 
     @property
     def trace_headers(self) -> list[tuple[bytes, bytes]]:

@@ -45,12 +45,12 @@ def parse_request(body: bytes) -> dict[str, Any]:
         InvalidRequest: Not an object, not UTF-8, deeper than `MAX_DEPTH`, more than `MAX_VALUES` values, NaN, Infinity
             or a number beyond a double, a key given twice, an escape that is half a surrogate pair.
     """
+    if body.startswith(b"\xef\xbb\xbf"):
+        raise _invalid("it starts with a byte order mark")
     _check_size(body)
     try:
         text = body.decode("utf-8")
-        value = json.loads(
-            text, object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        value = _decoder.decode(text)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError:
@@ -121,6 +121,11 @@ def _finite(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise _Refused(f"the number {text[:32]} is too large")
     return number
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
+)
 
 
 def splice(data: bytes, value: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -22,6 +21,7 @@ from .account import Account
 from .credentials import digest
 from .errors import upstream_error
 from .events import Events, as_event, read_object
+from .facts import fact, fit, upstream_ids
 from .files import Files
 from .options import Options
 from .repairs import Plan, repaired, without_native
@@ -32,7 +32,6 @@ _LIMIT = 32 << 20
 _ERROR_LIMIT = 64 << 10
 _SESSION = b"x-session-id"
 _PASSED_ON = (b"x-service-id", b"x-operation-id", b"x-trace-id", b"x-agent-id")
-_FIT_FOR_A_HEADER = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 class Chat:
@@ -75,7 +74,7 @@ class Chat:
             held.callback((await self._slots.acquire()).release)
             answer, sent, plan = await self._ask(call, request, found, files)
             held.push_async_callback(answer.aclose)
-            facts = _facts(answer.headers)
+            facts = upstream_ids(answer.headers)
             body: ChatCompletion | ChatStream
             kind = answer.headers.get("content-type", "")
             if request.stream and "json" not in kind and "html" not in kind:
@@ -91,7 +90,7 @@ class Chat:
                     body = await ChatStream.start(_at_once(value, sent, _id(answer.headers)))
                 else:
                     body = sent.complete(value, request_id=_id(answer.headers))
-        facts += _fact("x-gigachat-model", build)
+        facts += fact("x-gigachat-model", build)
         return Reply(body, provider=self._name, model=plan.model, warnings=sent.warnings, headers=facts)
 
     async def _ask(
@@ -156,7 +155,7 @@ class Chat:
             fields += [(b"Accept", b"text/event-stream"), (b"Cache-Control", b"no-store")]
         else:
             fields.append((b"Accept", b"application/json"))
-        session = _fit(call.header(_SESSION))
+        session = fit(call.header(_SESSION))
         if session is None and sent.session is not None:
             # With the account in it: two accounts never share a session because their prompts are alike.
             session = digest(self._salt, sent.session)[:32]
@@ -164,7 +163,7 @@ class Chat:
         if session is not None:
             fields.append((b"X-Session-ID", session.encode()))
         for name in _PASSED_ON:
-            if (value := _fit(call.header(name))) is not None:
+            if (value := fit(call.header(name))) is not None:
                 fields.append((name, value.encode()))
         return fields
 
@@ -175,25 +174,8 @@ async def _at_once(value: dict[str, Any], sent: Translation, request_id: str) ->
     yield [*stream.feed(as_event(value)), *stream.close()]
 
 
-def _fit(value: object) -> str | None:
-    """A text that may stand in a header, or None."""
-    return value if isinstance(value, str) and _FIT_FOR_A_HEADER.fullmatch(value) else None
-
-
 def _id(headers: httpx.Headers) -> str:
-    return _fit(headers.get("x-request-id")) or str(uuid.uuid4())
-
-
-def _fact(name: str, value: object) -> list[tuple[str, str]]:
-    text = _fit(value)
-    return [(name, text)] if text is not None else []
-
-
-def _facts(headers: httpx.Headers) -> list[tuple[str, str]]:
-    return [
-        *_fact("x-gigachat-request-id", headers.get("x-request-id")),
-        *_fact("x-gigachat-session-id", headers.get("x-session-id")),
-    ]
+    return fit(headers.get("x-request-id")) or str(uuid.uuid4())
 
 
 def _bill(value: dict[str, Any]) -> list[tuple[str, str]]:

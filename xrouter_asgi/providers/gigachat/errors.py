@@ -23,6 +23,7 @@ from ...errors import (
     UpstreamUnavailable,
     XRouterError,
 )
+from .facts import upstream_ids
 from .words import Words, retry_after
 
 _HOSTS = (
@@ -75,7 +76,11 @@ def upstream_error(status: int, headers: httpx.Headers, body: bytes, *, model: s
     Args:
         model: The model that was asked for, in the client's words.
     """
-    return _error(status, Words.of(body), model=model, wait=retry_after(headers))
+    error = _error(status, Words.of(body), model=model, wait=retry_after(headers))
+    error.upstream_ids = upstream_ids(headers)
+    ids = ", ".join(value for _, value in error.upstream_ids)
+    error.detail = f"{error.detail} Its ids: {ids}." if ids else error.detail
+    return error
 
 
 def event_error(event: dict[str, Any], *, model: str) -> XRouterError | None:

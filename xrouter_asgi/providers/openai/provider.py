@@ -93,10 +93,8 @@ class OpenAIProvider:
 
     async def send(self, call: Call, /) -> Reply:
         match call.request:
-            case ChatRequest(stream=True) as request:
-                body: Any = await self._stream(call, request)
-            case ChatRequest():
-                body = await self._complete(call)
+            case ChatRequest() as request:
+                body: Any = await (self._stream(call, request) if request.stream else self._complete(call))
             case EmbeddingsRequest():
                 body = await self._embed(call)
             case ModelsRequest():
