@@ -82,6 +82,12 @@ def test_whether_to_retry_is_said_only_when_it_is_known() -> None:
     assert UpstreamUnauthorized("Oh.").headers() == [(b"x-should-retry", b"false")]
 
 
+def test_the_upstream_can_be_asked_about_a_failure() -> None:
+    error = XRouterError("Oh.", should_retry=False)
+    error.upstream_ids = [("x-upstream-request-id", "r1")]
+    assert error.headers() == [(b"x-upstream-request-id", b"r1"), (b"x-should-retry", b"false")]
+
+
 def test_a_wrong_method_names_the_right_ones() -> None:
     assert MethodNotAllowed("No.", allow="POST").headers() == [(b"allow", b"POST")]
 

@@ -208,6 +208,17 @@ def test_a_page_is_never_shown_but_its_title_is_logged() -> None:
     assert error.detail == "GigaChat answered 502 with a page titled '502 Bad Gateway'."
 
 
+def test_a_failure_is_told_with_the_ids_that_gigachats_support_asks_for() -> None:
+    error = error_of(500, "Internal Server Error", x_request_id="r-1", x_session_id="s-1")
+    assert error.upstream_ids == [("x-gigachat-request-id", "r-1"), ("x-gigachat-session-id", "s-1")]
+    assert error.detail == "GigaChat answered 500 with 'Internal Server Error'. Its ids: r-1, s-1."
+
+
+def test_an_id_that_no_header_may_hold_is_left_out() -> None:
+    error = error_of(500, "Internal Server Error", x_request_id="<r 1>")
+    assert (error.upstream_ids, error.detail) == ([], "GigaChat answered 500 with 'Internal Server Error'.")
+
+
 @pytest.mark.parametrize("body", [b"", b"[1]", b"\xff\xfe", BAD_GATEWAY, b'{"status":1,"message":{"a":1}}'])
 def test_any_answer_becomes_an_error_of_the_family(body: bytes) -> None:
     for status in range(300, 600):

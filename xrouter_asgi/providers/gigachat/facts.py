@@ -1,0 +1,28 @@
+"""What an answer of GigaChat's tells about itself, as headers for the client."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+
+_FIT_FOR_A_HEADER = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+def fit(value: object) -> str | None:
+    """A text that may stand in a header, or None."""
+    return value if isinstance(value, str) and _FIT_FOR_A_HEADER.fullmatch(value) else None
+
+
+def fact(name: str, value: object) -> list[tuple[str, str]]:
+    """The header, unless its value is not fit for one."""
+    text = fit(value)
+    return [(name, text)] if text is not None else []
+
+
+def upstream_ids(headers: httpx.Headers) -> list[tuple[str, str]]:
+    """The ids by which GigaChat's support finds a request."""
+    return [
+        *fact("x-gigachat-request-id", headers.get("x-request-id")),
+        *fact("x-gigachat-session-id", headers.get("x-session-id")),
+    ]
