@@ -59,7 +59,8 @@ def test_a_recorded_stream_is_translated_as_a_whole(name: str) -> None:
 def test_recorded_embeddings_are_translated_as_a_whole() -> None:
     case = golden("embeddings")
     assert batches(EmbeddingsRequest.of(case["request"])) == case["bodies"]
-    assert json.loads(merge(case["answers"], sizes=[len(texts) for texts in case["bodies"]], model="Embeddings").data) == case["list"]
+    sizes = [len(texts) for texts in case["bodies"]]
+    assert json.loads(merge(case["answers"], sizes=sizes, model="Embeddings").data) == case["list"]
 
 
 def test_an_alias_names_the_model_upstream_and_the_answer_keeps_the_clients_name() -> None:
