@@ -1,0 +1,1 @@
+"""Skins of the outer onion: ASGI middlewares, each of which stands alone."""
