@@ -161,6 +161,15 @@ class TestServe:
             ]
             assert process.returncode == 0
 
+    async def test_the_id_that_a_client_was_given_leads_to_the_line_about_its_failure(self, tmp_path: Path) -> None:
+        async with FakeOpenAI() as fake, running("serve", "--config", settings(tmp_path, fake)) as process:
+            url = await address(process)
+            fake.next(*[refuse(500)] * 9)
+            async with httpx.AsyncClient(trust_env=False) as client:
+                answer = await client.post(f"{url}/chat/completions", json={**CHAT, "stream": False})
+            assert answer.status_code == 502
+            assert f"({answer.headers['x-request-id']})" in await until(process.stderr, "WARNING")
+
     async def test_after_sigterm_streams_finish_while_readiness_says_no(self, tmp_path: Path) -> None:
         hold = asyncio.Event()
         async with FakeOpenAI() as fake, running("serve", "--config", settings(tmp_path, fake)) as process:

@@ -45,7 +45,9 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, or 1 for something that the user can mend; argparse's 2 is usage."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    lines = logging.StreamHandler()
+    lines.setFormatter(_LineFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[lines], level=logging.WARNING)
     try:
         code: int = options.run(options)
     except SettingsError as error:
@@ -53,6 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say(problem)
         return 1
     return code
+
+
+class _LineFormatter(logging.Formatter):
+    """Ends a line about a request with the id that its client was given."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- the name that logging calls
+        line = super().formatMessage(record)
+        request_id = getattr(record, "request_id", None)
+        return f"{line} ({request_id})" if request_id else line
 
 
 def _parser() -> argparse.ArgumentParser:
