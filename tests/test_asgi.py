@@ -4,12 +4,12 @@ import asyncio
 
 import anyio
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
 from tests.asgi import body_messages, http_scope
-from xrouter_asgi.asgi import AmbiguousLength, ClientDisconnected, DisconnectGuard, local_path, read_body
+from xrouter_asgi.asgi import AmbiguousLength, ClientDisconnected, DisconnectGuard, Interrupted, local_path, read_body
 from xrouter_asgi.errors import PayloadTooLarge, UnsupportedMediaType
 
 segments = st.lists(st.text(alphabet="ab/%é ", max_size=4), max_size=4).map(lambda parts: "/" + "/".join(parts))
@@ -69,6 +69,7 @@ def test_a_scope_without_root_paths_is_at_the_root() -> None:
 @example(path="/ab", root_path="/a", app_root_path="")
 @example(path="/a/b", root_path="/c/a", app_root_path="/c")
 @example(path="/b", root_path="/ab", app_root_path="/a")
+@settings(deadline=None)
 def test_only_whole_segments_and_trailing_slashes_are_ever_taken_off(
     path: str, root_path: str, app_root_path: str
 ) -> None:
@@ -85,6 +86,7 @@ def test_only_whole_segments_and_trailing_slashes_are_ever_taken_off(
 
 
 @given(path=segments, mount=segments.map(lambda mount: mount.rstrip("/")).filter(bool))
+@settings(deadline=None)
 def test_what_a_host_mounts_is_taken_off_again(path: str, mount: str) -> None:
     expected = path.rstrip("/") or "/"
     assert local_path({"path": mount + path, "root_path": mount}) == expected
@@ -195,6 +197,48 @@ async def test_the_guard_cancels_what_is_inside_and_swallows_that() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_the_guard_ends_what_is_inside_when_it_is_told_to() -> None:
+    async def inside() -> None:
+        async with DisconnectGuard(Client().receive) as guard:
+            asyncio.get_running_loop().call_soon(guard.interrupt, "enough")
+            await forever()
+
+    with pytest.raises(Interrupted, match="enough"):
+        await inside()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_an_interruption_comes_too_late_when_the_client_has_left() -> None:
+    client = Client()
+    async with DisconnectGuard(client.receive) as guard:
+        asyncio.get_running_loop().call_soon(client.leave)
+        try:
+            await forever()
+        finally:
+            guard.interrupt("too late")
+    assert guard.client_left
+
+
+async def test_nothing_is_added_to_an_interruption() -> None:
+    client = Client()
+
+    async def inside() -> None:
+        async with DisconnectGuard(client.receive) as guard:
+            asyncio.get_running_loop().call_soon(guard.interrupt, "enough")
+            try:
+                await forever()
+            finally:
+                guard.interrupt("more than that")
+                client.leave()
+                for _ in range(3):
+                    await asyncio.sleep(0)  # the guard hears that the client left
+
+    with pytest.raises(Interrupted, match="enough"):
+        await inside()
 
 
 async def test_the_guard_lets_what_ends_in_time_alone() -> None:

@@ -545,6 +545,58 @@ async def test_a_draining_router_is_alive_but_not_ready_and_still_answers() -> N
     assert (await post(router, "/v1/chat/completions", chat("echo"))).status == 200
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_that_is_stopped_before_the_first_byte_is_a_503(stream: bool) -> None:
+    provider = ScriptedProvider(asyncio.Event())
+    router = routed(provider)
+    running = asyncio.create_task(post(router, "/v1/chat/completions", chat(stream=stream)))
+    await provider.reached.wait()
+    router.stop()
+    answer = await running
+    assert (answer.status, answer.error["code"]) == (503, "not_ready")
+    assert provider.opened == provider.closed == 1
+
+
+async def test_a_stream_that_is_stopped_ends_with_an_error_event() -> None:
+    provider = ScriptedProvider([chunk("a")], asyncio.Event())
+    router = routed(provider)
+    exchange = Exchange(
+        router, http_scope("POST", "/v1/chat/completions"), script=body_messages(json.dumps(chat(stream=True)).encode())
+    )
+    running = asyncio.create_task(exchange.run())
+    await exchange.sent(2)
+    router.stop()
+    answer = await running
+    assert answer.finished
+    assert [event["error"]["code"] for event in answer.events[1:]] == ["not_ready"]
+    assert provider.opened == provider.closed == 1
+
+
+async def test_a_stream_that_is_stopped_after_its_end_is_not_ended_twice() -> None:
+    hold = asyncio.Event()
+
+    class Lingering(ScriptedProvider):
+        async def send(self, call: Call, /) -> Reply:
+            return Reply(await ChatStream.start(self._stream(), close=self._linger), provider="lingering")
+
+        async def _linger(self) -> None:
+            hold.set()
+            await asyncio.Event().wait()
+
+    router = routed(Lingering())
+    running = asyncio.create_task(post(router, "/v1/chat/completions", chat(stream=True)))
+    await hold.wait()
+    router.stop()
+    assert (await running).events[-1] == "[DONE]"
+
+
+async def test_to_stop_without_calls_does_nothing_to_the_next_one() -> None:
+    router = echo()
+    assert (await post(router, "/v1/chat/completions", chat("echo"))).status == 200
+    router.stop()
+    assert (await post(router, "/v1/chat/completions", chat("echo"))).status == 200
+
+
 # Other scopes
 
 

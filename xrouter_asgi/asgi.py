@@ -9,13 +9,17 @@ from typing import Self
 
 from starlette.types import Receive, Scope
 
-from .errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from .errors import InvalidRequest, NotReady, PayloadTooLarge, UnsupportedMediaType
 
 logger = logging.getLogger("xrouter")
 
 
 class ClientDisconnected(Exception):
     """The client left, in the middle of its request or of the answer; there is nobody to answer."""
+
+
+class Interrupted(NotReady):
+    """The answer must end now, although the client is still there."""
 
 
 class AmbiguousLength(InvalidRequest):
@@ -90,7 +94,7 @@ def _too_large(limit: int) -> PayloadTooLarge:
 
 
 class DisconnectGuard:
-    """Cancels what happens inside it as soon as the client leaves, and says so by `client_left`.
+    """Cancels what happens inside it as soon as the client leaves, and says so by `client_left`; or upon `interrupt()`.
 
     No server cancels or raises by itself: only `receive()` tells. Use it once the body is read, when nothing else calls
     `receive`. Works as `asyncio.timeout` does, so it may stand inside other scopes of that kind. A cancellation that
@@ -104,7 +108,14 @@ class DisconnectGuard:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
+        self._interruption: Interrupted | None = None
         self.client_left = False
+
+    def interrupt(self, reason: str) -> None:
+        """End what happens inside: the block raises Interrupted with this message, unless the client has left."""
+        if not self.client_left and self._interruption is None:
+            self._interruption = Interrupted(reason)
+            self._task.cancel(reason)
 
     async def __aenter__(self) -> Self:
         task = asyncio.current_task()
@@ -119,9 +130,12 @@ class DisconnectGuard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._watcher.cancel()
-        if self.client_left:
+        if self.client_left or self._interruption is not None:
             # Only a cancellation of our own is swallowed: another one may have come on top.
-            return self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+            ours = self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+            if ours and self._interruption is not None:
+                raise self._interruption from None
+            return ours
         if kind is asyncio.CancelledError and self._task.cancelling() <= self._cancelling:
             raise RuntimeError("What was awaited here was cancelled, but not this task.") from error
         return False
@@ -132,6 +146,6 @@ class DisconnectGuard:
         except Exception:
             logger.debug("This host cannot tell that a client leaves", exc_info=True)
             return
-        if message["type"] == "http.disconnect":
+        if message["type"] == "http.disconnect" and self._interruption is None:
             self.client_left = True
             self._task.cancel("the client left")

@@ -148,7 +148,7 @@ def _listen(settings: Settings, options: argparse.Namespace, announce: Callable[
     router = build_router(settings)
     host = options.host or settings.server.host
     port = settings.server.port if options.port is None else options.port
-    server = Server(router, drain=router.drain, grace=settings.server.drain, listening=announce)
+    server = Server(router, drain=router.drain, stop=router.stop, grace=settings.server.drain, listening=announce)
     try:
         server.listen(host, port)
     except OSError as error:

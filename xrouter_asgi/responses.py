@@ -69,6 +69,11 @@ async def send_stream(
     return events.broken
 
 
+async def send_break(send: Send, error: XRouterError) -> None:
+    """End a stream that is under way by an error event. There is no `[DONE]` after it."""
+    await send({"type": "http.response.body", "body": encode_event(encode(error.envelope()))})
+
+
 class _Events:
     """The bytes of an event stream, message by message."""
 

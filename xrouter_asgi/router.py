@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from starlette.types import Message, Receive, Scope, Send
 
-from .asgi import AmbiguousLength, ClientDisconnected, DisconnectGuard, local_path, read_body
+from .asgi import AmbiguousLength, ClientDisconnected, DisconnectGuard, Interrupted, local_path, read_body
 from .context import Demand, RequestContext
 from .errors import (
     MethodNotAllowed,
@@ -26,7 +26,7 @@ from .errors import (
 )
 from .openapi import openapi
 from .providers.base import Call, Provider, Reply
-from .responses import Headers, header, send_error, send_json, send_stream
+from .responses import Headers, header, send_break, send_error, send_json, send_stream
 from .routing import ModelTable
 from .streaming import ChatStream
 from .wire import ChatCompletion, ChatRequest, Document, EmbeddingList, EmbeddingsRequest
@@ -60,6 +60,7 @@ class LLMRouter:
         self.models = models if isinstance(models, ModelTable) else ModelTable(models)
         self._max_body = max_body
         self._draining = False
+        self._running: set[DisconnectGuard] = set()
         self._entered = 0
         self._warned = False
         versioned: dict[str, dict[str, Endpoint]] = {
@@ -90,6 +91,11 @@ class LLMRouter:
     def drain(self) -> None:
         """From now on `/ready` says no, so that a load balancer looks elsewhere. Requests are still answered."""
         self._draining = True
+
+    def stop(self) -> None:
+        """End the calls that still run: one without an answer is a 503, a stream ends with an error event."""
+        for guard in self._running:
+            guard.interrupt("This process is shutting down. Send the request again.")
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -122,11 +128,12 @@ class LLMRouter:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = RequestContext.of(scope)
-        started = False
+        started = finished = False
 
-        async def send_noting_start(message: Message) -> None:
-            nonlocal started
+        async def send_noting_progress(message: Message) -> None:
+            nonlocal started, finished
             started = True
+            finished = message["type"] == "http.response.body" and not message.get("more_body", False)
             try:
                 await send(message)
             except OSError as error:  # since version 2.4 of the ASGI specification a server may say so here
@@ -135,9 +142,15 @@ class LLMRouter:
         if not self._entered and not self._warned:
             self._warn_of_missing_lifespan()
         try:
-            await self._endpoint(scope)(scope, receive, send_noting_start, context)
+            await self._endpoint(scope)(scope, receive, send_noting_progress, context)
         except ClientDisconnected:
             return
+        except Interrupted as error:
+            context.error = error
+            if not started:
+                await send_error(send, error, headers=_id_header(context))
+            elif not finished:
+                await send_break(send, error)
         except XRouterError as error:
             if started:
                 raise
@@ -180,15 +193,19 @@ class LLMRouter:
             raise ModelNotFound(request.model)
         provider, stem = found
         call = Call(request, request.model, stem, document=document, headers=scope["headers"], context=context)
-        async with DisconnectGuard(receive):
-            if context.admit is not None:
-                await context.admit(_demand(request, body))
-            reply = await provider.send(call)
+        async with DisconnectGuard(receive) as guard:
+            self._running.add(guard)
             try:
-                await _send_reply(send, call, reply)
+                if context.admit is not None:
+                    await context.admit(_demand(request, body))
+                reply = await provider.send(call)
+                try:
+                    await _send_reply(send, call, reply)
+                finally:
+                    if isinstance(reply.body, ChatStream):
+                        await reply.body.aclose()
             finally:
-                if isinstance(reply.body, ChatStream):
-                    await reply.body.aclose()
+                self._running.discard(guard)
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         _enter(context, "models")

@@ -20,17 +20,25 @@ class Server(uvicorn.Server):
     """Serves an app until SIGTERM or SIGINT, then lets what runs finish.
 
     The first signal calls `drain` and keeps on serving as long as requests run, at most `grace` seconds; so a readiness
-    probe hears the no at once. A second signal ends it at once. Either way the process may end with exit code 0.
+    probe hears the no at once. What still runs then is told to `stop`, and a second later cancelled. A second signal
+    ends it at once. Either way the process may end with exit code 0.
 
     Args:
         app: What to serve.
         drain: Tells the app that its end is near.
-        grace: Seconds from the first signal until running requests are cut off.
+        stop: Tells the app to end what it still does.
+        grace: Seconds from the first signal until `stop`.
         listening: Called with the real address, such as `http://127.0.0.1:8000`, once it takes connections.
     """
 
     def __init__(
-        self, app: ASGIApp, *, drain: Callable[[], None], grace: float, listening: Callable[[str], None]
+        self,
+        app: ASGIApp,
+        *,
+        drain: Callable[[], None],
+        stop: Callable[[], None],
+        grace: float,
+        listening: Callable[[str], None],
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -46,6 +54,7 @@ class Server(uvicorn.Server):
             )
         )
         self._drain = drain
+        self._stop = stop
         self._grace = grace
         self._listening = listening
         self._deadline: float | None = None
@@ -86,4 +95,7 @@ class Server(uvicorn.Server):
         stop = await super().on_tick(counter)
         if self._deadline is None or stop:
             return stop
-        return not self.server_state.tasks or time.monotonic() >= self._deadline
+        if time.monotonic() >= self._deadline:
+            self._stop()
+            return True
+        return not self.server_state.tasks
