@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scripted import ScriptedProvider, chat, completion
 from xrouter_asgi.errors import UpstreamError, UpstreamUnavailable
+from xrouter_asgi.events import AttemptEnded, AttemptStarted
 from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.routing import ModelTable, Target
+from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import ChatRequest, ModelList, ModelsRequest
 
 
@@ -64,6 +66,7 @@ def test_the_spelling_of_a_pattern_is_no_name_but_may_match_one() -> None:
 
 
 @given(before=st.text(max_size=5), after=st.text(max_size=5), stem=st.text(min_size=1, max_size=5))
+@settings(deadline=None)
 def test_the_stem_is_what_the_star_stood_for(before: str, after: str, stem: str) -> None:
     before, after = before.replace("*", ""), after.replace("*", "")
     match = table(f"{before}*{after}").find(f"{before}{stem}{after}")
@@ -218,3 +221,44 @@ async def test_a_target_is_called_and_closed_like_its_provider() -> None:
     assert target.name == "mine"
     await target.aclose()
     assert inner.closings == 1
+
+
+async def test_an_attempt_ends_with_a_whole_answer() -> None:
+    call = Call(ChatRequest.of(chat("assistant")))
+    await Target(ScriptedProvider(), model="m").send(call)
+    (attempt,) = call.context.attempts
+    assert (attempt.provider, attempt.model, attempt.error) == ("scripted", "m", None)
+    assert attempt.first is not None
+    assert attempt.ended is not None
+
+
+async def test_an_attempt_that_fails_ends_with_its_error() -> None:
+    error = UpstreamError("Broken.")
+    call = Call(ChatRequest.of(chat("assistant")))
+    with pytest.raises(UpstreamError):
+        await Target(ScriptedProvider(error), model="m").send(call)
+    (attempt,) = call.context.attempts
+    assert attempt.error is error
+    assert attempt.first is None
+    assert attempt.ended is not None
+
+
+async def test_an_attempt_at_a_stream_ends_with_the_stream() -> None:
+    call = Call(ChatRequest.of(chat("assistant", stream=True)))
+    reply = await Target(ScriptedProvider(), model="m").send(call)
+    (attempt,) = call.context.attempts
+    assert attempt.first is not None
+    assert attempt.ended is None
+    assert isinstance(reply.body, ChatStream)
+    assert [len(batch) async for batch in reply.body] == [2, 1, 1]
+    assert attempt.ended is not None
+    assert attempt.error is None
+
+
+async def test_whoever_watches_is_told_when_an_attempt_starts_and_ends() -> None:
+    call = Call(ChatRequest.of(chat("assistant")))
+    events: list[object] = []
+    call.context.observers.append(events.append)
+    await Target(ScriptedProvider(), model="m").send(call)
+    (attempt,) = call.context.attempts
+    assert events == [AttemptStarted(call.context, attempt), AttemptEnded(call.context, attempt)]
