@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import httpx
 
-from xrouter_asgi.errors import UpstreamError
-from xrouter_asgi.providers.http.failures import TotalTimeout, upstream_error
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+from ...errors import UpstreamError
+from .failures import TotalTimeout, upstream_error
 
 T = TypeVar("T")
 

@@ -7,15 +7,13 @@ moved on, and is armed again. An exchange that goes well touches no timer at all
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import cast
 
 import httpx
 
-from xrouter_asgi.providers.http.failures import StaleConnection
-from xrouter_asgi.providers.http.parser import AnswerParser
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .failures import StaleConnection
+from .parser import AnswerParser
 
 HIGH_WATER = 64 << 10
 """Bytes of a body that may wait unread before the upstream is slowed down."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import httpx
 
-from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from ...errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
 
 E = TypeVar("E", bound=BaseException)
 

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
 
 import httpx
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 AHEAD = 4
 """Pieces of a body that an owner reads ahead of its caller; httpcore's are at most 64 KiB."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import httptools
 import httpx
 
-from xrouter_asgi.providers.http.failures import TruncatedBody
+from .failures import TruncatedBody
 
 MAX_HEAD = 64 << 10
 """Bytes of heads (interim ones included) and trailers, and of framing that brings no content."""

@@ -9,16 +9,14 @@ synchronous, so no cancellation can come between its lines.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import httpx
 
-from xrouter_asgi.providers.http.connection import Connection
-
-if TYPE_CHECKING:
-    import ssl
+from .connection import Connection
 
 
 class Origin(NamedTuple):

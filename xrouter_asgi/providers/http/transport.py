@@ -7,22 +7,18 @@ slot at once, where httpcore can lose the slot for good (encode/httpcore#1093).
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import httpx
 
-from xrouter_asgi.providers.http.failures import StaleConnection
-from xrouter_asgi.providers.http.pool import Origin, Pool
-from xrouter_asgi.providers.http.request import encoded
-from xrouter_asgi.providers.http.tls import ssl_context
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator
-
-    from xrouter_asgi.providers.http.connection import Connection
-    from xrouter_asgi.providers.http.parser import AnswerParser
+from .connection import Connection
+from .failures import StaleConnection
+from .parser import AnswerParser
+from .pool import Origin, Pool
+from .request import encoded
+from .tls import ssl_context
 
 KEEPALIVE = 14.0
 """Seconds that an idle connection is kept: GigaChat's gateways close theirs after 15."""

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import ssl
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import httpx
 
-from xrouter_asgi.errors import UpstreamError
-from xrouter_asgi.providers.http.answer import Answer, AnswerStream, before
-from xrouter_asgi.providers.http.failures import upstream_error
-from xrouter_asgi.providers.http.owned import OwnedTransport
-from xrouter_asgi.providers.http.timeouts import Timeouts
-from xrouter_asgi.providers.http.tls import ssl_context
-from xrouter_asgi.providers.http.transport import KEEPALIVE, HTTPTransport
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Mapping, Sequence
+from ...errors import UpstreamError
+from .answer import Answer, AnswerStream, before
+from .failures import upstream_error
+from .owned import OwnedTransport
+from .timeouts import Timeouts
+from .tls import ssl_context
+from .transport import KEEPALIVE, HTTPTransport
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
