@@ -265,7 +265,7 @@ class TestCheck:
                 more=f"""
                 [providers.echo]
                 kind = "echo"
-                models = ["a", "b", "c", "d", "e", "f", "g"]
+                models = ["a", "b\\u001b[2J", "c", "d", "e", "f", "g"]
                 [providers.broken]
                 kind = "openai"
                 base_url = "{broken.base_url}"
@@ -277,7 +277,7 @@ class TestCheck:
         _, _, _, heading, *rows = out.decode().splitlines()
         assert heading == "provider  status  models"
         assert re.fullmatch(r"up        ok      \S.+", rows[0])
-        assert rows[1] == "echo      ok      a, b, c, d, e and 2 more"
+        assert rows[1] == "echo      ok      a, b?[2J, c, d, e and 2 more"
         assert re.fullmatch(r"broken    failed  \S.+", rows[2])
         assert "sk-hidden" not in rows[2]
         assert process.returncode == 1

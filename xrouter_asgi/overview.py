@@ -45,10 +45,15 @@ async def _ask(name: str, provider: Provider) -> Finding:
     try:
         reply = await provider.send(Call(ModelsRequest()))
     except XRouterError as error:
-        return Finding(name, failure=f"{error.message} ({error.detail})" if error.detail else error.message)
+        return Finding(name, failure=_printable(f"{error.message} ({error.detail})" if error.detail else error.message))
     finally:
         await provider.aclose()
-    return Finding(name, models=[model["id"] for model in reply.models])
+    return Finding(name, models=[_printable(model["id"]) for model in reply.models])
+
+
+def _printable(text: str) -> str:
+    """Text of an upstream, which might otherwise give orders to the terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def tell(findings: Iterable[Finding], *, colours: bool = False) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError
 
 from . import environment as gigachat_environment
-from .leads import loose_ends
+from .loose_ends import loose_ends
 from .problems import Location, SettingsError, sentences, show
 from .providers import ProviderSettings
 from .references import Place

@@ -62,7 +62,8 @@ def _sentence(found: Mapping[str, Any]) -> tuple[Location, str]:
         case "value_error":
             return path, str(context["error"])
         case "extra_forbidden":
-            return path[:-1], _unknown(str(path[-1]), _known(loc[:-1]))
+            key = str(path[-1])
+            return path[:-1], f"has no key '{key}'. {known_instead(key, _known(loc[:-1]))}"
         case "missing":
             return path, "is missing. Write it."
         case "union_tag_not_found":
@@ -95,11 +96,12 @@ def _known(loc: Location) -> Iterable[str]:
             return TargetName.model_fields
 
 
-def _unknown(key: str, known: Iterable[str]) -> str:
+def known_instead(name: str, known: Iterable[str]) -> str:
+    """What to write instead of a name that is not known."""
     known = sorted(known)
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return f"has no key '{key}'.{hint} Known: {', '.join(known)}."
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return f"{hint}Known: {', '.join(known)}."
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from .problems import Location
+from .problems import Location, known_instead
 
 Problem: TypeAlias = tuple[Location, str]
 
@@ -19,21 +18,13 @@ def loose_ends(document: Mapping[str, Any]) -> Iterator[Problem]:
         return
     for name in providers:
         if not name or "/" in name:
-            yield (
-                ("providers", name),
-                "has a name that is empty or holds a '/'. Write one without.",
-            )
+            yield ("providers", name), "has a name that is empty or holds a '/'. Write one without."
     if not isinstance(models, dict):
         models = {}
     if not models and len(providers) > 1:
         target = f"{next(iter(providers))}/MODEL"
-        yield (
-            ("models",),
-            (
-                f"is missing, and with {len(providers)} providers nothing says which model goes where. "
-                f'Write for example models.assistant.targets = ["{target}"].'
-            ),
-        )
+        sentence = f"is missing, and with {len(providers)} providers nothing says which model goes where."
+        yield ("models",), f'{sentence} Write for example models.assistant.targets = ["{target}"].'
     for name, table in models.items():
         yield from _of_model(name, table, providers)
 
@@ -46,8 +37,6 @@ def _of_model(name: str, table: Any, providers: Mapping[str, Any]) -> Iterator[P
         provider, _, model = target.partition("/") if isinstance(target, str) else ("", "", "")
         path = ("models", name, "targets", index)
         if provider and model and provider not in providers:
-            close = difflib.get_close_matches(provider, providers, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
-            yield path, f"names provider '{provider}'.{hint} Known: {', '.join(sorted(providers))}."
+            yield path, f"names provider '{provider}'. {known_instead(provider, providers)}"
         if "*" in model and "*" not in name:
             yield path, f"holds a '*', but the name '{name}' has none that it could stand for. Write the model's name."
