@@ -21,6 +21,7 @@ import pytest
 
 from xrouter_asgi.cli import main
 
+from .fakes.gigachat import FakeGigaChat
 from .fakes.openai import FakeOpenAI, refuse, stream
 from .fakes.openai_answers import chunks
 
@@ -170,6 +171,27 @@ class TestServe:
                 answer = await client.post(f"{url}/chat/completions", json={**CHAT, "stream": False})
             assert answer.status_code == 502
             assert f"({answer.headers['x-request-id']})" in await until(process.stderr, "WARNING")
+
+    async def test_gigachats_environment_alone_serves_gigachat(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with FakeGigaChat() as fake:
+            monkeypatch.setenv("GIGACHAT_CREDENTIALS", fake.key)
+            monkeypatch.setenv("GIGACHAT_BASE_URL", fake.base_url)
+            monkeypatch.setenv("GIGACHAT_AUTH_URL", fake.auth_url)
+            monkeypatch.setenv("GIGACHAT_MODEL", "GigaChat-2-Max")
+            monkeypatch.setenv("GIGACHAT_MAX_RETRIES", "3")
+            async with running("serve", "--port", "0") as process:
+                said = await until(process.stderr, "serves at .*\n")
+                assert said.startswith("WARNING xrouter: GIGACHAT_MAX_RETRIES has no effect here.\n")
+                async with openai.AsyncOpenAI(base_url=said.split()[-1], api_key="any") as client:
+                    listed = [model.id async for model in client.models.list()]
+                    answers = [
+                        await client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hi"}])
+                        for model in ("GigaChat-2-Pro", "default")
+                    ]
+        assert {"default", "GigaChat-2", "GigaChat-2-Pro", "Embeddings"} <= set(listed)
+        assert [answer.choices[0].message.content for answer in answers] == ["You said: hi"] * 2
+        asked = [json.loads(request.body)["model"] for request in fake.asked("/chat/completions")]
+        assert asked == ["GigaChat-2-Pro", "GigaChat-2-Max"]
 
     async def test_after_sigterm_streams_finish_while_readiness_says_no(self, tmp_path: Path) -> None:
         hold = asyncio.Event()
