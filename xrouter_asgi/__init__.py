@@ -4,6 +4,7 @@ from .context import RequestContext, Usage
 from .errors import (
     InvalidAPIKey,
     InvalidRequest,
+    KeyStoreUnavailable,
     MethodNotAllowed,
     ModelNotFound,
     NotFound,
@@ -22,6 +23,7 @@ from .errors import (
     UpstreamUnavailable,
     XRouterError,
 )
+from .keys import APIKey, CachedKeys, Hasher, KeyStore, MemoryKeyStore, StaticKeys
 from .providers.base import Body, Call, Provider, Reply, Request
 from .providers.echo import EchoProvider
 from .providers.gigachat import GigaChatProvider
@@ -42,7 +44,9 @@ from .wire import (
 )
 
 __all__ = [
+    "APIKey",
     "Body",
+    "CachedKeys",
     "Call",
     "ChatChunk",
     "ChatCompletion",
@@ -53,9 +57,13 @@ __all__ = [
     "EmbeddingsRequest",
     "GigaChatOptions",
     "GigaChatProvider",
+    "Hasher",
     "InvalidAPIKey",
     "InvalidRequest",
+    "KeyStore",
+    "KeyStoreUnavailable",
     "LLMRouter",
+    "MemoryKeyStore",
     "MethodNotAllowed",
     "ModelList",
     "ModelNotFound",
@@ -72,6 +80,7 @@ __all__ = [
     "Request",
     "RequestContext",
     "RequestRejected",
+    "StaticKeys",
     "Target",
     "Timeouts",
     "UnsupportedMediaType",

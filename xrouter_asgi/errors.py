@@ -13,6 +13,7 @@
     ├── UnsupportedMediaType         415      unsupported_media_type     no      no      no
     ├── RateLimitExceeded            429      rate_limit_exceeded        no      no      no
     ├── NotReady                     503      not_ready                  no      no      no
+    ├── KeyStoreUnavailable          503      store_unavailable          no      no      no
     └── UpstreamError                502      upstream_error             no      yes     yes
         ├── UpstreamUnauthorized     502      upstream_auth_failed       no      no      yes
         ├── UpstreamRateLimited      429      rate_limit_exceeded        yes     no      yes
@@ -180,6 +181,14 @@ class NotReady(XRouterError):
     status = 503
     type = "service_unavailable_error"
     code = "not_ready"
+
+
+class KeyStoreUnavailable(XRouterError):
+    """Nobody can say whether a key is good: a 503, never a 401, which would make clients throw their key away."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "store_unavailable"
 
 
 class UpstreamError(XRouterError):

@@ -1,0 +1,163 @@
+"""What an API key is, and what every store of them can do.
+
+A store never sees a secret: it is asked by digests (see `secret.Hasher`), so a copy of it opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from ..context import Principal
+
+
+def utc_now() -> datetime:
+    """The wall clock, which expiry is measured by."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class APIKey:
+    """What is known about one key; never its secret. Times are aware datetimes.
+
+    Attributes:
+        id: Public: `key_` and 8 characters. It may stand in logs.
+        owner: Whom the key belongs to: a user, a team, a tenant.
+        kind: `live`, `test` or `admin`, as in the prefix of its secret, or `imported` from another gateway.
+        active: False once it is revoked.
+        not_before, expires_at: It is good from the one up to, but not at, the other. For a secret that was rotated
+            away, `expires_at` is the end of the overlap.
+        scopes, models, limits: As in `Principal`, which they become.
+        last_used_at: Written in batches, so it may lag.
+    """
+
+    id: str
+    name: str = ""
+    owner: str | None = None
+    kind: str = "live"
+    created_at: datetime = field(default_factory=utc_now)
+    active: bool = True
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    scopes: frozenset[str] = frozenset()
+    models: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    last_used_at: datetime | None = None
+
+    def usable(self, now: datetime) -> bool:
+        return (
+            self.active
+            and (self.not_before is None or self.not_before <= now)
+            and (self.expires_at is None or now < self.expires_at)
+        )
+
+    def principal(self) -> Principal:
+        return Principal(id=self.id, owner=self.owner, scopes=self.scopes, models=self.models, limits=self.limits)
+
+
+@runtime_checkable
+class KeyStore(Protocol):
+    """Where keys are looked up.
+
+    Attributes:
+        imported: Whether it may hold keys that another gateway made. If not, a secret that `well_formed` refuses is
+            refused without a lookup.
+    """
+
+    imported: bool
+
+    async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
+        """The key that one of the digests belongs to, also when it is revoked or expired; None when there is none.
+
+        Raises:
+            KeyStoreUnavailable: The store cannot tell.
+        """
+        ...
+
+    def used(self, key: APIKey, /) -> None:
+        """Note that the key was used now. Does not block and does not raise; the write may come later."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+FindKey: TypeAlias = Callable[[bytes], Awaitable[APIKey | None]]
+"""A function that finds a key by one digest: taken wherever a KeyStore is."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSecret:
+    """What a store keeps of a secret.
+
+    Attributes:
+        pepper: The version of the pepper that it was digested with; 0 for none.
+    """
+
+    digest: bytes = field(repr=False)
+    pepper: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change of a key. Entries are only ever added.
+
+    Attributes:
+        action: `create`, `import`, `rotate` or `revoke`.
+        before, after: The fields that changed, without secrets.
+        reason: Why, in the words of who did it.
+    """
+
+    at: datetime
+    by: str
+    action: str
+    key_id: str
+    before: Mapping[str, object] = field(default_factory=dict)
+    after: Mapping[str, object] = field(default_factory=dict)
+    reason: str | None = None
+
+
+class KeyRegistry(KeyStore, Protocol):
+    """A store whose keys can be changed, each change with one entry in its audit. `Issuer` is the usual caller.
+
+    Every method raises KeyStoreUnavailable when the store is away.
+    """
+
+    async def add(self, key: APIKey, secret: StoredSecret, entry: AuditEntry, /) -> None:
+        """Raises KeyExists when the id or the digest is taken."""
+        ...
+
+    async def rotate(self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime) -> None:
+        """Give the key another secret; those it has are good up to `until` at most.
+
+        Raises UnknownKey, and KeyExists when the digest is taken.
+        """
+        ...
+
+    async def revoke(self, id: str, entry: AuditEntry, /) -> None:
+        """For good. Raises UnknownKey."""
+        ...
+
+    async def get(self, id: str, /) -> APIKey:
+        """Raises UnknownKey."""
+        ...
+
+    async def list(self, *, owner: str | None = None) -> Sequence[APIKey]:
+        """Every key, or those of one owner, oldest first."""
+        ...
+
+    async def audit(self, id: str, /) -> Sequence[AuditEntry]:
+        """What happened to the key, oldest first."""
+        ...
+
+
+class UnknownKey(LookupError):
+    """No key has this id."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"No key has the id {id[:64]!r}. See: xrouter keys list")
+
+
+class KeyExists(ValueError):
+    """The id or the secret is in the store already."""

@@ -1,0 +1,129 @@
+"""Stores without a database: keys in memory, a fixed list, a function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from .base import APIKey, AuditEntry, FindKey, KeyExists, StoredSecret, UnknownKey, utc_now
+from .secret import Hasher, importable, well_formed
+
+
+@dataclass(slots=True)
+class _Secret:
+    key_id: str
+    expires_at: datetime | None = None
+
+
+class MemoryKeyStore:
+    """Keys for the life of the process: for tests, and for hosts that make keys as they run.
+
+    Args:
+        imported: Whether keys of another gateway may be added.
+    """
+
+    def __init__(self, *, imported: bool = False) -> None:
+        self.imported = imported
+        self._keys: dict[str, APIKey] = {}
+        self._secrets: dict[bytes, _Secret] = {}
+        self._audit: list[AuditEntry] = []
+
+    async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
+        for digest in digests:
+            if (secret := self._secrets.get(digest)) is not None:
+                key = self._keys[secret.key_id]
+                return replace(key, expires_at=earlier(key.expires_at, secret.expires_at))
+        return None
+
+    def used(self, key: APIKey, /) -> None:
+        self._keys[key.id] = replace(self._keys[key.id], last_used_at=utc_now())
+
+    async def add(self, key: APIKey, secret: StoredSecret, entry: AuditEntry, /) -> None:
+        if key.id in self._keys or secret.digest in self._secrets:
+            raise KeyExists("The key is in the store already.")
+        self._keys[key.id] = key
+        self._secrets[secret.digest] = _Secret(key.id)
+        self._audit.append(entry)
+
+    async def rotate(self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime) -> None:
+        await self.get(id)
+        if secret.digest in self._secrets:
+            raise KeyExists("The secret is in the store already.")
+        for other in self._secrets.values():
+            if other.key_id == id:
+                other.expires_at = earlier(other.expires_at, until)
+        self._secrets[secret.digest] = _Secret(id)
+        self._audit.append(entry)
+
+    async def revoke(self, id: str, entry: AuditEntry, /) -> None:
+        self._keys[id] = replace(await self.get(id), active=False)
+        self._audit.append(entry)
+
+    async def get(self, id: str, /) -> APIKey:
+        try:
+            return self._keys[id]
+        except KeyError:
+            raise UnknownKey(id) from None
+
+    async def list(self, *, owner: str | None = None) -> Sequence[APIKey]:
+        return [key for key in self._keys.values() if owner is None or key.owner == owner]
+
+    async def audit(self, id: str, /) -> Sequence[AuditEntry]:
+        return [entry for entry in self._audit if entry.key_id == id]
+
+    async def aclose(self) -> None: ...
+
+
+class StaticKeys:
+    """A fixed list, such as the one of a settings file.
+
+    Args:
+        keys: By their secrets, of ours or of any other making.
+        hasher: The one that `CachedKeys` has.
+
+    Raises:
+        ValueError: A secret cannot stand in a header, or is longer than 512 characters.
+    """
+
+    def __init__(self, keys: Mapping[str, APIKey], *, hasher: Hasher | None = None) -> None:
+        for secret, key in keys.items():
+            if not importable(secret):
+                raise ValueError(f"The secret of {key.id!r} is not 1 to 512 printable ASCII characters without spaces.")
+        self.imported = not all(map(well_formed, keys))
+        hasher = hasher or Hasher()
+        self._keys = {hasher.digest(secret): key for secret, key in keys.items()}
+
+    async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
+        return next((self._keys[digest] for digest in digests if digest in self._keys), None)
+
+    def used(self, key: APIKey, /) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    def __repr__(self) -> str:
+        return f"StaticKeys({len(self._keys)} keys)"
+
+
+class CallableKeyStore:
+    """A function as a store: `async (digest) -> APIKey | None`, asked with one digest after the other."""
+
+    imported = True
+
+    def __init__(self, find: FindKey) -> None:
+        self._find = find
+
+    async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
+        for digest in digests:
+            if (key := await self._find(digest)) is not None:
+                return key
+        return None
+
+    def used(self, key: APIKey, /) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The earlier of two ends, where None is never."""
+    return min((end for end in (one, other) if end is not None), default=None)

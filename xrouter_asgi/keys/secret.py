@@ -1,0 +1,130 @@
+"""Secrets and their digests.
+
+A secret is `xr_live_`, 32 random characters and 6 of checksum: 46 characters that a double click selects whole, that
+need no escaping, and that one regular expression finds in a leak. Its 190 bits cannot be guessed, so a fast digest is
+enough; a slow one would only be a way to keep the gateway busy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import re
+import secrets
+import string
+import zlib
+from collections.abc import Mapping
+from typing import Literal, Self, TypeAlias
+
+Kind: TypeAlias = Literal["live", "test", "admin"]
+
+ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+LONGEST = 512  # characters of an imported secret
+
+_FORM = re.compile(r"xr_(?:live|test|admin)_[0-9A-Za-z]{38}")
+_PEPPERS = re.compile(r"(\d{1,4}):([^,\s]*)")
+
+
+def new_secret(kind: Kind = "live") -> str:
+    """A secret that nobody has seen before."""
+    body = f"xr_{kind}_" + "".join(secrets.choice(ALPHABET) for _ in range(32))
+    return body + _checksum(body)
+
+
+def well_formed(secret: str) -> bool:
+    """Whether `new_secret` can have made it.
+
+    The checksum is public: it tells a typo from a key without a lookup, and an attacker nothing.
+    """
+    return _FORM.fullmatch(secret) is not None and secret[-6:] == _checksum(secret[:-6])
+
+
+def _checksum(body: str) -> str:
+    """The CRC-32 (as in zlib) in base 62, with leading zeros: 6 digits hold all of its 32 bits."""
+    number = zlib.crc32(body.encode("ascii"))
+    digits = ""
+    for _ in range(6):
+        number, digit = divmod(number, 62)
+        digits = ALPHABET[digit] + digits
+    return digits
+
+
+def importable(secret: str) -> bool:
+    """Whether a secret of another gateway has a form that can be looked up: printable ASCII, at most `LONGEST`."""
+    return 0 < len(secret) <= LONGEST and secret.isascii() and secret.isprintable() and " " not in secret
+
+
+def bits(secret: str) -> float:
+    """How much a secret of unknown making can hold at most, by the alphabet of each of its longer parts.
+
+    Parts shorter than 8, such as `sk` and `proj`, are prefixes and count nothing.
+    """
+    parts = [part for part in re.split(r"[^0-9A-Za-z]", secret) if len(part) >= 8 and len(set(part)) >= 6]
+    return sum(len(part) * math.log2(_alphabet(part)) for part in parts)
+
+
+def _alphabet(part: str) -> int:
+    for form, size in ((r"\d+", 10), (r"[\da-f]+|[\dA-F]+", 16), (r"[a-z]+|[A-Z]+", 26), (r"[\da-z]+|[\dA-Z]+", 36)):
+        if re.fullmatch(form, part):
+            return size
+    return 62
+
+
+class Hasher:
+    """Digests secrets by HMAC-SHA-256 with a pepper, or by plain SHA-256 without one.
+
+    With a pepper, a copy of the store alone cannot confirm a secret that was found elsewhere.
+
+    Args:
+        peppers: Secrets of at least 32 characters by their version, a number from 1. The highest is for new keys; the
+            lower ones keep older keys good. Version 0 with an empty text keeps keys good that were made without any.
+
+    Raises:
+        ValueError: A pepper is too short, or version 0 has one.
+    """
+
+    def __init__(self, peppers: Mapping[int, str] | None = None) -> None:
+        for version, pepper in (peppers or {}).items():
+            if version < 0 or (version == 0) != (pepper == ""):
+                raise ValueError(f"Pepper {version} is not a pair. Write a version from 1 and its pepper, or '0:'.")
+            if version and len(pepper) < 32:
+                raise ValueError(
+                    f"Pepper {version} has {len(pepper)} characters. Take 32 or more: openssl rand -hex 32"
+                )
+        self._peppers = {version: pepper.encode() for version, pepper in sorted((peppers or {0: ""}).items())[::-1]}
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From a text such as `2:PEPPER,1:OLDER`, or one pepper alone, which is version 1. Nothing means none."""
+        if not text.strip():
+            return cls()
+        pairs = [pair.strip() for pair in text.split(",")]
+        matches = [_PEPPERS.fullmatch(pair) for pair in pairs]
+        if len(pairs) == 1 and matches[0] is None:
+            return cls({1: pairs[0]})
+        found = [(int(match[1]), match[2]) for match in matches if match is not None]
+        if len({version for version, _ in found}) < len(pairs):
+            # Without the text: it holds secrets.
+            raise ValueError('The peppers are not pairs of different versions. Write them as "2:PEPPER,1:OLDER".')
+        return cls(dict(found))
+
+    @property
+    def version(self) -> int:
+        """Of the pepper for new keys; 0 when they get none."""
+        return next(iter(self._peppers))
+
+    def digest(self, secret: str) -> bytes:
+        """The 32 bytes that a new key is stored as."""
+        return self.digests(secret)[0]
+
+    def digests(self, secret: str) -> tuple[bytes, ...]:
+        """All that the secret may be stored as, the current one first."""
+        data = secret.encode("utf-8", "surrogatepass")
+        return tuple(
+            hmac.digest(pepper, data, "sha256") if version else hashlib.sha256(data).digest()
+            for version, pepper in self._peppers.items()
+        )
+
+    def __repr__(self) -> str:
+        return f"Hasher(versions={list(self._peppers)})"
