@@ -378,6 +378,16 @@ async def test_what_only_an_operator_may_see_is_logged_under_the_request_id(capl
     assert vars(record)["request_id"] == "r1"
 
 
+@pytest.mark.parametrize("error", [UpstreamUnauthorized("Refused."), ZeroDivisionError("Odd.")])
+async def test_a_stream_that_broke_is_logged_under_the_request_id(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = ScriptedProvider([chunk("a")], error)
+    await post(routed(provider), "/v1/chat/completions", chat(stream=True), headers=[(b"x-request-id", b"r1")])
+    (record,) = [record for record in caplog.records if "broke" in record.getMessage()]
+    assert vars(record)["request_id"] == "r1"
+
+
 async def test_the_caller_s_own_mistakes_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     router = echo()
     async with router.lifespan():

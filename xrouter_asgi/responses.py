@@ -49,18 +49,21 @@ async def send_error(send: Send, error: XRouterError, *, headers: Headers = ()) 
 
 
 async def send_stream(
-    send: Send, stream: ChatStream, *, include_usage: bool, headers: Headers = ()
+    send: Send, stream: ChatStream, *, include_usage: bool, request_id: str | None = None, headers: Headers = ()
 ) -> XRouterError | None:
     """An event stream, ended by `[DONE]` or, when the upstream fails, by one error event without it.
 
     What one read of the upstream returned goes out as one message. The usage comes in a chunk of its own at the end,
     wherever the upstream put it, and only with `include_usage`. Whoever has the stream closes it.
 
+    Args:
+        request_id: For the line in the log about a stream that broke.
+
     Returns:
         What the stream broke off with, None if it is whole.
     """
     await send({"type": "http.response.start", "status": 200, "headers": [*_EVENTS, *headers]})
-    events = _Events(stream, include_usage=include_usage)
+    events = _Events(stream, include_usage=include_usage, request_id=request_id)
     more = True
     while more:
         body, more = await events.next()
@@ -77,9 +80,10 @@ async def send_break(send: Send, error: XRouterError) -> None:
 class _Events:
     """The bytes of an event stream, message by message."""
 
-    def __init__(self, stream: ChatStream, *, include_usage: bool) -> None:
+    def __init__(self, stream: ChatStream, *, include_usage: bool, request_id: str | None) -> None:
         self._stream = stream
         self._include_usage = include_usage
+        self._request_id = request_id
         self._usage: ChatChunk | None = None
         self.broken: XRouterError | None = None
 
@@ -91,10 +95,12 @@ class _Events:
                 return self._end(), False
             return b"".join(map(self._encode, batch)), True
         except XRouterError as error:
-            logger.warning("A stream broke: %s", error.detail or error.message, extra={"code": error.code})
+            facts = {"code": error.code, "request_id": self._request_id}
+            logger.warning("A stream broke: %s", error.detail or error.message, extra=facts)
             self.broken = error
         except Exception:
-            logger.exception("A stream broke for a reason that is a defect of this program")
+            facts = {"request_id": self._request_id}
+            logger.exception("A stream broke for a reason that is a defect of this program", extra=facts)
             self.broken = UpstreamError("The answer broke off.", code="stream_broken")
         return encode_event(encode(self.broken.envelope())), False
 

@@ -277,7 +277,13 @@ async def _send_reply(send: Send, call: Call, reply: Reply) -> None:
         case ChatRequest(stream=True) as request, ChatStream() as stream:
             context.streamed = True
             try:
-                context.error = await send_stream(send, stream, include_usage=request.include_usage, headers=headers)
+                context.error = await send_stream(
+                    send,
+                    stream,
+                    include_usage=request.include_usage,
+                    request_id=context.request_id,
+                    headers=headers,
+                )
             finally:
                 context.usage = stream.usage
                 context.characters = stream.characters
