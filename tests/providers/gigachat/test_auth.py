@@ -184,6 +184,12 @@ async def test_three_failures_are_shared_and_remembered_for_two_seconds(
     assert await source.get() == "token-1"
 
 
+async def test_a_lost_connection_is_said_to_be_about_the_token(sources: Sources, fake: FakeGigaChat) -> None:
+    fake.script("/oauth", *[Reset()] * 3)
+    with pytest.raises(UpstreamUnavailable, match=r"^There is no access token for GigaChat now\. "):
+        await sources().get()
+
+
 async def test_a_server_that_hangs_is_left_after_the_patience_is_over(sources: Sources, fake: FakeGigaChat) -> None:
     source = sources(patience=0.05)
     fake.script("/oauth", Stall())

@@ -116,7 +116,7 @@ class TokenSource:
             token = await self._ask()
         except XRouterError as error:
             facts = {"code": error.code, "detail": error.detail}
-            log.warning("No new access token from GigaChat: %s", error.message, extra=facts)
+            log.warning("An access token was not renewed: %s", error.message, extra=facts)
             self._remember(error, _AFTER_REFUSAL if isinstance(error, UpstreamUnauthorized) else _AFTER_OUTAGE)
             raise
         self._accept(token)
@@ -152,4 +152,5 @@ class TokenSource:
         except TimeoutError:
             pass
         # The reason stays readable, under the one code of a token that cannot be had.
-        raise type(failure)(failure.message, code="token_unavailable", detail=failure.detail) from failure
+        message = f"There is no access token for GigaChat now. {failure.message}"
+        raise type(failure)(message, code="token_unavailable", detail=failure.detail) from failure
