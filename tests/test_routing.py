@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scripted import ScriptedProvider, chat, completion
-from xrouter_asgi.errors import UpstreamError, UpstreamUnavailable
+from xrouter_asgi import routing
+from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.events import AttemptEnded, AttemptStarted
 from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.routing import ModelTable, Target
@@ -125,6 +128,15 @@ async def test_a_pattern_that_cannot_be_listed_is_logged_and_left_out(
     listed = await ModelTable({"x/*": broken, "y/*": ScriptedProvider(models=["m"])}).list()
     assert [model["id"] for model in listed] == ["y/m"]
     assert caplog.messages == [f"The models of 'broken' could not be listed: {said}"]
+
+
+async def test_a_pattern_whose_provider_is_silent_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "PATIENCE", 0.01)
+    silent = ScriptedProvider(asyncio.Event(), name="silent")
+    models = ModelTable({"silent/*": silent, "here": ScriptedProvider()})
+    assert [model["id"] for model in await models.list()] == ["here"]
+    with pytest.raises(UpstreamTimeout):
+        await models.describe("silent/scripted")
 
 
 async def test_an_outage_is_no_empty_list() -> None:

@@ -12,11 +12,14 @@ from functools import partial
 from typing import Any
 
 from .context import Attempt, RequestContext
-from .errors import XRouterError
+from .errors import UpstreamTimeout, XRouterError
 from .events import AttemptEnded, AttemptStarted
 from .providers.base import Call, Provider, Reply
 from .streaming import ChatStream
 from .wire import ModelList, ModelsRequest
+
+# Seconds for the models of one provider. Clients ask at their start, and a silent one must not hold up the others.
+PATIENCE = 10.0
 
 logger = logging.getLogger("xrouter")
 
@@ -157,7 +160,11 @@ async def _expand_or_error(pattern: str, provider: Provider) -> list[dict[str, A
 
 
 async def _expand(pattern: str, provider: Provider) -> list[dict[str, Any]]:
-    reply = await provider.send(Call(ModelsRequest()))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            reply = await provider.send(Call(ModelsRequest()))
+    except TimeoutError as error:
+        raise UpstreamTimeout("The upstream did not list its models in time.", code="first_byte_timeout") from error
     return [{"created": 0, **model, "id": pattern.replace("*", model["id"])} for model in reply.models]
 
 
