@@ -66,7 +66,8 @@ class Server(uvicorn.Server):
             OSError: The address is taken, or not one of this machine.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as listener:
+        # The protocol is named, or asyncio does not know that it is TCP, and Nagle delays each answer.
+        with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
             # So that a restart need not wait for the last connections of the one before to be forgotten.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))

@@ -118,7 +118,7 @@ class Provider(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Close connections. The provider is made by whoever also closes it."""
+        """Close connections; safe to call twice. The provider is made by whoever also closes it."""
         ...
 
 
