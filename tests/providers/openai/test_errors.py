@@ -91,6 +91,15 @@ async def test_each_refusal_has_its_error(
         assert error.detail.startswith(f"status {upstream}: ")
 
 
+@pytest.mark.parametrize("upstream", [401, 402, 403, 404])
+async def test_what_will_not_change_by_itself_is_not_to_be_retried(
+    fake: FakeOpenAI, provider: OpenAIProvider, upstream: int
+) -> None:
+    """Else the client's SDK asks twice more, since the status says 502 or 429."""
+    error = await error_of(fake, provider, refuse(upstream))
+    assert error.should_retry is False
+
+
 @pytest.mark.parametrize(
     ("upstream", "kind", "code"),
     [

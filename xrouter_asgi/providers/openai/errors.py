@@ -87,10 +87,11 @@ def _callers_fault(status: int, words: Words, model: str, detail: str) -> XRoute
     if words.code == "model_not_found" or (status == 404 and "model" in (words.message or "").lower()):
         return ModelNotFound(model, words.message, detail=detail)
     if status == 404:
-        return UpstreamError("The upstream does not know this operation.", code="upstream_not_found", detail=detail)
+        message = "The upstream does not know this operation."
+        return UpstreamError(message, code="upstream_not_found", should_retry=False, detail=detail)
     if status == 403 and not words.blames_content:
         message = "The upstream does not allow this gateway to do that."
-        return UpstreamError(message, code="upstream_forbidden", detail=detail)
+        return UpstreamError(message, code="upstream_forbidden", should_retry=False, detail=detail)
     if words.blames_length and status in (400, 413, 422):
         message = words.message or "The request is longer than this model's context."
         return RequestRejected(message, code="context_length_exceeded", param="messages", detail=detail)
