@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,11 +125,21 @@ class Attempt:
     traceparent: str | None = None
 
 
+def tell(observers: Iterable[Callable[[object], None]], event: object) -> None:
+    """Tell each observer of an event. One that fails goes to the log and harms nobody."""
+    for observer in observers:
+        try:
+            observer(event)
+        except Exception:
+            logger.exception("An observer failed on %s", type(event).__name__)
+
+
 @dataclass(slots=True)
 class RequestContext:
     """The facts of one request; each has one writer."""
 
     request_id: str = field(default_factory=lambda: "req_" + os.urandom(16).hex())  # whoever makes it
+    trace_id: str | None = None  # TracingMiddleware: 32 hexadecimal digits
     principal: Principal | None = None  # APIKeyMiddleware
     admit: Callable[[Demand], Awaitable[None]] | None = None  # RateLimitMiddleware, for LLMRouter to ask
     endpoint: str | None = None  # LLMRouter: chat, embeddings, models, …
@@ -144,12 +154,8 @@ class RequestContext:
     observers: list[Callable[[object], None]] = field(default_factory=list)  # whoever wants to be told of events
 
     def emit(self, event: object) -> None:
-        """Tell every observer. One that fails goes to the log and harms nobody."""
-        for observer in self.observers:
-            try:
-                observer(event)
-            except Exception:
-                logger.exception("An observer failed on %s", type(event).__name__)
+        """Tell every observer of this request."""
+        tell(self.observers, event)
 
     @classmethod
     def of(cls, scope: MutableMapping[str, Any]) -> RequestContext:

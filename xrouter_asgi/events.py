@@ -5,9 +5,20 @@ An observer is a callable that takes any event and heeds those it knows. It must
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from .context import Attempt, RequestContext
+
+Observer: TypeAlias = Callable[[object], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted:
+    """A request came in."""
+
+    context: RequestContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +43,8 @@ class RequestEnded:
 
     Attributes:
         method, path: As asked; the path is for logs, never for a label.
-        status: Of the answer; None when the client left before there was one.
-        complete: Whether the answer ended as it should.
+        status: Of the answer, of a WebSocket that of its handshake; None when the client left before there was one.
+        complete: Whether the answer ended as it should, and the client was there to take it.
         duration: Seconds from the ASGI scope to the end.
         first_byte: Seconds until the head of the answer was sent.
         received, sent: Bytes of the bodies.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from .errors import UpstreamError, XRouterError
 from .streaming import DONE, ChatStream, encode_event
@@ -22,6 +22,7 @@ _EVENTS = (
     (b"x-accel-buffering", b"no"),  # nginx would hold the stream back
 )
 
+_HEADS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 _LONGEST = 4096  # bytes; clients give up on a head of 8 KiB (aiohttp, for one field) or 16 KiB (Node, in all)
 _PRINTABLE = bytes(32 if code < 32 or code == 127 else code for code in range(256))
 
@@ -34,6 +35,31 @@ def header(name: str, value: str) -> tuple[bytes, bytes]:
     Names of models come from clients and may be of any length, so what is too long for a head is cut.
     """
     return name.encode("ascii"), value[:_LONGEST].encode("latin-1", "replace").translate(_PRINTABLE)
+
+
+def status_of(message: Message) -> int | None:
+    """The status that a head of an answer stands for, None for any other message.
+
+    A WebSocket is accepted by 101; to close it without that is 403 for the client.
+    """
+    match message["type"]:
+        case "http.response.start" | "websocket.http.response.start":
+            return int(message["status"])
+        case "websocket.accept":
+            return 101
+        case "websocket.close":
+            return 403
+    return None
+
+
+def with_request_id(message: Message, request_id: str) -> Message:
+    """The head of an answer with `x-request-id`, unless it has one; any other message as it is."""
+    if message["type"] not in _HEADS:
+        return message
+    headers = list(message.get("headers", ()))
+    if any(name == b"x-request-id" for name, _ in headers):
+        return message
+    return {**message, "headers": [*headers, (b"x-request-id", request_id.encode("ascii"))]}
 
 
 async def send_json(send: Send, data: bytes, *, headers: Headers = (), status: int = 200) -> None:

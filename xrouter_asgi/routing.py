@@ -102,6 +102,12 @@ class ModelTable(Mapping[str, Provider]):
                 return provider, match[1]
         return None
 
+    def entry(self, name: str) -> str | None:
+        """Under which name or pattern of this table a model is served: one of few, whatever clients ask for."""
+        if name in self._models and "*" not in name:
+            return name
+        return next((written for written, pattern, _ in self._patterns if pattern.fullmatch(name)), None)
+
     async def list(self) -> list[dict[str, Any]]:
         """Every model that can be called by name, as OpenAI's model objects, sorted as configured.
 

@@ -1,0 +1,62 @@
+"""A request's id and its spans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..context import RequestContext
+from ..responses import status_of, with_request_id
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
+
+class TracingMiddleware:
+    """Give each request an id, and trace it with OpenTelemetry.
+
+    A client's `x-request-id` is kept when it is 1 to 64 of `A-Z a-z 0-9 . _ -`, else replaced; every answer bears it,
+    also one that something inside refused. Around a request, or around the life of a WebSocket, stands one SERVER span,
+    unless the host has made one; below it one span for the call to a model and one for each attempt at it.
+
+    Args:
+        app: What to trace; any ASGI application.
+        tracer_provider: None takes OpenTelemetry's global one, as it is at the first request; none is set, no spans.
+        propagate: Go on with the trace that a client's `traceparent` names, and send ours to the upstreams. A client's
+            baggage is never sent on.
+
+    Place it outside everything else. Around the whole host (`app = TracingMiddleware(app)`) also the 500 that the host
+    itself answers for an exception bears the id.
+    """
+
+    def __init__(self, app: ASGIApp, *, tracer_provider: TracerProvider | None = None, propagate: bool = True) -> None:
+        from ..spans import Spans  # here, because OpenTelemetry takes long to import
+
+        self.app = app
+        self._spans = Spans(tracer_provider, propagate=propagate)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI scope."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        scope = dict(scope)
+        context = RequestContext.of(scope)
+        spans = self._spans.begin(scope, context)
+
+        async def send_with_id(message: Message) -> None:
+            if spans is not None and (status := status_of(message)):
+                spans.status = spans.status or status
+            await send(with_request_id(message, context.request_id))
+
+        if spans is None:
+            await self.app(scope, receive, send_with_id)
+            return
+        try:
+            await self.app(scope, receive, send_with_id)
+        except BaseException as error:
+            spans.error = error
+            raise
+        finally:
+            spans.end()
