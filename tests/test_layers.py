@@ -74,6 +74,13 @@ def test_a_provider_knows_no_other(file: Path) -> None:
     assert others - {here} <= ({"base", "http"} if here != "http" else set())
 
 
+@pytest.mark.parametrize("file", [file for file in MODULES if unit(file) == "middleware"], ids=str)
+def test_a_middleware_knows_no_other(file: Path) -> None:
+    here = file.parts[1].removesuffix(".py")
+    known = {name[:2] for name in ours(file) if name[0] in ("middleware", "providers")}
+    assert known <= {("middleware", here)}
+
+
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_only_settings_read_the_environment_or_files(file: Path) -> None:
     read = {node.attr for node in ast.walk(tree(file)) if isinstance(node, ast.Attribute)}

@@ -1,6 +1,6 @@
 """An LLM gateway made of ASGI parts."""
 
-from .context import RequestContext, Usage
+from .context import Principal, RequestContext, Usage
 from .errors import (
     InvalidAPIKey,
     InvalidRequest,
@@ -24,6 +24,7 @@ from .errors import (
     XRouterError,
 )
 from .keys import APIKey, CachedKeys, Hasher, KeyStore, MemoryKeyStore, StaticKeys
+from .middleware.auth import APIKeyMiddleware
 from .providers.base import Body, Call, Provider, Reply, Request
 from .providers.echo import EchoProvider
 from .providers.gigachat import GigaChatProvider
@@ -44,6 +45,7 @@ from .wire import (
 )
 
 __all__ = [
+    "APIKeyMiddleware",
     "APIKey",
     "Body",
     "CachedKeys",
@@ -74,6 +76,7 @@ __all__ = [
     "OpenAIProvider",
     "PayloadTooLarge",
     "PermissionDenied",
+    "Principal",
     "Provider",
     "RateLimitExceeded",
     "Reply",
