@@ -18,6 +18,9 @@ So no more than the limit is admitted in *any* window, for at most 1/60 of the r
 promise too, at N entries a key; a fixed window or two weighted ones do not keep it.
 """
 
+PLACE_WAIT: Final = 1.0
+"""Seconds after which to ask again for a parallel request: nobody knows when one of the others ends."""
+
 _NOTATION = re.compile(
     r"""\s* (?P<amount>[0-9]{1,15})
         \s* (?: (?P<parallel>parallel)
@@ -127,12 +130,16 @@ class Charge:
 
     Attributes:
         subject: Whose: any text; budgets never show it to others.
-        cost: At least 0 and at most the limit's amount; 1 for `parallel`.
+        cost: At least 0 and at most the limit's amount, for more could never be had; 1 for `parallel`.
     """
 
     subject: str
     limit: Limit
     cost: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cost <= self.limit.amount:
+            raise ValueError(f"A cost of {self.cost} can never be had from a limit of {self.limit}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +180,8 @@ class Budget(Protocol):
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Grant:
         """Take all the charges, or none. Never raises for a count that is away: that is an answer too.
+
+        No two charges are of the same subject and limit.
 
         A lease that is asked for twice is taken once. Whoever reserves must settle, also after a cancellation in here.
 

@@ -1,0 +1,161 @@
+"""Counts in the memory of one process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import TypeAlias
+
+from .base import PARTS, PLACE_WAIT, Charge, Grant, Limit, Standing
+
+_Key: TypeAlias = tuple[str, Limit]
+
+
+class MemoryBudget:
+    """Keeps the counts of one process. Nothing in here waits, so nothing can come between two steps.
+
+    Args:
+        max_subjects: Counts kept for each length of window. Beyond it the one that was asked longest ago is forgotten,
+            so that callers who invent addresses cannot fill the memory. At least 1.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, *, max_subjects: int = 100_000, clock: Callable[[], float] = time.monotonic) -> None:
+        if max_subjects < 1:
+            raise ValueError(f"max_subjects must be at least 1, not {max_subjects}.")
+        self._max_subjects = max_subjects
+        self._clock = clock
+        self._windows: dict[float, dict[_Key, _Window]] = {}  # by length, each with the longest unasked first
+        self._places: dict[_Key, int] = {}
+        self._leases: dict[str, list[tuple[Charge, _Window | None, int]]] = {}
+
+    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Grant:
+        now = self._clock()
+        windows = [self._window(charge, now) for charge in charges]
+        refused, retry_after = None, 0.0
+        if lease not in self._leases:
+            for charge, window in zip(charges, windows, strict=True):
+                wait = self._wait_for_place(charge) if window is None else window.wait(charge, now)
+                if wait > retry_after:
+                    refused, retry_after = charge.limit, wait
+            if refused is None:
+                self._take(lease, charges, windows)
+        standings = tuple(map(self._standing, charges, windows, (now for _ in charges)))
+        return Grant(refused is None, refused, retry_after, standings)
+
+    def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
+        taken = self._leases.pop(lease, [])
+        now = self._clock()
+        for (charge, window, part), cost in zip(taken, costs or [0] * len(taken), strict=True):
+            if window is None:
+                self._leave_place(charge)
+            else:
+                window.correct(cost - charge.cost, part, now)
+
+    async def aclose(self) -> None:
+        """There is nothing to let go of."""
+
+    def __len__(self) -> int:
+        """How many counts are kept, expired ones among them."""
+        return sum(map(len, self._windows.values())) + len(self._places)
+
+    def _window(self, charge: Charge, now: float) -> _Window | None:
+        """The count of a window, made on first use; None for parallel requests."""
+        limit = charge.limit
+        if limit.unit == "parallel":
+            return None
+        windows = self._windows.setdefault(limit.window, {})
+        window = windows.pop((charge.subject, limit), None) or _Window(limit.window)
+        # Two at each step: more go than come, and no step is long.
+        for key in list(islice(windows, 2)):
+            if windows[key].expires <= now or len(windows) >= self._max_subjects:
+                del windows[key]
+        windows[charge.subject, limit] = window
+        window.advance(now)
+        return window
+
+    def _take(self, lease: str, charges: Sequence[Charge], windows: Sequence[_Window | None]) -> None:
+        taken = []
+        for charge, window in zip(charges, windows, strict=True):
+            part = 0
+            if window is None:
+                key = (charge.subject, charge.limit)
+                self._places[key] = self._places.get(key, 0) + 1
+            else:
+                part = window.add(charge.cost)
+            taken.append((charge, window, part))
+        self._leases[lease] = taken
+
+    def _wait_for_place(self, charge: Charge) -> float:
+        return 0.0 if self._places.get((charge.subject, charge.limit), 0) < charge.limit.amount else PLACE_WAIT
+
+    def _leave_place(self, charge: Charge) -> None:
+        key = (charge.subject, charge.limit)
+        self._places[key] -= 1
+        if not self._places[key]:
+            del self._places[key]
+
+    def _standing(self, charge: Charge, window: _Window | None, now: float) -> Standing:
+        if window is None:
+            taken, reset = self._places.get((charge.subject, charge.limit), 0), 0.0
+        else:
+            taken, reset = window.total, window.reset(now)
+        return Standing(charge.limit, max(0, charge.limit.amount - taken), reset)
+
+
+class _Window:
+    """What was taken in the last 60 parts of a window and in the present one, which has only begun."""
+
+    __slots__ = ("_parts", "_present", "_width", "expires", "total")
+
+    def __init__(self, length: float) -> None:
+        self._width = length / PARTS
+        self._parts: dict[int, int] = {}  # oldest first
+        self._present = 0
+        self.total = 0
+        self.expires = 0.0
+
+    def advance(self, now: float) -> None:
+        """Forget the parts that have left the window."""
+        self._present = int(now // self._width)
+        self.expires = self._end(self._present)
+        while self._parts and (oldest := next(iter(self._parts))) < self._present - PARTS:
+            self.total -= self._parts.pop(oldest)
+
+    def wait(self, charge: Charge, now: float) -> float:
+        """Seconds until so much is free; 0 if it is now."""
+        missing = self.total + charge.cost - charge.limit.amount
+        if missing <= 0:
+            return 0.0
+        end = now
+        for part, taken in self._parts.items():
+            missing -= taken
+            end = self._end(part)
+            if missing <= 0:
+                break
+        return max(end - now, 0.001)  # what is rounded away must not admit
+
+    def add(self, cost: int) -> int:
+        """Take it in the present part, which is returned."""
+        self._parts[self._present] = self._parts.get(self._present, 0) + cost
+        self.total += cost
+        return self._present
+
+    def correct(self, difference: int, part: int, now: float) -> None:
+        """Give back in the part it was taken from, if that is still counted; take more in the present one."""
+        self.advance(now)
+        if difference > 0:
+            self.add(difference)
+        elif part in self._parts:
+            self._parts[part] += difference
+            self.total += difference
+
+    def reset(self, now: float) -> float:
+        """Seconds until everything has left the window."""
+        last = next((part for part in reversed(self._parts) if self._parts[part]), None)
+        return 0.0 if last is None else self._end(last) - now
+
+    def _end(self, part: int) -> float:
+        """When a part leaves the window."""
+        return (part + PARTS + 1) * self._width
