@@ -45,8 +45,8 @@ from .wire import (
 )
 
 __all__ = [
-    "APIKeyMiddleware",
     "APIKey",
+    "APIKeyMiddleware",
     "Body",
     "CachedKeys",
     "Call",
