@@ -1,5 +1,8 @@
 """An LLM gateway made of ASGI parts."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .context import Principal, RequestContext, Usage
 from .errors import (
     InvalidAPIKey,
@@ -44,6 +47,9 @@ from .wire import (
     ModelsRequest,
 )
 
+if TYPE_CHECKING:
+    from .keys import SQLKeyStore
+
 __all__ = [
     "APIKey",
     "APIKeyMiddleware",
@@ -83,6 +89,7 @@ __all__ = [
     "Request",
     "RequestContext",
     "RequestRejected",
+    "SQLKeyStore",
     "StaticKeys",
     "Target",
     "Timeouts",
@@ -97,3 +104,12 @@ __all__ = [
     "Usage",
     "XRouterError",
 ]
+
+_LAZY = {"SQLKeyStore": "keys"}
+"""What needs an extra, and where it is. Imported by who asks for it, since it is heavy or may not be installed."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

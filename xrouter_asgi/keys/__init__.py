@@ -1,9 +1,15 @@
 """API keys: what they are, where they are kept, and how they are checked."""
 
+from typing import TYPE_CHECKING
+
 from .base import APIKey, AuditEntry, FindKey, KeyExists, KeyRegistry, KeyStore, StoredSecret, UnknownKey
 from .cache import CachedKeys
+from .issuer import Grant, Issued, Issuer
 from .memory import CallableKeyStore, MemoryKeyStore, StaticKeys
-from .secret import Hasher, Kind, new_secret, well_formed
+from .secret import Hasher, new_secret, well_formed
+
+if TYPE_CHECKING:
+    from .sql import SQLKeyStore
 
 __all__ = [
     "APIKey",
@@ -11,15 +17,31 @@ __all__ = [
     "CachedKeys",
     "CallableKeyStore",
     "FindKey",
+    "Grant",
     "Hasher",
+    "Issued",
+    "Issuer",
     "KeyExists",
     "KeyRegistry",
     "KeyStore",
-    "Kind",
     "MemoryKeyStore",
+    "SQLKeyStore",
     "StaticKeys",
     "StoredSecret",
     "UnknownKey",
     "new_secret",
     "well_formed",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # SQLAlchemy is an extra, and heavy: it is imported by who asks for it.
+    if name != "SQLKeyStore":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from .sql import SQLKeyStore
+    except ModuleNotFoundError as exc:
+        raise ModuleNotFoundError(
+            'SQLKeyStore needs SQLAlchemy and Alembic. Install them with: pip install "xrouter-asgi[sql]"'
+        ) from exc
+    return SQLKeyStore

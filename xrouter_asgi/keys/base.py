@@ -18,6 +18,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The earlier of two ends, where None is never."""
+    return min((end for end in (one, other) if end is not None), default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class APIKey:
     """What is known about one key; never its secret. Times are aware datetimes.
@@ -128,8 +133,10 @@ class KeyRegistry(KeyStore, Protocol):
         """Raises KeyExists when the id or the digest is taken."""
         ...
 
-    async def rotate(self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime) -> None:
-        """Give the key another secret; those it has are good up to `until` at most.
+    async def rotate(
+        self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime, expires_at: datetime | None
+    ) -> None:
+        """Give the key another secret and another end; the secrets it has are good up to `until` at most.
 
         Raises UnknownKey, and KeyExists when the digest is taken.
         """

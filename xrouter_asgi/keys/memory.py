@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from .base import APIKey, AuditEntry, FindKey, KeyExists, StoredSecret, UnknownKey, utc_now
+from .base import APIKey, AuditEntry, FindKey, KeyExists, StoredSecret, UnknownKey, earlier, utc_now
 from .secret import Hasher, importable, well_formed
 
 
@@ -46,13 +46,16 @@ class MemoryKeyStore:
         self._secrets[secret.digest] = _Secret(key.id)
         self._audit.append(entry)
 
-    async def rotate(self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime) -> None:
-        await self.get(id)
+    async def rotate(
+        self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime, expires_at: datetime | None
+    ) -> None:
+        key = await self.get(id)
         if secret.digest in self._secrets:
             raise KeyExists("The secret is in the store already.")
         for other in self._secrets.values():
             if other.key_id == id:
                 other.expires_at = earlier(other.expires_at, until)
+        self._keys[id] = replace(key, expires_at=expires_at)
         self._secrets[secret.digest] = _Secret(id)
         self._audit.append(entry)
 
@@ -122,8 +125,3 @@ class CallableKeyStore:
     def used(self, key: APIKey, /) -> None: ...
 
     async def aclose(self) -> None: ...
-
-
-def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
-    """The earlier of two ends, where None is never."""
-    return min((end for end in (one, other) if end is not None), default=None)

@@ -15,19 +15,20 @@ import secrets
 import string
 import zlib
 from collections.abc import Mapping
-from typing import Literal, Self, TypeAlias
+from typing import Self
 
-Kind: TypeAlias = Literal["live", "test", "admin"]
-
+KINDS = ("live", "test", "admin")
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 LONGEST = 512  # characters of an imported secret
 
-_FORM = re.compile(r"xr_(?:live|test|admin)_[0-9A-Za-z]{38}")
+_FORM = re.compile(rf"xr_(?:{'|'.join(KINDS)})_[0-9A-Za-z]{{38}}")
 _PEPPERS = re.compile(r"(\d{1,4}):([^,\s]*)")
 
 
-def new_secret(kind: Kind = "live") -> str:
-    """A secret that nobody has seen before."""
+def new_secret(kind: str = "live") -> str:
+    """A secret that nobody has seen before, of one of the `KINDS`. Raises ValueError for another."""
+    if kind not in KINDS:
+        raise ValueError(f"Kind {kind!r} is unknown. Known: {', '.join(KINDS)}.")
     body = f"xr_{kind}_" + "".join(secrets.choice(ALPHABET) for _ in range(32))
     return body + _checksum(body)
 

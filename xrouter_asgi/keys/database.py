@@ -1,0 +1,178 @@
+"""One database: its engine, its transactions, its migrations.
+
+Every transaction runs in a task of its own, which a caller that is cancelled leaves alone: cancelled in the middle of a
+query, SQLAlchemy on asyncpg loses the connection (https://github.com/sqlalchemy/sqlalchemy/issues/12077). What bounds a
+transaction in its place are the drivers' own timeouts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import URL, Connection, column, event, inspect, make_url, select, table, text
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ..errors import KeyStoreUnavailable
+from .base import KeyExists, UnknownKey
+from .schema import REVISION, VERSION_TABLE
+
+T = TypeVar("T")
+
+PATIENCE = 2.0
+"""Seconds to wait for a connection, for a statement, and for a lock of SQLite."""
+_MIGRATION_LOCK = 0x78726F75746572  # "xrouter", for pg_advisory_xact_lock
+
+
+class Database:
+    """A database by the URL that people write: `sqlite:///keys.db`, `postgresql://user:password@host/name`.
+
+    SQLite is migrated when it is first used. PostgreSQL is not: it may belong to others.
+
+    Raises:
+        ValueError: The URL names no database that is supported.
+        ModuleNotFoundError: The driver is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = async_url(url)
+        self._engine = _engine(self._url)
+        self._opening = asyncio.Lock()
+        self._open = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], /, *, writes: bool = False) -> T:
+        """What `work` returns, done in one transaction.
+
+        Raises:
+            KeyStoreUnavailable: The database is away, locked, or not migrated; `detail` says which.
+        """
+        return await self._own(self._run(work, writes))
+
+    async def migrate(self) -> None:
+        """Bring the tables up to `REVISION`. Safe to do twice, also at the same time."""
+        await self._own(self._transact(lambda connection: connection.run_sync(_migrate), writes=True))
+
+    async def aclose(self) -> None:
+        """Wait for the transactions under way, and close the connections."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._own(self._engine.dispose())
+
+    async def _own(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        await asyncio.wait([task])
+        return task.result()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # Seen, also when whoever waited has left.
+
+    async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]], writes: bool) -> T:
+        async with self._opening:
+            if not self._open:
+                await self._transact(self._prepare, writes=True)
+                self._open = True
+        return await self._transact(work, writes=writes)
+
+    async def _prepare(self, connection: AsyncConnection) -> None:
+        if await connection.run_sync(_revision) == REVISION:
+            return
+        if connection.dialect.name != "sqlite":
+            raise _unavailable("The key tables are missing or of another version. Run: xrouter keys migrate")
+        await connection.run_sync(_migrate)
+
+    async def _transact(self, work: Callable[[AsyncConnection], Awaitable[T]], *, writes: bool) -> T:
+        try:
+            async with self._engine.execution_options(writes=writes).begin() as connection:
+                return await work(connection)
+        except (KeyStoreUnavailable, KeyExists, UnknownKey):
+            raise
+        except Exception as exc:  # asyncpg, when it connects, raises errors of its own that SQLAlchemy does not wrap.
+            cause = getattr(exc, "orig", None) or exc
+            raise _unavailable(f"{type(cause).__name__}: {cause}") from exc
+
+    def __repr__(self) -> str:
+        # A password may also stand in the query.
+        return f"{self._url.set(query={}).render_as_string(hide_password=True)!r}"
+
+
+def _unavailable(detail: str) -> KeyStoreUnavailable:
+    return KeyStoreUnavailable("The key store cannot be asked right now. Try again in a moment.", detail=detail)
+
+
+def async_url(url: str) -> URL:
+    """The URL with the driver that is meant by it, and libpq's `sslmode` in asyncpg's words."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        # Without the text: it may hold a password.
+        raise ValueError(
+            "The URL of the key store is none. Write sqlite:///keys.db or postgresql://host/name."
+        ) from None
+    match parsed.drivername:
+        case "sqlite" | "sqlite+aiosqlite":
+            return parsed.set(drivername="sqlite+aiosqlite")
+        case "postgresql" | "postgres" | "postgresql+asyncpg":
+            query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
+            return parsed.set(drivername="postgresql+asyncpg", query=query)
+        case other:
+            raise ValueError(f"Keys cannot be kept in {other!r}. Write sqlite:///keys.db or postgresql://host/name.")
+
+
+def _engine(url: URL) -> AsyncEngine:
+    if url.get_backend_name() == "sqlite":
+        # The parameters of a statement are digests, which do not belong into a log.
+        engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": PATIENCE})
+        event.listen(engine.sync_engine, "connect", _connect_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return create_async_engine(
+            url,
+            hide_parameters=True,
+            connect_args={"timeout": PATIENCE, "command_timeout": PATIENCE},
+            pool_timeout=PATIENCE,
+            pool_pre_ping=True,  # A server that was restarted costs nobody an error.
+        )
+    except ModuleNotFoundError as exc:
+        raise ModuleNotFoundError(
+            'Keys in PostgreSQL need asyncpg. Install it with: pip install "xrouter-asgi[postgres]"'
+        ) from exc
+
+
+def _connect_sqlite(connection: Any, record: object) -> None:
+    connection.isolation_level = None  # Begin by our own words alone.
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")  # Readers and the writer do not wait for each other.
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that turns from reading to writing fails at once instead of waiting for the lock
+    # (https://sqlite.org/lang_transaction.html, SQLITE_BUSY_SNAPSHOT), so a writer takes it at its start.
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
+
+
+def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    config = Config()
+    config.set_main_option("script_location", "xrouter_asgi.keys:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,12 @@
+"""Run the migrations on the connection that `Database` hands over, inside its transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from xrouter_asgi.keys.schema import VERSION_TABLE, metadata
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metadata, version_table=VERSION_TABLE
+)
+context.run_migrations()

@@ -1,0 +1,87 @@
+"""The tables. Their names start with `xrouter_key`, so that they may live in a host's own database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+)
+from sqlalchemy.types import TypeDecorator
+
+REVISION = "0001"
+"""The migration that makes these tables; the newest in `migrations/versions`."""
+VERSION_TABLE = "xrouter_keys_version"
+"""Not Alembic's usual name, which belongs to the host."""
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime in UTC. SQLite keeps no time zone, so it is taken off and put back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+keys = Table(
+    "xrouter_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("user_id", String(200), index=True),
+    Column("kind", String(16), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("not_before", Moment),
+    Column("expires_at", Moment),
+    Column("scopes", JSON, nullable=False),
+    Column("models", JSON, nullable=False),
+    Column("limits", JSON, nullable=False),
+    Column("last_used_at", Moment),
+)
+
+# A key has several while an overlap lasts.
+secrets = Table(
+    "xrouter_key_secrets",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("key_id", ForeignKey(keys.c.id), nullable=False, index=True),
+    Column("pepper", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+)
+
+# Triggers of the migration refuse to change or delete a row.
+audit = Table(
+    "xrouter_key_audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("changed_at", Moment, nullable=False),
+    Column("changed_by", String(200), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("key_id", String(32), nullable=False, index=True),
+    Column("before", JSON, nullable=False),
+    Column("after", JSON, nullable=False),
+    Column("reason", String(1000)),
+)
