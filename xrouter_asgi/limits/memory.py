@@ -45,7 +45,9 @@ class MemoryBudget:
         return Grant(refused is None, refused, retry_after, standings)
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
-        taken = self._leases.pop(lease, [])
+        taken = self._leases.pop(lease, None)
+        if taken is None:
+            return
         now = self._clock()
         for (charge, window, part), cost in zip(taken, costs or [0] * len(taken), strict=True):
             if window is None:

@@ -1,0 +1,95 @@
+"""Budgets of both kinds, on a clock that a test moves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeAlias
+
+import pytest
+from redis import Redis
+
+from tests.fakes.clock import Clock
+from tests.limits.servers import RedisServer, redis_server
+from xrouter_asgi.limits.base import Budget
+from xrouter_asgi.limits.memory import MemoryBudget
+from xrouter_asgi.limits.redis import RedisBudget
+
+MakeBudget: TypeAlias = Callable[..., RedisBudget]
+
+
+@pytest.fixture(scope="session")
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(_server: RedisServer) -> str:
+    """A Redis that holds nothing."""
+    with Redis.from_url(_server.url) as client:
+        client.flushall()
+    return _server.url
+
+
+@pytest.fixture
+async def redis_budget(redis_url: str) -> AsyncIterator[MakeBudget]:
+    """Makes budgets on one empty Redis, and closes them."""
+    made = []
+
+    def make(url: str = redis_url, **options: Any) -> RedisBudget:
+        budget = RedisBudget(url, **{"patience": 5.0, **options})
+        made.append(budget)
+        return budget
+
+    yield make
+    for budget in made:
+        await budget.aclose()
+
+
+class ServerClock(Clock):
+    """The clock of a Redis whose scripts look at a key instead of at the time."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._redis = Redis.from_url(url)
+        self.advance(0)
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        whole, rest = divmod(round(self.now * 1e6), 1_000_000)
+        self._redis.delete("clock")
+        self._redis.rpush("clock", whole, rest)
+
+    def rule(self, budget: RedisBudget) -> None:
+        """Make the scripts of a budget heed it."""
+        counts = budget._counts
+        for script in (counts._reserve, counts._settle, counts._announce):
+            script._text = script._text.replace("redis.call('TIME')", "redis.call('LRANGE', 'clock', 0, 1)")
+            script._digest = hashlib.sha1(script._text.encode()).hexdigest()
+
+    def close(self) -> None:
+        self._redis.close()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def budget_and_clock(request: pytest.FixtureRequest) -> Iterator[tuple[Budget, Clock]]:
+    if request.param == "memory":
+        clock = Clock()
+        yield MemoryBudget(clock=clock), clock
+        return
+    server_clock = ServerClock(request.getfixturevalue("redis_url"))
+    budget = request.getfixturevalue("redis_budget")()
+    server_clock.rule(budget)
+    yield budget, server_clock
+    server_clock.close()
+
+
+@pytest.fixture
+def budget(budget_and_clock: tuple[Budget, Clock]) -> Budget:
+    return budget_and_clock[0]
+
+
+@pytest.fixture
+def clock(budget_and_clock: tuple[Budget, Clock]) -> Clock:
+    return budget_and_clock[1]
