@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tests.asgi import Exchange, Headers, http_scope
+from tests.fakes.clock import Clock
+from xrouter_asgi import APIKeyMiddleware
+from xrouter_asgi.keys import new_secret
+from xrouter_asgi.middleware.auth import failures
+from xrouter_asgi.middleware.auth.failures import Failures
+
+from .guarded import BEARER, SECRET, CountingKeys, Inside, bearer
+
+HOME = "192.0.2.1"
+
+
+class Guarded:
+    """The middleware, asked from any address, on a clock of the test's."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.store = CountingKeys()
+        self._app = APIKeyMiddleware(Inside(), store=self.store, clock=self.clock)
+
+    async def ask(self, headers: Headers | None = None, *, address: str | None = HOME) -> int:
+        """The status for these headers, or for a key that nobody has."""
+        headers = bearer(new_secret()) if headers is None else headers
+        client = None if address is None else (address, 50000)
+        answer = await Exchange(self._app, http_scope("GET", "/", headers=headers, client=client)).run()
+        return answer.status
+
+    async def fail(self, *, address: str | None = HOME) -> None:
+        """Be wrong until it is noticed."""
+        while await self.ask(address=address) != 429:
+            pass
+
+
+async def test_an_address_may_be_wrong_five_times_a_second_and_then_costs_no_lookup() -> None:
+    guarded = Guarded()
+    assert [await guarded.ask() for _ in range(8)] == [401] * 5 + [429] * 3
+    assert guarded.store.lookups == 5
+    guarded.clock.advance(0.2)
+    assert [await guarded.ask() for _ in range(3)] == [401, 429, 429]
+    guarded.clock.advance(1.0)
+    assert [await guarded.ask() for _ in range(8)] == [401] * 5 + [429] * 3
+    assert guarded.store.lookups == 11
+
+
+async def test_the_answer_says_how_long_to_wait() -> None:
+    clock = Clock()
+    app = APIKeyMiddleware(Inside(), store=CountingKeys(), clock=clock, wrong_per_second=0.1)
+    scope = http_scope("GET", "/", headers=bearer(new_secret()))
+    await Exchange(app, scope).run()
+    clock.advance(1.5)
+    answer = await Exchange(app, scope).run()
+    assert (answer.status, answer.error["type"], answer.error["code"]) == (429, "requests", "rate_limit_exceeded")
+    assert answer.error["message"].endswith("Please try again in 8.5s.")
+    assert (answer.header("retry-after"), answer.header("retry-after-ms")) == ("9", "8500")
+    assert answer.header("www-authenticate") is None
+
+
+async def test_junk_counts_although_it_is_never_looked_up() -> None:
+    guarded = Guarded()
+    assert [await guarded.ask(bearer("junk")) for _ in range(6)] == [401] * 5 + [429]
+    assert guarded.store.lookups == 0
+
+
+async def test_a_request_without_a_key_guesses_nothing() -> None:
+    guarded = Guarded()
+    assert {await guarded.ask([]) for _ in range(20)} == {401}
+    await guarded.fail()
+    assert await guarded.ask([]) == 401
+
+
+async def test_one_address_leaves_the_others_alone() -> None:
+    guarded = Guarded()
+    await guarded.fail()
+    assert await guarded.ask(address="192.0.2.2") == 401
+    assert await guarded.ask(BEARER, address="192.0.2.2") == 200
+
+
+async def test_no_header_moves_the_address() -> None:
+    guarded = Guarded()
+    await guarded.fail()
+    for name in (b"x-forwarded-for", b"forwarded", b"x-real-ip", b"cf-connecting-ip", b"true-client-ip"):
+        assert await guarded.ask([*bearer(new_secret()), (name, b"for=198.51.100.7")]) == 429, name
+
+
+async def test_a_good_key_that_nobody_has_seen_waits_as_well() -> None:
+    guarded = Guarded()
+    await guarded.fail()
+    assert await guarded.ask(BEARER) == 429
+    guarded.clock.advance(0.2)
+    assert await guarded.ask(BEARER) == 200
+
+
+async def test_a_key_that_was_good_before_never_waits_for_its_neighbours() -> None:
+    guarded = Guarded()
+    assert await guarded.ask(BEARER) == 200
+    await guarded.fail()
+    assert [await guarded.ask(BEARER), await guarded.ask()] == [200, 429]
+
+
+async def test_a_key_that_went_wrong_waits_like_any_other() -> None:
+    tries = Failures(5, clock=Clock())
+    tries.right(SECRET)
+    for _ in range(5):
+        tries.wrong(HOME, "junk")
+    assert tries.wait(HOME, SECRET) == 0
+    tries.wrong(HOME, SECRET)
+    assert tries.wait(HOME, SECRET) > 0
+
+
+async def test_peers_without_an_address_are_one() -> None:
+    guarded = Guarded()
+    await guarded.fail(address=None)
+    assert [await guarded.ask(address=None), await guarded.ask()] == [429, 401]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", True),
+        ("2001:db8:1:2::1", "2001:DB8:1:2::1", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::1%eth0", True),
+        ("unix:a", "unix:b", False),
+        ("testclient", "testclient", True),
+    ],
+)
+async def test_a_network_of_ipv6_is_one_caller(one: str, other: str, *, same: bool) -> None:
+    guarded = Guarded()
+    await guarded.fail(address=one)
+    assert await guarded.ask(address=other) == (429 if same else 401)
+
+
+async def test_failures_that_were_under_way_together_cost_one_wait() -> None:
+    clock = Clock()
+    tries = Failures(5, clock=clock)
+    for _ in range(1000):
+        tries.wrong(HOME, "junk")
+    assert tries.wait(HOME, "junk") == pytest.approx(0.2, abs=1e-6)
+    clock.advance(1.0)
+    for _ in range(4):
+        tries.wrong(HOME, "junk")
+    assert tries.wait(HOME, "junk") == 0
+
+
+async def test_a_slow_rate_still_lets_one_be_wrong() -> None:
+    clock = Clock()
+    tries = Failures(0.5, clock=clock)
+    assert tries.wait(HOME, "junk") == 0
+    tries.wrong(HOME, "junk")
+    assert tries.wait(HOME, "junk") == pytest.approx(2.0, abs=1e-6)
+
+
+async def test_memory_is_bounded_and_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "ADDRESSES", 3)
+    monkeypatch.setattr(failures, "TRUSTED", 2)
+    tries = Failures(1, clock=Clock())
+    for secret in ("a", "b", "a", "c"):
+        tries.right(secret)
+    for address in ("1", "2", "3", "1", "4"):
+        tries.wrong(address, "junk")
+    assert [address for address in "1234" if tries.wait(address, "junk")] == ["1", "3", "4"]
+    assert [secret for secret in "abc" if not tries.wait("1", secret)] == ["a", "c"]
+
+
+async def test_no_secret_is_kept() -> None:
+    tries = Failures(1)
+    tries.right(SECRET)
+    tries.wrong(HOME, SECRET[:-1])
+    assert SECRET[:-1] not in repr(vars(tries))
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.nan, math.inf])
+def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        Failures(rate)
