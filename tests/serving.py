@@ -17,13 +17,14 @@ from starlette.types import ASGIApp
 Parser: TypeAlias = Literal["h11", "httptools"]
 Loop: TypeAlias = Literal["asyncio", "uvloop"]
 Lifespan: TypeAlias = Literal["auto", "on", "off"]
+WebSockets: TypeAlias = Literal["none", "wsproto"]
 
 
 class _Server(uvicorn.Server):
     """Leaves the signals of the test run alone and tells when it listens."""
 
-    def __init__(self, app: ASGIApp, **options: Any) -> None:
-        config = uvicorn.Config(cast(Any, app), log_config=None, access_log=False, ws="none", **options)
+    def __init__(self, app: ASGIApp, *, ws: WebSockets = "none", **options: Any) -> None:
+        config = uvicorn.Config(cast(Any, app), log_config=None, access_log=False, ws=ws, **options)
         super().__init__(config)
         self.listening = threading.Event()
 
@@ -62,10 +63,15 @@ def _listener() -> tuple[socket.socket, str]:
 
 @asynccontextmanager
 async def uvicorn_here(
-    app: ASGIApp, *, http: Parser = "httptools", lifespan: Lifespan = "auto", root_path: str = ""
+    app: ASGIApp,
+    *,
+    http: Parser = "httptools",
+    lifespan: Lifespan = "auto",
+    root_path: str = "",
+    ws: WebSockets = "none",
 ) -> AsyncIterator[str]:
     """Serve in the running loop; gives the base URL."""
-    server = _ServerHere(app, http=http, lifespan=lifespan, root_path=root_path, timeout_graceful_shutdown=5)
+    server = _ServerHere(app, http=http, lifespan=lifespan, root_path=root_path, ws=ws, timeout_graceful_shutdown=5)
     listener, url = _listener()
     with closing(listener):
         serving = asyncio.create_task(server.serve(sockets=[listener]))

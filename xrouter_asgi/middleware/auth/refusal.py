@@ -29,7 +29,8 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: XRouterError
     websocket = scope["type"] == "websocket"
     if websocket and f"{_PREFIX}http.response" not in (scope.get("extensions") or {}):
         # A frame of control has room for 123 bytes of reason (RFC 6455, 5.5).
-        await send({"type": "websocket.close", "code": 1008, "reason": error.message[:120]})
+        reason = error.message.encode()[:123].decode(errors="ignore")
+        await send({"type": "websocket.close", "code": 1008, "reason": reason})
         return
     ours = [*error.headers(), *_challenge(error), (b"x-request-id", context.request_id.encode("ascii"))]
 
