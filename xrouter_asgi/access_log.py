@@ -1,0 +1,162 @@
+"""One line for each request: who asked what of whom, how it ended, how much it took and how long."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import weakref
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from . import conventions
+from .events import RequestEnded
+from .wire.codec import encode
+
+logger = logging.getLogger("xrouter")
+
+_LONGEST = 256  # characters of what a client chose
+
+
+class AccessLog:
+    """The observer that writes the access log.
+
+    Args:
+        sink: Takes each line, without its end, and must not block; None buffers them for the standard output.
+            `logging.getLogger("xrouter.access").info` hands them to the logging of the standard library, at ten times
+            the price.
+        readable: Lines for the eye in place of JSON; None writes them if the standard output is a terminal.
+
+    Nothing that a client or an upstream said gets in, but for the path without its query, the method and names of
+    models, which are cut. In JSON what is not known is left out. Durations are in seconds, sizes in bytes.
+    """
+
+    def __init__(self, sink: Callable[[str], object] | None = None, *, readable: bool | None = None) -> None:
+        self._sink = LineBuffer() if sink is None else sink
+        self._readable = sink is None and sys.stdout.isatty() if readable is None else readable
+
+    def __call__(self, event: object) -> None:
+        """Write the line of a request that ended."""
+        if isinstance(event, RequestEnded):
+            self._sink(readable(event) if self._readable else as_json(event))
+
+
+def as_json(event: RequestEnded) -> str:
+    """The line as one JSON object. `first_token` is there for a stream only: its head waits for the first token."""
+    context = event.context
+    fields: dict[str, Any] = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "request_id": context.request_id,
+        "trace_id": context.trace_id,
+        "client": event.client,
+        "method": event.method[:16],
+        "path": event.path[:_LONGEST],
+        "status": event.status,
+        "complete": event.complete,
+        "duration": round(event.duration, 6),
+        "first_byte": _rounded(event.first_byte),
+        "first_token": _rounded(event.first_byte) if context.streamed else None,
+        "received": event.received,
+        "sent": event.sent,
+        "endpoint": context.endpoint,
+        "model": context.model and context.model[:_LONGEST],
+        "provider": context.provider,
+        "upstream_model": context.upstream_model and context.upstream_model[:_LONGEST],
+        "attempts": len(context.attempts),
+    }
+    if context.principal is not None:
+        fields["principal"] = context.principal.id
+        fields["owner"] = context.principal.owner
+    if context.usage is not None:
+        fields["prompt_tokens"] = context.usage.prompt_tokens
+        fields["completion_tokens"] = context.usage.completion_tokens
+        fields["cached_tokens"] = context.usage.cached_tokens
+    if context.error is not None:
+        fields["error"] = conventions.error_type(context.error)
+    known = {name: value for name, value in fields.items() if value is not None}
+    line = encode(known)
+    # Escaped, what the encoding of the standard output may lack.
+    return line.decode("ascii") if line.isascii() else json.dumps(known, separators=(",", ":"))
+
+
+def readable(event: RequestEnded) -> str:
+    """The same for the eye, shorter: what is known, from left to right."""
+    context = event.context
+    served = f"{context.model} -> {context.provider}/{context.upstream_model}" if context.provider else context.model
+    usage = context.usage and f"{context.usage.prompt_tokens}+{context.usage.completion_tokens} tokens"
+    parts = (
+        f"{datetime.now():%H:%M:%S}",
+        str(event.status or "---"),
+        f"{event.method[:16]} {event.path[:_LONGEST]}",
+        f"{event.duration:.3f} s",
+        served and served[:_LONGEST],
+        usage,
+        None if event.complete else "cut off",
+        context.error and conventions.error_type(context.error),
+        context.principal and context.principal.id,
+        context.request_id,
+    )
+    line = "  ".join(part for part in parts if part)
+    # A path may hold anything, also what orders a terminal about.
+    return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
+
+
+class LineBuffer:
+    """Writes lines many at a time, which costs a tenth of writing each, and again when the program exits.
+
+    Args:
+        stream: Where to; None takes the standard output of the moment.
+        delay: Seconds that a line may wait for others.
+        limit: Lines that may wait.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, delay: float = 0.1, limit: int = 1000) -> None:
+        self._stream = stream
+        self._delay = delay
+        self._limit = limit
+        self._lines: list[str] = []
+        self._due_in: asyncio.AbstractEventLoop | None = None
+        # Runs at exit, and when nobody has the buffer any more.
+        weakref.finalize(self, _write, self._lines, stream)
+
+    def __call__(self, line: str) -> None:
+        """Take a line. Outside an event loop it is written at once."""
+        self._lines.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+            return
+        if len(self._lines) >= self._limit:
+            self.flush()
+        elif self._due_in is not loop:  # another one may have ended without ever calling
+            self._due_in = loop
+            loop.call_later(self._delay, self.flush)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._due_in = None
+        _write(self._lines, self._stream)
+
+
+def _write(lines: list[str], stream: TextIO | None) -> None:
+    count = len(lines)
+    if not count:
+        return
+    text = "\n".join(lines[:count]) + "\n"
+    del lines[:count]
+    out = stream or sys.stdout
+    try:
+        try:
+            out.write(text)
+        except UnicodeEncodeError:
+            out.write(text.encode("ascii", "replace").decode("ascii"))
+        out.flush()
+    except (OSError, ValueError) as error:  # a full disk, a closed pipe or file
+        logger.warning("%d lines of the access log are lost: %s", count, error)
