@@ -27,7 +27,9 @@ from .errors import (
     XRouterError,
 )
 from .keys import APIKey, CachedKeys, Hasher, KeyStore, MemoryKeyStore, StaticKeys
+from .limits import Budget, Limit, MemoryBudget, RedisBudget
 from .middleware.auth import APIKeyMiddleware
+from .middleware.rate_limit import RateLimitMiddleware
 from .providers.base import Body, Call, Provider, Reply, Request
 from .providers.echo import EchoProvider
 from .providers.gigachat import GigaChatProvider
@@ -54,6 +56,7 @@ __all__ = [
     "APIKey",
     "APIKeyMiddleware",
     "Body",
+    "Budget",
     "CachedKeys",
     "Call",
     "ChatChunk",
@@ -71,6 +74,8 @@ __all__ = [
     "KeyStore",
     "KeyStoreUnavailable",
     "LLMRouter",
+    "Limit",
+    "MemoryBudget",
     "MemoryKeyStore",
     "MethodNotAllowed",
     "ModelList",
@@ -85,6 +90,8 @@ __all__ = [
     "Principal",
     "Provider",
     "RateLimitExceeded",
+    "RateLimitMiddleware",
+    "RedisBudget",
     "Reply",
     "Request",
     "RequestContext",

@@ -81,10 +81,11 @@ class Principal:
         return not self.scopes or scope in self.scopes
 
     def may_use(self, model: str) -> bool:
-        return not self.models or any(_matches(pattern, model) for pattern in self.models)
+        return not self.models or any(matches(pattern, model) for pattern in self.models)
 
 
-def _matches(pattern: str, name: str) -> bool:
+def matches(pattern: str, name: str) -> bool:
+    """Whether a model's name is the pattern's; one `*` stands for anything."""
     before, star, after = pattern.partition("*")
     if not star:
         return name == pattern

@@ -61,3 +61,17 @@ class RequestEnded:
     received: int
     sent: int
     client: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterDegraded:
+    """The count that processes share is away; this request is the first that is decided without it."""
+
+    context: RequestContext
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterRestored:
+    """Limits are exact again, from this request on."""
+
+    context: RequestContext

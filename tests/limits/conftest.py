@@ -66,7 +66,7 @@ class ServerClock(Clock):
         counts = budget._counts
         for script in (counts._reserve, counts._settle, counts._announce):
             script._text = script._text.replace("redis.call('TIME')", "redis.call('LRANGE', 'clock', 0, 1)")
-            script._digest = hashlib.sha1(script._text.encode()).hexdigest()
+            script._digest = hashlib.sha1(script._text.encode(), usedforsecurity=False).hexdigest()
 
     def close(self) -> None:
         self._redis.close()

@@ -1,0 +1,233 @@
+"""How much a caller may ask for."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..asgi import local_path
+from ..context import Demand, RequestContext
+from ..errors import InvalidRequest, RateLimitExceeded, XRouterError
+from ..events import LimiterDegraded, LimiterRestored
+from ..limits.base import Budget, Charge, Grant, Limit, Standing
+from ..limits.callers import Caller, Key, principal_or_address
+from ..limits.estimates import OutputEstimates, tokens_spent
+from ..limits.headers import ietf_headers, openai_headers
+from ..limits.rules import Limits, Rule, Rules
+from ..limits.storage import budget_at
+from ..responses import send_error
+
+
+class RateLimitMiddleware:
+    """Bounds the requests, tokens and parallel requests of each caller. Refuses with 429 and says when to come back.
+
+    Works on any application for requests. Tokens and models are what `LLMRouter` knows: it asks for those when it has
+    read the body, and they are settled when the answer is over, however it ends. In front of another application such
+    limits are not counted.
+
+    Place it below `APIKeyMiddleware`, so that a limit belongs to a key and not to an address.
+
+    Args:
+        app: The application.
+        limit: `60/minute; 100000 tokens/minute; 8 parallel`, or an iterable of such. A principal's own limits stand in
+            place of those of the same kind.
+        key: Whom a limit per key belongs to; None for nobody. By default the principal, else the address.
+        models: Limits by the name of a model, or a pattern with one `*`: of tokens in place of those of the same kind,
+            others on top.
+        budget: Keeps the counts; or the URL of a storage, whose budget is then closed with the lifespan.
+        exclude_paths: Paths below the mount that are not counted, such as `/health`; exact.
+        ietf: Whether to send the `RateLimit` and `RateLimit-Policy` fields, which are still a draft.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limit: Limits,
+        key: Key = principal_or_address,
+        models: Mapping[str, Limits] | None = None,
+        budget: Budget | str = "memory://",
+        exclude_paths: Collection[str] = (),
+        ietf: bool = False,
+    ) -> None:
+        self.app = app
+        self.budget = budget_at(budget) if isinstance(budget, str) else budget
+        self.rules = Rules(limit, models or {})
+        self.key = key
+        self.estimates = OutputEstimates()
+        self.ietf = ietf
+        self._owns_budget = isinstance(budget, str)
+        self._exclude_paths = frozenset(exclude_paths)
+        self._local = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one ASGI scope through, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self._run_lifespan(scope, receive, send)
+        elif scope["type"] != "http" or local_path(scope) in self._exclude_paths:
+            await self.app(scope, receive, send)
+        else:
+            scope = dict(scope)
+            limited = _LimitedRequest(self, scope)
+            try:
+                await limited.run(scope, receive, send)
+            finally:
+                limited.settle()
+
+    async def aclose(self) -> None:
+        """Close the budget, if it was made here. Called at the end of a lifespan that comes through."""
+        if self._owns_budget:
+            await self.budget.aclose()
+
+    def note(self, grant: Grant, context: RequestContext) -> None:
+        """Tell when the shared count goes away and when it is back."""
+        if grant.local != self._local:
+            self._local = grant.local
+            context.emit(LimiterDegraded(context) if grant.local else LimiterRestored(context))
+
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_after_closing(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                await self.aclose()
+            await send(message)
+
+        await self.app(scope, receive, send_after_closing)
+
+
+@dataclass(slots=True)
+class _Reservation:
+    lease: str
+    charges: Sequence[Charge]
+    demand: Demand | None
+    granted: bool = False
+
+
+class _LimitedRequest:
+    """One request: what it holds, until it is settled."""
+
+    def __init__(self, limiter: RateLimitMiddleware, scope: Scope) -> None:
+        self._limiter = limiter
+        self._context = RequestContext.of(scope)
+        self._caller = Caller.of(scope, limiter.key)
+        self._reservations: list[_Reservation] = []
+        self._standings: list[Standing] = []
+        self._local = False
+        self._outer_admit = self._context.admit
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_standings(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": self._add_headers(message.get("headers", ()))}
+            await send(message)
+
+        try:
+            await self._reserve(self._charges(self._limiter.rules.at_the_door(self._caller)))
+        except XRouterError as error:
+            self._context.error = error
+            identity = (b"x-request-id", self._context.request_id.encode("ascii"))
+            await send_error(send_with_standings, error, headers=[identity])
+            return
+        self._context.admit = self.admit
+        await self._limiter.app(scope, receive, send_with_standings)
+
+    async def admit(self, demand: Demand) -> None:
+        """Reserve what a call may come to, when its size is known.
+
+        Raises:
+            InvalidRequest: It is larger than a whole limit.
+            RateLimitExceeded: Not now. Then the request as a whole has taken nothing.
+        """
+        if self._outer_admit is not None:
+            await self._outer_admit(demand)
+        rules = self._limiter.rules.for_model(self._caller, demand.model)
+        await self._reserve(self._charges(rules, demand), demand)
+
+    def settle(self) -> None:
+        """Say what the request came to. Waits for nothing, so nothing can come between."""
+        limiter, context = self._limiter, self._context
+        for reservation in self._reservations:
+            demand = reservation.demand
+            if not reservation.granted:  # cancelled while it was asked for
+                limiter.budget.settle(reservation.lease)
+                continue
+            spent = None if demand is None else tokens_spent(context, demand)
+            limiter.budget.settle(reservation.lease, [_came_to(charge, spent) for charge in reservation.charges])
+            if demand is not None and demand.completion_tokens != 0 and context.usage is not None:
+                limiter.estimates.learn(self._caller.key or "", demand.model, context.usage.completion_tokens)
+
+    def _charges(self, rules: Sequence[Rule], demand: Demand | None = None) -> list[Charge]:
+        model = "" if demand is None else demand.model
+        charges = (rule.charge(self._caller, model=model, cost=self._cost(rule.limit, demand)) for rule in rules)
+        return [charge for charge in charges if charge is not None]
+
+    def _cost(self, limit: Limit, demand: Demand | None) -> int:
+        """What to reserve. A guess is cut to the limit; what the client says itself is not."""
+        if limit.unit != "tokens" or demand is None:
+            return 1
+        output = demand.completion_tokens
+        if demand.prompt_tokens + (output or 0) > limit.amount:
+            raise _too_large(demand, limit)
+        if output is None:
+            output = self._limiter.estimates.expect(self._caller.key or "", demand.model, limit=limit.amount)
+        return min(demand.prompt_tokens + output, limit.amount)
+
+    async def _reserve(self, charges: Sequence[Charge], demand: Demand | None = None) -> None:
+        if not charges:
+            return
+        reservation = _Reservation(os.urandom(16).hex(), charges, demand)
+        self._reservations.append(reservation)  # before the await, which may be cancelled
+        grant = await self._limiter.budget.reserve(charges, lease=reservation.lease)
+        self._limiter.note(grant, self._context)
+        self._local |= grant.local
+        self._standings += grant.standings
+        reservation.granted = grant.admitted
+        if not grant.admitted:
+            for taken in self._reservations:
+                self._limiter.budget.settle(taken.lease)
+            self._reservations.clear()
+            raise _refusal(grant)
+
+    def _add_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Where an application or a limiter further in says something itself, it is left."""
+        said = {name.lower() for name, _ in headers}
+        ours = openai_headers(self._standings)
+        if self._limiter.ietf:
+            ours += ietf_headers(self._standings)
+        if self._local:
+            ours.append((b"x-ratelimit-scope", b"local"))
+        return [*headers, *(header for header in ours if header[0] not in said)]
+
+
+def _came_to(charge: Charge, spent: int | None) -> int:
+    return charge.cost if spent is None or charge.limit.unit != "tokens" else spent
+
+
+def _refusal(grant: Grant) -> XRouterError:
+    if grant.refused is None:
+        return XRouterError(
+            "Limits cannot be checked now. Please try again in 1s.",
+            status=503,
+            type="service_unavailable_error",
+            code="limiter_unavailable",
+            retry_after=grant.retry_after,
+        )
+    # In these words, because clients read the seconds out of them.
+    wait = math.ceil(grant.retry_after * 1000) / 1000
+    text = f"{wait * 1000:.0f}ms" if wait < 1 else f"{wait:.10g}s"
+    return RateLimitExceeded(
+        f"Limit of {grant.refused} reached. Please try again in {text}.",
+        type="tokens" if grant.refused.unit == "tokens" else "requests",
+        retry_after=grant.retry_after,
+    )
+
+
+def _too_large(demand: Demand, limit: Limit) -> InvalidRequest:
+    tokens = demand.prompt_tokens + (demand.completion_tokens or 0)
+    return InvalidRequest(
+        f"This request may take {tokens} tokens, and the limit is {limit}. Send less text, or ask for fewer tokens.",
+        code="tokens_exceed_limit",
+    )
