@@ -1,4 +1,4 @@
-"""The command line: `xrouter serve | demo | check`."""
+"""The command line: `xrouter serve | demo | check | keys`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
+from .keys_cli import add_keys_command
 from .overview import describe, survey, tell
 from .settings import Settings, SettingsError
 from .standalone import build_providers, build_router
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--host", help="the address to listen at; default: the settings', else 127.0.0.1")
         each.add_argument("--port", type=_port, help="0 takes a free one; default: the settings', else 8000")
     check.add_argument("--live", action="store_true", help="also ask every provider for its models")
+    add_keys_command(commands, os.environ)
     return parser
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +14,6 @@ from .secret import ALPHABET, KINDS, Hasher, bits, importable, new_secret
 
 OVERLAP = 24 * 3600.0
 """Seconds for which both secrets of a rotated key are good."""
-SCOPES = ("chat", "embeddings", "models")
 _LONGEST = 200  # characters of a name, an owner, a limit; a model's name may be as long
 
 
@@ -22,7 +22,7 @@ class Grant:
     """What a key is made for: the fields of `APIKey` that somebody chooses.
 
     Raises:
-        ValueError: A scope is unknown, a pattern has more than one `*`, a text is too long, a time has no zone, or the
+        ValueError: A scope is no word, a pattern has more than one `*`, a text is too long, a time has no zone, or the
             end lies before the beginning.
     """
 
@@ -35,8 +35,11 @@ class Grant:
     limits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if unknown := sorted(self.scopes.difference(SCOPES)):
-            raise ValueError(f"Scope {unknown[0]!r} is unknown. Known: {', '.join(SCOPES)}.")
+        for scope in self.scopes:
+            if not re.fullmatch(r"[a-z][a-z0-9_.:-]{0,63}", scope):
+                raise ValueError(
+                    f"Scope {scope[:20]!r} is no lower-case word, such as 'chat', 'embeddings' or your own."
+                )
         for text in (self.name, self.owner or "", *self.models, *self.limits):
             if len(text) > _LONGEST or not text.isprintable():
                 raise ValueError(

@@ -127,5 +127,9 @@ class Hasher:
             for version, pepper in self._peppers.items()
         )
 
+    def __str__(self) -> str:
+        """The scheme, to be told at start."""
+        return f"HMAC-SHA-256 with pepper {self.version}" if self.version else "SHA-256 without a pepper"
+
     def __repr__(self) -> str:
         return f"Hasher(versions={list(self._peppers)})"

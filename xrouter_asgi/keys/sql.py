@@ -43,13 +43,14 @@ class SQLKeyStore:
         self.imported = imported
         self._database = Database(url)
         self._now = now
+        self._warned = False
         self._used: dict[str, datetime] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writer: asyncio.Task[None] | None = None
 
     async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
         statement = (
-            select(keys, secrets.c.digest, secrets.c.expires_at.label("secret_expires_at"))
+            select(keys, secrets.c.digest, secrets.c.pepper, secrets.c.expires_at.label("secret_expires_at"))
             .join_from(keys, secrets)
             .where(secrets.c.digest.in_(digests))
         )
@@ -58,6 +59,7 @@ class SQLKeyStore:
             row = found.get(digest)
             # Compared once more, so that no collation or type of a database decides what is equal.
             if row is not None and hmac.compare_digest(row.digest, digest):
+                self._warn_of_plain_digest(row)
                 return replace(_key(row), expires_at=earlier(row.expires_at, row.secret_expires_at))
         return None
 
@@ -141,6 +143,11 @@ class SQLKeyStore:
                 raise KeyExists("The key is in the store already.") from None
 
         await self._database.run(told, writes=True)
+
+    def _warn_of_plain_digest(self, row: Row[Any]) -> None:
+        if row.pepper == 0 and not self._warned:
+            self._warned = True
+            logger.warning("Key %s is kept as plain SHA-256. Give a pepper, and rotate such keys: see Hasher.", row.id)
 
     def _write_later(self) -> None:
         self._timer = None
