@@ -35,8 +35,8 @@ class APIKeyMiddleware:
     WebSocket passes untouched.
 
     Place it below CORS, which answers preflights itself, and below whatever logs refusals; above limits, so that they
-    belong to a key. Litestar runs an app's middleware neither for what is mounted nor for unknown paths: there, wrap what
-    you mount. The store is closed by whoever made it.
+    belong to a key. Litestar does not run the middleware of an app for what is mounted there: wrap what you mount. The
+    store is closed by whoever made it.
 
     Args:
         store: Where keys are looked up, through a `CachedKeys` unless it is one.
