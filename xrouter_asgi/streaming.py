@@ -117,7 +117,7 @@ class ChatStream:
         self._close = close
         self._begun: set[int] = set()
         self._finished: set[int] = set()
-        self._told: Callable[[BaseException | None], None] | None = None
+        self._told: list[Callable[[BaseException | None], None]] = []
         self.usage: Usage | None = None
         self.characters = 0
 
@@ -169,9 +169,9 @@ class ChatStream:
     def when_ended(self, told: Callable[[BaseException | None], None]) -> None:
         """Have `told` called once: with None after a clean end, else with what broke the stream off.
 
-        A stream that is closed before its end was broken off by a `CancelledError`.
+        A stream that is closed before its end was broken off by a `CancelledError`. Whoever asked first is told first.
         """
-        self._told = told
+        self._told.append(told)
 
     async def aclose(self) -> None:
         """Close the upstream. Safe to call twice."""
@@ -181,8 +181,8 @@ class ChatStream:
             await close()
 
     def _tell(self, error: BaseException | None) -> None:
-        if self._told is not None:
-            told, self._told = self._told, None
+        waiting, self._told = self._told, []
+        for told in waiting:
             told(error)
 
     async def _next_batch(self) -> Sequence[ChatChunk]:
@@ -221,7 +221,7 @@ def _is_last(choice: dict[str, Any]) -> bool:
 
 
 def _length(delta: dict[str, Any]) -> int:
+    calls = delta.get("tool_calls") or ()
     texts = [delta.get("content"), delta.get("reasoning_content"), delta.get("refusal")]
-    for call in delta.get("tool_calls") or ():
-        texts.append((call.get("function") or {}).get("arguments"))
+    texts += [(call.get("function") or {}).get("arguments") for call in calls]
     return sum(len(text) for text in texts if isinstance(text, str))
