@@ -59,9 +59,9 @@ def importable(secret: str) -> bool:
 def bits(secret: str) -> float:
     """How much a secret of unknown making can hold at most, by the alphabet of each of its longer parts.
 
-    Parts shorter than 8, such as `sk` and `proj`, are prefixes and count nothing.
+    Parts shorter than 8, such as `sk` and `proj`, are prefixes; they count nothing, nor does a part that comes again.
     """
-    parts = [part for part in re.split(r"[^0-9A-Za-z]", secret) if len(part) >= 8 and len(set(part)) >= 6]
+    parts = {part for part in re.split(r"[^0-9A-Za-z]", secret) if len(part) >= 8 and len(set(part)) >= 6}
     return sum(len(part) * math.log2(_alphabet(part)) for part in parts)
 
 

@@ -1,0 +1,253 @@
+"""What every store promises, whatever it keeps its keys in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import TypeAlias
+
+import pytest
+
+from xrouter_asgi.keys import (
+    APIKey,
+    AuditEntry,
+    CallableKeyStore,
+    Hasher,
+    KeyExists,
+    KeyRegistry,
+    KeyStore,
+    MemoryKeyStore,
+    SQLKeyStore,
+    StaticKeys,
+    StoredSecret,
+    UnknownKey,
+    new_secret,
+)
+
+from .clock import START
+
+Fill: TypeAlias = Callable[[Mapping[str, APIKey]], Awaitable[KeyStore]]
+HASHER = Hasher({2: "n" * 32, 1: "o" * 32})
+FULL = APIKey(
+    "key_full",
+    name="Ann's лэптоп",
+    owner="ann",
+    kind="test",
+    created_at=START,
+    not_before=START - timedelta(days=1),
+    expires_at=START + timedelta(days=1, microseconds=1),
+    scopes=frozenset({"chat", "models"}),
+    models=("GigaChat-2", "gpt-*"),
+    limits=("60/minute", "1000 tokens/day"),
+)
+PLAIN = APIKey("key_plain", created_at=START)
+
+
+def entry(action: str, id: str) -> AuditEntry:
+    return AuditEntry(START, "tester", action, id, before={"active": True}, after={"models": ["a"]}, reason="because")
+
+
+async def add(registry: KeyRegistry, key: APIKey, digest: bytes) -> None:
+    await registry.add(key, StoredSecret(digest, 1), entry("create", key.id))
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres", "static", "callable"])
+async def fill(request: pytest.FixtureRequest) -> AsyncIterator[Fill]:
+    """Makes a store that holds these keys by their secrets."""
+    made: list[KeyStore] = []
+
+    async def with_keys(keys: Mapping[str, APIKey]) -> KeyStore:
+        store: KeyStore
+        match request.param:
+            case "static":
+                store = StaticKeys(keys, hasher=HASHER)
+            case "callable":
+                table = {HASHER.digest(secret): key for secret, key in keys.items()}
+
+                async def find(digest: bytes) -> APIKey | None:
+                    return table.get(digest)
+
+                store = CallableKeyStore(find)
+            case kind:
+                store = registry = (
+                    MemoryKeyStore() if kind == "memory" else SQLKeyStore(request.getfixturevalue(f"{kind}_url"))
+                )
+                if isinstance(registry, SQLKeyStore):
+                    await registry.migrate()
+                for secret, key in keys.items():
+                    await add(registry, key, HASHER.digest(secret))
+        made.append(store)
+        return store
+
+    yield with_keys
+    for store in made:
+        await store.aclose()
+
+
+async def test_a_key_is_found_as_it_was_kept(fill: Fill) -> None:
+    full, plain = new_secret(), new_secret()
+    store = await fill({full: FULL, plain: PLAIN})
+    assert await store.find(HASHER.digests(full)) == FULL
+    assert await store.find(HASHER.digests(plain)) == PLAIN
+
+
+async def test_an_unknown_digest_finds_nothing(fill: Fill) -> None:
+    store = await fill({new_secret(): PLAIN})
+    assert await store.find(HASHER.digests(new_secret())) is None
+    assert await store.find([b"", b"%", b"' OR 1=1 --", b"\x00" * 32, b"\xff" * 4096]) is None
+    assert await store.find([]) is None
+
+
+async def test_a_key_is_found_by_any_of_the_digests(fill: Fill) -> None:
+    secret = new_secret()
+    store = await fill({secret: PLAIN})
+    digest = HASHER.digest(secret)
+    assert await store.find([b"x" * 32, digest]) == PLAIN
+    # Never by a part of one.
+    assert await store.find([digest[:31], digest[:20], digest + b"\x00"]) is None
+
+
+async def test_a_key_that_is_not_usable_is_found_all_the_same(fill: Fill) -> None:
+    revoked, expired = new_secret(), new_secret()
+    keys = {revoked: replace(PLAIN, active=False), expired: replace(FULL, expires_at=START - timedelta(days=999))}
+    store = await fill(keys)
+    assert [await store.find(HASHER.digests(secret)) for secret in keys] == list(keys.values())
+
+
+async def test_noting_a_use_returns_nothing_and_loses_nothing(fill: Fill) -> None:
+    secret = new_secret()
+    store = await fill({secret: PLAIN})
+    store.used(PLAIN)
+    found = await store.find(HASHER.digests(secret))
+    assert found is not None
+    assert replace(found, last_used_at=None) == PLAIN
+
+
+async def test_every_store_is_a_key_store(fill: Fill) -> None:
+    assert isinstance(await fill({}), KeyStore)
+
+
+async def test_the_first_digest_decides_between_two_keys(registry: KeyRegistry) -> None:
+    await add(registry, PLAIN, b"1" * 32)
+    await add(registry, FULL, b"2" * 32)
+    assert await registry.find([b"2" * 32, b"1" * 32]) == FULL
+    assert await registry.find([b"1" * 32, b"2" * 32]) == PLAIN
+
+
+async def test_an_id_or_a_digest_cannot_be_taken_twice(registry: KeyRegistry) -> None:
+    await add(registry, PLAIN, b"1" * 32)
+    for key, digest in ((FULL, b"1" * 32), (PLAIN, b"2" * 32)):
+        with pytest.raises(KeyExists, match="already") as caught:
+            await add(registry, key, digest)
+        assert caught.value.__cause__ is None
+    with pytest.raises(KeyExists, match="already"):
+        await registry.rotate(
+            "key_plain", StoredSecret(b"1" * 32), entry("rotate", "key_plain"), until=START, expires_at=None
+        )
+    # And nothing is left of the attempt.
+    assert await registry.list() == [PLAIN]
+    assert await registry.find([b"2" * 32]) is None
+    assert [each.action for each in await registry.audit("key_plain")] == ["create"]
+    assert await registry.find([b"1" * 32]) == PLAIN
+
+
+async def test_after_a_rotation_the_old_secrets_end_at_the_overlap_and_the_new_one_with_the_key(
+    registry: KeyRegistry,
+) -> None:
+    soon, later, end = (START + timedelta(hours=hours) for hours in (1, 2, 9))
+    await add(registry, PLAIN, b"1" * 32)
+    for digest, until in ((b"2" * 32, soon), (b"3" * 32, later)):
+        await registry.rotate(
+            "key_plain", StoredSecret(digest), entry("rotate", "key_plain"), until=until, expires_at=end
+        )
+    ends = [await registry.find([digest * 32]) for digest in (b"1", b"2", b"3")]
+    # The first rotation ended the first secret, and the second does not prolong it.
+    assert [key and key.expires_at for key in ends] == [soon, later, end]
+    assert {key.id for key in ends if key} == {"key_plain"}
+    assert (await registry.get("key_plain")).expires_at == end
+
+
+async def test_a_secret_never_outlives_its_key(registry: KeyRegistry) -> None:
+    end, until = START + timedelta(hours=1), START + timedelta(hours=5)
+    await add(registry, PLAIN, b"1" * 32)
+    await registry.rotate(
+        "key_plain", StoredSecret(b"2" * 32), entry("rotate", "key_plain"), until=until, expires_at=end
+    )
+    found = await registry.find([b"1" * 32])
+    assert found is not None
+    assert found.expires_at == end
+
+
+async def test_revocation_ends_every_secret_of_the_key_and_of_no_other(registry: KeyRegistry) -> None:
+    await add(registry, PLAIN, b"1" * 32)
+    await add(registry, FULL, b"f" * 32)
+    await registry.rotate(
+        "key_plain", StoredSecret(b"2" * 32), entry("rotate", "key_plain"), until=START, expires_at=None
+    )
+    await registry.revoke("key_plain", entry("revoke", "key_plain"))
+    found = [await registry.find([digest * 32]) for digest in (b"1", b"2", b"f")]
+    assert [key and key.active for key in found] == [False, False, True]
+
+
+async def test_an_unknown_id_changes_nothing(registry: KeyRegistry) -> None:
+    await add(registry, PLAIN, b"1" * 32)
+    for change in (
+        registry.get("key_nope"),
+        registry.revoke("key_nope", entry("revoke", "key_nope")),
+        registry.rotate("key_nope", StoredSecret(b"2" * 32), entry("rotate", "x"), until=START, expires_at=None),
+    ):
+        with pytest.raises(UnknownKey, match="No key has the id 'key_nope'"):
+            await change
+    assert await registry.find([b"2" * 32]) is None
+    assert await registry.audit("key_nope") == []
+
+
+async def test_keys_are_listed_oldest_first_and_by_owner(registry: KeyRegistry) -> None:
+    younger = replace(PLAIN, id="key_a", created_at=START + timedelta(seconds=1), owner="bob")
+    for number, key in enumerate((PLAIN, FULL, younger)):
+        await add(registry, key, bytes([number]) * 32)
+    assert [key.id for key in await registry.list()][-1] == "key_a"
+    assert len(await registry.list()) == 3
+    assert await registry.list(owner="ann") == [FULL]
+    assert await registry.list(owner="' OR ''='") == []
+
+
+async def test_the_audit_tells_every_change_in_order(registry: KeyRegistry) -> None:
+    await add(registry, PLAIN, b"1" * 32)
+    await registry.rotate(
+        "key_plain", StoredSecret(b"2" * 32), entry("rotate", "key_plain"), until=START, expires_at=None
+    )
+    await registry.revoke("key_plain", entry("revoke", "key_plain"))
+    assert await registry.audit("key_plain") == [
+        entry(action, "key_plain") for action in ("create", "rotate", "revoke")
+    ]
+
+
+async def test_the_use_of_a_key_is_kept(registry: KeyRegistry) -> None:
+    await add(registry, PLAIN, b"1" * 32)
+    registry.used(PLAIN)
+    await registry.aclose()
+    used = (await registry.get("key_plain")).last_used_at
+    assert used is not None
+    assert used.utcoffset() == timedelta(0)
+
+
+async def test_many_changes_at_once_are_all_made(registry: KeyRegistry) -> None:
+    keys = [replace(PLAIN, id=f"key_{number}") for number in range(20)]
+    await asyncio.gather(*(add(registry, key, key.id.encode()) for key in keys))
+    await asyncio.gather(*(registry.revoke(key.id, entry("revoke", key.id)) for key in keys[::2]))
+    assert {key.id for key in await registry.list() if key.active} == {key.id for key in keys[1::2]}
+
+
+def test_static_keys_refuse_a_secret_that_no_header_can_hold_without_showing_it() -> None:
+    with pytest.raises(ValueError, match="The secret of 'key_plain' is not 1 to 512") as caught:
+        StaticKeys({"mein Schlüssel": PLAIN})
+    assert "Schl" not in str(caught.value)
+
+
+def test_static_keys_take_secrets_of_any_making_and_say_so() -> None:
+    assert StaticKeys({"sk-theirs": PLAIN}).imported
+    assert not StaticKeys({new_secret(): PLAIN}).imported
+    assert repr(StaticKeys({"sk-theirs": PLAIN})) == "StaticKeys(1 keys)"
