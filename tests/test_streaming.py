@@ -295,6 +295,16 @@ async def test_closing_what_has_no_close_does_nothing() -> None:
     assert len(await drain(stream)) == 2
 
 
+async def test_everyone_who_asks_is_told_of_the_end_once() -> None:
+    told: list[tuple[str, BaseException | None]] = []
+    stream = await ChatStream.start(Batches([chunk("stop")]))
+    stream.when_ended(lambda error: told.append(("first", error)))
+    stream.when_ended(lambda error: told.append(("second", error)))
+    await drain(stream)
+    await stream.aclose()
+    assert told == [("first", None), ("second", None)]
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_text_survives_an_event(content: str) -> None:
     document = ChatChunk({"choices": [{"delta": {"content": content}}]})
