@@ -57,8 +57,8 @@ class XRouterError(Exception):
     """Whether the same upstream may be asked again."""
     trips: ClassVar[bool] = False
     """Whether a circuit breaker counts it."""
-    falls_back: ClassVar[bool] = False
-    """Whether another upstream may be asked instead."""
+    falls_back: bool = False
+    """Whether another upstream may be asked instead. Taken back where the caller pays with a credential of its own."""
 
     def __init__(
         self,

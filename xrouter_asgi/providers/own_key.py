@@ -1,0 +1,196 @@
+"""Bring your own key: callers who pay the upstream themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..errors import (
+    InvalidAPIKey,
+    InvalidRequest,
+    UpstreamError,
+    UpstreamQuotaExceeded,
+    UpstreamUnauthorized,
+    XRouterError,
+)
+from ..streaming import ChatStream
+from ..wire import ModelList, ModelsRequest
+from .base import Call, Provider, Reply
+
+HEADER = "x-provider-key"
+
+_USABLE = re.compile(r"[\x21-\x7e]{1,4096}")  # what a header upstream can hold
+
+logger = logging.getLogger("xrouter")
+
+
+@dataclass(slots=True, eq=False)
+class _Owned:
+    """The provider of one credential, and how many calls it is answering."""
+
+    provider: Provider
+    calls: int = 0
+
+
+class OwnKey:
+    """Sends a call with the caller's own credential for the upstream, from the header `x-provider-key`.
+
+    Each credential has a provider to itself: connections, tokens and queues are shared with nobody. What goes wrong
+    with it is the caller's business: a refused credential is a 401, and no other upstream is asked instead, since that
+    one would be paid for by somebody else, or be shown a credential that is not meant for it.
+
+    Retries and circuit breakers belong inside of `build`, so that the failures of one caller count for no other.
+
+    Args:
+        build: Makes the provider of a credential, such as `lambda key: OpenAIProvider(url, api_key=key)`. A ValueError
+            says that the credential has a form that cannot be used.
+        inner: Answers whoever sends no credential. None asks for one, and lists no models.
+        limit: Providers kept for the next call. The one used longest ago goes first, once its calls have ended.
+        name: What it is called; if not given, as `inner`.
+
+    Raises:
+        ValueError: For a limit below 1.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[str], Provider],
+        *,
+        inner: Provider | None = None,
+        limit: int = 100,
+        name: str | None = None,
+    ) -> None:
+        if limit < 1:
+            raise ValueError(f"The limit of providers must be at least 1, not {limit}.")
+        self.name = name or (inner.name if inner is not None else "own_key")
+        self._build = build
+        self._inner = inner
+        self._limit = limit
+        # By the whole digest of the credential, which is kept nowhere but in its provider.
+        self._kept: OrderedDict[bytes, _Owned] = OrderedDict()
+        self._leaving: set[_Owned] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def send(self, call: Call, /) -> Reply:
+        """Answer the call.
+
+        Raises:
+            InvalidRequest: 401. There is no credential, and no `inner`.
+            InvalidAPIKey: 401. The credential came twice or cannot be used, or the upstream refused it.
+        """
+        credential = _credential(call.headers)
+        if credential is None:
+            return await self._send_without(call)
+        owned = self._provider_of(credential)
+        owned.calls += 1
+        try:
+            reply = await _send_to(owned.provider, call)
+        except BaseException:
+            self._ended(owned)
+            raise
+        if isinstance(reply.body, ChatStream):
+            reply.body.when_ended(lambda error: self._ended(owned))
+        else:
+            self._ended(owned)
+        return reply
+
+    async def aclose(self) -> None:
+        """Close every provider, `inner` too."""
+        everyone = [*self._kept.values(), *self._leaving]
+        self._kept.clear()
+        self._leaving.clear()
+        for owned in everyone:
+            self._close(owned.provider)
+        if self._closing:
+            await asyncio.wait(self._closing)
+        if self._inner is not None:
+            await self._inner.aclose()
+
+    async def _send_without(self, call: Call) -> Reply:
+        if self._inner is not None:
+            return await self._inner.send(call)
+        if isinstance(call.request, ModelsRequest):
+            return Reply(ModelList({"object": "list", "data": []}), provider=self.name)
+        raise InvalidRequest(
+            f"This model is used with a credential of your own. Send it in the header '{HEADER}'.", status=401
+        )
+
+    def _provider_of(self, credential: str) -> _Owned:
+        digest = hashlib.sha256(credential.encode("ascii")).digest()
+        owned = self._kept.get(digest)
+        if owned is None:
+            try:
+                owned = _Owned(self._build(credential))
+            except ValueError:
+                # Its text may hold the credential.
+                raise InvalidAPIKey(f"The credential in '{HEADER}' has a form that cannot be used.") from None
+            self._kept[digest] = owned
+            if len(self._kept) > self._limit:
+                _, oldest = self._kept.popitem(last=False)
+                self._let_go(oldest)
+        self._kept.move_to_end(digest)
+        return owned
+
+    def _let_go(self, owned: _Owned) -> None:
+        if owned.calls:
+            self._leaving.add(owned)
+        else:
+            self._close(owned.provider)
+
+    def _ended(self, owned: _Owned) -> None:
+        owned.calls -= 1
+        if not owned.calls and owned in self._leaving:
+            self._leaving.discard(owned)
+            self._close(owned.provider)
+
+    def _close(self, provider: Provider) -> None:
+        task = asyncio.create_task(_close(provider))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def _credential(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """What the caller sent; None for nothing, and for an empty value."""
+    values = [value for name, value in headers if name == HEADER.encode()]
+    if len(values) > 1:
+        raise InvalidAPIKey(f"The header '{HEADER}' came more than once.")
+    credential = values[0].decode("latin-1").strip(" \t") if values else ""
+    if credential and not _USABLE.fullmatch(credential):
+        raise InvalidAPIKey(f"The credential in '{HEADER}' has a form that cannot be used.")
+    return credential or None
+
+
+async def _send_to(provider: Provider, call: Call) -> Reply:
+    """Send the call; what fails is told as the caller's, and by no other upstream made good."""
+    try:
+        return await provider.send(call)
+    except UpstreamError as error:
+        blamed = _blamed(error)
+        blamed.falls_back = False
+        if blamed is error:
+            raise
+        blamed.upstream_ids = error.upstream_ids
+        raise blamed from error
+
+
+def _blamed(error: UpstreamError) -> XRouterError:
+    match error:
+        case UpstreamUnauthorized():
+            return InvalidAPIKey(f"The upstream refused the credential in '{HEADER}'.", detail=error.detail)
+        case UpstreamQuotaExceeded():
+            message = f"The quota of the account behind '{HEADER}' is used up."
+            return UpstreamQuotaExceeded(message, detail=error.detail)
+        case _:
+            return error
+
+
+async def _close(provider: Provider) -> None:
+    try:
+        await provider.aclose()
+    except Exception:
+        logger.exception("The provider '%s' of a caller's own key could not be closed", provider.name)
