@@ -36,6 +36,7 @@ from .providers.gigachat import GigaChatProvider
 from .providers.gigachat import Options as GigaChatOptions
 from .providers.http import Timeouts
 from .providers.openai import OpenAIProvider
+from .providers.own_key import OwnKey
 from .router import LLMRouter
 from .routing import ModelTable, Target
 from .streaming import ChatStream
@@ -85,6 +86,7 @@ __all__ = [
     "NotFound",
     "NotReady",
     "OpenAIProvider",
+    "OwnKey",
     "PayloadTooLarge",
     "PermissionDenied",
     "Principal",

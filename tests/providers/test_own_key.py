@@ -9,7 +9,7 @@ import pytest
 from tests.asgi import get, post
 from tests.fakes.openai import FakeOpenAI, refuse
 from tests.scripted import ScriptedProvider, chat, chunk
-from xrouter_asgi import InvalidAPIKey, InvalidRequest, LLMRouter, OpenAIProvider, Target, XRouterError
+from xrouter_asgi import InvalidAPIKey, InvalidRequest, LLMRouter, OpenAIProvider, OwnKey, Target, XRouterError
 from xrouter_asgi.errors import (
     UpstreamError,
     UpstreamQuotaExceeded,
@@ -20,7 +20,6 @@ from xrouter_asgi.errors import (
 )
 from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.providers.echo import EchoProvider
-from xrouter_asgi.providers.own_key import OwnKey
 from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import ChatRequest, ModelsRequest
 
