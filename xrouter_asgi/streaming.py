@@ -44,6 +44,10 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that `chunk` completes. Raises UpstreamError (`too_large`) for one beyond the limit."""
+        if chunk.startswith(b"data: ") and chunk.endswith(b"\n\n") and self._is_between_events():
+            line = chunk[6:-2]
+            if b"\n" not in line and b"\r" not in line and 0 < len(line) < self._limit:
+                return [line]  # one read, one event: so it comes from most upstreams
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
             self._after_cr = False
@@ -59,6 +63,9 @@ class EventReader:
         if len(self._tail) > self._limit:
             raise self._too_large()
         return self._events(lines)
+
+    def _is_between_events(self) -> bool:
+        return self._started and not self._tail and not self._data and not self._after_cr
 
     def close(self) -> list[bytes]:
         """The event that the end of the stream completes, if any."""
@@ -201,27 +208,31 @@ class ChatStream:
         raise StopAsyncIteration
 
     def _note(self, chunk: ChatChunk) -> None:
-        if (usage := chunk.usage) is not None:
-            self.usage = usage
+        if chunk.value.get("usage") is not None:
+            self.usage = chunk.usage or self.usage
         for choice in chunk.value.get("choices") or ():
-            (self._finished if _is_last(choice) else self._begun).add(choice.get("index", 0))
-            if isinstance(delta := choice.get("delta"), dict):
-                self.characters += _length(delta)
+            delta = choice.get("delta") or {}
+            (self._finished if _is_last(choice, delta) else self._begun).add(choice.get("index", 0))
+            self.characters += _length(delta)
 
 
-def _is_last(choice: dict[str, Any]) -> bool:
+def _is_last(choice: dict[str, Any], delta: dict[str, Any]) -> bool:
     """Whether a choice says that it is finished: by a reason, or as audio by telling until when it can be referred to.
 
     OpenAI gives a spoken answer no `finish_reason`.
     """
     if choice.get("finish_reason"):
         return True
-    audio = (choice.get("delta") or {}).get("audio")
+    audio = delta.get("audio")
     return isinstance(audio, dict) and "expires_at" in audio
 
 
 def _length(delta: dict[str, Any]) -> int:
-    calls = delta.get("tool_calls") or ()
-    texts = [delta.get("content"), delta.get("reasoning_content"), delta.get("refusal")]
-    texts += [(call.get("function") or {}).get("arguments") for call in calls]
-    return sum(len(text) for text in texts if isinstance(text, str))
+    length = 0
+    for name in ("content", "reasoning_content", "refusal"):
+        if isinstance(text := delta.get(name), str):
+            length += len(text)
+    for call in delta.get("tool_calls") or ():
+        if isinstance(text := (call.get("function") or {}).get("arguments"), str):
+            length += len(text)
+    return length

@@ -102,18 +102,22 @@ class AnswerStream:
         return f"AnswerStream(status={self.status}, closed={self._closed})"
 
 
-async def before(deadline: float | None, patience: float, step: Awaitable[T]) -> T:
-    """Await `step` until `deadline`, in the loop's time.
+def before(deadline: float | None, patience: float, step: Awaitable[T]) -> Awaitable[T]:
+    """`step`, to be awaited until `deadline`, in the loop's time.
 
     Args:
         patience: Seconds after which the transport itself gives up on `step`. A timer is armed only if the deadline
             may come sooner, so that most reads arm none.
 
     Raises:
-        TotalTimeout: The deadline came first.
+        TotalTimeout: From awaiting it, when the deadline comes first.
     """
     if deadline is None or asyncio.get_running_loop().time() + patience < deadline:
-        return await step
+        return step
+    return _timed(deadline, step)
+
+
+async def _timed(deadline: float, step: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout_at(deadline) as clock:
             return await step

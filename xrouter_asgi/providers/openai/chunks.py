@@ -96,18 +96,22 @@ class ChunkReader:
 
     def _mend_choice(self, choice: dict[str, Any]) -> bool:
         """Check one choice and bring it into order, in place. Returns whether that changed anything."""
-        before = {**choice}
+        mended = False
         if self._choices == 1:
-            choice["index"] = 0  # the only one there can be, whatever its number says
+            if choice.get("index") != 0:
+                choice["index"] = 0  # the only one there can be, whatever its number says
+                mended = True
         elif not isinstance(choice.get("index"), int) or not 0 <= choice["index"] < self._choices:
             raise _bad_event("a choice has no index, or one beyond what was asked for")
         if not isinstance(choice.get("finish_reason") or "", str):
             raise _bad_event("'finish_reason' is no text")
         if choice.get("finish_reason") == "":
             choice["finish_reason"] = None
+            mended = True
         if choice.get("delta") is None:
             choice["delta"] = {}  # as in Azure's events about filtered content
-        return self._mend_delta(choice["delta"], choice["index"]) or choice != before
+            mended = True
+        return self._mend_delta(choice["delta"], choice["index"]) or mended
 
     def _mend_delta(self, delta: object, index: int) -> bool:
         if not isinstance(delta, dict):
