@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import openai
 import pytest
 
@@ -85,6 +86,45 @@ async def test_own_provider() -> None:
             assert answer.choices[0].message.content == "hello! hello! "
             with pytest.raises(openai.BadRequestError, match="A parrot can only chat"):
                 await client.embeddings.create(model="parrot", input="hello")
+
+
+async def test_keys_on_starlette(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "a-secret-of-the-test")
+    async with served("keys_on_starlette") as url, httpx.AsyncClient(base_url=url) as client:
+        answer = await client.get("/")
+        assert (answer.status_code, answer.text.startswith("You did not provide an API key.")) == (401, True)
+        assert (await client.get("/health")).text == "ok\n"
+        assert (await client.get("/", headers={"x-api-key": "a-secret-of-the-test"})).text == "Hello, alice.\n"
+
+
+async def test_users_on_fastapi() -> None:
+    async with served("users_on_fastapi") as url, httpx.AsyncClient(base_url=f"{url}/llm") as client:
+        assert (await client.get("/v1/models")).status_code == 401
+        answer = await client.get("/v1/models", headers={"x-session": "1234"})
+        assert [model["id"] for model in answer.json()["data"]] == ["echo"]
+
+
+async def test_keys_on_litestar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "any")
+    async with served("keys_on_litestar") as url, httpx.AsyncClient(base_url=url) as client:
+        for path in ("/", "/llm/v1/models"):
+            assert (await client.get(path)).status_code == 401, path
+        assert (await client.get("/", headers={"x-api-key": "any"})).text == "Hello, alice.\n"
+        assert await said_by(f"{url}/llm/v1", "echo", "hello there") == "hello there"
+
+
+async def test_own_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeOpenAI(api_key="mine") as fake:
+        monkeypatch.setenv("LOCAL_URL", fake.base_url)
+        async with served("own_keys") as url:
+            with pytest.raises(openai.AuthenticationError, match="x-provider-key"):
+                await said_by(f"{url}/v1", "chat", "hello")
+            headers = {"x-provider-key": "mine"}
+            async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", default_headers=headers) as client:
+                answer = await client.chat.completions.create(
+                    model="chat", messages=[{"role": "user", "content": "hello"}]
+                )
+                assert answer.choices[0].message.content == "hello"
 
 
 async def test_script_without_server(monkeypatch: pytest.MonkeyPatch) -> None:
