@@ -53,13 +53,14 @@ class Rules:
 
     Args:
         general: For everybody.
-        models: Limits by the name of a model, or by a pattern with one `*`; the longest that matches holds.
+        models: Limits by the name of a model, or by a pattern with one `*`. A name beats a pattern, a longer pattern a
+            shorter one.
     """
 
     def __init__(self, general: Limits, models: Mapping[str, Limits]) -> None:
         self._general = parse_limits(general)
         self._models = {pattern: parse_limits(limits) for pattern, limits in models.items()}
-        self._patterns = sorted(self._models, key=len, reverse=True)
+        self._patterns = sorted(self._models, key=lambda pattern: ("*" in pattern, -len(pattern)))
         # Neither may grow with what clients send: patterns come from here, limits from keys.
         self._of = lru_cache(maxsize=1024)(self._combine)
 

@@ -19,17 +19,17 @@ MakeBudget: TypeAlias = Callable[..., RedisBudget]
 
 
 @pytest.fixture(scope="session")
-def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with redis_server(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.fixture
-def redis_url(_server: RedisServer) -> str:
+def redis_url(redis_process: RedisServer) -> str:
     """A Redis that holds nothing."""
-    with Redis.from_url(_server.url) as client:
+    with Redis.from_url(redis_process.url) as client:
         client.flushall()
-    return _server.url
+    return redis_process.url
 
 
 @pytest.fixture

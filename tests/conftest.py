@@ -1,0 +1,7 @@
+"""Fixtures that more than one folder uses."""
+
+from __future__ import annotations
+
+from tests.limits.fixtures import budget, budget_and_clock, clock, redis_budget, redis_process, redis_url
+
+__all__ = ["budget", "budget_and_clock", "clock", "redis_budget", "redis_process", "redis_url"]

@@ -1,0 +1,248 @@
+"""Whatever way out a request takes, what it held is settled exactly once, and to the truth.
+
+The provider keeps a ledger of what it was asked and what it said. After each request the counts must agree with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+
+from tests.asgi import Exchange, body_messages, http_scope, post
+from tests.limits.fixtures import MakeBudget
+from tests.scripted import ScriptedProvider, Step, chat, chunk, completion, usage_chunk
+from tests.test_cancellation import Interrupted, cancel_now, cancel_one_tick_later
+from xrouter_asgi.context import Attempt, Demand, RequestContext, Usage
+from xrouter_asgi.errors import UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
+from xrouter_asgi.limits.base import Budget, Charge, Grant, Limit, parse_limits
+from xrouter_asgi.limits.estimates import tokens_spent
+from xrouter_asgi.limits.memory import MemoryBudget
+from xrouter_asgi.limits.redis import RedisBudget
+from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
+from xrouter_asgi.providers.base import Call, Reply
+from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.routing import Target
+from xrouter_asgi.streaming import ChatStream
+from xrouter_asgi.wire import ChatChunk
+
+LIMITS = "1000/minute; 100000 tokens/minute; 5 parallel"
+TEXT = ["one", "two two", "three"]
+
+_numbers = itertools.count()
+
+
+class Ledger(ScriptedProvider):
+    """Notes the text and the usage of which it knows that they were taken from it."""
+
+    def __init__(self, *steps: Step) -> None:
+        told: list[Step] = [[chunk(text)] for text in TEXT]
+        super().__init__(*(steps or (*told, [chunk(finish="stop")], [usage_chunk()])))
+        self.said = 0
+        self.counted: int | None = None
+
+    async def send(self, call: Call, /) -> Reply:
+        reply = await super().send(call)
+        if not isinstance(reply.body, ChatStream):
+            self.counted = 5
+        return reply
+
+    async def _stream(self) -> AsyncIterator[Sequence[ChatChunk]]:
+        async for batch in super()._stream():
+            for each in batch:
+                self.said += sum(len(choice["delta"].get("content", "")) for choice in each.value["choices"])
+                if each.value.get("usage"):
+                    self.counted = each.value["usage"]["total_tokens"]
+            yield batch
+
+
+class Notary:
+    """Passes on to a budget, and notes how often each lease was settled."""
+
+    def __init__(self, inner: Budget) -> None:
+        self.inner = inner
+        self.asked: dict[str, Sequence[Charge]] = {}
+        self.refused: set[str] = set()
+        self.settled: dict[str, Sequence[int]] = {}
+
+    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Grant:
+        assert lease not in self.asked
+        self.asked[lease] = charges
+        return await self.inner.reserve(charges, lease=lease)
+
+    def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
+        assert lease not in self.settled, "settled twice"
+        self.settled[lease] = costs or [0] * len(self.asked[lease])
+        self.inner.settle(lease, costs)
+
+    async def aclose(self) -> None:
+        """Whoever made the inner one closes it."""
+
+    async def used(self) -> dict[str, int]:
+        """What the counts say, by unit."""
+        if isinstance(self.inner, RedisBudget) and self.inner._sending is not None:
+            await self.inner._sending
+        used: dict[str, int] = {}
+        for limit in parse_limits(LIMITS):
+            look = [Charge("address 127.0.0.1", limit, int(limit.unit == "parallel"))]
+            lease = f"look {next(_numbers)}"
+            grant = await self.inner.reserve(look, lease=lease)
+            self.inner.settle(lease)
+            used[limit.unit] = limit.amount - grant.standings[0].remaining - look[0].cost
+        return used
+
+
+def exchange(provider: ScriptedProvider, notary: Notary, *, stream: bool, **options: object) -> Exchange:
+    body = json.dumps(chat(stream=stream)).encode()
+    router = LLMRouter({"scripted": Target(provider, model="upstream-model")})
+    app = RateLimitMiddleware(router, limit=LIMITS, budget=notary)
+    scope = http_scope("POST", "/v1/chat/completions")
+    return Exchange(app, scope, script=body_messages(body), **options)  # type: ignore[arg-type]  # its own keywords
+
+
+def truth(provider: Ledger, *, stream: bool) -> int:
+    """What the provider would write on the bill, as far as anybody outside can know."""
+    if provider.counted is not None:
+        return provider.counted
+    if not provider.opened:
+        return 0
+    told = (provider.said + 1) // 2 if stream else 0
+    return len(json.dumps(chat(stream=stream))) // 2 + told
+
+
+async def agree(notary: Notary, provider: Ledger, *, stream: bool) -> None:
+    assert notary.settled.keys() == notary.asked.keys()
+    used = await notary.used()
+    assert used["parallel"] == 0
+    assert used["tokens"] == truth(provider, stream=stream)
+    assert used["requests"] in ((0, 1) if used["tokens"] == 0 else (1,))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("cancel", [cancel_now, cancel_one_tick_later])
+@pytest.mark.parametrize("times", [1, 1000])
+async def test_a_request_cancelled_at_any_step_is_settled_once_and_to_the_truth(
+    stream: bool, cancel: Callable[[], None], times: int
+) -> None:
+    for n in itertools.count(1):
+        provider, notary = Ledger(), Notary(MemoryBudget())
+        running = exchange(provider, notary, stream=stream)
+        interrupted = Interrupted(running.run(), range(n, n + times), cancel)
+        await asyncio.wait([asyncio.create_task(interrupted.run())])
+        await agree(notary, provider, stream=stream)
+        if interrupted.suspensions < n:
+            break
+    assert n > (6 if stream else 2)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_request_cancelled_at_any_step_is_settled_once_in_redis_too(
+    stream: bool, redis_budget: MakeBudget
+) -> None:
+    for n in itertools.count(1):
+        provider = Ledger()
+        budget = redis_budget()
+        notary = Notary(budget)
+        running = exchange(provider, notary, stream=stream)
+        interrupted = Interrupted(running.run(), range(n, n + 1), cancel_now)
+        await asyncio.wait([asyncio.create_task(interrupted.run())])
+        await agree(notary, provider, stream=stream)
+        await budget._counts._command("FLUSHALL")
+        if interrupted.suspensions < n:
+            break
+    assert n > (6 if stream else 2)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_leaves_at_any_step_is_settled_once_and_to_the_truth(stream: bool) -> None:
+    for n in itertools.count(1):
+        provider, notary = Ledger(), Notary(MemoryBudget())
+        running = exchange(provider, notary, stream=stream)
+        interrupted = Interrupted(running.run(), range(n, n + 1), running.leave)
+        await asyncio.create_task(interrupted.run())
+        await agree(notary, provider, stream=stream)
+        if interrupted.suspensions < n:
+            break
+    assert n > (6 if stream else 2)
+
+
+@pytest.mark.parametrize("send_error", [None, OSError("gone")])
+@pytest.mark.parametrize("messages", range(1, 7))
+async def test_a_client_that_leaves_after_any_message_is_settled_once_and_to_the_truth(
+    messages: int, send_error: Exception | None
+) -> None:
+    provider, notary = Ledger(), Notary(MemoryBudget())
+    running = exchange(provider, notary, stream=True, leave_after=messages, send_error=send_error)
+    await running.run()
+    await agree(notary, provider, stream=True)
+
+
+@pytest.mark.parametrize("told", range(1, len(TEXT) + 1))
+async def test_a_stream_that_breaks_is_charged_for_what_it_said(told: int) -> None:
+    steps: list[Step] = [[chunk(text)] for text in TEXT[:told]]
+    provider, notary = Ledger(*steps, UpstreamUnavailable("It broke.")), Notary(MemoryBudget())
+    await exchange(provider, notary, stream=True).run()
+    await agree(notary, provider, stream=True)
+    assert provider.said > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("error", [UpstreamUnavailable("No."), UpstreamRateLimited("No."), UpstreamTimeout("No.")])
+async def test_what_no_upstream_accepted_costs_no_tokens(stream: bool, error: Exception) -> None:
+    notary = Notary(MemoryBudget())
+    await exchange(ScriptedProvider(error), notary, stream=stream).run()
+    assert await notary.used() == {"requests": 1, "tokens": 0, "parallel": 0}
+
+
+async def test_a_request_that_is_wrong_costs_a_request_and_no_tokens() -> None:
+    notary = Notary(MemoryBudget())
+    router = LLMRouter({"scripted": ScriptedProvider()})
+    app = RateLimitMiddleware(router, limit=LIMITS, budget=notary)
+    assert (await post(app, "/v1/chat/completions", {"model": "scripted"})).status == 400
+    assert (await post(app, "/v1/chat/completions", chat(model="unknown"))).status == 404
+    assert await notary.used() == {"requests": 2, "tokens": 0, "parallel": 0}
+
+
+# Without a count of the upstream's
+
+
+DEMAND = Demand("model", prompt_tokens=100)
+LEFT = asyncio.CancelledError()
+
+
+def attempt(error: BaseException | None = None, first: float | None = None) -> Attempt:
+    return Attempt("provider", "model", first=first, error=error)
+
+
+@pytest.mark.parametrize(
+    ("context", "spent"),
+    [
+        (RequestContext(usage=Usage(0, 0), provider="p"), 0),
+        (RequestContext(usage=Usage(3, 2), streamed=True, characters=900), 5),
+        (RequestContext(attempts=[attempt(UpstreamUnavailable(""))]), 0),
+        (RequestContext(attempts=[attempt(UpstreamUnavailable("")), attempt(LEFT)]), 100),
+        (RequestContext(attempts=[attempt(UpstreamUnavailable("")), attempt(None, 1.0)], provider="p"), None),
+        (RequestContext(attempts=[attempt(LEFT, 1.0)], provider="p", streamed=True, characters=7), 104),
+        (RequestContext(error=UpstreamUnavailable("")), 0),
+        (RequestContext(error=UpstreamUnavailable(""), streamed=True, provider="p", characters=1), 101),
+        (RequestContext(provider="p"), None),
+        (RequestContext(), 100),
+    ],
+)
+def test_what_a_request_came_to(context: RequestContext, spent: int | None) -> None:
+    assert tokens_spent(context, DEMAND) == spent
+
+
+async def test_an_answer_without_usage_is_charged_as_it_was_estimated() -> None:
+    answer = completion()
+    silent = type(answer)({key: value for key, value in answer.value.items() if key != "usage"})
+    notary = Notary(MemoryBudget())
+    await exchange(ScriptedProvider(body=silent), notary, stream=False).run()
+    assert (await notary.used())["tokens"] == len(json.dumps(chat())) // 2 + 1024
+
+
+def test_the_limits_of_this_file_hold_no_request_back() -> None:
+    assert [limit.amount for limit in map(Limit.parse, LIMITS.split(";"))] == [1000, 100_000, 5]
