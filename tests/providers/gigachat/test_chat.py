@@ -619,3 +619,9 @@ async def test_a_reset_and_a_silence_are_errors_of_the_family(
         await provider.send(ask(stream=streamed))
     await fake.quiet()
     assert text(await provider.send(ask())) == "You said: Hello"
+
+
+async def test_a_guessed_end_is_told_beside_what_was_ignored(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
+    fake.script(CHAT, Answer(200, {"choices": [{"message": {"content": "Hi"}, "finish_reason": "surprise"}]}))
+    reply = await connect().send(ask(seed=1))
+    assert reply.warnings == ("seed_ignored", "finish_reason_unknown")

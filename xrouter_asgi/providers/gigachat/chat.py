@@ -75,6 +75,7 @@ class Chat:
             answer, sent, plan = await self._ask(call, request, found, files)
             held.push_async_callback(answer.aclose)
             facts = upstream_ids(answer.headers)
+            warnings = sent.warnings
             body: ChatCompletion | ChatStream
             kind = answer.headers.get("content-type", "")
             if request.stream and "json" not in kind and "html" not in kind:
@@ -90,8 +91,9 @@ class Chat:
                     body = await ChatStream.start(_at_once(value, sent, _id(answer.headers)))
                 else:
                     body = sent.complete(value, request_id=_id(answer.headers))
+                    warnings = sent.warnings_with(value)
         facts += fact("x-gigachat-model", build)
-        return Reply(body, provider=self._name, model=plan.model, warnings=sent.warnings, headers=facts)
+        return Reply(body, provider=self._name, model=plan.model, warnings=warnings, headers=facts)
 
     async def _ask(
         self, call: Call, request: ChatRequest, found: Sequence[Attachment], files: Mapping[str, str]
