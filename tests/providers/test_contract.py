@@ -5,8 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.fakes.clock import Clock
+from tests.fakes.faults import Answer, Reset, Stall
+from tests.fakes.gigachat import FakeGigaChat
 from tests.fakes.openai import FakeOpenAI, held, raw, whole
 from xrouter_asgi.providers.echo import EchoProvider
+from xrouter_asgi.providers.gigachat import GigaChatProvider
 from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
 
@@ -48,5 +52,55 @@ class TestOpenAI(UpstreamContract):
     @pytest.fixture
     async def provider(self, fake: FakeOpenAI) -> AsyncIterator[OpenAIProvider]:
         provider = OpenAIProvider(fake.base_url, timeouts=Timeouts(first=0.5))
+        yield provider
+        await provider.aclose()
+
+
+class GigaChatFaults:
+    def __init__(self, fake: FakeGigaChat, clock: Clock) -> None:
+        self._fake = fake
+        self._clock = clock
+
+    def answer(self, status: int, body: bytes) -> None:
+        # A refused token is replaced once, so the refusal must come twice; then it is remembered for half a minute.
+        self._clock.advance(31)
+        self._fake.unscript("/chat/completions")
+        self._fake.script("/chat/completions", Answer(status, body), Answer(status, body))
+
+    def hang_up(self) -> None:
+        self._fake.script("/chat/completions", Reset())
+
+    def stall(self) -> None:
+        self._fake.script("/chat/completions", Stall())
+
+
+class TestGigaChat(UpstreamContract):
+    model = "GigaChat-2"
+    embedder = "Embeddings"
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    async def fake(self, clock: Clock) -> AsyncIterator[FakeGigaChat]:
+        async with FakeGigaChat(parallel=10, clock=clock) as fake:
+            yield fake
+
+    @pytest.fixture
+    def faults(self, fake: FakeGigaChat, clock: Clock) -> GigaChatFaults:
+        return GigaChatFaults(fake, clock)
+
+    @pytest.fixture
+    async def provider(self, fake: FakeGigaChat, clock: Clock) -> AsyncIterator[GigaChatProvider]:
+        provider = GigaChatProvider(
+            credentials=fake.key,
+            base_url=fake.base_url,
+            auth_url=fake.auth_url,
+            timeouts=Timeouts(first=0.5),
+            max_parallel=10,
+            clock=clock,
+            monotonic=clock,
+        )
         yield provider
         await provider.aclose()
