@@ -81,7 +81,7 @@ class Account:
     ) -> Answer:
         """Like `open()`, and read the whole answer, at most `limit` bytes."""
         answer = await self.open(method, path, headers=headers, content=content)
-        return Answer(answer.status, answer.headers, await answer.read(limit))
+        return Answer(answer.status, answer.fields, await answer.read(limit))
 
     async def aclose(self) -> None:
         """End a renewal of the token."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,8 +20,13 @@ class Answer:
     """A whole answer; `body` is as it came, not decoded."""
 
     status: int
-    headers: httpx.Headers
+    fields: Sequence[tuple[bytes, bytes]]
     body: bytes
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The fields of its head; made anew each time, for most answers nobody asks."""
+        return httpx.Headers(self.fields)
 
 
 class AnswerStream:
@@ -34,20 +39,32 @@ class AnswerStream:
         RuntimeError: From reading after `aclose()`.
     """
 
-    __slots__ = ("_body", "_chunks", "_closed", "_deadline", "_ended", "_idle", "_where", "headers", "status")
+    __slots__ = ("_body", "_chunks", "_closed", "_deadline", "_ended", "_idle", "_where", "fields", "status")
 
-    def __init__(self, response: httpx.Response, *, deadline: float | None, idle: float, where: str) -> None:
-        if not isinstance(response.stream, httpx.AsyncByteStream):
-            raise TypeError(f"The transport answered with a body that cannot be awaited: {type(response.stream)!r}.")
-        self.status = response.status_code
-        self.headers = response.headers
-        self._body = response.stream
-        self._chunks: AsyncIterator[bytes] = aiter(response.stream)
+    def __init__(
+        self,
+        status: int,
+        fields: Sequence[tuple[bytes, bytes]],
+        body: httpx.AsyncByteStream,
+        *,
+        deadline: float | None,
+        idle: float,
+        where: str,
+    ) -> None:
+        self.status = status
+        self.fields = fields
+        self._body = body
+        self._chunks: AsyncIterator[bytes] = aiter(body)
         self._deadline = deadline
         self._idle = idle
         self._where = where
         self._closed = False
         self._ended = False
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The fields of its head; made anew each time."""
+        return httpx.Headers(self.fields)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

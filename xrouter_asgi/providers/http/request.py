@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import httpx
 
 
-async def encoded(request: httpx.Request) -> bytes:
+def encoded(method: str, url: httpx.URL, fields: Sequence[tuple[bytes, bytes]], body: bytes) -> bytes:
     """Head and body as one piece, so that a small request is one write and one packet.
 
     Raises:
         httpx.LocalProtocolError: A line break or NUL in the head, a method that is none, or a `Content-Length` that
             is not the body's.
     """
-    body = await _body(request.stream)
-    if not (request.method.isascii() and request.method.isalpha()):
+    if not (method.isascii() and method.isalpha()):
         raise httpx.LocalProtocolError("The method is not a word.")
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), url.raw_path)]
     host = length = False
-    for name, value in request.headers.raw:
+    for name, value in fields:
         match name.lower():
             case b"transfer-encoding":
                 continue  # The body is whole here, and has a length.
@@ -29,7 +30,7 @@ async def encoded(request: httpx.Request) -> bytes:
                     raise httpx.LocalProtocolError(f"'Content-Length' is not {len(body)}, the size of the body.")
         lines.append(b"%b: %b" % (name, value))
     if not host:
-        lines.insert(1, b"Host: " + request.url.netloc)
+        lines.insert(1, b"Host: " + url.netloc)
     if body and not length:
         lines.append(b"Content-Length: %d" % len(body))
     head = b"\r\n".join(lines)
@@ -39,7 +40,8 @@ async def encoded(request: httpx.Request) -> bytes:
     return b"%b\r\n\r\n%b" % (head, body)
 
 
-async def _body(stream: httpx.SyncByteStream | httpx.AsyncByteStream) -> bytes:
+async def whole(stream: httpx.SyncByteStream | httpx.AsyncByteStream) -> bytes:
+    """The body of a request of httpx's."""
     if isinstance(stream, httpx.ByteStream):
         return b"".join(stream)
     if isinstance(stream, httpx.AsyncByteStream):

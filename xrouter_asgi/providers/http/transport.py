@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 
 import httpx
@@ -17,7 +17,7 @@ from .connection import Connection
 from .failures import StaleConnection
 from .parser import AnswerParser
 from .pool import Origin, Pool
-from .request import encoded
+from .request import encoded, whole
 from .tls import ssl_context
 
 KEEPALIVE = 14.0
@@ -65,14 +65,28 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: As httpx's own transport does, and its subclasses of `failures`.
             RuntimeError: The transport is closed, or belongs to another event loop.
         """
-        payload = await encoded(request)
-        pool = self._pool(request.url)
+        content = await whole(request.stream)
         timeouts = request.extensions.get("timeout", {})
+        status, fields, body = await self.exchange(
+            request.method, request.url, request.headers.raw, content, timeouts=timeouts
+        )
+        return httpx.Response(status, headers=fields, stream=body)
+
+    async def exchange(
+        self,
+        method: str,
+        url: httpx.URL,
+        fields: Sequence[tuple[bytes, bytes]],
+        content: bytes,
+        *,
+        timeouts: Mapping[str, float | None],
+    ) -> tuple[int, Sequence[tuple[bytes, bytes]], Body]:
+        """The same without httpx's objects, which cost as much as all the rest: status, fields and body."""
+        payload = encoded(method, url, fields, content)
+        pool = self._pool(url)
         read = timeouts.get("read")
         connect = timeouts.get("connect")
-        send = partial(
-            _send, pool, payload, request.method, write=timeouts.get("write"), first=timeouts.get("first", read)
-        )
+        send = partial(_send, pool, payload, method, write=timeouts.get("write"), first=timeouts.get("first", read))
         connection = await pool.acquire(wait=timeouts.get("pool"), connect=connect)
         try:
             answer = await send(connection)
@@ -81,8 +95,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             # answer came, so the request goes out once more, on a connection that cannot be stale.
             connection = await pool.renew(connection, connect=connect)
             answer = await send(connection)
-        body = Body(pool, connection, answer, idle=read)
-        return httpx.Response(answer.status, headers=answer.headers, stream=body)
+        return answer.status, answer.headers, Body(pool, connection, answer, idle=read)
 
     async def aclose(self) -> None:
         """Close all connections. What runs or waits fails; later requests raise RuntimeError."""

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
+from typing import TypeAlias
 
 import httpx
 
@@ -18,6 +19,8 @@ from .owned import OwnedTransport
 from .timeouts import Timeouts
 from .tls import ssl_context
 from .transport import KEEPALIVE, HTTPTransport
+
+Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
@@ -66,14 +69,12 @@ class Upstream:
         self.timeouts = timeouts
         self._headers = [(b"Host", url.netloc), (b"Accept-Encoding", b"identity"), *_encoded(headers)]
         self._url = lru_cache(maxsize=256)(self._join)
-        self._extensions = {
-            "timeout": {
-                "connect": timeouts.connect,
-                "read": timeouts.idle,
-                "write": timeouts.write,
-                "pool": timeouts.pool,
-                "first": timeouts.first,
-            }
+        self._clocks = {
+            "connect": timeouts.connect,
+            "read": timeouts.idle,
+            "write": timeouts.write,
+            "pool": timeouts.pool,
+            "first": timeouts.first,
         }
         self._transport = transport or _transport(
             url, tls=tls, proxy=proxy, http2=http2, max_connections=max_connections
@@ -94,7 +95,7 @@ class Upstream:
             UpstreamError: No answer, a redirect, a compressed or a too large one: see `failures`.
         """
         stream = await self.open(method, path, headers=headers, content=content)
-        return Answer(stream.status, stream.headers, await stream.read(limit))
+        return Answer(stream.status, stream.fields, await stream.read(limit))
 
     async def open(
         self,
@@ -110,17 +111,19 @@ class Upstream:
             UpstreamError: No answer, a redirect or a compressed one: see `failures`.
         """
         timeouts = self.timeouts
-        url = self._url(path)
         where = f"{method} {self.base_url}{path.partition('?')[0]}"
-        request = self._request(method, url, headers, content)
+        fields = [*self._headers, *headers]
+        if content or method not in _NO_BODY:
+            fields.append((b"Content-Length", b"%d" % len(content)))
         deadline = None
         if timeouts.total is not None:
             deadline = asyncio.get_running_loop().time() + timeouts.total
         try:
-            response = await before(deadline, timeouts.until_head, self._transport.handle_async_request(request))
+            exchange = self._exchange(method, self._url(path), fields, content)
+            status, said, body = await before(deadline, timeouts.until_head, exchange)
         except (httpx.RequestError, OSError) as exc:
             raise upstream_error(exc, started=False, where=where) from exc
-        answer = AnswerStream(response, deadline=deadline, idle=timeouts.idle, where=where)
+        answer = AnswerStream(status, said, body, deadline=deadline, idle=timeouts.idle, where=where)
         if (refusal := _refusal(answer, where)) is not None:
             await answer.aclose()
             raise refusal
@@ -136,14 +139,18 @@ class Upstream:
     def _join(self, path: str) -> httpx.URL:
         return httpx.URL(self.base_url + path)
 
-    def _request(
-        self, method: str, url: httpx.URL, headers: Sequence[tuple[bytes, bytes]], content: bytes
-    ) -> httpx.Request:
-        fields = [*self._headers, *headers]
-        if content or method not in _NO_BODY:
-            fields.append((b"Content-Length", b"%d" % len(content)))
+    async def _exchange(
+        self, method: str, url: httpx.URL, fields: Fields, content: bytes
+    ) -> tuple[int, Fields, httpx.AsyncByteStream]:
+        if isinstance(self._transport, HTTPTransport):
+            return await self._transport.exchange(method, url, fields, content, timeouts=self._clocks)
         # With `stream` instead of `content` httpx takes the fields as they are, which is half the price.
-        return httpx.Request(method, url, headers=fields, stream=httpx.ByteStream(content), extensions=self._extensions)
+        stream, extensions = httpx.ByteStream(content), {"timeout": self._clocks}
+        request = httpx.Request(method, url, headers=list(fields), stream=stream, extensions=extensions)
+        response = await self._transport.handle_async_request(request)
+        if not isinstance(response.stream, httpx.AsyncByteStream):
+            raise TypeError(f"The transport answered with a body that cannot be awaited: {type(response.stream)!r}.")
+        return response.status_code, response.headers.raw, response.stream
 
 
 def _checked(base_url: str) -> httpx.URL:
@@ -202,7 +209,8 @@ def _refusal(answer: AnswerStream, where: str) -> UpstreamError | None:
             code="redirect_refused",
             detail=f"{where}: status {answer.status}",
         )
-    encoding = answer.headers.get("content-encoding", "identity")
+    encodings = [value for name, value in answer.fields if name.lower() == b"content-encoding"]
+    encoding = b", ".join(encodings).strip().decode("latin-1")
     if encoding.lower() not in {"identity", ""}:
         # Nothing is ever decompressed, so a small answer cannot become a large one.
         return UpstreamError(

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from ...errors import UpstreamError, UpstreamUnavailable
 from ...wire import ChatChunk
 from ...wire.codec import decode
+from ..http import Answer, AnswerStream
 from .chunks import is_error
 from .errors import refusal
 from .words import Redaction, Words
 
 
-def read_object(
-    status: int, headers: Mapping[str, str], body: bytes, *, model: str, redact: Redaction
-) -> dict[str, Any]:
+def read_object(head: Answer | AnswerStream, body: bytes, *, model: str, redact: Redaction) -> dict[str, Any]:
     """The object that an answer holds.
 
     Raises:
@@ -23,10 +21,11 @@ def read_object(
         UpstreamUnavailable: `empty_answer`.
         UpstreamError: `bad_body` for anything but an object in JSON.
     """
+    status = head.status
     if status >= 400:
         html = body.lstrip()[:1] == b"<"
         words = Words() if html else Words.read(_decoded_or_text(body), redact)
-        raise refusal(status, words, model=model, headers=headers, html=html)
+        raise refusal(status, words, model=model, headers=head.headers, html=html)
     if not body.strip():
         raise UpstreamUnavailable("The upstream's answer is empty.", code="empty_answer", detail=f"status {status}")
     try:
@@ -37,7 +36,7 @@ def read_object(
         raise bad_body("The upstream's answer is no object.")
     if is_error(value):
         words = Words.read(value, redact)
-        raise refusal(words.implied_status, words, model=model, headers=headers)
+        raise refusal(words.implied_status, words, model=model, headers=head.headers)
     return value
 
 

@@ -15,7 +15,7 @@ import httpx
 from ...streaming import ChatStream
 from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
 from ..base import Call, Reply
-from ..http import AnswerStream, Timeouts, Upstream, ssl_context
+from ..http import Answer, AnswerStream, Timeouts, Upstream, ssl_context
 from .answers import check_completion, check_embeddings, check_models, chunks_of, read_object
 from .body import request_body
 from .chunks import ChunkReader
@@ -129,7 +129,7 @@ class OpenAIProvider:
         headers = [*_SEND_FOR_STREAM, *call.trace_headers]
         answer = await self._upstream.open("POST", "/chat/completions", headers=headers, content=content)
         if not _is_stream(answer):
-            value = self._read(answer.status, answer.headers, await answer.read(MAX_BODY), call.model)
+            value = self._read(answer, await answer.read(MAX_BODY), call)
             check_completion(value)
             return await ChatStream.start(_one_batch(chunks_of(value)))
         chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, redact=self._redact)
@@ -138,10 +138,10 @@ class OpenAIProvider:
     async def _ask(self, method: str, path: str, call: Call, content: bytes = b"") -> tuple[Any, bytes]:
         headers = [*(_SEND_JSON if content else _RECEIVE_JSON), *call.trace_headers]
         answer = await self._upstream.fetch(method, path, headers=headers, content=content, limit=MAX_BODY)
-        return self._read(answer.status, answer.headers, answer.body, call.model), answer.body
+        return self._read(answer, answer.body, call), answer.body
 
-    def _read(self, status: int, headers: Mapping[str, str], body: bytes, model: str) -> dict[str, Any]:
-        return read_object(status, headers, body, model=model, redact=self._redact)
+    def _read(self, head: Answer | AnswerStream, body: bytes, call: Call) -> dict[str, Any]:
+        return read_object(head, body, model=call.model, redact=self._redact)
 
 
 def _is_stream(answer: AnswerStream) -> bool:
