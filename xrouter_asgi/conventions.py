@@ -54,6 +54,7 @@ REQUEST_OVERHEAD: Final = "xrouter.request.overhead"
 REQUEST_FIRST_OUTPUT: Final = "xrouter.request.time_to_first_token"
 ATTEMPTS: Final = "xrouter.attempts"
 ATTEMPTS_IN_FLIGHT: Final = "xrouter.attempts.in_flight"
+LIMITER_DEGRADED: Final = "xrouter.limiter.degraded"
 LOOP_LAG: Final = "xrouter.event_loop.lag"
 
 SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
