@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .access_log import AccessLog, LineBuffer
 from .context import Principal, RequestContext, Usage
 from .errors import (
     InvalidAPIKey,
@@ -28,8 +29,13 @@ from .errors import (
 )
 from .keys import APIKey, CachedKeys, Hasher, KeyStore, MemoryKeyStore, StaticKeys
 from .limits import Budget, Limit, MemoryBudget, RedisBudget
+from .metrics import Metrics
+from .middleware.access_log import AccessLogMiddleware
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
+from .middleware.tracing import TracingMiddleware
+from .otlp import otlp_metric_reader, otlp_tracer_provider
+from .prometheus import MetricsApp
 from .providers.base import Body, Call, Provider, Reply, Request
 from .providers.echo import EchoProvider
 from .providers.gigachat import GigaChatProvider
@@ -56,6 +62,8 @@ if TYPE_CHECKING:
 __all__ = [
     "APIKey",
     "APIKeyMiddleware",
+    "AccessLog",
+    "AccessLogMiddleware",
     "Body",
     "Budget",
     "CachedKeys",
@@ -76,9 +84,12 @@ __all__ = [
     "KeyStoreUnavailable",
     "LLMRouter",
     "Limit",
+    "LineBuffer",
     "MemoryBudget",
     "MemoryKeyStore",
     "MethodNotAllowed",
+    "Metrics",
+    "MetricsApp",
     "ModelList",
     "ModelNotFound",
     "ModelTable",
@@ -102,6 +113,7 @@ __all__ = [
     "StaticKeys",
     "Target",
     "Timeouts",
+    "TracingMiddleware",
     "UnsupportedMediaType",
     "UnsupportedOperation",
     "UpstreamError",
@@ -112,6 +124,8 @@ __all__ = [
     "UpstreamUnavailable",
     "Usage",
     "XRouterError",
+    "otlp_metric_reader",
+    "otlp_tracer_provider",
 ]
 
 _LAZY = {"SQLKeyStore": "keys"}
