@@ -47,6 +47,14 @@ async def redis_budget(redis_url: str) -> AsyncIterator[MakeBudget]:
         await budget.aclose()
 
 
+def replace_in_scripts(budget: RedisBudget, text: str, other: str) -> None:
+    """Change what the scripts of a budget do, on a Redis that is a real one for the rest."""
+    counts = budget._counts
+    for script in (counts._reserve, counts._settle, counts._announce):
+        script._text = script._text.replace(text, other)
+        script._digest = hashlib.sha1(script._text.encode(), usedforsecurity=False).hexdigest()
+
+
 class ServerClock(Clock):
     """The clock of a Redis whose scripts look at a key instead of at the time."""
 
@@ -63,10 +71,7 @@ class ServerClock(Clock):
 
     def rule(self, budget: RedisBudget) -> None:
         """Make the scripts of a budget heed it."""
-        counts = budget._counts
-        for script in (counts._reserve, counts._settle, counts._announce):
-            script._text = script._text.replace("redis.call('TIME')", "redis.call('LRANGE', 'clock', 0, 1)")
-            script._digest = hashlib.sha1(script._text.encode(), usedforsecurity=False).hexdigest()
+        replace_in_scripts(budget, "redis.call('TIME')", "redis.call('LRANGE', 'clock', 0, 1)")
 
     def close(self) -> None:
         self._redis.close()
