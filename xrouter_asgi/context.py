@@ -150,7 +150,7 @@ class RequestContext:
     streamed: bool = False  # LLMRouter
     usage: Usage | None = None  # LLMRouter: from the answer or the end of the stream
     characters: int = 0  # LLMRouter: of text that a stream brought so far
-    error: XRouterError | None = None  # LLMRouter: what it was answered with, or broke off with
+    error: XRouterError | None = None  # whoever answers: what it was refused with, or broke off with
     attempts: list[Attempt] = field(default_factory=list)  # Target
     observers: list[Callable[[object], None]] = field(default_factory=list)  # whoever wants to be told of events
 
