@@ -295,15 +295,6 @@ def test_a_rule_without_words_of_its_own_is_told_in_pydantics() -> None:
     assert caught.value.code == VALUE
 
 
-def test_a_text_that_is_too_long_has_its_own_code() -> None:
-    class Short(WireModel):
-        text: Annotated[str, Field(max_length=2)]
-
-    with pytest.raises(InvalidRequest, match="at most 2 characters") as caught:
-        Short.of({"text": "abc"})
-    assert caught.value.code == "string_above_max_length"
-
-
 def test_making_a_request_in_python_raises_pydantics_own_error() -> None:
     with pytest.raises(ValidationError):
         ChatRequest(model="m", messages=[])

@@ -48,9 +48,10 @@ class WireModel(BaseModel):
     def of(cls: type[Model], value: Any) -> Model:
         """Validate a decoded JSON object. Raises InvalidRequest with `code` and `param`."""
         try:
-            return cls.model_validate(value)
+            model: Model = cls.__pydantic_validator__.validate_python(value)  # model_validate(), less its options
         except ValidationError as error:
             raise _as_invalid_request(error.errors(include_url=False)[0]) from None
+        return model
 
 
 def by_member(member: str, known: dict[str, str], other: str | None = None) -> Callable[[Any], str | None]:
@@ -100,11 +101,10 @@ def _as_invalid_request(error: ErrorDetails) -> InvalidRequest:
         case "too_short":
             return _invalid(param, "empty_array", "it must not be empty")
         case "too_long":
-            return _invalid(param, _too_long(given), f"at most {context['max_length']} items are allowed")
+            code = "array_above_max_length" if isinstance(given, list) else "object_above_max_properties"
+            return _invalid(param, code, f"at most {context['max_length']} items are allowed")
         case "string_too_short":
             return _invalid(param, "invalid_value", "it must not be an empty string")
-        case "string_too_long":
-            return _invalid(param, "string_above_max_length", f"at most {context['max_length']} characters are allowed")
         case _:
             return _invalid(param, "invalid_value", error["msg"])
 
@@ -149,10 +149,6 @@ def _no_variant(param: str, given: object, discriminator: str) -> InvalidRequest
 
 def _kind(bound: object) -> str:
     return "integer" if isinstance(bound, int) else "decimal"
-
-
-def _too_long(given: object) -> str:
-    return "array_above_max_length" if isinstance(given, list) else "object_above_max_properties"
 
 
 def _shown(given: object) -> str:
