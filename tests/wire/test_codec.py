@@ -195,7 +195,7 @@ def test_deep_json_within_the_bounds_of_the_parser_but_not_of_python_is_refused(
 
     monkeypatch.setattr(codec, "_decoder", Decoder())
     with pytest.raises(InvalidRequest, match="nested deeper"):
-        parse_request(b"{}")
+        parse_request(b'{"a":1,"a":2}')
 
 
 def test_an_unterminated_string_full_of_quotes_is_looked_at_once() -> None:
