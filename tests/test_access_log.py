@@ -177,6 +177,17 @@ def test_the_logging_of_the_standard_library_is_an_option(caplog: pytest.LogCapt
 # The buffer
 
 
+async def test_the_last_request_that_runs_writes_what_waits() -> None:
+    out = io.StringIO()
+    log = AccessLog(LineBuffer(out, delay=3600))
+    for _ in range(2):
+        log(RequestStarted(RequestContext()))
+    log(ended())
+    assert out.getvalue() == ""
+    log(ended())
+    assert out.getvalue().count("\n") == 2
+
+
 class Writes(io.StringIO):
     """Keeps each write, and says when it was flushed."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -15,17 +16,21 @@ import httpx
 import openai
 import pytest
 
+from .fakes.http import Exchange, Server
 from .fakes.openai import FakeOpenAI
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @asynccontextmanager
-async def served(example: str) -> AsyncIterator[str]:
-    """The example under uvicorn, started as its docstring says but for the port; gives the base URL."""
+async def served(example: str, *options: str, out: list[str] | None = None) -> AsyncIterator[str]:
+    """The example under uvicorn, started as its docstring says but for the port; gives the base URL.
+
+    What it wrote to its standard output stands in `out` at the end, line by line.
+    """
     assert f"uvicorn --app-dir examples {example}:app" in (EXAMPLES / f"{example}.py").read_text("utf-8")
-    command = (sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), f"{example}:app", "--port", "0")
-    process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=PIPE)
+    command = (sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), f"{example}:app", "--port", "0", *options)
+    process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL if out is None else PIPE, stderr=PIPE)
     assert process.stderr is not None
     said = ""
     try:
@@ -36,7 +41,9 @@ async def served(example: str) -> AsyncIterator[str]:
         yield found[1]
     finally:
         process.terminate()
-        _, rest = await process.communicate()
+        written, rest = await process.communicate()
+        if out is not None:
+            out += written.decode().splitlines()
     # uvicorn tells of every exception, and the router of a missing lifespan.
     assert "Traceback" not in said + rest.decode()
     assert "lifespan=" not in said + rest.decode()
@@ -125,6 +132,46 @@ async def test_own_keys(monkeypatch: pytest.MonkeyPatch) -> None:
                     model="chat", messages=[{"role": "user", "content": "hello"}]
                 )
                 assert answer.choices[0].message.content == "hello"
+
+
+async def test_tracing_on_starlette(monkeypatch: pytest.MonkeyPatch) -> None:
+    exported = []
+
+    async def collect(exchange: Exchange) -> None:
+        exported.append(exchange.path)
+        await exchange.answer(200)
+
+    async with Server(collect) as collector:
+        monkeypatch.setenv("OTLP_URL", collector.url)
+        async with served("tracing_on_starlette") as url, httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.get(url, headers={"x-request-id": "mine-1"})
+            assert answer.text == "Hello.\n"
+            assert answer.headers["x-request-id"] == "mine-1"
+            assert (await client.get(f"{url}/nowhere")).headers["x-request-id"].startswith("req_")
+    assert exported == ["/v1/traces"]
+
+
+async def test_access_log_on_fastapi() -> None:
+    lines: list[str] = []
+    serving = served("access_log_on_fastapi", "--no-access-log", out=lines)
+    async with serving as url, httpx.AsyncClient(trust_env=False) as client:
+        await client.get(f"{url}/?secret=marked")
+        assert await said_by(f"{url}/llm/v1", "echo", "hello there") == "hello there"
+    own, chat = map(json.loads, lines)
+    assert (own["path"], own["status"], own["sent"]) == ("/", 200, len(b'{"models":"/llm/v1/models"}'))
+    assert (chat["model"], chat["provider"], chat["complete"]) == ("echo", "echo", True)
+    assert "marked" not in lines[0]
+
+
+async def test_metrics_on_litestar() -> None:
+    async with served("metrics_on_litestar") as url, httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(url)).text == "Hello.\n"
+        assert await said_by(f"{url}/llm/v1", "echo", "hello there") == "hello there"
+        shown = (await client.get(f"{url}/metrics")).text
+    requests = [line for line in shown.splitlines() if line.startswith("xrouter_requests_total")]
+    assert len(requests) == 2
+    assert 'xrouter_endpoint="chat"' in requests[1]
+    assert 'gen_ai_request_model="echo"' in requests[1]
 
 
 async def test_script_without_server(monkeypatch: pytest.MonkeyPatch) -> None:

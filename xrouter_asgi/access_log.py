@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from . import conventions
-from .events import RequestEnded
+from .events import RequestEnded, RequestStarted
 from .wire.codec import encode
 
 logger = logging.getLogger("xrouter")
@@ -36,11 +36,18 @@ class AccessLog:
     def __init__(self, sink: Callable[[str], object] | None = None, *, readable: bool | None = None) -> None:
         self._sink = LineBuffer() if sink is None else sink
         self._readable = sink is None and sys.stdout.isatty() if readable is None else readable
+        self._running = 0
 
     def __call__(self, event: object) -> None:
         """Write the line of a request that ended."""
-        if isinstance(event, RequestEnded):
+        if isinstance(event, RequestStarted):
+            self._running += 1
+        elif isinstance(event, RequestEnded):
+            self._running -= 1
             self._sink(readable(event) if self._readable else as_json(event))
+            # Nobody is held up, and a server that a signal is about to kill leaves no line behind.
+            if self._running <= 0 and isinstance(self._sink, LineBuffer):
+                self._sink.flush()
 
 
 def as_json(event: RequestEnded) -> str:

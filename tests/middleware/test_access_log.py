@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -258,14 +257,9 @@ async def test_each_of_two_middlewares_tells_its_own_observers_once() -> None:
         assert names == [RequestStarted, AttemptStarted, AttemptEnded, RequestEnded]
 
 
-def test_the_default_observer_writes_to_the_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    asyncio.run(request_of_the_default())
-    gc.collect()
-    assert json.loads(capsys.readouterr().out)["path"] == "/here"
-
-
-async def request_of_the_default() -> None:
+async def test_the_default_observer_writes_to_the_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     await get(AccessLogMiddleware(sending(HEAD, {"type": "http.response.body", "body": b"hi"})), "/here")
+    assert json.loads(capsys.readouterr().out)["path"] == "/here"
 
 
 async def test_a_lifespan_and_what_is_unknown_go_through_untouched(watching: Watching) -> None:

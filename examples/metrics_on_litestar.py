@@ -1,0 +1,40 @@
+"""Metrics of a Litestar app, and of the router that is mounted in it, for Prometheus at /metrics.
+
+    pip install "xrouter-asgi[prometheus]"
+    uvicorn --app-dir examples metrics_on_litestar:app
+
+Whoever reaches /metrics sees them: `MetricsApp(token=…)` demands a bearer token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Litestar, get
+from litestar.handlers import asgi
+from litestar.middleware import DefineMiddleware
+from opentelemetry.sdk.metrics import MeterProvider
+
+from xrouter_asgi import AccessLogMiddleware, EchoProvider, LLMRouter, Metrics, MetricsApp
+
+router = LLMRouter({"echo": EchoProvider()})
+shown = MetricsApp()
+metrics = Metrics(MeterProvider([shown.reader]), models=router.models)
+
+
+@get("/", media_type="text/plain")
+async def hello() -> str:
+    return "Hello.\n"
+
+
+measured: Any = AccessLogMiddleware  # Litestar has types of its own for ASGI
+app = Litestar(
+    [
+        hello,
+        # Litestar does not run the app's middleware for what is mounted: the router has its own.
+        asgi("/llm", is_mount=True, copy_scope=True)(AccessLogMiddleware(router, observers=[metrics])),
+        asgi("/metrics", copy_scope=True)(shown),
+    ],
+    middleware=[DefineMiddleware(measured, observers=[metrics])],
+    lifespan=[router.lifespan],
+)
