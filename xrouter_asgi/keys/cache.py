@@ -76,7 +76,7 @@ class CachedKeys:
         """The key that the secret opens. None when it is unknown, revoked, expired or not yet good: all one case.
 
         Raises:
-            KeyStoreUnavailable: The store cannot tell, and did not in the last minute.
+            KeyStoreUnavailable: The store cannot tell, and the key was not seen to be good in the last minute.
         """
         if not (well_formed(secret) or (self._store.imported and importable(secret))):
             return None
@@ -95,7 +95,9 @@ class CachedKeys:
     async def _find(self, digests: Sequence[bytes]) -> APIKey | None:
         now = self._clock()
         known = self._known.get(digests[0])
-        if known is not None and now < known.since + FRESH:
+        good = known is not None and known.key.usable(self._now())
+        # A key that is no longer good is treated as one that never was, so that time does not tell them apart.
+        if known is not None and now < known.since + (FRESH if good else MISSING):
             return known.key
         unknown_since = self._unknown.get(digests[0])
         if unknown_since is not None and now < unknown_since + MISSING:
@@ -103,7 +105,7 @@ class CachedKeys:
         try:
             return await self._ask(digests, now)
         except KeyStoreUnavailable:
-            if known is not None and now < known.since + STALE:
+            if known is not None and good and now < known.since + STALE:
                 return known.key
             raise
 

@@ -1,0 +1,145 @@
+"""A store and the caches of two processes against a dictionary, over random programs of changes, time and outages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from math import inf
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
+
+from xrouter_asgi import KeyStoreUnavailable
+from xrouter_asgi.keys import APIKey, CachedKeys, Grant, Issuer, MemoryKeyStore, new_secret
+from xrouter_asgi.keys.cache import FRESH, PAUSE, STALE
+
+from .clock import START, Clock
+
+
+class Frail(MemoryKeyStore):
+    """A store that can be away."""
+
+    away = False
+
+    async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
+        if self.away:
+            raise KeyStoreUnavailable("away")
+        return await super().find(digests)
+
+
+@dataclass
+class Truth:
+    """When a secret is good, in seconds of the clock: from `begins` up to `ends`."""
+
+    id: str
+    begins: float = -inf
+    ends: float = inf
+
+    def good(self, at: float) -> bool:
+        return self.begins <= at < self.ends
+
+
+class Keys(RuleBasedStateMachine):
+    secrets = Bundle("secrets")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.clock = Clock()
+        self.store = Frail()
+        self.issuer = Issuer(self.store, by="model", now=self.clock.wall)
+        self.processes = [CachedKeys(self.store, clock=self.clock, now=self.clock.wall) for _ in range(2)]
+        self.truth: dict[str, Truth] = {}
+        self.revoked: set[str] = set()
+        self.back = -inf  # when the last outage ended
+        self.changed: dict[str, float] = {}  # by id, when the store last changed
+        self.seen: dict[tuple[str, int], float] = {}  # by secret and process, when it was last let in
+
+    def teardown(self) -> None:
+        for process in self.processes:
+            self.loop.run_until_complete(process.aclose())
+        self.loop.close()
+
+    @rule(target=secrets, begins=st.sampled_from([None, 1, 7]), lives=st.sampled_from([None, 8, 40]))
+    def create(self, begins: int | None, lives: int | None) -> str:
+        now = self.clock.seconds
+        start, end = now + (begins or 0), now + lives if lives else inf
+        grant = Grant(
+            not_before=START + timedelta(seconds=start) if begins else None,
+            expires_at=START + timedelta(seconds=end) if lives else None,
+        )
+        issued = self.loop.run_until_complete(self.issuer.create(grant))
+        self.truth[issued.secret] = Truth(issued.key.id, start if begins else -inf, end)
+        self.changed[issued.key.id] = now
+        return issued.secret
+
+    @rule(target=secrets, old=secrets, overlap=st.sampled_from([0, 3, 30]))
+    def rotate(self, old: str, overlap: int) -> str:
+        truth, now = self.truth[old], self.clock.seconds
+        if truth.id in self.revoked:
+            return old
+        try:
+            issued = self.loop.run_until_complete(self.issuer.rotate(truth.id, overlap=overlap))
+        except ValueError:  # Its end is past.
+            return old
+        end = self.loop.run_until_complete(self.store.get(truth.id)).expires_at
+        for other in self.truth.values():
+            if other.id == truth.id:
+                other.ends = min(other.ends, now + overlap)
+        ends = (end - START).total_seconds() if end else inf
+        self.truth[issued.secret] = Truth(truth.id, truth.begins, ends)
+        self.changed[truth.id] = now
+        return issued.secret
+
+    @rule(secret=secrets)
+    def revoke(self, secret: str) -> None:
+        truth = self.truth[secret]
+        if truth.id not in self.revoked:
+            self.loop.run_until_complete(self.issuer.revoke(truth.id))
+            self.revoked.add(truth.id)
+            self.changed[truth.id] = self.clock.seconds
+            for other in self.truth.values():
+                if other.id == truth.id:
+                    other.ends = min(other.ends, self.clock.seconds)
+
+    @rule(away=st.booleans())
+    def lose_or_find_the_store(self, away: bool) -> None:
+        if self.store.away and not away:
+            self.back = self.clock.seconds
+        self.store.away = away
+
+    @rule(process=st.sampled_from([0, 1]), seconds=st.sampled_from([0, 0.5, 1, 2, 5, 20, 60]))
+    def check_all(self, process: int, seconds: float) -> None:
+        self.clock.tick(seconds)
+        for secret in [*self.truth, new_secret()]:
+            self.check(secret, process)
+
+    def check(self, secret: str, process: int) -> None:
+        now, truth = self.clock.seconds, self.truth.get(secret)
+        good = truth is not None and truth.good(now)
+        away = self.store.away or now < self.back + PAUSE
+        changed = self.changed[truth.id] if truth is not None else -inf
+        try:
+            key = self.loop.run_until_complete(self.processes[process].check(secret))
+        except KeyStoreUnavailable:
+            assert away
+            # Whoever was seen to be good lately goes on being so. The answer was FRESH seconds old then, at most.
+            seen = self.seen.get((secret, process), -inf)
+            assert not good or now >= seen - FRESH + STALE
+            return
+        if key is None:
+            assert not good
+            return
+        assert truth is not None
+        assert key.id == truth.id
+        # A process may not know yet of a change: for as long as an answer is fresh, and longer in an outage.
+        assert good or now < changed + (STALE if away else FRESH)
+        if good and not away:
+            self.seen[secret, process] = now
+
+
+TestKeys = Keys.TestCase
+TestKeys.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
