@@ -154,11 +154,18 @@ class TestServe:
             assert "server" not in answer.headers
             assert fake.last["model"] == "gpt-4o"
             process.terminate()
-            _, said = await process.communicate()
-            # Nothing about requests: the access log is not uvicorn's.
+            out, said = await process.communicate()
+            assert [json.loads(line)["status"] for line in out.splitlines()] == [200]
             assert said.decode().split("\n") == [
                 "model  target",
                 "slow   up/gpt-4o  not yet used, until there is fallback: up/other",
+                "",
+                "keys        off: whoever reaches this server is let in",
+                "limits      off",
+                "access log  JSON on the standard output",
+                "tracing     off",
+                "metrics     off",
+                "cors        off",
                 "",
             ]
             assert process.returncode == 0
@@ -265,7 +272,9 @@ class TestCheck:
             'models.first.targets = ["one/echo"]\nmodels."second-*".targets = ["two/*"]\n'
         )
         assert main(["check"]) == 0
-        assert capsys.readouterr().out == "model     target\nfirst     one/echo\nsecond-*  two/*\n"
+        models, _, skins = capsys.readouterr().out.partition("\n\n")
+        assert models == "model     target\nfirst     one/echo\nsecond-*  two/*"
+        assert skins.startswith("keys        off: whoever reaches this server is let in\nlimits      off\n")
 
     def test_every_mistake_is_told_at_once(self, capsys: pytest.CaptureFixture[str]) -> None:
         Path("bad.toml").write_text('providers.one = { kind = "ecko" }\nserver.port = -1\n')
@@ -296,7 +305,7 @@ class TestCheck:
             async with running("check", "--live") as process:
                 out, said = await process.communicate()
         assert said == b""
-        _, _, _, heading, *rows = out.decode().splitlines()
+        heading, *rows = out.decode().split("\n\n")[-1].splitlines()
         assert heading == "provider  status  models"
         assert re.fullmatch(r"up        ok      \S.+", rows[0])
         assert rows[1] == "echo      ok      a, b?[2J, c, d, e and 2 more"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import logging
 import os
 import sys
@@ -11,9 +12,9 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from .keys_cli import add_keys_command
-from .overview import describe, survey, tell
+from .overview import describe, describe_skins, survey, tell
 from .settings import Settings, SettingsError
-from .standalone import build_providers, build_router
+from .standalone import assemble, build_metrics, build_providers, build_router
 
 _DEMO = {"providers": {"echo": {"kind": "echo", "delay": 0.05}}, "models": {"echo": {"targets": ["echo/echo"]}}}
 _DEMO_HELP = """\
@@ -30,7 +31,7 @@ _EXAMPLES = {
     "serve": """\
 examples:
   xrouter serve --config xrouter.toml
-  xrouter serve --host 0.0.0.0 --port 80
+  xrouter serve --host 0.0.0.0 --port 80             needs [keys] in the settings
   GIGACHAT_CREDENTIALS=KEY xrouter serve""",
     "demo": """\
 examples:
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     for each in (serve, demo):
         each.add_argument("--host", help="the address to listen at; default: the settings', else 127.0.0.1")
         each.add_argument("--port", type=_port, help="0 takes a free one; default: the settings', else 8000")
+    serve.add_argument("--no-auth", action="store_true", help="let everybody in, also from beyond this machine")
     check.add_argument("--live", action="store_true", help="also ask every provider for its models")
     add_keys_command(commands, os.environ)
     return parser
@@ -114,12 +116,29 @@ def _port(text: str) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     settings = Settings.load(options.config)
+    host = options.host or settings.server.host
+    if settings.keys is not None and options.no_auth:
+        _say("The settings have [keys], and --no-auth says to ask for none. Take one of them out.")
+        return 1
+    if settings.keys is None and not (options.no_auth or _loopback(host)):
+        _say(f"Without [keys] in the settings everybody who reaches {host} would be let in. Add [keys], or --no-auth.")
+        return 1
+    if settings.access_log.format == "logging":
+        logging.getLogger("xrouter.access").setLevel(logging.INFO)
 
     def announce(address: str) -> None:
         _say(f"xrouter {version('xrouter-asgi')} serves at {address}/v1")
-        _say(describe(settings))
+        _say(f"{describe(settings)}\n\n{describe_skins(settings)}")
 
     return _listen(settings, options, announce)
+
+
+def _loopback(host: str) -> bool:
+    """Whether only this machine reaches it. A name that is not known to mean that might mean anything."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -132,7 +151,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     settings = Settings.load(options.config)
     providers = build_providers(settings)
-    print(describe(settings))
+    print(f"{describe(settings)}\n\n{describe_skins(settings)}")
     if not options.live:
         return 0
     findings = asyncio.run(survey(providers))
@@ -147,10 +166,18 @@ def _listen(settings: Settings, options: argparse.Namespace, announce: Callable[
     except ModuleNotFoundError:
         _say('Serving needs uvicorn. Install it with: pip install "xrouter-asgi[server]"')
         return 1
-    router = build_router(settings)
+    router, metrics = build_router(settings), build_metrics(settings)
+    app = assemble(settings, router, metrics=metrics)
     host = options.host or settings.server.host
     port = settings.server.port if options.port is None else options.port
-    server = Server(router, drain=router.drain, stop=router.stop, grace=settings.server.drain, listening=announce)
+    server = Server(app, drain=router.drain, stop=router.stop, grace=settings.server.drain, listening=announce)
+    own = settings.metrics
+    if metrics is not None and own is not None and own.port is not None:
+        try:
+            _say(f"Metrics are shown at {server.beside(metrics, own.host, own.port)}/metrics")
+        except OSError as error:
+            _say(f"Cannot listen at {own.host}:{own.port}: {error.strerror}. Write another port in [metrics].")
+            return 1
     try:
         server.listen(host, port)
     except OSError as error:

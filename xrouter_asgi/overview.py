@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 from .errors import XRouterError
+from .limits.base import parse_limits
 from .providers.base import Call, Provider
 from .settings import Settings
 from .wire import ModelsRequest
@@ -34,6 +38,67 @@ def describe(settings: Settings) -> str:
         later = ", ".join(str(target) for target in others)
         rows.append((name, str(first), f"not yet used, until there is fallback: {later}" if later else ""))
     return aligned([("model", "target", ""), *rows])
+
+
+def describe_skins(settings: Settings) -> str:
+    """Which of keys, limits and so on are on, and how; without secrets."""
+    rows = (
+        ("keys", _keys(settings)),
+        ("limits", _limits(settings)),
+        ("access log", _access_log(settings)),
+        ("tracing", _tracing(settings)),
+        ("metrics", _metrics(settings)),
+        ("cors", f"for {', '.join(settings.cors.origins)}" if settings.cors else "off"),
+    )
+    return aligned(rows)
+
+
+def _keys(settings: Settings) -> str:
+    table = settings.keys
+    return f"{_place(table.url)}, {table.hasher}" if table else "off: whoever reaches this server is let in"
+
+
+def _limits(settings: Settings) -> str:
+    table = settings.limits
+    if table is None:
+        return "off"
+    general = "; ".join(map(str, parse_limits(table.limit))) or "only those that keys or models have"
+    where = f"in {_place(table.storage)}, without it {_WITHOUT[table.on_error]}" if table.shared else "in memory"
+    return f"{general}; counted {where}"
+
+
+_WITHOUT = {"degrade": "by each process for itself", "open": "not at all", "closed": "every request is refused"}
+
+
+def _access_log(settings: Settings) -> str:
+    match settings.access_log.format:
+        case "off":
+            return "off"
+        case "logging":
+            return "JSON to the logger xrouter.access"
+    return f"{'text' if settings.access_log.readable else 'JSON'} on the standard output"
+
+
+def _tracing(settings: Settings) -> str:
+    table = settings.tracing
+    if table is None:
+        return "off"
+    return f"{table.sampling:.0%} to {table.endpoint or 'where OTEL_EXPORTER_OTLP_ENDPOINT says'}"
+
+
+def _metrics(settings: Settings) -> str:
+    table = settings.metrics
+    if table is None:
+        return "off"
+    where = table.path if table.port is None else f"on port {table.port} of {table.host}"
+    return f"{where}, {'with' if table.token else 'without'} a token"
+
+
+def _place(url: SecretStr) -> str:
+    """Where a store is, without user, password and options."""
+    parts = urlsplit(url.get_secret_value())
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"
 
 
 async def survey(providers: Mapping[str, Provider]) -> list[Finding]:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -40,24 +41,13 @@ class Server(uvicorn.Server):
         grace: float,
         listening: Callable[[str], None],
     ) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                lifespan="on",
-                ws="none",
-                access_log=False,  # it would log query strings
-                log_config=None,
-                proxy_headers=False,  # nothing here depends on who a header says is calling
-                server_header=False,
-                timeout_keep_alive=_KEEPALIVE,
-                timeout_graceful_shutdown=1,  # the wait lies before: see on_tick
-            )
-        )
+        super().__init__(_config(app, lifespan="on"))
         self._drain = drain
         self._stop = stop
         self._grace = grace
         self._listening = listening
         self._deadline: float | None = None
+        self._beside: list[_Beside] = []
 
     def listen(self, host: str, port: int) -> None:
         """Serve at this address until a signal ends it.
@@ -65,23 +55,34 @@ class Server(uvicorn.Server):
         Raises:
             OSError: The address is taken, or not one of this machine.
         """
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # The protocol is named, or asyncio does not know that it is TCP, and Nagle delays each answer.
-        with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-            # So that a restart need not wait for the last connections of the one before to be forgotten.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((host, port))
+        with _listener(host, port) as listener:
             self.run(sockets=[listener])
+
+    def beside(self, app: ASGIApp, host: str, port: int) -> str:
+        """Serve another app, which has no lifespan, at an address of its own, for as long. Returns the real address.
+
+        Raises:
+            OSError: As `listen` does.
+        """
+        listener = _listener(host, port)
+        self._beside.append(_Beside(app, listener))
+        return _address(listener)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for beside in self._beside:
+            await beside.begin()
         # What a request makes dies by its count of references; without this a twelfth of the time goes into looking for
         # cycles among what was imported. Only here: an app that mounts the parts decides for itself.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        self._listening(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        self._listening(_address(self.servers[0].sockets[0]))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for beside in self._beside:
+            await beside.end()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Not uvicorn's own, which stops listening at once and ends the process by the signal instead of code 0."""
@@ -100,3 +101,53 @@ class Server(uvicorn.Server):
             self._stop()
             return True
         return not self.server_state.tasks
+
+
+class _Beside:
+    """Another app in the same loop."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        self._server = uvicorn.Server(_config(app, lifespan="off"))
+        self._listener = listener
+
+    async def begin(self) -> None:
+        config = self._server.config
+        config.load()
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup(sockets=[self._listener])
+
+    async def end(self) -> None:
+        await self._server.shutdown(sockets=[self._listener])
+
+
+def _config(app: ASGIApp, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan=lifespan,
+        ws="none",
+        access_log=False,  # it would log query strings
+        log_config=None,
+        proxy_headers=False,  # nobody is believed who only says that they are somebody else
+        server_header=False,
+        timeout_keep_alive=_KEEPALIVE,
+        timeout_graceful_shutdown=1,  # the wait lies before: see on_tick
+    )
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named, or asyncio does not know that it is TCP, and Nagle delays each answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    # So that a restart need not wait for the last connections of the one before to be forgotten.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -5,12 +5,46 @@
 
 from __future__ import annotations
 
-from starlette.types import ASGIApp
+import logging
+from functools import partial
 
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .access_log import LineBuffer
+from .asgi import local_path
+from .events import Observer
+from .metrics import Metrics
+from .middleware.access_log import AccessLogMiddleware
+from .middleware.auth import APIKeyMiddleware
+from .middleware.rate_limit import RateLimitMiddleware
+from .middleware.tracing import TracingMiddleware
+from .prometheus import MetricsApp
 from .providers.base import Provider
 from .router import LLMRouter
 from .routing import ModelTable, Target
 from .settings import Settings
+from .shutdown import Close, ClosingAtShutdown, in_thread
+
+OPEN = ("/health", "/ready")
+"""What whoever watches the process may ask without a key, and as often as it likes."""
+
+EXPOSED = (
+    "retry-after",
+    "retry-after-ms",
+    *(f"x-ratelimit-{what}-{unit}" for unit in ("requests", "tokens") for what in ("limit", "remaining", "reset")),
+    "x-ratelimit-scope",
+    "ratelimit",
+    "ratelimit-policy",
+    "x-request-id",
+    "x-should-retry",
+    "x-xrouter-model",
+    "x-xrouter-provider",
+    "x-xrouter-warnings",
+)
+"""Headers of answers that browsers hand on to a page of another origin."""
+
+logger = logging.getLogger("xrouter")
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -19,7 +53,52 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     Raises:
         SettingsError: For settings that cannot be used.
     """
-    return build_router(settings or Settings.load())
+    settings = settings or Settings.load()
+    if settings.keys is None:
+        logger.warning("The settings have no [keys]: whoever reaches this app is let in.")
+    if settings.metrics is not None and settings.metrics.port is not None:
+        logger.warning("Only 'xrouter serve' serves metrics on a port of their own. Give [metrics] a path and a token.")
+    return assemble(settings, build_router(settings), metrics=build_metrics(settings))
+
+
+def assemble(settings: Settings, router: LLMRouter, *, metrics: MetricsApp | None) -> ASGIApp:
+    """The outer onion. A request meets the last line first; each layer is there only if its table is."""
+    closing: dict[str, Close] = {}
+    app: ASGIApp = router
+    if (limits := settings.limits) is not None:
+        budget = limits.build()
+        closing["limits"] = budget.aclose
+        # Next to the router, which alone can tell it the model and the tokens.
+        app = RateLimitMiddleware(
+            app, limit=limits.limit, models=limits.models, budget=budget, exclude_paths=OPEN, ietf=limits.ietf
+        )
+    if settings.keys is not None:
+        keys = settings.keys.build()
+        closing["keys"] = keys.aclose
+        # Above limits, so that a limit belongs to a key and not to an address, and a stranger uses up none.
+        app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
+    if settings.metrics is not None and settings.metrics.port is None and metrics is not None:
+        # Above keys, because Prometheus has a token of its own and no key.
+        app = _at(settings.metrics.path, metrics, otherwise=app)
+    if observers := _observers(settings, router, metrics, closing):
+        # Above whatever refuses, so that refusals are logged and measured, too.
+        app = AccessLogMiddleware(app, observers=observers)
+    if settings.tracing is not None:
+        spans = settings.tracing.build()
+        closing["tracing"] = partial(in_thread, spans.shutdown)
+        # Above the log, so that a line bears the id of its trace.
+        app = TracingMiddleware(app, tracer_provider=spans, propagate=settings.tracing.propagate)
+    if settings.cors is not None:
+        # Above all: a preflight has no key, is no request to be counted, and a page may read a refusal as well.
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.cors.origins,
+            allow_methods=("GET", "POST", "DELETE", "OPTIONS"),
+            allow_headers=("*",),  # answered by those that were asked for: browsers take no `*` for Authorization
+            expose_headers=EXPOSED,
+            max_age=settings.cors.max_age,
+        )
+    return ClosingAtShutdown(app, closing=closing)
 
 
 def build_router(settings: Settings) -> LLMRouter:
@@ -37,3 +116,36 @@ def build_router(settings: Settings) -> LLMRouter:
 def build_providers(settings: Settings) -> dict[str, Provider]:
     """A provider for each table of `[providers]`, by its name. Opens no connection."""
     return {name: table.build(name) for name, table in settings.providers.items()}
+
+
+def build_metrics(settings: Settings) -> MetricsApp | None:
+    """What shows Prometheus the metrics; None without `[metrics]`."""
+    return settings.metrics.build() if settings.metrics is not None else None
+
+
+def _observers(
+    settings: Settings, router: LLMRouter, metrics: MetricsApp | None, closing: dict[str, Close]
+) -> list[Observer]:
+    """Who is told what each request came to."""
+    observers: list[Observer] = []
+    lines = LineBuffer()
+    if (log := settings.access_log.build(lines)) is not None:
+        closing["access log"] = lines.flush
+        observers.append(log)
+    if metrics is not None:
+        from opentelemetry.sdk.metrics import MeterProvider  # here, because it takes long to import
+
+        meters = MeterProvider([metrics.reader])
+        closing["metrics"] = partial(in_thread, meters.shutdown)
+        observers.append(Metrics(meters, models=router.models))
+    return observers
+
+
+def _at(path: str, app: ASGIApp, *, otherwise: ASGIApp) -> ASGIApp:
+    """An app at a path below the mount, and another one everywhere else."""
+
+    async def switch(scope: Scope, receive: Receive, send: Send) -> None:
+        here = scope["type"] == "http" and local_path(scope) == path
+        await (app if here else otherwise)(scope, receive, send)
+
+    return switch

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from .callers import CORSSettings, KeysSettings, RateLimitSettings
 from .document import Settings
 from .problems import SettingsError
 from .providers import EchoSettings, GigaChatSettings, OpenAISettings, ProviderSettings, TimeoutSettings
 from .tables import ModelSettings, ServerSettings, TargetName
+from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 __all__ = [
+    "AccessLogSettings",
+    "CORSSettings",
     "EchoSettings",
     "GigaChatSettings",
+    "KeysSettings",
+    "MetricsSettings",
     "ModelSettings",
     "OpenAISettings",
     "ProviderSettings",
+    "RateLimitSettings",
     "ServerSettings",
     "Settings",
     "SettingsError",
     "TargetName",
     "TimeoutSettings",
+    "TracingSettings",
 ]

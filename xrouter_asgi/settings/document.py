@@ -11,11 +11,13 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError
 
 from . import environment as gigachat_environment
+from .callers import CORSSettings, KeysSettings, RateLimitSettings
 from .loose_ends import loose_ends
 from .problems import Location, SettingsError, sentences, show
 from .providers import ProviderSettings
 from .references import Place
 from .tables import ModelSettings, ServerSettings, Table, TargetName
+from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 FILE = Path("xrouter.toml")
 VARIABLE = "XROUTER_CONFIG"
@@ -30,6 +32,12 @@ class Settings(Table):
     providers: dict[str, Annotated[ProviderSettings, Field(discriminator="kind")]] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     server: ServerSettings = ServerSettings()
+    keys: KeysSettings | None = None
+    rate_limit: RateLimitSettings | None = None
+    cors: CORSSettings | None = None
+    tracing: TracingSettings | None = None
+    access_log: AccessLogSettings = AccessLogSettings()
+    metrics: MetricsSettings | None = None
 
     @property
     def served(self) -> Mapping[str, tuple[TargetName, ...]]:
@@ -37,6 +45,11 @@ class Settings(Table):
         if self.models:
             return {name: model.targets for name, model in self.models.items()}
         return {"*": tuple(TargetName(provider=name, model="*") for name in self.providers)}
+
+    @property
+    def limits(self) -> RateLimitSettings | None:
+        """What limits to keep: also without `[rate_limit]` those that keys have of their own."""
+        return self.rate_limit or (RateLimitSettings() if self.keys is not None else None)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ) -> Self:

@@ -10,13 +10,24 @@ from typing import Any, TypeAlias, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from .callers import CORSSettings, KeysSettings, RateLimitSettings
 from .providers import ProviderSettings, TimeoutSettings
 from .tables import ModelSettings, ServerSettings, TargetName
+from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 Location: TypeAlias = tuple[str | int, ...]
 
 PROVIDERS: Mapping[str, type[BaseModel]] = {
     get_args(table.model_fields["kind"].annotation)[0]: table for table in get_args(ProviderSettings)
+}
+TABLES: Mapping[str, type[BaseModel]] = {
+    "server": ServerSettings,
+    "keys": KeysSettings,
+    "rate_limit": RateLimitSettings,
+    "cors": CORSSettings,
+    "tracing": TracingSettings,
+    "access_log": AccessLogSettings,
+    "metrics": MetricsSettings,
 }
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -71,7 +82,7 @@ def _sentence(found: Mapping[str, Any]) -> tuple[Location, str]:
         case "union_tag_invalid":
             return path, f"has the kind {context['tag']!r}. Write one of {_listed(PROVIDERS)}."
         case "literal_error":
-            return path, f"is {given}. Write {context['expected']}."
+            return path, f"is {given}. Write {_in_toml(context['expected'])}."
         case "tuple_type":
             return path, f"is {given}. Write a list."
         case "model_type" | "dict_type" | "model_attributes_type":
@@ -83,15 +94,15 @@ def _known(loc: Location) -> Iterable[str]:
     """The keys that the table at this place may have."""
     match loc:
         case ():
-            return ("providers", "models", "server")
+            return ("providers", "models", *TABLES)
         case ("providers", _, str(kind)):
             return PROVIDERS[kind].model_fields
         case ("providers", _, _, "timeouts"):
             return TimeoutSettings.model_fields
         case ("models", _):
             return ModelSettings.model_fields
-        case ("server",):
-            return ServerSettings.model_fields
+        case (str(name),):
+            return TABLES[name].model_fields
         case _:
             return TargetName.model_fields
 
@@ -102,6 +113,10 @@ def known_instead(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     return f"{hint}Known: {', '.join(known)}."
+
+
+def _in_toml(literals: str) -> str:
+    return literals.replace("True", "true").replace("False", "false")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import fields
+from functools import partial
 from typing import Annotated, Literal, Self, TypeAlias, TypedDict
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from ..providers.base import Provider
 from ..providers.echo import EchoProvider
@@ -15,11 +16,13 @@ from ..providers.gigachat import GigaChatProvider, Options
 from ..providers.gigachat.provider import AUTH_URL, BASE_URL
 from ..providers.http import Timeouts, Upstream
 from ..providers.openai import OpenAIProvider
+from ..providers.own_key import OwnKey
 from .references import ExistingPath, Hidden, Secret
 from .tables import Count, Seconds, Some, Table
 
 _TIMEOUTS = Timeouts()
 _OPTIONS = Options()
+_ANYBODY = "YTpi"  # a credential that every kind can be built with
 
 
 def _base_url(url: str) -> str:
@@ -66,6 +69,8 @@ class UpstreamSettings(Table):
         cert, key, key_password: The certificate that this gateway shows.
         insecure: Do not check the upstream's certificate.
         proxy: `http://` or `https://` address; may be a reference, since it may hold a password.
+        own_key: Whether callers may, or must, bring a credential of their own in `x-provider-key`. What may stand for
+            the gateway's account is not shown beside it: no other credential, no `headers`, no `cert`.
     """
 
     base_url: BaseURL
@@ -76,17 +81,32 @@ class UpstreamSettings(Table):
     key_password: Secret | None = None
     insecure: bool = False
     proxy: Hidden | None = None
+    own_key: Literal[False, True, "required"] = False
 
-    @abstractmethod
     def build(self, name: str) -> Provider:
         """The provider of that name. Opens nothing but the files with certificates."""
+        if not self.own_key:
+            return self._for_gateway(name)
+        inner = None if self.own_key == "required" else self._for_gateway(name)
+        return OwnKey(partial(self._for_caller, name), inner=inner, name=name)
+
+    @abstractmethod
+    def _for_gateway(self, name: str) -> Provider:
+        """With the credential of these settings."""
+
+    @abstractmethod
+    def _for_caller(self, name: str, credential: str) -> Provider:
+        """With the credential of a caller, and nothing that may stand for another account."""
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
         """What the provider itself refuses is reported with the other mistakes of the file."""
         try:
             # Without `insecure`, whose warning belongs to the provider that is used.
-            self.model_copy(update={"insecure": False}).build("")
+            checked = self.model_copy(update={"insecure": False})
+            checked.build("")
+            if self.own_key:
+                checked._for_caller("", _ANYBODY)
         except (ValueError, ImportError) as exc:
             raise ValueError(f"cannot be used: {exc}") from exc
         return self
@@ -134,7 +154,11 @@ class GigaChatSettings(UpstreamSettings):
     max_tokens: Count | None = _OPTIONS.max_tokens
     attachment_text: str = _OPTIONS.attachment_text
 
-    def build(self, name: str) -> GigaChatProvider:
+    def _for_caller(self, name: str, credential: str) -> GigaChatProvider:
+        nobody = dict.fromkeys(("user", "password", "access_token", "cert", "key", "key_password", "client_id"))
+        return self.model_copy(update={**nobody, "credentials": SecretStr(credential)})._for_gateway(name)
+
+    def _for_gateway(self, name: str) -> GigaChatProvider:
         return GigaChatProvider(
             name=name,
             **self._connection(),
@@ -161,7 +185,11 @@ class OpenAISettings(UpstreamSettings):
     http2: bool = False
     ask_usage: bool = True
 
-    def build(self, name: str) -> OpenAIProvider:
+    def _for_caller(self, name: str, credential: str) -> OpenAIProvider:
+        nobody: dict[str, object] = {"headers": {}, **dict.fromkeys(("cert", "key", "key_password"))}
+        return self.model_copy(update={**nobody, "api_key": SecretStr(credential)})._for_gateway(name)
+
+    def _for_gateway(self, name: str) -> OpenAIProvider:
         return OpenAIProvider(
             name=name,
             **self._connection(),

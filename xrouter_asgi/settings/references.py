@@ -25,7 +25,8 @@ class Place:
     folder: Path
 
 
-def _place(info: ValidationInfo) -> Place:
+def place_of(info: ValidationInfo) -> Place:
+    """Where the references of this validation are looked up."""
     return info.context if isinstance(info.context, Place) else Place({}, Path())
 
 
@@ -67,7 +68,7 @@ def _secret(value: Any, info: ValidationInfo) -> Any:
         return value
     if not isinstance(value, str):
         raise ValueError(f"is not a text. {_HOW}.")
-    if (secret := _resolve(value, _place(info))) is None:
+    if (secret := _resolve(value, place_of(info))) is None:
         raise ValueError(f"holds the secret itself. {_HOW}, so that the settings can be shown to others.")
     return secret
 
@@ -76,12 +77,12 @@ def _text(value: Any, info: ValidationInfo) -> Any:
     """A text, or a reference where it holds something that nobody should see."""
     if not isinstance(value, str):
         return value
-    resolved = _resolve(value, _place(info))
+    resolved = _resolve(value, place_of(info))
     return value if resolved is None else resolved
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
-    full = _place(info).folder / path
+    full = place_of(info).folder / path
     if not full.exists():
         raise ValueError(f"names {str(full)!r}, which does not exist. Write the path of a file or a folder.")
     return full

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Value = TypeVar("Value")
 Count = Annotated[int, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 def _some(values: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -64,6 +65,6 @@ class ServerSettings(Table):
     """
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    port: Port = 8000
     max_body: Count = 32 << 20
     drain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0

@@ -1,0 +1,114 @@
+"""The tables about what is told of requests: tracing, access log, metrics."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ..access_log import AccessLog, LineBuffer
+from ..otlp import otlp_tracer_provider
+from ..prometheus import MetricsApp
+from .providers import BaseURL
+from .references import Hidden, Secret
+from .tables import Port, Table
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+
+class TracingSettings(Table):
+    """`[tracing]`: spans go to a collector by OTLP over HTTP.
+
+    Attributes:
+        endpoint: The collector's base URL; without it `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`.
+        headers: Sent with every export; a value may be a reference.
+        service: What the spans are filed under.
+        sampling: Which share of the traces that begin here is kept: 0 to 1.
+        propagate: Go on with the traces of clients, and send ours to the upstreams.
+    """
+
+    endpoint: BaseURL | None = None
+    headers: dict[str, Hidden] = Field(default_factory=dict)
+    service: str = "xrouter"
+    sampling: Annotated[float, Field(ge=0, le=1)] = 1.0
+    propagate: bool = True
+
+    def build(self) -> TracerProvider:
+        """Starts the thread that exports."""
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        return otlp_tracer_provider(self.endpoint, headers=headers or None, service=self.service, share=self.sampling)
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        _need("opentelemetry.exporter.otlp.proto.http", extra="otlp")
+        return self
+
+
+class AccessLogSettings(Table):
+    """`[access_log]`.
+
+    Attributes:
+        format: `auto` is `text` on a terminal and `json` elsewhere, both on the standard output; `logging` hands JSON
+            to the logger `xrouter.access`.
+    """
+
+    format: Literal["auto", "json", "text", "logging", "off"] = "auto"
+
+    @property
+    def readable(self) -> bool:
+        return self.format == "text" or (self.format == "auto" and sys.stdout.isatty())
+
+    def build(self, lines: LineBuffer) -> AccessLog | None:
+        """The observer that writes the lines; None for no access log."""
+        match self.format:
+            case "off":
+                return None
+            case "logging":
+                return AccessLog(logging.getLogger("xrouter.access").info)
+        return AccessLog(lines, readable=self.readable)
+
+
+def _path(path: str) -> str:
+    if not path.startswith("/") or path.endswith("/") or not path.isprintable():
+        raise ValueError(f'is {path!r}. Write a path such as "/metrics".')
+    return path
+
+
+class MetricsSettings(Table):
+    """`[metrics]`: for Prometheus, on a path of the app or on a port of its own.
+
+    Attributes:
+        path: Where, below the mount.
+        token: What `Authorization: Bearer` must bring. Not needed on a port of its own.
+        port: Serve them there alone, on every path. `xrouter serve` does it; another server does not know of it.
+        host: The address of that port.
+    """
+
+    path: Annotated[str, AfterValidator(_path)] = "/metrics"
+    token: Secret | None = None
+    port: Port | None = None
+    host: str = "127.0.0.1"
+
+    def build(self) -> MetricsApp:
+        return MetricsApp(token=self.token.get_secret_value() if self.token else None)
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if self.port is None and self.token is None:
+            raise ValueError('would be shown to everybody. Write token = "env:NAME", or a port of its own.')
+        _need("opentelemetry.exporter.prometheus", extra="prometheus")
+        return self
+
+
+def _need(module: str, *, extra: str) -> None:
+    """Say now what would fail later. Not by an import, which takes long."""
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:  # a package above it
+        found = None
+    if found is None:
+        raise ValueError(f'needs more than is installed. Run: pip install "xrouter-asgi[{extra}]"')
