@@ -1,0 +1,217 @@
+"""What the pages in docs/ show is true: links lead somewhere, codes are those of the package, programs run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.conf import settings as django_settings  # type: ignore[import-untyped]  # Django has no types
+
+import xrouter_asgi
+from xrouter_asgi import EchoProvider, LLMRouter
+from xrouter_asgi.providers.base import Call
+from xrouter_asgi.wire import ChatRequest
+
+from .asgi import get, post
+from .fakes.clock import Clock
+from .fakes.openai import FakeOpenAI
+from .scripted import ScriptedProvider, chat
+from .serving import hypercorn_here, uvicorn_here
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(xrouter_asgi.__file__).parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def text_of(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub writes them into addresses."""
+    headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if "://" not in link and not (target.exists() and (not anchor or anchor in anchors(target))):
+            lost.append(link)
+    assert lost == []
+
+
+# Codes.
+
+
+def constants(node: ast.expr | None) -> Iterator[str]:
+    """The texts that an expression for a code may come to."""
+    match node:
+        case ast.Constant(value=str() as text):
+            yield text
+        case ast.IfExp(body=one, orelse=other):
+            yield from constants(one)
+            yield from constants(other)
+        case ast.JoinedStr(values=[_, ast.Constant(value=str() as suffix)]):  # validation: the type of a number
+            yield from (kind + suffix for kind in ("integer", "decimal"))
+        case ast.Tuple(elts=[first, *_]):
+            yield from constants(first)
+
+
+def codes_in(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Call(func=ast.Name(id="_invalid"), args=[_, code, _]):
+            yield from constants(code)
+        case ast.keyword(arg="code", value=value):
+            yield from constants(value)
+        case ast.Assign(targets=[ast.Name(id="code") | ast.Tuple(elts=[ast.Name(id="code"), *_])], value=value):
+            yield from constants(value)
+        case ast.AnnAssign(target=ast.Name(id="code"), value=value):
+            yield from constants(value)
+        case ast.arguments(kwonlyargs=names, kw_defaults=defaults):
+            for name, default in zip(names, defaults, strict=True):
+                if name.arg == "code":
+                    yield from constants(default)
+
+
+def test_the_table_of_errors_names_every_code_and_no_other() -> None:
+    trees = [ast.parse(file.read_text("utf-8")) for file in PACKAGE.rglob("*.py")]
+    raised = {code for tree in trees for node in ast.walk(tree) for code in codes_in(node)}
+    rows = re.findall(r"^\| [\d–, ]+ \| (.+?) \|", (ROOT / "docs/api.md").read_text("utf-8"), re.MULTILINE)
+    told = {code for row in rows for code in re.findall(r"`(\w+)`", row)}
+    assert told == raised
+
+
+# Programs.
+
+
+def blocks(page: str) -> dict[str, str]:
+    """The programs on a page, by the title that stands behind `python`."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    return dict(re.findall(r"^```python ?(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+
+
+def run(page: str, *titles: str) -> dict[str, Any]:
+    """The names that some programs of a page make, one after the other."""
+    names: dict[str, Any] = {"__name__": __name__}
+    for title in titles:
+        program = compile(blocks(page)[title], f"{page}: {title}", "exec", dont_inherit=True)
+        exec(program, names)  # noqa: S102 -- the page's own
+    return names
+
+
+def test_every_program_is_run_here() -> None:
+    tests = Path(__file__).read_text("utf-8")
+    titles = [title for page in PAGES[1:] for title in blocks(page.name)]
+    assert [title for title in titles if f'"{title}"' not in tests] == []
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the echoing providers that were closed."""
+    names: list[str] = []
+
+    async def note(provider: EchoProvider) -> None:
+        names.append(provider.name)
+
+    monkeypatch.setattr(EchoProvider, "aclose", note)
+    return names
+
+
+@pytest.mark.parametrize("host", ["starlette", "fastapi", "litestar", "blacksheep", "quart", "django"])
+async def test_every_host_serves_the_router_and_closes_it(
+    host: str, closed: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "site.settings")
+    if not django_settings.configured:
+        django_settings.configure(ROOT_URLCONF=(), ALLOWED_HOSTS=["*"], SECRET_KEY="test", LOGGING_CONFIG=None)
+    app = run("embedding.md", "router", host)["app"]
+    serving = hypercorn_here(app) if host == "quart" else uvicorn_here(app)
+    async with serving as url, httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.post(f"{url}/llm/v1/chat/completions", json=chat("echo"))
+        assert answer.json()["choices"][0]["message"]["content"] == "hi"
+        assert closed == []
+    assert closed == ["echo"]
+    assert "lifespan=" not in caplog.text
+
+
+async def test_two_routers_close_what_they_share_at_the_end(closed: list[str]) -> None:
+    app = run("embedding.md", "router", "lifespan")["app"]
+    async with uvicorn_here(app) as url, httpx.AsyncClient(trust_env=False) as client:
+        for mount, models in (("llm", ["echo"]), ("internal/llm", ["echo", "draft"])):
+            listed = (await client.get(f"{url}/{mount}/v1/models")).json()
+            assert [model["id"] for model in listed["data"]] == models
+        assert closed == []
+    assert len(closed) == 3
+
+
+async def test_names_and_patterns_lead_to_the_models_of_the_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = run("embedding.md", "router", "names")
+    router: LLMRouter = names["router"]
+    scripted = ScriptedProvider()
+    monkeypatch.setattr(names["local"], "send", scripted.send)
+    async with router.lifespan():
+        for model in ("assistant", "local-phi4"):
+            assert (await post(router, "/v1/chat/completions", chat(model))).status == 200
+    assert [call.model for call in scripted.calls] == ["qwen3:8b", "phi4"]
+
+
+async def test_a_provider_answers_without_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeOpenAI() as fake:
+        monkeypatch.setenv("LOCAL_URL", fake.base_url)
+        assert await run("embedding.md", "script")["ask"]("Why?") == "Why?"
+
+
+async def test_a_provider_takes_another_transport() -> None:
+    request = ChatRequest.of(chat("any"))
+    reply = await run("embedding.md", "mock")["provider"].send(Call(request))
+    assert reply.body.value["choices"][0]["message"]["content"] == "Hello."
+    for title in ("proxy", "transport"):
+        await run("embedding.md", title)["provider"].aclose()
+
+
+async def test_a_wrapper_is_a_provider() -> None:
+    router = run("embedding.md", "router", "wrapper")["router"]
+    async with router.lifespan():
+        answer = await post(router, "/v1/chat/completions", chat("echo"))
+    assert answer.header("x-xrouter-warnings") == "beta"
+
+
+async def test_the_middleware_tells_of_slow_requests_only(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = run("developing.md", "middleware")
+    clock = Clock()
+    monkeypatch.setattr(names["time"], "monotonic", clock)
+
+    class Slow(EchoProvider):
+        async def send(self, call: Call, /) -> Any:
+            clock.advance(61)
+            return await super().send(call)
+
+    router = LLMRouter({"echo": Slow()})
+    app = names["SlowRequestMiddleware"](router)
+    async with router.lifespan():
+        assert (await get(app, "/health")).status == 200
+        assert caplog.messages == []
+        assert (await post(app, "/v1/chat/completions", chat("echo"))).status == 200
+    assert caplog.messages == ["echo took 61.0 s at echo"]
+
+
+def test_the_contract_that_is_shown_is_one_that_is_run() -> None:
+    shown = ast.parse(blocks("developing.md")["contract"]).body
+    tests = ast.parse((ROOT / "tests/providers/test_contract.py").read_text("utf-8")).body
+    assert [ast.dump(node) for node in shown] == [ast.dump(node) for node in tests if _is_class(node, "TestEcho")]
+
+
+def _is_class(node: ast.stmt, name: str) -> bool:
+    return isinstance(node, ast.ClassDef) and node.name == name
