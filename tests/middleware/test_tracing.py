@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from fastapi import FastAPI
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport
@@ -334,6 +335,21 @@ async def test_a_host_that_traces_gets_no_second_server_span(recorded: Recorded)
     answer = await post(host, "/llm/v1/chat/completions", chat())
     assert answer.header("x-request-id")
     assert recorded.tree == ["SERVER POST /llm", "  INTERNAL chat scripted", "    CLIENT chat gpt-there"]
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+async def test_fastapi_that_traces_itself_gets_no_second_server_span(recorded: Recorded, mounted: bool) -> None:
+    host = FastAPI(telemetry={"tracer_provider": recorded.provider, "metrics": False, "logs": False})
+    router = routed(ScriptedProvider())
+    host.mount("/llm", traced(router, recorded) if mounted else router)
+    if not mounted:
+        host.add_middleware(TracingMiddleware, tracer_provider=recorded.provider)
+    await post(host, "/llm/v1/chat/completions", chat())
+    assert [line.rpartition(" ")[0] for line in recorded.tree] == [
+        "SERVER POST",
+        "  INTERNAL chat",
+        "    CLIENT chat",
+    ]
 
 
 async def test_traced_twice_there_is_one_tree(recorded: Recorded) -> None:

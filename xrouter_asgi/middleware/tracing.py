@@ -26,8 +26,9 @@ class TracingMiddleware:
         propagate: Go on with the trace that a client's `traceparent` names, and send ours to the upstreams. A client's
             baggage is never sent on.
 
-    Place it outside everything else. Around the whole host (`app = TracingMiddleware(app)`) also the 500 that the host
-    itself answers for an exception bears the id.
+    Place it outside everything else. Around the whole host, `app = TracingMiddleware(app)`, also the 500 that the host
+    itself answers for an exception bears the id. A host that traces itself, as FastAPI does once OpenTelemetry has a
+    provider, would not see a span around it: add it inside, by `app.add_middleware(TracingMiddleware)`.
     """
 
     def __init__(self, app: ASGIApp, *, tracer_provider: TracerProvider | None = None, propagate: bool = True) -> None:
