@@ -14,7 +14,7 @@ from importlib.metadata import version
 from .keys_cli import add_keys_command
 from .overview import describe, describe_skins, survey, tell
 from .settings import Settings, SettingsError
-from .standalone import assemble, build_metrics, build_providers, build_router
+from .standalone import assemble, build_providers
 
 _DEMO = {"providers": {"echo": {"kind": "echo", "delay": 0.05}}, "models": {"echo": {"targets": ["echo/echo"]}}}
 _DEMO_HELP = """\
@@ -166,8 +166,7 @@ def _listen(settings: Settings, options: argparse.Namespace, announce: Callable[
     except ModuleNotFoundError:
         _say('Serving needs uvicorn. Install it with: pip install "xrouter-asgi[server]"')
         return 1
-    router, metrics = build_router(settings), build_metrics(settings)
-    app = assemble(settings, router, metrics=metrics)
+    app, router, metrics = assemble(settings)
     host = options.host or settings.server.host
     port = settings.server.port if options.port is None else options.port
     server = Server(app, drain=router.drain, stop=router.stop, grace=settings.server.drain, listening=announce)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from typing import NamedTuple
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,9 +22,10 @@ from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.tracing import TracingMiddleware
 from .prometheus import MetricsApp
 from .providers.base import Provider
+from .providers.http import Instrument
 from .router import LLMRouter
 from .routing import ModelTable, Target
-from .settings import Settings
+from .settings import CORSSettings, Settings
 from .shutdown import Close, ClosingAtShutdown, in_thread
 
 OPEN = ("/health", "/ready")
@@ -58,14 +60,32 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         logger.warning("The settings have no [keys]: whoever reaches this app is let in.")
     if settings.metrics is not None and settings.metrics.port is not None:
         logger.warning("Only 'xrouter serve' serves metrics on a port of their own. Give [metrics] a path and a token.")
-    return assemble(settings, build_router(settings), metrics=build_metrics(settings))
+    return assemble(settings).app
 
 
-def assemble(settings: Settings, router: LLMRouter, *, metrics: MetricsApp | None) -> ASGIApp:
-    """The outer onion. A request meets the last line first; each layer is there only if its table is."""
+class Assembly(NamedTuple):
+    """What `assemble` made.
+
+    Attributes:
+        app: All of it, as one application.
+        router: The hinge in its middle, which can drain and stop.
+        metrics: What Prometheus may be shown on a port of its own; None without `[metrics]`.
+    """
+
+    app: ASGIApp
+    router: LLMRouter
+    metrics: MetricsApp | None
+
+
+def assemble(settings: Settings) -> Assembly:
+    """The whole onion. A request meets the last layer first; each is there only if its table is."""
     closing: dict[str, Close] = {}
+    tracing, limits, measured = settings.tracing, settings.limits, settings.metrics
+    spans = tracing.build() if tracing is not None else None
+    metrics = measured.build() if measured is not None else None
+    router = build_router(settings, tracing.instrument(spans) if tracing and spans else None)
     app: ASGIApp = router
-    if (limits := settings.limits) is not None:
+    if limits is not None:
         budget = limits.build()
         closing["limits"] = budget.aclose
         # Next to the router, which alone can tell it the model and the tokens.
@@ -77,34 +97,27 @@ def assemble(settings: Settings, router: LLMRouter, *, metrics: MetricsApp | Non
         closing["keys"] = keys.aclose
         # Above limits, so that a limit belongs to a key and not to an address, and a stranger uses up none.
         app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
-    if settings.metrics is not None and settings.metrics.port is None and metrics is not None:
+    if metrics is not None and measured is not None and measured.port is None:
         # Above keys, because Prometheus has a token of its own and no key.
-        app = _at(settings.metrics.path, metrics, otherwise=app)
+        app = _at(measured.path, metrics, otherwise=app)
     if observers := _observers(settings, router, metrics, closing):
         # Above whatever refuses, so that refusals are logged and measured, too.
         app = AccessLogMiddleware(app, observers=observers)
-    if settings.tracing is not None:
-        spans = settings.tracing.build()
+    if tracing is not None and spans is not None:
         closing["tracing"] = partial(in_thread, spans.shutdown)
         # Above the log, so that a line bears the id of its trace.
-        app = TracingMiddleware(app, tracer_provider=spans, propagate=settings.tracing.propagate)
+        app = TracingMiddleware(app, tracer_provider=spans, propagate=tracing.propagate)
     if settings.cors is not None:
-        # Above all: a preflight has no key, is no request to be counted, and a page may read a refusal as well.
-        app = CORSMiddleware(
-            app,
-            allow_origins=settings.cors.origins,
-            allow_methods=("GET", "POST", "DELETE", "OPTIONS"),
-            allow_headers=("*",),  # answered by those that were asked for: browsers take no `*` for Authorization
-            expose_headers=EXPOSED,
-            max_age=settings.cors.max_age,
-        )
-    return ClosingAtShutdown(app, closing=closing)
+        # Above all: a preflight has no key and is no request to be counted, and a page may read a refusal as well.
+        app = _cors(app, settings.cors)
+    # Outside, so that what was opened closes after the providers, whose last calls are counted and told.
+    return Assembly(ClosingAtShutdown(app, closing=closing), router, metrics)
 
 
-def build_router(settings: Settings) -> LLMRouter:
-    """The hinge of that app, with its providers."""
+def build_router(settings: Settings, instrument: Instrument | None = None) -> LLMRouter:
+    """The hinge, with its providers."""
     # One provider for all models that it answers for, so that they share its connections, token and queue.
-    providers = build_providers(settings)
+    providers = build_providers(settings, instrument)
     # The first target answers: what comes after it waits for fallback.
     models = {
         name: Target(providers[first.provider], model=first.model) for name, (first, *_) in settings.served.items()
@@ -113,14 +126,9 @@ def build_router(settings: Settings) -> LLMRouter:
     return LLMRouter(ModelTable(models), max_body=settings.server.max_body)
 
 
-def build_providers(settings: Settings) -> dict[str, Provider]:
+def build_providers(settings: Settings, instrument: Instrument | None = None) -> dict[str, Provider]:
     """A provider for each table of `[providers]`, by its name. Opens no connection."""
-    return {name: table.build(name) for name, table in settings.providers.items()}
-
-
-def build_metrics(settings: Settings) -> MetricsApp | None:
-    """What shows Prometheus the metrics; None without `[metrics]`."""
-    return settings.metrics.build() if settings.metrics is not None else None
+    return {name: table.build(name, instrument=instrument) for name, table in settings.providers.items()}
 
 
 def _observers(
@@ -134,11 +142,24 @@ def _observers(
         observers.append(log)
     if metrics is not None:
         from opentelemetry.sdk.metrics import MeterProvider  # here, because it takes long to import
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
-        meters = MeterProvider([metrics.reader])
+        service = settings.tracing.service if settings.tracing is not None else "xrouter"
+        meters = MeterProvider([metrics.reader], resource=Resource.create({SERVICE_NAME: service}))
         closing["metrics"] = partial(in_thread, meters.shutdown)
         observers.append(Metrics(meters, models=router.models))
     return observers
+
+
+def _cors(app: ASGIApp, table: CORSSettings) -> ASGIApp:
+    return CORSMiddleware(
+        app,
+        allow_origins=table.origins,
+        allow_methods=("GET", "POST", "DELETE", "OPTIONS"),
+        allow_headers=("*",),  # answered by those that were asked for: browsers take no `*` for Authorization
+        expose_headers=EXPOSED,
+        max_age=table.max_age,
+    )
 
 
 def _at(path: str, app: ASGIApp, *, otherwise: ASGIApp) -> ASGIApp:

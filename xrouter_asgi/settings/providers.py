@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import fields
-from functools import partial
 from typing import Annotated, Literal, Self, TypeAlias, TypedDict
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -14,7 +13,7 @@ from ..providers.base import Provider
 from ..providers.echo import EchoProvider
 from ..providers.gigachat import GigaChatProvider, Options
 from ..providers.gigachat.provider import AUTH_URL, BASE_URL
-from ..providers.http import Timeouts, Upstream
+from ..providers.http import Instrument, Timeouts, Upstream
 from ..providers.openai import OpenAIProvider
 from ..providers.own_key import OwnKey
 from .references import ExistingPath, Hidden, Secret
@@ -83,20 +82,20 @@ class UpstreamSettings(Table):
     proxy: Hidden | None = None
     own_key: Literal[False, True, "required"] = False
 
-    def build(self, name: str) -> Provider:
+    def build(self, name: str, *, instrument: Instrument | None = None) -> Provider:
         """The provider of that name. Opens nothing but the files with certificates."""
         if not self.own_key:
-            return self._for_gateway(name)
-        inner = None if self.own_key == "required" else self._for_gateway(name)
-        return OwnKey(partial(self._for_caller, name), inner=inner, name=name)
+            return self._provider(name, instrument)
+        inner = None if self.own_key == "required" else self._provider(name, instrument)
+        return OwnKey(lambda key: self._with_only(key)._provider(name, instrument), inner=inner, name=name)
 
     @abstractmethod
-    def _for_gateway(self, name: str) -> Provider:
+    def _provider(self, name: str, instrument: Instrument | None) -> Provider:
         """With the credential of these settings."""
 
     @abstractmethod
-    def _for_caller(self, name: str, credential: str) -> Provider:
-        """With the credential of a caller, and nothing that may stand for another account."""
+    def _with_only(self, credential: str) -> Self:
+        """The settings with the credential of a caller, and without what may stand for another account."""
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
@@ -106,7 +105,7 @@ class UpstreamSettings(Table):
             checked = self.model_copy(update={"insecure": False})
             checked.build("")
             if self.own_key:
-                checked._for_caller("", _ANYBODY)
+                checked._with_only(_ANYBODY)._provider("", None)
         except (ValueError, ImportError) as exc:
             raise ValueError(f"cannot be used: {exc}") from exc
         return self
@@ -154,11 +153,11 @@ class GigaChatSettings(UpstreamSettings):
     max_tokens: Count | None = _OPTIONS.max_tokens
     attachment_text: str = _OPTIONS.attachment_text
 
-    def _for_caller(self, name: str, credential: str) -> GigaChatProvider:
+    def _with_only(self, credential: str) -> Self:
         nobody = dict.fromkeys(("user", "password", "access_token", "cert", "key", "key_password", "client_id"))
-        return self.model_copy(update={**nobody, "credentials": SecretStr(credential)})._for_gateway(name)
+        return self.model_copy(update={**nobody, "credentials": SecretStr(credential)})
 
-    def _for_gateway(self, name: str) -> GigaChatProvider:
+    def _provider(self, name: str, instrument: Instrument | None) -> GigaChatProvider:
         return GigaChatProvider(
             name=name,
             **self._connection(),
@@ -172,6 +171,7 @@ class GigaChatSettings(UpstreamSettings):
             queue_timeout=self.queue_timeout,
             client_id=self.client_id,
             allow_networks=self.allow_networks,
+            instrument=instrument,
             options=Options(**{option.name: getattr(self, option.name) for option in fields(Options)}),
         )
 
@@ -185,11 +185,11 @@ class OpenAISettings(UpstreamSettings):
     http2: bool = False
     ask_usage: bool = True
 
-    def _for_caller(self, name: str, credential: str) -> OpenAIProvider:
+    def _with_only(self, credential: str) -> Self:
         nobody: dict[str, object] = {"headers": {}, **dict.fromkeys(("cert", "key", "key_password"))}
-        return self.model_copy(update={**nobody, "api_key": SecretStr(credential)})._for_gateway(name)
+        return self.model_copy(update={**nobody, "api_key": SecretStr(credential)})
 
-    def _for_gateway(self, name: str) -> OpenAIProvider:
+    def _provider(self, name: str, instrument: Instrument | None) -> OpenAIProvider:
         return OpenAIProvider(
             name=name,
             **self._connection(),
@@ -197,6 +197,7 @@ class OpenAISettings(UpstreamSettings):
             headers={header: value.get_secret_value() for header, value in self.headers.items()},
             http2=self.http2,
             ask_usage=self.ask_usage,
+            instrument=instrument,
         )
 
 
@@ -207,7 +208,8 @@ class EchoSettings(Table):
     models: Some[str] = ("echo",)
     delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
-    def build(self, name: str) -> EchoProvider:
+    def build(self, name: str, *, instrument: Instrument | None = None) -> EchoProvider:
+        """The provider of that name. There is no HTTP to instrument."""
         return EchoProvider(name=name, models=self.models, delay=self.delay)
 
 

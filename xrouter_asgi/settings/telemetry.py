@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from ..access_log import AccessLog, LineBuffer
 from ..otlp import otlp_tracer_provider
 from ..prometheus import MetricsApp
+from ..providers.http import Instrument
 from .providers import BaseURL
 from .references import Hidden, Secret
 from .tables import Port, Table
@@ -29,6 +31,7 @@ class TracingSettings(Table):
         service: What the spans are filed under.
         sampling: Which share of the traces that begin here is kept: 0 to 1.
         propagate: Go on with the traces of clients, and send ours to the upstreams.
+        http_spans: A span for each HTTP request to an upstream as well, those for tokens and models included.
     """
 
     endpoint: BaseURL | None = None
@@ -36,6 +39,15 @@ class TracingSettings(Table):
     service: str = "xrouter"
     sampling: Annotated[float, Field(ge=0, le=1)] = 1.0
     propagate: bool = True
+    http_spans: bool = False
+
+    def instrument(self, spans: TracerProvider) -> Instrument | None:
+        """What makes the spans of HTTP requests; None if none are wanted."""
+        if not self.http_spans:
+            return None
+        from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport  # here, because it takes long
+
+        return partial(AsyncOpenTelemetryTransport, tracer_provider=spans)
 
     def build(self) -> TracerProvider:
         """Starts the thread that exports."""

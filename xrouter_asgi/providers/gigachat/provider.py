@@ -14,7 +14,7 @@ import httpx
 from ...wire import ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ...wire.codec import encode
 from ..base import Call, Reply
-from ..http import Timeouts, ssl_context
+from ..http import Instrument, Timeouts, ssl_context
 from .account import USER_AGENT, Account, GigaChatUpstream
 from .auth import TokenSource
 from .chat import Chat
@@ -68,6 +68,7 @@ class GigaChatProvider:
         allow_networks: Networks from which images and documents may be fetched although they are not public.
         options: About the translation.
         transport: Replaces the connections to both hosts. Closed by `aclose()`.
+        instrument: See `Upstream`.
         clock: Unix time, which the expiry of a token is compared with.
         monotonic: Seconds of a clock that nobody sets.
 
@@ -99,6 +100,7 @@ class GigaChatProvider:
         options: Options = Options(),  # noqa: B008 -- frozen
         name: str = "gigachat",
         transport: httpx.AsyncBaseTransport | None = None,
+        instrument: Instrument | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -107,7 +109,13 @@ class GigaChatProvider:
         if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
             raise ValueError(f"'client_id' is {client_id!r}. Write 1 to 64 of the characters A-Z a-z 0-9 . _ -.")
         connect = partial(
-            _upstream, ca_bundle=ca_bundle, insecure=insecure, timeouts=timeouts, proxy=proxy, transport=transport
+            _upstream,
+            ca_bundle=ca_bundle,
+            insecure=insecure,
+            timeouts=timeouts,
+            proxy=proxy,
+            transport=transport,
+            instrument=instrument,
         )
         api = connect(base_url, cert=cert, key=key, key_password=key_password)
         self._upstreams = [api]
@@ -197,10 +205,13 @@ def _upstream(
     timeouts: Timeouts,
     proxy: str | None,
     transport: httpx.AsyncBaseTransport | None,
+    instrument: Instrument | None,
     **identity: str | None,
 ) -> GigaChatUpstream:
     # Certificates are read only where they will be used.
     secure = url.startswith("https:") and transport is None
     tls = ssl_context(ca_bundle, insecure=insecure, **identity) if secure else None
     headers = {"User-Agent": USER_AGENT}
-    return GigaChatUpstream(url, headers=headers, timeouts=timeouts, tls=tls, proxy=proxy, transport=transport)
+    return GigaChatUpstream(
+        url, headers=headers, timeouts=timeouts, tls=tls, proxy=proxy, transport=transport, instrument=instrument
+    )

@@ -5,6 +5,15 @@ from .owned import OwnedTransport
 from .timeouts import Timeouts
 from .tls import ssl_context
 from .transport import HTTPTransport
-from .upstream import Upstream
+from .upstream import Instrument, Upstream
 
-__all__ = ["Answer", "AnswerStream", "HTTPTransport", "OwnedTransport", "Timeouts", "Upstream", "ssl_context"]
+__all__ = [
+    "Answer",
+    "AnswerStream",
+    "HTTPTransport",
+    "Instrument",
+    "OwnedTransport",
+    "Timeouts",
+    "Upstream",
+    "ssl_context",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
@@ -21,6 +21,7 @@ from .tls import ssl_context
 from .transport import KEEPALIVE, HTTPTransport
 
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
+Instrument: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
@@ -44,6 +45,7 @@ class Upstream:
         max_connections: Most connections at once; others wait for up to `timeouts.pool`.
         transport: Replaces the one that `tls`, `proxy`, `http2` and `max_connections` describe. Closed by `aclose()`.
             Wrap httpx's own in `OwnedTransport`: it does not survive being cancelled.
+        instrument: Put around the transport, such as one that makes a span of each request.
 
     Raises:
         ValueError: For a URL, proxy or header that cannot be used.
@@ -61,6 +63,7 @@ class Upstream:
         http2: bool = False,
         max_connections: int = 1000,
         transport: httpx.AsyncBaseTransport | None = None,
+        instrument: Instrument | None = None,
     ) -> None:
         url = _checked(base_url)
         if max_connections < 1:
@@ -76,9 +79,8 @@ class Upstream:
             "pool": timeouts.pool,
             "first": timeouts.first,
         }
-        self._transport = transport or _transport(
-            url, tls=tls, proxy=proxy, http2=http2, max_connections=max_connections
-        )
+        plain = transport or _transport(url, tls=tls, proxy=proxy, http2=http2, max_connections=max_connections)
+        self._transport = plain if instrument is None else instrument(plain)
 
     async def fetch(
         self,

@@ -15,7 +15,7 @@ import httpx
 from ...streaming import ChatStream
 from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
 from ..base import Call, Reply
-from ..http import Answer, AnswerStream, Timeouts, Upstream, ssl_context
+from ..http import Answer, AnswerStream, Instrument, Timeouts, Upstream, ssl_context
 from .answers import check_completion, check_embeddings, check_models, chunks_of, read_object
 from .body import request_body
 from .chunks import ChunkReader
@@ -44,7 +44,7 @@ class OpenAIProvider:
         headers: Sent with every request, such as `api-key` for Azure. Their values count as secrets.
         timeouts: `first` also bounds the wait for the first event of a stream, `idle` that between two of them.
         ca_bundle, cert, key, key_password, insecure: See `ssl_context`.
-        proxy, http2, transport: See `Upstream`.
+        proxy, http2, transport, instrument: See `Upstream`.
         ask_usage: Ask for the usage of a stream. Turn it off for an upstream that refuses `stream_options`.
 
     Raises:
@@ -68,6 +68,7 @@ class OpenAIProvider:
         ask_usage: bool = True,
         name: str = "openai",
         transport: httpx.AsyncBaseTransport | None = None,
+        instrument: Instrument | None = None,
     ) -> None:
         self.name = name
         bearer = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -82,6 +83,7 @@ class OpenAIProvider:
             proxy=proxy,
             http2=http2,
             transport=transport,
+            instrument=instrument,
         )
         self._timeouts = timeouts
         self._ask_usage = ask_usage
