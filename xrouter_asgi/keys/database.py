@@ -128,32 +128,35 @@ def async_url(url: str) -> URL:
 
 
 def _engine(url: URL) -> AsyncEngine:
-    if url.get_backend_name() == "sqlite":
+    sqlite = url.get_backend_name() == "sqlite"
+    options: dict[str, Any] = {"connect_args": {"timeout": PATIENCE}}
+    if not sqlite:
+        options["connect_args"]["command_timeout"] = PATIENCE
+        options["pool_timeout"] = PATIENCE
+        options["pool_pre_ping"] = True  # A server that was restarted costs nobody an error.
+    try:
         # The parameters of a statement are digests, which do not belong into a log.
-        engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": PATIENCE})
+        engine = create_async_engine(url, hide_parameters=True, **options)
+    except ModuleNotFoundError as exc:
+        driver, extra = ("aiosqlite", "sql") if sqlite else ("asyncpg", "postgres")
+        message = f'Keys in this database need {driver}. Install it with: pip install "xrouter-asgi[{extra}]"'
+        raise ModuleNotFoundError(message) from exc
+    if sqlite:
         event.listen(engine.sync_engine, "connect", _connect_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
-        return engine
-    try:
-        return create_async_engine(
-            url,
-            hide_parameters=True,
-            connect_args={"timeout": PATIENCE, "command_timeout": PATIENCE},
-            pool_timeout=PATIENCE,
-            pool_pre_ping=True,  # A server that was restarted costs nobody an error.
-        )
-    except ModuleNotFoundError as exc:
-        raise ModuleNotFoundError(
-            'Keys in PostgreSQL need asyncpg. Install it with: pip install "xrouter-asgi[postgres]"'
-        ) from exc
+    return engine
 
 
 def _connect_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # Begin by our own words alone.
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")  # Readers and the writer do not wait for each other.
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")  # Readers and the writer do not wait for each other.
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+    except Exception:
+        connection.close()  # The pool forgets a connection that fails here, and its thread would stay.
+        raise
 
 
 def _begin_sqlite(connection: Connection) -> None:
