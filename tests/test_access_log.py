@@ -7,6 +7,7 @@ import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +82,13 @@ def test_the_line_of_a_chat_tells_everything() -> None:
         "completion_tokens": 4,
         "cached_tokens": 1,
     }
+
+
+def test_the_document_names_every_member() -> None:
+    context = chatted()
+    context.error = UpstreamUnavailable("No.")
+    text = (Path(__file__).parent.parent / "docs/telemetry.md").read_text("utf-8")
+    assert [name for name in json.loads(line_of(ended(context))) if f"`{name}`" not in text] == []
 
 
 def test_what_is_not_known_is_left_out() -> None:

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -322,3 +323,16 @@ def test_threads_lose_no_count() -> None:
     while any(thread.is_alive() for thread in threads):
         measured.points()  # somebody collects meanwhile
     assert measured.numbers("xrouter.requests") == {("none", "200", "true", "other"): 800}
+
+
+async def test_the_document_names_every_metric_and_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xrouter_asgi.metrics._LAG_EVERY", 0)
+    measured = Measured(ScriptedProvider([chunk("a")], UpstreamUnavailable("No.", code="dns_error")))
+    await post(measured.app, "/v1/chat/completions", chat(stream=True))
+    measured.metrics(ended(RequestContext(model="scripted", usage=Usage(1))))
+    text = (Path(__file__).parent.parent / "docs/telemetry.md").read_text("utf-8")
+    rows = {row.split("`")[1]: row for row in text.splitlines() if row.startswith(("| `xrouter.", "| `gen_ai."))}
+    points = measured.points()
+    assert rows.keys() == {name for name, _ in points}
+    labels = {label for _, point in points for label in point.attributes or ()}
+    assert [label for label in labels if f"`{label}`" not in text] == []
