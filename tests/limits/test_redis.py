@@ -130,6 +130,17 @@ async def test_a_reservation_that_comes_after_its_settlement_takes_nothing(redis
     assert await remaining(budget, TOKENS, PARALLEL) == [100, 2]
 
 
+async def test_a_refund_to_a_count_that_redis_lost_is_no_credit(redis_budget: MakeBudget, redis_url: str) -> None:
+    budget = redis_budget()
+    await take(budget, (TOKENS, 50), lease="mine")
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        client.delete(*client.keys("*tokens*"))
+        await take(budget, (TOKENS, 10))
+        await settle(budget, "mine", [0])
+        (count,) = client.keys("*tokens*")
+        assert sum(map(int, client.hvals(count))) == 0
+
+
 async def test_a_place_that_was_given_back_is_not_held_again(redis_budget: MakeBudget) -> None:
     budget = redis_budget()
     await take(budget, (PARALLEL, 1), lease="mine")

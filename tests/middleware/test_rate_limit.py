@@ -390,6 +390,11 @@ async def test_a_limit_per_model_is_one_for_all_callers() -> None:
     assert [answer.status for answer in answers] == [200, 429, 200]
 
 
+async def test_a_limit_per_all_is_one_for_everybody() -> None:
+    app = limited(limit="1/minute per all")
+    assert [(await get(known_as(app, Principal(name)), "/")).status for name in "ab"] == [200, 429]
+
+
 async def test_keys_of_one_owner_share_what_is_per_owner() -> None:
     app = limited(limit="1/minute per owner")
     people = [Principal("a", owner="x"), Principal("b", owner="x"), Principal("c"), Principal("d")]

@@ -24,7 +24,7 @@ PLACE_WAIT: Final = 1.0
 _NOTATION = re.compile(
     r"""\s* (?P<amount>[0-9]{1,15})
         \s* (?: (?P<parallel>parallel)
-              | (?: (?P<unit>requests?|tokens?) \s* )? (?P<window> (?:/|per\b) \s* [0-9]{0,6} \s* [a-z]+ ) )
+              | (?: (?P<unit>requests?|tokens?) \s* )? (?P<window> (?:/|per\b) \s* (?:[1-9][0-9]{0,5})? \s* [a-z]+ ) )
         (?: \s+ per \s+ (?P<per>[a-z]+) )? \s*""",
     re.VERBOSE | re.IGNORECASE,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TypeAlias
 
 from .base import PARTS, PLACE_WAIT, Charge, Grant, Limit, Standing
@@ -28,7 +28,7 @@ class MemoryBudget:
         self._clock = clock
         self._windows: dict[float, dict[_Key, _Window]] = {}  # by length, each with the longest unasked first
         self._places: dict[_Key, int] = {}
-        self._leases: dict[str, list[tuple[Charge, _Window | None, int]]] = {}
+        self._leases: dict[str, list[tuple[Charge, int]]] = {}  # with the part each was taken in
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Grant:
         now = self._clock()
@@ -41,19 +41,20 @@ class MemoryBudget:
                     refused, retry_after = charge.limit, wait
             if refused is None:
                 self._take(lease, charges, windows)
-        standings = tuple(map(self._standing, charges, windows, (now for _ in charges)))
-        return Grant(refused is None, refused, retry_after, standings)
+        standings = [self._standing(charge, window, now) for charge, window in zip(charges, windows, strict=True)]
+        return Grant(refused is None, refused, retry_after, tuple(standings))
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
         taken = self._leases.pop(lease, None)
         if taken is None:
             return
         now = self._clock()
-        for (charge, window, part), cost in zip(taken, costs or [0] * len(taken), strict=True):
+        for (charge, part), cost in zip(taken, costs or [0] * len(taken), strict=True):
+            window = self._window(charge, now)  # perhaps a new one: a debt outlives the window it was made in
             if window is None:
                 self._leave_place(charge)
             else:
-                window.correct(cost - charge.cost, part, now)
+                window.correct(cost - charge.cost, part)
 
     async def aclose(self) -> None:
         """There is nothing to let go of."""
@@ -86,7 +87,7 @@ class MemoryBudget:
                 self._places[key] = self._places.get(key, 0) + 1
             else:
                 part = window.add(charge.cost)
-            taken.append((charge, window, part))
+            taken.append((charge, part))
         self._leases[lease] = taken
 
     def _wait_for_place(self, charge: Charge) -> float:
@@ -130,13 +131,9 @@ class _Window:
         missing = self.total + charge.cost - charge.limit.amount
         if missing <= 0:
             return 0.0
-        end = now
-        for part, taken in self._parts.items():
-            missing -= taken
-            end = self._end(part)
-            if missing <= 0:
-                break
-        return max(end - now, 0.001)  # what is rounded away must not admit
+        freed = accumulate(self._parts.values())
+        last = next(part for part, so_far in zip(self._parts, freed, strict=True) if so_far >= missing)
+        return max(self._end(last) - now, 0.001)  # what is rounded away must not admit
 
     def add(self, cost: int) -> int:
         """Take it in the present part, which is returned."""
@@ -144,14 +141,14 @@ class _Window:
         self.total += cost
         return self._present
 
-    def correct(self, difference: int, part: int, now: float) -> None:
-        """Give back in the part it was taken from, if that is still counted; take more in the present one."""
-        self.advance(now)
+    def correct(self, difference: int, part: int) -> None:
+        """Give back to the part it was taken from, if that is still counted; take more in the present one."""
         if difference > 0:
             self.add(difference)
         elif part in self._parts:
-            self._parts[part] += difference
-            self.total += difference
+            back = min(-difference, self._parts[part])  # less is there if the count was forgotten and begun again
+            self._parts[part] -= back
+            self.total -= back
 
     def reset(self, now: float) -> float:
         """Seconds until everything has left the window."""

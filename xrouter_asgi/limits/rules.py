@@ -26,17 +26,13 @@ class Rule:
 
     def charge(self, caller: Caller, *, model: str = "", cost: int = 1) -> Charge | None:
         """What this costs a caller; None when the limit does not concern it."""
-        match self.limit.per:
-            case "key":
-                subject = caller.key
-            case "owner":
-                subject = caller.owner or caller.key
-            case "address":
-                subject = caller.address
-            case "model":
-                subject = model
-            case "all":
-                subject = ""
+        subject = {
+            "key": caller.key,
+            "owner": caller.owner or caller.key,
+            "model": model,
+            "address": caller.address,
+            "all": "",
+        }[self.limit.per]
         if subject is None:
             return None
         if self.pattern is not None:

@@ -28,8 +28,11 @@ for i = 2, #KEYS do
     if difference > 0 then
       redis.call('HINCRBY', KEYS[i], present, ARGV[at])
       redis.call('PEXPIRE', KEYS[i], math.ceil((window + width) / 1000))
-    elseif part >= present - parts and redis.call('HEXISTS', KEYS[i], part) == 1 then
-      redis.call('HINCRBY', KEYS[i], part, ARGV[at])
+    elseif part >= present - parts then
+      -- Less is there if Redis lost the count and began it again.
+      local taken = tonumber(redis.call('HGET', KEYS[i], part) or 0)
+      redis.call('HINCRBY', KEYS[i], part, -math.min(taken, -difference))
+      redis.call('PEXPIRE', KEYS[i], math.ceil((window + width) / 1000))
     end
   end
 end

@@ -1,0 +1,70 @@
+"""Memory and Redis, told the same at the same time, say the same."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeAlias
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from tests.limits.fixtures import ServerClock
+from tests.limits.servers import RedisServer
+from xrouter_asgi.limits.base import Charge, Grant, parse_limits
+from xrouter_asgi.limits.memory import MemoryBudget
+from xrouter_asgi.limits.redis import RedisBudget
+
+LIMITS = parse_limits("5/minute; 40 tokens/minute; 60 tokens/hour; 2 parallel")
+Step: TypeAlias = tuple[str, float, int]
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("reserve"), st.just(0.0), st.integers(0, 40)),
+        st.tuples(st.just("settle"), st.just(0.0), st.integers(0, 60)),
+        st.tuples(st.just("wait"), st.sampled_from([0.25, 1.0, 5.0, 20.0, 61.0, 600.0]), st.just(0)),
+    ),
+    max_size=25,
+)
+
+
+async def play(script: list[Step], url: str) -> None:
+    clock = ServerClock(url)
+    memory = MemoryBudget(clock=clock)
+    redis = RedisBudget(url, patience=10.0, life=100_000.0)
+    clock.rule(redis)
+    try:
+        leases: list[str] = []
+        for number, (step, seconds, cost) in enumerate(script):
+            costs = [cost if limit.unit == "tokens" else 1 for limit in LIMITS]
+            if step == "wait":
+                clock.advance(seconds)
+            elif step == "reserve":
+                leases.append(f"lease {number}")
+                charges = list(map(Charge, ["key"] * len(LIMITS), LIMITS, costs))
+                same(await memory.reserve(charges, lease=leases[-1]), await redis.reserve(charges, lease=leases[-1]))
+            elif leases:
+                lease = leases[cost % len(leases)]
+                memory.settle(lease, costs)
+                redis.settle(lease, costs)
+                if redis._sending is not None:
+                    await redis._sending
+    finally:
+        await redis.aclose()
+        clock.close()
+
+
+def same(one: Grant, other: Grant) -> None:
+    assert (one.admitted, one.refused, one.local) == (other.admitted, other.refused, other.local)
+    assert abs(one.retry_after - other.retry_after) < 0.01
+    for here, there in zip(one.standings, other.standings, strict=True):
+        assert (here.limit, here.remaining) == (there.limit, there.remaining)
+        assert abs(here.reset - there.reset) < 0.01
+
+
+@settings(max_examples=40, deadline=None)
+@given(script=steps)
+def test_memory_and_redis_agree_on_every_step(redis_process: RedisServer, script: list[Step]) -> None:
+    with Redis.from_url(redis_process.url) as client:
+        client.flushall()
+    asyncio.run(play(script, redis_process.url))

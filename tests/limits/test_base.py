@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from xrouter_asgi.limits.base import Limit, parse_limits
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("60/minute", Limit(60, "requests", 60.0, "key")),
+        ("60 requests / minute", Limit(60, "requests", 60.0, "key")),
+        ("1 request per 10 seconds", Limit(1, "requests", 10.0, "key")),
+        ("5 per 2 hours per address", Limit(5, "requests", 7200.0, "address")),
+        ("100000 tokens/day per owner", Limit(100_000, "tokens", 86_400.0, "owner")),
+        ("1 TOKEN PER MINUTE PER ALL", Limit(1, "tokens", 60.0, "all")),
+        ("8 parallel", Limit(8, "parallel", 0.0, "key")),
+        (" 8  parallel  per  model ", Limit(8, "parallel", 0.0, "model")),
+        ("3/month", Limit(3, "requests", 2_592_000.0, "key")),
+    ],
+)
+def test_the_notation_is_read(text: str, limit: Limit) -> None:
+    assert Limit.parse(text) == limit
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "60",
+        "60/",
+        "/minute",
+        "60/fortnight",
+        "60/minute per cat",
+        "60/minute per",
+        "60/0 minutes",
+        "8 parallel/minute",
+        "8 parallel tokens",
+        "-1/minute",
+        "1.5/minute",
+        "1000000000000000000/minute",
+        "60/minute\n60/minute",
+    ],
+)
+def test_what_cannot_be_read_is_answered_with_what_can(text: str) -> None:
+    with pytest.raises(ValueError, match="Write it like '60/minute', '100000 tokens/day per owner' or '8 parallel'"):
+        Limit.parse(text)
+
+
+@pytest.mark.parametrize("text", ["0/minute", "0 parallel", "0 tokens/day"])
+def test_a_limit_of_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be at least 1, not 0"):
+        Limit.parse(text)
+
+
+@pytest.mark.parametrize(
+    "options", [{"window": 0.0}, {"window": -1.0}, {"unit": "parallel"}, {"unit": "parallel", "window": -1.0}]
+)
+def test_a_window_belongs_to_what_is_counted_over_time(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="cannot have a window of"):
+        Limit(1, **options)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [
+        (Limit.parse("60/minute"), "60 per 1 minute"),
+        (Limit.parse("60/90 seconds"), "60 per 90 seconds"),
+        (Limit.parse("60/120 seconds"), "60 per 2 minutes"),
+        (Limit.parse("100000 tokens/day"), "100000 tokens per 1 day"),
+        (Limit(5, window=0.5), "5 per 0.5 seconds"),
+        (Limit.parse("8 parallel"), "8 parallel requests"),
+    ],
+)
+def test_a_limit_is_told_in_words(limit: Limit, text: str) -> None:
+    assert str(limit) == text
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        "1/second; 8 parallel",
+        "1/second, 8 parallel ;",
+        "1/second | 8 parallel",
+        ["1/second", "8 parallel"],
+        ["1/second", Limit.parse("8 parallel")],
+        ["1/second; 8 parallel", ""],
+    ],
+)
+def test_several_limits_are_read_from_a_text_or_from_many(limits: str | list[str | Limit]) -> None:
+    assert parse_limits(limits) == (Limit.parse("1/second"), Limit.parse("8 parallel"))
+    assert parse_limits(Limit(1)) == (Limit(1),)
+
+
+def test_two_limits_of_one_kind_are_a_mistake() -> None:
+    assert len(parse_limits("1/minute; 1/hour; 1 tokens/minute; 1/minute per owner")) == 4
+    with pytest.raises(ValueError, match="of the same kind: 1 per 1 minute; 2 per 1 minute"):
+        parse_limits(["1/minute", "2/60 seconds"])
