@@ -21,14 +21,14 @@ from ..keys import APIKey, Grant, Hasher, Issued, Issuer, KeyExists, UnknownKey
 from ..keys.base import utc_now
 from ..keys.issuer import OVERLAP
 from ..keys.secret import KINDS
+from ..settings import load_keys
+from ..settings.environment import KEYS_PEPPER as PEPPER
+from ..settings.environment import KEYS_URL as URL
 from .arguments import duration, imported, limit, moment
 from .overview import history_document, key_document, key_table, key_text
 
 if TYPE_CHECKING:
     from ..keys import SQLKeyStore
-
-URL = "XROUTER_KEYS_URL"
-PEPPER = "XROUTER_KEYS_PEPPER"
 
 _EXAMPLES = {
     "create": """\
@@ -86,7 +86,10 @@ def add_keys_command(
 ) -> None:
     """Add `keys` to the commands of `xrouter`. The environment gives defaults and the pepper."""
     text = "Make, list, rotate and revoke the API keys of a database."
-    epilog = f"environment:\n  {URL}     the database\n  {PEPPER}  what keys are digested with; as the server has it"
+    epilog = (
+        f"environment, for whoever has no settings file with [keys]:\n  {URL}     the database\n"
+        f"  {PEPPER}  what keys are digested with; as the server has it"
+    )
     raw = argparse.RawDescriptionHelpFormatter
     keys = commands.add_parser("keys", help=text, description=text, epilog=epilog, formatter_class=raw)
     actions = keys.add_subparsers(required=True, metavar="ACTION")
@@ -95,11 +98,11 @@ def add_keys_command(
         parser = actions.add_parser(name, help=text, description=text, epilog=_EXAMPLES[name], formatter_class=raw)
         parser.add_argument(
             "--url",
-            default=environment.get(URL),
-            help=f"sqlite:///keys.db or postgresql://user@host/name; default: ${URL}, which hides its password",
+            help=f"sqlite:///keys.db or postgresql://user@host/name; default: ${URL}, else [keys] of the settings",
         )
+        parser.add_argument("--config", metavar="FILE", help="settings; default: $XROUTER_CONFIG, else ./xrouter.toml")
         parser.add_argument("--json", action="store_true", help="write JSON, for scripts")
-        parser.set_defaults(run=lambda options: _run(act, options, environment.get(PEPPER, "")))
+        parser.set_defaults(run=lambda options: _run(act, options, environment))
         return parser
 
     create = action("create", _create, "Make a key, and show its secret once.")
@@ -137,9 +140,10 @@ def _add_grant(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expires", type=moment, metavar="WHEN", help="when it ends, as 90d or 2027-01-31")
 
 
-def _run(act: _Act, options: argparse.Namespace, pepper: str) -> int:
+def _run(act: _Act, options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     try:
-        asyncio.run(_open(act, options, Hasher.parse(pepper)))
+        url, hasher = _database(options, environment)
+        asyncio.run(_open(act, options, url, hasher))
     except KeyStoreUnavailable as error:
         return _fail(f"The key store cannot be asked. {error.detail or error.message}")
     except (ValueError, UnknownKey, ModuleNotFoundError) as error:
@@ -147,12 +151,22 @@ def _run(act: _Act, options: argparse.Namespace, pepper: str) -> int:
     return 0
 
 
-async def _open(act: _Act, options: argparse.Namespace, hasher: Hasher) -> None:
+def _database(options: argparse.Namespace, environment: Mapping[str, str]) -> tuple[str, Hasher]:
+    """Its URL, and how its keys are digested: both from the environment, or both from the settings."""
+    url = options.url or (None if options.config else environment.get(URL))
+    if url:
+        return url, Hasher.parse(environment.get(PEPPER, ""))
+    settings = load_keys(options.config, environment=environment)
+    if settings is None:
+        how = f"Name it with --url or ${URL}, such as sqlite:///keys.db, or in [keys] of the settings."
+        raise ValueError(f"There is no database. {how}")
+    return settings.url.get_secret_value(), settings.hasher
+
+
+async def _open(act: _Act, options: argparse.Namespace, url: str, hasher: Hasher) -> None:
     from ..keys import SQLKeyStore
 
-    if not options.url:
-        raise ValueError(f"There is no database. Name it with --url or ${URL}, such as sqlite:///keys.db")
-    store = SQLKeyStore(options.url)
+    store = SQLKeyStore(url)
     try:
         await act(_Work(store, Issuer(store, by=_user(), hasher=hasher), hasher, options))
     finally:
@@ -175,7 +189,7 @@ def _show_once(work: _Work, issued: Issued, what: str) -> None:
     text = f"{what} Copy its secret now. Only a digest is kept, so it cannot be shown again.\n\n  {issued.secret}"
     work.tell(f"{text}\n\n{key_text(key, now)}", key_document(key, now) | {"secret": issued.secret})
     if work.hasher.version == 0:
-        _say(f"It is kept as plain SHA-256. With a pepper in ${PEPPER}, here and at the server, it is HMAC-SHA-256.")
+        _say("It is kept as plain SHA-256. With a pepper, here and at the server, it would be HMAC-SHA-256.")
 
 
 async def _list(work: _Work) -> None:

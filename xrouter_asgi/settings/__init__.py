@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .callers import CORSSettings, KeysSettings, RateLimitSettings
-from .document import Settings
+from .document import Settings, load_keys
 from .problems import SettingsError
 from .providers import EchoSettings, GigaChatSettings, OpenAISettings, ProviderSettings, TimeoutSettings
 from .tables import ModelSettings, ServerSettings, TargetName
@@ -26,4 +26,5 @@ __all__ = [
     "TargetName",
     "TimeoutSettings",
     "TracingSettings",
+    "load_keys",
 ]

@@ -63,15 +63,7 @@ class Settings(Table):
     def from_file(cls, path: str | os.PathLike[str], *, environment: Mapping[str, str] = os.environ) -> Self:
         """From TOML. Relative paths in it start at its folder."""
         file = Path(path)
-        try:
-            document = tomllib.loads(file.read_text("utf-8"))
-        except OSError as exc:
-            raise SettingsError([f"{file} cannot be read: {exc.strerror}."]) from exc
-        except UnicodeDecodeError as exc:
-            raise SettingsError([f"{file} is not a text in UTF-8."]) from exc
-        except tomllib.TOMLDecodeError as exc:
-            raise SettingsError([f"{file} is not TOML: {exc}."]) from exc
-        return cls.parse(document, source=str(file), environment=environment, folder=file.parent)
+        return cls.parse(_document(file), source=str(file), environment=environment, folder=file.parent)
 
     @classmethod
     def from_environment(cls, *, environment: Mapping[str, str] = os.environ) -> Self:
@@ -115,6 +107,41 @@ class Settings(Table):
             problems = [f"{source}: {name_of(path)} {sentence}" for path, sentence in found]
             raise SettingsError(list(dict.fromkeys(problems)))
         return settings
+
+
+def load_keys(
+    path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
+) -> KeysSettings | None:
+    """The table `[keys]` alone of what `Settings.load` would read, so that no other secret need be at hand.
+
+    Raises:
+        SettingsError: The file cannot be read, or the table cannot be used.
+    """
+    named = path or environment.get(VARIABLE)
+    if not named and not FILE.is_file():
+        return None
+    file = Path(named or FILE)
+    table = _document(file).get("keys")
+    if table is None:
+        return None
+    problems = []
+    try:
+        return KeysSettings.model_validate(table, context=Place(environment, file.parent))
+    except ValidationError as exc:
+        problems = [f"{file}: {show(path)} {sentence}" for path, sentence in sentences(exc, below=("keys",))]
+    raise SettingsError(problems)
+
+
+def _document(file: Path) -> dict[str, Any]:
+    """The document in a file of TOML."""
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as exc:
+        raise SettingsError([f"{file} cannot be read: {exc.strerror}."]) from exc
+    except UnicodeDecodeError as exc:
+        raise SettingsError([f"{file} is not a text in UTF-8."]) from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise SettingsError([f"{file} is not TOML: {exc}."]) from exc
 
 
 _ENOUGH = ("CREDENTIALS", "ACCESS_TOKEN", "USER", "CERT_FILE")

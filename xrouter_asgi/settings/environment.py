@@ -1,6 +1,7 @@
 """GigaChat's own environment names, so that a gateway starts from what its users have set already.
 
-The names are those of the official Python SDK (https://github.com/ai-forever/gigachat).
+The names are those of the official Python SDK (https://github.com/ai-forever/gigachat). Beside them stand those that
+say where API keys are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 from .problems import Location
 
 PREFIX = "GIGACHAT_"
+KEYS_URL = "XROUTER_KEYS_URL"
+KEYS_PEPPER = "XROUTER_KEYS_PEPPER"
 
 _KEYS = {
     "SCOPE": "scope",
@@ -36,7 +39,7 @@ logger = logging.getLogger("xrouter")
 
 
 def gigachat(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The document that `GIGACHAT_*` stand for: one provider, every model of it under its own name.
+    """The document that `GIGACHAT_*` stand for: one provider, every model of it under its own name; and the keys.
 
     `GIGACHAT_MODEL` is served as `default` besides. `GIGACHAT_TIMEOUT` bounds, as in the SDK, each wait for the
     upstream, not the whole answer. Names that have no meaning here are told in a warning.
@@ -56,7 +59,12 @@ def gigachat(environment: Mapping[str, str]) -> dict[str, Any]:
         models["default"] = {"targets": [f"gigachat/{given['MODEL']}"]}
     for name in sorted(given.keys() - _KEYS.keys() - _SECRETS.keys() - _OTHERS):
         logger.warning("%s%s has no effect here.", PREFIX, name)
-    return {"providers": {"gigachat": table}, "models": models}
+    document: dict[str, Any] = {"providers": {"gigachat": table}, "models": models}
+    if environment.get(KEYS_URL):
+        document["keys"] = {"url": f"env:{KEYS_URL}"}
+        if environment.get(KEYS_PEPPER):
+            document["keys"]["pepper"] = f"env:{KEYS_PEPPER}"
+    return document
 
 
 def variable(path: Location) -> str | None:
@@ -68,4 +76,6 @@ def variable(path: Location) -> str | None:
             return PREFIX + "MODEL"
         case ("providers", "gigachat", key):
             return next((PREFIX + name for name, of in (_KEYS | _SECRETS).items() if of == key), None)
+        case ("keys", *_):
+            return KEYS_PEPPER if path[-1] == "pepper" else KEYS_URL
     return None

@@ -1,17 +1,18 @@
-"""Whether the models lead anywhere: seen on the raw document, so that it is known even when other things are wrong."""
+"""Whether names lead anywhere: seen on the raw document, so that it is known even when other things are wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+from ..context import matches
 from .problems import Location, known_instead
 
 Problem: TypeAlias = tuple[Location, str]
 
 
 def loose_ends(document: Mapping[str, Any]) -> Iterator[Problem]:
-    """Targets without their provider, stars without their pattern, providers without a model."""
+    """Targets without their provider, stars without their pattern, providers without a model, limits of no model."""
     providers, models = document.get("providers"), document.get("models")
     if not isinstance(providers, dict) or not providers:
         yield ("providers",), 'is empty. Write for example providers.gigachat.kind = "gigachat".'
@@ -27,6 +28,12 @@ def loose_ends(document: Mapping[str, Any]) -> Iterator[Problem]:
         yield ("models",), f'{sentence} Write for example models.assistant.targets = ["{target}"].'
     for name, table in models.items():
         yield from _of_model(name, table, providers)
+    limits = document.get("rate_limit")
+    limited = limits.get("models") if isinstance(limits, dict) else None
+    for name in limited if isinstance(limited, dict) and models else ():
+        # A pattern may well stand for names that only some other pattern serves.
+        if "*" not in name and not any(matches(model, name) for model in models):
+            yield ("rate_limit", "models", name), f"is the name of no model. {known_instead(name, models)}"
 
 
 def _of_model(name: str, table: Any, providers: Mapping[str, Any]) -> Iterator[Problem]:

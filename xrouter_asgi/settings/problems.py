@@ -58,13 +58,17 @@ def show(path: Location) -> str:
     return text
 
 
-def sentences(error: ValidationError) -> list[tuple[Location, str]]:
-    """What pydantic found, each with its path in the file and a sentence that continues the path."""
-    return [_sentence(found) for found in error.errors(include_url=False)]
+def sentences(error: ValidationError, *, below: Location = ()) -> list[tuple[Location, str]]:
+    """What pydantic found, each with its path in the file and a sentence that continues the path.
+
+    Args:
+        below: Where in the file that stands which was validated.
+    """
+    return [_sentence(found, below) for found in error.errors(include_url=False)]
 
 
-def _sentence(found: Mapping[str, Any]) -> tuple[Location, str]:
-    loc: Location = found["loc"]
+def _sentence(found: Mapping[str, Any], below: Location) -> tuple[Location, str]:
+    loc: Location = (*below, *found["loc"])
     kind, context = found["type"], found.get("ctx", {})
     given = reprlib.repr(found["input"])
     # Below a provider pydantic names the `kind` as a step of its own, which is not in the file.
