@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-
-import httpx
 import pytest
 
-from xrouter_asgi.providers.gigachat.words import Words, retry_after
+from xrouter_asgi.providers.gigachat.words import Words
 
 
 @pytest.mark.parametrize(
@@ -70,42 +66,3 @@ def test_the_detail_tells_words_pages_and_nothing_apart() -> None:
     assert Words("x").detail(422) == "GigaChat answered 422 with 'x'."
     assert Words("", page="T", is_page=True).detail(502) == "GigaChat answered 502 with a page titled 'T'."
     assert Words("").detail(503) == "GigaChat answered 503 with no words."
-
-
-NOW = datetime(2026, 9, 1, 12, 0, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("value", "wait"),
-    [
-        ("1", 1.0),
-        ("0.5", 0.5),
-        (" 60 ", 60.0),
-        ("61", None),
-        ("0", None),
-        ("-1", None),
-        ("inf", None),
-        ("nan", None),
-        ("1e1", None),
-        ("soon", None),
-        ("", None),
-        (format_datetime(NOW + timedelta(seconds=30), usegmt=True), 30.0),
-        ("Tue, 01 Sep 2026 12:00:30 -0000", 30.0),
-        (format_datetime(NOW - timedelta(seconds=30), usegmt=True), None),
-        (format_datetime(NOW + timedelta(days=365), usegmt=True), None),
-    ],
-)
-def test_only_a_sane_wait_counts(value: str, wait: float | None) -> None:
-    headers = httpx.Headers({"retry-after": value, "date": format_datetime(NOW, usegmt=True)})
-    assert retry_after(headers) == wait
-
-
-def test_a_moment_counts_from_our_clock_if_the_server_tells_none() -> None:
-    moment = datetime.now(UTC) + timedelta(seconds=40)
-    wait = retry_after(httpx.Headers({"retry-after": format_datetime(moment, usegmt=True)}))
-    assert wait is not None
-    assert 0 < wait <= 60
-
-
-def test_no_header_is_no_wait() -> None:
-    assert retry_after(httpx.Headers()) is None

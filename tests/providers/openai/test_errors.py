@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -20,7 +18,7 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.providers.openai import OpenAIProvider
-from xrouter_asgi.providers.openai.errors import refusal, retry_after
+from xrouter_asgi.providers.openai.errors import refusal
 from xrouter_asgi.providers.openai.words import Redaction, Words
 
 from .calls import chat
@@ -195,37 +193,6 @@ async def test_whether_to_retry_is_handed_on(
 ) -> None:
     error = await error_of(fake, provider, refuse(status, headers={"X-Should-Retry": said}))
     assert error.should_retry is heard
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "5"}, 5.0),
-        ({"retry-after": "0.25"}, 0.25),
-        ({"retry-after": "60"}, 60.0),
-        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
-        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
-        ({"retry-after-ms": "-1", "retry-after": "61"}, None),
-        *(
-            ({"retry-after": absurd}, None)
-            for absurd in ("0", "-1", "61", "1e9", "inf", "-inf", "nan", "", "soon", "Wed, 21 Oct 1815 07:28:00 GMT")
-        ),
-        ({"retry-after": "Wed, 21 Oct 2815 07:28:00 GMT"}, None),
-        ({"retry-after": "Wed, 21 Oct 2815 07:28:00"}, None),
-        ({"retry-after": "Wed, 99 Oct 2815 07:28:00 GMT"}, None),
-        ({"retry-after": "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"}, None),
-    ],
-)
-def test_a_wait_that_makes_sense_is_read(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers) == seconds
-
-
-def test_a_date_to_wait_for_is_read() -> None:
-    date = datetime.now(UTC) + timedelta(seconds=30)
-    seconds = retry_after({"retry-after": format_datetime(date, usegmt=True)})
-    assert seconds is not None
-    assert 0 < seconds <= 30
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,9 @@ from ...errors import (
     UpstreamUnavailable,
     XRouterError,
 )
+from ..http import retry_after
 from .facts import upstream_ids
-from .words import Words, retry_after
+from .words import Words
 
 _HOSTS = (
     "GigaChat-3 models are served by api.giga.chat only, first-generation and -preview models by "

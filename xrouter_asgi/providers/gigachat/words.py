@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
-
-import httpx
 
 from ...wire.codec import decode
 
 MAX_MESSAGE = 1024  # bytes of UTF-8
-MAX_WAIT = 60.0
 
 _READ = 16 * 1024  # bytes of a body that are looked at
 _PAGE = re.compile(r"\s*<(!doctype|html|head|body|center|h1|title)\b", re.IGNORECASE)
@@ -79,27 +73,6 @@ class Words:
         """The line for the log."""
         said = f"a page titled '{self.page}'" if self.is_page else f"'{self.text[:200]}'" if self.text else "no words"
         return f"GigaChat answered {status} with {said}."
-
-
-def retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds that `Retry-After` asks for (RFC 9110, 10.2.3); None when it is absent or not within 0 and `MAX_WAIT`."""
-    value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
-        wait = float(value)
-    else:
-        moment = _timestamp(value)
-        # By the clock of the server that named the moment.
-        now = _timestamp(headers.get("date", "")) or time.time()
-        wait = -1.0 if moment is None else moment - now
-    return wait if 0 < wait <= MAX_WAIT else None
-
-
-def _timestamp(value: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _clean(text: str) -> str:

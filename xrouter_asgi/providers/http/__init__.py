@@ -6,6 +6,7 @@ from .timeouts import Timeouts
 from .tls import ssl_context
 from .transport import HTTPTransport
 from .upstream import Instrument, Upstream
+from .wait import retry_after
 
 __all__ = [
     "Answer",
@@ -15,5 +16,6 @@ __all__ = [
     "OwnedTransport",
     "Timeouts",
     "Upstream",
+    "retry_after",
     "ssl_context",
 ]

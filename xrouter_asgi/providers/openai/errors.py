@@ -7,10 +7,7 @@ theirs go into `detail`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from ...errors import (
     ModelNotFound,
@@ -23,9 +20,8 @@ from ...errors import (
     UpstreamUnavailable,
     XRouterError,
 )
+from ..http import retry_after
 from .words import Words
-
-LONGEST_WAIT = 60.0
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -107,30 +103,6 @@ def _callers_fault(status: int, words: Words, model: str, detail: str) -> XRoute
 
 def _web_page(kind: type[UpstreamError], detail: str) -> UpstreamError:
     return kind("The upstream answered with a web page.", code="bad_body", detail=detail)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from `retry-after-ms` or `retry-after` (RFC 9110, 10.2.3: seconds or a date).
-
-    None for what is absent, no number, not above 0 or above `LONGEST_WAIT`: nobody can use that.
-    """
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        if (value := headers.get(name)) is not None:
-            seconds = _seconds(value, unit)
-            if 0 < seconds <= LONGEST_WAIT:
-                return seconds
-    return None
-
-
-def _seconds(value: str, unit: float) -> float:
-    try:
-        return float(value) * unit
-    except ValueError:
-        pass
-    try:
-        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError, OverflowError):  # no date, one without a zone, one beyond the calendar
-        return math.nan
 
 
 def should_retry(headers: Mapping[str, str]) -> bool | None:

@@ -1,0 +1,49 @@
+"""How long an upstream wants to be left alone."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+LONGEST = 60.0
+"""Seconds; whoever is told to wait longer had better ask somebody else."""
+
+_NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `retry-after-ms` or `retry-after` ask for (RFC 9110, 10.2.3: seconds or a date).
+
+    None for what is absent, unreadable, not above 0 or above `LONGEST`: nobody can use that.
+
+    Args:
+        headers: Of the answer, by lower-case names.
+    """
+    said = headers.get("retry-after", "").strip()
+    waits = (
+        _number(headers.get("retry-after-ms", "").strip()) / 1000,
+        _number(said),
+        # By the clock of the server that named the moment.
+        _timestamp(said) - _or_now(_timestamp(headers.get("date", ""))),
+    )
+    return next((wait for wait in waits if 0 < wait <= LONGEST), None)
+
+
+def _number(value: str) -> float:
+    return float(value) if _NUMBER.fullmatch(value) else math.nan
+
+
+def _timestamp(value: str) -> float:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):  # no date, or one beyond the calendar
+        return math.nan
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _or_now(timestamp: float) -> float:
+    return time.time() if math.isnan(timestamp) else timestamp
