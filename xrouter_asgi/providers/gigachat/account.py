@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 import uuid
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from ...errors import UpstreamError, UpstreamUnauthorized
-from ..http import Answer, AnswerStream, Upstream
+from ..http import Answer, AnswerStream, Upstream, has_unknown_issuer
 from .auth import TokenSource
 from .credentials import bearer
 
 Headers = Sequence[tuple[bytes, bytes]]
-
-USER_AGENT = f"xrouter-asgi/{version('xrouter-asgi')}"
-"""Their API description asks for one on every request."""
-
-# OpenSSL's X509_V_ERR_* for a chain that does not end in a trusted certificate.
-_UNTRUSTED_ISSUER = {2, 18, 19, 20, 21}
 
 
 class GigaChatUpstream(Upstream):
@@ -28,7 +20,7 @@ class GigaChatUpstream(Upstream):
         try:
             return await super().open(method, path, headers=headers, content=content)
         except UpstreamError as error:
-            if error.code == "tls_error" and _untrusted(error):
+            if error.code == "tls_error" and has_unknown_issuer(error):
                 raise UpstreamError(
                     "The issuer of GigaChat's certificate is not trusted. It is the Russian Trusted Root CA, which no "
                     "public trust store holds: set 'ca_bundle' to its certificate.",
@@ -100,12 +92,3 @@ async def _said(answer: AnswerStream) -> str:
     body = await answer.read(64 << 10)
     request_id = answer.headers.get("x-request-id")
     return f"status {answer.status}, request id {request_id}, {body[:300]!r}"
-
-
-def _untrusted(error: BaseException) -> bool:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_code in _UNTRUSTED_ISSUER
-        cause = cause.__cause__ or cause.__context__
-    return False

@@ -18,8 +18,7 @@ from typing import TypeAlias
 import httpx
 
 from ...errors import InvalidRequest
-from ..http import OwnedTransport, ssl_context
-from .account import USER_AGENT
+from ..http import USER_AGENT, OwnedTransport, ssl_context
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]

@@ -14,8 +14,8 @@ import httpx
 from ...wire import ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ...wire.codec import encode
 from ..base import Call, Reply
-from ..http import Instrument, Timeouts, ssl_context
-from .account import USER_AGENT, Account, GigaChatUpstream
+from ..http import USER_AGENT, Instrument, Timeouts, ssl_context
+from .account import Account, GigaChatUpstream
 from .auth import TokenSource
 from .chat import Chat
 from .credentials import SCOPES, AuthorizationKey, Login, Password, ReadyToken, digest
@@ -211,7 +211,7 @@ def _upstream(
     # Certificates are read only where they will be used.
     secure = url.startswith("https:") and transport is None
     tls = ssl_context(ca_bundle, insecure=insecure, **identity) if secure else None
-    headers = {"User-Agent": USER_AGENT}
+    headers = {"User-Agent": USER_AGENT}  # GigaChat's API description asks for one on every request
     return GigaChatUpstream(
         url, headers=headers, timeouts=timeouts, tls=tls, proxy=proxy, transport=transport, instrument=instrument
     )

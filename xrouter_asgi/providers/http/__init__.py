@@ -1,14 +1,16 @@
 """The upstream path: the one place that speaks HTTP to providers."""
 
 from .answer import Answer, AnswerStream
+from .failures import has_unknown_issuer
 from .owned import OwnedTransport
 from .timeouts import Timeouts
 from .tls import ssl_context
 from .transport import HTTPTransport
-from .upstream import Instrument, Upstream
+from .upstream import USER_AGENT, Instrument, Upstream
 from .wait import retry_after
 
 __all__ = [
+    "USER_AGENT",
     "Answer",
     "AnswerStream",
     "HTTPTransport",
@@ -16,6 +18,7 @@ __all__ = [
     "OwnedTransport",
     "Timeouts",
     "Upstream",
+    "has_unknown_issuer",
     "retry_after",
     "ssl_context",
 ]

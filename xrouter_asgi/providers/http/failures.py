@@ -65,6 +65,12 @@ def upstream_error(exc: Exception, *, started: bool, where: str) -> UpstreamErro
             return UpstreamError("The exchange with the upstream broke HTTP.", code="bad_protocol", detail=detail)
 
 
+def has_unknown_issuer(exc: BaseException) -> bool:
+    """Whether what is behind an error is a certificate whose issuer is not trusted."""
+    refused = _find(exc, ssl.SSLCertVerificationError)
+    return refused is not None and refused.verify_code in _UNTRUSTED_ISSUER
+
+
 def _timeout(exc: Exception, *, started: bool, detail: str) -> UpstreamError:
     match exc:
         case httpx.PoolTimeout():
@@ -101,7 +107,7 @@ def _bad_tls(exc: ssl.SSLError, detail: str) -> UpstreamError:
     message = "No secure connection to the upstream could be made."
     if isinstance(exc, ssl.SSLCertVerificationError):
         message = "The upstream's certificate was refused."
-        if exc.verify_code in _UNTRUSTED_ISSUER:
+        if has_unknown_issuer(exc):
             message = "The issuer of the upstream's certificate is not trusted."
             detail += " Add the issuer's certificate with 'ca_bundle'."
     return UpstreamError(message, code="tls_error", detail=detail)

@@ -7,6 +7,7 @@ import importlib.util
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -22,6 +23,8 @@ from .transport import KEEPALIVE, HTTPTransport
 
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 Instrument: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
+
+USER_AGENT = f"xrouter-asgi/{version('xrouter-asgi')}"
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
@@ -178,9 +181,9 @@ _EXAMPLE = "Write something like 'https://api.example.com/v1'."
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     for name, value in headers.items():
         if any(char in "\r\n\0" for char in name + value):
-            raise ValueError(f"Header {name!r} holds a line break or a NUL.")
+            raise ValueError(f"Header {name!r} holds a line break or a NUL. Copy its value again, without.")
         if not (name + value).isascii():
-            raise ValueError(f"Header {name!r} holds characters outside ASCII.")
+            raise ValueError(f"Header {name!r} holds characters outside ASCII. Check that its value was copied whole.")
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from importlib.metadata import version
 from time import monotonic
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +14,7 @@ import httpx
 from ...streaming import ChatStream
 from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
 from ..base import Call, Reply
-from ..http import Answer, AnswerStream, Instrument, Timeouts, Upstream, ssl_context
+from ..http import USER_AGENT, Answer, AnswerStream, Instrument, Timeouts, Upstream, ssl_context
 from .answers import check_completion, check_embeddings, check_models, chunks_of, read_object
 from .body import request_body
 from .chunks import ChunkReader
@@ -77,7 +76,7 @@ class OpenAIProvider:
             tls = ssl_context(ca_bundle, cert=cert, key=key, key_password=key_password, insecure=insecure)
         self._upstream = Upstream(
             base_url,
-            headers={"User-Agent": f"xrouter-asgi/{version('xrouter-asgi')}", **bearer, **headers},
+            headers={"User-Agent": USER_AGENT, **bearer, **headers},
             timeouts=timeouts,
             tls=tls,
             proxy=proxy,
