@@ -174,6 +174,30 @@ async def test_metrics_on_litestar() -> None:
     assert 'gen_ai_request_model="echo"' in requests[1]
 
 
+async def test_limits_on_fastapi() -> None:
+    async with served("limits_on_fastapi") as url, httpx.AsyncClient(trust_env=False) as client:
+        assert await said_by(f"{url}/llm/v1", "echo", "hello there") == "hello there"
+        shown = (await client.get(f"{url}/llm/v1/models")).headers
+        assert (shown["x-ratelimit-limit-requests"], shown["x-ratelimit-remaining-requests"]) == ("60", "58")
+        with pytest.raises(openai.BadRequestError, match="the limit is 200 tokens per 1 minute"):
+            await said_by(f"{url}/llm/v1", "echo-small", "hello " * 100)
+        assert "x-ratelimit-limit-requests" not in (await client.get(f"{url}/health")).headers
+
+
+async def test_limits_on_starlette() -> None:
+    async with served("limits_on_starlette") as url, httpx.AsyncClient(trust_env=False) as client:
+        assert [(await client.get(f"{url}/one")).status_code for _ in range(4)] == [200, 200, 200, 429]
+        answer = await client.get(f"{url}/two")
+        assert (answer.text, answer.headers["ratelimit"]) == ("Hello, two.\n", '"3 per 1 minute per key";r=2;t=61')
+
+
+async def test_limits_on_litestar() -> None:
+    async with served("limits_on_litestar") as url, httpx.AsyncClient(trust_env=False) as client:
+        answers = [await client.get(url) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert answers[3].json()["error"]["code"] == "rate_limit_exceeded"
+
+
 async def test_script_without_server(monkeypatch: pytest.MonkeyPatch) -> None:
     async with FakeOpenAI() as fake:
         monkeypatch.setenv("LOCAL_URL", fake.base_url)

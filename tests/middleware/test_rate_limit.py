@@ -204,6 +204,12 @@ async def test_excluded_paths_are_not_counted_wherever_the_application_is_mounte
     assert (await get(app, "/healthy")).status == 429
 
 
+@pytest.mark.parametrize("paths", ["/health", ["health"], ["/docs/*"]])
+def test_a_path_that_could_never_match_is_refused(paths: Any) -> None:
+    with pytest.raises(ValueError, match="cannot be excluded. Write it as in"):
+        limited(exclude_paths=paths)
+
+
 async def test_what_is_no_http_passes_untouched() -> None:
     seen: list[Any] = []
 

@@ -20,6 +20,7 @@ from ..limits.headers import ietf_headers, openai_headers
 from ..limits.rules import Limits, Rule, Rules
 from ..limits.storage import budget_at
 from ..responses import send_error
+from ..shutdown import ClosingAtShutdown
 
 
 class RateLimitMiddleware:
@@ -60,14 +61,19 @@ class RateLimitMiddleware:
         self.key = key
         self.estimates = OutputEstimates()
         self.ietf = ietf
-        self._owns_budget = isinstance(budget, str)
+        self._lifespan = ClosingAtShutdown(
+            app, closing={"limits": self.budget.aclose} if isinstance(budget, str) else {}
+        )
         self._exclude_paths = frozenset(exclude_paths)
+        for path in self._exclude_paths:
+            if not path.startswith("/") or "*" in path:
+                raise ValueError(f"The path {path!r} cannot be excluded. Write it as in ('/health', '/ready').")
         self._local = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one ASGI scope through, or refuse it."""
         if scope["type"] == "lifespan":
-            await self._run_lifespan(scope, receive, send)
+            await self._lifespan(scope, receive, send)
         elif scope["type"] != "http" or local_path(scope) in self._exclude_paths:
             await self.app(scope, receive, send)
         else:
@@ -78,24 +84,11 @@ class RateLimitMiddleware:
             finally:
                 limited.settle()
 
-    async def aclose(self) -> None:
-        """Close the budget, if it was made here. Called at the end of a lifespan that comes through."""
-        if self._owns_budget:
-            await self.budget.aclose()
-
     def note(self, grant: Grant, context: RequestContext) -> None:
         """Tell when the shared count goes away and when it is back."""
         if grant.local != self._local:
             self._local = grant.local
             context.emit(LimiterDegraded(context) if grant.local else LimiterRestored(context))
-
-    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_after_closing(message: Message) -> None:
-            if message["type"] == "lifespan.shutdown.complete":
-                await self.aclose()
-            await send(message)
-
-        await self.app(scope, receive, send_after_closing)
 
 
 @dataclass(slots=True)
