@@ -94,19 +94,13 @@ class ModelTable(Mapping[str, Provider]):
 
     def find(self, name: str) -> tuple[Provider, str] | None:
         """The provider for a name and what `*` stands for in it; None when no one serves it."""
-        provider = self._models.get(name)
-        if provider is not None and "*" not in name:
-            return provider, ""
-        for _, pattern, provider in self._patterns:
-            if match := pattern.fullmatch(name):
-                return provider, match[1]
-        return None
+        found = self._entry(name)
+        return None if found is None else found[1:]
 
     def entry(self, name: str) -> str | None:
         """Under which name or pattern of this table a model is served: one of few, whatever clients ask for."""
-        if name in self._models and "*" not in name:
-            return name
-        return next((written for written, pattern, _ in self._patterns if pattern.fullmatch(name)), None)
+        found = self._entry(name)
+        return None if found is None else found[0]
 
     async def list(self) -> list[dict[str, Any]]:
         """Every model that can be called by name, as OpenAI's model objects, sorted as configured.
@@ -138,12 +132,22 @@ class ModelTable(Mapping[str, Provider]):
         Raises:
             XRouterError: The provider behind the pattern cannot tell.
         """
+        found = self._entry(name)
+        if found is None:
+            return None
+        written, provider, _ = found
+        if "*" not in written:
+            return _described(name, provider)
+        return next((model for model in await _expand(written, provider) if model["id"] == name), None)
+
+    def _entry(self, name: str) -> tuple[str, Provider, str] | None:
+        """The name or pattern that `name` falls under, its provider, and what `*` stands for."""
         provider = self._models.get(name)
         if provider is not None and "*" not in name:
-            return _described(name, provider)
+            return name, provider, ""
         for written, pattern, provider in self._patterns:
-            if pattern.fullmatch(name):
-                return next((model for model in await _expand(written, provider) if model["id"] == name), None)
+            if match := pattern.fullmatch(name):
+                return written, provider, match[1]
         return None
 
 
