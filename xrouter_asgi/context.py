@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .decision import Attempt as Attempt  # known to most by this place
+from .decision import Decision
 from .errors import XRouterError
 
 logger = logging.getLogger("xrouter")
@@ -107,25 +108,6 @@ class Demand:
     completion_tokens: int | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """One call to one upstream. Times are seconds of `time.perf_counter()`.
-
-    Attributes:
-        first: When the upstream committed itself: its answer, or the first chunk of its stream, was here.
-        error: What it failed with; `CancelledError` if the client left.
-        traceparent: The W3C trace context to send along, set by whoever traces.
-    """
-
-    provider: str
-    model: str
-    started: float = field(default_factory=time.perf_counter)
-    first: float | None = None
-    ended: float | None = None
-    error: BaseException | None = None
-    traceparent: str | None = None
-
-
 def tell(observers: Iterable[Callable[[object], None]], event: object) -> None:
     """Tell each observer of an event. One that fails goes to the log and harms nobody."""
     for observer in observers:
@@ -152,7 +134,11 @@ class RequestContext:
     characters: int = 0  # LLMRouter: of text that a stream brought so far
     error: XRouterError | None = None  # whoever answers: what it was refused with, or broke off with
     attempts: list[Attempt] = field(default_factory=list)  # Target
+    decision: Decision = field(init=False, repr=False)  # Fallback: why it went where it went
     observers: list[Callable[[object], None]] = field(default_factory=list)  # whoever wants to be told of events
+
+    def __post_init__(self) -> None:
+        self.decision = Decision(self.attempts)
 
     def emit(self, event: object) -> None:
         """Tell every observer of this request."""
