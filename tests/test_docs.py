@@ -132,8 +132,11 @@ async def test_every_host_serves_the_router_and_closes_it(
     host: str, closed: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "site.settings")
+    monkeypatch.setenv("APP_DEFAULT_ROUTER", "0")  # BlackSheep's applications in one process would share one
     if not django_settings.configured:
-        django_settings.configure(ROOT_URLCONF="tests.mounting.hosts", ALLOWED_HOSTS=["*"], SECRET_KEY="test", LOGGING_CONFIG=None)
+        django_settings.configure(
+            ROOT_URLCONF="tests.mounting.hosts", ALLOWED_HOSTS=["*"], SECRET_KEY="test", LOGGING_CONFIG=None
+        )
     app = run("embedding.md", "router", host)["app"]
     serving = hypercorn_here(app) if host == "quart" else uvicorn_here(app)
     async with serving as url, httpx.AsyncClient(trust_env=False) as client:
