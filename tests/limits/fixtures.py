@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -10,6 +9,7 @@ import pytest
 from redis import Redis
 
 from tests.fakes.clock import Clock
+from tests.limits.scripts import replace_in_scripts
 from tests.limits.servers import RedisServer, redis_server
 from xrouter_asgi.limits.base import Budget
 from xrouter_asgi.limits.memory import MemoryBudget
@@ -45,14 +45,6 @@ async def redis_budget(redis_url: str) -> AsyncIterator[MakeBudget]:
     yield make
     for budget in made:
         await budget.aclose()
-
-
-def replace_in_scripts(budget: RedisBudget, text: str, other: str) -> None:
-    """Change what the scripts of a budget do, on a Redis that is a real one for the rest."""
-    counts = budget._counts
-    for script in (counts._reserve, counts._settle, counts._announce):
-        script._text = script._text.replace(text, other)
-        script._digest = hashlib.sha1(script._text.encode(), usedforsecurity=False).hexdigest()
 
 
 class ServerClock(Clock):

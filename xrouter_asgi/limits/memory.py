@@ -32,7 +32,7 @@ class MemoryBudget:
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Grant:
         now = self._clock()
-        windows = [self._window(charge, now) for charge in charges]
+        windows = [None if charge.limit.unit == "parallel" else self._window(charge, now) for charge in charges]
         refused, retry_after = None, 0.0
         if lease not in self._leases:
             for charge, window in zip(charges, windows, strict=True):
@@ -50,11 +50,11 @@ class MemoryBudget:
             return
         now = self._clock()
         for (charge, part), cost in zip(taken, costs or [0] * len(taken), strict=True):
-            window = self._window(charge, now)  # perhaps a new one: a debt outlives the window it was made in
-            if window is None:
+            if charge.limit.unit == "parallel":
                 self._leave_place(charge)
-            else:
-                window.correct(cost - charge.cost, part)
+            elif cost != charge.cost:
+                # Perhaps a new one: a debt outlives the count it was made in.
+                self._window(charge, now).correct(cost - charge.cost, part)
 
     async def aclose(self) -> None:
         """There is nothing to let go of."""
@@ -63,18 +63,17 @@ class MemoryBudget:
         """How many counts are kept, expired ones among them."""
         return sum(map(len, self._windows.values())) + len(self._places)
 
-    def _window(self, charge: Charge, now: float) -> _Window | None:
-        """The count of a window, made on first use; None for parallel requests."""
-        limit = charge.limit
-        if limit.unit == "parallel":
-            return None
-        windows = self._windows.setdefault(limit.window, {})
-        window = windows.pop((charge.subject, limit), None) or _Window(limit.window)
+    def _window(self, charge: Charge, now: float) -> _Window:
+        """The count of a window, made on first use."""
+        length = charge.limit.window
+        key = (charge.subject, charge.limit)
+        windows = self._windows.setdefault(length, {})
+        window = windows.pop(key, None) or _Window(length)
         # Two at each step: more go than come, and no step is long.
-        for key in list(islice(windows, 2)):
-            if windows[key].expires <= now or len(windows) >= self._max_subjects:
-                del windows[key]
-        windows[charge.subject, limit] = window
+        for oldest, other in list(islice(windows.items(), 2)):
+            if other.expires <= now or len(windows) >= self._max_subjects:
+                del windows[oldest]
+        windows[key] = window
         window.advance(now)
         return window
 

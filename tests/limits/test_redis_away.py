@@ -1,0 +1,181 @@
+"""A Redis that is slow, gone, demoted, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.limits.fixtures import MakeBudget
+from tests.limits.servers import RedisServer, Wire, free_port, redis_server
+from tests.limits.test_contract import PARALLEL, REQUESTS, TOKENS, remaining, settle, take
+from tests.limits.waiting import until
+from xrouter_asgi.limits.base import Charge, Limit
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that a test may stop."""
+    with redis_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def nowhere() -> str:
+    return f"redis://127.0.0.1:{free_port()}"
+
+
+async def test_without_redis_each_worker_admits_its_share(redis_budget: MakeBudget, nowhere: str) -> None:
+    budget = redis_budget(nowhere, workers=4)
+    limit = Limit.parse("8/minute")
+    grants = [await take(budget, (limit, 1)) for _ in range(3)]
+    assert [grant.admitted for grant in grants] == [True, True, False]
+    assert all(grant.local for grant in grants)
+    assert grants[2].refused == limit
+    assert [grant.standings[0].limit for grant in grants] == [limit] * 3
+    assert [grant.standings[0].remaining for grant in grants] == [1, 0, 0]
+
+
+async def test_a_request_larger_than_a_share_may_have_the_whole_share(redis_budget: MakeBudget, nowhere: str) -> None:
+    budget = redis_budget(nowhere, workers=4)
+    assert (await take(budget, (TOKENS, 90), lease="mine")).admitted
+    assert not (await take(budget, (TOKENS, 1))).admitted
+    budget.settle("mine", [20])
+    assert (await take(budget, (TOKENS, 5))).admitted
+    assert not (await take(budget, (TOKENS, 1))).admitted
+
+
+async def test_every_worker_has_at_least_one(redis_budget: MakeBudget, nowhere: str) -> None:
+    budget = redis_budget(nowhere, workers=100)
+    assert [(await take(budget, (PARALLEL, 1), lease=lease)).admitted for lease in "ab"] == [True, False]
+    budget.settle("a", [1])
+    assert (await take(budget, (PARALLEL, 1))).admitted
+
+
+async def test_open_admits_everything_without_redis(redis_budget: MakeBudget, nowhere: str) -> None:
+    budget = redis_budget(nowhere, on_error="open")
+    grants = [await take(budget, (REQUESTS, 1)) for _ in range(9)]
+    assert {(grant.admitted, grant.local, grant.standings) for grant in grants} == {(True, True, ())}
+
+
+async def test_closed_admits_nothing_without_redis(redis_budget: MakeBudget, nowhere: str) -> None:
+    grant = await take(redis_budget(nowhere, on_error="closed"), (REQUESTS, 1))
+    assert (grant.admitted, grant.refused, grant.retry_after, grant.local) == (False, None, 1.0, True)
+
+
+async def test_an_outage_is_one_line_in_the_log(
+    redis_budget: MakeBudget, nowhere: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = redis_budget(nowhere.replace("//", "//:secret@"))
+    for _ in range(20):
+        await take(budget, (REQUESTS, 1))
+    assert [record.getMessage() for record in caplog.records] == ["The Redis of the limits is away (ConnectionError)"]
+
+
+async def test_a_redis_that_is_slow_is_waited_for_once(
+    redis_process: RedisServer, redis_url: str, redis_budget: MakeBudget
+) -> None:
+    """And what it did late is undone when it is fast again."""
+    async with Wire(redis_process.port) as wire:
+        budget = redis_budget(wire.url, patience=0.05)
+        await take(budget, (TOKENS, 1))
+        wire.delay = 0.2
+        assert (await take(budget, (TOKENS, 50))).local
+        wire.heard.clear()
+        for _ in range(50):
+            assert (await take(budget, (TOKENS, 1))).local
+        assert wire.heard == b""
+        wire.delay = 0.0
+        await until(lambda: budget._link.up and not budget._unsent)
+        assert await remaining(budget, TOKENS) == [99]
+        await budget.aclose()
+
+
+async def test_a_redis_that_stays_slow_is_not_asked_again(redis_process: RedisServer, redis_budget: MakeBudget) -> None:
+    async with Wire(redis_process.port) as wire:
+        wire.delay = 0.2
+        budget = redis_budget(wire.url, patience=0.05)
+        await take(budget, (REQUESTS, 1))
+        await until(lambda: wire.heard.count(b"PING") >= 2)
+        await asyncio.sleep(0.3)  # the second probe is answered too late in this time
+        assert not budget._link.up
+        await budget.aclose()
+
+
+async def test_redis_stopped_and_started_under_load_is_exact_again(
+    server: RedisServer, redis_budget: MakeBudget
+) -> None:
+    budget = redis_budget(server.url, patience=0.05)
+    limit, place = Limit.parse("100000/minute"), Limit.parse("50 parallel")
+    numbers, running, locally = itertools.count(), True, 0
+
+    async def load() -> None:
+        nonlocal locally
+        while running:
+            lease = f"load {next(numbers)}"
+            grant = await budget.reserve([Charge("load", limit), Charge("load", place)], lease=lease)
+            assert grant.admitted
+            locally += grant.local
+            await asyncio.sleep(0.005)
+            budget.settle(lease, [1, 1])
+
+    tasks = [asyncio.create_task(load()) for _ in range(10)]
+    await take(budget, (PARALLEL, 1), lease="over the outage")
+    server.stop()
+    await until(lambda: locally > 100)
+    await take(budget, (PARALLEL, 1), lease="in the outage")
+    server.start()
+    async with asyncio.timeout(5):
+        await until(lambda: budget._link.up)
+    running = False
+    await asyncio.gather(*tasks)
+    with Redis.from_url(server.url) as client:
+        await until(lambda: bool(client.keys("*parallel*")))
+        await until(lambda: not budget._unsent)
+    assert await remaining(redis_budget(server.url), PARALLEL, REQUESTS) == [0, 3]
+    assert not (await take(budget, (PARALLEL, 1))).local
+    for lease in ("over the outage", "in the outage"):
+        await settle(budget, lease, [1])
+    assert await remaining(budget, PARALLEL, place) == [2, 50]
+
+
+async def test_settlements_wait_until_redis_is_back(
+    redis_process: RedisServer, redis_url: str, redis_budget: MakeBudget
+) -> None:
+    async with Wire(redis_process.port) as wire:
+        budget = redis_budget(wire.url, patience=0.05)
+        await take(budget, (TOKENS, 60), lease="mine")
+        wire.delay = 0.2
+        await take(budget, (REQUESTS, 1))
+        budget.settle("mine", [10])
+        wire.delay = 0.0
+        await until(lambda: budget._link.up and not budget._unsent)
+        assert await remaining(redis_budget(), TOKENS) == [90]
+        await budget.aclose()
+
+
+async def test_what_could_not_be_sent_before_the_end_is_told(
+    server: RedisServer, redis_budget: MakeBudget, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = redis_budget(server.url)
+    await take(budget, (TOKENS, 60), lease="mine")
+    server.stop()
+    budget.settle("mine", [10])
+    await budget.aclose()
+    assert "1 settlements of limits were not sent: Redis is away" in caplog.messages
+
+
+async def test_a_replica_is_no_place_to_count(server: RedisServer, redis_budget: MakeBudget) -> None:
+    """After a failover the old primary refuses writes until the name leads elsewhere."""
+    budget = redis_budget(server.url)
+    await take(budget, (REQUESTS, 1))
+    with Redis.from_url(server.url) as client:
+        client.execute_command("REPLICAOF", "127.0.0.1", free_port())
+        assert (await take(budget, (REQUESTS, 1))).local
+        client.execute_command("REPLICAOF", "NO", "ONE")
+    await until(lambda: budget._link.up)
+    assert not (await take(budget, (REQUESTS, 1))).local
