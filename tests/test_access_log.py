@@ -106,6 +106,12 @@ def test_what_is_not_known_is_left_out() -> None:
     }
 
 
+def test_an_answer_that_is_no_stream_has_no_first_token() -> None:
+    line = json.loads(line_of(ended()))
+    assert line["first_byte"] == 0.5
+    assert "first_token" not in line
+
+
 def test_an_error_is_one_word() -> None:
     context = RequestContext("req_1", error=UpstreamUnavailable("marked", code="connect_refused"))
     assert json.loads(line_of(ended(context)))["error"] == "connect_refused"

@@ -108,6 +108,7 @@ async def test_a_chat_is_counted_and_measured_once() -> None:
         assert count == 1
         assert seconds > 0
     assert measured.sums("xrouter.request.time_to_first_token") == {}
+    assert measured.sums("gen_ai.client.operation.time_to_first_chunk") == {}
 
 
 async def test_the_first_token_of_a_stream_is_measured_from_the_request_and_from_the_attempt() -> None:

@@ -157,6 +157,15 @@ async def test_a_server_that_raises_for_a_client_that_left_is_understood(watchin
     assert (watching.end.status, watching.end.complete, watching.end.sent) == (200, False, 0)
 
 
+async def test_a_server_that_raises_at_the_head_has_sent_no_status(watching: Watching) -> None:
+    app = AccessLogMiddleware(sending(HEAD), observers=[watching])
+    exchange = Exchange(app, http_scope("GET", "/"), send_error=OSError("gone"))
+    exchange.leave()
+    with pytest.raises(OSError, match="gone"):
+        await exchange.run()
+    assert (watching.end.status, watching.end.complete, watching.end.first_byte) == (None, False, None)
+
+
 async def test_an_exception_before_the_answer_is_the_500_that_the_server_makes_of_it(watching: Watching) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise LookupError

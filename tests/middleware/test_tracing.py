@@ -13,7 +13,6 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import NoOpTracerProvider, SpanKind
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
@@ -300,8 +299,8 @@ async def test_a_cancelled_request_ends_every_span(recorded: Recorded) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert recorded["POST chat"]["error.type"] == "cancelled"
-    assert len(recorded.spans) == 3
+    for name in ("POST chat", "chat scripted", "chat gpt-there"):
+        assert recorded[name]["error.type"] == "cancelled"
 
 
 async def test_an_attempt_that_nobody_ended_ends_with_the_request(recorded: Recorded) -> None:
@@ -327,10 +326,11 @@ async def test_the_principal_is_on_the_server_span(recorded: Recorded) -> None:
 
 
 async def test_a_host_that_traces_gets_no_second_server_span(recorded: Recorded) -> None:
+    theirs = pytest.importorskip("starlette.middleware.opentelemetry", reason="Starlette has it from 1.7 on")
     inside = traced(routed(ScriptedProvider()), recorded)
     host = Starlette(
         routes=[Mount("/llm", inside)],
-        middleware=[Middleware(OpenTelemetryMiddleware, tracer_provider=recorded.provider)],
+        middleware=[Middleware(theirs.OpenTelemetryMiddleware, tracer_provider=recorded.provider)],
     )
     answer = await post(host, "/llm/v1/chat/completions", chat())
     assert answer.header("x-request-id")
@@ -339,6 +339,7 @@ async def test_a_host_that_traces_gets_no_second_server_span(recorded: Recorded)
 
 @pytest.mark.parametrize("mounted", [False, True])
 async def test_fastapi_that_traces_itself_gets_no_second_server_span(recorded: Recorded, mounted: bool) -> None:
+    pytest.importorskip("fastapi.telemetry", reason="FastAPI has it from 0.142 on")
     host = FastAPI(telemetry={"tracer_provider": recorded.provider, "metrics": False, "logs": False})
     router = routed(ScriptedProvider())
     host.mount("/llm", traced(router, recorded) if mounted else router)
@@ -373,6 +374,18 @@ async def test_spans_of_the_inside_hang_below_and_nothing_stays_current(recorded
     await get(traced(app, recorded), "/")
     assert recorded.tree == ["SERVER GET", "  INTERNAL inside"]
     assert get_current() == before
+
+
+async def test_what_comes_after_the_attempts_does_not_hang_below_them(recorded: Recorded) -> None:
+    router = routed(ScriptedProvider())
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await router(scope, receive, send)
+        with recorded.provider.get_tracer("test").start_as_current_span("after"):
+            pass
+
+    await post(traced(app, recorded), "/v1/chat/completions", chat())
+    assert recorded.tree[-1] == "  INTERNAL after"
 
 
 async def test_the_trace_id_is_noted_for_the_log(recorded: Recorded) -> None:
