@@ -98,3 +98,9 @@ def test_an_unknown_model_is_named_in_the_words_that_clients_match() -> None:
     assert (error.status, error.code, error.param) == (404, "model_not_found", "model")
     assert ModelNotFound("gpt-0", "Theirs.", detail="d").message == "Theirs."
     assert len(ModelNotFound("x" * 100_000).message) < 400
+
+
+def test_an_error_may_differ_from_its_class_in_what_may_follow() -> None:
+    error = UpstreamTimeout("Late.", retryable=True, trips=False, falls_back=False)
+    assert (error.retryable, error.trips, error.falls_back) == (True, False, False)
+    assert (UpstreamTimeout.retryable, UpstreamTimeout.trips, UpstreamTimeout.falls_back) == (False, True, True)

@@ -274,3 +274,15 @@ async def test_whoever_watches_is_told_when_an_attempt_starts_and_ends() -> None
     await Target(ScriptedProvider(), model="m").send(call)
     (attempt,) = call.context.attempts
     assert events == [AttemptStarted(call.context, attempt), AttemptEnded(call.context, attempt)]
+
+
+async def test_an_attempt_that_was_given_up_notes_why() -> None:
+    provider = ScriptedProvider(asyncio.Event())
+    call = Call(ChatRequest.model_validate(chat()))
+    task = asyncio.create_task(Target(provider, model="m").send(call))
+    await provider.reached.wait()
+    late = UpstreamTimeout("Late.")
+    task.cancel(late)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert call.context.attempts[0].error is late

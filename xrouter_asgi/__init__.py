@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from .access_log import AccessLog, LineBuffer
 from .context import Principal, RequestContext, Usage
 from .errors import (
+    CircuitOpen,
+    ConcurrencyExceeded,
     InvalidAPIKey,
     InvalidRequest,
     KeyStoreUnavailable,
@@ -20,6 +22,7 @@ from .errors import (
     UnsupportedMediaType,
     UnsupportedOperation,
     UpstreamError,
+    UpstreamForbidden,
     UpstreamQuotaExceeded,
     UpstreamRateLimited,
     UpstreamTimeout,
@@ -72,6 +75,8 @@ __all__ = [
     "ChatCompletion",
     "ChatRequest",
     "ChatStream",
+    "CircuitOpen",
+    "ConcurrencyExceeded",
     "EchoProvider",
     "EmbeddingList",
     "EmbeddingsRequest",
@@ -117,6 +122,7 @@ __all__ = [
     "UnsupportedMediaType",
     "UnsupportedOperation",
     "UpstreamError",
+    "UpstreamForbidden",
     "UpstreamQuotaExceeded",
     "UpstreamRateLimited",
     "UpstreamTimeout",

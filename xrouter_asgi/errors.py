@@ -6,7 +6,7 @@
     │   └── RequestRejected          theirs   the upstream's own         no      no      no
     ├── InvalidAPIKey                401      invalid_api_key            no      no      no
     ├── PermissionDenied             403      permission_denied          no      no      no
-    ├── ModelNotFound                404      model_not_found            no      no      no
+    ├── ModelNotFound                404      model_not_found            no      no      yes
     ├── NotFound                     404      null                       no      no      no
     ├── MethodNotAllowed             405      method_not_supported       no      no      no
     ├── PayloadTooLarge              413      payload_too_large          no      no      no
@@ -16,22 +16,29 @@
     ├── KeyStoreUnavailable          503      store_unavailable          no      no      no
     └── UpstreamError                502      upstream_error             no      yes     yes
         ├── UpstreamUnauthorized     502      upstream_auth_failed       no      no      yes
+        ├── UpstreamForbidden        403      permission_denied          no      no      yes
         ├── UpstreamRateLimited      429      rate_limit_exceeded        yes     no      yes
+        │   └── ConcurrencyExceeded  429      concurrency_limit          no      no      yes
         ├── UpstreamQuotaExceeded    429      insufficient_quota         no      no      yes
         ├── UpstreamUnavailable      502      upstream_unreachable       yes     yes     yes
-        └── UpstreamTimeout          504      upstream_timeout           no      yes     yes
+        ├── UpstreamTimeout          504      upstream_timeout           no      yes     yes
+        └── CircuitOpen              503      circuit_open               no      no      yes
 
 The columns are class attributes, so that whoever decides about retries, breakers, metrics and the answer reads the
-same facts. `type` and `code` are the literals that OpenAI's clients match on; where OpenAI has none, `code` is the
-outcome word of ours (`connect_refused`, `first_byte_timeout`, …). Messages are read by clients: they never hold an
-upstream's address, a header, a secret or a class name. What only an operator may see goes into `detail`.
+same facts; an error that differs from its class says so when it is made. `type` and `code` are the literals that
+OpenAI's clients match on; where OpenAI has none, `code` is the outcome word of ours (`connect_refused`,
+`first_byte_timeout`, …). Messages are read by clients: they never hold an upstream's address, a header, a secret or a
+class name. What only an operator may see goes into `detail`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
+
+Cools: TypeAlias = Literal["rate", "quota", "credential"]
+"""What of ours at an upstream has to rest: how fast we may ask, how much, or who we are there."""
 
 
 class XRouterError(Exception):
@@ -42,6 +49,7 @@ class XRouterError(Exception):
         code, param, type, status: Replace the class's own.
         retry_after: Seconds after which a repetition makes sense.
         should_retry: What `x-should-retry` tells the client's SDK; None leaves it to the status.
+        retryable, trips, falls_back: Replace the class's own.
         detail: For the log only.
 
     Attributes:
@@ -53,12 +61,14 @@ class XRouterError(Exception):
     code: str | None = None
     should_retry: bool | None = None
 
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     """Whether the same upstream may be asked again."""
-    trips: ClassVar[bool] = False
+    trips: bool = False
     """Whether a circuit breaker counts it."""
     falls_back: bool = False
     """Whether another upstream may be asked instead. Taken back where the caller pays with a credential of its own."""
+    cools: ClassVar[Cools | None] = None
+    """What makes further calls useless for a while, although the upstream is well."""
 
     def __init__(
         self,
@@ -70,6 +80,9 @@ class XRouterError(Exception):
         status: int | None = None,
         retry_after: float | None = None,
         should_retry: bool | None = None,
+        retryable: bool | None = None,
+        trips: bool | None = None,
+        falls_back: bool | None = None,
         detail: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -78,14 +91,13 @@ class XRouterError(Exception):
         self.retry_after = retry_after
         self.detail = detail
         self.upstream_ids: Sequence[tuple[str, str]] = ()
-        if code is not None:
-            self.code = code
-        if type is not None:
-            self.type = type
-        if status is not None:
-            self.status = status
-        if should_retry is not None:
-            self.should_retry = should_retry
+        self._differ(code=code, type=type, status=status, should_retry=should_retry)
+        self._differ(retryable=retryable, trips=trips, falls_back=falls_back)
+
+    def _differ(self, **own: object) -> None:
+        for name, value in own.items():
+            if value is not None:
+                setattr(self, name, value)
 
     def envelope(self) -> dict[str, Any]:
         """The body of the answer, in OpenAI's shape."""
@@ -133,6 +145,7 @@ class PermissionDenied(InvalidRequest):
 class ModelNotFound(InvalidRequest):
     status = 404
     code = "model_not_found"
+    falls_back = True
 
     def __init__(self, model: str, message: str | None = None, *, detail: str | None = None) -> None:
         # LiteLLM and others match these words.
@@ -206,6 +219,17 @@ class UpstreamUnauthorized(UpstreamError):
     code = "upstream_auth_failed"
     should_retry = False
     trips = False
+    cools = "credential"
+
+
+class UpstreamForbidden(UpstreamError):
+    """The contract behind our credentials does not cover this model or method: another upstream's may."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "permission_denied"
+    should_retry = False
+    trips = False
 
 
 class UpstreamRateLimited(UpstreamError):
@@ -214,6 +238,15 @@ class UpstreamRateLimited(UpstreamError):
     code = "rate_limit_exceeded"
     retryable = True
     trips = False
+    cools: ClassVar[Cools | None] = "rate"
+
+
+class ConcurrencyExceeded(UpstreamRateLimited):
+    """As many calls are under way as the upstream bears. It was not asked, so nothing about it is known."""
+
+    code = "concurrency_limit"
+    retryable = False
+    cools = None
 
 
 class UpstreamQuotaExceeded(UpstreamError):
@@ -224,6 +257,7 @@ class UpstreamQuotaExceeded(UpstreamError):
     code = "insufficient_quota"
     should_retry = False
     trips = False
+    cools = "quota"
 
 
 class UpstreamUnavailable(UpstreamError):
@@ -238,3 +272,12 @@ class UpstreamTimeout(UpstreamError):
 
     status = 504
     code = "upstream_timeout"
+
+
+class CircuitOpen(UpstreamError):
+    """The upstream kept failing, or told us to wait, and is left alone for a while. It was not asked."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "circuit_open"
+    trips = False

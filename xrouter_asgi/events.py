@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .context import Attempt, RequestContext
+from .errors import Cools, XRouterError
 
 Observer: TypeAlias = Callable[[object], None]
 
@@ -35,6 +36,68 @@ class AttemptEnded:
 
     context: RequestContext
     attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRetried:
+    """An attempt failed, and the same upstream will be asked again.
+
+    Attributes:
+        retry: Which repetition it will be, counted from 1.
+        wait: Seconds until then.
+        error: What the attempt failed with.
+    """
+
+    context: RequestContext
+    provider: str
+    retry: int
+    wait: float
+    error: XRouterError
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitOpened:
+    """An upstream failed too often and is left alone.
+
+    Attributes:
+        context: The request that was the last straw, as in the events below.
+        duration: Seconds until it is tried again.
+    """
+
+    context: RequestContext
+    provider: str
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitHalfOpened:
+    """An upstream that was left alone is tried with a few requests."""
+
+    context: RequestContext
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitClosed:
+    """An upstream is well again."""
+
+    context: RequestContext
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCooled:
+    """An upstream is well, but wants no requests from us for a while.
+
+    Attributes:
+        cools: What of ours has to rest.
+        duration: Seconds until it is asked again.
+    """
+
+    context: RequestContext
+    provider: str
+    cools: Cools
+    duration: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,11 @@ class ModelTable(Mapping[str, Provider]):
 
 def _end(context: RequestContext, attempt: Attempt, error: BaseException | None) -> None:
     attempt.ended = time.perf_counter()
-    attempt.error = error
+    match error:
+        case asyncio.CancelledError(args=(XRouterError() as reason, *_)):
+            attempt.error = reason  # a policy gave the attempt up, and said why: `task.cancel(error)`
+        case _:
+            attempt.error = error
     context.emit(AttemptEnded(context, attempt))
 
 

@@ -180,6 +180,15 @@ class ChatStream:
         """
         self._told.append(told)
 
+    def read_through(
+        self, around: Callable[[AsyncIterator[Sequence[ChatChunk]]], AsyncIterator[Sequence[ChatChunk]]]
+    ) -> None:
+        """Read what is still to come through another iterator, such as one that watches the clock.
+
+        What it raises breaks the stream off. It is not closed; the upstream is.
+        """
+        self._rest = around(self._rest)
+
     async def aclose(self) -> None:
         """Close the upstream. Safe to call twice."""
         self._tell(asyncio.CancelledError())

@@ -36,6 +36,8 @@ class Call:
             copied upstream as a whole.
         context: What becomes known about this request.
         traceparent: The W3C trace context to send along, if this call is traced.
+        deadline: When everything has to be over, queues and retries included, in seconds of the event loop's clock
+            (`time.monotonic()`, unless the loop has a clock of its own).
     """
 
     request: Request = field(repr=False)  # prompts stay out of logs and tracebacks
@@ -45,6 +47,7 @@ class Call:
     headers: Sequence[tuple[bytes, bytes]] = field(default=(), kw_only=True, repr=False)
     context: RequestContext = field(default_factory=RequestContext, kw_only=True)
     traceparent: str | None = field(default=None, kw_only=True)
+    deadline: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.document is None:
@@ -63,6 +66,7 @@ class Call:
             headers=self.headers,
             context=self.context,
             traceparent=attempt.traceparent,
+            deadline=self.deadline,
         )
 
     @property

@@ -12,6 +12,7 @@ from xrouter_asgi.errors import (
     ModelNotFound,
     RequestRejected,
     UpstreamError,
+    UpstreamForbidden,
     UpstreamQuotaExceeded,
     UpstreamRateLimited,
     UpstreamTimeout,
@@ -19,7 +20,7 @@ from xrouter_asgi.errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from xrouter_asgi.providers.gigachat.errors import ModelUnavailable, UpstreamForbidden, event_error, upstream_error
+from xrouter_asgi.providers.gigachat.errors import ModelUnavailable, event_error, upstream_error
 
 BAD_GATEWAY = (
     b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
@@ -180,7 +181,7 @@ def test_what_another_try_cannot_change_says_so(status: int, body: bytes | str) 
         (429, "x", True, False, True),
         (500, "x", True, True, True),
         (503, "x", True, True, True),
-        (504, "x", False, True, True),
+        (504, "x", True, True, True),
     ],
 )
 def test_each_error_says_what_may_follow(

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from xrouter_asgi.errors import UpstreamRateLimited
+from xrouter_asgi.errors import ConcurrencyExceeded
 from xrouter_asgi.providers.gigachat.slots import Slot, Slots
 
 
@@ -60,7 +60,7 @@ async def test_a_slot_released_twice_is_given_back_once() -> None:
 async def test_waiting_too_long_is_a_429_that_says_when_to_come_back() -> None:
     slots = Slots(1, queue_timeout=0.01)
     await slots.acquire()
-    with pytest.raises(UpstreamRateLimited, match=r"1 at a time .* within 0\.01 s") as caught:
+    with pytest.raises(ConcurrencyExceeded, match=r"1 at a time .* within 0\.01 s") as caught:
         await slots.acquire()
     assert (caught.value.status, caught.value.code, caught.value.retry_after) == (429, "concurrency_limit", 5.0)
     assert (slots.taken, slots.waiting) == (1, 0)

@@ -16,6 +16,7 @@ from ...errors import (
     ModelNotFound,
     RequestRejected,
     UpstreamError,
+    UpstreamForbidden,
     UpstreamQuotaExceeded,
     UpstreamRateLimited,
     UpstreamTimeout,
@@ -50,16 +51,6 @@ _PARAMS = (
     (re.compile(r"\btop_p\b"), "top_p"),
     (re.compile(r"\bmax_tokens\b"), "max_tokens"),
 )
-
-
-class UpstreamForbidden(UpstreamError):
-    """The contract behind our credentials does not cover this model or method: another upstream may."""
-
-    status = 403
-    type = "invalid_request_error"
-    code = "permission_denied"
-    should_retry = False
-    trips = False
 
 
 class ModelUnavailable(UpstreamUnavailable):
@@ -111,7 +102,7 @@ def _error(status: int, words: Words, *, model: str, wait: float | None) -> XRou
                 detail=detail,
             )
         case 504:
-            return UpstreamTimeout(message, detail=detail)
+            return UpstreamTimeout(message, retryable=True, detail=detail)
         case _ if status >= 500:
             return UpstreamUnavailable(message, code="upstream_error", detail=detail)
     return UpstreamError(f"GigaChat: it answered with the unexpected status {status}.", detail=detail)
@@ -130,7 +121,7 @@ def _refused(status: int, words: Words, *, model: str, wait: float | None) -> XR
         case 404:
             return _not_found(words, model)
         case 408:
-            return UpstreamTimeout(words.sentence("it did not answer in time"), detail=detail)
+            return UpstreamTimeout(words.sentence("it did not answer in time"), retryable=True, detail=detail)
         case 429:
             wait = wait or 1.0
             message = f"{words.sentence('too many requests')} Please try again in {wait:g}s."
@@ -156,7 +147,7 @@ def _not_found(words: Words, model: str) -> XRouterError:
         return ModelNotFound(model, f"{words.sentence('no such model')} {missing} {_HOSTS}", detail=detail)
     if words.is_page or not words.text:
         message = "GigaChat: what was asked for does not exist there."
-        return UpstreamError(message, code="upstream_not_found", detail=f"{detail} Check 'base_url'.")
+        return UpstreamError(message, code="upstream_not_found", trips=False, detail=f"{detail} Check 'base_url'.")
     return RequestRejected(words.sentence("not found"), status=404, detail=detail)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from ...errors import UpstreamRateLimited
+from ...errors import ConcurrencyExceeded
 
 _RETRY_AFTER = 5.0
 
@@ -42,7 +42,7 @@ class Slots:
         """Wait for a slot; release what is returned.
 
         Raises:
-            UpstreamRateLimited: `concurrency_limit`: none became free in time.
+            ConcurrencyExceeded: None became free in time.
         """
         if self.taken < self.limit:
             self.taken += 1
@@ -74,11 +74,10 @@ class Slots:
                 return
         self.taken -= 1
 
-    def _too_late(self) -> UpstreamRateLimited:
-        return UpstreamRateLimited(
+    def _too_late(self) -> ConcurrencyExceeded:
+        return ConcurrencyExceeded(
             f"GigaChat serves {self.limit} at a time for this account, and none became free within "
             f"{self._patience:g} s. Please try again in {_RETRY_AFTER:g}s.",
-            code="concurrency_limit",
             retry_after=_RETRY_AFTER,
         )
 

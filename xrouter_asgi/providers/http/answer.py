@@ -103,7 +103,13 @@ class AnswerStream:
                 size += len(chunk)
                 if size > limit:
                     detail = f"{self._where}: more than {limit} bytes"
-                    raise UpstreamError("The upstream's answer is too large.", code="too_large", detail=detail)
+                    raise UpstreamError(
+                        "The upstream's answer is too large.",
+                        code="too_large",
+                        trips=False,
+                        falls_back=False,
+                        detail=detail,
+                    )
                 chunks.append(chunk)
         finally:
             await self.aclose()

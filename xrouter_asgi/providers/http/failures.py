@@ -80,6 +80,8 @@ def _timeout(exc: Exception, *, started: bool, detail: str) -> UpstreamError:
                 status=503,
                 type="service_unavailable_error",
                 retry_after=1,
+                retryable=False,  # the wait is behind us
+                trips=False,  # the upstream was not asked
                 detail=detail,
             )
         case httpx.ConnectTimeout():
@@ -92,7 +94,8 @@ def _timeout(exc: Exception, *, started: bool, detail: str) -> UpstreamError:
             code, message = "idle_timeout", "The upstream fell silent in the middle of its answer."
         case _:
             code, message = "first_byte_timeout", "The upstream did not start to answer in time."
-    return UpstreamTimeout(message, code=code, detail=detail)
+    # An upstream that was not reached has not billed anything.
+    return UpstreamTimeout(message, code=code, retryable=code == "connect_timeout", detail=detail)
 
 
 def _no_connection(exc: Exception, detail: str) -> UpstreamError:

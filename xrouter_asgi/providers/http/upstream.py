@@ -212,6 +212,7 @@ def _refusal(answer: AnswerStream, where: str) -> UpstreamError | None:
         return UpstreamError(
             "The upstream answered with a redirect, which is not followed.",
             code="redirect_refused",
+            trips=False,
             detail=f"{where}: status {answer.status}",
         )
     encodings = [value for name, value in answer.fields if name.lower() == b"content-encoding"]

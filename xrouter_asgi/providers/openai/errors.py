@@ -13,6 +13,7 @@ from ...errors import (
     ModelNotFound,
     RequestRejected,
     UpstreamError,
+    UpstreamForbidden,
     UpstreamQuotaExceeded,
     UpstreamRateLimited,
     UpstreamTimeout,
@@ -61,7 +62,7 @@ def _trouble(status: int, words: Words, headers: Mapping[str, str], *, html: boo
             detail=detail,
         )
     if status == 504:
-        return UpstreamTimeout("The upstream's own time ran out.", should_retry=retry, detail=detail)
+        return UpstreamTimeout("The upstream's own time ran out.", should_retry=retry, retryable=True, detail=detail)
     if html:
         return _web_page(UpstreamUnavailable, detail)
     if status in (503, 529):
@@ -76,7 +77,14 @@ def _trouble(status: int, words: Words, headers: Mapping[str, str], *, html: boo
             detail=detail,
         )
     message = f"The upstream failed with status {status}."
-    return UpstreamUnavailable(message, code="upstream_error", retry_after=wait, should_retry=retry, detail=detail)
+    return UpstreamUnavailable(
+        message,
+        code="upstream_error",
+        retry_after=wait,
+        should_retry=retry,
+        trips=status >= 500,  # 408 and 409 concern this request alone
+        detail=detail,
+    )
 
 
 def _callers_fault(status: int, words: Words, model: str, detail: str) -> XRouterError:
@@ -84,10 +92,10 @@ def _callers_fault(status: int, words: Words, model: str, detail: str) -> XRoute
         return ModelNotFound(model, words.message, detail=detail)
     if status == 404:
         message = "The upstream does not know this operation."
-        return UpstreamError(message, code="upstream_not_found", should_retry=False, detail=detail)
+        return UpstreamError(message, code="upstream_not_found", should_retry=False, trips=False, detail=detail)
     if status == 403 and not words.blames_content:
         message = "The upstream does not allow this gateway to do that."
-        return UpstreamError(message, code="upstream_forbidden", should_retry=False, detail=detail)
+        return UpstreamForbidden(message, status=502, type="server_error", code="upstream_forbidden", detail=detail)
     if words.blames_length and status in (400, 413, 422):
         message = words.message or "The request is longer than this model's context."
         return RequestRejected(message, code="context_length_exceeded", param="messages", detail=detail)

@@ -1,0 +1,62 @@
+"""What more than one policy needs: counting over the last seconds, and refusing options that make no sense."""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class Window:
+    """How often each of a few things happened of late. Time passes in slots, so it needs little memory at any rate.
+
+    Args:
+        things: How many kinds of things are counted; they are called by number.
+        slot: Seconds that are counted together. Above 0.
+        slots: How many of them count, the running one included.
+    """
+
+    def __init__(self, things: int, *, slot: float, slots: int) -> None:
+        self._things = things
+        self._slot = slot
+        self._slots = slots
+        self._kept: deque[tuple[int, list[int]]] = deque()
+        self._totals = [0] * things
+
+    def add(self, thing: int, now: float) -> None:
+        """Count one `thing`."""
+        self._forget(now)
+        number = int(now // self._slot)
+        if not self._kept or self._kept[-1][0] < number:
+            self._kept.append((number, [0] * self._things))
+        self._kept[-1][1][thing] += 1
+        self._totals[thing] += 1
+
+    def totals(self, now: float) -> list[int]:
+        """The count of each thing."""
+        self._forget(now)
+        return self._totals[:]
+
+    def clear(self) -> None:
+        self._kept.clear()
+        self._totals = [0] * self._things
+
+    def _forget(self, now: float) -> None:
+        oldest = int(now // self._slot) - self._slots
+        while self._kept and self._kept[0][0] <= oldest:
+            _, counts = self._kept.popleft()
+            for thing, count in enumerate(counts):
+                self._totals[thing] -= count
+
+
+def require_positive(**options: float | None) -> None:
+    """Raise ValueError for an option that is not above 0; None stands for one that is not set."""
+    for name, value in options.items():
+        # Written so that NaN fails too.
+        if value is not None and not value > 0:
+            raise ValueError(f"'{name}' is {value!r}. Write a number above 0.")
+
+
+def require_share(**options: float) -> None:
+    """Raise ValueError for an option that is not above 0 and at most 1."""
+    for name, value in options.items():
+        if not 0 < value <= 1:
+            raise ValueError(f"'{name}' is {value!r}. Write a share above 0, up to 1.")
