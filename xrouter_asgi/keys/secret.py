@@ -57,12 +57,13 @@ def importable(secret: str) -> bool:
 
 
 def bits(secret: str) -> float:
-    """How much a secret of unknown making can hold at most, by the alphabet of each of its longer parts.
+    """How much a secret of unknown making can hold at most, by the length and the alphabet of each of its parts.
 
-    Parts shorter than 8, such as `sk` and `proj`, are prefixes; they count nothing, nor does a part that comes again.
+    Parts shorter than 8, such as `sk` and `proj`, are prefixes and count nothing, nor does a part that comes again. A
+    part with few different characters repeats itself: it counts as three of each.
     """
-    parts = {part for part in re.split(r"[^0-9A-Za-z]", secret) if len(part) >= 8 and len(set(part)) >= 6}
-    return sum(len(part) * math.log2(_alphabet(part)) for part in parts)
+    parts = {part for part in re.split(r"[^0-9A-Za-z]", secret) if len(part) >= 8}
+    return sum(min(len(part), 3 * len(set(part))) * math.log2(_alphabet(part)) for part in parts)
 
 
 def _alphabet(part: str) -> int:
