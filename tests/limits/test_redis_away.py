@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.limits.servers import RedisServer, Wire, free_port, redis_server
 from tests.limits.test_contract import PARALLEL, REQUESTS, TOKENS, remaining, settle, take
 from tests.limits.waiting import until
 from xrouter_asgi.limits.base import Charge, Limit
+from xrouter_asgi.limits.redis import RedisBudget
 
 
 @pytest.fixture
@@ -73,7 +75,9 @@ async def test_an_outage_is_one_line_in_the_log(
     budget = redis_budget(nowhere.replace("//", "//:secret@"))
     for _ in range(20):
         await take(budget, (REQUESTS, 1))
-    assert [record.getMessage() for record in caplog.records] == ["The Redis of the limits is away (ConnectionError)"]
+    (line,) = caplog.messages
+    assert line.startswith("The Redis of the limits is away (ConnectionError: Error ")
+    assert "secret" not in line
 
 
 async def test_a_redis_that_is_slow_is_waited_for_once(
@@ -100,10 +104,42 @@ async def test_a_redis_that_stays_slow_is_not_asked_again(redis_process: RedisSe
         wire.delay = 0.2
         budget = redis_budget(wire.url, patience=0.05)
         await take(budget, (REQUESTS, 1))
-        await until(lambda: wire.heard.count(b"PING") >= 2)
+        wire.heard.clear()
+        await until(lambda: wire.heard.count(b"EVALSHA") >= 2)
         await asyncio.sleep(0.3)  # the second probe is answered too late in this time
         assert not budget._link.up
         await budget.aclose()
+
+
+async def test_a_redis_that_is_full_stays_away(
+    server: RedisServer, redis_budget: MakeBudget, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = redis_budget(server.url)
+    with Redis.from_url(server.url) as client:
+        client.config_set("maxmemory", 1)
+        assert (await take(budget, (REQUESTS, 1))).local
+        (line,) = await until_probed(budget, caplog)
+        assert line.startswith("The Redis of the limits is away (ResponseError: ")
+        assert "OOM command not allowed" in line
+        client.config_set("maxmemory", 0)
+    await until(lambda: budget._link.up)
+
+
+async def until_probed(budget: RedisBudget, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Wait for a probe; what was written to the log by then."""
+    probed = asyncio.Event()
+    probe = budget._link._probe
+
+    async def probe_and_tell() -> None:
+        try:
+            await probe()
+        finally:
+            probed.set()
+
+    budget._link._probe = probe_and_tell
+    await probed.wait()
+    await asyncio.sleep(0)
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_redis_stopped_and_started_under_load_is_exact_again(

@@ -31,7 +31,7 @@ class Link:
     background was answered in time.
 
     Args:
-        probe: Asks the other end something that needs no permission and changes nothing.
+        probe: Asks the other end whether it can do what it is there for.
         name: Of the other end, for the log.
         patience: Seconds that a question may take.
         questions: How many may be asked at once; the others wait for their turn.
@@ -92,7 +92,7 @@ class Link:
     def _lose(self, error: Exception) -> None:
         if self.up:
             self.up = False
-            logger.warning("%s is away (%s)", self._name, type(error).__name__)
+            logger.warning("%s is away (%s: %.200s)", self._name, type(error).__name__, error)
             self._probing = in_background(self._probe_until_back())
 
     async def _probe_until_back(self) -> None:

@@ -52,7 +52,7 @@ class RedisBudget:
             raise ValueError(f"At least 1 worker shares the limits, not {workers}.")
         self._counts = RedisCounts(url, life=life)
         self._link = Link(
-            self._counts.ping,
+            self._counts.probe,
             name="The Redis of the limits",
             patience=patience,
             questions=CONNECTIONS,
