@@ -84,6 +84,11 @@ def settings(folder: Path, fake: FakeOpenAI, *, drain: float = 60, more: str = "
     return str(file)
 
 
+def configure(text: str = "") -> None:
+    """Write `./xrouter.toml` with a provider and this."""
+    Path("xrouter.toml").write_text(f'providers.one = {{ kind = "echo" }}\n{text}')
+
+
 @asynccontextmanager
 async def held_stream(url: str) -> AsyncIterator[tuple[httpx.AsyncClient, AsyncIterator[str]]]:
     """A client, and the lines of a stream that it has begun to read."""
@@ -259,6 +264,61 @@ class TestServe:
             'Serving needs uvicorn. Install it with: pip install "xrouter-asgi[server]"\n'
         )
 
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "gateway.example"])
+    def test_without_keys_it_serves_this_machine_alone(self, host: str, capsys: pytest.CaptureFixture[str]) -> None:
+        configure()
+        assert main(["serve", "--host", host, "--port", "0"]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"Without [keys] in the settings everybody who reaches {host} would be let in.")
+        assert "--no-auth" in said
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+    def test_this_machine_may_be_served_without_keys(
+        self, host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure()
+        monkeypatch.setitem(sys.modules, "xrouter_asgi.server", None)  # what comes next
+        assert main(["serve", "--host", host]) == 1
+        assert capsys.readouterr().err.startswith("Serving needs uvicorn.")
+
+    async def test_everybody_is_served_when_it_is_told_to(self) -> None:
+        configure()
+        async with running("serve", "--host", "0.0.0.0", "--port", "0", "--no-auth") as process:
+            url = (await address(process)).replace("0.0.0.0", "127.0.0.1")
+            async with httpx.AsyncClient(trust_env=False) as client:
+                assert (await client.get(f"{url}/models")).status_code == 200
+
+    def test_keys_and_no_auth_contradict_each_other(self, capsys: pytest.CaptureFixture[str]) -> None:
+        configure('keys.url = "sqlite:///keys.db"')
+        assert main(["serve", "--no-auth"]) == 1
+        assert capsys.readouterr().err.startswith("The settings have [keys], and --no-auth says to ask for none.")
+
+    async def test_metrics_can_have_a_port_of_their_own(self) -> None:
+        configure("metrics.port = 0")
+        async with running("serve", "--port", "0") as process, httpx.AsyncClient(trust_env=False) as client:
+            said = await until(process.stderr, "serves at .*\n")
+            metrics, url = re.findall(r"http://\S+", said)
+            assert (await client.get(f"{url}/models")).status_code == 200
+            assert 'xrouter_endpoint="models"' in (await client.get(metrics)).text
+            assert (await client.get(url.replace("/v1", "/metrics"))).status_code == 404
+            process.terminate()
+            assert await process.wait() == 0
+
+    def test_a_taken_port_of_metrics_is_told_in_one_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            configure(f"metrics.port = {port}")
+            assert main(["serve", "--port", "0"]) == 1
+        assert capsys.readouterr().err == (
+            f"Cannot listen at 127.0.0.1:{port}: Address already in use. Write another port in [metrics].\n"
+        )
+
+    async def test_the_access_log_may_go_to_logging(self) -> None:
+        configure('access_log.format = "logging"')
+        async with running("serve", "--port", "0") as process, httpx.AsyncClient(trust_env=False) as client:
+            await client.get(f"{await address(process)}/models")
+            assert '{"time":' in await until(process.stderr, "INFO xrouter.access: .*\n")
+
     def test_without_any_settings_it_tells_three_ways_to_start(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["serve"]) == 1
         said = capsys.readouterr().err
@@ -275,6 +335,46 @@ class TestCheck:
         models, _, skins = capsys.readouterr().out.partition("\n\n")
         assert models == "model     target\nfirst     one/echo\nsecond-*  two/*"
         assert skins.startswith("keys        off: whoever reaches this server is let in\nlimits      off\n")
+
+    def test_it_tells_which_layers_are_on(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("SECRET", "s" * 32)
+        Path("xrouter.toml").write_text(
+            """
+            providers.one = { kind = "echo" }
+            keys = { url = "postgresql://me:hidden@db.example/keys?ssl=require", pepper = "env:SECRET" }
+            rate_limit = { limit = "60/minute", storage = "redis://:hidden@cache.example/1" }
+            tracing = { sampling = 0.1, endpoint = "http://collector.example:4318" }
+            access_log = { format = "text" }
+            metrics = { token = "env:SECRET" }
+            cors = { origins = ["https://a.example", "https://b.example"] }
+            """
+        )
+        assert main(["check"]) == 0
+        assert capsys.readouterr().out.partition("\n\n")[2].splitlines() == [
+            "keys        postgresql://db.example/keys, HMAC-SHA-256 with pepper 1",
+            "limits      60 per 1 minute; counted in redis://cache.example/1, without it by each process for itself",
+            "access log  text on the standard output",
+            "tracing     10% to http://collector.example:4318",
+            "metrics     /metrics, with a token",
+            "cors        for https://a.example, https://b.example",
+        ]
+
+    @pytest.mark.parametrize(
+        ("table", "told"),
+        [
+            ('keys.url = "sqlite:///k.db"', "limits      only those that keys or models have; counted in memory"),
+            ("tracing = {}", "tracing     100% to where OTEL_EXPORTER_OTLP_ENDPOINT says"),
+            ('access_log.format = "logging"', "access log  JSON to the logger xrouter.access"),
+            ('access_log.format = "off"', "access log  off"),
+            ("metrics.port = 9100", "metrics     on port 9100 of 127.0.0.1, without a token"),
+        ],
+    )
+    def test_it_tells_how_a_layer_is_on(self, table: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+        configure(table)
+        assert main(["check"]) == 0
+        assert told in capsys.readouterr().out.splitlines()
 
     def test_every_mistake_is_told_at_once(self, capsys: pytest.CaptureFixture[str]) -> None:
         Path("bad.toml").write_text('providers.one = { kind = "ecko" }\nserver.port = -1\n')
@@ -321,7 +421,7 @@ class TestCheck:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        Path("xrouter.toml").write_text('providers.one = { kind = "echo" }\n')
+        configure()
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         monkeypatch.setenv("NO_COLOR", no_color)
         assert main(["check", "--live"]) == 0
@@ -346,3 +446,21 @@ def test_a_wrong_port_is_a_mistake_of_usage(port: str, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit, match="2"):
         main(["demo", f"--port={port}"])
     assert f"'{port}' is not a port. Write a number from 0 to 65535." in capsys.readouterr().err
+
+
+def test_keys_are_made_where_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("xrouter.toml").write_text('[keys]\nurl = "sqlite:///here.db"\npepper = "env:SECRET"')
+    monkeypatch.setenv("SECRET", "s" * 32)
+    assert main(["keys", "create", "--owner", "ann"]) == 0
+    assert "xr_live_" in capsys.readouterr().out
+    assert (tmp_path / "here.db").exists()
+    monkeypatch.delenv("SECRET")
+    assert main(["keys", "list"]) == 1
+    assert "SECRET" in capsys.readouterr().err
+
+
+def test_keys_without_a_database_are_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "list"]) == 1
+    assert capsys.readouterr().err.startswith("There is no database. Name it with --url or $XROUTER_KEYS_URL")

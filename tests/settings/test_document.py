@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,20 @@ def test_a_mistake_does_not_repeat_a_secret_nor_keep_it_in_its_traceback() -> No
         parse('providers.a = { kind = "openai", base_url = "http://x", api_key = "sk-literal" }')
     assert "sk-literal" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+def test_no_mistake_shows_a_secret_in_its_traceback() -> None:
+    secret = "marked".upper()  # a traceback shows the lines of this test, too
+    document = {
+        "providers": {"up": {"kind": "openai", "base_url": f"http://me:{secret}@x", "api_key": "env:KEY"}},
+        "keys": {"url": f"mysql://me:{secret}@x", "pepper": secret},
+        "rate_limit": {"storage": f"mongodb://:{secret}@x"},
+        "metrics": {"token": secret},
+    }
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse(document, environment={"KEY": secret})
+    assert len(caught.value.problems) == 4
+    assert secret not in "".join(traceback.format_exception(caught.value))
 
 
 def test_long_values_are_cut() -> None:
