@@ -1,0 +1,171 @@
+"""Candidates for a call: where it may go, what each of them can do and costs, and what a call needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ..providers.base import Call, Provider
+from ..wire import ChatRequest, EmbeddingsRequest
+
+_CHARACTERS = 6  # of one token at most: plain English has 4 to 5 (OpenAI's tokenizer page), Russian 2 to 4
+_ANSWER = 500  # tokens that an answer is taken to have
+_SMOOTHING = 0.2  # of the moving average of latencies: some ten calls decide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a model can do. What nobody says, it can.
+
+    Attributes:
+        tools: Call functions.
+        vision: See pictures.
+        json_schema: Answer by a JSON Schema (`response_format`).
+        context: Tokens of input and output together; None if nobody says.
+    """
+
+    tools: bool = True
+    vision: bool = True
+    json_schema: bool = True
+    context: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens costs, in any money that is the same for all candidates.
+
+    Attributes:
+        input, output: Of the prompt, and of the answer.
+    """
+
+    input: float
+    output: float
+
+    def of(self, need: Need) -> float:
+        """What a call is expected to cost."""
+        return (self.input * need.prompt_tokens + self.output * need.answer_tokens) / 1e6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A model at a provider that a call may go to.
+
+    Args:
+        provider: Takes the call; usually `resilient(Target(…))`.
+        name: How explanations call it, such as `gigachat/GigaChat-2-Pro`.
+        weight: Its share, in proportion to the other weights. 0 takes what no other can.
+        price: For `lowest_cost`.
+        capabilities: For calls that need them.
+        available: Says why the candidate is not to be asked now; None if it may be. Such as a breaker's.
+
+    Raises:
+        ValueError: For a weight below 0.
+    """
+
+    provider: Provider
+    name: str
+    weight: float = field(default=1.0, kw_only=True)
+    price: Price | None = field(default=None, kw_only=True)
+    capabilities: Capabilities = field(default=Capabilities(), kw_only=True)
+    available: Callable[[], str | None] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0:
+            raise ValueError(f"The weight of '{self.name}' is {self.weight}. Write a number of 0 or more.")
+
+    def lacks(self, need: Need) -> str | None:
+        """What of the needed this model is known to lack, such as `vision`; None if nothing is."""
+        known = self.capabilities
+        if not known.tools and need.tools:
+            return "tools"
+        if not known.vision and need.vision:
+            return "vision"
+        if not known.json_schema and need.json_schema:
+            return "json_schema"
+        if known.context is not None and need.prompt_tokens > known.context:
+            return "context"
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class Standing:
+    """What is known of a candidate by whoever asks it.
+
+    Attributes:
+        load: Calls under way, streams included until their end.
+        latency: Seconds to the first event of late, as a moving average; 0 while unknown.
+    """
+
+    candidate: Candidate
+    load: int = 0
+    latency: float = 0.0
+
+    def ended(self) -> None:
+        """Note that a call is over."""
+        self.load -= 1
+
+    def heard_after(self, seconds: float) -> None:
+        """Note how long a call took to its first event."""
+        self.latency = self.latency + _SMOOTHING * (seconds - self.latency) if self.latency else seconds
+
+
+class Need:
+    """What a call needs of a model. Looked up when asked for, since most candidates can do everything."""
+
+    def __init__(self, call: Call) -> None:
+        self._request = call.request
+
+    @cached_property
+    def tools(self) -> bool:
+        request = self._request
+        return isinstance(request, ChatRequest) and bool(request.tools or request.functions)
+
+    @cached_property
+    def vision(self) -> bool:
+        request = self._request
+        return isinstance(request, ChatRequest) and any(kind == "image_url" for kind, _ in _parts(request))
+
+    @cached_property
+    def json_schema(self) -> bool:
+        request = self._request
+        asked = request.response_format if isinstance(request, ChatRequest) else None
+        return asked is not None and asked.type == "json_schema"
+
+    @cached_property
+    def prompt_tokens(self) -> int:
+        """As few as its text can have. Pictures, files and tools are not counted."""
+        match self._request:
+            case ChatRequest() as request:
+                return sum(length for _, length in _parts(request)) // _CHARACTERS
+            case EmbeddingsRequest(input=text):
+                # Each input has the context for itself.
+                return max(map(_tokens, text if isinstance(text, list) and not _is_tokens(text) else [text]))
+        return 0
+
+    @cached_property
+    def answer_tokens(self) -> int:
+        """As many as are expected, within the bound that the client set."""
+        request = self._request
+        if not isinstance(request, ChatRequest):
+            return 0
+        return min(request.max_completion_tokens or request.max_tokens or _ANSWER, _ANSWER) * (request.n or 1)
+
+
+def _parts(request: ChatRequest) -> Iterator[tuple[str, int]]:
+    """The kind of each part of the messages, and how many characters of text it has."""
+    for message in request.messages:
+        match message.content:
+            case str(text):
+                yield "text", len(text)
+            case list(parts):
+                for part in parts:
+                    yield part.type, len(getattr(part, "text", None) or "")
+
+
+def _is_tokens(value: list[str] | list[int] | list[list[int]]) -> bool:
+    return isinstance(value[0], int)
+
+
+def _tokens(text: object) -> int:
+    return len(text) if isinstance(text, list) else len(str(text)) // _CHARACTERS
