@@ -248,6 +248,14 @@ class TestKeeping:
         await asyncio.sleep(0)
         assert built.closings == [1, 1]
 
+    async def test_after_closing_a_credential_gets_a_new_provider(self) -> None:
+        built = Built()
+        provider = OwnKey(built)
+        for _ in range(2):
+            await provider.send(call("one"))
+            await provider.aclose()
+        assert built.closings == [1, 1]
+
     async def test_one_that_cannot_be_closed_keeps_no_other_open(self, caplog: pytest.LogCaptureFixture) -> None:
         class Stuck(ScriptedProvider):
             async def aclose(self) -> None:
