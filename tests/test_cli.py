@@ -313,6 +313,16 @@ class TestServe:
             f"Cannot listen at 127.0.0.1:{port}: Address already in use. Write another port in [metrics].\n"
         )
 
+    @pytest.mark.parametrize(("trusted", "client"), [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.7")])
+    async def test_only_a_proxy_that_is_trusted_says_who_is_calling(self, trusted: str, client: str) -> None:
+        configure(f"server.trusted_proxies = {[trusted] if trusted else []}")
+        async with running("serve", "--port", "0") as process, httpx.AsyncClient(trust_env=False) as asking:
+            forged = {"x-forwarded-for": "198.51.100.1, 203.0.113.7"}
+            await asking.get(f"{await address(process)}/models", headers=forged)
+            process.terminate()
+            out, _ = await process.communicate()
+        assert json.loads(out)["client"] == client
+
     async def test_the_access_log_may_go_to_logging(self) -> None:
         configure('access_log.format = "logging"')
         async with running("serve", "--port", "0") as process, httpx.AsyncClient(trust_env=False) as client:

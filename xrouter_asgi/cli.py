@@ -169,7 +169,14 @@ def _listen(settings: Settings, options: argparse.Namespace, announce: Callable[
     app, router, metrics = assemble(settings)
     host = options.host or settings.server.host
     port = settings.server.port if options.port is None else options.port
-    server = Server(app, drain=router.drain, stop=router.stop, grace=settings.server.drain, listening=announce)
+    server = Server(
+        app,
+        drain=router.drain,
+        stop=router.stop,
+        grace=settings.server.drain,
+        listening=announce,
+        trusted_proxies=settings.server.trusted_proxies,
+    )
     own = settings.metrics
     if metrics is not None and own is not None and own.port is not None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Literal
 
@@ -29,6 +29,7 @@ class Server(uvicorn.Server):
         drain: Tells the app that its end is near.
         stop: Tells the app to end what it still does.
         grace: Seconds from the first signal until `stop`.
+        trusted_proxies: Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         listening: Called with the real address, such as `http://127.0.0.1:8000`, once it takes connections.
     """
 
@@ -40,8 +41,9 @@ class Server(uvicorn.Server):
         stop: Callable[[], None],
         grace: float,
         listening: Callable[[str], None],
+        trusted_proxies: Sequence[str] = (),
     ) -> None:
-        super().__init__(_config(app, lifespan="on"))
+        super().__init__(_config(app, lifespan="on", trusted_proxies=trusted_proxies))
         self._drain = drain
         self._stop = stop
         self._grace = grace
@@ -120,14 +122,15 @@ class _Beside:
         await self._server.shutdown(sockets=[self._listener])
 
 
-def _config(app: ASGIApp, *, lifespan: Literal["on", "off"]) -> uvicorn.Config:
+def _config(app: ASGIApp, *, lifespan: Literal["on", "off"], trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan=lifespan,
         ws="none",
         access_log=False,  # it would log query strings
         log_config=None,
-        proxy_headers=False,  # nobody is believed who only says that they are somebody else
+        proxy_headers=bool(trusted_proxies),  # else anybody could be somebody else by a header
+        forwarded_allow_ips=list(trusted_proxies),
         server_header=False,
         timeout_keep_alive=_KEEPALIVE,
         timeout_graceful_shutdown=1,  # the wait lies before: see on_tick

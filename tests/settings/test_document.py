@@ -108,6 +108,7 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
         [server]
         port = 99999
         host = 5
+        trusted_proxies = ["*", "10.0.0.1"]
         [servr]
         """
     )
@@ -129,6 +130,7 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
         "models.\"a*b*\" has a name that is empty or holds more than one '*'.",
         "server.port is 99999. It should be less than or equal to 65535.",
         "server.host is 5. It should be a valid string.",
+        "server.trusted_proxies[0] is '*'. Write an address or a network",
         "the file has no key 'servr'. Did you mean 'server'? Known: access_log, cors, keys, metrics, models,",
     ]
     unmatched = [start for start in starts if not any(problem.startswith(start) for problem in found)]
@@ -179,7 +181,10 @@ def test_several_providers_without_models_are_a_mistake_that_says_what_to_write(
     ("place", "known"),
     [
         ("models.m.target = 1", "models.m has no key 'target'. Did you mean 'targets'? Known: targets."),
-        ("server.ports = 1", "server has no key 'ports'. Did you mean 'port'? Known: drain, host, max_body, port."),
+        (
+            "server.ports = 1",
+            "server has no key 'ports'. Did you mean 'port'? Known: drain, host, max_body, port, trusted_proxies.",
+        ),
         (
             'models.n.targets = [{ provider = "a", model = "b", x = 1 }]',
             "models.n.targets[0] has no key 'x'. Known: model, provider.",

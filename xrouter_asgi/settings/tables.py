@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -55,6 +56,13 @@ class ModelSettings(Table):
     targets: Some[TargetName]
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as exc:
+        raise ValueError(f'is {text!r}. Write an address or a network, such as "10.0.0.0/8".') from exc
+
+
 class ServerSettings(Table):
     """`[server]`.
 
@@ -62,9 +70,11 @@ class ServerSettings(Table):
         port: 0 takes a free one.
         max_body: Bytes that a request may have.
         drain: Seconds that running requests get to finish after SIGTERM.
+        trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` tells who is calling.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8000
     max_body: Count = 32 << 20
     drain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
