@@ -19,6 +19,7 @@ from xrouter_asgi.errors import (
     UpstreamUnavailable,
     XRouterError,
 )
+from xrouter_asgi.policies import candidates as words
 from xrouter_asgi.policies import fallback
 from xrouter_asgi.policies.candidates import Candidate, Capabilities, Price
 from xrouter_asgi.policies.fallback import Fallback
@@ -264,7 +265,7 @@ class TestTheErrorThatIsTold:
 
 class TestOwnKey:
     def test_the_header_is_the_one_of_own_key(self) -> None:
-        assert fallback._OWN_KEY.decode() == own_key.HEADER
+        assert words._OWN_KEY.decode() == own_key.HEADER
 
     async def test_whoever_pays_himself_is_not_moved(self) -> None:
         first = candidate("a", available=lambda: "circuit open", price=Price(9, 9))
@@ -367,6 +368,13 @@ class TestTheDecision:
         context = RequestContext()
         await one.send(turn("hi", context=context))
         assert context.decision.strategy == "in_order, sticky"
+
+    async def test_the_outer_of_two_fallbacks_decided(self) -> None:
+        context = RequestContext()
+        inner = Fallback([candidate("b")], strategy=lowest_cost)
+        await Fallback([candidate("a", down()), Candidate(inner, "others")]).send(call(context=context))
+        assert [each.name for each in context.decision.candidates] == ["a/m", "others"]
+        assert context.decision.strategy == "in_order"
 
     async def test_who_is_asked_although_none_is_available_is_told_once(self) -> None:
         context = RequestContext()

@@ -9,6 +9,7 @@ from functools import cached_property
 from ..providers.base import Call, Provider
 from ..wire import ChatRequest, EmbeddingsRequest
 
+_OWN_KEY = b"x-provider-key"  # see providers.own_key
 _CHARACTERS = 6  # of one token at most: plain English has 4 to 5 (OpenAI's tokenizer page), Russian 2 to 4
 _ANSWER = 500  # tokens that an answer is taken to have
 _SMOOTHING = 0.2  # of the moving average of latencies: some ten calls decide
@@ -169,3 +170,8 @@ def _is_tokens(value: list[str] | list[int] | list[list[int]]) -> bool:
 
 def _tokens(text: object) -> int:
     return len(text) if isinstance(text, list) else len(str(text)) // _CHARACTERS
+
+
+def pays_for_himself(call: Call) -> bool:
+    """Whether the caller brings a key of his own for the upstream, which no other one may be shown."""
+    return bool(call.header(_OWN_KEY))

@@ -17,10 +17,9 @@ from ..providers.base import Call, Reply
 from ..streaming import ChatStream
 from ..wire import ModelsRequest
 from ..wire.codec import encode
-from .candidates import Candidate, Need, Standing
+from .candidates import Candidate, Need, Standing, pays_for_himself
 from .strategies import Ranked, Strategy, in_order
 
-_OWN_KEY = b"x-provider-key"  # see providers.own_key
 _TOO_LONG = "context_length_exceeded"
 _CONTENT = frozenset({"content_filter", "content_policy_violation"})  # codes of Azure and of OpenAI
 _LACKS = "lacks "
@@ -106,7 +105,7 @@ class Fallback:
 
     def plan(self, call: Call) -> Plan:
         """Where the call would go now. Asks nobody."""
-        if call.header(_OWN_KEY):
+        if pays_for_himself(call):
             return Plan([Ranked(self._standings[0])], [(each, "own key") for each in self._standings[1:]])
         need = Need(call)
         able, free = [], []
@@ -136,8 +135,9 @@ class Fallback:
             return await self._first_list(call)
         plan = self.plan(call)
         decision = call.context.decision
-        decision.strategy = getattr(self._strategy, "__name__", "own") + (", sticky" if plan.sticky else "")
-        decision.candidates = plan.considered()
+        if not decision.candidates:  # else this one stands below another, which decided
+            decision.strategy = getattr(self._strategy, "__name__", "own") + (", sticky" if plan.sticky else "")
+            decision.candidates = plan.considered()
         if not plan.order:
             raise _unable(call, plan)
         failures: list[Failure] = []

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from tests.policies.candidates import call, embedding
+from tests.scripted import ScriptedProvider, Step, chunk
+from xrouter_asgi.context import RequestContext
+from xrouter_asgi.errors import UpstreamUnavailable
+from xrouter_asgi.policies.hedge import Hedge, HedgeBudget, Latencies
+from xrouter_asgi.providers.base import Call, Reply
+from xrouter_asgi.routing import Target
+from xrouter_asgi.streaming import ChatStream
+
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+class Scene:
+    """Two upstreams, a hedge around them that has learnt enough, and the hand that lets its patience end."""
+
+    def __init__(self, first: tuple[Step, ...] = (), second: tuple[Step, ...] = (), *, learnt: int = 1) -> None:
+        self.first = ScriptedProvider(name="first")
+        self.second = ScriptedProvider(*second, name="second")
+        self.budget = HedgeBudget(share=1.0)
+        self.patience = asyncio.Event()
+        self.waits: list[float] = []
+        self.hedge = Hedge(
+            Target(self.first, model="m"),
+            second=Target(self.second, model="m"),
+            budget=self.budget,
+            minimum=1,
+            clock=lambda: 0.0,
+            sleep=self._sleep,
+        )
+        for latencies in (self.hedge._plain, self.hedge._streamed):
+            for _ in range(learnt):
+                latencies.add(2.5)
+        if first:
+            self.first._steps = first
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await self.patience.wait()
+
+    async def slow(self, **request: Any) -> tuple[asyncio.Task[Reply], RequestContext]:
+        """A call whose first upstream has been silent for as long as is unusual."""
+        context = RequestContext()
+        task = asyncio.create_task(self.hedge.send(call(context=context, **request)))
+        await self.first.reached.wait()
+        self.patience.set()
+        return task, context
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_second_upstream_answers_when_the_first_is_unusually_late(stream: bool) -> None:
+    scene = Scene(first=(asyncio.Event(),))
+    task, context = await scene.slow(stream=stream)
+    reply = await task
+    assert reply.provider == "second"
+    assert scene.waits == [2.5]
+    assert context.decision.hedges == 1
+
+
+async def test_the_loser_is_closed_and_stays_noted_as_an_attempt() -> None:
+    scene = Scene(first=(asyncio.Event(),))
+    task, context = await scene.slow()
+    await task
+    assert scene.first.closed == 1
+    assert [(each.provider, type(each.error)) for each in context.attempts] == [
+        ("first", asyncio.CancelledError),
+        ("second", type(None)),
+    ]
+    assert context.decision.served is context.attempts[1]
+
+
+async def test_the_first_may_still_win_after_the_second_was_asked() -> None:
+    late = asyncio.Event()
+    scene = Scene(first=(late,), second=(asyncio.Event(),))
+    task, context = await scene.slow()
+    await scene.second.reached.wait()
+    late.set()
+    assert (await task).provider == "first"
+    assert scene.second.closed == 1
+    assert isinstance(context.attempts[1].error, asyncio.CancelledError)
+
+
+async def test_an_upstream_that_answers_in_time_is_asked_alone() -> None:
+    scene = Scene()
+    assert (await scene.hedge.send(call())).provider == "first"
+    assert scene.second.calls == []
+
+
+async def test_an_upstream_that_fails_in_time_is_left_to_fallback() -> None:
+    scene = Scene(first=(UpstreamUnavailable("one"),))
+    with pytest.raises(UpstreamUnavailable, match="one"):
+        await scene.hedge.send(call())
+    assert scene.second.calls == []
+
+
+async def test_a_failure_of_one_waits_for_the_other() -> None:
+    fails = asyncio.Event()
+    answers = asyncio.Event()
+    scene = Scene(first=(fails, UpstreamUnavailable("one")), second=(answers,))
+    task, _ = await scene.slow()
+    await scene.second.reached.wait()
+    fails.set()
+    await scene.first.settled.wait()
+    answers.set()
+    assert (await task).provider == "second"
+
+
+async def test_if_both_fail_the_error_is_the_first_upstreams() -> None:
+    fails = asyncio.Event()
+    scene = Scene(first=(fails, UpstreamUnavailable("one")), second=(UpstreamUnavailable("two"),))
+    task, _ = await scene.slow()
+    await scene.second.settled.wait()
+    fails.set()
+    with pytest.raises(UpstreamUnavailable, match="one"):
+        await task
+
+
+async def test_both_may_answer_at_once_and_only_one_stream_stays_open() -> None:
+    late, other = asyncio.Event(), asyncio.Event()
+    scene = Scene(first=(late, [chunk("a")], asyncio.Event()), second=(other, [chunk("b")], asyncio.Event()))
+    task, _ = await scene.slow(stream=True)
+    await scene.second.reached.wait()
+    late.set()
+    other.set()
+    reply = await task
+    assert reply.provider == "first"
+    assert (scene.first.closed, scene.second.closed) == (0, 1)
+    assert isinstance(reply.body, ChatStream)
+    await reply.body.aclose()
+    assert scene.first.closed == 1
+
+
+@pytest.mark.parametrize("hedged", [False, True])
+async def test_a_client_that_leaves_closes_all_that_was_asked(hedged: bool) -> None:
+    scene = Scene(first=(asyncio.Event(),), second=(asyncio.Event(),))
+    task = asyncio.create_task(scene.hedge.send(call()))
+    await scene.first.reached.wait()
+    if hedged:
+        scene.patience.set()
+        await scene.second.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert scene.first.closed == 1
+    assert scene.second.closed == scene.second.opened == hedged
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_no_task_is_left_after_an_answer() -> None:
+    scene = Scene()
+    await scene.hedge.send(call())
+    await asyncio.sleep(0)  # the timer takes its cancellation
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_defect_of_the_loser_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    fails = asyncio.Event()
+    answers = asyncio.Event()
+    scene = Scene(first=(fails, ZeroDivisionError("one")), second=(answers,))
+    task, _ = await scene.slow()
+    await scene.second.reached.wait()
+    fails.set()
+    await scene.first.settled.wait()
+    answers.set()
+    with caplog.at_level(logging.ERROR, "xrouter"):
+        await task
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+class TestWhatIsNeverAskedTwice:
+    async def asked(self, *calls: Call, learnt: int = 1) -> list[float]:
+        """The waits after which a second upstream would have been asked."""
+        scene = Scene(learnt=learnt)
+        for each in calls:
+            await scene.hedge.send(each)
+        return scene.waits
+
+    @pytest.mark.parametrize("request_", [{"tools": TOOLS}, {"functions": [{"name": "f"}]}])
+    async def test_a_request_with_tools(self, request_: dict[str, Any]) -> None:
+        assert await self.asked(call(**request_)) == []
+
+    async def test_what_the_caller_pays_himself(self) -> None:
+        assert await self.asked(call(key="secret")) == []
+
+    async def test_what_is_no_chat(self) -> None:
+        assert await self.asked(embedding("text")) == []
+
+    async def test_anything_before_enough_is_learnt(self) -> None:
+        assert await self.asked(call(), call(), learnt=0) == [0.0]
+
+    async def test_a_plain_chat_is(self) -> None:
+        assert await self.asked(call()) == [2.5]
+
+
+async def test_without_budget_the_first_upstream_is_waited_for() -> None:
+    late = asyncio.Event()
+    scene = Scene(first=(late,))
+    while scene.budget.hedge():
+        pass
+    scene.budget._share = 0
+    task, context = await scene.slow()
+    await asyncio.sleep(0)
+    late.set()
+    assert (await task).provider == "first"
+    assert (scene.second.calls, context.decision.hedges) == ([], 0)
+
+
+async def test_closing_closes_both_though_one_fails() -> None:
+    class Stuck(ScriptedProvider):
+        async def aclose(self) -> None:
+            raise OSError("stuck")
+
+    second = ScriptedProvider()
+    hedge = Hedge(Stuck(name="first"), second=second)
+    with pytest.raises(OSError, match="stuck"):
+        await hedge.aclose()
+    assert second.closings == 1
+    assert hedge.name == "first"
+
+
+class TestBudget:
+    @pytest.mark.parametrize("share", [0.03, 0.1, 1.0])
+    def test_hedges_are_their_share_of_the_requests(self, share: float) -> None:
+        budget = HedgeBudget(share=share)
+        hedges = 0
+        for _ in range(1000):
+            budget.request()
+            hedges += budget.hedge()
+        assert hedges == 1000 * share
+
+    def test_a_quiet_time_saves_up_five(self) -> None:
+        budget = HedgeBudget()
+        for _ in range(10_000):
+            budget.request()
+        assert sum(budget.hedge() for _ in range(100)) == 5
+
+    @pytest.mark.parametrize("share", [0, 1.1, float("nan")])
+    def test_a_share_that_is_none_is_refused(self, share: float) -> None:
+        with pytest.raises(ValueError, match="share"):
+            HedgeBudget(share=share)
+
+
+class TestLatencies:
+    def test_one_in_twenty_is_unusual(self) -> None:
+        latencies = Latencies()
+        for seconds in range(100):
+            latencies.add(float(seconds))
+        assert latencies.unusual() == 94.0
+
+    def test_of_too_few_nothing_is_concluded(self) -> None:
+        latencies = Latencies(minimum=20)
+        for _ in range(19):
+            latencies.add(1.0)
+        assert latencies.unusual() is None
+
+    def test_what_is_long_ago_is_forgotten(self) -> None:
+        latencies = Latencies()
+        for seconds in [*[9.0] * 200, *[1.0] * 200]:
+            latencies.add(seconds)
+        assert latencies.unusual() == 1.0
