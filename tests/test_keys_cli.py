@@ -224,6 +224,16 @@ def test_without_a_database_the_command_says_how_to_name_one(keys: Keys, monkeyp
     assert keys("list", code=1).startswith("There is no database. Name it with --url or $XROUTER_KEYS_URL")
 
 
+def test_the_settings_name_the_database_and_the_pepper_where_the_environment_does_not(
+    keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "xrouter.toml").write_text('[keys]\nurl = "sqlite:///other.db"\npepper = "env:OTHER_PEPPER"\n')
+    monkeypatch.delenv(KEYS_URL)
+    monkeypatch.setenv("OTHER_PEPPER", "q" * 32)
+    made = keys.json("create")
+    assert opens(f"sqlite:///{tmp_path}/other.db", made["secret"], pepper="q" * 32) == made["id"]
+
+
 def test_a_pepper_that_is_too_short_is_refused_without_showing_it(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEYS_PEPPER, "hunter2")
     assert keys("list", code=1) == "Pepper 1 has 7 characters. Take 32 or more: openssl rand -hex 32\n"

@@ -19,11 +19,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from xrouter_asgi import KeyStoreUnavailable
+from xrouter_asgi import KeyStoreUnavailable, keys
 from xrouter_asgi.keys import (
     APIKey,
     AuditEntry,
@@ -37,7 +37,8 @@ from xrouter_asgi.keys import (
 )
 from xrouter_asgi.keys import sql as sql_module
 from xrouter_asgi.keys.database import Database, async_url
-from xrouter_asgi.keys.schema import REVISION, VERSION_TABLE, metadata
+from xrouter_asgi.keys.schema import REVISION, VERSION_TABLE, audit, metadata
+from xrouter_asgi.keys.sql import _entry
 
 from .clock import START
 
@@ -198,6 +199,38 @@ async def test_a_cancelled_caller_costs_no_connection(url: str) -> None:
     await store.aclose()
 
 
+async def test_closing_waits_for_the_transactions_under_way(url: str) -> None:
+    store = SQLKeyStore(url)
+    await store.migrate()
+    adding = asyncio.create_task(store.add(KEY, StoredSecret(b"1" * 32), ENTRY))
+    await asyncio.sleep(0)
+    await store.aclose()
+    await adding
+    assert await store.list() == [KEY]
+    await store.aclose()
+
+
+async def test_a_program_that_is_shut_down_during_a_transaction_rolls_it_back(sqlite_url: str) -> None:
+    database, inside = Database(sqlite_url), asyncio.Event()
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(insert(audit), [_entry(ENTRY)])
+        inside.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(database.run(work, writes=True))
+    await inside.wait()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.wait(others)
+    assert running.cancelled()
+    await database.aclose()
+    store = SQLKeyStore(sqlite_url)
+    assert await store.audit("key_1") == []
+    await store.aclose()
+
+
 async def test_uses_are_gathered_and_written_at_once(sql: SQLKeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql_module, "LAG", 0.0)
     written = asyncio.Event()
@@ -219,11 +252,15 @@ async def test_uses_are_gathered_and_written_at_once(sql: SQLKeyStore, monkeypat
     await written.wait()
     assert runs == [True]
     assert [key.last_used_at is not None for key in await sql.list()] == [True] * 50
-    # And again, later.
+    # And again, later, also when it was closed in between.
+    sql.used(APIKey("key_0"))
+    await sql.aclose()
+    assert runs == [True, False, True]
     written.clear()
     sql.used(APIKey("key_0"))
-    await written.wait()
-    assert runs == [True, False, True]
+    async with asyncio.timeout(10):
+        await written.wait()
+    assert runs == [True, False, True, True]
 
 
 async def test_a_use_that_is_told_late_does_not_turn_the_clock_back(sqlite_url: str) -> None:
@@ -394,3 +431,7 @@ except ModuleNotFoundError as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert says in done.stdout, done.stderr
+
+
+def test_what_is_not_there_is_an_ordinary_attribute_error() -> None:
+    assert not hasattr(keys, "MongoKeyStore")

@@ -121,6 +121,7 @@ class SQLKeyStore:
         """Write the last uses, and close the connections."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         await self._write_used()
         await self._database.aclose()
 
