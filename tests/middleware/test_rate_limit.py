@@ -206,7 +206,7 @@ async def test_excluded_paths_are_not_counted_wherever_the_application_is_mounte
 
 @pytest.mark.parametrize("paths", ["/health", ["health"], ["/docs/*"]])
 def test_a_path_that_could_never_match_is_refused(paths: Any) -> None:
-    with pytest.raises(ValueError, match="cannot be excluded. Write it as in"):
+    with pytest.raises(ValueError, match="cannot be excluded"):
         limited(exclude_paths=paths)
 
 

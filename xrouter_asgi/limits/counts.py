@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Command: TypeAlias = Callable[..., Awaitable[Any]]
 
-CONNECTIONS: Final = 16
-"""More at once make no server faster."""
+CONNECTIONS: Final = 32
+"""More at once make no server faster, and take this process so long that answers seem to be late."""
 
 _KEPT: Final = 3_600
 """Seconds that a lease with tokens or a place may run; one that is settled later leaves its estimate as it is."""

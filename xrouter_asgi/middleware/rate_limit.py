@@ -61,9 +61,8 @@ class RateLimitMiddleware:
         self.key = key
         self.estimates = OutputEstimates()
         self.ietf = ietf
-        self._lifespan = ClosingAtShutdown(
-            app, closing={"limits": self.budget.aclose} if isinstance(budget, str) else {}
-        )
+        ours = {"budget": self.budget.aclose} if isinstance(budget, str) else {}
+        self._lifespan = ClosingAtShutdown(app, closing=ours)
         self._exclude_paths = frozenset(exclude_paths)
         for path in self._exclude_paths:
             if not path.startswith("/") or "*" in path:
