@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import shutil
+import socket
+import sys
 import tomllib
+from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +17,26 @@ import httpx
 import pytest
 
 from xrouter_asgi.settings import (
+    AccessLogSettings,
+    CORSSettings,
     EchoSettings,
     GigaChatSettings,
+    KeysSettings,
+    MetricsSettings,
     ModelSettings,
     OpenAISettings,
+    RateLimitSettings,
     ServerSettings,
     Settings,
     TimeoutSettings,
+    TracingSettings,
 )
 
 from .serving import uvicorn_here
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
 
 
 def block(language: str) -> str:
@@ -47,12 +60,52 @@ def test_the_settings_are_in_order() -> None:
     assert list(settings.served) == ["assistant", "local-*"]
 
 
+@pytest.mark.skipif(shutil.which("curl") is None or shutil.which("openssl") is None, reason="a tool is missing")
+async def test_the_commands_about_keys_work_as_pasted(tmp_path: Path) -> None:
+    (start,) = re.findall(r"^```sh\n([^`]*xrouter serve &\n)```$", README, re.MULTILINE)
+    (asking,) = re.findall(r"^```sh\n(curl [^`]*/metrics[^`]*)```$", README, re.MULTILINE)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    _, start = start.split("\n", 1)  # what it needs is installed
+    start = start.replace("\nEND", f"\n[server]\nport = {port}\nEND")
+    wait = f"curl -s --retry 100 --retry-delay 1 --retry-connrefused http://127.0.0.1:{port}/health >/dev/null\n"
+    script = f"set -e\ntrap 'kill $!; wait $!' EXIT\n{start}{wait}{asking.replace('8000', port)}"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    shell = await asyncio.create_subprocess_exec(
+        "bash", "-c", script, cwd=tmp_path, env={**os.environ, "PATH": path}, stdout=PIPE, stderr=PIPE
+    )
+    out, errors = await shell.communicate()
+    assert "HTTP/1.1 401" in out.decode(), errors.decode()
+    assert "x-ratelimit-limit-requests: 5" in out.decode()
+    assert 'xrouter_endpoint="models"' in out.decode()
+    assert '"path":"/v1/models","status":401' in out.decode()
+
+
 @pytest.mark.parametrize(
     "table",
-    [EchoSettings, GigaChatSettings, ModelSettings, OpenAISettings, ServerSettings, TimeoutSettings],
+    [
+        AccessLogSettings,
+        CORSSettings,
+        EchoSettings,
+        GigaChatSettings,
+        KeysSettings,
+        MetricsSettings,
+        ModelSettings,
+        OpenAISettings,
+        RateLimitSettings,
+        ServerSettings,
+        TimeoutSettings,
+        TracingSettings,
+    ],
 )
-def test_every_setting_is_named(table: type[Any]) -> None:
-    assert [key for key in table.model_fields if not re.search(rf"\b{key}\b", README)] == []
+def test_every_setting_is_in_the_table(table: type[Any]) -> None:
+    rows = [line for line in OPERATIONS.splitlines() if line.startswith("|")]
+    assert [key for key in table.model_fields if not any(re.search(rf"\b{key}\b", row) for row in rows)] == []
+
+
+def test_every_table_of_settings_is_named() -> None:
+    tables = set(Settings.model_fields) - {"providers", "models"}
+    assert [name for name in tables if f"`[{name}]`" not in OPERATIONS] == []
 
 
 def test_every_link_leads_somewhere() -> None:
