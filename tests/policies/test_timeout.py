@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.policies.upstream import HANG, Step, Upstream, call, stream_of, text_of
+from tests.policies.virtual import now, virtual
+from xrouter_asgi.errors import UpstreamTimeout, UpstreamUnavailable
+from xrouter_asgi.policies.timeout import Timeout
+from xrouter_asgi.providers.base import Call
+from xrouter_asgi.routing import Target
+from xrouter_asgi.wire import ModelsRequest
+
+# Before the commit point
+
+
+@virtual
+async def test_a_stream_that_does_not_begin_ends_after_first() -> None:
+    upstream = Upstream([HANG])
+    with pytest.raises(UpstreamTimeout, match=r"did not start to answer") as caught:
+        await Timeout(upstream, first=3.0).send(call(stream=True))
+    assert (caught.value.code, caught.value.trips, caught.value.retryable) == ("first_byte_timeout", True, False)
+    assert (now(), upstream.open) == (3.0, 0)
+
+
+@virtual
+async def test_events_without_content_are_no_beginning() -> None:
+    upstream = Upstream([1.0, "", 1.0, "", HANG])
+    with pytest.raises(UpstreamTimeout, match=r"did not start"):
+        await Timeout(upstream, first=3.0).send(call(stream=True))
+    assert now() == 3.0
+
+
+@virtual
+async def test_a_whole_answer_may_take_longer_than_first_but_not_than_total() -> None:
+    assert (await Timeout(Upstream([4.0]), first=3.0, total=5.0).send(call())).provider == "up"
+    with pytest.raises(UpstreamTimeout) as caught:
+        await Timeout(Upstream([HANG]), first=3.0, total=5.0).send(call())
+    assert (caught.value.code, caught.value.trips) == ("total_timeout", True)
+    assert now() == 4.0 + 5.0
+
+
+@virtual
+async def test_without_bounds_nothing_ends_early() -> None:
+    policy = Timeout(Upstream([1e6, "hi", 1e6]), first=None, idle=None, total=None)
+    reply = await policy.send(call(stream=True))
+    assert await text_of(reply) == "hi"
+    await policy.send(call())
+    assert now() == 4e6
+
+
+@virtual
+async def test_an_error_of_the_upstream_passes_unchanged() -> None:
+    error = UpstreamUnavailable("Down.")
+    with pytest.raises(UpstreamUnavailable) as caught:
+        await Timeout(Upstream([error])).send(call())
+    assert caught.value is error
+
+
+@virtual
+async def test_the_attempt_notes_which_clock_ran_out() -> None:
+    one = call(stream=True)
+    with pytest.raises(UpstreamTimeout) as caught:
+        await Timeout(Target(Upstream([HANG]), model="m"), first=3.0).send(one)
+    assert one.context.attempts[0].error is caught.value
+
+
+# The deadline
+
+
+@virtual
+async def test_the_call_goes_on_with_the_earlier_deadline() -> None:
+    upstream = Upstream()
+    policy = Timeout(upstream, total=5.0)
+    for deadline in (None, 3.0, 7.0):
+        await policy.send(call(deadline=deadline))
+    assert [asked.call.deadline for asked in upstream.asked] == [5.0, 3.0, 5.0]
+
+
+@virtual
+async def test_a_deadline_from_outside_ends_a_call() -> None:
+    for stream in (False, True):
+        began = now()
+        with pytest.raises(UpstreamTimeout) as caught:
+            await Timeout(Upstream([HANG]), first=10.0).send(call(stream=stream, deadline=began + 2.0))
+        assert caught.value.code == "total_timeout"
+        assert now() == began + 2.0
+
+
+@virtual
+async def test_an_upstream_is_not_blamed_for_a_deadline_shorter_than_its_patience() -> None:
+    blamed = []
+    for left in (9.0, 10.0):
+        with pytest.raises(UpstreamTimeout) as caught:
+            await Timeout(Upstream([HANG]), first=10.0).send(call(deadline=now() + left))
+        blamed.append(caught.value.trips)
+    assert blamed == [False, True]
+
+
+@virtual
+async def test_nobody_is_asked_once_the_deadline_is_over() -> None:
+    await asyncio.sleep(5.0)
+    upstream = Upstream()
+    with pytest.raises(UpstreamTimeout, match=r"No time is left") as caught:
+        await Timeout(upstream).send(call(deadline=5.0))
+    assert (caught.value.code, caught.value.trips, upstream.asked) == ("total_timeout", False, [])
+
+
+# After the commit point
+
+
+@virtual
+async def test_a_stream_that_falls_silent_breaks_off_after_idle() -> None:
+    upstream = Upstream(["a", 2.9, "b", 2.9, "c", HANG])
+    one = call(stream=True)
+    stream = await stream_of(await Timeout(Target(upstream, model="m"), idle=3.0).send(one))
+    told: list[BaseException | None] = []
+    stream.when_ended(told.append)
+    with pytest.raises(UpstreamTimeout, match=r"fell silent") as caught:
+        async for _ in stream:
+            pass
+    assert (caught.value.code, upstream.open) == ("idle_timeout", 0)
+    assert now() == pytest.approx(2.9 + 2.9 + 3.0)
+    assert told == [caught.value] == [one.context.attempts[0].error]
+
+
+@virtual
+async def test_empty_events_are_no_life() -> None:
+    empty: list[Step] = [1.0, ""]
+    stream = await stream_of(await Timeout(Upstream(["a", *empty * 9]), idle=3.0).send(call(stream=True)))
+    with pytest.raises(UpstreamTimeout, match=r"fell silent"):
+        async for _ in stream:
+            pass
+    assert now() == 3.0
+
+
+@virtual
+async def test_a_stream_ends_at_its_deadline_however_lively_it_is() -> None:
+    lively: list[Step] = ["a", 0.7]
+    upstream = Upstream([0.5, *lively * 100])
+    reply = await Timeout(upstream, first=1.0, idle=1.0, total=10.0).send(call(stream=True))
+    with pytest.raises(UpstreamTimeout) as caught:
+        await text_of(reply)
+    assert (caught.value.code, now(), upstream.open) == ("total_timeout", 10.0, 0)
+
+
+@virtual
+async def test_a_stream_that_always_has_something_ready_ends_at_its_deadline() -> None:
+    upstream = Upstream(["a"] * 1000)
+    stream = await stream_of(await Timeout(upstream, total=10.0).send(call(stream=True)))
+    await anext(stream)
+    await asyncio.sleep(11.0)  # the client does not read
+    with pytest.raises(UpstreamTimeout) as caught:
+        await anext(stream)
+    assert caught.value.code == "total_timeout"
+    await stream.aclose()
+    assert upstream.open == 0
+
+
+@virtual
+async def test_a_client_that_reads_slowly_does_not_make_the_upstream_silent() -> None:
+    stream = await stream_of(await Timeout(Upstream(["a", "b"]), idle=3.0).send(call(stream=True)))
+    async for _ in stream:
+        await asyncio.sleep(100.0)
+
+
+# Cancellation
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_cancelled_call_leaves_nothing(stream: bool) -> None:
+    @virtual
+    async def scenario() -> None:
+        upstream = Upstream([HANG])
+        task = asyncio.create_task(Timeout(upstream, first=5.0, total=5.0).send(call(stream=stream)))
+        await asyncio.sleep(1.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(60.0)  # no alarm rings
+        assert upstream.open == 0
+
+    scenario()
+
+
+@virtual
+async def test_a_cancellation_on_top_of_an_alarm_is_not_swallowed() -> None:
+    task = asyncio.create_task(Timeout(Upstream([HANG]), total=5.0).send(call()))
+    asyncio.get_running_loop().call_at(5.0, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+@virtual
+async def test_of_two_deadlines_at_once_one_is_told() -> None:
+    with pytest.raises(UpstreamTimeout) as caught:
+        await Timeout(Timeout(Upstream([HANG]), total=5.0), total=5.0).send(call())
+    assert (caught.value.code, now()) == ("total_timeout", 5.0)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+@virtual
+async def test_an_answer_that_comes_in_spite_of_the_alarm_is_kept() -> None:
+    class Stubborn(Upstream):
+        async def send(self, call: Call, /):  # type: ignore[no-untyped-def]  # as its base
+            try:
+                await asyncio.sleep(HANG)
+            except asyncio.CancelledError:
+                return await super().send(call)
+
+    assert (await Timeout(Stubborn(), total=5.0).send(call())).provider == "up"
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+@virtual
+async def test_it_works_inside_a_task_only() -> None:
+    coroutine = Timeout(Upstream()).send(call())
+    outcome = asyncio.get_running_loop().create_future()
+
+    def step_outside() -> None:
+        try:
+            coroutine.send(None)
+        except RuntimeError as error:
+            outcome.set_result(str(error))
+
+    asyncio.get_running_loop().call_soon(step_outside)
+    assert await outcome == "Timeout works inside a task of asyncio only."
+
+
+# The rest of being a provider
+
+
+@virtual
+async def test_it_is_its_provider_otherwise() -> None:
+    upstream = Upstream(name="one")
+    policy = Timeout(upstream)
+    await policy.send(Call(ModelsRequest()))
+    await policy.aclose()
+    assert (policy.name, len(upstream.asked), upstream.closings) == ("one", 1, 1)
+
+
+@pytest.mark.parametrize("name", ["first", "idle", "total"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_a_clock_has_to_go(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"'{name}' is"):
+        Timeout(Upstream(), **{name: value})

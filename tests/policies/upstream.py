@@ -1,0 +1,112 @@
+"""An upstream that plays one scene after another, each with its own waits and errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tests.policies.virtual import now
+from tests.scripted import chat, chunk, completion
+from xrouter_asgi.context import Principal, RequestContext
+from xrouter_asgi.providers.base import Call, Reply
+from xrouter_asgi.streaming import ChatStream
+from xrouter_asgi.wire import ChatChunk, ChatRequest, ModelList, ModelsRequest
+
+Step: TypeAlias = float | str | BaseException
+"""Seconds to wait, a text to send, or an error to raise."""
+
+HANG = 1e9
+WHOLE: Sequence[Step] = ("hi",)
+
+
+@dataclass
+class Asked:
+    """A call that came, and when."""
+
+    at: float
+    call: Call
+
+
+class Upstream:
+    """Each call gets the next scene; the last one is played for ever.
+
+    Attributes:
+        asked: What came.
+        open: How many are being answered.
+        most: How many were so at once.
+    """
+
+    def __init__(self, *scenes: Sequence[Step], name: str = "up", clock: Callable[[], float] = now) -> None:
+        self.name = name
+        self.asked: list[Asked] = []
+        self.open = 0
+        self.most = 0
+        self.closings = 0
+        self._scenes = list(scenes) or [WHOLE]
+        self._clock = clock
+
+    @property
+    def times(self) -> list[float]:
+        return [asked.at for asked in self.asked]
+
+    async def send(self, call: Call, /) -> Reply:
+        self.asked.append(Asked(self._clock(), call))
+        scene = self._scenes[min(len(self.asked), len(self._scenes)) - 1]
+        if isinstance(call.request, ModelsRequest):
+            async for _ in self._play(scene):
+                pass
+            return Reply(ModelList({"object": "list", "data": []}), provider=self.name)
+        if isinstance(call.request, ChatRequest) and call.request.stream:
+            return Reply(await ChatStream.start(self._play(scene)), provider=self.name)
+        async for _ in self._play(scene):
+            pass
+        return Reply(completion(), provider=self.name)
+
+    async def aclose(self) -> None:
+        self.closings += 1
+
+    async def _play(self, scene: Sequence[Step]) -> AsyncIterator[Sequence[ChatChunk]]:
+        self.open += 1
+        self.most = max(self.most, self.open)
+        try:
+            for step in scene:
+                match step:
+                    case float():
+                        await asyncio.sleep(step)
+                    case str():
+                        yield [chunk(step)] if step else []
+                    case error:
+                        raise error
+            yield [chunk(finish="stop")]
+        finally:
+            self.open -= 1
+
+
+def call(*, stream: bool = False, deadline: float | None = None, caller: str | None = None, **more: Any) -> Call:
+    context = RequestContext(principal=None if caller is None else Principal(caller))
+    request = ChatRequest.model_validate(chat(stream=stream, **more))
+    return Call(request, context=context, deadline=deadline)
+
+
+def events_of(one: Call) -> list[object]:
+    """What observers of the call are told from now on."""
+    told: list[object] = []
+    one.context.observers.append(told.append)
+    return told
+
+
+async def stream_of(reply: Reply) -> ChatStream:
+    assert isinstance(reply.body, ChatStream)
+    return reply.body
+
+
+async def text_of(reply: Reply) -> str:
+    """The text of a stream that ends well."""
+    stream = await stream_of(reply)
+    text = ""
+    async for batch in stream:
+        for one in batch:
+            text += one.value["choices"][0]["delta"].get("content", "")
+    return text

@@ -1,0 +1,164 @@
+"""How long: the clocks of an upstream, and the deadline of a call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from types import TracebackType
+
+from ..errors import UpstreamTimeout
+from ..providers.base import Call, Provider, Reply
+from ..streaming import ChatStream
+from ..wire import ChatChunk, ChatRequest
+from .base import require_positive
+
+
+class Timeout:
+    """Bound how long an upstream may be silent, and how long a call may last.
+
+    Whichever clock runs out first ends the call with an UpstreamTimeout named after it, and closes the upstream. The
+    transport has clocks of the same names; connecting is its affair alone (`connect_timeout`).
+
+    Args:
+        inner: The provider to watch.
+        first: Seconds until the first chunk of a stream. None, as below, for no bound; else above 0.
+        idle: Seconds between two chunks. Comments and empty events are no life.
+        total: Seconds for everything, the end of a stream included. An earlier `call.deadline` counts instead; the
+            call goes on with the earlier of the two as its deadline.
+
+    Raises:
+        UpstreamTimeout: From `send`: `first_byte_timeout`, `total_timeout`. From the stream: `idle_timeout`,
+            `total_timeout`. One that a caller's own short deadline brought about does not trip a circuit breaker.
+
+    Place it directly around `Target`, below CircuitBreaker, so that silence counts as failure. A second one around
+    everything, with nothing but `total`, holds all attempts and their waits together.
+    """
+
+    def __init__(
+        self, inner: Provider, *, first: float | None = 120.0, idle: float | None = 60.0, total: float | None = 600.0
+    ) -> None:
+        require_positive(first=first, idle=idle, total=total)
+        self.inner = inner
+        self._first = first
+        self._idle = idle
+        self._total = total
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    async def send(self, call: Call, /) -> Reply:
+        now = asyncio.get_running_loop().time()
+        deadline = _earlier(call.deadline, _after(now, self._total))
+        if deadline is not None:
+            if deadline <= now:
+                raise UpstreamTimeout("No time is left to ask the upstream.", code="total_timeout", trips=False)
+            call = replace(call, deadline=deadline)
+        with self._until_commit(call, now):
+            reply = await self.inner.send(call)
+        if isinstance(reply.body, ChatStream):
+            reply.body.read_through(lambda rest: _Watched(rest, idle=self._idle, deadline=deadline))
+        return reply
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+    def _until_commit(self, call: Call, now: float) -> _Alarm:
+        streamed = isinstance(call.request, ChatRequest) and call.request.stream
+        first = _after(now, self._first) if streamed else None
+        if first is not None and (call.deadline is None or first < call.deadline):
+            return _Alarm(first, _never_began)
+        patience = _earlier(self._first, self._total)
+        if patience is None or call.deadline is None or call.deadline - now >= patience:
+            return _Alarm(call.deadline, _never_ended)
+        return _Alarm(call.deadline, _cut_short)
+
+
+class _Watched:
+    """What is still to come of a stream, read by the clock."""
+
+    def __init__(
+        self, source: AsyncIterator[Sequence[ChatChunk]], *, idle: float | None, deadline: float | None
+    ) -> None:
+        self._source = source
+        self._idle = idle
+        self._deadline = deadline
+
+    def __aiter__(self) -> AsyncIterator[Sequence[ChatChunk]]:
+        return self
+
+    async def __anext__(self) -> Sequence[ChatChunk]:
+        now = asyncio.get_running_loop().time()
+        if self._deadline is not None and self._deadline <= now:
+            raise _never_ended()  # an upstream that always has something ready never lets an alarm ring
+        silent = _after(now, self._idle)
+        with _Alarm(silent, _fell_silent) if silent == _earlier(silent, self._deadline) else self._last_alarm():
+            async for batch in self._source:
+                if batch:
+                    return batch
+        raise StopAsyncIteration
+
+    def _last_alarm(self) -> _Alarm:
+        return _Alarm(self._deadline, _never_ended)
+
+
+class _Alarm:
+    """Ends what happens inside at `when`, in the loop's time, with `error`.
+
+    It works as `asyncio.timeout_at` does, and tells more: the cancellation carries the error, so that whoever notes the
+    attempt further down learns that it was given up, and why.
+    """
+
+    def __init__(self, when: float | None, error: Callable[[], UpstreamTimeout]) -> None:
+        self._when = when
+        self._error = error
+        self._rung: UpstreamTimeout | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("Timeout works inside a task of asyncio only.")
+        self._task = task
+        self._cancelling = task.cancelling()
+        if self._when is not None:
+            self._timer = task.get_loop().call_at(self._when, self._ring)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # A cancellation from outside may have come on top of ours; it counts more.
+        if self._rung is not None and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise self._rung from None
+
+    def _ring(self) -> None:
+        self._rung = self._error()
+        self._task.cancel(self._rung)
+
+
+def _never_began() -> UpstreamTimeout:
+    return UpstreamTimeout("The upstream did not start to answer in time.", code="first_byte_timeout")
+
+
+def _fell_silent() -> UpstreamTimeout:
+    return UpstreamTimeout("The upstream fell silent in the middle of its answer.", code="idle_timeout")
+
+
+def _never_ended() -> UpstreamTimeout:
+    return UpstreamTimeout("The upstream did not finish its answer in time.", code="total_timeout")
+
+
+def _cut_short() -> UpstreamTimeout:
+    """It had less time than we give it ourselves, so nothing is known about its health."""
+    return UpstreamTimeout("The upstream did not answer in the time that was left.", code="total_timeout", trips=False)
+
+
+def _after(now: float, seconds: float | None) -> float | None:
+    return None if seconds is None else now + seconds
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    return min((time for time in (one, other) if time is not None), default=None)
