@@ -160,7 +160,7 @@ def test_keys_of_another_gateway_are_read_from_standard_input(keys: Keys, url: s
     assert [opens(url, secret, imported=True) for secret in (THEIRS, OTHERS)] == [one["id"], other["id"]]
     assert opens(url, THEIRS) is None
     again = keys("import", stdin=f"{THEIRS}\n{THEIRS[:-1]}e\n")
-    assert again.startswith("Imported: 1. There already: 1. Serve them from a store with imported=True.\n")
+    assert again.startswith("Imported: 1. There already: 1. Their server needs imported = true in [keys].\n")
     assert keys("import", stdin=THEIRS) == "Imported: 0. There already: 1.\n"
 
 

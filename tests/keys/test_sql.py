@@ -199,6 +199,20 @@ async def test_a_cancelled_caller_costs_no_connection(url: str) -> None:
     await store.aclose()
 
 
+async def test_a_transaction_is_finished_also_when_its_caller_is_cancelled(url: str) -> None:
+    store = SQLKeyStore(url)
+    await store.migrate()
+    kept = [APIKey(f"key_{steps}", created_at=START) for steps in range(1, 12)]
+    for steps, key in enumerate(kept, start=1):
+        adding = asyncio.create_task(store.add(key, StoredSecret(bytes([steps])), ENTRY))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        adding.cancel()
+    await store.aclose()
+    assert {key.id for key in await store.list()} == {key.id for key in kept}
+    await store.aclose()
+
+
 async def test_closing_waits_for_the_transactions_under_way(url: str) -> None:
     store = SQLKeyStore(url)
     await store.migrate()

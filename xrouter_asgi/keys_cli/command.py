@@ -220,7 +220,7 @@ async def _import(work: _Work) -> None:
             continue
     text = f"Imported: {len(made)}. There already: {len(pairs) - len(made)}."
     if made:
-        text += f" Serve them from a store with imported=True.\n\n{key_table(made, now)}"
+        text += f" Their server needs imported = true in [keys].\n\n{key_table(made, now)}"
     work.tell(text, [key_document(key, now) for key in made])
 
 
