@@ -1,8 +1,9 @@
-"""`xrouter` as a program of its own: with settings, keys and what it said."""
+"""`xrouter` as a program of its own, with settings, keys and what it said; and who takes its spans."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -14,6 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from .fakes.http import Exchange
 
 PROGRAM = Path(sys.executable).with_name("xrouter")
 
@@ -87,3 +92,22 @@ async def serving(config: Path, environment: Mapping[str, str]) -> AsyncIterator
         yield gateway
     finally:
         await gateway.end()
+
+
+class Collector:
+    """Takes spans."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    async def __call__(self, exchange: Exchange) -> None:
+        packed = exchange.headers.get("content-encoding") == "gzip"
+        self.bodies.append(gzip.decompress(exchange.body) if packed else exchange.body)
+        await exchange.answer(200, b"", {"content-type": "application/x-protobuf"})
+
+    @property
+    def spans(self) -> list[str]:
+        """Their names."""
+        requests = map(ExportTraceServiceRequest.FromString, self.bodies)
+        scopes = [scope for request in requests for each in request.resource_spans for scope in each.scope_spans]
+        return [span.name for scope in scopes for span in scope.spans]

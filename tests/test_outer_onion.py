@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -15,7 +14,6 @@ import httpx
 import openai
 import pytest
 import pytest_asyncio
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from xrouter_asgi.keys import Grant, Issuer, SQLKeyStore, new_secret
 from xrouter_asgi.overview import describe_skins
@@ -23,9 +21,9 @@ from xrouter_asgi.settings import Settings, load_keys
 from xrouter_asgi.standalone import create_app
 
 from .fakes.gigachat import FakeGigaChat
-from .fakes.http import Exchange, Server
+from .fakes.http import Server
 from .fakes.openai import FakeOpenAI, refuse
-from .gateway import Gateway, new_key, serving
+from .gateway import Collector, Gateway, new_key, serving
 from .serving import uvicorn_here
 
 BIRDS = """
@@ -166,25 +164,6 @@ async def test_a_page_of_another_origin_may_ask_and_may_read_a_refusal(gateway: 
     assert {"x-request-id", "retry-after", "x-ratelimit-limit-tokens", "x-should-retry"} <= set(exposed.split(", "))
     assert "access-control-allow-origin" not in stranger.headers
     assert "access-control-allow-credentials" not in {*preflight.headers, *refused.headers}
-
-
-class Collector:
-    """Takes spans."""
-
-    def __init__(self) -> None:
-        self.bodies: list[bytes] = []
-
-    async def __call__(self, exchange: Exchange) -> None:
-        packed = exchange.headers.get("content-encoding") == "gzip"
-        self.bodies.append(gzip.decompress(exchange.body) if packed else exchange.body)
-        await exchange.answer(200, b"", {"content-type": "application/x-protobuf"})
-
-    @property
-    def spans(self) -> list[str]:
-        """Their names."""
-        requests = map(ExportTraceServiceRequest.FromString, self.bodies)
-        scopes = [scope for request in requests for each in request.resource_spans for scope in each.scope_spans]
-        return [span.name for scope in scopes for span in scope.spans]
 
 
 WHOLE: dict[str, Any] = {

@@ -15,7 +15,9 @@ from starlette.types import ASGIApp
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_providers, build_router, create_app
 
+from .fakes.http import Server
 from .fakes.openai import FakeOpenAI
+from .gateway import Collector
 from .serving import uvicorn_here
 
 
@@ -106,3 +108,23 @@ async def test_any_server_serves_the_factory(tmp_path: Path, monkeypatch: pytest
     finally:
         process.terminate()
         await process.communicate()
+
+
+def test_an_app_that_lets_everybody_in_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    create_app(Settings.parse({"providers": {"one": {"kind": "echo"}}}))
+    assert caplog.messages == ["The settings have no [keys]: whoever reaches this app is let in."]
+
+
+def test_an_app_cannot_open_a_port_for_metrics_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    document = {"providers": {"one": {"kind": "echo"}}, "keys": {"url": "sqlite://"}, "metrics": {"port": 9100}}
+    create_app(Settings.parse(document))
+    assert [message[:53] for message in caplog.messages] == ["Only 'xrouter serve' serves metrics on a port of thei"]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_http_requests_upstream_have_spans_when_they_are_wanted(wanted: bool) -> None:
+    collector = Collector()
+    async with FakeOpenAI() as fake, Server(collector) as collecting:
+        tracing = {"endpoint": collecting.url, "http_spans": wanted}
+        await ask(create_app(settings(fake, tracing=tracing)), "assistant")
+    assert sorted(collector.spans) == [*(["POST"] * wanted), "POST chat", "chat assistant", "chat gpt-4o"]

@@ -118,6 +118,11 @@ class TestMetrics:
         (found,) = mistakes(f"[metrics]\n{text}")
         assert found.startswith(mistake)
 
+    def test_they_may_be_on_another_path(self) -> None:
+        metrics = read('metrics = { path = "/internal/metrics", token = "env:TOKEN" }', TOKEN="t").metrics
+        assert metrics is not None
+        assert metrics.path == "/internal/metrics"
+
     def test_on_a_port_of_their_own_they_need_no_token(self) -> None:
         assert read("metrics.port = 9100").metrics is not None
 
