@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from tests.fakes.clock import Clock
+from tests.policies.upstream import HANG, Upstream, call, events_of, text_of
+from tests.policies.virtual import now, virtual
+from xrouter_asgi.errors import (
+    CircuitOpen,
+    ConcurrencyExceeded,
+    RequestRejected,
+    UpstreamError,
+    UpstreamQuotaExceeded,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnauthorized,
+    UpstreamUnavailable,
+    XRouterError,
+)
+from xrouter_asgi.events import AttemptRetried
+from xrouter_asgi.policies.retry import Retry, RetryBudget
+from xrouter_asgi.providers.base import Call
+from xrouter_asgi.wire import ModelsRequest
+
+
+class Widest(random.Random):
+    """Draws the upper end."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+def down(**more: Any) -> UpstreamUnavailable:
+    return UpstreamUnavailable("Down.", code=more.pop("code", "connect_refused"), **more)
+
+
+def always(*errors: BaseException) -> Upstream:
+    return Upstream(*([error] for error in errors))
+
+
+def retry(upstream: Upstream, **options: Any) -> Retry:
+    return Retry(upstream, clock=now, dice=options.pop("dice", Widest()), **options)
+
+
+# What is repeated
+
+
+@virtual
+async def test_the_second_answer_is_as_good_as_the_first() -> None:
+    upstream = Upstream([down()], ["hi"])
+    reply = await retry(upstream).send(call(stream=True))
+    assert await text_of(reply) == "hi"
+    assert len(upstream.asked) == 2
+
+
+@virtual
+async def test_after_the_last_attempt_its_error_is_told_and_that_enough_was_tried() -> None:
+    errors = [down(), down(), down()]
+    with pytest.raises(UpstreamUnavailable) as caught:
+        await retry(always(*errors)).send(call())
+    assert caught.value is errors[2]
+    assert [error.should_retry for error in errors] == [None, None, False]
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (down(), 3),
+        (down(code="connection_lost"), 3),
+        (down(code="upstream_error"), 3),
+        (down(code="upstream_unavailable", retry_after=5.0), 3),
+        (UpstreamTimeout("Late.", code="connect_timeout", retryable=True), 3),
+        (UpstreamRateLimited("Slow.", retry_after=1.0), 3),
+        (CircuitOpen("Cooling.", retry_after=1.0, retryable=True), 3),
+        (down(code="dns_error"), 2),
+        (down(code="truncated"), 2),
+        (down(code="empty_answer"), 2),
+        (down(code="empty_stream"), 2),
+        (down(code="upstream_overloaded"), 2),
+        (down(code="upstream_unavailable", retry_after=5.1), 1),
+        (down(should_retry=False), 1),
+        (UpstreamRateLimited("Slow."), 1),
+        (UpstreamRateLimited("Slow.", retry_after=60.0), 1),
+        (UpstreamTimeout("Late.", code="first_byte_timeout"), 1),
+        (UpstreamError("Odd.", code="bad_body"), 1),
+        (UpstreamUnauthorized("Who?"), 1),
+        (UpstreamQuotaExceeded("Broke."), 1),
+        (CircuitOpen("Open.", retry_after=1.0), 1),
+        (ConcurrencyExceeded("Full.", retry_after=1.0), 1),
+        (RequestRejected("No."), 1),
+        (RuntimeError("a defect"), 1),
+    ],
+    ids=lambda value: getattr(value, "code", None) or type(value).__name__,
+)
+def test_each_error_is_repeated_as_often_as_makes_sense(error: Exception, attempts: int) -> None:
+    @virtual
+    async def scenario() -> None:
+        upstream = always(error)
+        with pytest.raises(type(error)):
+            await retry(upstream).send(call())
+        assert len(upstream.asked) == attempts
+
+    scenario()
+
+
+@virtual
+async def test_what_may_have_been_billed_is_repeated_on_demand_only() -> None:
+    upstream = Upstream([UpstreamTimeout("Late.", code="first_byte_timeout")], ["hi"])
+    await retry(upstream, retry_billed=True).send(call())
+    assert len(upstream.asked) == 2
+
+
+@virtual
+async def test_an_error_that_nothing_was_tried_against_leaves_the_client_its_own_judgement() -> None:
+    for error in (UpstreamRateLimited("Slow.", retry_after=60.0), RequestRejected("No.")):
+        with pytest.raises(XRouterError) as caught:
+            await retry(always(error)).send(call())
+        assert caught.value.should_retry is None
+
+
+@virtual
+async def test_nothing_is_repeated_once_a_stream_has_begun() -> None:
+    upstream = Upstream(["a", down()])
+    reply = await retry(upstream).send(call(stream=True))
+    with pytest.raises(UpstreamUnavailable):
+        await text_of(reply)
+    assert len(upstream.asked) == 1
+
+
+@virtual
+async def test_lists_of_models_are_not_repeated() -> None:
+    upstream = always(down())
+    with pytest.raises(UpstreamUnavailable):
+        await retry(upstream).send(Call(ModelsRequest()))
+    assert len(upstream.asked) == 1
+
+
+@virtual
+async def test_one_attempt_is_no_retry() -> None:
+    upstream = always(down())
+    with pytest.raises(UpstreamUnavailable):
+        await retry(upstream, attempts=1).send(call())
+    assert len(upstream.asked) == 1
+
+
+# When
+
+
+@virtual
+async def test_the_widest_wait_doubles_up_to_its_cap() -> None:
+    upstream = always(down())
+    with pytest.raises(UpstreamUnavailable):
+        await retry(upstream, attempts=6, base=1.0, cap=5.0).send(call())
+    assert upstream.times == [0.0, 1.0, 3.0, 7.0, 12.0, 17.0]
+
+
+@given(seed=st.integers(), number=st.integers(1, 8))
+def test_a_wait_is_anywhere_between_nothing_and_the_widest(seed: int, number: int) -> None:
+    policy = Retry(Upstream(), dice=random.Random(seed))
+    assert 0 <= policy._wait(down(), number) <= min(8.0, 0.5 * 2 ** (number - 1))
+
+
+@virtual
+async def test_an_upstream_is_given_the_time_it_asks_for() -> None:
+    upstream = Upstream([UpstreamRateLimited("Slow.", retry_after=2.0)], ["hi"])
+    await retry(upstream).send(call())
+    assert upstream.times == [0.0, 2.5]
+
+
+@virtual
+async def test_an_overloaded_upstream_is_given_a_long_time() -> None:
+    upstream = Upstream([down(code="upstream_overloaded")], ["hi"])
+    await retry(upstream).send(call())
+    assert upstream.times == [0.0, 8.0]
+
+
+@virtual
+async def test_a_retry_that_would_come_after_the_deadline_is_not_waited_for() -> None:
+    for deadline, attempts in ((1.5, 2), (1.6, 3)):
+        upstream = always(down())
+        began = now()
+        with pytest.raises(UpstreamUnavailable) as caught:
+            await retry(upstream).send(call(deadline=began + deadline))
+        assert (len(upstream.asked), caught.value.should_retry) == (attempts, False)
+        assert now() < began + deadline
+
+
+@virtual
+async def test_each_retry_is_told() -> None:
+    errors = [down(), down()]
+    one = call()
+    told = events_of(one)
+    await retry(Upstream([errors[0]], [errors[1]], ["hi"], name="one")).send(one)
+    assert told == [
+        AttemptRetried(one.context, "one", 1, 0.5, errors[0]),
+        AttemptRetried(one.context, "one", 2, 1.0, errors[1]),
+    ]
+
+
+@virtual
+async def test_who_leaves_while_waiting_asks_no_more() -> None:
+    upstream = always(down())
+    task = asyncio.create_task(retry(upstream).send(call()))
+    await asyncio.sleep(0.25)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(60.0)
+    assert len(upstream.asked) == 1
+
+
+@virtual
+async def test_who_leaves_while_asking_closes_the_upstream_and_asks_no_more() -> None:
+    upstream = Upstream([HANG])
+    task = asyncio.create_task(retry(upstream).send(call()))
+    await asyncio.sleep(1.0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (len(upstream.asked), upstream.open) == (1, 0)
+
+
+# The budget
+
+
+@virtual
+async def test_without_budget_nothing_is_repeated() -> None:
+    upstream = always(down())
+    policy = retry(upstream, budget=RetryBudget(ratio=0, per_second=0, clock=now))
+    with pytest.raises(UpstreamUnavailable) as caught:
+        await policy.send(call())
+    assert (len(upstream.asked), caught.value.should_retry) == (1, False)
+
+
+@given(seed=st.integers(0, 1000), over=st.sampled_from([0.0, 1.0, 3.0]))
+@settings(deadline=None, max_examples=25)
+def test_two_hundred_requests_at_a_dead_provider_make_at_most_270_attempts(seed: int, over: float) -> None:
+    @virtual
+    async def scenario() -> None:
+        dice = random.Random(seed)
+        upstream = always(down())
+        policy = retry(upstream, dice=dice)
+
+        async def request() -> None:
+            await asyncio.sleep(dice.uniform(0, over))
+            with pytest.raises(UpstreamUnavailable):
+                await policy.send(call())
+
+        await asyncio.gather(*(request() for _ in range(200)))
+        assert 200 < len(upstream.asked) <= 1.2 * 200 + 10 * (now() + 1)
+        if over < 3.0:
+            assert len(upstream.asked) <= 1.2 * 200 + 30
+
+    scenario()
+
+
+@virtual
+async def test_what_shares_a_provider_shares_its_budget() -> None:
+    budget = RetryBudget(ratio=0, per_second=1, clock=now)
+    upstream = always(down())
+    for policy in (retry(upstream, budget=budget), retry(upstream, budget=budget)):
+        with pytest.raises(UpstreamUnavailable):
+            await policy.send(call())
+    assert len(upstream.asked) == 3
+
+
+class BudgetMachine(RuleBasedStateMachine):
+    """However requests and retries come, the budget keeps its word at every moment, and does not keep too much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock(0.0)
+        self.budget = RetryBudget(ratio=0.2, per_second=2, window=10.0, clock=self.clock)
+        self.requests: list[float] = []
+        self.retries: list[float] = []
+
+    @rule(seconds=st.sampled_from([0.01, 0.3, 0.99, 1.0, 2.5, 9.9, 10.0, 30.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(count=st.integers(1, 40))
+    def request(self, count: int) -> None:
+        for _ in range(count):
+            self.budget.request()
+            self.requests.append(self.clock.now)
+
+    @rule(count=st.integers(1, 40))
+    def retry(self, count: int) -> None:
+        for _ in range(count):
+            before = self.within(10.0, self.retries)
+            if self.budget.retry():
+                self.retries.append(self.clock.now)
+                assert before + 1 <= 0.2 * self.within(10.0, self.requests) + 2 * 10
+            else:
+                assert self.within(1.0, self.retries) >= 2
+                # A slot is forgotten late on one side and early on the other.
+                assert self.within(11.0, self.retries) + 1 > 0.2 * self.within(9.0, self.requests)
+
+    def within(self, seconds: float, times: list[float]) -> int:
+        return sum(time > self.clock.now - seconds for time in times)
+
+
+TestBudget = BudgetMachine.TestCase
+TestBudget.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+# The rest of being a provider
+
+
+@virtual
+async def test_it_is_its_provider_otherwise() -> None:
+    upstream = Upstream(name="one")
+    policy = Retry(upstream)
+    await policy.send(Call(ModelsRequest()))
+    await policy.aclose()
+    assert (policy.name, len(upstream.asked), upstream.closings) == ("one", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda: Retry(Upstream(), attempts=0), "attempts"),
+        (lambda: Retry(Upstream(), base=0.0), "base"),
+        (lambda: Retry(Upstream(), cap=-1.0), "cap"),
+        (lambda: Retry(Upstream(), patience=float("nan")), "patience"),
+        (lambda: RetryBudget(ratio=-0.1), "ratio"),
+        (lambda: RetryBudget(per_second=-1), "per_second"),
+        (lambda: RetryBudget(window=0.0), "window"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(make: Callable[[], object], word: str) -> None:
+    with pytest.raises(ValueError, match=rf"'{word}'"):
+        make()
