@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.fakes.openai import FakeOpenAI
+from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.gigachat import Options
 from xrouter_asgi.providers.http import Timeouts
@@ -79,3 +80,16 @@ class TestOwnKeys:
             await provider.aclose()
         sent = [(each.headers["authorization"], each.headers.get("openai-organization")) for each in fake.requests]
         assert sent == [("Bearer gateways", "ours"), ("Bearer callers", None)]
+
+    async def test_certificates_are_read_and_warned_of_once_for_all_callers(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        text = (
+            '[providers.mine]\nkind = "openai"\nbase_url = "https://127.0.0.1:9"\ninsecure = true\nown_key = "required"'
+        )
+        provider = read(text).providers["mine"].build("mine")
+        for caller in (b"one", b"two"):
+            with pytest.raises(UpstreamUnavailable):
+                await provider.send(Call(ModelsRequest(), headers=[(b"x-provider-key", caller)]))
+        await provider.aclose()
+        assert [message[:19] for message in caplog.messages] == ["TLS certificates of"]

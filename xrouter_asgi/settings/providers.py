@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import ssl
 from abc import abstractmethod
 from dataclasses import fields
 from typing import Annotated, Literal, Self, TypeAlias, TypedDict
@@ -13,7 +14,7 @@ from ..providers.base import Provider
 from ..providers.echo import EchoProvider
 from ..providers.gigachat import GigaChatProvider, Options
 from ..providers.gigachat.provider import AUTH_URL, BASE_URL
-from ..providers.http import Instrument, Timeouts, Upstream
+from ..providers.http import Instrument, Timeouts, Upstream, ssl_context
 from ..providers.openai import OpenAIProvider
 from ..providers.own_key import OwnKey
 from .references import ExistingPath, Hidden, Secret
@@ -52,7 +53,7 @@ class TimeoutSettings(Table):
 class _Connection(TypedDict):
     base_url: str
     timeouts: Timeouts
-    ca_bundle: ExistingPath | None
+    ca_bundle: ExistingPath | ssl.SSLContext | None
     cert: str | None
     key: str | None
     key_password: str | None
@@ -87,11 +88,13 @@ class UpstreamSettings(Table):
         if not self.own_key:
             return self._provider(name, instrument)
         inner = None if self.own_key == "required" else self._provider(name, instrument)
-        return OwnKey(lambda key: self._with_only(key)._provider(name, instrument), inner=inner, name=name)
+        # Once: to read the certificates takes longer than a request, and the warning of `insecure` is told here.
+        trust = ssl_context(self.ca_bundle, insecure=self.insecure)
+        return OwnKey(lambda key: self._with_only(key)._provider(name, instrument, trust), inner=inner, name=name)
 
     @abstractmethod
-    def _provider(self, name: str, instrument: Instrument | None) -> Provider:
-        """With the credential of these settings."""
+    def _provider(self, name: str, instrument: Instrument | None, trust: ssl.SSLContext | None = None) -> Provider:
+        """With the credential of these settings. `trust` stands in place of `ca_bundle` and `insecure`."""
 
     @abstractmethod
     def _with_only(self, credential: str) -> Self:
@@ -110,15 +113,15 @@ class UpstreamSettings(Table):
             raise ValueError(f"cannot be used: {exc}") from exc
         return self
 
-    def _connection(self) -> _Connection:
+    def _connection(self, trust: ssl.SSLContext | None) -> _Connection:
         return {
             "base_url": self.base_url,
             "timeouts": self.timeouts.build(),
-            "ca_bundle": self.ca_bundle,
+            "ca_bundle": trust or self.ca_bundle,
             "cert": str(self.cert) if self.cert else None,
             "key": str(self.key) if self.key else None,
             "key_password": _reveal(self.key_password),
-            "insecure": self.insecure,
+            "insecure": self.insecure and trust is None,
             "proxy": _reveal(self.proxy),
         }
 
@@ -157,10 +160,12 @@ class GigaChatSettings(UpstreamSettings):
         nobody = dict.fromkeys(("user", "password", "access_token", "cert", "key", "key_password", "client_id"))
         return self.model_copy(update={**nobody, "credentials": SecretStr(credential)})
 
-    def _provider(self, name: str, instrument: Instrument | None) -> GigaChatProvider:
+    def _provider(
+        self, name: str, instrument: Instrument | None, trust: ssl.SSLContext | None = None
+    ) -> GigaChatProvider:
         return GigaChatProvider(
             name=name,
-            **self._connection(),
+            **self._connection(trust),
             auth_url=self.auth_url,
             credentials=_reveal(self.credentials),
             scope=self.scope,
@@ -189,10 +194,12 @@ class OpenAISettings(UpstreamSettings):
         nobody: dict[str, object] = {"headers": {}, **dict.fromkeys(("cert", "key", "key_password"))}
         return self.model_copy(update={**nobody, "api_key": SecretStr(credential)})
 
-    def _provider(self, name: str, instrument: Instrument | None) -> OpenAIProvider:
+    def _provider(
+        self, name: str, instrument: Instrument | None, trust: ssl.SSLContext | None = None
+    ) -> OpenAIProvider:
         return OpenAIProvider(
             name=name,
-            **self._connection(),
+            **self._connection(trust),
             api_key=_reveal(self.api_key),
             headers={header: value.get_secret_value() for header, value in self.headers.items()},
             http2=self.http2,

@@ -1,0 +1,148 @@
+"""The tables of models: where a name leads, in which order, and how patiently."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from ..policies.candidates import Candidate, Capabilities, Price
+from ..policies.retry import RetryBudget
+from ..policies.stack import Patience, stack
+from ..policies.strategies import STRATEGIES
+from ..providers.base import Provider
+from ..routing import Target
+from .providers import ProviderSettings, UpstreamSettings
+from .tables import Count, Seconds, Some, Table
+
+_PATIENCE = Patience()
+_CAPABILITIES = Capabilities()
+_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class PriceSettings(Table):
+    """See `policies.candidates.Price`."""
+
+    input: _Amount
+    output: _Amount
+
+
+class CapabilitiesSettings(Table):
+    """See `policies.candidates.Capabilities`."""
+
+    tools: bool = _CAPABILITIES.tools
+    vision: bool = _CAPABILITIES.vision
+    json_schema: bool = _CAPABILITIES.json_schema
+    context: Count | None = _CAPABILITIES.context
+
+
+class TargetSettings(Table):
+    """`provider/model`, or a table with more. A `*` in the model stands for what the `*` in the client's name matched.
+
+    Attributes:
+        weight, price, capabilities, parallel: See `policies.candidates.Candidate`.
+    """
+
+    provider: str
+    model: str
+    weight: _Amount = 1.0
+    price: PriceSettings | None = None
+    capabilities: CapabilitiesSettings = CapabilitiesSettings()
+    parallel: Count | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return value
+        provider, _, model = value.partition("/") if isinstance(value, str) else ("", "", "")
+        if not provider or not model or model.count("*") > 1:
+            raise ValueError(f'is {value!r}. Write "PROVIDER/MODEL", with at most one "*" in the model.')
+        return {"provider": provider, "model": model}
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+    def build(self, provider: Provider, *, own_key: bool) -> Candidate:
+        """The candidate at that provider."""
+        return Candidate(
+            Target(provider, model=self.model),
+            str(self),
+            weight=self.weight,
+            price=Price(**self.price.model_dump()) if self.price else None,
+            capabilities=Capabilities(**self.capabilities.model_dump()),
+            parallel=self.parallel,
+            own_key=own_key,
+        )
+
+
+class PatienceSettings(Table):
+    """Seconds; what is not set is left to the providers' own clocks. `total` includes other targets and all waits."""
+
+    first: Seconds | None = None
+    idle: Seconds | None = None
+    total: Annotated[float, Field(gt=0)] | None = None
+
+
+class RetrySettings(Table):
+    """See `policies.retry.Retry`."""
+
+    attempts: Count = _PATIENCE.attempts
+    billed: bool = _PATIENCE.retry_billed
+
+
+class ModelSettings(Table):
+    """`[models.NAME]`: the name clients use, and what it stands for.
+
+    Attributes:
+        strategy: In which order targets are asked; see `policies.strategies`.
+        sticky, content_policy: See `policies.fallback.Fallback`.
+        hedge: The share of requests for which a second target may be asked when the first one is late.
+    """
+
+    targets: Some[TargetSettings]
+    strategy: Literal["in_order", "by_weight", "lowest_cost", "two_choices"] = "in_order"
+    sticky: bool = False
+    content_policy: bool = False
+    timeouts: PatienceSettings = PatienceSettings()
+    retry: RetrySettings = RetrySettings()
+    hedge: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    def build(
+        self,
+        providers: Mapping[str, Provider],
+        tables: Mapping[str, ProviderSettings],
+        budgets: dict[str, RetryBudget],
+    ) -> Provider:
+        """All targets as one provider.
+
+        Args:
+            providers, tables: What the names of targets stand for.
+            budgets: The retry budgets that models share.
+        """
+        own_keys = {name for name, table in tables.items() if isinstance(table, UpstreamSettings) and table.own_key}
+        return stack(
+            [each.build(providers[each.provider], own_key=each.provider in own_keys) for each in self.targets],
+            strategy=STRATEGIES[self.strategy],
+            sticky=self.sticky,
+            content_policy=self.content_policy,
+            patience=Patience(
+                attempts=self.retry.attempts,
+                retry_billed=self.retry.billed,
+                first=self.timeouts.first,
+                idle=self.timeouts.idle,
+                total=self._total(tables),
+            ),
+            hedge=self.hedge,
+            budgets=budgets,
+        )
+
+    def _total(self, tables: Mapping[str, ProviderSettings]) -> float | None:
+        """Its own bound, else that of the most patient of its providers; None for none."""
+        clocks = [
+            table.timeouts for each in self.targets if isinstance(table := tables[each.provider], UpstreamSettings)
+        ]
+        total = self.timeouts.total or max((clock.total for clock in clocks), default=math.inf)
+        return None if math.isinf(total) else total
