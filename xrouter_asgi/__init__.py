@@ -38,6 +38,11 @@ from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.tracing import TracingMiddleware
 from .otlp import otlp_metric_reader, otlp_tracer_provider
+from .policies.adaptive import AdaptiveLimit
+from .policies.breaker import CircuitBreaker, CircuitGroup
+from .policies.concurrency import Concurrency
+from .policies.retry import Retry, RetryBudget
+from .policies.timeout import Timeout
 from .prometheus import MetricsApp
 from .providers.base import Body, Call, Provider, Reply, Request
 from .providers.echo import EchoProvider
@@ -67,6 +72,7 @@ __all__ = [
     "APIKeyMiddleware",
     "AccessLog",
     "AccessLogMiddleware",
+    "AdaptiveLimit",
     "Body",
     "Budget",
     "CachedKeys",
@@ -75,7 +81,10 @@ __all__ = [
     "ChatCompletion",
     "ChatRequest",
     "ChatStream",
+    "CircuitBreaker",
+    "CircuitGroup",
     "CircuitOpen",
+    "Concurrency",
     "ConcurrencyExceeded",
     "EchoProvider",
     "EmbeddingList",
@@ -114,9 +123,12 @@ __all__ = [
     "Request",
     "RequestContext",
     "RequestRejected",
+    "Retry",
+    "RetryBudget",
     "SQLKeyStore",
     "StaticKeys",
     "Target",
+    "Timeout",
     "Timeouts",
     "TracingMiddleware",
     "UnsupportedMediaType",

@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.policies.upstream import HANG, WHOLE, Step, Upstream, call, events_of, stream_of, text_of
+from tests.policies.virtual import now, virtual
+from xrouter_asgi.errors import (
+    CircuitOpen,
+    ConcurrencyExceeded,
+    ModelNotFound,
+    RequestRejected,
+    UpstreamError,
+    UpstreamForbidden,
+    UpstreamQuotaExceeded,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnauthorized,
+    UpstreamUnavailable,
+    XRouterError,
+)
+from xrouter_asgi.events import CircuitClosed, CircuitHalfOpened, CircuitOpened, UpstreamCooled
+from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
+from xrouter_asgi.providers.base import Call
+from xrouter_asgi.wire import ModelsRequest
+
+
+def breaker(upstream: Upstream, **options: Any) -> CircuitBreaker:
+    return CircuitBreaker(upstream, clock=now, **{"minimum": 2, **options})
+
+
+def down() -> UpstreamUnavailable:
+    return UpstreamUnavailable("Down.")
+
+
+def state_of(policy: CircuitBreaker) -> str:
+    return policy.state  # as a word, which may have changed whatever was asserted before
+
+
+async def error_of(policy: CircuitBreaker, one: Call | None = None) -> XRouterError:
+    with pytest.raises(XRouterError) as caught:
+        await policy.send(one or call())
+    return caught.value
+
+
+async def opened(*scenes: Sequence[Step], **options: Any) -> tuple[CircuitBreaker, Upstream]:
+    """A breaker that has just opened, above an upstream that plays `scenes` next."""
+    upstream = Upstream([down()], [down()], *(scenes or [WHOLE]))
+    policy = breaker(upstream, **options)
+    for _ in range(2):
+        await error_of(policy)
+    assert state_of(policy) == "open"
+    return policy, upstream
+
+
+# Health
+
+
+@virtual
+async def test_an_open_circuit_refuses_without_asking() -> None:
+    policy, upstream = await opened()
+    await asyncio.sleep(1.5)
+    error = await error_of(policy)
+    assert isinstance(error, CircuitOpen)
+    assert (error.status, error.type, error.code) == (503, "service_unavailable_error", "circuit_open")
+    assert (error.retry_after, error.retryable, error.trips, error.falls_back) == (3.5, False, False, True)
+    assert error.message == "The upstream 'up' keeps failing and is left alone. Try again in 3.5 s."
+    assert len(upstream.asked) == 2
+
+
+@virtual
+async def test_the_life_of_a_circuit_is_told() -> None:
+    policy = breaker(Upstream([down()], [down()], [down()], WHOLE))
+    one = call()
+    told = events_of(one)
+    for _ in range(2):
+        await error_of(policy, one)
+    await asyncio.sleep(5.0)
+    await error_of(policy, one)
+    await error_of(policy, one)
+    await asyncio.sleep(10.0)
+    await policy.send(one)
+    assert told == [
+        CircuitOpened(one.context, "up", 5.0),
+        CircuitHalfOpened(one.context, "up"),
+        CircuitOpened(one.context, "up", 10.0),
+        CircuitHalfOpened(one.context, "up"),
+        CircuitClosed(one.context, "up"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (down(), "open"),
+        (UpstreamError("Odd."), "open"),
+        (UpstreamTimeout("Late."), "open"),
+        (UpstreamTimeout("Cut short.", trips=False), "closed"),
+        (UpstreamUnavailable("Our pool is full.", code="pool_exhausted", trips=False), "closed"),
+        (RequestRejected("No."), "closed"),
+        (ModelNotFound("m"), "closed"),
+        (UpstreamForbidden("No."), "closed"),
+        (ConcurrencyExceeded("Full.", retry_after=1.0), "closed"),
+        (RuntimeError("a defect"), "closed"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_the_upstreams_own_faults_open_it(error: Exception, state: str) -> None:
+    @virtual
+    async def scenario() -> None:
+        upstream = Upstream([error])
+        policy = breaker(upstream)
+        for _ in range(2):
+            with pytest.raises(type(error)):
+                await policy.send(call())
+        assert (state_of(policy), len(upstream.asked)) == (state, 2)
+
+    scenario()
+
+
+@virtual
+async def test_streams_that_break_off_open_it() -> None:
+    policy = breaker(Upstream(["a", UpstreamError("Broken.", code="stream_broken")]))
+    one = call(stream=True)
+    told = events_of(one)
+    for _ in range(2):
+        assert state_of(policy) == "closed"
+        with pytest.raises(UpstreamError):
+            await text_of(await policy.send(one))
+    assert state_of(policy) == "open"
+    assert told == [CircuitOpened(one.context, "up", 5.0)]
+
+
+@virtual
+async def test_streams_that_end_or_are_not_wanted_any_more_do_not_open_it() -> None:
+    policy = breaker(Upstream(["a", "b"]))
+    for _ in range(10):
+        await text_of(await policy.send(call(stream=True)))
+        stream = await stream_of(await policy.send(call(stream=True)))
+        await stream.aclose()
+    assert state_of(policy) == "closed"
+
+
+@virtual
+async def test_streams_that_begin_late_open_it_if_asked_to() -> None:
+    for slow, state in ((3.0, "open"), (3.1, "closed"), (None, "closed")):
+        policy = breaker(Upstream([3.0, "a"]), slow=slow)
+        for _ in range(2):
+            await text_of(await policy.send(call(stream=True)))
+        assert state_of(policy) == state
+
+
+@virtual
+async def test_whole_answers_are_never_late() -> None:
+    policy = breaker(Upstream([3.0]), slow=1.0)
+    for _ in range(5):
+        await policy.send(call())
+    assert state_of(policy) == "closed"
+
+
+@virtual
+async def test_a_refusal_of_the_request_shows_that_the_upstream_is_well() -> None:
+    policy, _ = await opened([RequestRejected("No.")])
+    await asyncio.sleep(5.0)
+    await error_of(policy)
+    assert state_of(policy) == "closed"
+
+
+@virtual
+async def test_a_probe_that_was_not_sent_shows_nothing() -> None:
+    policy, upstream = await opened([ConcurrencyExceeded("Full.")], WHOLE)
+    await asyncio.sleep(5.0)
+    await error_of(policy)
+    assert state_of(policy) == "half_open"
+    await policy.send(call())
+    assert (state_of(policy), len(upstream.asked)) == ("closed", 4)
+
+
+@virtual
+async def test_a_probe_that_leaves_makes_room_for_another() -> None:
+    policy, upstream = await opened([HANG], WHOLE)
+    await asyncio.sleep(5.0)
+    probe = asyncio.create_task(policy.send(call()))
+    await asyncio.sleep(1.0)
+    refused = await error_of(policy)
+    assert (refused.code, refused.retry_after) == ("circuit_open", 1.0)
+    probe.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await probe
+    assert (state_of(policy), upstream.open) == ("half_open", 0)
+    await policy.send(call())
+    assert state_of(policy) == "closed"
+
+
+@virtual
+async def test_lists_of_models_pass_and_count_for_nothing() -> None:
+    policy, upstream = await opened()
+    await policy.send(Call(ModelsRequest()))
+    assert (state_of(policy), len(upstream.asked)) == ("open", 3)
+    failing = breaker(Upstream([down()]))
+    for _ in range(5):
+        await error_of(failing, Call(ModelsRequest()))
+    assert state_of(failing) == "closed"
+
+
+# Rest
+
+
+@pytest.mark.parametrize(
+    ("error", "cools", "seconds", "status", "code", "retryable", "should_retry"),
+    [
+        (UpstreamRateLimited("Slow.", retry_after=7.0), "rate", 7.0, 429, "rate_limit_exceeded", True, None),
+        (UpstreamRateLimited("Slow."), "rate", 1.0, 429, "rate_limit_exceeded", True, None),
+        (UpstreamUnauthorized("Who?"), "credential", 60.0, 502, "upstream_auth_failed", False, False),
+        (UpstreamQuotaExceeded("Broke."), "quota", 600.0, 429, "insufficient_quota", False, False),
+    ],
+    ids=lambda value: getattr(value, "code", None) or "",
+)
+def test_what_concerns_us_cools_and_opens_nothing(
+    error: XRouterError,
+    cools: str,
+    seconds: float,
+    status: int,
+    code: str,
+    retryable: bool,
+    should_retry: bool | None,
+) -> None:
+    @virtual
+    async def scenario() -> None:
+        upstream = Upstream([error], WHOLE)
+        policy = breaker(upstream)
+        one = call()
+        told = events_of(one)
+        assert await error_of(policy, one) is error
+        assert [(type(event), vars_of(event)) for event in told] == [(UpstreamCooled, ("up", cools, seconds))]
+        assert policy.available() == f"cooling ({cools}) for {seconds:.1f} s"
+        await asyncio.sleep(seconds - 0.5)
+        refused = await error_of(policy)
+        assert isinstance(refused, CircuitOpen)
+        assert (refused.status, refused.code, refused.retryable, refused.trips) == (status, code, retryable, False)
+        assert (refused.should_retry, refused.retry_after) == (should_retry, 0.5)
+        await asyncio.sleep(0.5)
+        await policy.send(call())
+        assert (state_of(policy), policy.available(), len(upstream.asked)) == ("closed", None, 2)
+
+    scenario()
+
+
+def vars_of(event: object) -> tuple[str, str, float]:
+    assert isinstance(event, UpstreamCooled)
+    return event.provider, event.cools, event.duration
+
+
+@virtual
+async def test_an_unknown_rest_doubles_each_time_until_an_answer_comes() -> None:
+    limited: list[Step] = [UpstreamRateLimited("Slow.")]
+    policy = breaker(Upstream(*[limited] * 8, WHOLE, limited))
+    one = call()
+    told = events_of(one)
+    for _ in range(8):
+        await error_of(policy, one)
+        await asyncio.sleep(60.0)
+    await policy.send(one)
+    await error_of(policy, one)
+    assert [vars_of(event)[2] for event in told] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 1.0]
+
+
+@virtual
+async def test_a_rest_is_made_longer_but_never_shorter() -> None:
+    scenes: list[list[Step]] = [[0.1, UpstreamRateLimited("Slow.", retry_after=wait)] for wait in (5.0, 9.0, 3.0)]
+    policy = breaker(Upstream(*scenes))
+    await asyncio.gather(*(error_of(policy) for _ in range(3)))
+    assert policy.available() == "cooling (rate) for 9.0 s"
+
+
+@virtual
+async def test_many_refusals_at_once_are_one() -> None:
+    policy = breaker(Upstream([0.1, UpstreamRateLimited("Slow.")]))
+    await asyncio.gather(*(error_of(policy) for _ in range(10)))
+    assert policy.available() == "cooling (rate) for 1.0 s"
+    await asyncio.sleep(1.0)
+    await error_of(policy)
+    assert policy.available() == "cooling (rate) for 2.0 s"
+
+
+@virtual
+async def test_a_refusal_to_a_callers_own_account_cools_nobody_elses() -> None:
+    policy = breaker(Upstream([UpstreamRateLimited("Slow.", retry_after=5.0, falls_back=False)]))
+    await error_of(policy)
+    assert policy.available() is None
+
+
+# Who may open
+
+
+@virtual
+async def test_the_last_healthy_of_a_group_stays_closed() -> None:
+    group = CircuitGroup()
+    one, other = (breaker(Upstream([down()]), group=group) for _ in range(2))
+    for policy in (one, other):
+        for _ in range(5):
+            await error_of(policy)
+    assert (state_of(one), state_of(other)) == ("open", "closed")
+
+
+@virtual
+async def test_one_that_cools_is_no_help() -> None:
+    group = CircuitGroup()
+    limited = breaker(Upstream([UpstreamRateLimited("Slow.", retry_after=50.0)]), group=group)
+    failing = breaker(Upstream([down()]), group=group)
+    await error_of(limited)
+    for _ in range(5):
+        await error_of(failing)
+    assert state_of(failing) == "closed"
+    await asyncio.sleep(50.0)
+    for _ in range(2):
+        await error_of(failing)
+    assert state_of(failing) == "open"
+
+
+@given(script=st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.sampled_from([0.0, 1.0, 6.0])), max_size=60))
+@settings(deadline=None, max_examples=60)
+def test_whatever_fails_one_of_a_group_is_closed(script: list[tuple[int, bool, float]]) -> None:
+    @virtual
+    async def scenario() -> None:
+        group = CircuitGroup()
+        policies = []
+        for number in range(3):
+            scenes = [[down()] if fails else WHOLE for which, fails, _ in script if which == number]
+            policies.append(breaker(Upstream(*scenes), group=group))
+        for which, _, pause in script:
+            await asyncio.gather(policies[which].send(call()), return_exceptions=True)
+            assert any(state_of(policy) == "closed" for policy in policies)
+            await asyncio.sleep(pause)
+
+    scenario()
+
+
+# For who chooses
+
+
+@virtual
+async def test_it_tells_why_it_would_refuse_and_for_how_long() -> None:
+    policy, _ = await opened([HANG])
+    assert policy.available() == "circuit open for 5.0 s"
+    assert policy.available(now() + 2.0) == "circuit open for 3.0 s"
+    assert policy.available(now() + 5.0) is None
+    await asyncio.sleep(5.0)
+    probe = asyncio.create_task(policy.send(call()))
+    await asyncio.sleep(0.5)
+    assert policy.available() == "circuit half-open for 1.0 s"
+    probe.cancel()
+    await asyncio.wait([probe])
+    assert policy.available() is None
+
+
+@virtual
+async def test_asking_whether_it_is_available_changes_nothing() -> None:
+    policy, _ = await opened()
+    await asyncio.sleep(5.0)
+    assert policy.available() is None
+    assert state_of(policy) == "open"
+
+
+# The rest of being a provider
+
+
+@virtual
+async def test_it_is_its_provider_otherwise() -> None:
+    upstream = Upstream(name="one")
+    policy = CircuitBreaker(upstream)
+    await policy.send(call())
+    await policy.aclose()
+    assert (policy.name, len(upstream.asked), upstream.closings) == ("one", 1, 1)
+
+
+def test_options_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"'slow' is 0\.0"):
+        CircuitBreaker(Upstream(), slow=0.0)
+    with pytest.raises(ValueError, match=r"'probes' is 0"):
+        CircuitBreaker(Upstream(), probes=0)

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from xrouter_asgi.policies.circuit import Circuit, Era
+
+
+def fail(circuit: Circuit, times: int, *, at: float = 0.0) -> None:
+    for _ in range(times):
+        tell(circuit, at, "failed")
+
+
+def state_of(circuit: Circuit) -> str:
+    return circuit.state  # as a word, which may have changed whatever was asserted before
+
+
+def tell(circuit: Circuit, at: float, outcome: str) -> None:
+    era = circuit.admit(at)
+    assert era is not None
+    getattr(circuit, outcome)(era, at)
+
+
+def opened(**options: Any) -> Circuit:
+    """A circuit that opened at 0."""
+    circuit = Circuit(minimum=1, **options)
+    fail(circuit, 1)
+    assert state_of(circuit) == "open"
+    return circuit
+
+
+def test_it_opens_at_its_share_of_failures() -> None:
+    circuit = Circuit(minimum=4, failure_share=0.5)
+    for outcome in ("answered", "answered", "failed"):
+        tell(circuit, 0.0, outcome)
+    assert state_of(circuit) == "closed"
+    tell(circuit, 0.0, "failed")
+    assert state_of(circuit) == "open"
+
+
+def test_it_concludes_nothing_from_few_calls() -> None:
+    circuit = Circuit(minimum=20)
+    fail(circuit, 19)
+    assert state_of(circuit) == "closed"
+    fail(circuit, 1)
+    assert state_of(circuit) == "open"
+
+
+def test_what_is_long_ago_does_not_count() -> None:
+    circuit = Circuit(minimum=20, window=30.0)
+    fail(circuit, 19, at=0.0)
+    fail(circuit, 19, at=30.0)
+    assert state_of(circuit) == "closed"
+
+
+def test_answers_that_break_off_count_as_failures() -> None:
+    circuit = Circuit(minimum=2, failure_share=1.0)
+    for _ in range(2):
+        era = circuit.admit(0.0)
+        assert era is not None
+        circuit.answered(era, 0.0)
+        assert state_of(circuit) == "closed"
+        circuit.broke(era, 1.0)
+    assert state_of(circuit) == "open"
+
+
+def test_slow_answers_open_it_too() -> None:
+    circuit = Circuit(minimum=5, slow_share=0.8)
+    for slow in (False, True, True, True):
+        circuit.answered(0, 0.0, slow=slow)
+    assert state_of(circuit) == "closed"
+    circuit.answered(0, 0.0, slow=True)
+    assert state_of(circuit) == "open"
+
+
+def test_open_it_lets_nobody_through_until_its_time_is_over() -> None:
+    circuit = opened(open_for=5.0)
+    assert circuit.admit(4.9) is None
+    assert circuit.left(4.9) == pytest.approx(0.1)
+    assert circuit.admit(5.0) is not None
+    assert state_of(circuit) == "half_open"
+
+
+def test_half_open_it_lets_only_probes_through() -> None:
+    circuit = opened(probes=2)
+    eras = [circuit.admit(5.0) for _ in range(3)]
+    assert eras[0] == eras[1] is not None
+    assert eras[2] is None
+    assert circuit.left(5.0) == 1.0
+
+
+def test_it_closes_when_every_probe_was_answered() -> None:
+    circuit = opened(probes=2)
+    tell(circuit, 5.0, "answered")
+    assert state_of(circuit) == "half_open"
+    tell(circuit, 5.0, "answered")
+    assert state_of(circuit) == "closed"
+
+
+@pytest.mark.parametrize("outcome", ["failed", "broke"])
+def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_a_bound(outcome: str) -> None:
+    circuit = opened(open_for=5.0, open_at_most=12.0)
+    at, waits = 0.0, []
+    for _ in range(4):
+        waits.append(circuit.wait)
+        at += circuit.wait
+        tell(circuit, at, outcome)
+        assert state_of(circuit) == "open"
+    assert waits == [5.0, 10.0, 12.0, 12.0]
+
+
+def test_a_slow_probe_is_no_good_one() -> None:
+    circuit = opened()
+    era = circuit.admit(5.0)
+    assert era is not None
+    circuit.answered(era, 5.0, slow=True)
+    assert (state_of(circuit), circuit.wait) == ("open", 10.0)
+
+
+def test_having_closed_it_starts_with_the_first_wait_again() -> None:
+    circuit = opened(open_for=5.0)
+    tell(circuit, 5.0, "failed")
+    tell(circuit, 15.0, "answered")
+    fail(circuit, 1, at=15.0)
+    assert circuit.wait == 5.0
+
+
+def test_a_probe_that_learnt_nothing_makes_room_for_another() -> None:
+    circuit = opened()
+    era = circuit.admit(5.0)
+    assert era is not None
+    assert circuit.admit(5.0) is None
+    circuit.unheard(era)
+    assert circuit.admit(5.0) == era
+
+
+def test_what_began_before_a_change_of_state_does_not_count_after_it() -> None:
+    circuit = Circuit(minimum=2)
+    late = circuit.admit(0.0)
+    assert late is not None
+    fail(circuit, 2)
+    probe = circuit.admit(5.0)
+    assert probe is not None
+    circuit.failed(late, 5.0)
+    circuit.answered(late, 5.0)
+    circuit.broke(late, 5.0)
+    circuit.unheard(late)
+    assert state_of(circuit) == "half_open"
+    circuit.answered(probe, 5.0)
+    assert state_of(circuit) == "closed"
+    circuit.broke(probe, 6.0)
+    fail(circuit, 1, at=6.0)
+    assert state_of(circuit) == "closed"
+
+
+def test_it_stays_closed_while_it_may_not_open() -> None:
+    may = False
+    circuit = Circuit(minimum=1, may_open=lambda: may)
+    fail(circuit, 5)
+    assert state_of(circuit) == "closed"
+    may = True
+    fail(circuit, 1)
+    assert state_of(circuit) == "open"
+
+
+class CircuitMachine(RuleBasedStateMachine):
+    """Whatever the order of calls and outcomes, the picture in the docstring holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.circuit = Circuit(minimum=3, window=10.0, open_for=2.0, open_at_most=8.0, probes=2)
+        self.under_way: list[tuple[Era, str]] = []
+        self.opened_at = 0.0
+
+    @rule(seconds=st.sampled_from([0.1, 0.9, 1.0, 2.0, 4.0, 8.0, 30.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule()
+    def ask(self) -> None:
+        before, expected = self.circuit.state, self.circuit.left(self.now) == 0
+        era = self.circuit.admit(self.now)
+        assert (era is not None) == expected
+        match before, self.circuit.state:
+            case "open", "half_open":
+                assert self.now >= self.opened_at + self.circuit.wait
+            case _, after:
+                assert after == before
+        if before == "closed":
+            assert era is not None
+        if era is not None:
+            self.under_way.append((era, self.circuit.state))
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), outcome=st.sampled_from(["answered", "failed", "broke", "unheard", "slow"]))
+    def tell(self, data: st.DataObject, outcome: str) -> None:
+        number = data.draw(st.integers(0, len(self.under_way) - 1))
+        era, then = self.under_way.pop(number)
+        before, stale = self.circuit.state, era != self.circuit._era
+        match outcome:
+            case "unheard":
+                self.circuit.unheard(era)
+            case "slow":
+                self.circuit.answered(era, self.now, slow=True)
+            case _:
+                getattr(self.circuit, outcome)(era, self.now)
+        after = self.circuit.state
+        if stale or outcome == "unheard":
+            assert after == before
+        if (before, after) == ("half_open", "closed"):
+            assert (outcome, then) == ("answered", "half_open")
+        if not stale and before == "half_open" and outcome in ("failed", "broke", "slow"):
+            assert after == "open"
+        if after == "open" != before:
+            self.opened_at = self.now
+
+    @invariant()
+    def probes_are_few(self) -> None:
+        if self.circuit.state == "half_open":
+            assert sum(era == self.circuit._era for era, _ in self.under_way) <= 2
+
+    @invariant()
+    def it_is_not_shut_for_ever(self) -> None:
+        assert self.circuit.left(self.now) <= 8.0
+        assert 2.0 <= self.circuit.wait <= 8.0
+
+
+TestCircuit = CircuitMachine.TestCase
+TestCircuit.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"window": 0.0}, "window"),
+        ({"minimum": 0}, "minimum"),
+        ({"failure_share": 0.0}, "failure_share"),
+        ({"failure_share": 1.1}, "failure_share"),
+        ({"slow_share": float("nan")}, "slow_share"),
+        ({"open_for": -1.0}, "open_for"),
+        ({"open_for": 5.0, "open_at_most": 4.0}, "open_at_most"),
+        ({"probes": 0}, "probes"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=rf"'{word}' is"):
+        Circuit(**options)
