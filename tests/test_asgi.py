@@ -248,9 +248,10 @@ async def test_the_guard_lets_what_ends_in_time_alone() -> None:
 
 
 async def test_the_guard_stops_receiving_when_it_is_left() -> None:
-    stopped = asyncio.Event()
+    asked, stopped = asyncio.Event(), asyncio.Event()
 
     async def receive() -> Message:
+        asked.set()
         try:
             await forever()
         finally:
@@ -258,9 +259,22 @@ async def test_the_guard_stops_receiving_when_it_is_left() -> None:
         raise AssertionError
 
     async with DisconnectGuard(receive):
-        await asyncio.sleep(0)
+        await asked.wait()
     async with asyncio.timeout(5):
         await stopped.wait()
+
+
+async def test_what_is_over_at_once_never_asks_whether_the_client_left() -> None:
+    asked = asyncio.Event()
+
+    async def receive() -> Message:
+        asked.set()
+        return {"type": "http.disconnect"}
+
+    async with DisconnectGuard(receive) as guard:
+        await asyncio.sleep(0)
+    assert not asked.is_set()
+    assert not guard.client_left
 
 
 async def test_an_error_inside_passes_the_guard_even_when_the_client_left() -> None:

@@ -6,14 +6,15 @@ import asyncio
 import json
 import logging
 import sys
+import time
 import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from functools import lru_cache
+from typing import TextIO
 
 from . import conventions
 from .events import RequestEnded, RequestStarted
-from .wire.codec import encode
 
 logger = logging.getLogger("xrouter")
 
@@ -53,39 +54,73 @@ class AccessLog:
 def as_json(event: RequestEnded) -> str:
     """The line as one JSON object. `first_token` is there for a stream only: its head waits for the first token."""
     context = event.context
-    fields: dict[str, Any] = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "request_id": context.request_id,
-        "trace_id": context.trace_id,
-        "client": event.client,
-        "method": event.method[:16],
-        "path": event.path[:_LONGEST],
-        "status": event.status,
-        "complete": event.complete,
-        "duration": round(event.duration, 6),
-        "first_byte": _rounded(event.first_byte),
-        "first_token": _rounded(event.first_byte) if context.streamed else None,
-        "received": event.received,
-        "sent": event.sent,
-        "endpoint": context.endpoint,
-        "model": context.model and context.model[:_LONGEST],
-        "provider": context.provider,
-        "upstream_model": context.upstream_model and context.upstream_model[:_LONGEST],
-        "attempts": len(context.attempts),
-    }
-    if context.principal is not None:
-        fields["principal"] = context.principal.id
-        fields["owner"] = context.principal.owner
-    if context.usage is not None:
-        fields["prompt_tokens"] = context.usage.prompt_tokens
-        fields["completion_tokens"] = context.usage.completion_tokens
-        fields["cached_tokens"] = context.usage.cached_tokens
+    status = "" if event.status is None else f'"status":{event.status},'
+    line = (
+        f'{{"time":"{_timestamp()}","request_id":"{context.request_id}",{status}'
+        f'"complete":{"true" if event.complete else "false"},"duration":{event.duration:.6f},'
+        f'"received":{event.received},"sent":{event.sent},"attempts":{len(context.attempts)}'
+    )
+    if event.first_byte is not None:
+        line += f',"first_byte":{event.first_byte:.6f}'
+        if context.streamed:
+            line += f',"first_token":{event.first_byte:.6f}'
+    if context.trace_id is not None:
+        line += f',"trace_id":"{context.trace_id}"'
+    if (usage := context.usage) is not None:
+        line += f',"prompt_tokens":{usage.prompt_tokens},"completion_tokens":{usage.completion_tokens}'
+        line += f',"cached_tokens":{usage.cached_tokens}'
     if context.error is not None:
-        fields["error"] = conventions.error_type(context.error)
-    known = {name: value for name, value in fields.items() if value is not None}
-    line = encode(known)
-    # Escaped, what the encoding of the standard output may lack.
-    return line.decode("ascii") if line.isascii() else json.dumps(known, separators=(",", ":"))
+        line += f',"error":"{conventions.error_type(context.error)}"'
+    what = _what(
+        event.client,
+        event.method[:16],
+        event.path[:_LONGEST],
+        context.endpoint,
+        context.model and context.model[:_LONGEST],
+        context.provider,
+        context.upstream_model and context.upstream_model[:_LONGEST],
+        context.principal and context.principal.id,
+        context.principal and context.principal.owner,
+    )
+    return line + what
+
+
+def _timestamp() -> str:
+    seconds, fraction = divmod(time.time(), 1)
+    return f"{_second(int(seconds))}.{int(fraction * 1000):03d}+00:00"
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
+
+
+@lru_cache(maxsize=1024)
+def _what(
+    client: str | None,
+    method: str,
+    path: str,
+    endpoint: str | None,
+    model: str | None,
+    provider: str | None,
+    upstream_model: str | None,
+    principal: str | None,
+    owner: str | None,
+) -> str:
+    """The end of a line: what many requests have in common."""
+    fields = {
+        "client": client,
+        "method": method,
+        "path": path,
+        "endpoint": endpoint,
+        "model": model,
+        "provider": provider,
+        "upstream_model": upstream_model,
+        "principal": principal,
+        "owner": owner,
+    }
+    # With all escaped that the encoding of the standard output may lack.
+    return "," + json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))[1:]
 
 
 def readable(event: RequestEnded) -> str:
@@ -108,10 +143,6 @@ def readable(event: RequestEnded) -> str:
     line = "  ".join(part for part in parts if part)
     # A path may hold anything, also what orders a terminal about.
     return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)
 
 
 class LineBuffer:

@@ -11,6 +11,8 @@ from starlette.types import Receive, Scope
 
 from .errors import InvalidRequest, NotReady, PayloadTooLarge, UnsupportedMediaType
 
+_GRACE = 0.02  # seconds before the client is watched: a timer costs a tenth of a task, and most may never need one
+
 logger = logging.getLogger("xrouter")
 
 
@@ -123,13 +125,16 @@ class DisconnectGuard:
             raise RuntimeError("DisconnectGuard works inside a task of asyncio only.")
         self._task = task
         self._cancelling = task.cancelling()
-        self._watcher = asyncio.create_task(self._watch())
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_GRACE, self._begin)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        self._watcher.cancel()
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
         if self.client_left or self._interruption is not None:
             # Only a cancellation of our own is swallowed: another one may have come on top.
             ours = self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
@@ -139,6 +144,9 @@ class DisconnectGuard:
         if kind is asyncio.CancelledError and self._task.cancelling() <= self._cancelling:
             raise RuntimeError("What was awaited here was cancelled, but not this task.") from error
         return False
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
         try:

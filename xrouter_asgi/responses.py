@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from starlette.types import Message, Send
@@ -29,6 +30,7 @@ _PRINTABLE = bytes(32 if code < 32 or code == 127 else code for code in range(25
 logger = logging.getLogger("xrouter")
 
 
+@lru_cache(maxsize=1024)
 def header(name: str, value: str) -> tuple[bytes, bytes]:
     """A header whose value cannot end it: control characters become spaces, what Latin-1 lacks becomes `?`.
 
@@ -75,7 +77,13 @@ async def send_error(send: Send, error: XRouterError, *, headers: Headers = ()) 
 
 
 async def send_stream(
-    send: Send, stream: ChatStream, *, include_usage: bool, request_id: str | None = None, headers: Headers = ()
+    send: Send,
+    stream: ChatStream,
+    *,
+    include_usage: bool,
+    request_id: str | None = None,
+    headers: Headers = (),
+    comment: Callable[[], bytes] | None = None,
 ) -> XRouterError | None:
     """An event stream, ended by `[DONE]` or, when the upstream fails, by one error event without it.
 
@@ -84,6 +92,7 @@ async def send_stream(
 
     Args:
         request_id: For the line in the log about a stream that broke.
+        comment: What to say, in one line, before the end: many clients hang up on `[DONE]` and read nothing after it.
 
     Returns:
         What the stream broke off with, None if it is whole.
@@ -93,6 +102,8 @@ async def send_stream(
     more = True
     while more:
         body, more = await events.next()
+        if not more and comment is not None:
+            body = b": " + comment() + b"\n\n" + body
         if body:
             await send({"type": "http.response.body", "body": body, "more_body": more})
     return events.broken

@@ -86,8 +86,10 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         """Counts on the way out, after the server took it: nothing is counted that went to nobody."""
+        if message["type"] != "http.response.body":
+            message = with_request_id(message, self._context.request_id)
         try:
-            await self._send(with_request_id(message, self._context.request_id))
+            await self._send(message)
         except OSError:
             self._left = True
             raise
@@ -95,7 +97,7 @@ class _Exchange:
             self._note(message)
 
     def _note(self, message: Message) -> None:
-        if (status := status_of(message)) and self._status is None:
+        if self._status is None and (status := status_of(message)):
             self._status = status
             self._first_byte = time.perf_counter() - self._started
         match message["type"]:
