@@ -36,6 +36,8 @@ from .wire.embeddings import in_format
 Endpoint: TypeAlias = Callable[[Scope, Receive, Send, RequestContext], Awaitable[None]]
 Posted: TypeAlias = type[ChatRequest] | type[EmbeddingsRequest]
 
+EXPLAIN = b"x-xrouter-explain"
+
 _LARGE = 256 << 10  # bytes; to parse more would hold up everybody else on the event loop
 _ONE_MODEL = re.compile(r"(?:/v1)?/models/(.+)", re.DOTALL)
 _SCOPES: dict[Posted, str] = {ChatRequest: "chat", EmbeddingsRequest: "embeddings"}
@@ -54,11 +56,23 @@ class LLMRouter:
     Args:
         models: Providers by the names that clients use; a name may hold one `*`.
         max_body: Bytes that a request may have.
+        explain: Whether callers who send `x-xrouter-explain: 1` are told how their request was routed. With API keys,
+            those whose key has the scope `explain`, or all scopes.
+        version: Which configuration this is, for explanations.
     """
 
-    def __init__(self, models: Mapping[str, Provider], *, max_body: int = 32 << 20) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Provider],
+        *,
+        max_body: int = 32 << 20,
+        explain: bool = False,
+        version: str | None = None,
+    ) -> None:
         self.models = models if isinstance(models, ModelTable) else ModelTable(models)
         self._max_body = max_body
+        self._explain = explain
+        self._version = version
         self._draining = False
         self._running: set[DisconnectGuard] = set()
         self._entered = 0
@@ -148,7 +162,7 @@ class LLMRouter:
         except Interrupted as error:
             context.error = error
             if not started:
-                await send_error(send, error, headers=_id_header(context))
+                await send_error(send, error, headers=self._error_headers(scope, error, context))
             elif not finished:
                 await send_break(send, error)
         except XRouterError as error:
@@ -156,14 +170,14 @@ class LLMRouter:
                 raise
             context.error = error
             _log(error, context)
-            await send_error(send, error, headers=_error_headers(error, context))
+            await send_error(send, error, headers=self._error_headers(scope, error, context))
         except Exception:
             if started:
                 raise
             logger.exception("A request failed by a defect of this program", extra={"request_id": context.request_id})
             defect = XRouterError(f"An internal error happened. Tell the operator the id {context.request_id}.")
             context.error = defect
-            await send_error(send, defect, headers=_error_headers(defect, context))
+            await send_error(send, defect, headers=self._error_headers(scope, defect, context))
 
     def _endpoint(self, scope: Scope) -> Endpoint:
         path = local_path(scope)
@@ -182,6 +196,7 @@ class LLMRouter:
 
     async def _post(self, kind: Posted, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         _enter(context, _SCOPES[kind])
+        context.decision.version = self._version
         body = await read_body(scope, receive, limit=self._max_body)
         parse = partial(_parse, kind, body)
         request, document = await asyncio.to_thread(parse) if len(body) > _LARGE else parse()
@@ -200,7 +215,7 @@ class LLMRouter:
                     await context.admit(_demand(request, body))
                 reply = await provider.send(call)
                 try:
-                    await _send_reply(send, call, reply)
+                    await _send_reply(send, call, reply, explained=self._explains(scope, context))
                 finally:
                     if isinstance(reply.body, ChatStream):
                         await reply.body.aclose()
@@ -239,6 +254,19 @@ class LLMRouter:
         mount = scope.get("root_path") or asked.rpartition("/openapi.json")[0]
         await send_json(send, encode(openapi("/" + mount.strip("/"))), headers=_id_header(context))
 
+    def _explains(self, scope: Scope, context: RequestContext) -> bool:
+        if not self._explain or (EXPLAIN, b"1") not in scope["headers"]:
+            return False
+        return context.principal is None or context.principal.has_scope("explain")
+
+    def _error_headers(self, scope: Scope, error: XRouterError, context: RequestContext) -> Headers:
+        headers = [*_id_header(context)]
+        if context.endpoint in _SCOPES.values():
+            headers += _decision_headers(context, explained=self._explains(scope, context))
+        if isinstance(error, _UNREAD):
+            headers.append((b"connection", b"close"))
+        return headers
+
     def _warn_of_missing_lifespan(self) -> None:
         self._warned = True
         logger.warning(
@@ -268,11 +296,11 @@ def _demand(request: ChatRequest | EmbeddingsRequest, body: bytes) -> Demand:
     return Demand(request.model, prompt, None if bound is None else bound * (request.n or 1))
 
 
-async def _send_reply(send: Send, call: Call, reply: Reply) -> None:
+async def _send_reply(send: Send, call: Call, reply: Reply, *, explained: bool) -> None:
     context = call.context
     context.provider = reply.provider
     context.upstream_model = reply.model
-    headers = _reply_headers(reply, context)
+    headers = [*_reply_headers(reply, context), *_decision_headers(context, explained=explained)]
     match call.request, reply.body:
         case ChatRequest(stream=True) as request, ChatStream() as stream:
             context.streamed = True
@@ -283,6 +311,7 @@ async def _send_reply(send: Send, call: Call, reply: Reply) -> None:
                     include_usage=request.include_usage,
                     request_id=context.request_id,
                     headers=headers,
+                    comment=partial(_explanation, context) if explained else None,
                 )
             finally:
                 context.usage = stream.usage
@@ -309,9 +338,16 @@ def _reply_headers(reply: Reply, context: RequestContext) -> Headers:
     return headers
 
 
-def _error_headers(error: XRouterError, context: RequestContext) -> Headers:
-    closing = [(b"connection", b"close")] if isinstance(error, _UNREAD) else []
-    return [*closing, *_id_header(context)]
+def _decision_headers(context: RequestContext, *, explained: bool) -> Headers:
+    headers = [(b"x-xrouter-attempts", b"%d" % len(context.attempts))]
+    if explained:
+        # Not by `header`, which remembers: no two are alike.
+        headers.append((EXPLAIN, context.decision.to_json().encode("ascii")))
+    return headers
+
+
+def _explanation(context: RequestContext) -> bytes:
+    return EXPLAIN + b" " + context.decision.to_json().encode("ascii")
 
 
 def _id_header(context: RequestContext) -> Headers:

@@ -40,6 +40,8 @@ EXPOSED = (
     "ratelimit-policy",
     "x-request-id",
     "x-should-retry",
+    "x-xrouter-attempts",
+    "x-xrouter-explain",
     "x-xrouter-model",
     "x-xrouter-provider",
     "x-xrouter-warnings",
