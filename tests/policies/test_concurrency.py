@@ -234,6 +234,19 @@ async def test_who_is_sent_away_in_the_moment_of_leaving_just_leaves() -> None:
     assert (len(upstream.asked), policy.in_flight, policy.waiting) == (3, 0, 0)
 
 
+@virtual
+async def test_who_leaves_in_the_moment_of_being_sent_away_takes_no_slot_along() -> None:
+    policy = concurrency(Upstream([5.0]), limit=1, queue=2)
+    tasks = [asyncio.create_task(policy.send(call(caller="a"))) for _ in range(3)]
+    await settle()
+    newcomer = asyncio.create_task(policy.send(call(caller="b")))
+    await asyncio.sleep(0)  # it has sent the last one away
+    tasks[2].cancel()
+    await asyncio.wait([*tasks, newcomer])
+    assert [task.cancelled() for task in [*tasks, newcomer]] == [False, False, True, False]
+    assert (policy.in_flight, policy.waiting) == (0, 0)
+
+
 Act = tuple[str, int]
 
 

@@ -215,14 +215,14 @@ class CircuitBreaker:
         """Tell of the change of state that happens inside, if one does."""
         before = self.state
         yield
+        if self.state == before:
+            return
         match self.state:
-            case same if same == before:
-                pass
             case "open":
                 context.emit(CircuitOpened(context, self.name, self._circuit.wait))
             case "half_open":
                 context.emit(CircuitHalfOpened(context, self.name))
-            case "closed":
+            case _:
                 context.emit(CircuitClosed(context, self.name))
 
 

@@ -13,6 +13,10 @@ from ..streaming import ChatStream
 from ..wire import ChatChunk, ChatRequest
 from .base import require_positive
 
+# Seconds by which a deadline from outside is kept early: whoever set it has an alarm of its own, and should hear from
+# us what happened rather than cut us off and learn nothing.
+_MARGIN = 0.01
+
 
 class Timeout:
     """Bound how long an upstream may be silent, and how long a call may last.
@@ -50,7 +54,8 @@ class Timeout:
 
     async def send(self, call: Call, /) -> Reply:
         now = asyncio.get_running_loop().time()
-        deadline = _earlier(call.deadline, _after(now, self._total))
+        given = None if call.deadline is None else call.deadline - _MARGIN
+        deadline = _earlier(given, _after(now, self._total))
         if deadline is not None:
             if deadline <= now:
                 raise UpstreamTimeout("No time is left to ask the upstream.", code="total_timeout", trips=False)
