@@ -108,5 +108,5 @@ async def text_of(reply: Reply) -> str:
     text = ""
     async for batch in stream:
         for one in batch:
-            text += one.value["choices"][0]["delta"].get("content", "")
+            text += "".join(choice["delta"].get("content", "") for choice in one.value["choices"])
     return text
