@@ -24,7 +24,9 @@ _BOM = b"\xef\xbb\xbf"
 
 def encode_event(data: bytes) -> bytes:
     """One `data:` event; a payload of several lines stays several lines."""
-    return b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
+    if b"\n" in data:
+        data = data.replace(b"\n", b"\ndata: ")
+    return b"data: %b\n\n" % data
 
 
 class EventReader:
@@ -44,9 +46,9 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that `chunk` completes. Raises UpstreamError (`too_large`) for one beyond the limit."""
-        if chunk.startswith(b"data: ") and chunk.endswith(b"\n\n") and self._is_between_events():
+        if self._started and not (self._tail or self._data or self._after_cr) and chunk[:6] == b"data: ":
             line = chunk[6:-2]
-            if b"\n" not in line and b"\r" not in line and 0 < len(line) < self._limit:
+            if chunk[-2:] == b"\n\n" and b"\n" not in line and b"\r" not in line and 0 < len(line) < self._limit:
                 return [line]  # one read, one event: so it comes from most upstreams
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
@@ -63,9 +65,6 @@ class EventReader:
         if len(self._tail) > self._limit:
             raise self._too_large()
         return self._events(lines)
-
-    def _is_between_events(self) -> bool:
-        return self._started and not self._tail and not self._data and not self._after_cr
 
     def close(self) -> list[bytes]:
         """The event that the end of the stream completes, if any."""
@@ -221,27 +220,23 @@ class ChatStream:
             self.usage = chunk.usage or self.usage
         for choice in chunk.value.get("choices") or ():
             delta = choice.get("delta") or {}
-            (self._finished if _is_last(choice, delta) else self._begun).add(choice.get("index", 0))
-            self.characters += _length(delta)
+            finished = choice.get("finish_reason") or ("audio" in delta and _is_whole(delta["audio"]))
+            (self._finished if finished else self._begun).add(choice.get("index", 0))
+            if isinstance(text := delta.get("content"), str):
+                self.characters += len(text)
+            if len(delta) > 1 or text is None:
+                self.characters += _length_beside_content(delta)
 
 
-def _is_last(choice: dict[str, Any], delta: dict[str, Any]) -> bool:
-    """Whether a choice says that it is finished: by a reason, or as audio by telling until when it can be referred to.
+def _is_whole(audio: object) -> bool:
+    """Whether spoken words are all there: they come with the time until when they can be referred to.
 
     OpenAI gives a spoken answer no `finish_reason`.
     """
-    if choice.get("finish_reason"):
-        return True
-    audio = delta.get("audio")
     return isinstance(audio, dict) and "expires_at" in audio
 
 
-def _length(delta: dict[str, Any]) -> int:
-    length = 0
-    for name in ("content", "reasoning_content", "refusal"):
-        if isinstance(text := delta.get(name), str):
-            length += len(text)
-    for call in delta.get("tool_calls") or ():
-        if isinstance(text := (call.get("function") or {}).get("arguments"), str):
-            length += len(text)
-    return length
+def _length_beside_content(delta: dict[str, Any]) -> int:
+    texts = [delta.get("reasoning_content"), delta.get("refusal")]
+    texts += [(call.get("function") or {}).get("arguments") for call in delta.get("tool_calls") or ()]
+    return sum(len(text) for text in texts if isinstance(text, str))

@@ -86,10 +86,14 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         """Counts on the way out, after the server took it: nothing is counted that went to nobody."""
-        if message["type"] != "http.response.body":
-            message = with_request_id(message, self._context.request_id)
         try:
-            await self._send(message)
+            if message["type"] == "http.response.body":
+                await self._send(message)
+                if not self._left:
+                    self._sent += len(message.get("body", b""))
+                    self._finished = not message.get("more_body", False)
+                return
+            await self._send(with_request_id(message, self._context.request_id))
         except OSError:
             self._left = True
             raise
@@ -101,7 +105,7 @@ class _Exchange:
             self._status = status
             self._first_byte = time.perf_counter() - self._started
         match message["type"]:
-            case "http.response.body" | "websocket.http.response.body":
+            case "websocket.http.response.body":
                 self._sent += len(message.get("body", b""))
                 self._finished = not message.get("more_body", False)
             case "http.response.zerocopysend":

@@ -74,6 +74,9 @@ class ChunkReader:
     def _take(self, event: bytes, value: Any, chunks: list[ChatChunk]) -> None:
         if not isinstance(value, dict):
             raise _bad_event("it is no object")
+        if self._begun and _is_plain(value):
+            chunks.append(ChatChunk(value, event))
+            return
         if is_error(value):
             words = Words.read(value, self._redact)
             raise refusal(words.implied_status, words, model=self._model)
@@ -126,6 +129,18 @@ class ChunkReader:
             ):
                 raise _bad_event("a tool call has another shape")
         return self._tools.setdefault(index, ToolCalls()).tidy(fragments)
+
+
+def _is_plain(value: dict[str, Any]) -> bool:
+    """Whether there is nothing to look at more closely: so it is with nearly all chunks, hence this short way."""
+    choices = value.get("choices")
+    if not isinstance(choices, list) or len(choices) != 1 or "error" in value or "usage" in value:
+        return False
+    choice = choices[0]
+    if not isinstance(choice, dict) or choice.get("index") != 0 or choice.get("finish_reason") is not None:
+        return False
+    delta = choice.get("delta")
+    return isinstance(delta, dict) and "tool_calls" not in delta
 
 
 def is_error(value: dict[str, Any]) -> bool:
