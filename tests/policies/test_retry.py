@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from tests.fakes.clock import Clock
 from tests.policies.upstream import HANG, Upstream, call, events_of, text_of
 from tests.policies.virtual import now, virtual
+from xrouter_asgi.context import Attempt
 from xrouter_asgi.errors import (
     CircuitOpen,
     ConcurrencyExceeded,
@@ -28,6 +29,7 @@ from xrouter_asgi.errors import (
 from xrouter_asgi.events import AttemptRetried
 from xrouter_asgi.policies.retry import Retry, RetryBudget
 from xrouter_asgi.providers.base import Call
+from xrouter_asgi.routing import Target
 from xrouter_asgi.wire import ModelsRequest
 
 
@@ -59,6 +61,16 @@ async def test_the_second_answer_is_as_good_as_the_first() -> None:
     reply = await retry(upstream).send(call(stream=True))
     assert await text_of(reply) == "hi"
     assert len(upstream.asked) == 2
+
+
+@virtual
+async def test_attempts_at_other_upstreams_count() -> None:
+    upstream = always(down(), down())
+    one = call()
+    one.context.attempts += [Attempt("other", "m"), Attempt("other", "m")]
+    with pytest.raises(UpstreamUnavailable):
+        await Retry(Target(upstream, model="m"), clock=now).send(one)
+    assert len(upstream.asked) == 1
 
 
 @virtual

@@ -58,6 +58,8 @@ class Candidate:
         weight: Its share, in proportion to the other weights. 0 takes what no other can.
         price: For `lowest_cost`.
         capabilities: For calls that need them.
+        parallel: How many calls at once it bears, for `stack` to keep to; None for any number.
+        own_key: Whether callers may bring a key of their own. What one of them meets says nothing about the others.
         available: Says why the candidate is not to be asked now; None if it may be. Such as a breaker's.
 
     Raises:
@@ -69,6 +71,8 @@ class Candidate:
     weight: float = field(default=1.0, kw_only=True)
     price: Price | None = field(default=None, kw_only=True)
     capabilities: Capabilities = field(default=Capabilities(), kw_only=True)
+    parallel: int | None = field(default=None, kw_only=True)
+    own_key: bool = field(default=False, kw_only=True)
     available: Callable[[], str | None] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:

@@ -87,7 +87,8 @@ class Retry:
 
     Args:
         inner: The provider.
-        attempts: How often it is asked at most. At least 1.
+        attempts: How often it is asked at most. Attempts of the same request at other upstreams count as well, so that
+            with fallbacks a request is not tried so often at each of them. At least 1.
         budget: See `RetryBudget`; one of its own by default.
         base, cap: Seconds of the widest first wait, and of the widest of all. Above 0.
         patience: The longest wait, in seconds, that an upstream may ask for; beyond it the error goes to the client
@@ -141,7 +142,7 @@ class Retry:
             try:
                 return await self.inner.send(call)
             except XRouterError as error:
-                wait = self._plan(error, retry, call.deadline)
+                wait = self._plan(error, retry, call)
                 if wait is None:
                     raise
                 call.context.emit(AttemptRetried(call.context, self.name, retry, wait, error))
@@ -151,14 +152,14 @@ class Retry:
     async def aclose(self) -> None:
         await self.inner.aclose()
 
-    def _plan(self, error: XRouterError, retry: int, deadline: float | None) -> float | None:
+    def _plan(self, error: XRouterError, retry: int, call: Call) -> float | None:
         """Seconds until the retry of that number, counted from 1; None when there is none."""
         if not self._is_worth_it(error):
             return None
         wait = self._wait(error, retry)
-        most = 1 if error.code in _ONCE else self._attempts - 1
-        in_time = deadline is None or self._clock() + wait < deadline
-        if retry <= min(most, self._attempts - 1) and in_time and self.budget.retry():
+        is_left = max(retry, len(call.context.attempts)) < self._attempts and (retry == 1 or error.code not in _ONCE)
+        in_time = call.deadline is None or self._clock() + wait < call.deadline
+        if is_left and in_time and self.budget.retry():
             return wait
         error.should_retry = False
         return None

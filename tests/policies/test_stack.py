@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.policies.upstream import HANG, Step, Upstream, call, text_of
+from tests.policies.virtual import now, virtual
+from xrouter_asgi.errors import (
+    RequestRejected,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    XRouterError,
+)
+from xrouter_asgi.policies.breaker import CircuitBreaker
+from xrouter_asgi.policies.candidates import Candidate
+from xrouter_asgi.policies.concurrency import Concurrency
+from xrouter_asgi.policies.fallback import Fallback
+from xrouter_asgi.policies.hedge import Hedge
+from xrouter_asgi.policies.retry import Retry, RetryBudget
+from xrouter_asgi.policies.stack import Patience, resilient, stack
+from xrouter_asgi.policies.timeout import Timeout
+from xrouter_asgi.providers.base import Call, Provider, Reply
+from xrouter_asgi.routing import Target
+
+
+class Down(Upstream):
+    """Fails anew each time: who gave up an error marks it."""
+
+    def __init__(self, name: str, error: type[XRouterError] = UpstreamUnavailable) -> None:
+        super().__init__(name=name)
+        self._error = error
+
+    async def send(self, call: Call, /) -> Reply:
+        await super().send(call)
+        raise self._error(f"{self.name} is down")
+
+
+def stacked(*upstreams: Upstream, options: dict[str, Any] | None = None, **more: Any) -> Provider:
+    candidates = [Candidate(Target(each, model="m"), f"{each.name}/m", **(options or {})) for each in upstreams]
+    return stack(candidates, clock=now, random=Random(1), **more)
+
+
+def fallback_of(provider: Provider) -> Fallback:
+    assert isinstance(provider, Timeout)
+    assert isinstance(provider.inner, Fallback)
+    return provider.inner
+
+
+def layers(provider: Provider) -> list[type]:
+    found = [type(provider)]
+    while (inner := getattr(provider, "inner", None)) is not None:
+        provider = inner
+        found.append(type(provider))
+    return found
+
+
+class TestOrder:
+    def test_from_the_outside_in(self) -> None:
+        whole = stacked(Upstream(), options={"parallel": 3})
+        (candidate,) = fallback_of(whole).candidates
+        assert layers(whole) == [Timeout, Fallback]
+        assert layers(candidate.provider) == [Retry, CircuitBreaker, Concurrency, Timeout, Target, Upstream]
+
+    def test_without_a_bound_there_is_no_line(self) -> None:
+        (candidate,) = fallback_of(stacked(Upstream())).candidates
+        assert Concurrency not in layers(candidate.provider)
+
+    def test_around_a_single_provider(self) -> None:
+        assert layers(resilient(Upstream(), parallel=1)) == [
+            Timeout,
+            Retry,
+            CircuitBreaker,
+            Concurrency,
+            Timeout,
+            Upstream,
+        ]
+
+    def test_whoever_may_bring_a_key_of_his_own_shares_only_clocks(self) -> None:
+        (candidate,) = fallback_of(stacked(Upstream(), options={"own_key": True, "parallel": 3})).candidates
+        assert layers(candidate.provider) == [Timeout, Target, Upstream]
+        assert candidate.available is None
+
+    def test_a_hedge_stands_around_the_policies_of_one_upstream(self) -> None:
+        one, other = fallback_of(stacked(Upstream(name="a"), Upstream(name="b"), hedge=0.03)).candidates
+        assert layers(one.provider)[:2] == [Hedge, Retry]
+        assert isinstance(one.provider, Hedge)
+        assert isinstance(other.provider, Hedge)
+        assert one.provider.budget is other.provider.budget
+        assert one.provider.second.name == "b"
+
+    def test_one_upstream_alone_is_not_hedged(self) -> None:
+        (candidate,) = fallback_of(stacked(Upstream(), hedge=0.03)).candidates
+        assert Hedge not in layers(candidate.provider)
+
+    def test_models_share_the_retries_of_a_provider(self) -> None:
+        budgets: dict[str, RetryBudget] = {}
+        first, second = (stacked(Upstream(name="a"), Upstream(name="b"), budgets=budgets) for _ in range(2))
+        assert set(budgets) == {"a", "b"}
+        for whole in (first, second):
+            retries = [candidate.provider for candidate in fallback_of(whole).candidates]
+            assert [retry.budget for retry in retries if isinstance(retry, Retry)] == list(budgets.values())
+
+
+class TestAttempts:
+    @virtual
+    async def test_a_request_takes_three_attempts_at_one_upstream_and_one_at_the_next(self) -> None:
+        first, second, third = Down("a"), Down("b"), Down("c")
+        with pytest.raises(UpstreamUnavailable, match="b is down"):
+            await stacked(first, second, third).send(call())
+        assert [len(each.asked) for each in (first, second, third)] == [3, 1, 0]
+
+    @virtual
+    async def test_upstreams_that_cannot_be_asked_again_take_one_each(self) -> None:
+        upstreams = [Down(name, UpstreamError) for name in "abcde"]
+        with pytest.raises(UpstreamError, match="d is down"):
+            await stacked(*upstreams).send(call())
+        assert [len(each.asked) for each in upstreams] == [1, 1, 1, 1, 0]
+
+    @virtual
+    async def test_a_mistake_of_the_caller_takes_one(self) -> None:
+        first, second = Down("a", RequestRejected), Upstream(name="b")
+        with pytest.raises(RequestRejected):
+            await stacked(first, second).send(call())
+        assert [len(each.asked) for each in (first, second)] == [1, 0]
+
+    @virtual
+    async def test_two_hundred_requests_at_a_dead_upstream_make_few_attempts(self) -> None:
+        first, second = Down("a"), Upstream(name="b")
+        whole = stacked(first, second)
+        await asyncio.gather(*(whole.send(call()) for _ in range(200)))
+        assert len(first.asked) <= 1.2 * 200 + 30
+
+
+class TestTime:
+    @virtual
+    async def test_attempts_waits_and_other_upstreams_share_one_deadline(self) -> None:
+        upstreams = [Upstream([HANG], name=name) for name in "ab"]
+        with pytest.raises(UpstreamTimeout) as late:
+            await stacked(*upstreams, patience=Patience(total=10.0)).send(call())
+        assert late.value.code == "total_timeout"
+        assert now() == pytest.approx(10.0, abs=0.1)
+        assert [len(each.asked) for each in upstreams] == [1, 0]
+        assert [each.open for each in upstreams] == [0, 0]
+
+    @virtual
+    async def test_a_silent_upstream_is_left_in_time_for_the_next(self) -> None:
+        first, second = Upstream([HANG], name="a"), Upstream(name="b")
+        whole = stacked(first, second, patience=Patience(first=3.0, total=10.0))
+        reply = await whole.send(call(stream=True))
+        assert (await text_of(reply), reply.provider, now()) == ("hi", "b", 3.0)
+
+    @virtual
+    async def test_a_line_is_no_silence(self) -> None:
+        upstream = Upstream([2.0, "hi"])
+        whole = stacked(upstream, options={"parallel": 1}, patience=Patience(first=3.0))
+        replies = await asyncio.gather(*(self.text(whole) for _ in range(3)))
+        assert (replies, now(), upstream.most) == (["hi"] * 3, 6.0, 1)
+
+    async def text(self, whole: Provider) -> str:
+        return await text_of(await whole.send(call(stream=True)))
+
+
+class TestHealth:
+    @virtual
+    async def test_an_upstream_that_keeps_failing_is_passed_over_and_the_decision_says_so(self) -> None:
+        first, second = Down("a", UpstreamError), Upstream(name="b")
+        whole = stacked(first, second)
+        for _ in range(20):
+            await whole.send(call())
+        assert len(first.asked) == 20
+        one = call()
+        assert (await whole.send(one)).provider == "b"
+        assert len(first.asked) == 20
+        assert [(each.name, each.excluded) for each in one.context.decision.candidates] == [
+            ("b/m", None),
+            ("a/m", "circuit open for 5.0 s"),
+        ]
+
+    @virtual
+    async def test_an_upstream_that_is_alone_is_asked_however_it_fails(self) -> None:
+        upstream = Down("a", UpstreamError)
+        whole = stacked(upstream)
+        for _ in range(50):
+            with pytest.raises(UpstreamError, match="a is down"):
+                await whole.send(call())
+        assert len(upstream.asked) == 50
+
+    @virtual
+    async def test_an_upstream_that_told_to_wait_is_not_asked_meanwhile(self) -> None:
+        class Busy(Down):
+            async def send(self, call: Call, /) -> Reply:
+                with pytest.raises(XRouterError):
+                    await super().send(call)
+                raise UpstreamRateLimited("slow down", retry_after=30.0)
+
+        first, second = Busy("a"), Upstream(name="b")
+        whole = stacked(first, second)
+        for _ in range(3):
+            assert (await whole.send(call())).provider == "b"
+        assert len(first.asked) == 1
+
+
+LEARNT: list[list[Step]] = [[0.5, "hi"]] * 40
+
+
+class TestHedging:
+    @virtual
+    async def test_a_late_upstream_is_raced_and_the_whole_costs_two_attempts(self) -> None:
+        first = Upstream(*LEARNT, [HANG], name="a")
+        second = Upstream(name="b")
+        whole = stacked(first, second, hedge=1.0)
+        for _ in LEARNT:
+            await text_of(await whole.send(call(stream=True)))
+        began = now()
+        one = call(stream=True)
+        reply = await whole.send(one)
+        assert (await text_of(reply), reply.provider) == ("hi", "b")
+        assert now() == began + 0.5
+        assert one.context.decision.hedges == 1
+        assert [attempt.provider for attempt in one.context.attempts] == ["a", "b"]
+        assert [each.name for each in one.context.decision.candidates] == ["a/m", "b/m"]
+        assert first.open == 0
+
+    @virtual
+    async def test_a_hedge_that_fails_is_not_tried_elsewhere(self) -> None:
+        first = Upstream(*LEARNT, [2.0, "late"], name="a")
+        second, third = Down("b", UpstreamError), Upstream(name="c")
+        whole = stacked(first, second, third, hedge=1.0)
+        for _ in LEARNT:
+            await text_of(await whole.send(call(stream=True)))
+        assert await text_of(await whole.send(call(stream=True))) == "late"
+        assert [len(each.asked) for each in (second, third)] == [1, 0]
+
+
+@virtual
+async def test_a_single_provider_is_asked_again() -> None:
+    upstream = Upstream([UpstreamUnavailable("down")], ["hi"])
+    whole = resilient(upstream, patience=Patience(total=None))
+    assert await text_of(await whole.send(call(stream=True))) == "hi"
+
+
+@virtual
+async def test_closing_closes_every_upstream() -> None:
+    upstreams = [Upstream(name=name) for name in "ab"]
+    await stacked(*upstreams, hedge=0.03).aclose()
+    assert all(each.closings for each in upstreams)

@@ -1,0 +1,150 @@
+"""The inner onion: which policy stands around which, and why. A call meets the last line first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from ..providers.base import Provider
+from .breaker import CircuitBreaker, CircuitGroup
+from .candidates import Candidate
+from .concurrency import Concurrency
+from .fallback import Fallback
+from .hedge import Hedge, HedgeBudget
+from .retry import Retry, RetryBudget
+from .strategies import Strategy, in_order
+from .timeout import Timeout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long and how often an upstream is tried.
+
+    Attributes:
+        attempts, retry_billed: See `Retry`.
+        first, idle: See `Timeout`; None leaves them to the provider's own clocks.
+        total: Seconds for everything: all attempts, all waits and the end of the stream. None for no bound.
+    """
+
+    attempts: int = 3
+    retry_billed: bool = False
+    first: float | None = None
+    idle: float | None = None
+    total: float | None = 600.0
+
+
+def resilient(
+    provider: Provider,
+    *,
+    patience: Patience = Patience(),
+    parallel: int | None = None,
+    budget: RetryBudget | None = None,
+) -> Provider:
+    """One provider, or one model at it (`Target`), with clocks, a breaker and retries.
+
+    Args:
+        parallel: How many calls at once it bears; None for any number.
+        budget: What it shares with others at the same upstream.
+    """
+    layers, _ = _Upstreams(patience, group=None).around(provider, parallel=parallel, budget=budget or RetryBudget())
+    return _within(layers, patience.total)
+
+
+def stack(
+    candidates: Sequence[Candidate],
+    *,
+    strategy: Strategy = in_order,
+    sticky: bool = False,
+    content_policy: bool = False,
+    patience: Patience = Patience(),
+    hedge: float | None = None,
+    budgets: dict[str, RetryBudget] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    random: Random | None = None,
+) -> Provider:
+    """All that can answer for one model, as one provider.
+
+    Args:
+        candidates: Each with nothing but a `Target` for its provider.
+        strategy, sticky, content_policy: See `Fallback`.
+        hedge: The share of requests that may be hedged, such as 0.03; None for none.
+        budgets: The retry budgets of providers by name, to be shared by the stacks of several models.
+        clock: The clock of `call.deadline`: that of the event loop.
+        random: For strategies and waits.
+    """
+    budgets = {} if budgets is None else budgets
+    upstreams = _Upstreams(patience, group=CircuitGroup(), clock=clock, random=random)
+    each = [
+        upstreams.candidate(one, budgets.setdefault(one.provider.name, RetryBudget(clock=clock))) for one in candidates
+    ]
+    if hedge is not None and len(each) > 1:
+        # Below fallback, which acts on failures: an upstream that is only slow has not failed. Above retries, so that
+        # what is raced is all that an upstream will say.
+        each = _hedged(each, strategy, HedgeBudget(share=hedge), clock)
+    layer: Provider = Fallback(
+        each, strategy=strategy, sticky=sticky, content_policy=content_policy, random=random, clock=clock
+    )
+    return _within(layer, patience.total)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Upstreams:
+    """What the upstreams of one stack have in common."""
+
+    patience: Patience = field(kw_only=False)
+    group: CircuitGroup | None
+    clock: Callable[[], float] = time.monotonic
+    random: Random | None = None
+
+    def around(
+        self, provider: Provider, *, parallel: int | None, budget: RetryBudget
+    ) -> tuple[Provider, CircuitBreaker]:
+        """The policies of one upstream, and the breaker among them."""
+        layer: Provider = self.timed(provider)
+        if parallel is not None:
+            # Above the clocks, which must not run while a call stands in line.
+            layer = Concurrency(layer, limit=parallel, clock=self.clock)
+        # Above the line, which says nothing about the upstream, and above the clocks, because silence does.
+        breaker = CircuitBreaker(layer, group=self.group, clock=self.clock)
+        patience = self.patience
+        # Above the breaker, so that every attempt counts there and none is made once it is open.
+        layer = Retry(
+            breaker,
+            attempts=patience.attempts,
+            retry_billed=patience.retry_billed,
+            budget=budget,
+            clock=self.clock,
+            dice=self.random,
+        )
+        return layer, breaker
+
+    def timed(self, provider: Provider) -> Provider:
+        # Next to the upstream, so that nothing but its own silence counts.
+        return Timeout(provider, first=self.patience.first, idle=self.patience.idle, total=None)
+
+    def candidate(self, bare: Candidate, budget: RetryBudget) -> Candidate:
+        if bare.own_key:
+            # Only clocks: a breaker, a line or a budget would let one caller's key spoil it for the others.
+            return replace(bare, provider=self.timed(bare.provider))
+        layers, breaker = self.around(bare.provider, parallel=bare.parallel, budget=budget)
+        return replace(bare, provider=layers, available=breaker.available)
+
+
+def _hedged(
+    candidates: Sequence[Candidate], strategy: Strategy, budget: HedgeBudget, clock: Callable[[], float]
+) -> list[Candidate]:
+    hedged = []
+    for index, candidate in enumerate(candidates):
+        others = [*candidates[:index], *candidates[index + 1 :]]
+        # Two attempts: the one that is late, and the hedge. A hedge that fails is not made good.
+        second = Fallback(others, strategy=strategy, attempts=2, clock=clock)
+        raced = Hedge(candidate.provider, second=second, budget=budget, clock=clock)
+        hedged.append(replace(candidate, provider=raced))
+    return hedged
+
+
+def _within(layer: Provider, total: float | None) -> Provider:
+    # Outside of everything, so that attempts, waits and other upstreams share one deadline.
+    return Timeout(layer, first=None, idle=None, total=total)
