@@ -23,6 +23,9 @@ class _Surplus(Exception):
     """Something came after the end of the answer."""
 
 
+_OVER = httptools.HttpResponseParser(object())  # in place of one that has done its work
+
+
 class AnswerParser:
     """Collects the answer to one request.
 
@@ -65,6 +68,7 @@ class AnswerParser:
         self._chunked = False
         self._framing = 0
         self._barren = 0
+        # It knows our methods, so each would keep the other alive: let go of it when the answer is over.
         self._parser = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
@@ -74,7 +78,7 @@ class AnswerParser:
             httpx.RemoteProtocolError: It is not HTTP, or passes a bound.
         """
         self.started = True
-        if self.complete:
+        if self._parser is _OVER:
             self.keep_alive = False
             return
         before = self.buffered
@@ -89,7 +93,9 @@ class AnswerParser:
             if isinstance(exc.__context__, httpx.RemoteProtocolError):
                 raise exc.__context__ from None
             raise httpx.RemoteProtocolError(f"Not HTTP/1.1: {exc}.") from exc
-        if self.buffered == before and not self.complete:
+        if self.complete:
+            self._parser = _OVER
+        elif self.buffered == before:
             # A head, a trailer or a chunk extension that never ends.
             self._barren += len(data)
             if self._barren > MAX_HEAD:
@@ -111,6 +117,7 @@ class AnswerParser:
         Args:
             cause: What broke the connection; None if it was closed in order.
         """
+        self._parser = _OVER
         if self.complete:
             return None
         if not self.head:
