@@ -166,6 +166,23 @@ async def test_a_client_that_reads_slowly_does_not_make_the_upstream_silent() ->
         await asyncio.sleep(100.0)
 
 
+@virtual
+async def test_a_stream_that_has_ended_leaves_no_timer() -> None:
+    loop = asyncio.get_running_loop()
+    policy = Timeout(Upstream(["a", 1.0, "b"]), first=5.0, idle=500.0, total=1000.0)
+    await text_of(await policy.send(call(stream=True)))
+    stream = await stream_of(await policy.send(call(stream=True)))
+    await anext(stream)
+    waiting = asyncio.create_task(stream.__anext__())
+    await asyncio.sleep(0.5)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await stream.aclose()
+    await policy.send(call())
+    timers: list[asyncio.TimerHandle] = getattr(loop, "_scheduled")  # noqa: B009 -- private, and unknown to mypy
+    assert [timer for timer in timers if not timer.cancelled()] == []
+
+
 # Cancellation
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -60,33 +61,39 @@ class Timeout:
             if deadline <= now:
                 raise UpstreamTimeout("No time is left to ask the upstream.", code="total_timeout", trips=False)
             call = replace(call, deadline=deadline)
-        with self._until_commit(call, now):
-            reply = await self.inner.send(call)
+        alarm = _Alarm()
+        try:
+            with alarm.at(*self._until_commit(call, now)):
+                reply = await self.inner.send(call)
+        finally:
+            alarm.stop()
         if isinstance(reply.body, ChatStream):
-            reply.body.read_through(lambda rest: _Watched(rest, idle=self._idle, deadline=deadline))
+            reply.body.when_ended(lambda error: alarm.stop())
+            reply.body.read_through(lambda rest: _Watched(rest, alarm, idle=self._idle, deadline=deadline))
         return reply
 
     async def aclose(self) -> None:
         await self.inner.aclose()
 
-    def _until_commit(self, call: Call, now: float) -> _Alarm:
+    def _until_commit(self, call: Call, now: float) -> tuple[float | None, Callable[[], UpstreamTimeout]]:
         streamed = isinstance(call.request, ChatRequest) and call.request.stream
         first = _after(now, self._first) if streamed else None
         if first is not None and (call.deadline is None or first < call.deadline):
-            return _Alarm(first, _never_began)
+            return first, _never_began
         patience = _earlier(self._first, self._total)
         if patience is None or call.deadline is None or call.deadline - now >= patience:
-            return _Alarm(call.deadline, _never_ended)
-        return _Alarm(call.deadline, _cut_short)
+            return call.deadline, _never_ended
+        return call.deadline, _cut_short
 
 
 class _Watched:
     """What is still to come of a stream, read by the clock."""
 
     def __init__(
-        self, source: AsyncIterator[Sequence[ChatChunk]], *, idle: float | None, deadline: float | None
+        self, source: AsyncIterator[Sequence[ChatChunk]], alarm: _Alarm, *, idle: float | None, deadline: float | None
     ) -> None:
         self._source = source
+        self._alarm = alarm
         self._idle = idle
         self._deadline = deadline
 
@@ -98,28 +105,40 @@ class _Watched:
         if self._deadline is not None and self._deadline <= now:
             raise _never_ended()  # an upstream that always has something ready never lets an alarm ring
         silent = _after(now, self._idle)
-        with _Alarm(silent, _fell_silent) if silent == _earlier(silent, self._deadline) else self._last_alarm():
+        if silent is not None and (self._deadline is None or silent < self._deadline):
+            alarm = self._alarm.at(silent, _fell_silent)
+        else:
+            alarm = self._alarm.at(self._deadline, _never_ended)
+        with alarm:
             async for batch in self._source:
                 if batch:
                     return batch
         raise StopAsyncIteration
 
-    def _last_alarm(self) -> _Alarm:
-        return _Alarm(self._deadline, _never_ended)
-
 
 class _Alarm:
-    """Ends what happens inside at `when`, in the loop's time, with `error`.
+    """Ends what happens inside it at some time of the loop, with some error. It can be entered again and again.
 
-    It works as `asyncio.timeout_at` does, and tells more: the cancellation carries the error, so that whoever notes the
-    attempt further down learns that it was given up, and why.
+    It works as `asyncio.timeout_at` does, and differs in two things. The cancellation carries the error, so that
+    whoever notes the attempt further down learns that it was given up, and why. And the timer stays set when the block
+    is left: the next time is never an earlier one, so a stream of a thousand chunks needs a few timers, not a thousand.
     """
 
-    def __init__(self, when: float | None, error: Callable[[], UpstreamTimeout]) -> None:
-        self._when = when
-        self._error = error
-        self._rung: UpstreamTimeout | None = None
+    def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
+        self._inside = False
+
+    def at(self, when: float | None, error: Callable[[], UpstreamTimeout]) -> _Alarm:
+        """Set it for the block that is about to be entered; None: it does not ring. Until `stop`, only to later."""
+        self._when = math.inf if when is None else when
+        self._error = error
+        return self
+
+    def stop(self) -> None:
+        """Remove the timer. To be called when no block follows."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def __enter__(self) -> None:
         task = asyncio.current_task()
@@ -127,21 +146,26 @@ class _Alarm:
             raise RuntimeError("Timeout works inside a task of asyncio only.")
         self._task = task
         self._cancelling = task.cancelling()
-        if self._when is not None:
-            self._timer = task.get_loop().call_at(self._when, self._ring)
+        self._rung: UpstreamTimeout | None = None
+        self._inside = True
+        if self._timer is None and self._when < math.inf:
+            self._timer = task.get_loop().call_at(self._when, self._ring, self._when)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._inside = False
         # A cancellation from outside may have come on top of ours; it counts more.
         if self._rung is not None and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise self._rung from None
 
-    def _ring(self) -> None:
-        self._rung = self._error()
-        self._task.cancel(self._rung)
+    def _ring(self, set_for: float) -> None:
+        self._timer = None
+        if self._inside and self._when > set_for:
+            self._timer = self._task.get_loop().call_at(self._when, self._ring, self._when)
+        elif self._inside:
+            self._rung = self._error()
+            self._task.cancel(self._rung)
 
 
 def _never_began() -> UpstreamTimeout:
