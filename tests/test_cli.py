@@ -163,7 +163,7 @@ class TestServe:
             assert [json.loads(line)["status"] for line in out.splitlines()] == [200]
             assert said.decode().split("\n") == [
                 "model  target",
-                "slow   up/gpt-4o  not yet used, until there is fallback: up/other",
+                "slow   up/gpt-4o  if it fails: up/other",
                 "",
                 "keys        off: whoever reaches this server is let in",
                 "limits      off",

@@ -16,7 +16,7 @@ from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_providers, build_router, create_app
 
 from .fakes.http import Server
-from .fakes.openai import FakeOpenAI
+from .fakes.openai import FakeOpenAI, refuse
 from .gateway import Collector
 from .serving import uvicorn_here
 
@@ -49,6 +49,12 @@ async def test_a_name_leads_to_its_first_target() -> None:
         assert fake.requests[0].headers["x-team"] == "blue"
 
 
+async def test_a_target_that_fails_is_made_good_by_the_next() -> None:
+    async with FakeOpenAI() as fake:
+        fake.next(refuse(401))
+        assert await ask(create_app(settings(fake)), "assistant", "squawk") == "squawk"
+
+
 async def test_a_pattern_hands_on_what_its_star_matched() -> None:
     async with FakeOpenAI() as fake:
         await ask(create_app(settings(fake)), "local-llama")
@@ -67,13 +73,21 @@ async def test_the_bound_of_the_body_is_that_of_the_settings() -> None:
             await ask(create_app(settings(fake, server={"max_body": 100})), "bird", "x" * 100)
 
 
+def innermost(provider: Any) -> Any:
+    while hasattr(provider, "inner"):
+        provider = provider.inner
+    return provider
+
+
 def test_models_of_one_provider_share_it() -> None:
     document = {
         "providers": {"one": {"kind": "echo"}},
         "models": {name: {"targets": ["one/echo"]} for name in ("a", "b")},
     }
     router: Any = build_router(Settings.parse(document))
-    assert router.models["a"].inner is router.models["b"].inner
+    a, b = (router.models[name].inner.candidates[0].provider for name in ("a", "b"))
+    assert innermost(a) is innermost(b)
+    assert a.budget is b.budget
 
 
 async def test_a_provider_of_gigachat_is_built_without_asking_anything() -> None:

@@ -32,11 +32,12 @@ class Finding:
 
 
 def describe(settings: Settings) -> str:
-    """The names that clients use, each with its target."""
+    """The names that clients use, each with its targets."""
     rows = []
-    for name, (first, *others) in settings.served.items():
-        later = ", ".join(str(target) for target in others)
-        rows.append((name, str(first), f"not yet used, until there is fallback: {later}" if later else ""))
+    for name, table in settings.served.items():
+        first, *others = map(str, table.targets)
+        how = "if it fails" if table.strategy == "in_order" else f"{table.strategy}, with"
+        rows.append((name, first, f"{how}: {', '.join(others)}" if others else ""))
     return aligned([("model", "target", ""), *rows])
 
 

@@ -20,11 +20,12 @@ from .middleware.access_log import AccessLogMiddleware
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.tracing import TracingMiddleware
+from .policies.retry import RetryBudget
 from .prometheus import MetricsApp
 from .providers.base import Provider
 from .providers.http import Instrument
 from .router import LLMRouter
-from .routing import ModelTable, Target
+from .routing import ModelTable
 from .settings import CORSSettings, Settings
 from .shutdown import Close, ClosingAtShutdown, in_thread
 
@@ -120,12 +121,16 @@ def build_router(settings: Settings, instrument: Instrument | None = None) -> LL
     """The hinge, with its providers."""
     # One provider for all models that it answers for, so that they share its connections, token and queue.
     providers = build_providers(settings, instrument)
-    # The first target answers: what comes after it waits for fallback.
-    models = {
-        name: Target(providers[first.provider], model=first.model) for name, (first, *_) in settings.served.items()
-    }
+    # One budget of retries for each provider, however many models lead there.
+    budgets: dict[str, RetryBudget] = {}
+    models = {name: table.build(providers, settings.providers, budgets) for name, table in settings.served.items()}
     # The hinge owns what it was given: leaving its lifespan closes the providers.
-    return LLMRouter(ModelTable(models), max_body=settings.server.max_body)
+    return LLMRouter(
+        ModelTable(models),
+        max_body=settings.server.max_body,
+        explain=settings.server.explain,
+        version=settings.version,
+    )
 
 
 def build_providers(settings: Settings, instrument: Instrument | None = None) -> dict[str, Provider]:

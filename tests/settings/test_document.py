@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from xrouter_asgi.settings import EchoSettings, GigaChatSettings, OpenAISettings, Settings, SettingsError, TargetName
+from xrouter_asgi.settings import (
+    EchoSettings,
+    GigaChatSettings,
+    OpenAISettings,
+    Settings,
+    SettingsError,
+    TargetSettings,
+)
 
 WHOLE = """
 [providers.gigachat]
@@ -67,8 +74,11 @@ def test_a_whole_file_is_read_into_typed_tables() -> None:
     timeouts = local.timeouts.build()
     assert (timeouts.connect, timeouts.first, timeouts.total, timeouts.pool) == (2.0, 30.0, None, 5.0)
     assert (settings.server.host, settings.server.port, settings.server.drain) == ("0.0.0.0", 80, 5.0)
-    assert [str(target) for target in settings.served["assistant"]] == ["gigachat/GigaChat-2-Pro", "local/qwen3"]
-    assert settings.served["local-*"] == (TargetName(provider="local", model="*"),)
+    assert [str(target) for target in settings.served["assistant"].targets] == [
+        "gigachat/GigaChat-2-Pro",
+        "local/qwen3",
+    ]
+    assert settings.served["local-*"].targets == (TargetSettings(provider="local", model="*"),)
 
 
 def test_no_secret_is_in_the_repr() -> None:
@@ -79,7 +89,10 @@ def test_no_secret_is_in_the_repr() -> None:
 
 
 def test_a_single_provider_without_models_serves_all_of_them() -> None:
-    assert Settings.parse({"providers": {"mine": ECHO}}).served == {"*": (TargetName(provider="mine", model="*"),)}
+    served = Settings.parse({"providers": {"mine": ECHO}}).served
+    assert {name: table.targets for name, table in served.items()} == {
+        "*": (TargetSettings(provider="mine", model="*"),)
+    }
 
 
 def test_every_mistake_is_reported_at_once_with_its_path() -> None:
@@ -177,17 +190,26 @@ def test_several_providers_without_models_are_a_mistake_that_says_what_to_write(
     assert 'models.assistant.targets = ["one/MODEL"]' in problem
 
 
+_UNKNOWN_TARGET = (
+    "models.m has no key 'target'. Did you mean 'targets'? "
+    "Known: content_policy, hedge, retry, sticky, strategy, targets, timeouts."
+)
+
+
 @pytest.mark.parametrize(
     ("place", "known"),
     [
-        ("models.m.target = 1", "models.m has no key 'target'. Did you mean 'targets'? Known: targets."),
+        ("models.m.target = 1", _UNKNOWN_TARGET),
         (
             "server.ports = 1",
-            "server has no key 'ports'. Did you mean 'port'? Known: drain, host, max_body, port, trusted_proxies.",
+            (
+                "server has no key 'ports'. Did you mean 'port'? "
+                "Known: drain, explain, host, max_body, port, trusted_proxies."
+            ),
         ),
         (
             'models.n.targets = [{ provider = "a", model = "b", x = 1 }]',
-            "models.n.targets[0] has no key 'x'. Known: model, provider.",
+            "models.n.targets[0] has no key 'x'. Known: capabilities, model, parallel, price, provider, weight.",
         ),
     ],
 )

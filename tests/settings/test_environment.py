@@ -13,7 +13,7 @@ def read(**variables: str) -> GigaChatSettings:
 
 def test_the_authorization_key_alone_serves_every_model() -> None:
     settings = Settings.from_environment(environment={"GIGACHAT_CREDENTIALS": "key"})
-    assert {name: [str(target) for target in targets] for name, targets in settings.served.items()} == {
+    assert {name: [str(target) for target in table.targets] for name, table in settings.served.items()} == {
         "*": ["gigachat/*"]
     }
 
@@ -51,7 +51,7 @@ def test_the_named_model_is_served_as_default() -> None:
     settings = Settings.from_environment(
         environment={"GIGACHAT_CREDENTIALS": "key", "GIGACHAT_MODEL": "GigaChat-2-Max"}
     )
-    assert [str(target) for target in settings.served["default"]] == ["gigachat/GigaChat-2-Max"]
+    assert [str(target) for target in settings.served["default"].targets] == ["gigachat/GigaChat-2-Max"]
 
 
 def test_names_without_effect_are_told(caplog: pytest.LogCaptureFixture) -> None:

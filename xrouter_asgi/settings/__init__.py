@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from .callers import CORSSettings, KeysSettings, RateLimitSettings
 from .document import Settings, load_keys
+from .models import ModelSettings, TargetSettings
 from .problems import SettingsError
 from .providers import EchoSettings, GigaChatSettings, OpenAISettings, ProviderSettings, TimeoutSettings
-from .tables import ModelSettings, ServerSettings, TargetName
+from .tables import ServerSettings
 from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 __all__ = [
@@ -23,7 +24,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "SettingsError",
-    "TargetName",
+    "TargetSettings",
     "TimeoutSettings",
     "TracingSettings",
     "load_keys",

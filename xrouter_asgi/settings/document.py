@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -13,10 +14,11 @@ from pydantic import Field, ValidationError
 from . import environment as gigachat_environment
 from .callers import CORSSettings, KeysSettings, RateLimitSettings
 from .loose_ends import loose_ends
+from .models import ModelSettings, TargetSettings
 from .problems import Location, SettingsError, sentences, show
 from .providers import ProviderSettings
 from .references import Place
-from .tables import ModelSettings, ServerSettings, Table, TargetName
+from .tables import ServerSettings, Table
 from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 FILE = Path("xrouter.toml")
@@ -40,11 +42,16 @@ class Settings(Table):
     metrics: MetricsSettings | None = None
 
     @property
-    def served(self) -> Mapping[str, tuple[TargetName, ...]]:
-        """The names clients use and their targets. Without `models`, all of the only provider under their own names."""
+    def served(self) -> Mapping[str, ModelSettings]:
+        """The names clients use and what they lead to. Without `models`, all of the only provider under their names."""
         if self.models:
-            return {name: model.targets for name, model in self.models.items()}
-        return {"*": tuple(TargetName(provider=name, model="*") for name in self.providers)}
+            return self.models
+        return {"*": ModelSettings(targets=tuple(TargetSettings(provider=name, model="*") for name in self.providers))}
+
+    @property
+    def version(self) -> str:
+        """8 digits that change with every setting but secrets."""
+        return blake2b(self.model_dump_json().encode(), digest_size=4).hexdigest()
 
     @property
     def limits(self) -> RateLimitSettings | None:

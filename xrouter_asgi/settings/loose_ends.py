@@ -41,9 +41,20 @@ def _of_model(name: str, table: Any, providers: Mapping[str, Any]) -> Iterator[P
         yield ("models", name), "has a name that is empty or holds more than one '*'. Write one with at most one."
     targets = table.get("targets") if isinstance(table, dict) else None
     for index, target in enumerate(targets if isinstance(targets, list) else ()):
-        provider, _, model = target.partition("/") if isinstance(target, str) else ("", "", "")
+        provider, model = _names(target)
         path = ("models", name, "targets", index)
         if provider and model and provider not in providers:
             yield path, f"names provider '{provider}'. {known_instead(provider, providers)}"
         if "*" in model and "*" not in name:
             yield path, f"holds a '*', but the name '{name}' has none that it could stand for. Write the model's name."
+
+
+def _names(target: Any) -> tuple[str, str]:
+    """The provider and the model of a target in either form; empty for what is none."""
+    match target:
+        case str():
+            provider, _, model = target.partition("/")
+            return provider, model
+        case {"provider": str(provider), "model": str(model)}:
+            return provider, model
+    return "", ""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ..policies.candidates import Candidate, Capabilities, Price
 from ..policies.retry import RetryBudget
@@ -20,6 +20,12 @@ from .tables import Count, Seconds, Some, Table
 _PATIENCE = Patience()
 _CAPABILITIES = Capabilities()
 _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _one_star(model: str) -> str:
+    if not model or model.count("*") > 1:
+        raise ValueError(f"is {model!r}. Write the name of a model, with at most one '*'.")
+    return model
 
 
 class PriceSettings(Table):
@@ -46,7 +52,7 @@ class TargetSettings(Table):
     """
 
     provider: str
-    model: str
+    model: Annotated[str, AfterValidator(_one_star)]
     weight: _Amount = 1.0
     price: PriceSettings | None = None
     capabilities: CapabilitiesSettings = CapabilitiesSettings()

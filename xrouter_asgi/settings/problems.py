@@ -11,8 +11,16 @@ from typing import Any, TypeAlias, get_args
 from pydantic import BaseModel, ValidationError
 
 from .callers import CORSSettings, KeysSettings, RateLimitSettings
+from .models import (
+    CapabilitiesSettings,
+    ModelSettings,
+    PatienceSettings,
+    PriceSettings,
+    RetrySettings,
+    TargetSettings,
+)
 from .providers import ProviderSettings, TimeoutSettings
-from .tables import ModelSettings, ServerSettings, TargetName
+from .tables import ServerSettings
 from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 Location: TypeAlias = tuple[str | int, ...]
@@ -28,6 +36,12 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "tracing": TracingSettings,
     "access_log": AccessLogSettings,
     "metrics": MetricsSettings,
+}
+_OF_MODELS: Mapping[str, type[BaseModel]] = {
+    "timeouts": PatienceSettings,
+    "retry": RetrySettings,
+    "price": PriceSettings,
+    "capabilities": CapabilitiesSettings,
 }
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -105,10 +119,12 @@ def _known(loc: Location) -> Iterable[str]:
             return TimeoutSettings.model_fields
         case ("models", _):
             return ModelSettings.model_fields
+        case ("models", *_, str(part)):
+            return _OF_MODELS[part].model_fields
         case (str(name),):
             return TABLES[name].model_fields
         case _:
-            return TargetName.model_fields
+            return TargetSettings.model_fields
 
 
 def known_instead(name: str, known: Iterable[str]) -> str:

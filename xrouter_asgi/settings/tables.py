@@ -1,12 +1,11 @@
-"""What all tables of a settings file have in common, and the tables of models and of the server."""
+"""What all tables of a settings file have in common, and the table of the server."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Value = TypeVar("Value")
@@ -30,32 +29,6 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class TargetName(Table):
-    """`provider/model`. A `*` in the model stands for what the `*` in the client's name matched."""
-
-    provider: str
-    model: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return value
-        provider, _, model = value.partition("/") if isinstance(value, str) else ("", "", "")
-        if not provider or not model or model.count("*") > 1:
-            raise ValueError(f'is {value!r}. Write "PROVIDER/MODEL", with at most one "*" in the model.')
-        return {"provider": provider, "model": model}
-
-    def __str__(self) -> str:
-        return f"{self.provider}/{self.model}"
-
-
-class ModelSettings(Table):
-    """`[models.NAME]`: the name clients use, and what it stands for, in the order of preference."""
-
-    targets: Some[TargetName]
-
-
 def _network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
@@ -70,6 +43,7 @@ class ServerSettings(Table):
         port: 0 takes a free one.
         max_body: Bytes that a request may have.
         drain: Seconds that running requests get to finish after SIGTERM.
+        explain: Whether callers may ask how their request was routed (`x-xrouter-explain: 1`).
         trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` tells who is calling.
     """
 
@@ -77,4 +51,5 @@ class ServerSettings(Table):
     port: Port = 8000
     max_body: Count = 32 << 20
     drain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    explain: bool = False
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()

@@ -1,0 +1,167 @@
+"""The tables of models, and what is built from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.settings.test_document import problems
+from xrouter_asgi.policies.candidates import Capabilities, Price
+from xrouter_asgi.policies.fallback import Fallback
+from xrouter_asgi.policies.hedge import Hedge
+from xrouter_asgi.policies.retry import Retry, RetryBudget
+from xrouter_asgi.policies.strategies import STRATEGIES, by_weight
+from xrouter_asgi.policies.timeout import Timeout
+from xrouter_asgi.routing import Target
+from xrouter_asgi.settings import Settings
+from xrouter_asgi.standalone import build_providers
+
+PROVIDERS = {
+    "echo": {"kind": "echo"},
+    "short": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "timeouts": {"total": 100}},
+    "long": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "timeouts": {"total": 900}},
+    "endless": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "timeouts": {"total": float("inf")}},
+    "own": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "own_key": True},
+}
+
+
+def built(*targets: Any, budgets: dict[str, RetryBudget] | None = None, **more: Any) -> tuple[Any, Fallback]:
+    """What stands outside of a model's fallback, and the fallback."""
+    settings = Settings.parse({"providers": PROVIDERS, "models": {"m": {"targets": list(targets), **more}}})
+    outer = settings.models["m"].build(
+        build_providers(settings), settings.providers, {} if budgets is None else budgets
+    )
+    assert isinstance(outer, Timeout)
+    assert isinstance(outer.inner, Fallback)
+    return outer, outer.inner
+
+
+def test_a_target_as_a_table_says_more_of_a_candidate() -> None:
+    table = {
+        "provider": "echo",
+        "model": "parrot",
+        "weight": 2,
+        "price": {"input": 1, "output": 3},
+        "capabilities": {"vision": False, "context": 8000},
+        "parallel": 4,
+    }
+    _, fallback = built(table, "echo/echo")
+    first, second = fallback.candidates
+    assert (first.name, first.weight, first.price, first.parallel) == ("echo/parrot", 2, Price(1, 3), 4)
+    assert first.capabilities == Capabilities(vision=False, context=8000)
+    assert (second.weight, second.price, second.capabilities) == (1, None, Capabilities())
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_can_be_named(strategy: str) -> None:
+    _, fallback = built("echo/echo", strategy=strategy)
+    assert fallback._strategy is STRATEGIES[strategy]
+
+
+def test_the_literals_are_the_strategies() -> None:
+    (problem,) = problems('providers.a.kind = "echo"\nmodels.m = { targets = ["a/b"], strategy = "random" }')
+    assert problem == "models.m.strategy is 'random'. Write " + " or ".join(
+        [", ".join(f"'{name}'" for name in list(STRATEGIES)[:-1]), f"'{list(STRATEGIES)[-1]}'."]
+    )
+
+
+@pytest.mark.parametrize(
+    ("targets", "timeouts", "total"),
+    [
+        (["short/m", "long/m"], {}, 900),
+        (["short/m", "endless/m"], {}, None),
+        (["echo/m"], {}, None),
+        (["echo/m", "short/m"], {}, 100),
+        (["short/m", "long/m"], {"total": 5}, 5),
+        (["short/m"], {"total": float("inf")}, None),
+    ],
+)
+def test_the_deadline_is_the_models_own_or_that_of_the_most_patient_provider(
+    targets: list[str], timeouts: dict[str, float], total: float | None
+) -> None:
+    outer, _ = built(*targets, timeouts=timeouts)
+    assert outer._total == total
+
+
+def test_clocks_and_retries_are_those_of_the_table() -> None:
+    _, fallback = built("echo/m", timeouts={"first": 3, "idle": 4}, retry={"attempts": 2, "billed": True})
+    retry: Any = fallback.candidates[0].provider
+    assert isinstance(retry, Retry)
+    assert (retry._attempts, retry._retry_billed) == (2, True)
+    clocks: Any = retry.inner
+    while not isinstance(clocks, Timeout):
+        clocks = clocks.inner
+    assert (clocks._first, clocks._idle, clocks._total) == (3, 4, None)
+
+
+def test_fallback_and_hedges_are_those_of_the_table() -> None:
+    _, fallback = built("echo/a", "echo/b", sticky=True, content_policy=True, hedge=0.1, strategy="by_weight")
+    assert (fallback._sticky is not None, fallback._content_policy, fallback._strategy) == (True, True, by_weight)
+    assert all(isinstance(candidate.provider, Hedge) for candidate in fallback.candidates)
+
+
+def test_models_share_the_retry_budget_of_a_provider() -> None:
+    budgets: dict[str, RetryBudget] = {}
+    for _ in range(2):
+        built("echo/a", "short/m", budgets=budgets)
+    assert set(budgets) == {"echo", "short"}
+
+
+def test_a_provider_with_keys_of_callers_own_has_no_breaker() -> None:
+    _, fallback = built("own/m", "echo/m")
+    own, other = fallback.candidates
+    assert (own.available, other.available is None) == (None, False)
+    assert isinstance(own.provider, Timeout)
+    assert isinstance(own.provider.inner, Target)
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ('targets = [{ provider = "b", model = "m" }]', "models.m.targets[0] names provider 'b'. Known: a."),
+        (
+            'targets = [{ provider = "a", model = "x-*" }]',
+            (
+                "models.m.targets[0] holds a '*', but the name 'm' has none that it could stand for. "
+                "Write the model's name."
+            ),
+        ),
+        (
+            'targets = [{ provider = "a", model = "" }]',
+            "models.m.targets[0].model is ''. Write the name of a model, with at most one '*'.",
+        ),
+        ('targets = [{ provider = "a" }]', "models.m.targets[0].model is missing. Write it."),
+        (
+            'targets = [{ provider = "a", model = "b", price = { inputs = 1, output = 2, input = 1 } }]',
+            "models.m.targets[0].price has no key 'inputs'. Did you mean 'input'? Known: input, output.",
+        ),
+        (
+            'targets = [{ provider = "a", model = "b", capabilities = { audio = true } }]',
+            "models.m.targets[0].capabilities has no key 'audio'. Known: context, json_schema, tools, vision.",
+        ),
+        (
+            'targets = ["a/b"]\ntimeouts = { connect = 1 }',
+            "models.m.timeouts has no key 'connect'. Known: first, idle, total.",
+        ),
+        ('targets = ["a/b"]\nretry = { tries = 1 }', "models.m.retry has no key 'tries'. Known: attempts, billed."),
+        ('targets = ["a/b"]\nhedge = 3', "models.m.hedge is 3. It should be less than or equal to 1."),
+    ],
+)
+def test_a_mistake_says_what_to_write(table: str, problem: str) -> None:
+    assert problems(f'providers.a.kind = "echo"\n[models.m]\n{table}') == [problem]
+
+
+class TestVersion:
+    def test_it_changes_with_a_setting(self) -> None:
+        versions = {
+            Settings.parse({"providers": {"a": {"kind": "echo"}}, "server": server}).version
+            for server in ({}, {"port": 8001})
+        }
+        assert len(versions) == 2
+        assert all(len(version) == 8 for version in versions)
+
+    def test_it_says_nothing_of_a_secret(self) -> None:
+        document = {"providers": {"a": {"kind": "openai", "base_url": "http://x", "api_key": "env:KEY"}}}
+        versions = {Settings.parse(document, environment={"KEY": key}).version for key in ("one", "two")}
+        assert len(versions) == 1
