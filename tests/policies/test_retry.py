@@ -284,6 +284,19 @@ async def test_what_shares_a_provider_shares_its_budget() -> None:
     assert len(upstream.asked) == 3
 
 
+def test_a_retry_counts_for_the_whole_window_although_time_passes_in_slots() -> None:
+    clock = Clock(0.4)
+    budget = RetryBudget(ratio=1.0, per_second=0, window=10.0, clock=clock)
+    budget.request()
+    clock.advance(0.5)
+    assert budget.retry()
+    clock.advance(9.6)  # the request is 10.1 s ago now, and its retry 9.6 s
+    budget.request()
+    assert not budget.retry()
+    clock.advance(1.0)
+    assert budget.retry()
+
+
 class BudgetMachine(RuleBasedStateMachine):
     """However requests and retries come, the budget keeps its word at every moment, and does not keep too much."""
 
