@@ -4,6 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .access_log import AccessLog, LineBuffer
+from .alerts import (
+    Alert,
+    Alerts,
+    CircuitsOpen,
+    CredentialRefused,
+    ErrorShare,
+    LimiterAlone,
+    QuotaUsedUp,
+    SlowShare,
+    Webhook,
+)
 from .context import Principal, RequestContext, Usage
 from .errors import (
     CircuitOpen,
@@ -73,6 +84,8 @@ __all__ = [
     "AccessLog",
     "AccessLogMiddleware",
     "AdaptiveLimit",
+    "Alert",
+    "Alerts",
     "Body",
     "Budget",
     "CachedKeys",
@@ -84,11 +97,14 @@ __all__ = [
     "CircuitBreaker",
     "CircuitGroup",
     "CircuitOpen",
+    "CircuitsOpen",
     "Concurrency",
     "ConcurrencyExceeded",
+    "CredentialRefused",
     "EchoProvider",
     "EmbeddingList",
     "EmbeddingsRequest",
+    "ErrorShare",
     "GigaChatOptions",
     "GigaChatProvider",
     "Hasher",
@@ -98,6 +114,7 @@ __all__ = [
     "KeyStoreUnavailable",
     "LLMRouter",
     "Limit",
+    "LimiterAlone",
     "LineBuffer",
     "MemoryBudget",
     "MemoryKeyStore",
@@ -116,6 +133,7 @@ __all__ = [
     "PermissionDenied",
     "Principal",
     "Provider",
+    "QuotaUsedUp",
     "RateLimitExceeded",
     "RateLimitMiddleware",
     "RedisBudget",
@@ -126,6 +144,7 @@ __all__ = [
     "Retry",
     "RetryBudget",
     "SQLKeyStore",
+    "SlowShare",
     "StaticKeys",
     "Target",
     "Timeout",
@@ -141,6 +160,7 @@ __all__ = [
     "UpstreamUnauthorized",
     "UpstreamUnavailable",
     "Usage",
+    "Webhook",
     "XRouterError",
     "otlp_metric_reader",
     "otlp_tracer_provider",

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from tests.alerts.happenings import Watched, attempted, ended, times
+from xrouter_asgi.alerts import CircuitsOpen, CredentialRefused, ErrorShare, LimiterAlone, QuotaUsedUp, SlowShare
+from xrouter_asgi.context import RequestContext
+from xrouter_asgi.errors import (
+    InvalidRequest,
+    KeyStoreUnavailable,
+    NotReady,
+    UpstreamError,
+    UpstreamQuotaExceeded,
+    UpstreamUnauthorized,
+)
+from xrouter_asgi.events import CircuitClosed, CircuitHalfOpened, CircuitOpened, LimiterDegraded, LimiterRestored
+
+CONTEXT = RequestContext()
+FAILED = partial(ended, 502, error=UpstreamError("no"))
+
+
+class TestErrorShare:
+    async def test_half_of_the_requests_failing_is_told(self) -> None:
+        watched = Watched(ErrorShare(share=0.5, minimum=4))
+        assert await watched.see(ended(), ended(), FAILED()) == []
+        assert await watched.see(FAILED()) == ["2 of 4 requests of the last 60 s failed."]
+
+    async def test_fewer_requests_than_the_minimum_prove_nothing(self) -> None:
+        watched = Watched(ErrorShare(minimum=4))
+        assert await watched.see(*times(3, FAILED)) == []
+
+    async def test_what_left_the_window_does_not_count(self) -> None:
+        watched = Watched(ErrorShare(minimum=4, window=60))
+        assert await watched.see(*times(3, FAILED)) == []
+        assert await watched.see_later(61, FAILED()) == []
+
+    async def test_fewer_failures_are_told_as_a_recovery(self) -> None:
+        watched = Watched(ErrorShare(share=0.5, minimum=4))
+        await watched.see(*times(4, FAILED))
+        assert await watched.see(*times(4, ended)) == []
+        assert await watched.see(ended()) == ["ok: Fewer than 50% of the requests of the last 60 s failed."]
+
+    async def test_any_request_after_the_window_shows_that_nothing_fails(self) -> None:
+        watched = Watched(ErrorShare(minimum=4))
+        await watched.see(*times(4, FAILED))
+        assert await watched.see(ended(endpoint="health")) == []
+        assert len(await watched.see_later(66, ended(endpoint="health"))) == 1
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            ended(502),
+            ended(200, error=UpstreamError("broken", code="stream_broken")),
+            ended(429, error=UpstreamQuotaExceeded("empty")),
+            ended(503, endpoint=None, error=KeyStoreUnavailable("away")),
+        ],
+        ids=["5xx", "broken stream", "upstream's 429", "key store"],
+    )
+    async def test_it_is_a_failure(self, event: object) -> None:
+        assert len(await Watched(ErrorShare(minimum=1)).see(event)) == 1
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            ended(200),
+            ended(400, error=InvalidRequest("yours")),
+            ended(404, endpoint=None),
+            ended(None),
+            ended(503, endpoint="ready", error=NotReady("draining")),
+            attempted(UpstreamError("retried")),
+        ],
+        ids=["good", "client's mistake", "unknown path", "client left", "draining", "attempt"],
+    )
+    async def test_it_is_no_failure(self, event: object) -> None:
+        assert await Watched(ErrorShare(minimum=1)).see(event) == []
+
+    async def test_checks_of_health_do_not_thin_failures_out(self) -> None:
+        watched = Watched(ErrorShare(share=1.0, minimum=2))
+        assert len(await watched.see(FAILED(), ended(endpoint="health"), FAILED())) == 1
+
+    @pytest.mark.parametrize("wrong", [{"share": 0.0}, {"share": 1.5}, {"window": 0.0}, {"minimum": 0}])
+    def test_options_out_of_range_are_refused(self, wrong: dict[str, float]) -> None:
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            ErrorShare(**wrong)  # type: ignore[arg-type]  # one of several options
+
+
+class TestSlowShare:
+    async def test_answers_that_begin_late_are_told(self) -> None:
+        watched = Watched(SlowShare(slow=5, minimum=2))
+        told = await watched.see(ended(first_byte=5.0), ended(first_byte=4.9))
+        assert told == ["1 of 2 requests of the last 60 s took 5 s or more to be answered."]
+
+    async def test_what_was_never_answered_and_what_asks_no_model_do_not_count(self) -> None:
+        watched = Watched(SlowShare(slow=5, minimum=1))
+        assert await watched.see(ended(None, first_byte=None), ended(endpoint="health", first_byte=9.0)) == []
+
+
+class TestCircuitsOpen:
+    async def test_an_open_circuit_and_its_end_are_told(self) -> None:
+        watched = Watched(CircuitsOpen())
+        told = await watched.see(CircuitOpened(CONTEXT, "up", 5.0))
+        assert told == ["The provider 'up' keeps failing and is left alone for 5 s."]
+        assert await watched.see(CircuitHalfOpened(CONTEXT, "up")) == []
+        assert await watched.see(CircuitClosed(CONTEXT, "up")) == ["ok: The provider 'up' answers again."]
+
+    async def test_each_provider_is_told_of(self) -> None:
+        watched = Watched(CircuitsOpen())
+        assert len(await watched.see(CircuitOpened(CONTEXT, "a", 5.0), CircuitOpened(CONTEXT, "b", 5.0))) == 2
+
+
+class TestRefusals:
+    async def test_a_refused_credential_is_told_until_the_provider_answers(self) -> None:
+        watched = Watched(CredentialRefused())
+        told = await watched.see(attempted(UpstreamUnauthorized("no"), started=0.0))
+        assert told == ["The provider 'up' refuses the credential of this gateway. Check that it has not expired."]
+        assert await watched.see(attempted(UpstreamError("other"), started=2.0)) == []
+        assert await watched.see(attempted(provider="another", started=2.0)) == []
+        assert await watched.see(attempted(started=2.0)) == ["ok: The provider 'up' answers again."]
+
+    async def test_an_answer_to_what_was_asked_before_the_refusal_proves_nothing(self) -> None:
+        watched = Watched(CredentialRefused())
+        await watched.see(attempted(UpstreamUnauthorized("no"), started=5.0, after=1.0))
+        assert await watched.see(attempted(started=0.0, after=60.0)) == []
+
+    async def test_a_callers_own_credential_is_the_callers_affair(self) -> None:
+        assert await Watched(CredentialRefused()).see(attempted(UpstreamUnauthorized("no", falls_back=False))) == []
+
+    async def test_a_quota_is_told_as_a_quota(self) -> None:
+        watched = Watched(CredentialRefused(), QuotaUsedUp())
+        told = await watched.see(attempted(UpstreamQuotaExceeded("no")))
+        assert told == ["The provider 'up' says that the quota of this gateway's account is used up."]
+
+
+async def test_a_limiter_without_its_storage_is_told_until_it_is_back() -> None:
+    watched = Watched(LimiterAlone())
+    assert await watched.see(LimiterDegraded(CONTEXT)) == ["The storage of limits is away: each process decides alone."]
+    assert await watched.see(ended(), LimiterRestored(CONTEXT)) == ["ok: The storage of limits is back."]

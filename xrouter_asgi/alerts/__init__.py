@@ -1,0 +1,25 @@
+"""Tell somebody when something is wrong, and when it is well again: an observer with rules and channels."""
+
+from .alerts import Alerts
+from .base import Alert, Channel, Rule, Sign, Undelivered
+from .channels import Webhook, log, slack, telegram
+from .rules import CircuitsOpen, CredentialRefused, ErrorShare, LimiterAlone, QuotaUsedUp, SlowShare
+
+__all__ = [
+    "Alert",
+    "Alerts",
+    "Channel",
+    "CircuitsOpen",
+    "CredentialRefused",
+    "ErrorShare",
+    "LimiterAlone",
+    "QuotaUsedUp",
+    "Rule",
+    "Sign",
+    "SlowShare",
+    "Undelivered",
+    "Webhook",
+    "log",
+    "slack",
+    "telegram",
+]

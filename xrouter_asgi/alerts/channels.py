@@ -1,0 +1,148 @@
+"""Where alerts go: the log, and webhooks in three dialects. Any callable will do as well."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import httpx
+
+from ..errors import UpstreamError
+from ..providers.http import Upstream, ssl_context
+from ..wire.codec import encode
+from .base import Alert, Undelivered
+
+Write: TypeAlias = Callable[[Alert], Mapping[str, Any]]
+
+_ANSWER = 64 << 10  # bytes; nobody reads them
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+logger = logging.getLogger("xrouter")
+
+
+def log(alert: Alert) -> None:
+    """One line in the log `xrouter`: a warning, or an info about what is over."""
+    level = logging.INFO if alert.recovered else logging.WARNING
+    facts = {"rule": alert.rule, "subject": alert.subject}
+    logger.log(level, "Alert %s: %s", alert.rule, _headed(alert), extra=facts)
+
+
+def as_json(alert: Alert) -> Mapping[str, Any]:
+    """For programs."""
+    return {
+        "rule": alert.rule,
+        "subject": alert.subject,
+        "state": "recovered" if alert.recovered else "firing",
+        "text": alert.text,
+        "time": datetime.fromtimestamp(alert.time, UTC).isoformat(timespec="seconds"),
+    }
+
+
+class Webhook:
+    """POSTs each alert as JSON. A connection is made for each and closed after it; they are rare.
+
+    Args:
+        url: Where. It is taken for a secret: of the whole only the host is ever shown.
+        write: What to send.
+        headers: Sent along, such as a token.
+        tls: From `providers.http.ssl_context()`; None trusts the public authorities.
+        proxy: `http://` or `https://` address of a proxy; None uses none.
+
+    Raises:
+        ValueError: For a URL, proxy or header that cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        write: Write = as_json,
+        headers: Mapping[str, str] = _NONE,
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        parsed = _parsed(url)
+        self._write = write
+        self._headers = {"Content-Type": "application/json", **headers}
+        self._base = str(parsed.copy_with(raw_path=b"/")).removesuffix("/")
+        # Apart from the base, which is shown in the details of errors.
+        self._path = parsed.raw_path.decode("ascii")
+        self._host = parsed.host
+        self._tls = tls or (ssl_context() if parsed.scheme == "https" else None)
+        self._proxy = proxy
+        self._upstream()  # to say now what is wrong with it
+
+    async def __call__(self, alert: Alert) -> None:
+        """Deliver it.
+
+        Raises:
+            Undelivered: Nobody was there, or the answer was no 2xx.
+        """
+        upstream = self._upstream()
+        try:
+            answer = await upstream.fetch("POST", self._path, content=encode(self._write(alert)), limit=_ANSWER)
+        except UpstreamError as error:
+            # Without the cause and the detail, which show the path.
+            raise Undelivered(f"{self._host} cannot be reached: {error.code}.") from None
+        finally:
+            await upstream.aclose()
+        if not 200 <= answer.status < 300:
+            raise Undelivered(f"{self._host} answered with status {answer.status}.")
+
+    def __repr__(self) -> str:
+        return f"Webhook(host={self._host!r})"
+
+    def _upstream(self) -> Upstream:
+        return Upstream(self._base, headers=self._headers, tls=self._tls, proxy=self._proxy)
+
+
+def slack(url: str, *, tls: ssl.SSLContext | None = None, proxy: str | None = None) -> Webhook:
+    """An incoming webhook of Slack, or of Mattermost and Rocket.Chat, which speak alike.
+
+    See https://api.slack.com/messaging/webhooks.
+    """
+    return Webhook(url, write=_for_slack, tls=tls, proxy=proxy)
+
+
+def telegram(token: str, *, chat: str, base_url: str = "https://api.telegram.org", proxy: str | None = None) -> Webhook:
+    """A chat of Telegram.
+
+    See https://core.telegram.org/bots/api#sendmessage.
+
+    Args:
+        token: The bot's.
+        chat: The id of a chat, or `@channel`.
+        base_url: Of the Bot API, which may be served on one's own.
+    """
+
+    def write(alert: Alert) -> Mapping[str, Any]:
+        return {"chat_id": chat, "text": _headed(alert), "disable_web_page_preview": True}
+
+    return Webhook(f"{base_url.rstrip('/')}/bot{token}/sendMessage", write=write, proxy=proxy)
+
+
+def _for_slack(alert: Alert) -> Mapping[str, Any]:
+    text = _headed(alert)
+    for char, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(char, escaped)
+    return {"text": text}
+
+
+def _headed(alert: Alert) -> str:
+    return f"Recovered. {alert.text}" if alert.recovered else alert.text
+
+
+def _parsed(url: str) -> httpx.URL:
+    # The URL is not repeated in the message: who knows it can write where alerts go.
+    wrong = ValueError("The URL of a webhook cannot be used. Write all of it, as in 'https://hooks.example.com/T0/B0'.")
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise wrong from None
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or "%" in parsed.host:
+        raise wrong
+    return parsed

@@ -1,0 +1,170 @@
+"""When something is wrong, and when it is well again."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from ..errors import Cools, UpstreamError
+from ..events import (
+    AttemptEnded,
+    CircuitClosed,
+    CircuitOpened,
+    LimiterDegraded,
+    LimiterRestored,
+    RequestEnded,
+)
+from ..policies.base import Window, require_positive, require_share
+from .base import Sign
+
+_SLOTS = 12
+_ALL, _BAD = 0, 1
+_ASKS_A_MODEL = ("chat", "embeddings")
+
+
+class _Share(ABC):
+    """The share of requests of late that were bad in one way.
+
+    Without requests nothing is judged: each request that ends, also one for `/health`, is an occasion to look again.
+    """
+
+    def __init__(self, *, share: float, window: float, minimum: int, bad: str) -> None:
+        require_share(share=share)
+        require_positive(window=window, minimum=minimum)
+        self._share = share
+        self._minimum = minimum
+        self._counts = Window(2, slot=window / _SLOTS, slots=_SLOTS)
+        self._which = f"requests of the last {window:g} s {bad}"
+        self._well = Sign("requests", False, f"Fewer than {share:.0%} of the {self._which}.")
+
+    def __call__(self, event: object, now: float, /) -> Sign | None:
+        if not isinstance(event, RequestEnded):
+            return None
+        bad = self._is_bad(event)
+        if bad is not None:
+            self._counts.add(_ALL, now)
+        if bad:
+            self._counts.add(_BAD, now)
+        counted, found = self._counts.totals(now)
+        if not found or found < self._share * counted:
+            return self._well
+        if counted < self._minimum:
+            return None
+        return Sign("requests", True, f"{found} of {counted} {self._which}.")
+
+    @abstractmethod
+    def _is_bad(self, event: RequestEnded) -> bool | None:
+        """None for a request that is not counted."""
+
+
+class ErrorShare(_Share):
+    """Many requests for a model fail: with a 5xx, or because upstreams fail, also in the middle of a stream.
+
+    Clients' own mistakes and clients that leave are no failures. A 5xx from before anybody knew what was asked, such as
+    of a key store that is away, is one.
+
+    Args:
+        share: From which share on it is wrong. Above 0, up to 1.
+        window: Seconds that are looked back on. Above 0.
+        minimum: Requests in them below which nothing is found wrong. At least 1.
+    """
+
+    name = "error_share"
+
+    def __init__(self, *, share: float = 0.5, window: float = 60.0, minimum: int = 20) -> None:
+        super().__init__(share=share, window=window, minimum=minimum, bad="failed")
+
+    def _is_bad(self, event: RequestEnded) -> bool | None:
+        failed = (event.status or 0) >= 500 or isinstance(event.context.error, UpstreamError)
+        if event.context.endpoint in _ASKS_A_MODEL:
+            return failed
+        return True if failed and event.context.endpoint is None else None
+
+
+class SlowShare(_Share):
+    """Many answers begin late. The head of a stream waits for its first token, that of a whole answer for all of it.
+
+    Args:
+        slow: Seconds to the head of an answer from which it is slow. Above 0.
+        share, window, minimum: See `ErrorShare`.
+    """
+
+    name = "slow"
+
+    def __init__(self, *, slow: float, share: float = 0.5, window: float = 60.0, minimum: int = 20) -> None:
+        require_positive(slow=slow)
+        super().__init__(share=share, window=window, minimum=minimum, bad=f"took {slow:g} s or more to be answered")
+        self._slow = slow
+
+    def _is_bad(self, event: RequestEnded) -> bool | None:
+        if event.first_byte is None or event.context.endpoint not in _ASKS_A_MODEL:
+            return None
+        return event.first_byte >= self._slow
+
+
+class CircuitsOpen:
+    """A circuit breaker left a provider alone, and when it is closed again."""
+
+    name = "circuit_open"
+
+    def __call__(self, event: object, now: float, /) -> Sign | None:
+        match event:
+            case CircuitOpened(provider=name, duration=wait):
+                return Sign(name, True, f"The provider '{name}' keeps failing and is left alone for {wait:.0f} s.")
+            case CircuitClosed(provider=name):
+                return Sign(name, False, f"The provider '{name}' answers again.")
+        return None
+
+
+class _Refused:
+    """A provider refuses us for a reason that somebody has to mend; well when it answers an attempt begun later."""
+
+    def __init__(self, cools: Cools, *, wrong: str) -> None:
+        self._cools = cools
+        self._wrong = wrong
+        self._since: dict[str, float] = {}
+
+    def __call__(self, event: object, now: float, /) -> Sign | None:
+        if not isinstance(event, AttemptEnded):
+            return None
+        attempt = event.attempt
+        name, error = attempt.provider, attempt.error
+        # What may not fall back was refused to a credential of the caller's own.
+        if isinstance(error, UpstreamError) and error.cools == self._cools and error.falls_back:
+            self._since[name] = attempt.ended or attempt.started
+            return Sign(name, True, f"The provider '{name}' {self._wrong}.")
+        if error is None and name in self._since and attempt.started >= self._since[name]:
+            del self._since[name]
+            return Sign(name, False, f"The provider '{name}' answers again.")
+        return None
+
+
+class CredentialRefused(_Refused):
+    """A provider refuses the credential of this gateway."""
+
+    name = "credential_refused"
+
+    def __init__(self) -> None:
+        super().__init__("credential", wrong="refuses the credential of this gateway. Check that it has not expired")
+
+
+class QuotaUsedUp(_Refused):
+    """The account of this gateway at a provider has no money or tokens left."""
+
+    name = "quota_used_up"
+
+    def __init__(self) -> None:
+        super().__init__("quota", wrong="says that the quota of this gateway's account is used up")
+
+
+class LimiterAlone:
+    """The count of limits that processes share is away, and when it is back."""
+
+    name = "limiter_degraded"
+
+    def __call__(self, event: object, now: float, /) -> Sign | None:
+        match event:
+            case LimiterDegraded():
+                return Sign("limits", True, "The storage of limits is away: each process decides alone.")
+            case LimiterRestored():
+                return Sign("limits", False, "The storage of limits is back.")
+        return None
