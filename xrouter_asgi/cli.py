@@ -1,4 +1,4 @@
-"""The command line: `xrouter serve | demo | check | keys`."""
+"""The command line: `xrouter serve | demo | check | explain | keys`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
+from .explain_cli import add_explain_command
 from .keys_cli import add_keys_command
 from .overview import describe, describe_skins, survey, tell
 from .settings import Settings, SettingsError
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--port", type=_port, help="0 takes a free one; default: the settings', else 8000")
     serve.add_argument("--no-auth", action="store_true", help="let everybody in, also from beyond this machine")
     check.add_argument("--live", action="store_true", help="also ask every provider for its models")
+    add_explain_command(commands)
     add_keys_command(commands, os.environ)
     return parser
 

@@ -37,12 +37,12 @@ class Plan:
     Attributes:
         order: Those to ask. While none is available it is all that can do what is needed: each refuses for itself.
         excluded: The others, each with the reason.
-        sticky: Whether the first one is there because it answered this conversation before.
+        strategy: How the order came about.
     """
 
     order: Sequence[Ranked]
     excluded: Sequence[tuple[Standing, str]]
-    sticky: bool = False
+    strategy: str
 
     def considered(self) -> tuple[Considered, ...]:
         """The plan as a `Decision` tells it."""
@@ -106,7 +106,8 @@ class Fallback:
     def plan(self, call: Call) -> Plan:
         """Where the call would go now. Asks nobody."""
         if pays_for_himself(call):
-            return Plan([Ranked(self._standings[0])], [(each, "own key") for each in self._standings[1:]])
+            first, *others = self._standings
+            return Plan([Ranked(first)], [(each, "own key") for each in others], "own key")
         need = Need(call)
         able, free = [], []
         excluded, lacking = [], []
@@ -121,7 +122,7 @@ class Fallback:
             else:
                 free.append(standing)
         order = self._strategy(free or able, need, self._random) if able else []
-        return self._kept_together(call, Plan(order, [*excluded, *lacking]))
+        return self._kept_together(call, Plan(order, [*excluded, *lacking], getattr(self._strategy, "__name__", "own")))
 
     async def send(self, call: Call, /) -> Reply:
         """Answer the call by the first candidate that can.
@@ -136,7 +137,7 @@ class Fallback:
         plan = self.plan(call)
         decision = call.context.decision
         if not decision.candidates:  # else this one stands below another, which decided
-            decision.strategy = getattr(self._strategy, "__name__", "own") + (", sticky" if plan.sticky else "")
+            decision.strategy = plan.strategy
             decision.candidates = plan.considered()
         if not plan.order:
             raise _unable(call, plan)
@@ -212,7 +213,8 @@ class Fallback:
         first = next((each for each in plan.order if each.standing is before), None)
         if first is None:
             return plan
-        return replace(plan, order=[first, *(each for each in plan.order if each is not first)], sticky=True)
+        order = [first, *(each for each in plan.order if each is not first)]
+        return replace(plan, order=order, strategy=f"{plan.strategy}, sticky")
 
     def _remember(self, call: Call, standing: Standing) -> None:
         if self._sticky is None:
