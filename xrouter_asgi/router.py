@@ -22,6 +22,7 @@ from .errors import (
     PayloadTooLarge,
     PermissionDenied,
     UnsupportedMediaType,
+    UpstreamError,
     XRouterError,
 )
 from .openapi import openapi
@@ -355,6 +356,7 @@ def _id_header(context: RequestContext) -> Headers:
 
 
 def _log(error: XRouterError, context: RequestContext) -> None:
-    if error.status >= 500 or error.detail:
+    # What the caller did wrong is told to the caller alone: an upstream's words about it may quote the prompt.
+    if error.status >= 500 or isinstance(error, UpstreamError):
         cause = error.detail or error.message
         logger.warning("%s %s: %s", error.status, error.code, cause, extra={"request_id": context.request_id})
