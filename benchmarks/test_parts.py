@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from xrouter_asgi.policies.breaker import CircuitBreaker
+from xrouter_asgi.policies.candidates import Candidate, Price
+from xrouter_asgi.policies.fallback import Fallback
+from xrouter_asgi.policies.strategies import STRATEGIES, Strategy
+from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.router import LLMRouter
 from xrouter_asgi.streaming import EventReader, encode_event
@@ -63,6 +68,16 @@ def test_read_check_and_write_an_event(benchmark: BenchmarkFixture) -> None:
             encode_event(data)
 
     benchmark(one_event)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES.keys())
+def test_plan_among_a_hundred_candidates(benchmark: BenchmarkFixture, strategy: Strategy) -> None:
+    provider = EchoProvider()
+    breaker = CircuitBreaker(provider)
+    price = Price(1, 2)
+    candidates = [Candidate(provider, f"p/{i}", price=price, available=breaker.available) for i in range(100)]
+    fallback = Fallback(candidates, strategy=strategy)
+    benchmark(fallback.plan, Call(ChatRequest.of(parse_request(SMALL))))
 
 
 def test_route_a_request_in_process(benchmark: BenchmarkFixture) -> None:

@@ -16,6 +16,7 @@ from .alerts import (
     Webhook,
 )
 from .context import Principal, RequestContext, Usage
+from .decision import Decision
 from .errors import (
     CircuitOpen,
     ConcurrencyExceeded,
@@ -51,8 +52,13 @@ from .middleware.tracing import TracingMiddleware
 from .otlp import otlp_metric_reader, otlp_tracer_provider
 from .policies.adaptive import AdaptiveLimit
 from .policies.breaker import CircuitBreaker, CircuitGroup
+from .policies.candidates import Candidate, Capabilities, Price
 from .policies.concurrency import Concurrency
+from .policies.fallback import Fallback
+from .policies.hedge import Hedge, HedgeBudget
 from .policies.retry import Retry, RetryBudget
+from .policies.stack import Patience, resilient, stack
+from .policies.strategies import by_weight, in_order, lowest_cost, two_choices
 from .policies.timeout import Timeout
 from .prometheus import MetricsApp
 from .providers.base import Body, Call, Provider, Reply, Request
@@ -90,6 +96,8 @@ __all__ = [
     "Budget",
     "CachedKeys",
     "Call",
+    "Candidate",
+    "Capabilities",
     "ChatChunk",
     "ChatCompletion",
     "ChatRequest",
@@ -101,13 +109,17 @@ __all__ = [
     "Concurrency",
     "ConcurrencyExceeded",
     "CredentialRefused",
+    "Decision",
     "EchoProvider",
     "EmbeddingList",
     "EmbeddingsRequest",
     "ErrorShare",
+    "Fallback",
     "GigaChatOptions",
     "GigaChatProvider",
     "Hasher",
+    "Hedge",
+    "HedgeBudget",
     "InvalidAPIKey",
     "InvalidRequest",
     "KeyStore",
@@ -129,8 +141,10 @@ __all__ = [
     "NotReady",
     "OpenAIProvider",
     "OwnKey",
+    "Patience",
     "PayloadTooLarge",
     "PermissionDenied",
+    "Price",
     "Principal",
     "Provider",
     "QuotaUsedUp",
@@ -162,8 +176,14 @@ __all__ = [
     "Usage",
     "Webhook",
     "XRouterError",
+    "by_weight",
+    "in_order",
+    "lowest_cost",
     "otlp_metric_reader",
     "otlp_tracer_provider",
+    "resilient",
+    "stack",
+    "two_choices",
 ]
 
 _LAZY = {"SQLKeyStore": "keys"}
