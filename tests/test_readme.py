@@ -19,6 +19,7 @@ import pytest
 
 from xrouter_asgi.settings import (
     AccessLogSettings,
+    AlertsSettings,
     CORSSettings,
     EchoSettings,
     GigaChatSettings,
@@ -88,6 +89,7 @@ async def test_the_commands_about_keys_work_as_pasted(tmp_path: Path) -> None:
     "table",
     [
         AccessLogSettings,
+        AlertsSettings,
         CORSSettings,
         EchoSettings,
         GigaChatSettings,

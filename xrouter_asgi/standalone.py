@@ -147,6 +147,10 @@ def _observers(
     if (log := settings.access_log.build(lines)) is not None:
         closing["access log"] = lines.flush
         observers.append(log)
+    if settings.alerts is not None:
+        alerts = settings.alerts.build()
+        closing["alerts"] = alerts.aclose
+        observers.append(alerts)
     if metrics is not None:
         from opentelemetry.sdk.metrics import MeterProvider  # here, because it takes long to import
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource

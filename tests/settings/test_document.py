@@ -144,7 +144,7 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
         "server.port is 99999. It should be less than or equal to 65535.",
         "server.host is 5. It should be a valid string.",
         "server.trusted_proxies[0] is '*'. Write an address or a network",
-        "the file has no key 'servr'. Did you mean 'server'? Known: access_log, cors, keys, metrics, models,",
+        "the file has no key 'servr'. Did you mean 'server'? Known: access_log, alerts, cors, keys, metrics,",
     ]
     unmatched = [start for start in starts if not any(problem.startswith(start) for problem in found)]
     assert unmatched == []

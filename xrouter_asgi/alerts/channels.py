@@ -108,7 +108,14 @@ def slack(url: str, *, tls: ssl.SSLContext | None = None, proxy: str | None = No
     return Webhook(url, write=_for_slack, tls=tls, proxy=proxy)
 
 
-def telegram(token: str, *, chat: str, base_url: str = "https://api.telegram.org", proxy: str | None = None) -> Webhook:
+def telegram(
+    token: str,
+    *,
+    chat: str,
+    base_url: str = "https://api.telegram.org",
+    tls: ssl.SSLContext | None = None,
+    proxy: str | None = None,
+) -> Webhook:
     """A chat of Telegram.
 
     See https://core.telegram.org/bots/api#sendmessage.
@@ -122,7 +129,7 @@ def telegram(token: str, *, chat: str, base_url: str = "https://api.telegram.org
     def write(alert: Alert) -> Mapping[str, Any]:
         return {"chat_id": chat, "text": _headed(alert), "disable_web_page_preview": True}
 
-    return Webhook(f"{base_url.rstrip('/')}/bot{token}/sendMessage", write=write, proxy=proxy)
+    return Webhook(f"{base_url.rstrip('/')}/bot{token}/sendMessage", write=write, tls=tls, proxy=proxy)
 
 
 def _for_slack(alert: Alert) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .alerts import AlertsSettings
 from .callers import CORSSettings, KeysSettings, RateLimitSettings
 from .document import Settings, load_keys
 from .models import ModelSettings, TargetSettings
@@ -12,6 +13,7 @@ from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 __all__ = [
     "AccessLogSettings",
+    "AlertsSettings",
     "CORSSettings",
     "EchoSettings",
     "GigaChatSettings",

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError
 
 from . import environment as gigachat_environment
+from .alerts import AlertsSettings
 from .callers import CORSSettings, KeysSettings, RateLimitSettings
 from .loose_ends import loose_ends
 from .models import ModelSettings, TargetSettings
@@ -40,6 +41,7 @@ class Settings(Table):
     tracing: TracingSettings | None = None
     access_log: AccessLogSettings = AccessLogSettings()
     metrics: MetricsSettings | None = None
+    alerts: AlertsSettings | None = None
 
     @property
     def served(self) -> Mapping[str, ModelSettings]:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from .alerts import AlertsSettings, SlackSettings, TelegramSettings, WebhookSettings
 from .callers import CORSSettings, KeysSettings, RateLimitSettings
 from .models import (
     CapabilitiesSettings,
@@ -36,6 +37,12 @@ TABLES: Mapping[str, type[BaseModel]] = {
     "tracing": TracingSettings,
     "access_log": AccessLogSettings,
     "metrics": MetricsSettings,
+    "alerts": AlertsSettings,
+}
+_CHANNELS: Mapping[str, type[BaseModel]] = {
+    "webhook": WebhookSettings,
+    "slack": SlackSettings,
+    "telegram": TelegramSettings,
 }
 _OF_MODELS: Mapping[str, type[BaseModel]] = {
     "timeouts": PatienceSettings,
@@ -121,6 +128,8 @@ def _known(loc: Location) -> Iterable[str]:
             return ModelSettings.model_fields
         case ("models", *_, str(part)):
             return _OF_MODELS[part].model_fields
+        case ("alerts", str(channel)):
+            return _CHANNELS[channel].model_fields
         case (str(name),):
             return TABLES[name].model_fields
         case _:
