@@ -26,18 +26,16 @@ from .errors import (
     XRouterError,
 )
 from .openapi import openapi
-from .providers.base import Call, Provider, Reply
-from .responses import Headers, header, send_break, send_error, send_json, send_stream
+from .providers.base import Call, Provider
+from .replies import EXPLAIN, decision_headers, id_header, send_reply
+from .responses import Headers, send_break, send_error, send_json
 from .routing import ModelTable
 from .streaming import ChatStream
-from .wire import ChatCompletion, ChatRequest, Document, EmbeddingList, EmbeddingsRequest
+from .wire import ChatRequest, Document, EmbeddingsRequest
 from .wire.codec import encode, parse_request
-from .wire.embeddings import in_format
 
 Endpoint: TypeAlias = Callable[[Scope, Receive, Send, RequestContext], Awaitable[None]]
 Posted: TypeAlias = type[ChatRequest] | type[EmbeddingsRequest]
-
-EXPLAIN = b"x-xrouter-explain"
 
 _LARGE = 256 << 10  # bytes; to parse more would hold up everybody else on the event loop
 _ONE_MODEL = re.compile(r"(?:/v1)?/models/(.+)", re.DOTALL)
@@ -216,7 +214,7 @@ class LLMRouter:
                     await context.admit(_demand(request, body))
                 reply = await provider.send(call)
                 try:
-                    await _send_reply(send, call, reply, explained=self._explains(scope, context))
+                    await send_reply(send, call, reply, explained=self._explains(scope, context))
                 finally:
                     if isinstance(reply.body, ChatStream):
                         await reply.body.aclose()
@@ -228,7 +226,7 @@ class LLMRouter:
         models = await self.models.list()
         if context.principal is not None:
             models = [model for model in models if context.principal.may_use(model["id"])]
-        await send_json(send, encode({"object": "list", "data": models}), headers=_id_header(context))
+        await send_json(send, encode({"object": "list", "data": models}), headers=id_header(context))
 
     async def _get_model(self, name: str, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         _enter(context, "models")
@@ -236,24 +234,24 @@ class LLMRouter:
         model = await self.models.describe(name) if allowed else None
         if model is None:
             raise ModelNotFound(name)
-        await send_json(send, encode(model), headers=_id_header(context))
+        await send_json(send, encode(model), headers=id_header(context))
 
     async def _health(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         context.endpoint = "health"
-        await send_json(send, b'{"status":"ok"}', headers=_id_header(context))
+        await send_json(send, b'{"status":"ok"}', headers=id_header(context))
 
     async def _ready(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         context.endpoint = "ready"
         if self._draining:
             raise NotReady("This process is shutting down and takes no new work.")
-        await send_json(send, b'{"status":"ready"}', headers=_id_header(context))
+        await send_json(send, b'{"status":"ready"}', headers=id_header(context))
 
     async def _openapi(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         context.endpoint = "openapi"
         # Litestar leaves `root_path` empty: there only what was asked for tells the mount.
         asked = (scope.get("raw_path") or b"").decode("latin-1")
         mount = scope.get("root_path") or asked.rpartition("/openapi.json")[0]
-        await send_json(send, encode(openapi("/" + mount.strip("/"))), headers=_id_header(context))
+        await send_json(send, encode(openapi("/" + mount.strip("/"))), headers=id_header(context))
 
     def _explains(self, scope: Scope, context: RequestContext) -> bool:
         if not self._explain or (EXPLAIN, b"1") not in scope["headers"]:
@@ -261,9 +259,9 @@ class LLMRouter:
         return context.principal is None or context.principal.has_scope("explain")
 
     def _error_headers(self, scope: Scope, error: XRouterError, context: RequestContext) -> Headers:
-        headers = [*_id_header(context)]
+        headers = [*id_header(context)]
         if context.endpoint in _SCOPES.values():
-            headers += _decision_headers(context, explained=self._explains(scope, context))
+            headers += decision_headers(context, explained=self._explains(scope, context))
         if isinstance(error, _UNREAD):
             headers.append((b"connection", b"close"))
         return headers
@@ -295,64 +293,6 @@ def _demand(request: ChatRequest | EmbeddingsRequest, body: bytes) -> Demand:
         return Demand(request.model, prompt, completion_tokens=0)
     bound = request.max_completion_tokens or request.max_tokens
     return Demand(request.model, prompt, None if bound is None else bound * (request.n or 1))
-
-
-async def _send_reply(send: Send, call: Call, reply: Reply, *, explained: bool) -> None:
-    context = call.context
-    context.provider = reply.provider
-    context.upstream_model = reply.model
-    headers = [*_reply_headers(reply, context), *_decision_headers(context, explained=explained)]
-    match call.request, reply.body:
-        case ChatRequest(stream=True) as request, ChatStream() as stream:
-            context.streamed = True
-            try:
-                context.error = await send_stream(
-                    send,
-                    stream,
-                    include_usage=request.include_usage,
-                    request_id=context.request_id,
-                    headers=headers,
-                    comment=partial(_explanation, context) if explained else None,
-                )
-            finally:
-                context.usage = stream.usage
-                context.characters = stream.characters
-        case ChatRequest(stream=False | None), ChatCompletion() as answer:
-            context.usage = answer.usage
-            await send_json(send, answer.data, headers=headers)
-        case EmbeddingsRequest() as request, EmbeddingList() as answer:
-            context.usage = answer.usage
-            data = in_format(answer, request.encoding_format or "float").data
-            await send_json(send, data, headers=headers)
-        case _:
-            asked, given = type(call.request).__name__, type(reply.body).__name__
-            raise TypeError(f"The provider '{reply.provider}' answered a {asked} with a {given}.")
-
-
-def _reply_headers(reply: Reply, context: RequestContext) -> Headers:
-    headers = [*_id_header(context), header("x-xrouter-provider", reply.provider)]
-    if reply.model:
-        headers.append(header("x-xrouter-model", reply.model))
-    if reply.warnings:
-        headers.append(header("x-xrouter-warnings", ", ".join(reply.warnings)))
-    headers.extend(header(name, value) for name, value in reply.headers)
-    return headers
-
-
-def _decision_headers(context: RequestContext, *, explained: bool) -> Headers:
-    headers = [(b"x-xrouter-attempts", b"%d" % len(context.attempts))]
-    if explained:
-        # Not by `header`, which remembers: no two are alike.
-        headers.append((EXPLAIN, context.decision.to_json().encode("ascii")))
-    return headers
-
-
-def _explanation(context: RequestContext) -> bytes:
-    return EXPLAIN + b" " + context.decision.to_json().encode("ascii")
-
-
-def _id_header(context: RequestContext) -> Headers:
-    return [(b"x-request-id", context.request_id.encode("ascii"))]
 
 
 def _log(error: XRouterError, context: RequestContext) -> None:
