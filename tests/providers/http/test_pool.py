@@ -253,8 +253,20 @@ async def test_a_closed_transport_ends_what_runs_waits_and_connects() -> None:
             "connect_refused",
         ]
         assert transport.open_connections == 0
-        with pytest.raises(RuntimeError, match="closed"):
-            await upstream.fetch("GET", "/")
+
+
+def test_a_closed_transport_opens_anew_in_another_event_loop() -> None:
+    """As in a test suite that starts its app again and again."""
+    async def start_and_stop() -> None:
+        async with serving(answering(OK)) as server:
+            upstream = Upstream(server.url, transport=transport)
+            assert (await upstream.fetch("GET", "/")).status == 200
+            await upstream.aclose()
+            assert transport.open_connections == 0
+
+    transport = own()
+    for _ in range(2):
+        asyncio.run(start_and_stop())
 
 
 async def test_a_connection_made_while_the_transport_closes_is_closed_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,8 +348,9 @@ def test_a_transport_belongs_to_one_event_loop() -> None:
         async with serving(answering(OK)) as server:
             request = httpx.Request("GET", server.url)
             await transport.handle_async_request(request)
-            await transport.aclose()
-            transport._closed = False
+            for pool in transport._pools.values():  # so that no socket is left, and the transport not closed
+                pool.close()
+            await asyncio.sleep(0)
 
     asyncio.run(one_request())
     with pytest.raises(RuntimeError, match="another event loop"):

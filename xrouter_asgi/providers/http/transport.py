@@ -46,7 +46,6 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         self._keepalive = keepalive
         self._pools: dict[tuple[bytes, bytes, int | None], Pool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
 
     @property
     def open_connections(self) -> int:
@@ -63,7 +62,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
 
         Raises:
             httpx.TransportError: As httpx's own transport does, and its subclasses of `failures`.
-            RuntimeError: The transport is closed, or belongs to another event loop.
+            RuntimeError: The transport belongs to another event loop.
         """
         content = await whole(request.stream)
         timeouts = request.extensions.get("timeout", {})
@@ -98,9 +97,11 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         return answer.status, answer.headers, Body(pool, connection, answer, idle=read)
 
     async def aclose(self) -> None:
-        """Close all connections. What runs or waits fails; later requests raise RuntimeError."""
-        self._closed = True
-        for pool in self._pools.values():
+        """Close all connections. What runs or waits fails. A later request opens anew, on any event loop."""
+        pools = list(self._pools.values())
+        self._pools.clear()
+        self._loop = None
+        for pool in pools:
             pool.close()
         # The loop closes an aborted socket in its next tick, one under TLS in the one after.
         await asyncio.sleep(0)
@@ -110,12 +111,10 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         return f"HTTPTransport(open_connections={self.open_connections}, idle_connections={self.idle_connections})"
 
     def _pool(self, url: httpx.URL) -> Pool:
-        if self._closed:
-            raise RuntimeError("This transport is closed. Make a new one.")
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:
-                raise RuntimeError("This transport belongs to another event loop. Make one for each loop.")
+                raise RuntimeError("This transport belongs to another event loop. Close it there, or make one for each.")
             self._loop = loop
         key = (url.raw_scheme, url.raw_host, url.port)
         pool = self._pools.get(key)
