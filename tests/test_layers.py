@@ -81,6 +81,16 @@ def test_a_middleware_knows_no_other(file: Path) -> None:
     assert known <= {("middleware", here)}
 
 
+POLICIES = {"breaker", "concurrency", "fallback", "hedge", "retry", "timeout"}
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_a_policy_knows_no_other_and_no_provider(policy: str) -> None:
+    known = {name[:2] for name in ours(Path(f"policies/{policy}.py")) if name[0] in ("policies", "providers")}
+    assert known & {("policies", other) for other in POLICIES - {policy}} == set()
+    assert {name for name in known if name[0] == "providers"} <= {("providers", "base")}
+
+
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_only_settings_read_the_environment_or_files(file: Path) -> None:
     read = {node.attr for node in ast.walk(tree(file)) if isinstance(node, ast.Attribute)}
