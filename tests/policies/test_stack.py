@@ -61,17 +61,21 @@ def layers(provider: Provider) -> list[type]:
 
 class TestOrder:
     def test_from_the_outside_in(self) -> None:
-        whole = stacked(Upstream(), options={"parallel": 3})
+        whole = stacked(Upstream(), options={"parallel": 3}, patience=Patience(first=1.0))
         (candidate,) = fallback_of(whole).candidates
         assert layers(whole) == [Timeout, Fallback]
         assert layers(candidate.provider) == [Retry, CircuitBreaker, Concurrency, Timeout, Target, Upstream]
+
+    def test_an_upstream_whose_own_clocks_do_has_no_others(self) -> None:
+        (candidate,) = fallback_of(stacked(Upstream())).candidates
+        assert Timeout not in layers(candidate.provider)
 
     def test_without_a_bound_there_is_no_line(self) -> None:
         (candidate,) = fallback_of(stacked(Upstream())).candidates
         assert Concurrency not in layers(candidate.provider)
 
     def test_around_a_single_provider(self) -> None:
-        assert layers(resilient(Upstream(), parallel=1)) == [
+        assert layers(resilient(Upstream(), parallel=1, patience=Patience(idle=1.0))) == [
             Timeout,
             Retry,
             CircuitBreaker,
@@ -81,7 +85,8 @@ class TestOrder:
         ]
 
     def test_whoever_may_bring_a_key_of_his_own_shares_only_clocks(self) -> None:
-        (candidate,) = fallback_of(stacked(Upstream(), options={"own_key": True, "parallel": 3})).candidates
+        whole = stacked(Upstream(), options={"own_key": True, "parallel": 3}, patience=Patience(first=1.0))
+        (candidate,) = fallback_of(whole).candidates
         assert layers(candidate.provider) == [Timeout, Target, Upstream]
         assert candidate.available is None
 

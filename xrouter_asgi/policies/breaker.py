@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..context import RequestContext
@@ -153,8 +152,9 @@ class CircuitBreaker:
         stream = reply.body if isinstance(reply.body, ChatStream) else None
         now = self._clock()
         slow = stream is not None and self._slow is not None and now - began >= self._slow
-        with self._telling(call.context):
-            self._circuit.answered(era, now, slow=slow)
+        before = self.state
+        self._circuit.answered(era, now, slow=slow)
+        self._tell(call.context, before)
         if stream is not None:
             stream.when_ended(lambda error: self._note_end(call.context, era, error))
         return reply
@@ -166,8 +166,9 @@ class CircuitBreaker:
         if (rest := self._resting(now)) is not None:
             raise _still_resting(rest, now)
         left = self._circuit.left(now)
-        with self._telling(context):
-            era = self._circuit.admit(now)
+        before = self.state
+        era = self._circuit.admit(now)
+        self._tell(context, before)
         if era is None:
             raise CircuitOpen(
                 f"The upstream '{self.name}' keeps failing and is left alone. Try again in {left:.1f} s.",
@@ -180,21 +181,23 @@ class CircuitBreaker:
 
     def _note_error(self, context: RequestContext, era: Era, error: XRouterError) -> None:
         now = self._clock()
-        with self._telling(context):
-            if error.trips:
-                self._circuit.failed(era, now)
-            elif isinstance(error, RequestRejected):
-                self._circuit.answered(era, now)  # an upstream that finds fault is well
-            else:
-                self._circuit.unheard(era)
+        before = self.state
+        if error.trips:
+            self._circuit.failed(era, now)
+        elif isinstance(error, RequestRejected):
+            self._circuit.answered(era, now)  # an upstream that finds fault is well
+        else:
+            self._circuit.unheard(era)
+        self._tell(context, before)
         # What may not fall back was refused to a caller's own account, which is not ours to rest.
         if error.cools is not None and error.falls_back:
             self._cool(context, error.cools, error, now)
 
     def _note_end(self, context: RequestContext, era: Era, error: BaseException | None) -> None:
         if isinstance(error, XRouterError) and error.trips:
-            with self._telling(context):
-                self._circuit.broke(era, self._clock())
+            before = self.state
+            self._circuit.broke(era, self._clock())
+            self._tell(context, before)
 
     def _cool(self, context: RequestContext, cools: Cools, error: XRouterError, now: float) -> None:
         wait = error.retry_after
@@ -210,11 +213,8 @@ class CircuitBreaker:
         self._rest = _Rest(cools, now + wait, error.code, error.type, error.status)
         context.emit(UpstreamCooled(context, self.name, cools, wait))
 
-    @contextmanager
-    def _telling(self, context: RequestContext) -> Iterator[None]:
-        """Tell of the change of state that happens inside, if one does."""
-        before = self.state
-        yield
+    def _tell(self, context: RequestContext, before: State) -> None:
+        """Tell of a change of state, if there was one."""
         if self.state == before:
             return
         match self.state:

@@ -22,6 +22,9 @@ _SECOND = 1.0
 _SLOTS = 10
 
 
+_EARNED, _RESERVED = range(2)
+
+
 class RetryBudget:
     """How many retries the requests of late allow, so that an outage is not answered by a multiple of the load.
 
@@ -53,10 +56,11 @@ class RetryBudget:
             raise ValueError(f"'ratio' is {ratio!r} and 'per_second' {per_second!r}. Write numbers of at least 0.")
         self._ratio = ratio
         self._per_second = per_second
+        self._reserved = per_second * window
         self._clock = clock
         # Errors of the slots are on the safe side: requests are forgotten a little early, retries a little late.
         self._requests = Window(1, slot=window / _SLOTS, slots=_SLOTS)
-        self._retries = Window(1, slot=window / _SLOTS, slots=_SLOTS + 1)
+        self._retries = Window(2, slot=window / _SLOTS, slots=_SLOTS + 1)
         self._reserve: deque[float] = deque()
 
     def request(self) -> None:
@@ -66,14 +70,18 @@ class RetryBudget:
     def retry(self) -> bool:
         """Take a retry out of the budget; False when it is empty."""
         now = self._clock()
-        (requests,), (retries,) = self._requests.totals(now), self._retries.totals(now)
-        if retries + 1 <= self._ratio * requests:
-            self._retries.add(0, now)
+        (requests,), (earned, reserved) = self._requests.totals(now), self._retries.totals(now)
+        if earned + 1 <= self._ratio * requests:
+            self._retries.add(_EARNED, now)
             return True
         while self._reserve and self._reserve[0] <= now - _SECOND:
             self._reserve.popleft()
+        # Retries that were earned by requests which are forgotten by now are there all the same.
+        if earned + reserved + 1 > self._ratio * requests + self._reserved:
+            return False
         if len(self._reserve) < self._per_second:
             self._reserve.append(now)
+            self._retries.add(_RESERVED, now)
             return True
         return False
 

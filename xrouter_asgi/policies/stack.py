@@ -121,6 +121,8 @@ class _Upstreams:
         return layer, breaker
 
     def timed(self, provider: Provider) -> Provider:
+        if self.patience.first is None and self.patience.idle is None:
+            return provider
         # Next to the upstream, so that nothing but its own silence counts.
         return Timeout(provider, first=self.patience.first, idle=self.patience.idle, total=None)
 

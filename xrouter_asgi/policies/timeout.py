@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from types import TracebackType
 
 from ..errors import UpstreamTimeout
@@ -60,7 +59,7 @@ class Timeout:
         if deadline is not None:
             if deadline <= now:
                 raise UpstreamTimeout("No time is left to ask the upstream.", code="total_timeout", trips=False)
-            call = replace(call, deadline=deadline)
+            call = call.until(deadline)
         alarm = _Alarm()
         try:
             with alarm.at(*self._until_commit(call, now)):

@@ -69,6 +69,19 @@ class Call:
             deadline=self.deadline,
         )
 
+    def until(self, deadline: float) -> Call:
+        """The same call with this deadline."""
+        return Call(
+            self.request,
+            self.model,
+            self.stem,
+            document=self.document,
+            headers=self.headers,
+            context=self.context,
+            traceparent=self.traceparent,
+            deadline=deadline,
+        )
+
     @property
     def trace_headers(self) -> list[tuple[bytes, bytes]]:
         """What to send along so that the upstream's spans hang below this call's; never the client's baggage."""
