@@ -26,6 +26,7 @@ from xrouter_asgi.errors import (
 )
 from xrouter_asgi.events import CircuitClosed, CircuitHalfOpened, CircuitOpened, UpstreamCooled
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
+from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.wire import ModelsRequest
 
@@ -134,6 +135,18 @@ async def test_streams_that_break_off_open_it() -> None:
             await text_of(await policy.send(one))
     assert state_of(policy) == "open"
     assert told == [CircuitOpened(one.context, "up", 5.0)]
+
+
+@virtual
+@pytest.mark.parametrize(("total", "patience", "state"), [(5.0, 60.0, "open"), (60.0, 5.0, "closed")])
+async def test_a_clock_further_out_that_ends_the_wait_opens_it_unless_it_was_the_callers_own(
+    total: float, patience: float, state: str
+) -> None:
+    policy = breaker(Upstream([HANG], [HANG]))
+    for _ in range(2):
+        with pytest.raises(UpstreamTimeout):
+            await Timeout(policy, total=total).send(call().until(now() + patience))
+    assert state_of(policy) == state
 
 
 @virtual

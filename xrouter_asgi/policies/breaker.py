@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -144,6 +145,13 @@ class CircuitBreaker:
             reply = await self.inner.send(call)
         except XRouterError as error:
             self._note_error(call.context, era, error)
+            raise
+        except asyncio.CancelledError as given_up:
+            match given_up.args:
+                case (XRouterError() as reason, *_):  # a clock further out ran out meanwhile
+                    self._note_error(call.context, era, reason)
+                case _:
+                    self._circuit.unheard(era)
             raise
         except BaseException:
             self._circuit.unheard(era)
