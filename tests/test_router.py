@@ -600,6 +600,26 @@ async def test_a_stream_that_is_stopped_after_its_end_is_not_ended_twice() -> No
     assert (await running).events[-1] == "[DONE]"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_nothing_follows_a_message_that_was_under_way_when_the_call_was_stopped(stream: bool) -> None:
+    router = routed(ScriptedProvider())
+    sent: list[Message] = []
+    script = [*body_messages(json.dumps(chat(stream=stream)).encode())]
+
+    async def receive() -> Message:
+        if not script:
+            await asyncio.Event().wait()
+        return script.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        router.stop()
+        await asyncio.Event().wait()  # a client that reads nothing
+
+    await router(http_scope("POST", "/v1/chat/completions"), receive, send)
+    assert [message["type"] for message in sent] == ["http.response.start"]
+
+
 async def test_to_stop_without_calls_does_nothing_to_the_next_one() -> None:
     router = echo()
     assert (await post(router, "/v1/chat/completions", chat("echo"))).status == 200

@@ -141,16 +141,17 @@ class LLMRouter:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = RequestContext.of(scope)
-        started = finished = False
+        started = finished = sending = False
 
         async def send_noting_progress(message: Message) -> None:
-            nonlocal started, finished
-            started = True
+            nonlocal started, finished, sending
+            started = sending = True
             finished = message["type"] == "http.response.body" and not message.get("more_body", False)
             try:
                 await send(message)
             except OSError as error:  # since version 2.4 of the ASGI specification a server may say so here
                 raise ClientDisconnected from error
+            sending = False  # of what was interrupted nobody knows whether it went out, so nothing can follow it
 
         if not self._entered and not self._warned:
             self._warn_of_missing_lifespan()
@@ -162,7 +163,7 @@ class LLMRouter:
             context.error = error
             if not started:
                 await send_error(send, error, headers=self._error_headers(scope, error, context))
-            elif not finished:
+            elif not (finished or sending):
                 await send_break(send, error)
         except XRouterError as error:
             if started:
