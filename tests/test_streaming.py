@@ -305,6 +305,18 @@ async def test_everyone_who_asks_is_told_of_the_end_once() -> None:
     assert told == [("first", None), ("second", None)]
 
 
+async def test_the_upstream_of_a_stream_that_breaks_is_closed_before_anyone_is_told() -> None:
+    closings: list[int] = []
+    batches = Batches([chunk()], end=UpstreamError("broken"))
+    stream = await ChatStream.start(batches)
+    stream.when_ended(lambda error: closings.append(batches.closed))
+    with pytest.raises(UpstreamError, match="broken"):
+        await drain(stream)
+    await stream.aclose()
+    assert closings == [1]
+    assert batches.closed == 1
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_text_survives_an_event(content: str) -> None:
     document = ChatChunk({"choices": [{"delta": {"content": content}}]})

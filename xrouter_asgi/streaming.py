@@ -168,7 +168,11 @@ class ChatStream:
             self._tell(None)
             raise
         except BaseException as error:
-            self._tell(error)
+            # First the upstream: who waits for the end may take its place there at once.
+            try:
+                await self._shut()
+            finally:
+                self._tell(error)
             raise
         return batch
 
@@ -191,6 +195,9 @@ class ChatStream:
     async def aclose(self) -> None:
         """Close the upstream. Safe to call twice."""
         self._tell(asyncio.CancelledError())
+        await self._shut()
+
+    async def _shut(self) -> None:
         if self._close is not None:
             close, self._close = self._close, None
             await close()
