@@ -1,0 +1,91 @@
+"""The policies as `policies.stack` puts them together, with the loop's clock and the seed's dice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tests.policies.virtual import now
+from xrouter_asgi.policies.adaptive import AdaptiveLimit
+from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
+from xrouter_asgi.policies.candidates import Candidate
+from xrouter_asgi.policies.concurrency import Concurrency
+from xrouter_asgi.policies.fallback import Fallback
+from xrouter_asgi.policies.hedge import Hedge, HedgeBudget
+from xrouter_asgi.policies.retry import Retry, RetryBudget
+from xrouter_asgi.policies.strategies import Strategy, by_weight, in_order, lowest_cost, two_choices
+from xrouter_asgi.policies.timeout import Timeout
+from xrouter_asgi.providers.base import Call, Provider, Reply
+from xrouter_asgi.routing import Target
+
+TOTAL = 60.0
+ATTEMPTS = 3
+RATIO = 0.2
+STRATEGIES: Sequence[Strategy] = (in_order, by_weight, lowest_cost, two_choices)
+
+
+class Gate:
+    """Notes when calls come, in front of the retries of one upstream."""
+
+    def __init__(self, inner: Provider) -> None:
+        self.inner = inner
+        self.times: list[float] = []
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    async def send(self, call: Call, /) -> Reply:
+        self.times.append(now())
+        return await self.inner.send(call)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+class Onion:
+    """The policies around a few upstreams.
+
+    Attributes:
+        provider: All of it.
+        gates, lines: The one of each upstream, in their order.
+        per_second: Retries that are always allowed.
+    """
+
+    def __init__(self, upstreams: Sequence[Provider], dice: random.Random) -> None:
+        self.gates: list[Gate] = []
+        self.lines: list[Concurrency] = []
+        self.per_second = dice.choice((0, 1))
+        self._dice = dice
+        group = CircuitGroup() if dice.random() < 0.5 else None
+        candidates = [self._candidate(upstream, group) for upstream in upstreams]
+        if len(candidates) > 1 and dice.random() < 0.3:
+            candidates = self._hedged(candidates)
+        fallback = Fallback(
+            candidates, strategy=dice.choice(STRATEGIES), sticky=dice.random() < 0.3, random=dice, clock=now
+        )
+        self.provider: Provider = Timeout(fallback, first=None, idle=None, total=TOTAL)
+
+    def _candidate(self, upstream: Provider, group: CircuitGroup | None) -> Candidate:
+        dice = self._dice
+        timeout = Timeout(Target(upstream, model="m"), first=dice.choice((None, 5.0)), idle=10.0, total=None)
+        limit = dice.choice((1, 2, 5, AdaptiveLimit(initial=3, maximum=5)))
+        line = Concurrency(timeout, limit=limit, queue=dice.choice((0, 2, 10)), queue_timeout=10.0, clock=now)
+        breaker = CircuitBreaker(line, group=group, minimum=dice.choice((2, 5)), clock=now)
+        budget = RetryBudget(ratio=RATIO, per_second=self.per_second, clock=now)
+        retry = Retry(breaker, attempts=ATTEMPTS, budget=budget, clock=now, dice=dice)
+        gate = Gate(retry)
+        self.lines.append(line)
+        self.gates.append(gate)
+        return Candidate(gate, f"{upstream.name}/m", available=breaker.available)
+
+    def _hedged(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        budget = HedgeBudget(share=0.5)
+        hedged = []
+        for index, candidate in enumerate(candidates):
+            others = [*candidates[:index], *candidates[index + 1 :]]
+            second = Fallback(others, attempts=2, random=self._dice, clock=now)
+            hedge = Hedge(candidate.provider, second=second, budget=budget, minimum=3, clock=now)
+            hedged.append(replace(candidate, provider=hedge))
+        return hedged

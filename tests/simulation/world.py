@@ -1,0 +1,180 @@
+"""A gateway with its upstreams and clients, which a seed makes up, and what is promised of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+
+from starlette.types import ASGIApp
+
+from tests.policies.virtual import now
+from tests.simulation.client import SLOW, Client, Plan
+from tests.simulation.ledger import Ledger
+from tests.simulation.loop import SeededLoop
+from tests.simulation.onion import ATTEMPTS, RATIO, TOTAL, Onion
+from tests.simulation.upstream import SimulatedUpstream
+from xrouter_asgi.events import AttemptEnded, AttemptRetried, AttemptStarted, CircuitOpened
+from xrouter_asgi.middleware.access_log import AccessLogMiddleware
+from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
+from xrouter_asgi.router import LLMRouter
+
+GRACE = 1.0  # seconds over the deadline (R1)
+CLOSED_WITHIN = 2.0  # seconds after a client left (R7)
+ATTEMPTS_IN_ALL = 4  # R2
+
+
+class Broken(Exception):
+    """A promise is broken."""
+
+
+class World:
+    """Runs once.
+
+    Attributes:
+        journal: What happened, a line each: the same for the same seed.
+    """
+
+    def __init__(self, seed: int, loop: SeededLoop) -> None:
+        self.journal: list[str] = []
+        self._loop = loop
+        self._dice = dice = random.Random(seed)
+        self._upstreams = [SimulatedUpstream(name, dice) for name in "abc"[: dice.randint(1, 3)]]
+        self._onion = Onion(self._upstreams, dice)
+        self._ledger = Ledger(clock=loop.time)
+        self._router = LLMRouter({"m": self._onion.provider})
+        limit = dice.choice(("20/minute; 4 parallel", "5/minute", "2 parallel; 3000 tokens/minute", "1000/minute"))
+        limited = RateLimitMiddleware(self._router, limit=limit, budget=self._ledger)
+        app: ASGIApp = AccessLogMiddleware(limited, observers=[self._observe])
+        self._clients = [Client(Plan.draw(number, dice), app) for number in range(dice.randint(1, 25))]
+        self._by_id = {client.plan.request_id: client for client in self._clients}
+        self._retries: dict[str, list[float]] = {upstream.name: [] for upstream in self._upstreams}
+        self._attempts: dict[str, list[str]] = {client.plan.request_id: [] for client in self._clients}
+        self._broken: list[str] = []
+
+    async def run(self) -> None:
+        """Live through it.
+
+        Raises:
+            Broken: A promise is.
+        """
+        fate = asyncio.ensure_future(self._turn())
+        async with self._router.lifespan():
+            self._loop.after_step = self._check_step
+            await asyncio.gather(*(client.run() for client in self._clients))
+            self._loop.after_step = None
+        fate.cancel()
+        await asyncio.wait({fate})
+        self._broken += self._left_over()
+        for client in self._clients:
+            self._broken += [f"{client.plan.request_id}: {wrong}" for wrong in client.check()]
+        self._raise()
+
+    async def _turn(self) -> None:
+        """The wheel of fortune: moods, jumps of the clock, now and then the order to stop."""
+        dice = self._dice
+        while True:
+            await asyncio.sleep(dice.uniform(0.0, 10.0))
+            match dice.choices(("mood", "jump", "stop"), (20, 2, 1))[0]:
+                case "mood":
+                    dice.choice(self._upstreams).change_mood()
+                case "jump":
+                    self._loop.jump(dice.uniform(0.0, 100.0))
+                    self._note("the clock jumps")
+                case "stop":
+                    self._router.stop()
+                    for client in self._clients:
+                        client.stopped = client.stopped or client.runs
+                    self._note("all calls are stopped")
+
+    def _observe(self, event: object) -> None:
+        match event:
+            case AttemptStarted(context, attempt):
+                self._note(f"{context.request_id} asks {attempt.provider}")
+                self._attempts[context.request_id].append(attempt.provider)
+                if self._by_id[context.request_id].answered:
+                    self._broken.append(f"R4: {context.request_id} asks {attempt.provider} after its answer began")
+            case AttemptEnded(context, attempt):
+                self._note(f"{context.request_id} is done with {attempt.provider}: {attempt.error!r}")
+            case AttemptRetried(context, provider):
+                self._note(f"{context.request_id} will ask {provider} again")
+                self._retries[provider].append(now())
+                self._check_budget(provider)
+            case CircuitOpened(_, provider):
+                self._note(f"the circuit of {provider} opens")
+
+    def _note(self, line: str) -> None:
+        self.journal.append(f"{self._loop.time():9.3f} {line}")
+
+    def _check_step(self) -> None:
+        """What holds at every moment."""
+        time = self._loop.time()
+        self._broken += self._overdue(time)
+        for line in self._onion.lines:
+            if line.in_flight < 0:
+                self._broken.append(f"R11: {line.name} has {line.in_flight} calls in flight")
+        for upstream, line in zip(self._upstreams, self._onion.lines, strict=True):
+            if upstream.open > line.in_flight:
+                self._broken.append(f"R11: {upstream.name} answers {upstream.open}, and {line.in_flight} are counted")
+        for name, asked in self._attempts.items():
+            if len(asked) > ATTEMPTS_IN_ALL or any(asked.count(provider) > ATTEMPTS for provider in asked):
+                self._broken.append(f"R2: {name} asked {', '.join(asked)}")
+        self._raise()
+
+    def _overdue(self, time: float) -> Iterator[str]:
+        """R1 and R7. A jump of the clock makes everything due at once."""
+        for client in self._clients:
+            if client.began is None or not client.runs:
+                continue
+            if time > max(client.began + TOTAL, self._loop.jumped) + GRACE + SLOW:
+                yield f"R1: {client.plan.request_id} began at {client.began:.3f} and has no end at {time:.3f}"
+            if client.left is not None and time > max(client.left, self._loop.jumped) + CLOSED_WITHIN:
+                yield f"R7: {client.plan.request_id} left at {client.left:.3f} and still runs at {time:.3f}"
+
+    def _check_budget(self, provider: str) -> None:
+        """R3. A retry is granted for the requests of the 10 s before it, so those of 20 s stand behind any 10 s."""
+        (gate,) = (gate for gate in self._onion.gates if gate.name == provider)
+        time = now()
+        retries = sum(at > time - 10 for at in self._retries[provider])
+        requests = sum(at > time - 20 for at in gate.times)
+        if retries > RATIO * requests + self._onion.per_second * 11:
+            self._broken.append(f"R3: {retries} retries of {requests} requests at {provider}")
+
+    def _left_over(self) -> Iterator[str]:
+        """R7, R8, R11: nothing stays once all are gone."""
+        for upstream, line in zip(self._upstreams, self._onion.lines, strict=True):
+            if upstream.open:
+                yield f"R7: {upstream.name} still answers {upstream.open}"
+            if line.in_flight or line.waiting:
+                yield f"R11: {upstream.name} still has {line.in_flight} calls and {line.waiting} in line"
+            if not upstream.closings:
+                yield f"R7: {upstream.name} was not closed"
+        if self._ledger.open:
+            yield f"R8: {len(self._ledger.open)} reservations are not settled"
+        if twice := [lease for lease, times in self._ledger.settled.items() if times != 1]:
+            yield f"R8: {len(twice)} reservations are settled more than once"
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            yield f"R7: {len(others)} tasks are left"
+
+    def _raise(self) -> None:
+        if self._broken:
+            self._loop.after_step = None  # so that it ends in peace
+            raise Broken("; ".join(self._broken[:3]))
+
+
+def live(seed: int) -> Sequence[str]:
+    """Live through a seed, and return its journal.
+
+    Raises:
+        Broken: A promise is, with the journal as a note. Any other exception is a defect, too.
+    """
+    loop = SeededLoop(random.Random(-seed))
+    world = World(seed, loop)
+    try:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(world.run())
+    except Exception as error:
+        error.add_note("\n".join(world.journal))
+        raise
+    return world.journal
