@@ -15,6 +15,7 @@ from xrouter_asgi.errors import RequestRejected, UpstreamRateLimited, UpstreamUn
 from xrouter_asgi.providers.base import Call, Provider, Reply
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.routing import Target
 from xrouter_asgi.streaming import ChatStream
 
 WARNING = (
@@ -371,11 +372,13 @@ async def test_an_error_before_the_first_byte_keeps_its_status(stream: bool, err
 
 async def test_what_only_an_operator_may_see_is_logged_under_the_request_id(caplog: pytest.LogCaptureFixture) -> None:
     provider = ScriptedProvider(UpstreamUnauthorized("Refused.", detail="10.0.0.7 said no"))
-    answer = await post(routed(provider), "/v1/chat/completions", chat(), headers=[(b"x-request-id", b"r1")])
+    router = routed(Target(provider, model="m"))
+    answer = await post(router, "/v1/chat/completions", chat(), headers=[(b"x-request-id", b"r1")])
     assert b"10.0.0.7" not in answer.body
-    record = caplog.records[-1]
+    (record,) = [record for record in caplog.records if "lifespan" not in record.getMessage()]
     assert record.getMessage() == "502 upstream_auth_failed: 10.0.0.7 said no"
-    assert vars(record)["request_id"] == "r1"
+    facts = vars(record)
+    assert (facts["request_id"], facts["provider"], facts["attempt"]) == ("r1", "scripted", 1)
 
 
 @pytest.mark.parametrize("error", [UpstreamUnauthorized("Refused."), ZeroDivisionError("Odd.")])
@@ -383,9 +386,12 @@ async def test_a_stream_that_broke_is_logged_under_the_request_id(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider = ScriptedProvider([chunk("a")], error)
-    await post(routed(provider), "/v1/chat/completions", chat(stream=True), headers=[(b"x-request-id", b"r1")])
-    (record,) = [record for record in caplog.records if "broke" in record.getMessage()]
-    assert vars(record)["request_id"] == "r1"
+    router = routed(Target(provider, model="m"))
+    await post(router, "/v1/chat/completions", chat(stream=True), headers=[(b"x-request-id", b"r1")])
+    (record,) = [record for record in caplog.records if "lifespan" not in record.getMessage()]
+    assert record.getMessage().startswith("A stream broke")
+    facts = vars(record)
+    assert (facts["request_id"], facts["provider"], facts["attempt"]) == ("r1", "scripted", 1)
 
 
 async def test_the_caller_s_own_mistakes_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:

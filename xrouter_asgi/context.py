@@ -140,6 +140,12 @@ class RequestContext:
     def __post_init__(self) -> None:
         self.decision = Decision(self.attempts)
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """For a line in the log, as its `extra`: which request, and which attempt at which provider it came to."""
+        last = self.attempts[-1].provider if self.attempts else None
+        return {"request_id": self.request_id, "provider": last, "attempt": len(self.attempts)}
+
     def emit(self, event: object) -> None:
         """Tell every observer of this request."""
         tell(self.observers, event)

@@ -37,7 +37,7 @@ async def send_reply(send: Send, call: Call, reply: Reply, *, explained: bool) -
                     send,
                     stream,
                     include_usage=request.include_usage,
-                    request_id=context.request_id,
+                    facts=context.facts,
                     headers=headers,
                     comment=partial(_explanation, context) if explained else None,
                 )

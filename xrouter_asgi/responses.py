@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TypeAlias
 
 from starlette.types import Message, Send
@@ -26,6 +27,8 @@ _EVENTS = (
 _HEADS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 _LONGEST = 4096  # bytes; clients give up on a head of 8 KiB (aiohttp, for one field) or 16 KiB (Node, in all)
 _PRINTABLE = bytes(32 if code < 32 or code == 127 else code for code in range(256))
+
+_NONE: Mapping[str, object] = MappingProxyType({})
 
 logger = logging.getLogger("xrouter")
 
@@ -81,7 +84,7 @@ async def send_stream(
     stream: ChatStream,
     *,
     include_usage: bool,
-    request_id: str | None = None,
+    facts: Mapping[str, object] = _NONE,
     headers: Headers = (),
     comment: Callable[[], bytes] | None = None,
 ) -> XRouterError | None:
@@ -91,14 +94,14 @@ async def send_stream(
     wherever the upstream put it, and only with `include_usage`. Whoever has the stream closes it.
 
     Args:
-        request_id: For the line in the log about a stream that broke.
+        facts: For the line in the log about a stream that broke, as its `extra`.
         comment: What to say, in one line, before the end: many clients hang up on `[DONE]` and read nothing after it.
 
     Returns:
         What the stream broke off with, None if it is whole.
     """
     await send({"type": "http.response.start", "status": 200, "headers": [*_EVENTS, *headers]})
-    events = _Events(stream, include_usage=include_usage, request_id=request_id)
+    events = _Events(stream, include_usage=include_usage, facts=facts)
     more = True
     while more:
         body, more = await events.next()
@@ -117,10 +120,10 @@ async def send_break(send: Send, error: XRouterError) -> None:
 class _Events:
     """The bytes of an event stream, message by message."""
 
-    def __init__(self, stream: ChatStream, *, include_usage: bool, request_id: str | None) -> None:
+    def __init__(self, stream: ChatStream, *, include_usage: bool, facts: Mapping[str, object]) -> None:
         self._stream = stream
         self._include_usage = include_usage
-        self._request_id = request_id
+        self._facts = facts
         self._usage: ChatChunk | None = None
         self.broken: XRouterError | None = None
 
@@ -132,12 +135,11 @@ class _Events:
                 return self._end(), False
             return b"".join(map(self._encode, batch)), True
         except XRouterError as error:
-            facts = {"code": error.code, "request_id": self._request_id}
+            facts = {**self._facts, "code": error.code}
             logger.warning("A stream broke: %s", error.detail or error.message, extra=facts)
             self.broken = error
         except Exception:
-            facts = {"request_id": self._request_id}
-            logger.exception("A stream broke for a reason that is a defect of this program", extra=facts)
+            logger.exception("A stream broke for a reason that is a defect of this program", extra=self._facts)
             self.broken = UpstreamError("The answer broke off.", code="stream_broken")
         return encode_event(encode(self.broken.envelope())), False
 

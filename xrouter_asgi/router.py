@@ -174,7 +174,7 @@ class LLMRouter:
         except Exception:
             if started:
                 raise
-            logger.exception("A request failed by a defect of this program", extra={"request_id": context.request_id})
+            logger.exception("A request failed by a defect of this program", extra=context.facts)
             defect = XRouterError(f"An internal error happened. Tell the operator the id {context.request_id}.")
             context.error = defect
             await send_error(send, defect, headers=self._error_headers(scope, defect, context))
@@ -300,4 +300,4 @@ def _log(error: XRouterError, context: RequestContext) -> None:
     # What the caller did wrong is told to the caller alone: an upstream's words about it may quote the prompt.
     if error.status >= 500 or isinstance(error, UpstreamError):
         cause = error.detail or error.message
-        logger.warning("%s %s: %s", error.status, error.code, cause, extra={"request_id": context.request_id})
+        logger.warning("%s %s: %s", error.status, error.code, cause, extra=context.facts)
