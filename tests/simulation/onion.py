@@ -51,6 +51,7 @@ class Onion:
         provider: All of it.
         gates, lines: The one of each upstream, in their order.
         per_second: Retries that are always allowed.
+        hedged: Whether late upstreams are hedged.
     """
 
     def __init__(self, upstreams: Sequence[Provider], dice: random.Random) -> None:
@@ -60,7 +61,8 @@ class Onion:
         self._dice = dice
         group = CircuitGroup() if dice.random() < 0.5 else None
         candidates = [self._candidate(upstream, group) for upstream in upstreams]
-        if len(candidates) > 1 and dice.random() < 0.3:
+        self.hedged = len(candidates) > 1 and dice.random() < 0.3
+        if self.hedged:
             candidates = self._hedged(candidates)
         fallback = Fallback(
             candidates, strategy=dice.choice(STRATEGIES), sticky=dice.random() < 0.3, random=dice, clock=now
