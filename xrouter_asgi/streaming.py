@@ -98,7 +98,9 @@ class EventReader:
             raise self._too_large()
 
     def _too_large(self) -> UpstreamError:
-        return UpstreamError(f"The upstream sent an event of more than {self._limit} bytes.", code="too_large")
+        # An upstream that says too much is not ill.
+        message = f"The upstream sent an event of more than {self._limit} bytes."
+        return UpstreamError(message, code="too_large", trips=False)
 
 
 class ChatStream:

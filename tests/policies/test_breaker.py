@@ -150,6 +150,15 @@ async def test_a_clock_further_out_that_ends_the_wait_opens_it_unless_it_was_the
 
 
 @virtual
+async def test_streams_that_took_too_long_were_alive_and_do_not_open_it() -> None:
+    policy = breaker(Upstream(["a", UpstreamTimeout("Too long.", code="total_timeout")]))
+    for _ in range(3):
+        with pytest.raises(UpstreamTimeout):
+            await text_of(await policy.send(call(stream=True)))
+    assert state_of(policy) == "closed"
+
+
+@virtual
 async def test_streams_that_end_or_are_not_wanted_any_more_do_not_open_it() -> None:
     policy = breaker(Upstream(["a", "b"]))
     for _ in range(10):

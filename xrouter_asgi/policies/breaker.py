@@ -202,7 +202,8 @@ class CircuitBreaker:
             self._cool(context, error.cools, error, now)
 
     def _note_end(self, context: RequestContext, era: Era, error: BaseException | None) -> None:
-        if isinstance(error, XRouterError) and error.trips:
+        # A stream that took too long was alive until then.
+        if isinstance(error, XRouterError) and error.trips and error.code != "total_timeout":
             before = self.state
             self._circuit.broke(era, self._clock())
             self._tell(context, before)
