@@ -75,11 +75,26 @@ class Told:
     def __init__(self, answer: Answer, context: RequestContext, events: list[object]) -> None:
         self.answer = answer
         self.attempts = context.attempts
+        self.usage = context.usage
         self._events = events
 
     def of(self, kind: type[Event]) -> list[Event]:
         """The events of a kind."""
         return [event for event in self._events if isinstance(event, kind)]
+
+    @property
+    def stream(self) -> list[Any]:
+        """The payloads of a stream: JSON, or the text `[DONE]`. An event may have several lines."""
+        *events, rest = self.answer.body.decode().split("\n\n")
+        assert rest == ""
+        payloads = [event.replace("\ndata: ", "\n").removeprefix("data: ") for event in events]
+        return [payload if payload == "[DONE]" else json.loads(payload) for payload in payloads]
+
+    @property
+    def text(self) -> str:
+        """What a stream said."""
+        chunks = [event for event in self.stream if event != "[DONE]" and "error" not in event]
+        return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
 
     @property
     def labels(self) -> list[str | None]:
@@ -92,11 +107,11 @@ class Stand:
     """The app with two models: `alone` has only the upstream, `pair` has another target behind it.
 
     Args:
-        provider: The table of the upstream.
+        provider: The table of the upstream; `env:KEY` in it is `key`.
         total: Seconds for everything.
     """
 
-    def __init__(self, provider: Mapping[str, Any], *, total: float | None = None) -> None:
+    def __init__(self, provider: Mapping[str, Any], *, total: float | None = None, key: str = "sk-of-ours") -> None:
         more = {} if total is None else {"timeouts": {"total": total}}
         document = {
             "providers": {"first": provider, "second": {"kind": "echo", "models": ["parrot"]}},
@@ -106,7 +121,7 @@ class Stand:
             },
             "access_log": {"format": "off"},
         }
-        self._app, self._router, _ = assemble(Settings.parse(document, environment={}))
+        self._app, self._router, _ = assemble(Settings.parse(document, environment={"KEY": key}))
 
     async def ask(self, model: str, *, stream: bool = False, text: str = "one two", **members: Any) -> Told:
         """One chat."""
@@ -141,12 +156,12 @@ class AtOnce(Random):
 
 
 @asynccontextmanager
-async def standing(provider: Mapping[str, Any], *, total: float | None = None) -> AsyncIterator[Stand]:
+async def standing(provider: Mapping[str, Any], **more: Any) -> AsyncIterator[Stand]:
     """The app, closed in the end. Its retries come at once."""
     with pytest.MonkeyPatch.context() as patch:
         # Settings have no word for the jitter of retries.
         patch.setattr(models, "stack", partial(stack, random=AtOnce()))
-        stand = Stand(provider, total=total)
+        stand = Stand(provider, **more)
     try:
         yield stand
     finally:
