@@ -61,12 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _LineFormatter(logging.Formatter):
-    """Ends a line about a request with the id that its client was given."""
+    """Ends a line about a request with the id that its client was given, and the attempt it is about."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- the name that logging calls
         line = super().formatMessage(record)
-        request_id = getattr(record, "request_id", None)
-        return f"{line} ({request_id})" if request_id else line
+        match vars(record):
+            case {"request_id": str(request_id), "provider": str(provider), "attempt": attempt}:
+                return f"{line} ({request_id}, attempt {attempt} at {provider})"
+            case {"request_id": str(request_id)}:
+                return f"{line} ({request_id})"
+        return line
 
 
 def _parser() -> argparse.ArgumentParser:
