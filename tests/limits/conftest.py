@@ -1,4 +1,4 @@
-"""Fixtures that more than one folder uses."""
+"""Budgets and a Redis of their own for every test in this folder."""
 
 from __future__ import annotations
 
