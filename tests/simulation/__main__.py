@@ -24,9 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, metavar="N", help="only this one, and show its journal")
     options = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)  # what fails is meant to
-    if options.seed is not None:
-        return _replay(options.seed)
-    return _run(range(options.first, options.first + options.seeds))
+    try:
+        if options.seed is not None:
+            return _replay(options.seed)
+        return _run(range(options.first, options.first + options.seeds))
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _run(seeds: range) -> int:
