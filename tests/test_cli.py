@@ -20,6 +20,7 @@ import openai
 import pytest
 
 from xrouter_asgi.cli import main
+from xrouter_asgi.settings import Settings
 
 from .fakes.gigachat import FakeGigaChat
 from .fakes.openai import FakeOpenAI, refuse, stream
@@ -171,6 +172,7 @@ class TestServe:
                 "tracing     off",
                 "metrics     off",
                 "cors        off",
+                f"version     {Settings.load(tmp_path / 'xrouter.toml').version}",
                 "",
             ]
             assert process.returncode == 0
@@ -370,6 +372,7 @@ class TestCheck:
             "tracing     10% to http://collector.example:4318",
             "metrics     /metrics, with a token",
             "cors        for https://a.example, https://b.example",
+            f"version     {Settings.load().version}",
         ]
 
     @pytest.mark.parametrize(

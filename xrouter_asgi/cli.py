@@ -9,12 +9,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 
 from .explain_cli import add_explain_command
 from .keys_cli import add_keys_command
 from .overview import describe, describe_skins, survey, tell
-from .settings import Settings, SettingsError
+from .reloading import FileWatch, Reload, ReloadableRouter
+from .settings import Settings, SettingsError, find_file
 from .standalone import assemble, build_providers
 
 _DEMO = {"providers": {"echo": {"kind": "echo", "delay": 0.05}}, "models": {"echo": {"targets": ["echo/echo"]}}}
@@ -121,6 +123,8 @@ def _port(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    file = find_file(options.config)
+    watch = FileWatch(file) if file else None  # before it is read, so that no change is missed
     settings = Settings.load(options.config)
     host = options.host or settings.server.host
     if settings.keys is not None and options.no_auth:
@@ -136,7 +140,12 @@ def _serve(options: argparse.Namespace) -> int:
         _say(f"xrouter {version('xrouter-asgi')} serves at {address}/v1")
         _say(f"{describe(settings)}\n\n{describe_skins(settings)}")
 
-    return _listen(settings, options, announce)
+    def reload(router: ReloadableRouter) -> Reload:
+        load = partial(Settings.load, options.config)
+        return Reload(router, load=load, watch=watch if settings.server.reload else None)
+
+    logging.getLogger("xrouter.settings").setLevel(logging.INFO)
+    return _listen(settings, options, announce, reload)
 
 
 def _loopback(host: str) -> bool:
@@ -166,7 +175,12 @@ def _check(options: argparse.Namespace) -> int:
     return 1 if any(finding.failure is not None for finding in findings) else 0
 
 
-def _listen(settings: Settings, options: argparse.Namespace, announce: Callable[[str], None]) -> int:
+def _listen(
+    settings: Settings,
+    options: argparse.Namespace,
+    announce: Callable[[str], None],
+    reload: Callable[[ReloadableRouter], Reload] | None = None,
+) -> int:
     try:
         from .server import Server
     except ModuleNotFoundError:
@@ -182,6 +196,7 @@ def _listen(settings: Settings, options: argparse.Namespace, announce: Callable[
         grace=settings.server.drain,
         listening=announce,
         trusted_proxies=settings.server.trusted_proxies,
+        reload=reload(router) if reload is not None else None,
     )
     own = settings.metrics
     if metrics is not None and own is not None and own.port is not None:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
 from . import conventions as names
@@ -23,7 +23,6 @@ from .events import (
     RequestEnded,
     RequestStarted,
 )
-from .routing import ModelTable
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Histogram, MeterProvider, Observation
@@ -32,6 +31,14 @@ _OTHER = "other"
 _NONE = "none"
 _ERROR_TYPES = 100  # a provider of somebody's own may make up words
 _LAG_EVERY = 0.5  # seconds
+
+
+class Names(Protocol):
+    """What models are called in labels. `ModelTable` is one."""
+
+    def entry(self, name: str) -> str | None:
+        """The name or pattern under which a model is served; None if it is not."""
+        ...
 
 
 class Metrics:
@@ -45,7 +52,7 @@ class Metrics:
     The overhead is the time of a request in which no upstream was at work: reading its body, checks, waiting, backoff.
     """
 
-    def __init__(self, meter_provider: MeterProvider | None = None, *, models: ModelTable | None = None) -> None:
+    def __init__(self, meter_provider: MeterProvider | None = None, *, models: Names | None = None) -> None:
         from opentelemetry import metrics  # here, because OpenTelemetry takes long to import
 
         self._models = models

@@ -42,7 +42,7 @@ def describe(settings: Settings) -> str:
 
 
 def describe_skins(settings: Settings) -> str:
-    """Which of keys, limits and so on are on, and how; without secrets."""
+    """Which of keys, limits and so on are on, and how, without secrets; and the version of all settings."""
     rows = (
         ("keys", _keys(settings)),
         ("limits", _limits(settings)),
@@ -50,6 +50,7 @@ def describe_skins(settings: Settings) -> str:
         ("tracing", _tracing(settings)),
         ("metrics", _metrics(settings)),
         ("cors", f"for {', '.join(settings.cors.origins)}" if settings.cors else "off"),
+        ("version", settings.version),
     )
     return aligned(rows)
 

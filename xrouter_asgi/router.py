@@ -105,10 +105,10 @@ class LLMRouter:
         """From now on `/ready` says no, so that a load balancer looks elsewhere. Requests are still answered."""
         self._draining = True
 
-    def stop(self) -> None:
+    def stop(self, why: str = "This process is shutting down.") -> None:
         """End the calls that still run: one without an answer is a 503, a stream ends with an error event."""
         for guard in self._running:
-            guard.interrupt("This process is shutting down. Send the request again.")
+            guard.interrupt(f"{why} Send the request again.")
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:

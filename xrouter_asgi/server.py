@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -12,9 +14,13 @@ from typing import Literal
 import uvicorn
 from starlette.types import ASGIApp
 
+from .reloading import Reload
+
 # Longer than clients and load balancers keep an idle connection (60 seconds is the usual most), so that it is never
 # this side which closes it under a request that is on its way.
 _KEEPALIVE = 75
+
+_LOOKS = 10  # ticks between two looks at the settings: a second
 
 
 class Server(uvicorn.Server):
@@ -30,6 +36,7 @@ class Server(uvicorn.Server):
         stop: Tells the app to end what it still does.
         grace: Seconds from the first signal until `stop`.
         trusted_proxies: Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+        reload: What SIGHUP runs, and a second after it is due. None leaves SIGHUP alone.
         listening: Called with the real address, such as `http://127.0.0.1:8000`, once it takes connections.
     """
 
@@ -42,12 +49,15 @@ class Server(uvicorn.Server):
         grace: float,
         listening: Callable[[str], None],
         trusted_proxies: Sequence[str] = (),
+        reload: Reload | None = None,
     ) -> None:
         super().__init__(_config(app, lifespan="on", trusted_proxies=trusted_proxies))
         self._drain = drain
         self._stop = stop
         self._grace = grace
         self._listening = listening
+        self._reload = reload
+        self._hung_up = False
         self._deadline: float | None = None
         self._beside: list[_Beside] = []
 
@@ -79,6 +89,8 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
+        if self._reload is not None and sys.platform != "win32":
+            signal.signal(signal.SIGHUP, self._hang_up)
         self._listening(_address(self.servers[0].sockets[0]))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -94,11 +106,22 @@ class Server(uvicorn.Server):
         self._deadline = time.monotonic() + self._grace
         self._drain()
 
+    async def _reload_if_asked(self, *, look: bool) -> None:
+        # Awaited by the tick, so that there is one at a time and none once the end has begun.
+        if self._reload is not None and (self._hung_up or (look and self._reload.due())):
+            self._hung_up = False
+            await self._reload.run()
+
+    def _hang_up(self, sig: int, frame: FrameType | None) -> None:
+        self._hung_up = True
+
     async def on_tick(self, counter: int) -> bool:
         """Asked ten times a second whether to stop."""
-        stop = await super().on_tick(counter)
-        if self._deadline is None or stop:
-            return stop
+        if await super().on_tick(counter):
+            return True
+        if self._deadline is None:
+            await self._reload_if_asked(look=counter % _LOOKS == 0)
+            return False
         if time.monotonic() >= self._deadline:
             self._stop()
             return True

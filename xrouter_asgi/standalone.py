@@ -24,6 +24,7 @@ from .policies.retry import RetryBudget
 from .prometheus import MetricsApp
 from .providers.base import Provider
 from .providers.http import Instrument
+from .reloading import ReloadableRouter
 from .router import LLMRouter
 from .routing import ModelTable
 from .settings import CORSSettings, Settings
@@ -53,7 +54,7 @@ logger = logging.getLogger("xrouter")
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """The app of these settings; without them of those that `Settings.load()` finds.
+    """The app of these settings; without them of those that `Settings.load()` finds. It does not reload them.
 
     Raises:
         SettingsError: For settings that cannot be used.
@@ -71,12 +72,12 @@ class Assembly(NamedTuple):
 
     Attributes:
         app: All of it, as one application.
-        router: The hinge in its middle, which can drain and stop.
+        router: The hinge in its middle, which can drain, stop, and change to other settings.
         metrics: What Prometheus may be shown on a port of its own; None without `[metrics]`.
     """
 
     app: ASGIApp
-    router: LLMRouter
+    router: ReloadableRouter
     metrics: MetricsApp | None
 
 
@@ -86,7 +87,8 @@ def assemble(settings: Settings) -> Assembly:
     tracing, limits, measured = settings.tracing, settings.limits, settings.metrics
     spans = tracing.build() if tracing is not None else None
     metrics = measured.build() if measured is not None else None
-    router = build_router(settings, tracing.instrument(spans) if tracing and spans else None)
+    instrument = tracing.instrument(spans) if tracing and spans else None
+    router = ReloadableRouter(settings, build=partial(build_router, instrument=instrument))
     app: ASGIApp = router
     if limits is not None:
         budget = limits.build()
@@ -139,7 +141,7 @@ def build_providers(settings: Settings, instrument: Instrument | None = None) ->
 
 
 def _observers(
-    settings: Settings, router: LLMRouter, metrics: MetricsApp | None, closing: dict[str, Close]
+    settings: Settings, router: ReloadableRouter, metrics: MetricsApp | None, closing: dict[str, Close]
 ) -> list[Observer]:
     """Who is told what each request came to."""
     observers: list[Observer] = []
@@ -158,7 +160,7 @@ def _observers(
         service = settings.tracing.service if settings.tracing is not None else "xrouter"
         meters = MeterProvider([metrics.reader], resource=Resource.create({SERVICE_NAME: service}))
         closing["metrics"] = partial(in_thread, meters.shutdown)
-        observers.append(Metrics(meters, models=router.models))
+        observers.append(Metrics(meters, models=router))
     return observers
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .alerts import AlertsSettings
 from .callers import CORSSettings, KeysSettings, RateLimitSettings
-from .document import Settings, load_keys
+from .document import Settings, find_file, load_keys
 from .models import ModelSettings, TargetSettings
 from .problems import SettingsError
 from .providers import EchoSettings, GigaChatSettings, OpenAISettings, ProviderSettings, TimeoutSettings
@@ -29,5 +29,6 @@ __all__ = [
     "TargetSettings",
     "TimeoutSettings",
     "TracingSettings",
+    "find_file",
     "load_keys",
 ]

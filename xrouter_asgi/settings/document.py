@@ -63,10 +63,10 @@ class Settings(Table):
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ) -> Self:
         """From the file: `path`, else `$XROUTER_CONFIG`, else `./xrouter.toml` if it is there. Else from GIGACHAT_*."""
-        named = path or environment.get(VARIABLE)
-        if named or FILE.is_file():
-            return cls.from_file(named or FILE, environment=environment)
-        return cls.from_environment(environment=environment)
+        file = find_file(path, environment=environment)
+        if file is None:
+            return cls.from_environment(environment=environment)
+        return cls.from_file(file, environment=environment)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, environment: Mapping[str, str] = os.environ) -> Self:
@@ -118,6 +118,14 @@ class Settings(Table):
         return settings
 
 
+def find_file(
+    path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
+) -> Path | None:
+    """The file that `Settings.load` reads; None if it reads the environment."""
+    named = path or environment.get(VARIABLE)
+    return Path(named or FILE) if named or FILE.is_file() else None
+
+
 def load_keys(
     path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
 ) -> KeysSettings | None:
@@ -126,10 +134,9 @@ def load_keys(
     Raises:
         SettingsError: The file cannot be read, or the table cannot be used.
     """
-    named = path or environment.get(VARIABLE)
-    if not named and not FILE.is_file():
+    file = find_file(path, environment=environment)
+    if file is None:
         return None
-    file = Path(named or FILE)
     table = _document(file).get("keys")
     if table is None:
         return None

@@ -43,6 +43,7 @@ class ServerSettings(Table):
         port: 0 takes a free one.
         max_body: Bytes that a request may have.
         drain: Seconds that running requests get to finish after SIGTERM.
+        reload: Whether `xrouter serve` notices that the file has changed. SIGHUP it always heeds.
         explain: Whether callers may ask how their request was routed (`x-xrouter-explain: 1`).
         trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` tells who is calling.
     """
@@ -51,5 +52,6 @@ class ServerSettings(Table):
     port: Port = 8000
     max_body: Count = 32 << 20
     drain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    reload: bool = True
     explain: bool = False
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()

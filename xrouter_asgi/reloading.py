@@ -1,0 +1,223 @@
+"""New settings for a server that runs: requests that run stay with the old ones, and none is lost.
+
+Only `[providers]` and `[models]` are replaced. Everything else stands around the router, or is the server's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from starlette.types import Receive, Scope, Send
+
+from .router import LLMRouter
+from .routing import ModelTable
+from .settings import Settings, SettingsError
+
+_REPLACED = ("providers", "models")
+_OUTLASTED = "The settings of this gateway have changed since this request began."
+_AGAIN = 1.0  # seconds until `stop` is said again, to those that were still sending their request
+
+Stamp: TypeAlias = tuple[int, int, int]
+
+logger = logging.getLogger("xrouter.settings")
+
+
+class ReloadableRouter:
+    """A router, in whose place one of newer settings can step while requests run.
+
+    A request stays on the router that it met. A router that was replaced is closed when its last request has ended;
+    what runs there after `server.drain` seconds is stopped.
+
+    Args:
+        settings: What to serve at first.
+        build: Makes the router of some settings. Later ones are made in a thread.
+    """
+
+    def __init__(self, settings: Settings, *, build: Callable[[Settings], LLMRouter]) -> None:
+        self.settings = settings
+        self._build = build
+        self._current = _Generation(build(settings))
+        self._retiring: dict[_Generation, asyncio.Task[None]] = {}
+        self._draining = False
+
+    @property
+    def models(self) -> ModelTable:
+        """The table that new requests meet."""
+        return self._current.router.models
+
+    def entry(self, name: str) -> str | None:
+        """Under which name or pattern of that table a model is served."""
+        return self.models.entry(name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI scope."""
+        if scope["type"] == "lifespan":
+            await self._run_lifespan(receive, send)
+            return
+        current = self._current
+        with current.busy():
+            await current.router(scope, receive, send)
+
+    def drain(self) -> None:
+        """See `LLMRouter.drain`. Routers to come are told as well."""
+        self._draining = True
+        self._current.router.drain()
+
+    def stop(self) -> None:
+        """See `LLMRouter.stop`."""
+        for generation in (self._current, *self._retiring):
+            generation.router.stop()
+
+    async def replace(self, settings: Settings) -> None:
+        """Serve these from the next request on. What building them raises leaves everything as it was."""
+        new = _Generation(await asyncio.to_thread(self._build, settings))
+        await new.open()
+        if self._draining:
+            new.router.drain()
+        old, self._current, self.settings = self._current, new, settings
+        self._retiring[old] = asyncio.create_task(self._retire(old))
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Close every router at shutdown."""
+        await self._current.open()
+        try:
+            yield
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every router, whatever runs there."""
+        for old, task in self._retiring.items():
+            if old.running:  # else it closes already
+                task.cancel()
+        await asyncio.gather(self._current.close(), *self._retiring.values(), return_exceptions=True)
+
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self.lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _retire(self, old: _Generation) -> None:
+        patience = self.settings.server.drain
+        try:
+            while not await old.ends_within(patience):
+                old.router.stop(_OUTLASTED)
+                patience = _AGAIN
+        finally:
+            await old.close()
+            del self._retiring[old]
+
+
+class _Generation:
+    """A router, and how many requests are on it."""
+
+    def __init__(self, router: LLMRouter) -> None:
+        self.router = router
+        self.running = 0
+        self.close: Callable[[], Awaitable[None]] = router.aclose
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def open(self) -> None:
+        """Enter the router's lifespan, which `close` leaves."""
+        stack = AsyncExitStack()
+        await stack.enter_async_context(self.router.lifespan())
+        self.close = stack.aclose
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        self.running += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self.running -= 1
+            if not self.running:
+                self._idle.set()
+
+    async def ends_within(self, seconds: float) -> bool:
+        """Wait for the last request; False if it still runs after so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class FileWatch:
+    """Notices that a file has become another one, once whoever writes it has done.
+
+    Args:
+        file: What to look at. It may come and go; while it is away nothing has changed.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.note()
+
+    def note(self) -> None:
+        """What is there now is known."""
+        self._known = self._seen = self._stamp()
+
+    def changed(self) -> bool:
+        """Whether it is neither the known file, nor another than at the last question: then it is still written."""
+        before, self._seen = self._seen, self._stamp()
+        return self._seen is not None and self._seen == before and self._seen != self._known
+
+    def _stamp(self) -> Stamp | None:
+        try:
+            stat = self._file.stat()
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+class Reload:
+    """Reads the settings anew and puts them in force, or says why not.
+
+    Args:
+        router: What is to serve them.
+        load: Reads them. Called in a thread.
+        watch: Their file, if a change of it is to be noticed.
+    """
+
+    def __init__(
+        self, router: ReloadableRouter, *, load: Callable[[], Settings], watch: FileWatch | None = None
+    ) -> None:
+        self._router = router
+        self._load = load
+        self._watch = watch
+
+    def due(self) -> bool:
+        """Whether the file has changed. To be asked about once a second."""
+        return self._watch is not None and self._watch.changed()
+
+    async def run(self) -> None:
+        """Reload once. Whatever fails is told to the log and leaves the old settings in force."""
+        if self._watch is not None:
+            self._watch.note()
+        old = self._router.settings
+        try:
+            read = await asyncio.to_thread(self._load)
+            new = old.model_copy(update={name: getattr(read, name) for name in _REPLACED})
+            await self._router.replace(new)
+        except SettingsError as error:
+            for problem in error.problems:
+                logger.error("%s", problem)
+            logger.error("The settings are not reloaded. Version %s stays in force.", old.version)
+        except Exception:
+            logger.exception("The settings cannot be reloaded. Version %s stays in force.", old.version)
+        else:
+            logger.info("The settings are reloaded: version %s, before it %s.", new.version, old.version)
+            fixed = [f"[{name}]" for name in Settings.model_fields if getattr(new, name) != getattr(read, name)]
+            if fixed:
+                logger.warning("Restart to change %s. Until then the old values stay.", ", ".join(fixed))
