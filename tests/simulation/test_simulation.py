@@ -129,11 +129,11 @@ def skins(provider: Any) -> Iterator[str]:
 
 
 def test_the_policies_stand_as_in_a_stack() -> None:
-    upstream = SimulatedUpstream("a", random.Random(0))
-    patience = Patience(first=5.0, idle=10.0)
-    real = stack([Candidate(Target(upstream, model="m"), "a/m", parallel=1)], patience=patience)
-    simulated = Onion([upstream], random.Random(0)).provider
-    assert [name for name in skins(simulated) if name != "Gate"] == list(skins(real))
+    upstreams = [SimulatedUpstream(name, random.Random(0)) for name in "ab"]
+    candidates = [Candidate(Target(each, model="m"), f"{each.name}/m", parallel=1) for each in upstreams]
+    real = stack(candidates, patience=Patience(first=5.0, idle=10.0))
+    simulated = [name for name in skins(Onion(upstreams, random.Random(0)).provider) if name not in ("Gate", "Hedge")]
+    assert simulated == list(skins(real))
 
 
 class TestCommand:
