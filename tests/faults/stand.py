@@ -108,16 +108,24 @@ class Stand:
 
     Args:
         provider: The table of the upstream; `env:KEY` in it is `key`.
+        model: Which model is asked for there.
         total: Seconds for everything.
     """
 
-    def __init__(self, provider: Mapping[str, Any], *, total: float | None = None, key: str = "sk-of-ours") -> None:
+    def __init__(
+        self,
+        provider: Mapping[str, Any],
+        *,
+        model: str = "chat",
+        total: float | None = None,
+        key: str = "sk-of-ours",
+    ) -> None:
         more = {} if total is None else {"timeouts": {"total": total}}
         document = {
             "providers": {"first": provider, "second": {"kind": "echo", "models": ["parrot"]}},
             "models": {
-                "alone": {"targets": ["first/chat"], **more},
-                "pair": {"targets": ["first/chat", "second/parrot"], **more},
+                "alone": {"targets": [f"first/{model}"], **more},
+                "pair": {"targets": [f"first/{model}", "second/parrot"], **more},
             },
             "access_log": {"format": "off"},
         }
