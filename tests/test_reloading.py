@@ -18,6 +18,7 @@ import pytest
 from starlette.types import Message
 
 from xrouter_asgi import LLMRouter
+from xrouter_asgi.events import ProviderReplaced
 from xrouter_asgi.reloading import FileWatch, Reload, ReloadableRouter
 from xrouter_asgi.settings import Settings
 
@@ -76,9 +77,9 @@ async def serving(folder: Path, text: str) -> AsyncIterator[Gateway]:
             client.base_url = re.findall(r"http://[^/]+", await gateway.says("serves at .*\n"))[0]
             yield gateway
     finally:
-        if process.returncode is None:
-            process.kill()
+        process.terminate()
         await process.communicate()
+    assert process.returncode == 0
 
 
 def settings(fake: FakeOpenAI, model: str, *, drain: float = 60, more: str = "") -> str:
@@ -211,9 +212,10 @@ class Stage:
 
     def __init__(self, model: str = "m", *steps: Step, drain: float = 60) -> None:
         self.providers: list[ScriptedProvider] = []
+        self.events: list[object] = []
         self._steps = steps
         self._drain = drain
-        self.app = ReloadableRouter(self.settings(model), build=self._build)
+        self.app = ReloadableRouter(self.settings(model), build=self._build, observers=[self.events.append])
 
     def settings(self, model: str) -> Settings:
         models = {model: {"targets": ["one/echo"]}}
@@ -250,11 +252,11 @@ async def test_a_replaced_router_is_closed_when_its_last_request_has_ended() -> 
         await exchange.sent(2)
         await stage.app.replace(stage.settings("m"))
         await settle()
-        assert stage.closings == [0, 0]
+        assert (stage.closings, stage.events) == ([0, 0], [])
         hold.set()
         assert (await running).events[-1] == "[DONE]"
         await settle()
-        assert stage.closings == [1, 0]
+        assert (stage.closings, stage.events) == ([1, 0], [ProviderReplaced("one")])
     assert stage.closings == [1, 1]
 
 

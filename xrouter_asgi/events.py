@@ -138,3 +138,13 @@ class LimiterRestored:
     """Limits are exact again, from this request on."""
 
     context: RequestContext
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderReplaced:
+    """New settings are in force and a provider of the old ones is closed, whether or not another has its name.
+
+    It belongs to no request: `ReloadableRouter` tells it.
+    """
+
+    provider: str

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
+from .context import tell
+from .events import Observer, ProviderReplaced
 from .router import LLMRouter
 from .routing import ModelTable
 from .settings import Settings, SettingsError
@@ -36,11 +38,15 @@ class ReloadableRouter:
     Args:
         settings: What to serve at first.
         build: Makes the router of some settings. Later ones are made in a thread.
+        observers: Told `ProviderReplaced` of each provider of a router that was closed.
     """
 
-    def __init__(self, settings: Settings, *, build: Callable[[Settings], LLMRouter]) -> None:
+    def __init__(
+        self, settings: Settings, *, build: Callable[[Settings], LLMRouter], observers: Iterable[Observer] = ()
+    ) -> None:
         self.settings = settings
         self._build = build
+        self._observers = observers
         self._current = _Generation(build(settings))
         self._retiring: dict[_Generation, asyncio.Task[None]] = {}
         self._draining = False
@@ -79,8 +85,9 @@ class ReloadableRouter:
         await new.open()
         if self._draining:
             new.router.drain()
-        old, self._current, self.settings = self._current, new, settings
-        self._retiring[old] = asyncio.create_task(self._retire(old))
+        old, self._current = self._current, new
+        replaced, self.settings = self.settings, settings
+        self._retiring[old] = asyncio.create_task(self._retire(old, tuple(replaced.providers)))
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -105,7 +112,7 @@ class ReloadableRouter:
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _retire(self, old: _Generation) -> None:
+    async def _retire(self, old: _Generation, providers: Iterable[str]) -> None:
         patience = self.settings.server.drain
         try:
             while not await old.ends_within(patience):
@@ -114,6 +121,8 @@ class ReloadableRouter:
         finally:
             await old.close()
             del self._retiring[old]
+        for name in providers:
+            tell(self._observers, ProviderReplaced(name))
 
 
 class _Generation:

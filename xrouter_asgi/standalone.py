@@ -88,7 +88,8 @@ def assemble(settings: Settings) -> Assembly:
     spans = tracing.build() if tracing is not None else None
     metrics = measured.build() if measured is not None else None
     instrument = tracing.instrument(spans) if tracing and spans else None
-    router = ReloadableRouter(settings, build=partial(build_router, instrument=instrument))
+    observers: list[Observer] = []
+    router = ReloadableRouter(settings, build=partial(build_router, instrument=instrument), observers=observers)
     app: ASGIApp = router
     if limits is not None:
         budget = limits.build()
@@ -105,7 +106,8 @@ def assemble(settings: Settings) -> Assembly:
     if metrics is not None and measured is not None and measured.port is None:
         # Above keys, because Prometheus has a token of its own and no key.
         app = _at(measured.path, metrics, otherwise=app)
-    if observers := _observers(settings, router, metrics, closing):
+    observers += _observers(settings, router, metrics, closing)
+    if observers:
         # Above whatever refuses, so that refusals are logged and measured, too.
         app = AccessLogMiddleware(app, observers=observers)
     if tracing is not None and spans is not None:

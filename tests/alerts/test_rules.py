@@ -15,7 +15,14 @@ from xrouter_asgi.errors import (
     UpstreamQuotaExceeded,
     UpstreamUnauthorized,
 )
-from xrouter_asgi.events import CircuitClosed, CircuitHalfOpened, CircuitOpened, LimiterDegraded, LimiterRestored
+from xrouter_asgi.events import (
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
+    LimiterDegraded,
+    LimiterRestored,
+    ProviderReplaced,
+)
 
 CONTEXT = RequestContext()
 FAILED = partial(ended, 502, error=UpstreamError("no"))
@@ -109,6 +116,13 @@ class TestCircuitsOpen:
         watched = Watched(CircuitsOpen())
         assert len(await watched.see(CircuitOpened(CONTEXT, "a", 5.0), CircuitOpened(CONTEXT, "b", 5.0))) == 2
 
+    async def test_a_provider_that_was_replaced_is_wrong_no_more(self) -> None:
+        watched = Watched(CircuitsOpen())
+        await watched.see(CircuitOpened(CONTEXT, "up", 5.0))
+        assert await watched.see(ProviderReplaced("other"), ProviderReplaced("up")) == [
+            "ok: The provider 'up' was replaced by new settings."
+        ]
+
 
 class TestRefusals:
     async def test_a_refused_credential_is_told_until_the_provider_answers(self) -> None:
@@ -118,6 +132,13 @@ class TestRefusals:
         assert await watched.see(attempted(UpstreamError("other"), started=2.0)) == []
         assert await watched.see(attempted(provider="another", started=2.0)) == []
         assert await watched.see(attempted(started=2.0)) == ["ok: The provider 'up' answers again."]
+
+    async def test_a_provider_that_was_replaced_refuses_no_more(self) -> None:
+        watched = Watched(CredentialRefused())
+        await watched.see(attempted(UpstreamUnauthorized("no"), started=0.0))
+        replaced = ["ok: The provider 'up' was replaced by new settings."]
+        assert await watched.see(ProviderReplaced("up")) == replaced
+        assert await watched.see(attempted(started=2.0)) == []
 
     async def test_an_answer_to_what_was_asked_before_the_refusal_proves_nothing(self) -> None:
         watched = Watched(CredentialRefused())

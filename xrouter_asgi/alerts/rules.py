@@ -11,6 +11,7 @@ from ..events import (
     CircuitOpened,
     LimiterDegraded,
     LimiterRestored,
+    ProviderReplaced,
     RequestEnded,
 )
 from ..policies.base import Window, require_positive, require_share
@@ -112,6 +113,8 @@ class CircuitsOpen:
                 return Sign(name, True, f"The provider '{name}' keeps failing and is left alone for {wait:.0f} s.")
             case CircuitClosed(provider=name):
                 return Sign(name, False, f"The provider '{name}' answers again.")
+            case ProviderReplaced(provider=name):
+                return _replaced(name)
         return None
 
 
@@ -124,6 +127,9 @@ class _Refused:
         self._since: dict[str, float] = {}
 
     def __call__(self, event: object, now: float, /) -> Sign | None:
+        if isinstance(event, ProviderReplaced):
+            self._since.pop(event.provider, None)
+            return _replaced(event.provider)
         if not isinstance(event, AttemptEnded):
             return None
         attempt = event.attempt
@@ -168,3 +174,8 @@ class LimiterAlone:
             case LimiterRestored():
                 return Sign("limits", False, "The storage of limits is back.")
         return None
+
+
+def _replaced(provider: str) -> Sign:
+    # Else what is gone would be wrong for ever, and told again after each cooldown.
+    return Sign(provider, False, f"The provider '{provider}' was replaced by new settings.")
