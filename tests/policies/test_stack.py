@@ -61,10 +61,16 @@ def layers(provider: Provider) -> list[type]:
 
 class TestOrder:
     def test_from_the_outside_in(self) -> None:
-        whole = stacked(Upstream(), options={"parallel": 3}, patience=Patience(first=1.0))
-        (candidate,) = fallback_of(whole).candidates
+        whole = stacked(Upstream(), Upstream(name="other"), options={"parallel": 3}, patience=Patience(first=1.0))
+        candidate, _ = fallback_of(whole).candidates
         assert layers(whole) == [Timeout, Fallback]
         assert layers(candidate.provider) == [Retry, CircuitBreaker, Concurrency, Timeout, Target, Upstream]
+
+    def test_an_upstream_that_is_alone_has_no_breaker(self) -> None:
+        """It has the last word on each request: there is nowhere else to go."""
+        (candidate,) = fallback_of(stacked(Upstream())).candidates
+        assert layers(candidate.provider) == [Retry, Target, Upstream]
+        assert candidate.available is None
 
     def test_an_upstream_whose_own_clocks_do_has_no_others(self) -> None:
         (candidate,) = fallback_of(stacked(Upstream())).candidates

@@ -77,7 +77,10 @@ def stack(
     budgets = {} if budgets is None else budgets
     upstreams = _Upstreams(patience, group=CircuitGroup(), clock=clock, random=random)
     each = [
-        upstreams.candidate(one, budgets.setdefault(one.provider.name, RetryBudget(clock=clock))) for one in candidates
+        upstreams.candidate(
+            one, budgets.setdefault(one.provider.name, RetryBudget(clock=clock)), alone=len(candidates) == 1
+        )
+        for one in candidates
     ]
     if hedge is not None and len(each) > 1:
         # Below fallback, which acts on failures: an upstream that is only slow has not failed. Above retries, so that
@@ -99,19 +102,22 @@ class _Upstreams:
     random: Random | None = None
 
     def around(
-        self, provider: Provider, *, parallel: int | None, budget: RetryBudget
-    ) -> tuple[Provider, CircuitBreaker]:
-        """The policies of one upstream, and the breaker among them."""
+        self, provider: Provider, *, parallel: int | None, budget: RetryBudget, alone: bool = False
+    ) -> tuple[Provider, CircuitBreaker | None]:
+        """The policies of one upstream, and the breaker among them, which one that is alone has not."""
         layer: Provider = self.timed(provider)
         if parallel is not None:
             # Above the clocks, which must not run while a call stands in line.
             layer = Concurrency(layer, limit=parallel, clock=self.clock)
-        # Above the line, which says nothing about the upstream, and above the clocks, because silence does.
-        breaker = CircuitBreaker(layer, group=self.group, clock=self.clock)
+        breaker = None
+        if not alone:
+            # Above the line, which says nothing about the upstream, and above the clocks, because silence does. Where
+            # there is nowhere else to go, the upstream's own no is worth more than one of ours.
+            layer = breaker = CircuitBreaker(layer, group=self.group, clock=self.clock)
         patience = self.patience
         # Above the breaker, so that every attempt counts there and none is made once it is open.
         layer = Retry(
-            breaker,
+            layer,
             attempts=patience.attempts,
             retry_billed=patience.retry_billed,
             budget=budget,
@@ -126,12 +132,12 @@ class _Upstreams:
         # Next to the upstream, so that nothing but its own silence counts.
         return Timeout(provider, first=self.patience.first, idle=self.patience.idle, total=None)
 
-    def candidate(self, bare: Candidate, budget: RetryBudget) -> Candidate:
+    def candidate(self, bare: Candidate, budget: RetryBudget, *, alone: bool) -> Candidate:
         if bare.own_key:
             # Only clocks: a breaker, a line or a budget would let one caller's key spoil it for the others.
             return replace(bare, provider=self.timed(bare.provider))
-        layers, breaker = self.around(bare.provider, parallel=bare.parallel, budget=budget)
-        return replace(bare, provider=layers, available=breaker.available)
+        layers, breaker = self.around(bare.provider, parallel=bare.parallel, budget=budget, alone=alone)
+        return replace(bare, provider=layers, available=breaker.available if breaker else None)
 
 
 def _hedged(
