@@ -79,6 +79,11 @@ async def send_error(send: Send, error: XRouterError, *, headers: Headers = ()) 
     await send_json(send, encode(error.envelope()), headers=[*error.headers(), *headers], status=error.status)
 
 
+def stream_head(headers: Headers = ()) -> Message:
+    """The head of an event stream."""
+    return {"type": "http.response.start", "status": 200, "headers": [*_EVENTS, *headers]}
+
+
 async def send_stream(
     send: Send,
     stream: ChatStream,
@@ -100,7 +105,7 @@ async def send_stream(
     Returns:
         What the stream broke off with, None if it is whole.
     """
-    await send({"type": "http.response.start", "status": 200, "headers": [*_EVENTS, *headers]})
+    await send(stream_head(headers))
     events = _Events(stream, include_usage=include_usage, facts=facts)
     more = True
     while more:

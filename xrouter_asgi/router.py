@@ -6,11 +6,11 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import TypeAlias
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from .asgi import AmbiguousLength, ClientDisconnected, DisconnectGuard, Interrupted, local_path, read_body
 from .context import Demand, RequestContext
@@ -26,15 +26,16 @@ from .errors import (
     XRouterError,
 )
 from .openapi import openapi
+from .outgoing import Outgoing
 from .providers.base import Call, Provider
 from .replies import EXPLAIN, decision_headers, id_header, send_reply
-from .responses import Headers, send_break, send_error, send_json
+from .responses import Headers, send_break, send_error, send_json, stream_head
 from .routing import ModelTable
 from .streaming import ChatStream
 from .wire import ChatRequest, Document, EmbeddingsRequest
 from .wire.codec import encode, parse_request
 
-Endpoint: TypeAlias = Callable[[Scope, Receive, Send, RequestContext], Awaitable[None]]
+Endpoint: TypeAlias = Callable[[Scope, Receive, Outgoing, RequestContext], Awaitable[None]]
 Posted: TypeAlias = type[ChatRequest] | type[EmbeddingsRequest]
 
 _LARGE = 256 << 10  # bytes; to parse more would hold up everybody else on the event loop
@@ -58,6 +59,9 @@ class LLMRouter:
         explain: Whether callers who send `x-xrouter-explain: 1` are told how their request was routed. With API keys,
             those whose key has the scope `explain`, or all scopes.
         version: Which configuration this is, for explanations.
+        commit_after: Seconds of silence in a stream after which a comment tells everybody on the way that it lives. If
+            it is the first thing to be sent, the status is 200 from then on, and an error comes as an event. None:
+            never.
     """
 
     def __init__(
@@ -67,11 +71,15 @@ class LLMRouter:
         max_body: int = 32 << 20,
         explain: bool = False,
         version: str | None = None,
+        commit_after: float | None = 15.0,
     ) -> None:
+        if commit_after is not None and not commit_after > 0:
+            raise ValueError(f"'commit_after' is {commit_after!r}. Write a number above 0.")
         self.models = models if isinstance(models, ModelTable) else ModelTable(models)
         self._max_body = max_body
         self._explain = explain
         self._version = version
+        self._commit_after = commit_after
         self._draining = False
         self._running: set[DisconnectGuard] = set()
         self._entered = 0
@@ -141,43 +149,38 @@ class LLMRouter:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = RequestContext.of(scope)
-        started = finished = sending = False
-
-        async def send_noting_progress(message: Message) -> None:
-            nonlocal started, finished, sending
-            started = sending = True
-            finished = message["type"] == "http.response.body" and not message.get("more_body", False)
-            try:
-                await send(message)
-            except OSError as error:  # since version 2.4 of the ASGI specification a server may say so here
-                raise ClientDisconnected from error
-            sending = False  # of what was interrupted nobody knows whether it went out, so nothing can follow it
-
+        outgoing = Outgoing(send)
         if not self._entered and not self._warned:
             self._warn_of_missing_lifespan()
         try:
-            await self._endpoint(scope)(scope, receive, send_noting_progress, context)
+            await self._endpoint(scope)(scope, receive, outgoing, context)
         except ClientDisconnected:
             return
         except Interrupted as error:
             context.error = error
-            if not started:
+            if not outgoing.started:
                 await send_error(send, error, headers=self._error_headers(scope, error, context))
-            elif not (finished or sending):
+            elif outgoing.open:
                 await send_break(send, error)
         except XRouterError as error:
-            if started:
+            if outgoing.started and not outgoing.early:
                 raise
-            context.error = error
             _log(error, context)
-            await send_error(send, error, headers=self._error_headers(scope, error, context))
+            await self._fail(scope, outgoing, error, context)
         except Exception:
-            if started:
+            if outgoing.started and not outgoing.early:
                 raise
             logger.exception("A request failed by a defect of this program", extra=context.facts)
             defect = XRouterError(f"An internal error happened. Tell the operator the id {context.request_id}.")
-            context.error = defect
-            await send_error(send, defect, headers=self._error_headers(scope, defect, context))
+            await self._fail(scope, outgoing, defect, context)
+
+    async def _fail(self, scope: Scope, outgoing: Outgoing, error: XRouterError, context: RequestContext) -> None:
+        """Answer with an error: by its status, or as an event where a head went out early."""
+        context.error = error
+        if not outgoing.early:
+            await send_error(outgoing, error, headers=self._error_headers(scope, error, context))
+        elif outgoing.open:
+            await send_break(outgoing, error)
 
     def _endpoint(self, scope: Scope) -> Endpoint:
         path = local_path(scope)
@@ -194,7 +197,9 @@ class LLMRouter:
             raise MethodNotAllowed(f"Not allowed to {scope['method'][:16]} on {path[:256]}. Use {allow}.", allow=allow)
         return endpoint
 
-    async def _post(self, kind: Posted, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+    async def _post(
+        self, kind: Posted, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext
+    ) -> None:
         _enter(context, _SCOPES[kind])
         context.decision.version = self._version
         body = await read_body(scope, receive, limit=self._max_body)
@@ -213,14 +218,20 @@ class LLMRouter:
             try:
                 if context.admit is not None:
                     await context.admit(_demand(request, body))
-                reply = await provider.send(call)
-                try:
-                    await send_reply(send, call, reply, explained=self._explains(scope, context))
-                finally:
-                    if isinstance(reply.body, ChatStream):
-                        await reply.body.aclose()
+                async with self._awake(send, call):
+                    reply = await provider.send(call)
+                    try:
+                        await send_reply(send, call, reply, explained=self._explains(scope, context))
+                    finally:
+                        if isinstance(reply.body, ChatStream):
+                            await reply.body.aclose()
             finally:
                 self._running.discard(guard)
+
+    def _awake(self, send: Outgoing, call: Call) -> AbstractAsyncContextManager[None]:
+        if self._commit_after is None or not (isinstance(call.request, ChatRequest) and call.request.stream):
+            return nullcontext()
+        return send.kept_awake(stream_head(id_header(call.context)), every=self._commit_after)
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         _enter(context, "models")
