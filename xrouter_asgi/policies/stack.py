@@ -115,15 +115,16 @@ class _Upstreams:
             # there is nowhere else to go, the upstream's own no is worth more than one of ours.
             layer = breaker = CircuitBreaker(layer, group=self.group, clock=self.clock)
         patience = self.patience
-        # Above the breaker, so that every attempt counts there and none is made once it is open.
-        layer = Retry(
-            layer,
-            attempts=patience.attempts,
-            retry_billed=patience.retry_billed,
-            budget=budget,
-            clock=self.clock,
-            dice=self.random,
-        )
+        if patience.attempts > 1:
+            # Above the breaker, so that every attempt counts there and none is made once it is open.
+            layer = Retry(
+                layer,
+                attempts=patience.attempts,
+                retry_billed=patience.retry_billed,
+                budget=budget,
+                clock=self.clock,
+                dice=self.random,
+            )
         return layer, breaker
 
     def timed(self, provider: Provider) -> Provider:

@@ -93,9 +93,14 @@ class PatienceSettings(Table):
 
 
 class RetrySettings(Table):
-    """See `policies.retry.Retry`."""
+    """See `policies.retry.Retry`.
 
-    attempts: Count = _PATIENCE.attempts
+    Attributes:
+        attempts: None is 3 where another target may take over, and 1 for a target that is alone: then the client's own
+            library asks again, as OpenAI's do, and two layers that repeat would multiply.
+    """
+
+    attempts: Count | None = None
     billed: bool = _PATIENCE.retry_billed
 
 
@@ -135,7 +140,7 @@ class ModelSettings(Table):
             sticky=self.sticky,
             content_policy=self.content_policy,
             patience=Patience(
-                attempts=self.retry.attempts,
+                attempts=self.retry.attempts or (_PATIENCE.attempts if len(self.targets) > 1 else 1),
                 retry_billed=self.retry.billed,
                 first=self.timeouts.first,
                 idle=self.timeouts.idle,

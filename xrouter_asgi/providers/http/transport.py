@@ -114,7 +114,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:
-                raise RuntimeError("This transport belongs to another event loop. Close it there, or make one for each.")
+                raise RuntimeError("This transport belongs to another event loop. Close it there first.")
             self._loop = loop
         key = (url.raw_scheme, url.raw_host, url.port)
         pool = self._pools.get(key)
