@@ -257,6 +257,7 @@ async def test_a_closed_transport_ends_what_runs_waits_and_connects() -> None:
 
 def test_a_closed_transport_opens_anew_in_another_event_loop() -> None:
     """As in a test suite that starts its app again and again."""
+
     async def start_and_stop() -> None:
         async with serving(answering(OK)) as server:
             upstream = Upstream(server.url, transport=transport)
