@@ -85,10 +85,10 @@ class Answer:
 
     @property
     def events(self) -> list[Any]:
-        """The payloads of an event stream: JSON, or the text `[DONE]`."""
+        """The payloads of an event stream: JSON, or the text `[DONE]`. Comments are passed over."""
         *events, rest = self.body.decode().split("\n\n")
         assert rest == ""
-        payloads = [event.removeprefix("data: ") for event in events]
+        payloads = [event.removeprefix("data: ") for event in events if not event.startswith(":")]
         return [payload if payload == "[DONE]" else json.loads(payload) for payload in payloads]
 
     def header(self, name: str) -> str | None:

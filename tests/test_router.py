@@ -737,3 +737,15 @@ async def test_the_lifespan_protocol_is_answered() -> None:
     await routed(provider)({"type": "lifespan"}, receive, send)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert provider.closings == 1
+
+
+async def test_an_error_that_nobody_is_there_to_take_ends_in_silence() -> None:
+    """Since version 2.4 of the ASGI specification a server may say so by an OSError from `send`."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"{"}
+
+    async def send(message: Message) -> None:
+        raise OSError("The client has left.")
+
+    await LLMRouter({})(http_scope("POST", "/v1/chat/completions"), receive, send)

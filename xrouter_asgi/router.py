@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import TypeAlias
 
@@ -158,10 +158,11 @@ class LLMRouter:
             return
         except Interrupted as error:
             context.error = error
-            if not outgoing.started:
-                await send_error(send, error, headers=self._error_headers(scope, error, context))
-            elif outgoing.open:
-                await send_break(send, error)
+            with suppress(OSError):  # the client left, too
+                if not outgoing.started:
+                    await send_error(send, error, headers=self._error_headers(scope, error, context))
+                elif outgoing.open:
+                    await send_break(send, error)
         except XRouterError as error:
             if outgoing.started and not outgoing.early:
                 raise
@@ -177,10 +178,11 @@ class LLMRouter:
     async def _fail(self, scope: Scope, outgoing: Outgoing, error: XRouterError, context: RequestContext) -> None:
         """Answer with an error: by its status, or as an event where a head went out early."""
         context.error = error
-        if not outgoing.early:
-            await send_error(outgoing, error, headers=self._error_headers(scope, error, context))
-        elif outgoing.open:
-            await send_break(outgoing, error)
+        with suppress(ClientDisconnected):
+            if not outgoing.early:
+                await send_error(outgoing, error, headers=self._error_headers(scope, error, context))
+            elif outgoing.open:
+                await send_break(outgoing, error)
 
     def _endpoint(self, scope: Scope) -> Endpoint:
         path = local_path(scope)

@@ -42,7 +42,8 @@ class World:
         self._upstreams = [SimulatedUpstream(name, dice) for name in "abc"[: dice.randint(1, 3)]]
         self._onion = Onion(self._upstreams, dice)
         self._ledger = Ledger(clock=loop.time)
-        self._router = LLMRouter({"m": self._onion.provider})
+        # Without comments: a client counts an answer as begun by its head, which a comment sends before there is one.
+        self._router = LLMRouter({"m": self._onion.provider}, commit_after=None)
         limit = dice.choice(("20/minute; 4 parallel", "5/minute", "2 parallel; 3000 tokens/minute", "1000/minute"))
         limited = RateLimitMiddleware(self._router, limit=limit, budget=self._ledger)
         app: ASGIApp = AccessLogMiddleware(limited, observers=[self._observe])
