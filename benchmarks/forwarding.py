@@ -74,10 +74,11 @@ def _start(ports: dict[str, int], folder: Path) -> dict[str, subprocess.Popen[by
         "floor": [*uvicorn, "benchmarks.floor:app", "--port", str(ports["floor"]), "--lifespan", "off"],
     }
     environment = {**os.environ, "BENCH_UPSTREAM": upstream}
-    return {
-        name: subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-        for name, command in commands.items()
-    }
+    with (folder / "log").open("wb") as log:  # a file, as in operation: what is written there is part of the cost
+        return {
+            name: subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.DEVNULL)
+            for name, command in commands.items()
+        }
 
 
 async def _measure(
