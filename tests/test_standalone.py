@@ -82,7 +82,7 @@ def innermost(provider: Any) -> Any:
 def test_models_of_one_provider_share_it() -> None:
     document = {
         "providers": {"one": {"kind": "echo"}},
-        "models": {name: {"targets": ["one/echo"], "retry": {"attempts": 2}} for name in ("a", "b")},
+        "models": {name: {"targets": ["one/echo"]} for name in ("a", "b")},
     }
     router: Any = build_router(Settings.parse(document))
     a, b = (router.models[name].inner.candidates[0].provider for name in ("a", "b"))

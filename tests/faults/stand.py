@@ -124,7 +124,7 @@ class Stand:
         document = {
             "providers": {"first": provider, "second": {"kind": "echo", "models": ["parrot"]}},
             "models": {
-                "alone": {"targets": [f"first/{model}"], "retry": {"attempts": 3}, **more},
+                "alone": {"targets": [f"first/{model}"], **more},
                 "pair": {"targets": [f"first/{model}", "second/parrot"], **more},
             },
             "access_log": {"format": "off"},

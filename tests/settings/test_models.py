@@ -108,18 +108,14 @@ def test_models_share_the_retry_budget_of_a_provider() -> None:
     assert set(budgets) == {"echo", "short"}
 
 
-def test_a_target_that_is_alone_is_asked_once_unless_told_otherwise() -> None:
-    _, fallback = built("echo/m")
-    assert isinstance(fallback.candidates[0].provider, Target)
-    _, fallback = built("echo/m", retry={"attempts": 2})
-    assert isinstance(fallback.candidates[0].provider, Retry)
-
-
-def test_a_target_among_others_is_asked_three_times() -> None:
-    _, fallback = built("echo/m", "echo/n")
+@pytest.mark.parametrize("targets", [["echo/m"], ["echo/m", "echo/n"]], ids=["alone", "among others"])
+def test_a_target_is_asked_three_times_unless_told_otherwise(targets: list[str]) -> None:
+    _, fallback = built(*targets)
     first = fallback.candidates[0].provider
     assert isinstance(first, Retry)
     assert first._attempts == 3
+    _, fallback = built(*targets, retry={"attempts": 1})
+    assert not isinstance(fallback.candidates[0].provider, Retry)
 
 
 def test_a_provider_with_keys_of_callers_own_has_no_breaker() -> None:

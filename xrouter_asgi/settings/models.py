@@ -93,14 +93,9 @@ class PatienceSettings(Table):
 
 
 class RetrySettings(Table):
-    """See `policies.retry.Retry`.
+    """See `policies.retry.Retry`."""
 
-    Attributes:
-        attempts: None is 3 where another target may take over, and 1 for a target that is alone: then the client's own
-            library asks again, as OpenAI's do, and two layers that repeat would multiply.
-    """
-
-    attempts: Count | None = None
+    attempts: Count = _PATIENCE.attempts
     billed: bool = _PATIENCE.retry_billed
 
 
@@ -140,7 +135,7 @@ class ModelSettings(Table):
             sticky=self.sticky,
             content_policy=self.content_policy,
             patience=Patience(
-                attempts=self.retry.attempts or (_PATIENCE.attempts if len(self.targets) > 1 else 1),
+                attempts=self.retry.attempts,
                 retry_billed=self.retry.billed,
                 first=self.timeouts.first,
                 idle=self.timeouts.idle,
