@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from django.conf import settings as django_settings  # type: ignore[import-untyped]  # Django has no types
+from litestar.logging import LoggingConfig
 
 import xrouter_asgi
 from xrouter_asgi import EchoProvider, LLMRouter
@@ -133,6 +135,8 @@ async def test_every_host_serves_the_router_and_closes_it(
 ) -> None:
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "site.settings")
     monkeypatch.setenv("APP_DEFAULT_ROUTER", "0")  # BlackSheep's applications in one process would share one
+    # Litestar's own logging would take the root logger over, for all tests to come and with caplog's handler gone.
+    monkeypatch.setattr(LoggingConfig, "configure", lambda config: logging.getLogger)
     if not django_settings.configured:
         django_settings.configure(
             ROOT_URLCONF="tests.mounting.hosts", ALLOWED_HOSTS=["*"], SECRET_KEY="test", LOGGING_CONFIG=None
