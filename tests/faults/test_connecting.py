@@ -20,7 +20,7 @@ from tests.fakes.http import Exchange, Server
 from tests.fakes.openai import FakeOpenAI, identity, raw, refuse
 from xrouter_asgi.providers.http import Upstream
 
-from .stand import facing, standing
+from .stand import Stand, Told, facing, standing
 
 Table: TypeAlias = dict[str, Any]
 Place: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Table]]
@@ -132,6 +132,18 @@ async def test_an_upstream_that_is_not_reached_is_made_good_by_the_next_target(r
         assert stand.breaker("pair").state == "open"
     assert [attempt.provider for attempt in told.attempts] == ["first"] * row.attempts + ["second"]
     assert (told.answer.status, told.answer.header("x-xrouter-provider")) == (200, "second")
+
+
+@pytest.mark.parametrize("lanes", [200, 20, 1], ids=["at once", "in 20 lanes", "one after another"])
+async def test_two_hundred_requests_at_a_dead_upstream_make_at_most_270_attempts(lanes: int, tmp_path: Path) -> None:
+    async def lane(stand: Stand) -> list[Told]:
+        return [await stand.ask("alone") for _ in range(200 // lanes)]
+
+    async with closed_port(tmp_path) as table, standing({"kind": "openai", **table}) as stand:
+        told = [one for each in await asyncio.gather(*(lane(stand) for _ in range(lanes))) for one in each]
+    assert {(one.answer.status, one.answer.error["code"]) for one in told} == {(502, "connect_refused")}
+    attempts = sum(int(one.answer.header("x-xrouter-attempts") or 0) for one in told)
+    assert 200 < attempts <= 1.2 * 200 + 30
 
 
 async def silence(exchange: Exchange) -> None:

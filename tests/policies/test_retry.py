@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from typing import Any
@@ -252,24 +253,62 @@ async def test_without_budget_nothing_is_repeated() -> None:
     assert (len(upstream.asked), caught.value.should_retry) == (1, False)
 
 
-@given(seed=st.integers(0, 1000), over=st.sampled_from([0.0, 1.0, 3.0]))
+@given(seed=st.integers(0, 1000), lanes=st.sampled_from([1, 20, 200]), pause=st.sampled_from([0.0, 1.0, 10.0]))
 @settings(deadline=None, max_examples=25)
-def test_two_hundred_requests_at_a_dead_provider_make_at_most_270_attempts(seed: int, over: float) -> None:
+def test_two_hundred_requests_at_a_dead_provider_make_at_most_270_attempts(seed: int, lanes: int, pause: float) -> None:
+    """However they come: all at once, in lanes, or one after another over an hour."""
+
     @virtual
     async def scenario() -> None:
         dice = random.Random(seed)
         upstream = always(down())
         policy = retry(upstream, dice=dice)
 
-        async def request() -> None:
-            await asyncio.sleep(dice.uniform(0, over))
-            with pytest.raises(UpstreamUnavailable):
-                await policy.send(call())
+        async def lane() -> None:
+            for _ in range(200 // lanes):
+                await asyncio.sleep(dice.uniform(0, 2 * pause))
+                with pytest.raises(UpstreamUnavailable):
+                    await policy.send(call())
 
-        await asyncio.gather(*(request() for _ in range(200)))
-        assert 200 < len(upstream.asked) <= 1.2 * 200 + 10 * (now() + 1)
-        if over < 3.0:
-            assert len(upstream.asked) <= 1.2 * 200 + 30
+        await asyncio.gather(*(lane() for _ in range(lanes)))
+        assert 200 < len(upstream.asked) <= 1.2 * 200 + 30
+
+    scenario()
+
+
+async def ask(policy: Retry, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(XRouterError):
+            await policy.send(call())
+
+
+@virtual
+async def test_an_upstream_that_only_fails_gets_no_retries_until_it_has_answered() -> None:
+    upstream = Upstream(*[[down()] for _ in range(30)], ["hi"], [down()], ["hi"])
+    policy = retry(upstream)
+    await ask(policy, 7)  # three attempts each, which makes 20 in the last one
+    assert len(upstream.asked) == 20
+    await ask(policy, 10)
+    assert len(upstream.asked) == 30
+    await policy.send(call())
+    await policy.send(call())
+    assert len(upstream.asked) == 33
+
+
+@pytest.mark.parametrize(
+    ("error", "retries"),
+    [(RequestRejected("No."), 1), (UpstreamRateLimited("Slow."), 0), (ConcurrencyExceeded("Full."), 0)],
+    ids=["finds fault", "has a limit", "was not asked"],
+)
+def test_an_upstream_is_alive_only_if_it_answers_or_finds_fault(error: XRouterError, retries: int) -> None:
+    @virtual
+    async def scenario() -> None:
+        upstream = Upstream(*[[down()] for _ in range(20)], [error], [down()], ["hi"])
+        policy = retry(upstream)
+        await ask(policy, 8)
+        with contextlib.suppress(XRouterError):
+            await policy.send(call())
+        assert len(upstream.asked) == 22 + retries
 
     scenario()
 

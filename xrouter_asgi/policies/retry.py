@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from ..errors import UpstreamRateLimited, UpstreamTimeout, XRouterError
+from ..errors import RequestRejected, UpstreamRateLimited, UpstreamTimeout, XRouterError
 from ..events import AttemptRetried
 from ..providers.base import Call, Provider, Reply
 from ..wire import ModelsRequest
@@ -16,6 +16,9 @@ from .base import Window, require_positive
 
 # What one repetition shows to be an accident or not.
 _ONCE = {"dns_error", "truncated", "empty_answer", "empty_stream", "upstream_overloaded"}
+
+# Attempts in a row by which an upstream counts as dead: as many as a breaker wants to have seen.
+_DEAD = 20
 
 # One second of the reserve is looked back on exactly; the window in steps of a tenth.
 _SECOND = 1.0
@@ -32,6 +35,9 @@ class RetryBudget:
     three times the load that brought it down, and stays down. At any moment, the retries of the last `window` seconds
     are at most `ratio` times the requests begun in them, and `per_second` for each second on top, so that quiet hours
     have retries too. The numbers are Finagle's.
+
+    An upstream whose last 20 attempts all failed gets none at all until it has answered once: over minutes, what is
+    always allowed adds up. Requests are its probes, so nothing has to be waited for when it is back.
 
     Args:
         ratio: Retries for each request. At least 0.
@@ -62,13 +68,16 @@ class RetryBudget:
         self._requests = Window(1, slot=window / _SLOTS, slots=_SLOTS)
         self._retries = Window(2, slot=window / _SLOTS, slots=_SLOTS + 1)
         self._reserve: deque[float] = deque()
+        self._in_vain = 0
 
     def request(self) -> None:
         """A request begins."""
         self._requests.add(0, self._clock())
 
     def retry(self) -> bool:
-        """Take a retry out of the budget; False when it is empty."""
+        """Take a retry out of the budget; False when it is empty, or the upstream is dead."""
+        if self._in_vain >= _DEAD:
+            return False
         now = self._clock()
         (requests,), (earned, reserved) = self._requests.totals(now), self._retries.totals(now)
         if earned + 1 <= self._ratio * requests:
@@ -84,6 +93,14 @@ class RetryBudget:
             self._retries.add(_RESERVED, now)
             return True
         return False
+
+    def heard(self) -> None:
+        """The upstream answered an attempt."""
+        self._in_vain = 0
+
+    def failed(self) -> None:
+        """The upstream failed an attempt."""
+        self._in_vain += 1
 
 
 class Retry:
@@ -148,17 +165,27 @@ class Retry:
         retry = 1
         while True:
             try:
-                return await self.inner.send(call)
+                reply = await self.inner.send(call)
             except XRouterError as error:
+                self._note(error)
                 wait = self._plan(error, retry, call)
                 if wait is None:
                     raise
                 call.context.emit(AttemptRetried(call.context, self.name, retry, wait, error))
+            else:
+                self.budget.heard()
+                return reply
             await self._sleep(wait)
             retry += 1
 
     async def aclose(self) -> None:
         await self.inner.aclose()
+
+    def _note(self, error: XRouterError) -> None:
+        if error.trips:
+            self.budget.failed()
+        elif isinstance(error, RequestRejected):
+            self.budget.heard()  # an upstream that finds fault is well
 
     def _plan(self, error: XRouterError, retry: int, call: Call) -> float | None:
         """Seconds until the retry of that number, counted from 1; None when there is none."""
