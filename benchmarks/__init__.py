@@ -1,1 +1,4 @@
-"""What the gateway costs: `python -m benchmarks.forwarding --help`, and `pytest benchmarks` for the parts."""
+"""What the gateway costs, and what it bears.
+
+`python -m benchmarks.forwarding --help`, `python -m benchmarks.resilience --help`; `pytest benchmarks` for the parts.
+"""

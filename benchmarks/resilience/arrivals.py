@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import uvloop
+
 _QUESTION = "Tell me what it is, and what it is not, and how one would know. " * 12
 _PATIENCE = 30.0  # seconds after which a client gives up
 
@@ -65,7 +67,7 @@ async def arrive(port: int, payload: bytes, *, rate: float, seconds: float) -> l
 
 def storm(port: int, payload: bytes, rate: float, seconds: float) -> list[Answer]:
     """The same from a process of its own, so that it does not hold up the clients that are measured here."""
-    return asyncio.run(arrive(port, payload, rate=rate, seconds=seconds))
+    return uvloop.run(arrive(port, payload, rate=rate, seconds=seconds))
 
 
 def share_of_errors(answers: Sequence[Answer]) -> float:

@@ -84,7 +84,7 @@ async def stall(load: Load) -> list[Finding]:
         asked = {"another provider": request("other"), "another model of the provider": request("neighbour")}
         for payload in asked.values():
             await arrive(port, payload, rate=load.rate, seconds=1)
-        quiet, loud = await _compare("stall", port, asked, load.rate, min(seconds, 29.0), rounds, hanging)
+        quiet, loud = await _compare("stall", port, asked, load.rate, seconds, rounds, hanging)
     findings = []
     for who in asked:
         errors = sum(not answer.good for answers in loud[who] for answer in answers)
