@@ -42,6 +42,7 @@ class Row:
     Attributes:
         upstream: What it does with each request.
         attempts: How often it is asked for one request while nobody else can be.
+        elsewhere_first: Whether another target is asked before it is again.
         falls_back: Whether another target answers in its place.
         breaker: Whether its circuit breaker counts the failure; else what rests, and for how many seconds.
         label: What metrics call it, if not by its code.
@@ -54,6 +55,7 @@ class Row:
     status: int
     code: str
     attempts: int = 1
+    elsewhere_first: bool = False
     falls_back: bool = True
     breaker: Literal["counts", "ignores"] | tuple[Cools, float] = "counts"
     label: str | None = None

@@ -37,7 +37,7 @@ async def test_a_good_answer_in_an_odd_coat_is_a_good_answer(upstream: Handler) 
     assert told.answer.json == ANSWER
 
 
-@pytest.mark.parametrize("bad", [refuse(503), raw(then="reset"), raw(), whole(b""), refuse(529), refuse(408)])
+@pytest.mark.parametrize("bad", [refuse(503), raw(then="reset"), raw(), whole(b""), refuse(408)])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_fault_that_does_not_last_is_made_good_by_a_retry(bad: Handler, stream: bool) -> None:
     async with FakeOpenAI() as fake, facing(fake) as stand:
@@ -47,6 +47,17 @@ async def test_a_fault_that_does_not_last_is_made_good_by_a_retry(bad: Handler, 
     assert (told.answer.status, told.answer.header("x-xrouter-attempts")) == (200, "2")
     assert told.answer.header("x-xrouter-provider") == "first"
     assert len(fake.requests) == 2
+
+
+@pytest.mark.parametrize("bad", [refuse(529), refuse(429, headers={"retry-after-ms": "1"})], ids=["529", "429"])
+async def test_an_upstream_that_wants_a_pause_is_asked_again_where_nobody_else_can_be(bad: Handler) -> None:
+    async with FakeOpenAI() as fake, facing(fake) as stand:
+        fake.next(bad)
+        told = await stand.ask("alone")
+        assert (told.answer.status, told.answer.header("x-xrouter-attempts")) == (200, "2")
+        fake.next(bad)
+        told = await stand.ask("pair")
+        assert [attempt.provider for attempt in told.attempts] == ["first", "second"]
 
 
 @pytest.mark.parametrize("said", [{"retry-after-ms": "20"}, {"retry-after": "0.02"}])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,12 +22,12 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.policies import candidates as words
-from xrouter_asgi.policies import fallback
+from xrouter_asgi.policies import conversations
 from xrouter_asgi.policies.candidates import Candidate, Capabilities, Price
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.strategies import lowest_cost
 from xrouter_asgi.providers import own_key
-from xrouter_asgi.providers.base import Call
+from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import ModelsRequest
 
@@ -178,11 +180,22 @@ class TestCapabilities:
 
 
 class TestAvailability:
-    async def test_a_candidate_that_is_not_available_is_not_asked(self) -> None:
-        first, second = candidate("a", available=lambda: "circuit open for 3 s"), candidate("b", down("b is down"))
+    async def test_a_candidate_that_is_not_available_is_not_asked_while_another_answers(self) -> None:
+        first, second = candidate("a", available=lambda: "circuit open for 3 s"), candidate("b")
+        await Fallback([first, second]).send(call())
+        assert asked(first, second) == [0, 1]
+
+    async def test_if_those_that_are_available_fail_the_others_may_say_no_for_themselves(self) -> None:
+        first = candidate("a", CircuitOpen("open"), available=lambda: "circuit open for 3 s")
+        second = candidate("b", down("b is down"))
         with pytest.raises(UpstreamUnavailable, match="b is down"):
             await Fallback([first, second]).send(call())
-        assert asked(first) == [0]
+        assert asked(first, second) == [1, 1]
+
+    async def test_who_says_no_for_himself_takes_no_attempt_from_the_others(self) -> None:
+        held = [Candidate(ScriptedProvider(CircuitOpen("open")), str(i), available=lambda: "open") for i in range(5)]
+        last = candidate("z", available=lambda: "over its limit")
+        assert (await Fallback([*held, last]).send(call())).provider == "z"
 
     async def test_if_none_is_available_each_refuses_for_itself(self) -> None:
         refusal = CircuitOpen("open", retry_after=3)
@@ -195,6 +208,57 @@ class TestAvailability:
         said: list[str | None] = ["cooling", None]
         one = Fallback([candidate("a", available=lambda: said.pop(0)), candidate("b")])
         assert [order_of(one, call())[0] for _ in range(2)] == ["b/m", "a/m"]
+
+
+class TestAgain:
+    """What `Retry.again` does is played by a function."""
+
+    def scene(self, *failures: tuple[str, XRouterError], useless: str = "") -> tuple[Fallback, list[str]]:
+        """Candidates that fail; whoever is asked again and is not `useless` answers then. And who was, and how late."""
+        again: list[str] = []
+        times = iter(range(100))
+
+        def ask(one: Candidate) -> Callable[[Call, XRouterError, float], Awaitable[Reply] | None]:
+            def ask_again(call: Call, error: XRouterError, since: float) -> Awaitable[Reply] | None:
+                again.append(f"{one.name} after {since:.0f}")
+                return None if one.provider.name in useless else ScriptedProvider(name=one.provider.name).send(call)
+
+            return ask_again
+
+        candidates = [candidate(name, error) for name, error in failures]
+        candidates = [replace(one, again=ask(one)) for one in candidates]
+        return Fallback(candidates, clock=lambda: next(times)), again
+
+    def told(self, seconds: float) -> UpstreamRateLimited:
+        return UpstreamRateLimited("slow down", retry_after=seconds)
+
+    async def test_if_nobody_answers_the_one_that_told_the_shortest_wait_is_asked_again(self) -> None:
+        one, again = self.scene(("a", self.told(3)), ("b", self.told(2)), ("c", down()))
+        assert (await one.send(call())).provider == "b"
+        assert again == ["b/m after 3"]
+
+    async def test_where_that_is_of_no_use_the_next_one_is(self) -> None:
+        one, again = self.scene(("a", self.told(3)), ("b", self.told(2)), ("c", down()), useless="b")
+        assert (await one.send(call())).provider == "a"
+        assert [each[0] for each in again] == ["b", "a"]
+
+    async def test_where_it_is_of_no_use_at_all_the_failure_is_told(self) -> None:
+        one, again = self.scene(("a", self.told(3)), ("b", down("b is down")), useless="ab")
+        with pytest.raises(UpstreamUnavailable, match="b is down"):
+            await one.send(call())
+        assert [each[0] for each in again] == ["a", "b"]
+
+    async def test_a_mistake_of_the_callers_is_told_at_once(self) -> None:
+        one, again = self.scene(("a", self.told(1)), ("b", RequestRejected("no")))
+        with pytest.raises(UpstreamRateLimited):
+            await one.send(call())
+        assert again == []
+
+    async def test_once_the_attempts_are_used_up_nobody_is(self) -> None:
+        one, again = self.scene(*[(name, self.told(1)) for name in "abcd"])
+        with pytest.raises(UpstreamRateLimited):
+            await one.send(call())
+        assert again == []
 
 
 class TestBounds:
@@ -316,7 +380,7 @@ class TestSticky:
     async def test_it_leaves_a_candidate_that_is_not_available(self) -> None:
         one = await self.moved()
         object.__setattr__(one.candidates[1], "available", lambda: "cooling")
-        assert order_of(one, turn("hi")) == ["a/m"]
+        assert order_of(one, turn("hi")) == ["a/m", "b/m"]
 
     async def test_without_being_asked_nothing_is_remembered(self) -> None:
         one = Fallback([candidate("a", down()), candidate("b")])
@@ -326,7 +390,7 @@ class TestSticky:
     async def test_the_conversation_not_heard_of_for_longest_is_forgotten(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(fallback, "_CONVERSATIONS", 2)
+        monkeypatch.setattr(conversations, "_CONVERSATIONS", 2)
         one = Fallback([candidate("a", down()), candidate("b")], sticky=True)
         for text in ("1", "2", "1", "3"):
             await one.send(turn(text))

@@ -164,6 +164,94 @@ async def test_one_attempt_is_no_retry() -> None:
     assert len(upstream.asked) == 1
 
 
+# Where somebody else can be asked
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (UpstreamRateLimited("Slow.", retry_after=1.0), 1),
+        (CircuitOpen("Cooling.", retry_after=1.0, retryable=True), 1),
+        (down(code="upstream_unavailable", retry_after=1.0), 1),
+        (down(code="upstream_overloaded"), 1),
+        (down(), 3),
+        (down(code="upstream_unavailable"), 3),
+    ],
+    ids=lambda value: getattr(value, "code", None) or type(value).__name__,
+)
+def test_a_told_wait_is_not_waited_while_others_can_be_asked(error: XRouterError, attempts: int) -> None:
+    @virtual
+    async def scenario() -> None:
+        upstream = always(error)
+        with pytest.raises(type(error)) as caught:
+            await retry(upstream, elsewhere=True).send(call())
+        assert len(upstream.asked) == attempts
+        assert caught.value.should_retry is (None if attempts == 1 else False)
+
+    scenario()
+
+
+@pytest.mark.parametrize(("since", "at"), [(0.0, 2.5), (1.5, 1.0), (9.0, 0.0)])
+def test_what_has_passed_of_a_wait_is_not_waited_again(since: float, at: float) -> None:
+    @virtual
+    async def scenario() -> None:
+        upstream = Upstream(["hi"])
+        one = call()
+        told = events_of(one)
+        error = UpstreamRateLimited("Slow.", retry_after=2.0)
+        asking = retry(upstream, elsewhere=True).again(one, error, since)
+        assert asking is not None
+        await asking
+        assert upstream.times == [at]
+        assert told == [AttemptRetried(one.context, "up", 1, at, error)]
+
+    scenario()
+
+
+@virtual
+async def test_who_was_waited_for_may_tell_another_wait() -> None:
+    upstream = Upstream([UpstreamRateLimited("Slow.", retry_after=1.0)], ["hi"])
+    asking = retry(upstream, elsewhere=True).again(call(), UpstreamRateLimited("Slow.", retry_after=2.0), 0.0)
+    assert asking is not None
+    await asking
+    assert upstream.times == [2.5, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("error", "made", "useful"),
+    [
+        (UpstreamRateLimited("Slow.", retry_after=2.0), 3, True),
+        (down(code="upstream_overloaded"), 3, True),
+        (UpstreamRateLimited("Slow.", retry_after=2.0), 4, False),
+        (UpstreamRateLimited("Slow.", retry_after=6.0), 1, False),
+        (UpstreamRateLimited("Slow."), 1, False),
+        (CircuitOpen("Open.", retry_after=1.0), 1, False),
+        (down(), 1, False),
+    ],
+    ids=lambda value: getattr(value, "code", None) or str(value),
+)
+async def test_to_wait_for_an_upstream_is_of_use_if_it_told_so_and_an_attempt_is_left(
+    error: XRouterError, made: int, useful: bool
+) -> None:
+    one = call()
+    one.context.attempts += [Attempt("other", "m")] * made
+    asking = retry(Upstream(), elsewhere=True).again(one, error, 0.0)
+    assert (asking is not None) is useful
+    if asking is not None:
+        asking.close()
+
+
+@pytest.mark.parametrize(("provider", "useful"), [("up", False), ("other", True)])
+async def test_who_has_been_asked_three_times_itself_is_asked_no_more(provider: str, useful: bool) -> None:
+    one = call()
+    one.context.attempts += [Attempt("up", "m"), Attempt("up", "m"), Attempt(provider, "m")]
+    error = UpstreamRateLimited("Slow.", retry_after=2.0)
+    asking = retry(Upstream(), elsewhere=True).again(one, error, 0.0)
+    assert ((asking is not None), error.should_retry) == (useful, None if useful else False)
+    if asking is not None:
+        asking.close()
+
+
 # When
 
 

@@ -176,6 +176,55 @@ class TestTime:
         return await text_of(await whole.send(call(stream=True)))
 
 
+class TestWaits:
+    """An upstream tells a wait."""
+
+    def told(self, seconds: float) -> list[Step]:
+        return [UpstreamRateLimited("slow down", retry_after=seconds)]
+
+    @virtual
+    async def test_it_is_not_waited_while_another_upstream_is_there(self) -> None:
+        first, second = Upstream(self.told(1.0), name="a"), Upstream(name="b")
+        assert (await stacked(first, second).send(call())).provider == "b"
+        assert (now(), len(first.asked)) == (0.0, 1)
+
+    @virtual
+    async def test_it_is_waited_once_nobody_else_has_answered(self) -> None:
+        first = Upstream(self.told(2.0), ["hi"], name="a")
+        second = Upstream([1.5, UpstreamError("b is down")], name="b")
+        one = call()
+        assert (await stacked(first, second).send(one)).provider == "a"
+        assert first.times[1] == pytest.approx(2.25, abs=0.25)
+        assert [attempt.provider for attempt in one.context.attempts] == ["a", "b", "a"]
+
+    @virtual
+    async def test_it_is_waited_after_retries_of_another_upstream(self) -> None:
+        first, second = Upstream(self.told(2.0), ["hi"], name="a"), Down("b")
+        one = call()
+        assert (await stacked(first, second).send(one)).provider == "a"
+        assert [attempt.provider for attempt in one.context.attempts] == ["a", "b", "b", "a"]
+
+    @virtual
+    async def test_an_upstream_that_rests_is_waited_for_too(self) -> None:
+        first, second = Upstream(self.told(3.0), ["hi"], name="a"), Upstream(["hi"], [UpstreamError("down")], name="b")
+        whole = stacked(first, second)
+        assert (await whole.send(call())).provider == "b"
+        assert (await whole.send(call())).provider == "a"
+        assert first.times[1] == pytest.approx(3.25, abs=0.25)
+
+    @virtual
+    async def test_of_two_upstreams_the_sooner_is_waited_for(self) -> None:
+        first, second = Upstream(self.told(4.0), name="a"), Upstream(self.told(1.0), ["hi"], name="b")
+        assert (await stacked(first, second).send(call())).provider == "b"
+        assert second.times[1] == pytest.approx(1.25, abs=0.25)
+
+    @virtual
+    async def test_an_upstream_that_is_alone_is_waited_for(self) -> None:
+        upstream = Upstream(self.told(1.0), ["hi"])
+        await stacked(upstream).send(call())
+        assert upstream.times[1] == pytest.approx(1.25, abs=0.25)
+
+
 class TestHealth:
     @virtual
     async def test_an_upstream_that_keeps_failing_is_passed_over_and_the_decision_says_so(self) -> None:

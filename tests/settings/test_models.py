@@ -97,7 +97,8 @@ def test_clocks_and_retries_are_those_of_the_table() -> None:
 
 def test_fallback_and_hedges_are_those_of_the_table() -> None:
     _, fallback = built("echo/a", "echo/b", sticky=True, content_policy=True, hedge=0.1, strategy="by_weight")
-    assert (fallback._sticky is not None, fallback._content_policy, fallback._strategy) == (True, True, by_weight)
+    assert fallback._conversations is not None
+    assert (fallback._content_policy, fallback._strategy) == (True, by_weight)
     assert all(isinstance(candidate.provider, Hedge) for candidate in fallback.candidates)
 
 

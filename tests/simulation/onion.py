@@ -60,7 +60,7 @@ class Onion:
         self.per_second = dice.choice((0, 1))
         self._dice = dice
         group = CircuitGroup() if dice.random() < 0.5 else None
-        candidates = [self._candidate(upstream, group) for upstream in upstreams]
+        candidates = [self._candidate(upstream, group, elsewhere=len(upstreams) > 1) for upstream in upstreams]
         self.hedged = len(candidates) > 1 and dice.random() < 0.3
         if self.hedged:
             candidates = self._hedged(candidates)
@@ -69,24 +69,24 @@ class Onion:
         )
         self.provider: Provider = Timeout(fallback, first=None, idle=None, total=TOTAL)
 
-    def _candidate(self, upstream: Provider, group: CircuitGroup | None) -> Candidate:
+    def _candidate(self, upstream: Provider, group: CircuitGroup | None, *, elsewhere: bool) -> Candidate:
         dice = self._dice
         timeout = Timeout(Target(upstream, model="m"), first=dice.choice((None, 5.0)), idle=10.0, total=None)
         limit = dice.choice((1, 2, 5, AdaptiveLimit(initial=3, maximum=5)))
         line = Concurrency(timeout, limit=limit, queue=dice.choice((0, 2, 10)), queue_timeout=10.0, clock=now)
         breaker = CircuitBreaker(line, group=group, minimum=dice.choice((2, 5)), clock=now)
         budget = RetryBudget(ratio=RATIO, per_second=self.per_second, clock=now)
-        retry = Retry(breaker, attempts=ATTEMPTS, budget=budget, clock=now, dice=dice)
+        retry = Retry(breaker, attempts=ATTEMPTS, budget=budget, elsewhere=elsewhere, clock=now, dice=dice)
         gate = Gate(retry)
         self.lines.append(line)
         self.gates.append(gate)
-        return Candidate(gate, f"{upstream.name}/m", available=breaker.available)
+        return Candidate(gate, f"{upstream.name}/m", available=breaker.available, again=retry.again)
 
     def _hedged(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         budget = HedgeBudget(share=0.5)
         hedged = []
         for index, candidate in enumerate(candidates):
-            others = [*candidates[:index], *candidates[index + 1 :]]
+            others = [replace(other, again=None) for other in (*candidates[:index], *candidates[index + 1 :])]
             second = Fallback(others, attempts=2, random=self._dice, clock=now)
             hedge = Hedge(candidate.provider, second=second, budget=budget, minimum=3, clock=now)
             hedged.append(replace(candidate, provider=hedge))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeAlias
 
-from ..providers.base import Call, Provider
+from ..errors import XRouterError
+from ..providers.base import Call, Provider, Reply
 from ..wire import ChatRequest, EmbeddingsRequest
 
 _OWN_KEY = b"x-provider-key"  # see providers.own_key
 _CHARACTERS = 6  # of one token at most: plain English has 4 to 5 (OpenAI's tokenizer page), Russian 2 to 4
 _ANSWER = 500  # tokens that an answer is taken to have
 _SMOOTHING = 0.2  # of the moving average of latencies: some ten calls decide
+
+
+Again: TypeAlias = Callable[[Call, XRouterError, float], Awaitable[Reply] | None]
+"""Asks a candidate once more after its error of so many seconds ago, when it told to; None if that is of no use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,7 @@ class Candidate:
         parallel: How many calls at once it bears, for `stack` to keep to; None for any number.
         own_key: Whether callers may bring a key of their own. What one of them meets says nothing about the others.
         available: Says why the candidate is not to be asked now; None if it may be. Such as a breaker's.
+        again: For the case that nobody else answers either. Such as that of `Retry`.
 
     Raises:
         ValueError: For a weight below 0.
@@ -74,6 +81,7 @@ class Candidate:
     parallel: int | None = field(default=None, kw_only=True)
     own_key: bool = field(default=False, kw_only=True)
     available: Callable[[], str | None] | None = field(default=None, kw_only=True)
+    again: Again | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.weight >= 0:

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from random import Random
-from typing import TypeAlias
+from typing import NamedTuple
 
 from ..decision import Considered
 from ..errors import CircuitOpen, ConcurrencyExceeded, InvalidRequest, UnsupportedOperation, UpstreamError, XRouterError
 from ..providers.base import Call, Reply
 from ..streaming import ChatStream
 from ..wire import ModelsRequest
-from ..wire.codec import encode
 from .candidates import Candidate, Need, Standing, pays_for_himself
+from .conversations import Conversations
 from .strategies import Ranked, Strategy, in_order
 
 _TOO_LONG = "context_length_exceeded"
 _CONTENT = frozenset({"content_filter", "content_policy_violation"})  # codes of Azure and of OpenAI
 _LACKS = "lacks "
 _NOT_ASKED = (CircuitOpen, ConcurrencyExceeded)
-_CONVERSATIONS = 10_000  # that are remembered; the one not heard of for longest goes first
 
 
-Failure: TypeAlias = tuple[XRouterError, Candidate]
+class Failure(NamedTuple):
+    """What a candidate failed with, and when."""
+
+    error: XRouterError
+    standing: Standing
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,8 @@ class Plan:
     """In which order candidates are to be asked, and which are not.
 
     Attributes:
-        order: Those to ask. While none is available it is all that can do what is needed: each refuses for itself.
-        excluded: The others, each with the reason.
+        order: Those to ask. Those that are not available come last: each refuses for itself, or has a line to stand in.
+        excluded: Those that are not available, and those that lack something, each with the reason.
         strategy: How the order came about.
     """
 
@@ -53,6 +56,8 @@ class Plan:
 
 class Fallback:
     """Asks candidates one after another until one of them answers. Until then, nothing has reached the client.
+
+    If nobody did, the one that told the shortest wait is waited for and asked once more (`Candidate.again`).
 
     An error decides itself whether it moves on (`falls_back`): the upstream's faults do, a mistake of the caller's does
     not. A conversation that is too long moves only to a model whose context is known to be longer. Whoever pays the
@@ -96,7 +101,7 @@ class Fallback:
         self._content_policy = content_policy
         self._random = random or Random()  # noqa: S311 -- it spreads load and guards nothing
         self._clock = clock
-        self._sticky: OrderedDict[bytes, Standing] | None = OrderedDict() if sticky else None
+        self._conversations = Conversations() if sticky else None
 
     @property
     def name(self) -> str:
@@ -109,20 +114,22 @@ class Fallback:
             first, *others = self._standings
             return Plan([Ranked(first)], [(each, "own key") for each in others], "own key")
         need = Need(call)
-        able, free = [], []
-        excluded, lacking = [], []
+        free, excluded, lacking = [], [], []
         for standing in self._standings:
             candidate = standing.candidate
             if lacks := candidate.lacks(need):
                 lacking.append((standing, _LACKS + lacks))
                 continue
-            able.append(standing)
             if candidate.available is not None and (why := candidate.available()) is not None:
                 excluded.append((standing, why))
             else:
                 free.append(standing)
-        order = self._strategy(free or able, need, self._random) if able else []
-        return self._kept_together(call, Plan(order, [*excluded, *lacking], getattr(self._strategy, "__name__", "own")))
+        name = getattr(self._strategy, "__name__", "own")
+        plan = self._kept_together(call, Plan(self._ordered(free, need), [*excluded, *lacking], name))
+        if not excluded:
+            return plan
+        last = self._ordered([standing for standing, _ in excluded], need)
+        return replace(plan, order=[*plan.order, *last])
 
     async def send(self, call: Call, /) -> Reply:
         """Answer the call by the first candidate that can.
@@ -145,13 +152,11 @@ class Fallback:
         for standing, _ in plan.order:
             if failures and not self._may_follow(standing.candidate, failures, call):
                 continue
-            try:
-                reply = await self._ask(standing, call)
-            except XRouterError as error:
-                failures.append((error, standing.candidate))
-            else:
-                self._remember(call, standing)
+            sending = standing.candidate.provider.send(call)
+            if (reply := await self._ask(call, standing, sending, failures)) is not None:
                 return reply
+        if (reply := await self._ask_again(call, failures)) is not None:
+            return reply
         try:
             raise _telling(failures)
         finally:
@@ -168,20 +173,40 @@ class Fallback:
         if failures:
             raise ExceptionGroup("Not every candidate could be closed.", failures)
 
-    async def _ask(self, standing: Standing, call: Call) -> Reply:
+    async def _ask(
+        self, call: Call, standing: Standing, sending: Awaitable[Reply], failures: list[Failure]
+    ) -> Reply | None:
+        """The reply; None if there is one failure more."""
         began = self._clock()
         standing.load += 1
         try:
-            reply = await standing.candidate.provider.send(call)
+            reply = await sending
+        except XRouterError as error:
+            standing.load -= 1
+            failures.append(Failure(error, standing, self._clock()))
+            return None
         except BaseException:
             standing.load -= 1
             raise
         standing.heard_after(self._clock() - began)
+        if self._conversations is not None:
+            self._conversations.answered(call, standing)
         if isinstance(reply.body, ChatStream):
             reply.body.when_ended(lambda _: standing.ended())
         else:
             standing.ended()
         return reply
+
+    async def _ask_again(self, call: Call, failures: list[Failure]) -> Reply | None:
+        """Ask the candidate that told the shortest wait once more, if there is any such; None if that is of no use."""
+        for error, standing, at in sorted(failures, key=_told_wait):
+            candidate = standing.candidate
+            if candidate.again is None or not self._may_follow(candidate, failures, call):
+                continue
+            sending = candidate.again(call, error, self._clock() - at)
+            if sending is not None:
+                return await self._ask(call, standing, sending, failures)
+        return None
 
     async def _first_list(self, call: Call) -> Reply:
         """The models of the first candidate that lists any."""
@@ -196,34 +221,35 @@ class Fallback:
 
     def _may_follow(self, candidate: Candidate, failures: Sequence[Failure], call: Call) -> bool:
         """Whether the candidate may be asked after these failures."""
-        if max(len(failures), len(call.context.attempts)) >= self._attempts:
+        asked = sum(not isinstance(error, _NOT_ASKED) for error, *_ in failures)
+        if max(asked, len(call.context.attempts)) >= self._attempts:
             return False
         if call.deadline is not None and call.deadline <= asyncio.get_running_loop().time():
             return False
-        if any(error.code == _TOO_LONG and not _holds_more(candidate, failed) for error, failed in failures):
+        too_long = [standing.candidate for error, standing, _ in failures if error.code == _TOO_LONG]
+        if not all(_holds_more(candidate, failed) for failed in too_long):
             return False
-        error, _ = failures[-1]
+        error = failures[-1].error
         return error.falls_back or error.code == _TOO_LONG or (self._content_policy and error.code in _CONTENT)
+
+    def _ordered(self, standings: Sequence[Standing], need: Need) -> Sequence[Ranked]:
+        return self._strategy(standings, need, self._random) if standings else ()
 
     def _kept_together(self, call: Call, plan: Plan) -> Plan:
         """The plan with the candidate in front that answered this conversation before, if it is in it at all."""
-        if self._sticky is None:
+        if self._conversations is None:
             return plan
-        before = self._sticky.get(_conversation(call))
+        before = self._conversations.last(call)
         first = next((each for each in plan.order if each.standing is before), None)
         if first is None:
             return plan
         order = [first, *(each for each in plan.order if each is not first)]
         return replace(plan, order=order, strategy=f"{plan.strategy}, sticky")
 
-    def _remember(self, call: Call, standing: Standing) -> None:
-        if self._sticky is None:
-            return
-        conversation = _conversation(call)
-        self._sticky[conversation] = standing
-        self._sticky.move_to_end(conversation)
-        if len(self._sticky) > _CONVERSATIONS:
-            self._sticky.popitem(last=False)
+
+def _told_wait(failure: Failure) -> float:
+    wait = failure.error.retry_after
+    return math.inf if wait is None else wait
 
 
 def _holds_more(candidate: Candidate, other: Candidate) -> bool:
@@ -246,25 +272,6 @@ def _listed(words: Iterable[str]) -> str:
 
 def _telling(failures: Sequence[Failure]) -> XRouterError:
     """The last failure of an upstream that was asked: a refusal of ours, or a 404 after it, would say less."""
-    errors = [error for error, _ in failures]
+    errors = [error for error, *_ in failures]
     asked = [error for error in errors if isinstance(error, UpstreamError) and not isinstance(error, _NOT_ASKED)]
     return (asked or errors)[-1]
-
-
-def _conversation(call: Call) -> bytes:
-    """What stays the same from one turn to the next: `prompt_cache_key`, else all up to the first of the user's words.
-
-    For each caller apart, so that nobody learns by timing what others ask. Only a digest is kept.
-    """
-    value = call.document.value
-    told = value.get("prompt_cache_key")
-    if not isinstance(told, str):
-        messages = value.get("messages") or [value.get("input")]
-        until = next((index for index, each in enumerate(messages) if _is_users(each)), 0)
-        told = encode(messages[: until + 1]).decode()
-    principal = call.context.principal
-    return blake2b(encode([principal and principal.id, told]), digest_size=16).digest()
-
-
-def _is_users(message: object) -> bool:
-    return isinstance(message, dict) and message.get("role") == "user"

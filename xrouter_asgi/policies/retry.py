@@ -6,7 +6,8 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from ..errors import RequestRejected, UpstreamRateLimited, UpstreamTimeout, XRouterError
 from ..events import AttemptRetried
@@ -119,13 +120,16 @@ class Retry:
         patience: The longest wait, in seconds, that an upstream may ask for; beyond it the error goes to the client
             or a fallback at once. Above 0.
         retry_billed: Whether a time-out is repeated although it may have cost money already.
+        elsewhere: Whether others can be asked meanwhile. Then an upstream that tells a wait, or is overloaded, is left
+            at once, and waited for by `again` only.
         clock: The clock of `call.deadline`.
 
     Raises:
         XRouterError: What the last attempt failed with. If it could have been repeated, it tells the client's SDK not
             to (`x-should-retry: false`): its own retries would multiply with ours.
 
-    Place it above CircuitBreaker, so that each attempt counts there, and below Fallback.
+    Place it above CircuitBreaker, so that each attempt counts there, and below Fallback, which knows whether somebody
+    else answers.
     """
 
     def __init__(
@@ -138,6 +142,7 @@ class Retry:
         cap: float = 8.0,
         patience: float = 5.0,
         retry_billed: bool = False,
+        elsewhere: bool = False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         dice: random.Random | None = None,
@@ -150,6 +155,7 @@ class Retry:
         self._cap = cap
         self._patience = patience
         self._retry_billed = retry_billed
+        self._elsewhere = elsewhere
         self._clock = clock
         self._sleep = sleep
         self._dice = dice or random.Random()  # noqa: S311 -- spreads load, hides nothing
@@ -162,13 +168,35 @@ class Retry:
         if isinstance(call.request, ModelsRequest):
             return await self.inner.send(call)
         self.budget.request()
-        retry = 1
+        return await self._ask(call, 1, elsewhere=self._elsewhere)
+
+    def again(self, call: Call, error: XRouterError, since: float) -> Coroutine[Any, Any, Reply] | None:
+        """Wait as told and go on, now that nobody else has answered. In all, it may make one attempt more than otherwise.
+
+        Args:
+            error: What `send` raised.
+            since: How many seconds ago.
+
+        Returns:
+            None if it told no wait, or one that is too long, or if no attempt is left.
+        """
+        if not _tells_to_wait(error):
+            return None
+        ours = sum(attempt.provider == self.name for attempt in call.context.attempts)
+        wait = self._plan(error, max(1, ours), call, most=self._attempts + (ours < self._attempts))
+        return None if wait is None else self._ask_after(max(0.0, wait - since), error, call)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+    async def _ask(self, call: Call, retry: int, *, elsewhere: bool) -> Reply:
+        """Ask until there is an answer, or no retry; the next one has that number, counted from 1."""
         while True:
             try:
                 reply = await self.inner.send(call)
             except XRouterError as error:
                 self._note(error)
-                wait = self._plan(error, retry, call)
+                wait = None if elsewhere and _tells_to_wait(error) else self._plan(error, retry, call)
                 if wait is None:
                     raise
                 call.context.emit(AttemptRetried(call.context, self.name, retry, wait, error))
@@ -178,8 +206,10 @@ class Retry:
             await self._sleep(wait)
             retry += 1
 
-    async def aclose(self) -> None:
-        await self.inner.aclose()
+    async def _ask_after(self, wait: float, error: XRouterError, call: Call) -> Reply:
+        call.context.emit(AttemptRetried(call.context, self.name, 1, wait, error))
+        await self._sleep(wait)
+        return await self._ask(call, 2, elsewhere=False)
 
     def _note(self, error: XRouterError) -> None:
         if error.trips:
@@ -187,12 +217,17 @@ class Retry:
         elif isinstance(error, RequestRejected):
             self.budget.heard()  # an upstream that finds fault is well
 
-    def _plan(self, error: XRouterError, retry: int, call: Call) -> float | None:
-        """Seconds until the retry of that number, counted from 1; None when there is none."""
+    def _plan(self, error: XRouterError, retry: int, call: Call, *, most: int | None = None) -> float | None:
+        """Seconds until the retry of that number, counted from 1; None when there is none.
+
+        Args:
+            most: Attempts in all; those of this policy by default.
+        """
         if not self._is_worth_it(error):
             return None
         wait = self._wait(error, retry)
-        is_left = max(retry, len(call.context.attempts)) < self._attempts and (retry == 1 or error.code not in _ONCE)
+        is_left = max(retry, len(call.context.attempts)) < (most or self._attempts)
+        is_left = is_left and (retry == 1 or error.code not in _ONCE)
         in_time = call.deadline is None or self._clock() + wait < call.deadline
         if is_left and in_time and self.budget.retry():
             return wait
@@ -213,3 +248,7 @@ class Retry:
         if error.code == "upstream_overloaded":
             return self._dice.uniform(0, self._cap)
         return self._dice.uniform(0, min(self._cap, self._base * 2 ** (retry - 1)))
+
+
+def _tells_to_wait(error: XRouterError) -> bool:
+    return error.retry_after is not None or error.code == "upstream_overloaded"

@@ -48,8 +48,8 @@ def resilient(
         parallel: How many calls at once it bears; None for any number.
         budget: What it shares with others at the same upstream.
     """
-    layers, _ = _Upstreams(patience, group=None).around(provider, parallel=parallel, budget=budget or RetryBudget())
-    return _within(layers, patience.total)
+    bare = Candidate(provider, provider.name, parallel=parallel)
+    return _within(_Upstreams(patience).candidate(bare, budget or RetryBudget()).provider, patience.total)
 
 
 def stack(
@@ -75,12 +75,9 @@ def stack(
         random: For strategies and waits.
     """
     budgets = {} if budgets is None else budgets
-    upstreams = _Upstreams(patience, group=CircuitGroup(), clock=clock, random=random)
+    upstreams = _Upstreams(patience, among=len(candidates), group=CircuitGroup(), clock=clock, random=random)
     each = [
-        upstreams.candidate(
-            one, budgets.setdefault(one.provider.name, RetryBudget(clock=clock)), alone=len(candidates) == 1
-        )
-        for one in candidates
+        upstreams.candidate(one, budgets.setdefault(one.provider.name, RetryBudget(clock=clock))) for one in candidates
     ]
     if hedge is not None and len(each) > 1:
         # Below fallback, which acts on failures: an upstream that is only slow has not failed. Above retries, so that
@@ -94,38 +91,51 @@ def stack(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Upstreams:
-    """What the upstreams of one stack have in common."""
+    """What the upstreams of one stack have in common.
+
+    Attributes:
+        among: How many can answer for one another; None for one that nothing is known about.
+    """
 
     patience: Patience = field(kw_only=False)
-    group: CircuitGroup | None
+    among: int | None = None
+    group: CircuitGroup | None = None
     clock: Callable[[], float] = time.monotonic
     random: Random | None = None
 
-    def around(
-        self, provider: Provider, *, parallel: int | None, budget: RetryBudget, alone: bool = False
-    ) -> tuple[Provider, CircuitBreaker | None]:
-        """The policies of one upstream, and the breaker among them, which one that is alone has not."""
-        layer: Provider = self.timed(provider)
-        if parallel is not None:
+    def candidate(self, bare: Candidate, budget: RetryBudget) -> Candidate:
+        """The candidate with all policies of one upstream around it."""
+        layer = self.timed(bare.provider)
+        if bare.own_key:
+            # Only clocks: a breaker, a line or a budget would let one caller's key spoil it for the others.
+            return replace(bare, provider=layer)
+        if bare.parallel is not None:
             # Above the clocks, which must not run while a call stands in line.
-            layer = Concurrency(layer, limit=parallel, clock=self.clock)
-        breaker = None
-        if not alone:
+            layer = Concurrency(layer, limit=bare.parallel, clock=self.clock)
+        available = again = None
+        if self.among != 1:
             # Above the line, which says nothing about the upstream, and above the clocks, because silence does. Where
             # there is nowhere else to go, the upstream's own no is worth more than one of ours.
             layer = breaker = CircuitBreaker(layer, group=self.group, clock=self.clock)
-        patience = self.patience
-        if patience.attempts > 1:
-            # Above the breaker, so that every attempt counts there and none is made once it is open.
-            layer = Retry(
-                layer,
-                attempts=patience.attempts,
-                retry_billed=patience.retry_billed,
-                budget=budget,
-                clock=self.clock,
-                dice=self.random,
-            )
-        return layer, breaker
+            available = breaker.available
+        if self.patience.attempts > 1:
+            # Above the breaker, so that every attempt counts there and none is made once it is open. Below fallback,
+            # so that a failure of a moment does not move a conversation away from its warm cache. But an upstream that
+            # tells a wait is left while there are others, and waited for only when all of them have failed: `again`.
+            layer = retry = self.retrying(layer, budget)
+            again = retry.again
+        return replace(bare, provider=layer, available=available, again=again)
+
+    def retrying(self, layer: Provider, budget: RetryBudget) -> Retry:
+        return Retry(
+            layer,
+            attempts=self.patience.attempts,
+            retry_billed=self.patience.retry_billed,
+            elsewhere=self.among is not None and self.among > 1,
+            budget=budget,
+            clock=self.clock,
+            dice=self.random,
+        )
 
     def timed(self, provider: Provider) -> Provider:
         if self.patience.first is None and self.patience.idle is None:
@@ -133,21 +143,14 @@ class _Upstreams:
         # Next to the upstream, so that nothing but its own silence counts.
         return Timeout(provider, first=self.patience.first, idle=self.patience.idle, total=None)
 
-    def candidate(self, bare: Candidate, budget: RetryBudget, *, alone: bool) -> Candidate:
-        if bare.own_key:
-            # Only clocks: a breaker, a line or a budget would let one caller's key spoil it for the others.
-            return replace(bare, provider=self.timed(bare.provider))
-        layers, breaker = self.around(bare.provider, parallel=bare.parallel, budget=budget, alone=alone)
-        return replace(bare, provider=layers, available=breaker.available if breaker else None)
-
 
 def _hedged(
     candidates: Sequence[Candidate], strategy: Strategy, budget: HedgeBudget, clock: Callable[[], float]
 ) -> list[Candidate]:
     hedged = []
     for index, candidate in enumerate(candidates):
-        others = [*candidates[:index], *candidates[index + 1 :]]
-        # Two attempts: the one that is late, and the hedge. A hedge that fails is not made good.
+        # Two attempts: the one that is late, and the hedge. A hedge that fails is not made good, nor waited for.
+        others = [replace(other, again=None) for other in (*candidates[:index], *candidates[index + 1 :])]
         second = Fallback(others, strategy=strategy, attempts=2, clock=clock)
         raced = Hedge(candidate.provider, second=second, budget=budget, clock=clock)
         hedged.append(replace(candidate, provider=raced))

@@ -1,0 +1,50 @@
+"""Which candidate answered a conversation last, so that it can stay where the cache of its prompt is warm."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import blake2b
+
+from ..providers.base import Call
+from ..wire.codec import encode
+from .candidates import Standing
+
+_CONVERSATIONS = 10_000  # that are remembered; the one not heard of for longest goes first
+
+
+class Conversations:
+    """Remembers who answered 10,000 conversations, each process its own."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, Standing] = OrderedDict()
+
+    def last(self, call: Call) -> Standing | None:
+        """Who answered the conversation of this call last."""
+        return self._known.get(_conversation(call))
+
+    def answered(self, call: Call, standing: Standing) -> None:
+        """Note who answered it."""
+        conversation = _conversation(call)
+        self._known[conversation] = standing
+        self._known.move_to_end(conversation)
+        if len(self._known) > _CONVERSATIONS:
+            self._known.popitem(last=False)
+
+
+def _conversation(call: Call) -> bytes:
+    """What stays the same from one turn to the next: `prompt_cache_key`, else all up to the first of the user's words.
+
+    For each caller apart, so that nobody learns by timing what others ask. Only a digest is kept.
+    """
+    value = call.document.value
+    told = value.get("prompt_cache_key")
+    if not isinstance(told, str):
+        messages = value.get("messages") or [value.get("input")]
+        until = next((index for index, each in enumerate(messages) if _is_users(each)), 0)
+        told = encode(messages[: until + 1]).decode()
+    principal = call.context.principal
+    return blake2b(encode([principal and principal.id, told]), digest_size=16).digest()
+
+
+def _is_users(message: object) -> bool:
+    return isinstance(message, dict) and message.get("role") == "user"
