@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from xrouter_asgi.context import RequestContext, Usage
+from xrouter_asgi.context import Principal, RequestContext, Usage, matches, stem
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,27 @@ def test_usage_is_what_can_be_counted(value: object, usage: Usage | None) -> Non
 
 def test_the_total_is_the_sum() -> None:
     assert Usage(3, 4, 2).total_tokens == 7
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "found"),
+    [
+        ("gpt-4o", "gpt-4o", ""),
+        ("gpt-4o", "gpt-4", None),
+        ("*", "gpt-4o", "gpt-4o"),
+        ("gpt-*", "gpt-4o", "4o"),
+        ("*-mini", "gpt-4o-mini", "gpt-4o"),
+        ("a-*-b", "a-x-b", "x"),
+        ("a-*-b", "a--b", ""),
+        ("a-*-b", "a-b", None),
+        ("gpt-?", "gpt-4", None),
+        ("gpt-[45]", "gpt-4", None),
+        ("gpt-*", "GPT-4o", None),
+    ],
+)
+def test_a_star_stands_for_anything_and_nothing_else_does(pattern: str, name: str, found: str | None) -> None:
+    assert stem(pattern, name) == found
+    assert matches(pattern, name) == Principal("id", models=(pattern,)).may_use(name) == (found is not None)
 
 
 def scope(*ids: bytes) -> dict[str, Any]:

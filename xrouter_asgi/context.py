@@ -87,10 +87,16 @@ class Principal:
 
 def matches(pattern: str, name: str) -> bool:
     """Whether a model's name is the pattern's; one `*` stands for anything."""
+    return stem(pattern, name) is not None
+
+
+def stem(pattern: str, name: str) -> str | None:
+    """What the one `*` of the pattern stands for in the name, "" where there is no `*`; None if they do not match."""
     before, star, after = pattern.partition("*")
     if not star:
-        return name == pattern
-    return len(name) >= len(before) + len(after) and name.startswith(before) and name.endswith(after)
+        return "" if name == pattern else None
+    end = len(name) - len(after)
+    return name[len(before) : end] if name.startswith(before) and name.endswith(after, len(before)) else None
 
 
 @dataclass(frozen=True, slots=True)

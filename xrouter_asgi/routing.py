@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .context import Attempt, RequestContext
+from .context import Attempt, RequestContext, stem
 from .errors import UpstreamTimeout, XRouterError
 from .events import AttemptEnded, AttemptStarted
 from .providers.base import Call, Provider, Reply
@@ -67,8 +66,7 @@ class Target:
         if "*" not in self.model:
             return Reply(ModelList({"object": "list", "data": []}), provider=self.name)
         reply = await self.inner.send(call)
-        pattern = _compile(self.model)
-        data = [{**model, "id": match[1]} for model in reply.models if (match := pattern.fullmatch(model["id"]))]
+        data = [{**model, "id": name} for model in reply.models if (name := stem(self.model, model["id"]))]
         return replace(reply, body=ModelList({"object": "list", "data": data}))
 
 
@@ -80,8 +78,7 @@ class ModelTable(Mapping[str, Provider]):
             if not name or name.count("*") > 1:
                 raise ValueError(f"The model name {name!r} must not be empty nor hold more than one '*'.")
         self._models = dict(models)
-        patterns = sorted((name for name in models if "*" in name), key=len, reverse=True)
-        self._patterns = [(name, _compile(name), models[name]) for name in patterns]
+        self._patterns = sorted((name for name in models if "*" in name), key=len, reverse=True)
 
     def __getitem__(self, name: str) -> Provider:
         return self._models[name]
@@ -145,9 +142,9 @@ class ModelTable(Mapping[str, Provider]):
         provider = self._models.get(name)
         if provider is not None and "*" not in name:
             return name, provider, ""
-        for written, pattern, provider in self._patterns:
-            if match := pattern.fullmatch(name):
-                return written, provider, match[1]
+        for pattern in self._patterns:
+            if found := stem(pattern, name):  # nothing is no name to ask an upstream for
+                return pattern, self._models[pattern], found
         return None
 
 
@@ -180,8 +177,3 @@ async def _expand(pattern: str, provider: Provider) -> list[dict[str, Any]]:
     except TimeoutError as error:
         raise UpstreamTimeout("The upstream did not list its models in time.", code="first_byte_timeout") from error
     return [{"created": 0, **model, "id": pattern.replace("*", model["id"])} for model in reply.models]
-
-
-def _compile(pattern: str) -> re.Pattern[str]:
-    before, star, after = pattern.partition("*")
-    return re.compile(re.escape(before) + ("(.+)" if star else "()") + re.escape(after), re.DOTALL)

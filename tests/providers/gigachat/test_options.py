@@ -13,3 +13,8 @@ def test_a_maximum_below_one_token_is_refused() -> None:
 def test_a_blank_text_for_attachments_is_refused() -> None:
     with pytest.raises(ValueError, match="attachment_text is blank"):
         Options(attachment_text=" ")
+
+
+def test_a_pattern_with_two_stars_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"reasoning_models holds '\*-x\*'"):
+        Options(reasoning_models=["glm-*", "*-x*"])

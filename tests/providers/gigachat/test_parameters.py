@@ -106,6 +106,7 @@ def test_strictness_takes_what_can_be_honoured() -> None:
 )
 def test_effort_is_mapped_for_a_model_that_reasons(effort: str, sent: dict[str, Any]) -> None:
     assert mapped("GigaChat-2-Reasoning", reasoning_effort=effort) == sent
+    assert mapped("GigaChat-3-Reasoning-preview", reasoning_effort=effort) == sent
 
 
 def test_which_models_reason_is_a_choice() -> None:

@@ -21,7 +21,7 @@ class Options:
         late_system: A system message after the first user message joins the one system message there can be, or
             becomes a user message.
         replay_state: Send `functions_state_id` back with the calls in the history. Some older stands refuse it.
-        reasoning_models: Patterns of GigaChat's names of models that take `reasoning_effort`.
+        reasoning_models: GigaChat's names of models that take `reasoning_effort`, or patterns with one `*`.
         max_tokens: The model's maximum, above which `max_tokens` is lowered. None sends any number on.
         attachment_text: The text beside a picture, recording or document that comes without words of its own.
     """
@@ -32,11 +32,13 @@ class Options:
     empty_content: Literal["empty", "null", "omit"] = "empty"
     late_system: Literal["merge", "user"] = "merge"
     replay_state: bool = True
-    reasoning_models: Sequence[str] = ("*-Reasoning*",)
+    reasoning_models: Sequence[str] = ("*-Reasoning", "*-Reasoning-preview")
     max_tokens: int | None = None
     attachment_text: str = "See the attachment."
 
     def __post_init__(self) -> None:
+        if (pattern := next((each for each in self.reasoning_models if each.count("*") > 1), None)) is not None:
+            raise ValueError(f"reasoning_models holds {pattern!r}. Give names, or patterns with one '*'.")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ValueError(f"max_tokens is {self.max_tokens}. Give a number above 0, or None for no maximum.")
         if not self.attachment_text.strip():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
+from ...context import matches
 from ...wire import ChatRequest
 from .options import Options
 from .refusals import invalid, unsupported
@@ -85,7 +85,7 @@ def _effort(request: ChatRequest, model: str, options: Options, warnings: Warnin
     if wanted not in _EFFORTS:
         raise invalid("reasoning_effort", f"expected one of {', '.join(_EFFORTS)}")
     effort = _EFFORTS[wanted]
-    if effort is not None and not any(fnmatchcase(model, pattern) for pattern in options.reasoning_models):
+    if effort is not None and not any(matches(pattern, model) for pattern in options.reasoning_models):
         warnings.ignored("reasoning_effort")
         return None
     return effort
