@@ -8,7 +8,7 @@ import pytest
 
 from tests.policies.candidates import call, embedding
 from tests.scripted import ScriptedProvider, Step, chunk
-from xrouter_asgi.context import RequestContext
+from xrouter_asgi.context import Attempt, RequestContext
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.policies.hedge import Hedge, HedgeBudget, Latencies
 from xrouter_asgi.providers.base import Call, Reply
@@ -22,6 +22,7 @@ class Scene:
     """Two upstreams, a hedge around them that has learnt enough, and the hand that lets its patience end."""
 
     def __init__(self, first: tuple[Step, ...] = (), second: tuple[Step, ...] = (), *, learnt: int = 1) -> None:
+        self.earlier = 0
         self.first = ScriptedProvider(name="first")
         self.second = ScriptedProvider(*second, name="second")
         self.budget = HedgeBudget(share=1.0)
@@ -47,7 +48,7 @@ class Scene:
 
     async def slow(self, **request: Any) -> tuple[asyncio.Task[Reply], RequestContext]:
         """A call whose first upstream has been silent for as long as is unusual."""
-        context = RequestContext()
+        context = RequestContext(attempts=[Attempt("earlier", "m")] * self.earlier)
         task = asyncio.create_task(self.hedge.send(call(context=context, **request)))
         await self.first.reached.wait()
         self.patience.set()
@@ -85,6 +86,19 @@ async def test_the_first_may_still_win_after_the_second_was_asked() -> None:
     assert (await task).provider == "first"
     assert scene.second.closed == 1
     assert isinstance(context.attempts[1].error, asyncio.CancelledError)
+
+
+@pytest.mark.parametrize(("earlier", "asked"), [(2, 1), (3, 0)])
+async def test_a_hedge_is_the_fourth_attempt_at_most(earlier: int, asked: int) -> None:
+    late = asyncio.Event()
+    scene = Scene(first=(late,), second=(asyncio.Event(),))
+    scene.earlier = earlier
+    task, context = await scene.slow()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    late.set()
+    assert (await task).provider == "first"
+    assert (len(scene.second.calls), context.decision.hedges) == (asked, asked)
 
 
 async def test_an_upstream_that_answers_in_time_is_asked_alone() -> None:

@@ -51,7 +51,6 @@ class Onion:
         provider: All of it.
         gates, lines: The one of each upstream, in their order.
         per_second: Retries that are always allowed.
-        hedged: Whether late upstreams are hedged.
     """
 
     def __init__(self, upstreams: Sequence[Provider], dice: random.Random) -> None:
@@ -61,8 +60,7 @@ class Onion:
         self._dice = dice
         group = CircuitGroup() if dice.random() < 0.5 else None
         candidates = [self._candidate(upstream, group, elsewhere=len(upstreams) > 1) for upstream in upstreams]
-        self.hedged = len(candidates) > 1 and dice.random() < 0.3
-        if self.hedged:
+        if len(candidates) > 1 and dice.random() < 0.3:
             candidates = self._hedged(candidates)
         fallback = Fallback(
             candidates, strategy=dice.choice(STRATEGIES), sticky=dice.random() < 0.3, random=dice, clock=now

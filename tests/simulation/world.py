@@ -118,9 +118,7 @@ class World:
             if upstream.open > line.in_flight:
                 self._broken.append(f"R11: {upstream.name} answers {upstream.open}, and {line.in_flight} are counted")
         for name, asked in self._attempts.items():
-            # Whether the last attempt is late, and a hedge comes on top, is known after it began.
-            most = ATTEMPTS_IN_ALL + self._onion.hedged
-            if len(asked) > most or any(asked.count(provider) > ATTEMPTS for provider in asked):
+            if len(asked) > ATTEMPTS_IN_ALL or any(asked.count(provider) > ATTEMPTS for provider in asked):
                 self._broken.append(f"R2: {name} asked {', '.join(asked)}")
         self._raise()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
+ATTEMPTS = 4
+"""Calls to upstreams for one request in all: retries, fallbacks and hedges."""
+
 
 class Window:
     """How often each of a few things happened of late. Time passes in slots, so it needs little memory at any rate.

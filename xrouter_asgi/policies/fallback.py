@@ -15,6 +15,7 @@ from ..errors import CircuitOpen, ConcurrencyExceeded, InvalidRequest, Unsupport
 from ..providers.base import Call, Reply
 from ..streaming import ChatStream
 from ..wire import ModelsRequest
+from .base import ATTEMPTS
 from .candidates import Candidate, Need, Standing, pays_for_himself
 from .conversations import Conversations
 from .strategies import Ranked, Strategy, in_order
@@ -84,7 +85,7 @@ class Fallback:
         candidates: Sequence[Candidate],
         *,
         strategy: Strategy = in_order,
-        attempts: int = 4,
+        attempts: int = ATTEMPTS,
         sticky: bool = False,
         content_policy: bool = False,
         random: Random | None = None,

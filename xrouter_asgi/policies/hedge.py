@@ -15,7 +15,7 @@ from ..errors import XRouterError
 from ..providers.base import Call, Provider, Reply
 from ..streaming import ChatStream
 from ..wire import ChatRequest
-from .base import require_positive, require_share
+from .base import ATTEMPTS, require_positive, require_share
 from .candidates import pays_for_himself
 
 Runner: TypeAlias = asyncio.Task[Reply]
@@ -94,6 +94,7 @@ class Hedge:
         second: Who is asked besides, once; its own retries are its own affair.
         budget: See `HedgeBudget`; one of its own by default.
         minimum: Calls of one kind before the first hedge. At least 1.
+        attempts: Calls to upstreams for one request, earlier ones included, from which on there is no hedge any more.
         clock, sleep: Monotonic seconds, and a wait in them.
 
     Raises:
@@ -109,12 +110,14 @@ class Hedge:
         second: Provider,
         budget: HedgeBudget | None = None,
         minimum: int = 20,
+        attempts: int = ATTEMPTS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.inner = inner
         self.second = second
         self.budget = budget or HedgeBudget()
+        self._attempts = attempts
         self._clock = clock
         self._sleep = sleep
         self._plain, self._streamed = Latencies(minimum=minimum), Latencies(minimum=minimum)
@@ -150,7 +153,8 @@ class Hedge:
         winner = None
         try:
             await asyncio.wait((first, timer), return_when=asyncio.FIRST_COMPLETED)
-            if not first.done() and self.budget.hedge():
+            is_left = len(call.context.attempts) < self._attempts
+            if not first.done() and is_left and self.budget.hedge():
                 call.context.decision.hedges += 1
                 runners.append(asyncio.create_task(self.second.send(call)))
             winner = await _soonest(runners)

@@ -171,7 +171,7 @@ class Retry:
         return await self._ask(call, 1, elsewhere=self._elsewhere)
 
     def again(self, call: Call, error: XRouterError, since: float) -> Coroutine[Any, Any, Reply] | None:
-        """Wait as told and go on, now that nobody else has answered. In all, it may make one attempt more than otherwise.
+        """Wait as told and go on, now that nobody else has answered. In all it may make an attempt more than otherwise.
 
         Args:
             error: What `send` raised.
