@@ -70,10 +70,6 @@ def storm(port: int, payload: bytes, rate: float, seconds: float) -> list[Answer
     return uvloop.run(arrive(port, payload, rate=rate, seconds=seconds))
 
 
-def share_of_errors(answers: Sequence[Answer]) -> float:
-    return sum(not answer.good for answer in answers) / len(answers)
-
-
 def p99(answers: Sequence[Answer]) -> float:
     """Seconds within which 99 of 100 had their answer; without one it never came."""
     latencies = sorted(answer.latency if answer.good else math.inf for answer in answers)
