@@ -140,6 +140,7 @@ class RequestContext:
     characters: int = 0  # LLMRouter: of text that a stream brought so far
     error: XRouterError | None = None  # whoever answers: what it was refused with, or broke off with
     attempts: list[Attempt] = field(default_factory=list)  # Target
+    own_keys: frozenset[str] = frozenset()  # OwnKey: at which providers the caller's own credential was used
     decision: Decision = field(init=False, repr=False)  # Fallback: why it went where it went
     observers: list[Callable[[object], None]] = field(default_factory=list)  # whoever wants to be told of events
 

@@ -34,10 +34,15 @@ def ended(
 
 
 def attempted(
-    error: BaseException | None = None, *, provider: str = "up", started: float = 0.0, after: float = 1.0
+    error: BaseException | None = None,
+    *,
+    provider: str = "up",
+    started: float = 0.0,
+    after: float = 1.0,
+    own_keys: Iterable[str] = (),
 ) -> AttemptEnded:
     attempt = Attempt(provider, "m", started=started, ended=started + after, error=error)
-    return AttemptEnded(RequestContext(attempts=[attempt]), attempt)
+    return AttemptEnded(RequestContext(attempts=[attempt], own_keys=frozenset(own_keys)), attempt)
 
 
 class Watched:

@@ -145,8 +145,19 @@ class TestRefusals:
         await watched.see(attempted(UpstreamUnauthorized("no"), started=5.0, after=1.0))
         assert await watched.see(attempted(started=0.0, after=60.0)) == []
 
-    async def test_a_callers_own_credential_is_the_callers_affair(self) -> None:
-        assert await Watched(CredentialRefused()).see(attempted(UpstreamUnauthorized("no", falls_back=False))) == []
+    @pytest.mark.parametrize("error", [UpstreamUnauthorized("no"), UpstreamQuotaExceeded("no")], ids=lambda e: e.code)
+    async def test_what_is_refused_to_a_callers_own_credential_is_the_callers_affair(
+        self, error: UpstreamError
+    ) -> None:
+        watched = Watched(CredentialRefused(), QuotaUsedUp())
+        assert await watched.see(attempted(error, own_keys=["up"])) == []
+        assert len(await watched.see(attempted(error, own_keys=["another"]))) == 1
+
+    async def test_an_answer_to_a_callers_own_credential_does_not_mend_ours(self) -> None:
+        watched = Watched(CredentialRefused())
+        await watched.see(attempted(UpstreamUnauthorized("no"), started=0.0))
+        assert await watched.see(attempted(started=2.0, own_keys=["up"])) == []
+        assert await watched.see(attempted(started=3.0)) == ["ok: The provider 'up' answers again."]
 
     async def test_a_quota_is_told_as_a_quota(self) -> None:
         watched = Watched(CredentialRefused(), QuotaUsedUp())

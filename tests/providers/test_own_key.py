@@ -139,6 +139,15 @@ async def test_a_credential_that_the_provider_cannot_use_is_refused_without_repe
     assert "mine" not in str(caught.value)
 
 
+async def test_the_context_tells_where_the_callers_own_credential_was_used() -> None:
+    provider = OwnKey(Built(), inner=ScriptedProvider(), name="up")
+    for values, told in ((("mine",), {"up"}), ((), set())):
+        asked = call(*values)
+        await provider.send(asked)
+        assert asked.context.own_keys == told
+    await provider.aclose()
+
+
 class TestFailures:
     async def test_a_refused_credential_is_the_callers_401(self) -> None:
         inner = ScriptedProvider()

@@ -119,7 +119,10 @@ class CircuitsOpen:
 
 
 class _Refused:
-    """A provider refuses us for a reason that somebody has to mend; well when it answers an attempt begun later."""
+    """A provider refuses us for a reason that somebody has to mend; well when it answers an attempt begun later.
+
+    Attempts with a credential of the caller's own say nothing about ours.
+    """
 
     def __init__(self, cools: Cools, *, wrong: str) -> None:
         self._cools = cools
@@ -130,12 +133,11 @@ class _Refused:
         if isinstance(event, ProviderReplaced):
             self._since.pop(event.provider, None)
             return _replaced(event.provider)
-        if not isinstance(event, AttemptEnded):
+        if not isinstance(event, AttemptEnded) or event.attempt.provider in event.context.own_keys:
             return None
         attempt = event.attempt
         name, error = attempt.provider, attempt.error
-        # What may not fall back was refused to a credential of the caller's own.
-        if isinstance(error, UpstreamError) and error.cools == self._cools and error.falls_back:
+        if isinstance(error, UpstreamError) and error.cools == self._cools:
             self._since[name] = attempt.ended or attempt.started
             return Sign(name, True, f"The provider '{name}' {self._wrong}.")
         if error is None and name in self._since and attempt.started >= self._since[name]:

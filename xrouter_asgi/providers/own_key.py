@@ -87,6 +87,7 @@ class OwnKey:
         if credential is None:
             return await self._send_without(call)
         owned = self._provider_of(credential)
+        call.context.own_keys |= {self.name}
         owned.calls += 1
         try:
             reply = await _send_to(owned.provider, call)
