@@ -171,6 +171,7 @@ class TestServe:
                 "access log  JSON on the standard output",
                 "tracing     off",
                 "metrics     off",
+                "alerts      off",
                 "cors        off",
                 f"version     {Settings.load(tmp_path / 'xrouter.toml').version}",
                 "",
@@ -353,6 +354,7 @@ class TestCheck:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("SECRET", "s" * 32)
+        monkeypatch.setenv("WEBHOOK", "https://hooks.example/hidden")
         Path("xrouter.toml").write_text(
             """
             providers.one = { kind = "echo" }
@@ -361,6 +363,9 @@ class TestCheck:
             tracing = { sampling = 0.1, endpoint = "http://collector.example:4318" }
             access_log = { format = "text" }
             metrics = { token = "env:SECRET" }
+            alerts.off = ["quota_used_up"]
+            alerts.slack = { url = "env:WEBHOOK" }
+            alerts.telegram = { token = "env:SECRET", chat = "7" }
             cors = { origins = ["https://a.example", "https://b.example"] }
             """
         )
@@ -371,6 +376,7 @@ class TestCheck:
             "access log  text on the standard output",
             "tracing     10% to http://collector.example:4318",
             "metrics     /metrics, with a token",
+            "alerts      error_share, circuit_open, credential_refused, limiter_degraded; told to log, slack, telegram",
             "cors        for https://a.example, https://b.example",
             f"version     {Settings.load().version}",
         ]
@@ -383,6 +389,10 @@ class TestCheck:
             ('access_log.format = "logging"', "access log  JSON to the logger xrouter.access"),
             ('access_log.format = "off"', "access log  off"),
             ("metrics.port = 9100", "metrics     on port 9100 of 127.0.0.1, without a token"),
+            (
+                'alerts = { slow = 5, off = ["quota_used_up"], log = false, webhook.url = "https://h.example" }',
+                "alerts      error_share, circuit_open, credential_refused, limiter_degraded, slow; told to webhook",
+            ),
         ],
     )
     def test_it_tells_how_a_layer_is_on(self, table: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,6 +49,7 @@ def describe_skins(settings: Settings) -> str:
         ("access log", _access_log(settings)),
         ("tracing", _tracing(settings)),
         ("metrics", _metrics(settings)),
+        ("alerts", _alerts(settings)),
         ("cors", f"for {', '.join(settings.cors.origins)}" if settings.cors else "off"),
         ("version", settings.version),
     )
@@ -94,6 +95,13 @@ def _metrics(settings: Settings) -> str:
         return "off"
     where = table.path if table.port is None else f"on port {table.port} of {table.host}"
     return f"{where}, {'with' if table.token else 'without'} a token"
+
+
+def _alerts(settings: Settings) -> str:
+    table = settings.alerts
+    if table is None:
+        return "off"
+    return f"{', '.join(rule.name for rule in table.rules) or 'no rule'}; told to {', '.join(table.told)}"
 
 
 def _place(url: SecretStr) -> str:

@@ -138,9 +138,11 @@ class AlertsSettings(Table):
 
     def build(self) -> Alerts:
         channels = [table.build() for table in (self.webhook, self.slack, self.telegram) if table is not None]
-        return Alerts(self._rules(), [log, *channels] if self.log else channels, cooldown=self.cooldown)
+        return Alerts(self.rules, [log, *channels] if self.log else channels, cooldown=self.cooldown)
 
-    def _rules(self) -> list[Rule]:
+    @property
+    def rules(self) -> list[Rule]:
+        """Those that are kept."""
         rules: list[Rule] = [
             ErrorShare(share=self.error_share, window=self.window, minimum=self.minimum),
             CircuitsOpen(),
@@ -152,8 +154,13 @@ class AlertsSettings(Table):
             rules.append(SlowShare(slow=self.slow, share=self.slow_share, window=self.window, minimum=self.minimum))
         return [rule for rule in rules if rule.name not in self.off]
 
+    @property
+    def told(self) -> list[str]:
+        """Names of the channels."""
+        return [name for name in ("log", "webhook", "slack", "telegram") if getattr(self, name)]
+
     @model_validator(mode="after")
     def _tells_somebody(self) -> Self:
-        if not (self.log or self.webhook or self.slack or self.telegram):
+        if not self.told:
             raise ValueError("would tell nobody. Write log = true, or a table [alerts.webhook], .slack or .telegram.")
         return self
