@@ -50,6 +50,7 @@ from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.tracing import TracingMiddleware
 from .otlp import otlp_metric_reader, otlp_tracer_provider
+from .policies.account import Account
 from .policies.adaptive import AdaptiveLimit
 from .policies.breaker import CircuitBreaker, CircuitGroup
 from .policies.candidates import Candidate, Capabilities, Price
@@ -89,6 +90,7 @@ __all__ = [
     "APIKeyMiddleware",
     "AccessLog",
     "AccessLogMiddleware",
+    "Account",
     "AdaptiveLimit",
     "Alert",
     "Alerts",

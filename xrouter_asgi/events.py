@@ -62,11 +62,13 @@ class CircuitOpened:
     Attributes:
         context: The request that was the last straw, as in the events below.
         duration: Seconds until it is tried again.
+        target: Which model there, as configured, `provider/model`; empty where nobody said.
     """
 
     context: RequestContext
     provider: str
     duration: float
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class CircuitHalfOpened:
 
     context: RequestContext
     provider: str
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class CircuitClosed:
 
     context: RequestContext
     provider: str
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +94,16 @@ class UpstreamCooled:
     """An upstream is well, but wants no requests from us for a while.
 
     Attributes:
-        cools: What of ours has to rest.
+        cools: What of ours has to rest: a `rate` at the target, anything else at the whole provider.
         duration: Seconds until it is asked again.
+        target: Which model told it, as above.
     """
 
     context: RequestContext
     provider: str
     cools: Cools
     duration: float
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from .middleware.access_log import AccessLogMiddleware
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.tracing import TracingMiddleware
-from .policies.retry import RetryBudget
+from .policies.account import Account
 from .prometheus import MetricsApp
 from .providers.base import Provider
 from .providers.http import Instrument
@@ -125,9 +125,9 @@ def build_router(settings: Settings, instrument: Instrument | None = None) -> LL
     """The hinge, with its providers."""
     # One provider for all models that it answers for, so that they share its connections, token and queue.
     providers = build_providers(settings, instrument)
-    # One budget of retries for each provider, however many models lead there.
-    budgets: dict[str, RetryBudget] = {}
-    models = {name: table.build(providers, settings.providers, budgets) for name, table in settings.served.items()}
+    # One account at each provider, however many models lead there.
+    accounts: dict[str, Account] = {}
+    models = {name: table.build(providers, settings.providers, accounts) for name, table in settings.served.items()}
     # The hinge owns what it was given: leaving its lifespan closes the providers.
     return LLMRouter(
         ModelTable(models),

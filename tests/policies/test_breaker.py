@@ -25,6 +25,7 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.events import CircuitClosed, CircuitHalfOpened, CircuitOpened, UpstreamCooled
+from xrouter_asgi.policies.account import Account
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.providers.base import Call
@@ -406,3 +407,69 @@ def test_options_that_make_no_sense_are_refused() -> None:
         CircuitBreaker(Upstream(), slow=0.0)
     with pytest.raises(ValueError, match=r"'probes' is 0"):
         CircuitBreaker(Upstream(), probes=0)
+
+
+class TestAccount:
+    """What rests for all models of a provider, and what does not."""
+
+    @pytest.mark.parametrize(
+        ("error", "why", "code"),
+        [
+            (UpstreamUnauthorized("Who?"), "cooling (credential) for 60.0 s", "upstream_auth_failed"),
+            (UpstreamQuotaExceeded("Broke."), "cooling (quota) for 600.0 s", "insufficient_quota"),
+        ],
+        ids=["credential", "quota"],
+    )
+    def test_what_the_account_lacks_one_model_learns_for_all(self, error: XRouterError, why: str, code: str) -> None:
+        @virtual
+        async def scenario() -> None:
+            account, other = Account(), Upstream()
+            first, second = breaker(Upstream([error]), account=account), breaker(other, account=account)
+            await error_of(first)
+            assert (first.available(), second.available()) == (why, why)
+            refused = await error_of(second)
+            assert (type(refused), refused.code, other.asked) == (CircuitOpen, code, [])
+
+        scenario()
+
+    @virtual
+    async def test_a_rate_is_that_of_one_model(self) -> None:
+        account, limited = Account(), Upstream([UpstreamRateLimited("Slow.")])
+        first, second = breaker(limited, account=account), breaker(Upstream(), account=account)
+        await error_of(first)
+        assert (first.available(), second.available()) == ("cooling (rate) for 1.0 s", None)
+
+    @virtual
+    async def test_of_two_rests_the_longer_is_kept_to(self) -> None:
+        account = Account()
+        quota = breaker(Upstream([UpstreamQuotaExceeded("Broke.", retry_after=5.0)]), account=account)
+        slow = breaker(Upstream([0.0, UpstreamRateLimited("Slow.", retry_after=3.0)]), account=account)
+        slower = breaker(Upstream([0.0, UpstreamRateLimited("Slow.", retry_after=9.0)]), account=account)
+        await asyncio.gather(*(error_of(each) for each in (slow, slower, quota)))
+        assert [each.available() for each in (slow, slower)] == [
+            "cooling (quota) for 5.0 s",
+            "cooling (rate) for 9.0 s",
+        ]
+
+    @virtual
+    async def test_without_one_to_share_each_has_its_own(self) -> None:
+        first, second = breaker(Upstream([UpstreamUnauthorized("Who?")])), breaker(Upstream())
+        await error_of(first)
+        assert second.available() is None
+
+
+@virtual
+async def test_events_say_which_model_it_is_about() -> None:
+    policy = breaker(Upstream([down()], [down()], [UpstreamRateLimited("Slow.")], WHOLE), target="up/small")
+    one = call()
+    told = events_of(one)
+    for _ in range(3):
+        await error_of(policy, one)
+        await asyncio.sleep(5.0)
+    await policy.send(one)
+    assert told == [
+        CircuitOpened(one.context, "up", 5.0, "up/small"),
+        CircuitHalfOpened(one.context, "up", "up/small"),
+        UpstreamCooled(one.context, "up", "rate", 1.0, "up/small"),
+        CircuitClosed(one.context, "up", "up/small"),
+    ]

@@ -13,15 +13,17 @@ from xrouter_asgi.errors import (
     UpstreamError,
     UpstreamRateLimited,
     UpstreamTimeout,
+    UpstreamUnauthorized,
     UpstreamUnavailable,
     XRouterError,
 )
+from xrouter_asgi.policies.account import Account
 from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
-from xrouter_asgi.policies.retry import Retry, RetryBudget
+from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.stack import Patience, resilient, stack
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.providers.base import Call, Provider, Reply
@@ -109,12 +111,13 @@ class TestOrder:
         assert Hedge not in layers(candidate.provider)
 
     def test_models_share_the_retries_of_a_provider(self) -> None:
-        budgets: dict[str, RetryBudget] = {}
-        first, second = (stacked(Upstream(name="a"), Upstream(name="b"), budgets=budgets) for _ in range(2))
-        assert set(budgets) == {"a", "b"}
+        accounts: dict[str, Account] = {}
+        first, second = (stacked(Upstream(name="a"), Upstream(name="b"), accounts=accounts) for _ in range(2))
+        assert set(accounts) == {"a", "b"}
         for whole in (first, second):
             retries = [candidate.provider for candidate in fallback_of(whole).candidates]
-            assert [retry.budget for retry in retries if isinstance(retry, Retry)] == list(budgets.values())
+            budgets = [retry.budget for retry in retries if isinstance(retry, Retry)]
+            assert budgets == [account.budget for account in accounts.values()]
 
 
 class TestAttempts:
@@ -249,6 +252,16 @@ class TestHealth:
             with pytest.raises(UpstreamError, match="a is down"):
                 await whole.send(call())
         assert len(upstream.asked) == 50
+
+    @virtual
+    async def test_a_credential_that_one_model_saw_refused_is_not_shown_by_another(self) -> None:
+        accounts: dict[str, Account] = {}
+        refusing, backup = Down("a", UpstreamUnauthorized), Upstream(name="b")
+        for _ in range(2):
+            one = call()
+            assert (await stacked(refusing, backup, accounts=accounts).send(one)).provider == "b"
+        assert len(refusing.asked) == 1
+        assert [each.excluded for each in one.context.decision.candidates] == [None, "cooling (credential) for 60.0 s"]
 
     @virtual
     async def test_an_upstream_that_told_to_wait_is_not_asked_meanwhile(self) -> None:

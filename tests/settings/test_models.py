@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tests.settings.test_document import problems
+from xrouter_asgi.policies.account import Account
 from xrouter_asgi.policies.candidates import Capabilities, Price
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
-from xrouter_asgi.policies.retry import Retry, RetryBudget
+from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.strategies import STRATEGIES, by_weight
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.routing import Target
@@ -26,11 +27,11 @@ PROVIDERS = {
 }
 
 
-def built(*targets: Any, budgets: dict[str, RetryBudget] | None = None, **more: Any) -> tuple[Any, Fallback]:
+def built(*targets: Any, accounts: dict[str, Account] | None = None, **more: Any) -> tuple[Any, Fallback]:
     """What stands outside of a model's fallback, and the fallback."""
     settings = Settings.parse({"providers": PROVIDERS, "models": {"m": {"targets": list(targets), **more}}})
     outer = settings.models["m"].build(
-        build_providers(settings), settings.providers, {} if budgets is None else budgets
+        build_providers(settings), settings.providers, {} if accounts is None else accounts
     )
     assert isinstance(outer, Timeout)
     assert isinstance(outer.inner, Fallback)
@@ -102,11 +103,11 @@ def test_fallback_and_hedges_are_those_of_the_table() -> None:
     assert all(isinstance(candidate.provider, Hedge) for candidate in fallback.candidates)
 
 
-def test_models_share_the_retry_budget_of_a_provider() -> None:
-    budgets: dict[str, RetryBudget] = {}
+def test_models_share_the_account_at_a_provider() -> None:
+    accounts: dict[str, Account] = {}
     for _ in range(2):
-        built("echo/a", "short/m", budgets=budgets)
-    assert set(budgets) == {"echo", "short"}
+        built("echo/a", "short/m", accounts=accounts)
+    assert set(accounts) == {"echo", "short"}
 
 
 @pytest.mark.parametrize("targets", [["echo/m"], ["echo/m", "echo/n"]], ids=["alone", "among others"])

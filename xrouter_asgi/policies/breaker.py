@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ..context import RequestContext
 from ..errors import CircuitOpen, Cools, RequestRejected, XRouterError
@@ -13,6 +12,7 @@ from ..events import CircuitClosed, CircuitHalfOpened, CircuitOpened, UpstreamCo
 from ..providers.base import Call, Provider, Reply
 from ..streaming import ChatStream
 from ..wire import ModelsRequest
+from .account import Account, Rest
 from .base import require_positive
 from .circuit import Circuit, Era, State
 
@@ -20,12 +20,6 @@ from .circuit import Circuit, Era, State
 # account have to be mended by somebody.
 _REST: dict[Cools, float] = {"rate": 1.0, "credential": 60.0, "quota": 600.0}
 _LONGEST_RATE = 60.0
-
-_WHY: dict[Cools, str] = {
-    "rate": "The upstream's rate limit is reached.",
-    "credential": "The upstream refused this gateway's credentials.",
-    "quota": "The quota of this gateway's account at the upstream is used up.",
-}
 
 
 class CircuitGroup:
@@ -48,28 +42,20 @@ class CircuitGroup:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Rest:
-    """What of ours rests at the upstream, and until when. The answers meanwhile are like the one that began it."""
-
-    cools: Cools
-    until: float
-    code: str | None
-    type: str
-    status: int
-
-
 class CircuitBreaker:
     """Leave an upstream alone that keeps failing, so that it can recover and nobody waits in vain.
 
     Counted are errors that trip (`trips`), streams that break off, and, if `slow` is set, streams that begin late.
     What concerns us and not the upstream's health opens nothing but cools: after a 429 nothing is sent until the time
     it told (else for 1 s, doubled up to 60), after a refused credential for 60 s, after a quota is used up for 600 s.
-    A rest is never shortened. It also begins for the last of a group: asking would bring no answer.
+    The latter two rest for all breakers of an account. A rest is never shortened. It also begins for the last of a
+    group: asking would bring no answer.
 
     Args:
         inner: The provider.
         group: See `CircuitGroup`; without one it opens whatever others do.
+        account: What is shared with other models of the provider; one of its own by default.
+        target: What events call what it guards, such as `provider/model`.
         window, minimum, failure_share, slow_share, open_for, open_at_most, probes: See `Circuit`.
         slow: Seconds for the first chunk from which a stream counts as slow; None: none does. Whole answers are not
             judged, they are as slow as they are long.
@@ -86,6 +72,8 @@ class CircuitBreaker:
         inner: Provider,
         *,
         group: CircuitGroup | None = None,
+        account: Account | None = None,
+        target: str = "",
         window: float = 30.0,
         minimum: int = 20,
         failure_share: float = 0.5,
@@ -98,6 +86,8 @@ class CircuitBreaker:
     ) -> None:
         require_positive(slow=slow)
         self.inner = inner
+        self.account = account or Account(clock=clock)
+        self._target = target
         self._slow = slow
         self._clock = clock
         self._circuit = Circuit(
@@ -110,7 +100,7 @@ class CircuitBreaker:
             probes=probes,
             may_open=lambda: group is None or group.spares(self),
         )
-        self._rest: _Rest | None = None
+        self._rest: Rest | None = None
         self._next_rest = _REST["rate"]
         if group is not None:
             group.join(self)
@@ -172,7 +162,7 @@ class CircuitBreaker:
 
     def _admit(self, context: RequestContext, now: float) -> Era:
         if (rest := self._resting(now)) is not None:
-            raise _still_resting(rest, now)
+            raise rest.refusal(now)
         left = self._circuit.left(now)
         before = self.state
         era = self._circuit.admit(now)
@@ -184,8 +174,12 @@ class CircuitBreaker:
             )
         return era
 
-    def _resting(self, now: float) -> _Rest | None:
-        return self._rest if self._rest is not None and now < self._rest.until else None
+    def _resting(self, now: float) -> Rest | None:
+        """The rest that ends last of those that have not ended."""
+        own, shared = _lasting(self._rest, now), _lasting(self.account.rest, now)
+        if own is None or shared is None:
+            return own or shared
+        return max(own, shared, key=lambda rest: rest.until)
 
     def _note_error(self, context: RequestContext, era: Era, error: XRouterError) -> None:
         now = self._clock()
@@ -210,7 +204,7 @@ class CircuitBreaker:
 
     def _cool(self, context: RequestContext, cools: Cools, error: XRouterError, now: float) -> None:
         wait = error.retry_after
-        resting = self._resting(now)
+        resting = _lasting(self._rest if cools == "rate" else self.account.rest, now)
         if wait is None:
             if resting is not None:
                 return  # one of many that were under way when the rest began
@@ -219,8 +213,12 @@ class CircuitBreaker:
                 wait, self._next_rest = self._next_rest, min(2 * self._next_rest, _LONGEST_RATE)
         if resting is not None and resting.until >= now + wait:
             return
-        self._rest = _Rest(cools, now + wait, error.code, error.type, error.status)
-        context.emit(UpstreamCooled(context, self.name, cools, wait))
+        rest = Rest(cools, now + wait, error.code, error.type, error.status)
+        if cools == "rate":
+            self._rest = rest
+        else:
+            self.account.rest = rest
+        context.emit(UpstreamCooled(context, self.name, cools, wait, self._target))
 
     def _tell(self, context: RequestContext, before: State) -> None:
         """Tell of a change of state, if there was one."""
@@ -228,21 +226,12 @@ class CircuitBreaker:
             return
         match self.state:
             case "open":
-                context.emit(CircuitOpened(context, self.name, self._circuit.wait))
+                context.emit(CircuitOpened(context, self.name, self._circuit.wait, self._target))
             case "half_open":
-                context.emit(CircuitHalfOpened(context, self.name))
+                context.emit(CircuitHalfOpened(context, self.name, self._target))
             case _:
-                context.emit(CircuitClosed(context, self.name))
+                context.emit(CircuitClosed(context, self.name, self._target))
 
 
-def _still_resting(rest: _Rest, now: float) -> CircuitOpen:
-    left = rest.until - now
-    return CircuitOpen(
-        f"{_WHY[rest.cools]} Try again in {left:.1f} s.",
-        status=rest.status,
-        type=rest.type,
-        code=rest.code,
-        retry_after=left,
-        retryable=rest.cools == "rate",  # for who waits that long
-        should_retry=None if rest.cools == "rate" else False,
-    )
+def _lasting(rest: Rest | None, now: float) -> Rest | None:
+    return rest if rest is not None and now < rest.until else None

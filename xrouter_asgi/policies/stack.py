@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from ..providers.base import Provider
+from .account import Account
 from .breaker import CircuitBreaker, CircuitGroup
 from .candidates import Candidate
 from .concurrency import Concurrency
@@ -40,16 +41,16 @@ def resilient(
     *,
     patience: Patience = Patience(),
     parallel: int | None = None,
-    budget: RetryBudget | None = None,
+    account: Account | None = None,
 ) -> Provider:
     """One provider, or one model at it (`Target`), with clocks, a breaker and retries.
 
     Args:
         parallel: How many calls at once it bears; None for any number.
-        budget: What it shares with others at the same upstream.
+        account: What it shares with others at the same upstream.
     """
     bare = Candidate(provider, provider.name, parallel=parallel)
-    return _within(_Upstreams(patience).candidate(bare, budget or RetryBudget()).provider, patience.total)
+    return _within(_Upstreams(patience).candidate(bare, account or Account()).provider, patience.total)
 
 
 def stack(
@@ -60,7 +61,7 @@ def stack(
     content_policy: bool = False,
     patience: Patience = Patience(),
     hedge: float | None = None,
-    budgets: dict[str, RetryBudget] | None = None,
+    accounts: dict[str, Account] | None = None,
     clock: Callable[[], float] = time.monotonic,
     random: Random | None = None,
 ) -> Provider:
@@ -70,14 +71,15 @@ def stack(
         candidates: Each with nothing but a `Target` for its provider.
         strategy, sticky, content_policy: See `Fallback`.
         hedge: The share of requests that may be hedged, such as 0.03; None for none.
-        budgets: The retry budgets of providers by name, to be shared by the stacks of several models.
+        accounts: Those at providers, by the providers' names, to be shared by the stacks of several models. What is
+            missing is added.
         clock: The clock of `call.deadline`: that of the event loop.
         random: For strategies and waits.
     """
-    budgets = {} if budgets is None else budgets
+    accounts = {} if accounts is None else accounts
     upstreams = _Upstreams(patience, among=len(candidates), group=CircuitGroup(), clock=clock, random=random)
     each = [
-        upstreams.candidate(one, budgets.setdefault(one.provider.name, RetryBudget(clock=clock))) for one in candidates
+        upstreams.candidate(one, accounts.setdefault(one.provider.name, Account(clock=clock))) for one in candidates
     ]
     if hedge is not None and len(each) > 1:
         # Below fallback, which acts on failures: an upstream that is only slow has not failed. Above retries, so that
@@ -103,7 +105,7 @@ class _Upstreams:
     clock: Callable[[], float] = time.monotonic
     random: Random | None = None
 
-    def candidate(self, bare: Candidate, budget: RetryBudget) -> Candidate:
+    def candidate(self, bare: Candidate, account: Account) -> Candidate:
         """The candidate with all policies of one upstream around it."""
         layer = self.timed(bare.provider)
         if bare.own_key:
@@ -116,13 +118,15 @@ class _Upstreams:
         if self.among != 1:
             # Above the line, which says nothing about the upstream, and above the clocks, because silence does. Where
             # there is nowhere else to go, the upstream's own no is worth more than one of ours.
-            layer = breaker = CircuitBreaker(layer, group=self.group, clock=self.clock)
+            layer = breaker = CircuitBreaker(
+                layer, group=self.group, account=account, target=bare.name, clock=self.clock
+            )
             available = breaker.available
         if self.patience.attempts > 1:
             # Above the breaker, so that every attempt counts there and none is made once it is open. Below fallback,
             # so that a failure of a moment does not move a conversation away from its warm cache. But an upstream that
             # tells a wait is left while there are others, and waited for only when all of them have failed: `again`.
-            layer = retry = self.retrying(layer, budget)
+            layer = retry = self.retrying(layer, account.budget)
             again = retry.again
         return replace(bare, provider=layer, available=available, again=again)
 

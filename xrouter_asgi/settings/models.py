@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from ..policies.account import Account
 from ..policies.candidates import Candidate, Capabilities, Price
-from ..policies.retry import RetryBudget
 from ..policies.stack import Patience, stack
 from ..policies.strategies import STRATEGIES
 from ..providers.base import Provider
@@ -120,13 +120,13 @@ class ModelSettings(Table):
         self,
         providers: Mapping[str, Provider],
         tables: Mapping[str, ProviderSettings],
-        budgets: dict[str, RetryBudget],
+        accounts: dict[str, Account],
     ) -> Provider:
         """All targets as one provider.
 
         Args:
             providers, tables: What the names of targets stand for.
-            budgets: The retry budgets that models share.
+            accounts: Those at the providers, which models share.
         """
         own_keys = {name for name, table in tables.items() if isinstance(table, UpstreamSettings) and table.own_key}
         return stack(
@@ -142,7 +142,7 @@ class ModelSettings(Table):
                 total=self._total(tables),
             ),
             hedge=self.hedge,
-            budgets=budgets,
+            accounts=accounts,
         )
 
     def _total(self, tables: Mapping[str, ProviderSettings]) -> float | None:
