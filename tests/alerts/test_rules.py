@@ -112,6 +112,12 @@ class TestCircuitsOpen:
         assert await watched.see(CircuitHalfOpened(CONTEXT, "up")) == []
         assert await watched.see(CircuitClosed(CONTEXT, "up")) == ["ok: The provider 'up' answers again."]
 
+    async def test_a_provider_answers_again_when_all_its_models_do(self) -> None:
+        watched = Watched(CircuitsOpen())
+        await watched.see(*(CircuitOpened(CONTEXT, "up", 5.0, target) for target in ("up/a", "up/b")))
+        assert await watched.see(CircuitClosed(CONTEXT, "up", "up/a")) == []
+        assert await watched.see(CircuitClosed(CONTEXT, "up", "up/b")) == ["ok: The provider 'up' answers again."]
+
     async def test_each_provider_is_told_of(self) -> None:
         watched = Watched(CircuitsOpen())
         assert len(await watched.see(CircuitOpened(CONTEXT, "a", 5.0), CircuitOpened(CONTEXT, "b", 5.0))) == 2

@@ -103,17 +103,25 @@ class SlowShare(_Share):
 
 
 class CircuitsOpen:
-    """A circuit breaker left a provider alone, and when it is closed again."""
+    """A circuit breaker left a model of a provider alone, and when those of all its models are closed again."""
 
     name = "circuit_open"
 
+    def __init__(self) -> None:
+        self._open: dict[str, set[str]] = {}  # targets of each provider
+
     def __call__(self, event: object, now: float, /) -> Sign | None:
         match event:
-            case CircuitOpened(provider=name, duration=wait):
+            case CircuitOpened(provider=name, duration=wait, target=target):
+                self._open.setdefault(name, set()).add(target)
                 return Sign(name, True, f"The provider '{name}' keeps failing and is left alone for {wait:.0f} s.")
-            case CircuitClosed(provider=name):
+            case CircuitClosed(provider=name, target=target):
+                self._open.get(name, set()).discard(target)
+                if self._open.get(name):
+                    return None
                 return Sign(name, False, f"The provider '{name}' answers again.")
             case ProviderReplaced(provider=name):
+                self._open.pop(name, None)
                 return _replaced(name)
         return None
 
