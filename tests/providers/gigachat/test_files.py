@@ -291,6 +291,27 @@ async def test_a_cancelled_caller_leaves_the_upload_to_the_others(files: Files, 
     assert list((await staying).values()) == ["shared"]
 
 
+async def test_an_upload_that_nobody_waits_for_any_more_ends(files: Files, fake: FakeGigaChat) -> None:
+    class Watching:
+        async def play(self, exchange: Exchange) -> None:
+            await exchange.gone.wait()
+            gone.set()
+
+    gone = asyncio.Event()
+    fake.script("/files", Watching())
+    leaving = [asyncio.ensure_future(files.ids([attached(JPEG)])) for _ in range(2)]
+    await fake.arrived("/files")
+    leaving[0].cancel()
+    await asyncio.wait({leaving[0]})
+    assert not gone.is_set()
+    leaving[1].cancel()
+    async with asyncio.timeout(10):
+        await gone.wait()
+    # The same picture is uploaded anew.
+    assert list((await files.ids([attached(JPEG)])).values()) == list(fake.uploads)
+    assert len(fake.asked("/files")) == 2
+
+
 async def test_closing_ends_an_upload(files: Files, fake: FakeGigaChat) -> None:
     fake.script("/files", Stall())
     waiting = asyncio.ensure_future(files.ids([attached(JPEG)]))

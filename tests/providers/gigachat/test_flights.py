@@ -20,6 +20,22 @@ class Work:
         return await asyncio.shield(self.outcome)
 
 
+class Reluctant:
+    """Takes its time to end when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    async def __call__(self) -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.go.wait()
+            self.ended.set()
+        raise AssertionError
+
+
 async def joined(flights: Flights[str, str], work: Work, count: int) -> list[asyncio.Task[str]]:
     tasks = [asyncio.ensure_future(flights.join("key", work)) for _ in range(count)]
     await asyncio.sleep(0)
@@ -86,6 +102,66 @@ async def test_after_a_flight_has_landed_the_next_one_starts() -> None:
     await flights.join("key", work)
     await flights.join("key", work)
     assert work.count == 2
+
+
+async def test_a_flight_goes_on_when_nobody_waits_for_it_any_more() -> None:
+    flights: Flights[str, str] = Flights()
+    work = Work()
+    (task,) = await joined(flights, work, 1)
+    task.cancel()
+    await asyncio.wait({task})
+    (later,) = await joined(flights, work, 1)
+    work.outcome.set_result("done")
+    assert await later == "done"
+    assert work.count == 1
+
+
+class TestEndUnwanted:
+    async def test_the_last_one_who_leaves_ends_the_flight(self) -> None:
+        flights: Flights[str, str] = Flights(end_unwanted=True)
+        work = Work()
+        first, last = await joined(flights, work, 2)
+        flight = flights.start("key", work)
+        for task in (first, last):
+            assert not flight.done()
+            task.cancel()
+            await asyncio.wait({task})
+        await asyncio.wait({flight})
+        assert flight.cancelled()
+
+    async def test_whoever_comes_while_a_flight_ends_gets_another_one(self) -> None:
+        flights: Flights[str, str] = Flights(end_unwanted=True)
+        reluctant = Reluctant()
+        leaving = asyncio.ensure_future(flights.join("key", reluctant))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        work = Work()
+        (staying,) = await joined(flights, work, 1)
+        reluctant.go.set()
+        await reluctant.ended.wait()
+        work.outcome.set_result("done")
+        assert await staying == "done"
+
+    async def test_closing_waits_for_what_is_ending(self) -> None:
+        flights: Flights[str, str] = Flights(end_unwanted=True)
+        reluctant = Reluctant()
+        leaving = asyncio.ensure_future(flights.join("key", reluctant))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait({leaving})
+        closing = asyncio.ensure_future(flights.aclose())
+        await asyncio.sleep(0)
+        reluctant.go.set()
+        await closing
+        assert reluctant.ended.is_set()
+
+    async def test_a_flight_that_landed_is_not_ended(self) -> None:
+        flights: Flights[str, str] = Flights(end_unwanted=True)
+        work = Work()
+        work.outcome.set_result("done")
+        assert await flights.join("key", work) == "done"
+        assert await flights.join("key", work) == "done"
 
 
 async def test_closing_ends_flights_and_tells_those_who_wait() -> None:

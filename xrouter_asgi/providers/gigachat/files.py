@@ -61,7 +61,7 @@ class Files:
         self._life = life
         self._clock = clock
         self._uploads: OrderedDict[str, _Upload] = OrderedDict()
-        self._flights: Flights[str, str] = Flights()
+        self._flights: Flights[str, str] = Flights(end_unwanted=True)
         self._deletions: Flights[str, None] = Flights()
 
     async def ids(self, attachments: Sequence[Attachment]) -> dict[str, str]:
