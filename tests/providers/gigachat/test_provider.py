@@ -356,6 +356,20 @@ async def test_embeddings_are_cut_into_batches_and_put_together(connect: Connect
     assert len(fake.asked("/embeddings")) == 3
 
 
+async def test_embeddings_tell_the_ids_of_each_batch_and_the_build(connect: Connect, fake: FakeGigaChat) -> None:
+    headers = [(b"x-service-id", b"svc"), (b"cookie", b"secret=1")]
+    request = EmbeddingsRequest.of({"model": "Embeddings", "input": ["a"] * 91})
+    reply = await connect().send(Call(request, headers=headers, traceparent="00-1-2-01"))
+    asked = fake.asked("/embeddings")
+    told = [value for name, value in reply.headers if name == "x-gigachat-request-id"]
+    assert told == [each.headers["x-request-id"] for each in asked]
+    assert len(told) == 2
+    assert [value for name, value in reply.headers if name == "x-gigachat-model"] == ["Embeddings"]
+    for each in asked:
+        assert (each.headers["x-service-id"], each.headers["traceparent"]) == ("svc", "00-1-2-01")
+        assert "cookie" not in each.headers
+
+
 async def test_embeddings_know_aliases(connect: Connect, fake: FakeGigaChat) -> None:
     provider = connect(options=Options(aliases={"text-embedding-3-small": "Embeddings-2"}))
     reply = await provider.send(Call(EmbeddingsRequest.of({"model": "text-embedding-3-small", "input": "a"})))

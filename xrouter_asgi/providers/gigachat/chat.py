@@ -21,7 +21,7 @@ from .account import Account
 from .credentials import digest
 from .errors import upstream_error
 from .events import Events, as_event, read_object
-from .facts import fact, fit, upstream_ids
+from .facts import fact, fit, passed_on, upstream_ids
 from .files import Files
 from .options import Options
 from .repairs import Plan, repaired, without_native
@@ -31,7 +31,6 @@ from .slots import Slots
 _LIMIT = 32 << 20
 _ERROR_LIMIT = 64 << 10
 _SESSION = b"x-session-id"
-_PASSED_ON = (b"x-service-id", b"x-operation-id", b"x-trace-id", b"x-agent-id")
 
 
 class Chat:
@@ -161,13 +160,9 @@ class Chat:
         if session is None and sent.session is not None:
             # With the account in it: two accounts never share a session because their prompts are alike.
             session = digest(self._salt, sent.session)[:32]
-        fields += call.trace_headers
         if session is not None:
             fields.append((b"X-Session-ID", session.encode()))
-        for name in _PASSED_ON:
-            if (value := fit(call.header(name))) is not None:
-                fields.append((name, value.encode()))
-        return fields
+        return fields + passed_on(call)
 
 
 async def _at_once(value: dict[str, Any], sent: Translation, request_id: str) -> AsyncIterator[list[ChatChunk]]:

@@ -1,4 +1,4 @@
-"""What an answer of GigaChat's tells about itself, as headers for the client."""
+"""What clients and GigaChat tell each other about a request: by headers, of which each side knows a few."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 
 import httpx
 
+from ..base import Call
+
+_PASSED_ON = (b"x-service-id", b"x-operation-id", b"x-trace-id", b"x-agent-id")
 _FIT_FOR_A_HEADER = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -18,6 +21,15 @@ def fact(name: str, value: object) -> list[tuple[str, str]]:
     """The header, unless its value is not fit for one."""
     text = fit(value)
     return [(name, text)] if text is not None else []
+
+
+def passed_on(call: Call) -> list[tuple[bytes, bytes]]:
+    """The client's headers that are meant for GigaChat, and the trace context."""
+    fields = call.trace_headers
+    for name in _PASSED_ON:
+        if (value := fit(call.header(name))) is not None:
+            fields.append((name, value.encode()))
+    return fields
 
 
 def upstream_ids(headers: httpx.Headers) -> list[tuple[str, str]]:

@@ -8,10 +8,11 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import httpx
 
-from ...wire import ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
+from ...wire import ChatRequest, EmbeddingsRequest, ModelList
 from ...wire.codec import encode
 from ..base import Call, Reply
 from ..http import USER_AGENT, Instrument, Timeouts, ssl_context
@@ -22,6 +23,7 @@ from .credentials import SCOPES, AuthorizationKey, Login, Password, ReadyToken, 
 from .embeddings import batches, merge
 from .errors import upstream_error
 from .events import read_object
+from .facts import fact, passed_on, upstream_ids
 from .fetch import Downloads
 from .files import Files
 from .flights import Flights
@@ -154,8 +156,7 @@ class GigaChatProvider:
             case ChatRequest() as request:
                 return await self._chat.send(call, request)
             case EmbeddingsRequest() as request:
-                model = self._options.aliases.get(call.model, call.model)
-                return Reply(await self._embed(request, model), provider=self.name, model=model)
+                return await self._embed(call, request)
         return Reply(await self._list(), provider=self.name)
 
     async def aclose(self) -> None:
@@ -166,20 +167,25 @@ class GigaChatProvider:
         for upstream in self._upstreams:
             await upstream.aclose()
 
-    async def _embed(self, request: EmbeddingsRequest, model: str) -> EmbeddingList:
-        # One after the other: a large input must not take the account's rate from everybody else.
-        answers = []
+    async def _embed(self, call: Call, request: EmbeddingsRequest) -> Reply:
+        model = self._options.aliases.get(call.model, call.model)
+        headers = [*_JSON, *passed_on(call)]
+        answers: list[dict[str, Any]] = []
+        facts: list[tuple[str, str]] = []
         portions = batches(request, model=model)
+        # One after the other: a large input must not take the account's rate from everybody else.
         for texts in portions:
             content = encode({"model": model, "input": texts})
-            answer = await self._account.fetch("POST", "/embeddings", headers=_JSON, content=content)
+            answer = await self._account.fetch("POST", "/embeddings", headers=headers, content=content)
             if answer.status != 200:
                 error = upstream_error(answer.status, answer.headers, answer.body, model=model)
                 # The translation of errors speaks of a chat.
                 error.param = "input" if error.param == "messages" else error.param
                 raise error
             answers.append(read_object(answer.body))
-        return merge(answers, sizes=[len(texts) for texts in portions], model=request.model)
+            facts += [*upstream_ids(answer.headers), *fact("x-gigachat-model", answers[-1].get("model"))]
+        merged = merge(answers, sizes=[len(texts) for texts in portions], model=request.model)
+        return Reply(merged, provider=self.name, model=model, headers=list(dict.fromkeys(facts)))
 
     async def _list(self) -> ModelList:
         if self._listed is None or self._monotonic() >= self._listed_until:
