@@ -79,6 +79,7 @@ class Answer:
         error: dict[str, Any] = envelope["error"]
         assert error.keys() == {"message", "type", "param", "code"}
         assert self.header("content-type") == "application/json"
+        assert self.header("x-content-type-options") == "nosniff"
         assert self.header("content-length") == str(len(self.body))
         assert self.header("x-request-id")
         return error

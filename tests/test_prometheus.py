@@ -46,6 +46,7 @@ async def test_what_was_measured_is_shown_over_a_socket() -> None:
     async with uvicorn_here(shown, lifespan="on") as url, httpx.AsyncClient(trust_env=False) as client:
         answer = await client.get(f"{url}/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert answer.headers["x-content-type-options"] == "nosniff"
     series = samples(answer.text)
     labels = (
         "[('gen_ai_request_model', 'scripted'), ('http_response_status_code', '200'), ('xrouter_complete', 'true'), "

@@ -46,6 +46,7 @@ async def test_json_goes_out_whole_with_its_length() -> None:
     await send_json(into(answer), b"{}", headers=[(b"x-request-id", b"r")], status=201)
     assert answer.finished
     assert (answer.status, answer.body, answer.header("x-request-id")) == (201, b"{}", "r")
+    assert answer.header("x-content-type-options") == "nosniff"
 
 
 async def test_an_error_brings_its_status_its_headers_and_ours() -> None:
@@ -74,6 +75,7 @@ async def test_what_one_read_returned_goes_out_as_one_message() -> None:
 async def test_the_head_of_a_stream_keeps_caches_and_proxies_out_of_it() -> None:
     answer = await streamed([chunk("a", finish="stop")])
     assert answer.header("content-type") == "text/event-stream; charset=utf-8"
+    assert answer.header("x-content-type-options") == "nosniff"
     assert answer.header("cache-control") == "no-cache"
     assert answer.header("x-accel-buffering") == "no"
     assert answer.header("content-length") is None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.types import Receive, Scope, Send
 
 from .errors import InvalidAPIKey, MethodNotAllowed
-from .responses import send_error
+from .responses import NOSNIFF, send_error
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
@@ -72,7 +72,7 @@ class MetricsApp:
         accepted = headers.get(b"accept", b"").decode("latin-1")
         # In a thread: many series take longer than a stream should wait for its next chunk.
         body, content_type = await asyncio.to_thread(self._render, accepted)
-        fields = [(b"content-type", content_type.encode("ascii")), (b"content-length", b"%d" % len(body))]
+        fields = [(b"content-type", content_type.encode("ascii")), NOSNIFF, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": fields})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 

@@ -17,9 +17,11 @@ from .wire.codec import encode
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
-_JSON = (b"content-type", b"application/json")
+NOSNIFF = (b"x-content-type-options", b"nosniff")  # a model's words are no page, whatever they look like
+_JSON = ((b"content-type", b"application/json"), NOSNIFF)
 _EVENTS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
+    NOSNIFF,
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx would hold the stream back
 )
@@ -70,7 +72,7 @@ def with_request_id(message: Message, request_id: str) -> Message:
 async def send_json(send: Send, data: bytes, *, headers: Headers = (), status: int = 200) -> None:
     """One whole JSON answer."""
     length = (b"content-length", b"%d" % len(data))
-    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
+    await send({"type": "http.response.start", "status": status, "headers": [*_JSON, length, *headers]})
     await send({"type": "http.response.body", "body": data})
 
 
