@@ -58,6 +58,7 @@ from .policies.concurrency import Concurrency
 from .policies.fallback import Fallback
 from .policies.hedge import Hedge, HedgeBudget
 from .policies.retry import Retry, RetryBudget
+from .policies.slots import Slots
 from .policies.stack import Patience, resilient, stack
 from .policies.strategies import by_weight, in_order, lowest_cost, two_choices
 from .policies.timeout import Timeout
@@ -160,6 +161,7 @@ __all__ = [
     "Retry",
     "RetryBudget",
     "SQLKeyStore",
+    "Slots",
     "SlowShare",
     "StaticKeys",
     "Target",

@@ -20,7 +20,6 @@ from .middleware.access_log import AccessLogMiddleware
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.tracing import TracingMiddleware
-from .policies.account import Account
 from .prometheus import MetricsApp
 from .providers.base import Provider
 from .providers.http import Instrument
@@ -28,6 +27,7 @@ from .reloading import ReloadableRouter
 from .router import LLMRouter
 from .routing import ModelTable
 from .settings import CORSSettings, Settings
+from .settings.providers import UpstreamSettings
 from .shutdown import Close, ClosingAtShutdown, in_thread
 
 OPEN = ("/health", "/ready")
@@ -126,7 +126,9 @@ def build_router(settings: Settings, instrument: Instrument | None = None) -> LL
     # One provider for all models that it answers for, so that they share its connections, token and queue.
     providers = build_providers(settings, instrument)
     # One account at each provider, however many models lead there.
-    accounts: dict[str, Account] = {}
+    accounts = {
+        name: table.account() for name, table in settings.providers.items() if isinstance(table, UpstreamSettings)
+    }
     models = {name: table.build(providers, settings.providers, accounts) for name, table in settings.served.items()}
     # The hinge owns what it was given: leaving its lifespan closes the providers.
     return LLMRouter(

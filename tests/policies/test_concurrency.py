@@ -13,13 +13,14 @@ from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import ConcurrencyExceeded, UpstreamRateLimited, UpstreamUnavailable
 from xrouter_asgi.policies.adaptive import AdaptiveLimit
 from xrouter_asgi.policies.concurrency import Concurrency
+from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import ModelsRequest
 
 
 def concurrency(upstream: Upstream, **options: Any) -> Concurrency:
-    return Concurrency(upstream, clock=now, **options)
+    return Concurrency(upstream, slots=Slots(clock=now, **options))
 
 
 async def all_of(calls: Sequence[Awaitable[Reply]]) -> list[Reply | BaseException]:
@@ -35,11 +36,34 @@ async def settle() -> None:
 
 
 @virtual
+async def test_it_says_when_a_call_would_have_to_wait() -> None:
+    policy = concurrency(Upstream([1.0]), limit=2)
+    asked = [asyncio.create_task(policy.send(call()))]
+    await settle()
+    assert policy.available() is None
+    asked += [asyncio.create_task(policy.send(call())) for _ in range(2)]
+    await settle()
+    assert policy.available() == "over its limit: 2 of 2 calls under way"
+    await all_of(asked)
+    assert policy.available() is None
+
+
+@virtual
+async def test_upstreams_that_share_their_slots_are_counted_together() -> None:
+    slots = Slots(2, clock=now)
+    upstreams = [Upstream([1.0]) for _ in range(2)]
+    policies = [Concurrency(upstream, slots=slots) for upstream in upstreams]
+    await all_of([policy.send(call()) for policy in policies for _ in range(3)])
+    assert (now(), slots.in_flight, slots.waiting) == (3.0, 0, 0)
+    assert upstreams[0].most + upstreams[1].most <= 4
+
+
+@virtual
 async def test_no_more_are_under_way_than_the_limit() -> None:
     upstream = Upstream([1.0])
     policy = concurrency(upstream, limit=3)
     assert all(isinstance(reply, Reply) for reply in await all_of([policy.send(call()) for _ in range(10)]))
-    assert (upstream.most, policy.in_flight, policy.waiting, now()) == (3, 0, 0, 4.0)
+    assert (upstream.most, policy.slots.in_flight, policy.slots.waiting, now()) == (3, 0, 0, 4.0)
 
 
 @virtual
@@ -48,13 +72,13 @@ async def test_a_stream_holds_its_slot_until_it_has_ended() -> None:
     first = await policy.send(call(stream=True))
     second = asyncio.create_task(policy.send(call(stream=True)))
     await settle()
-    assert (policy.in_flight, policy.waiting) == (1, 1)
+    assert (policy.slots.in_flight, policy.slots.waiting) == (1, 1)
     await text_of(first)
     stream = await stream_of(await second)
     assert now() == pytest.approx(5.0, abs=0.01)
     await stream.aclose()
     await stream.aclose()
-    assert policy.in_flight == 0
+    assert policy.slots.in_flight == 0
 
 
 @virtual
@@ -63,7 +87,7 @@ async def test_a_failed_call_gives_its_slot_back() -> None:
     with pytest.raises(UpstreamUnavailable):
         await policy.send(call())
     await policy.send(call())
-    assert policy.in_flight == 0
+    assert policy.slots.in_flight == 0
 
 
 @virtual
@@ -73,7 +97,7 @@ async def test_lists_of_models_are_not_counted() -> None:
     await settle()
     models = asyncio.create_task(policy.send(Call(ModelsRequest())))
     await settle()
-    assert (policy.in_flight, policy.waiting) == (1, 0)
+    assert (policy.slots.in_flight, policy.slots.waiting) == (1, 0)
     for each in (task, models):
         each.cancel()
     await asyncio.wait([task, models])
@@ -100,7 +124,7 @@ async def test_who_waits_too_long_is_refused() -> None:
         None,
         True,
     )
-    assert policy.waiting == 0
+    assert policy.slots.waiting == 0
     holder.cancel()
     await asyncio.wait([holder])
 
@@ -190,7 +214,7 @@ async def test_who_leaves_the_line_is_passed_over() -> None:
     await settle()
     tasks[1].cancel()
     await asyncio.wait(tasks)
-    assert (len(upstream.asked), policy.in_flight, policy.waiting) == (2, 0, 0)
+    assert (len(upstream.asked), policy.slots.in_flight, policy.slots.waiting) == (2, 0, 0)
 
 
 @virtual
@@ -204,7 +228,7 @@ async def test_a_slot_that_comes_in_the_moment_of_leaving_goes_to_the_next() -> 
     tasks[1].cancel()
     await asyncio.wait(tasks)
     assert [task.cancelled() for task in tasks] == [True, True, False]
-    assert (len(upstream.asked), policy.in_flight, policy.waiting) == (2, 0, 0)
+    assert (len(upstream.asked), policy.slots.in_flight, policy.slots.waiting) == (2, 0, 0)
 
 
 @virtual
@@ -217,7 +241,7 @@ async def test_who_leaves_in_the_moment_of_being_served_is_passed_over() -> None
     tasks[1].cancel()  # not yet out of the line when the slot comes
     await asyncio.wait(tasks)
     assert [task.cancelled() for task in tasks] == [True, True, False]
-    assert (len(upstream.asked), policy.in_flight, policy.waiting) == (2, 0, 0)
+    assert (len(upstream.asked), policy.slots.in_flight, policy.slots.waiting) == (2, 0, 0)
 
 
 @virtual
@@ -231,7 +255,7 @@ async def test_who_is_sent_away_in_the_moment_of_leaving_just_leaves() -> None:
     await newcomer
     await asyncio.wait(tasks)
     assert tasks[2].cancelled()
-    assert (len(upstream.asked), policy.in_flight, policy.waiting) == (3, 0, 0)
+    assert (len(upstream.asked), policy.slots.in_flight, policy.slots.waiting) == (3, 0, 0)
 
 
 @virtual
@@ -244,7 +268,7 @@ async def test_who_leaves_in_the_moment_of_being_sent_away_takes_no_slot_along()
     tasks[2].cancel()
     await asyncio.wait([*tasks, newcomer])
     assert [task.cancelled() for task in [*tasks, newcomer]] == [False, False, True, False]
-    assert (policy.in_flight, policy.waiting) == (0, 0)
+    assert (policy.slots.in_flight, policy.slots.waiting) == (0, 0)
 
 
 Act = tuple[str, int]
@@ -277,11 +301,11 @@ def test_whatever_happens_no_slot_is_lost_or_given_twice(acts: list[Act], limit:
                         await close(task.result())
                 case _:
                     await asyncio.sleep(number / 2)
-            assert 0 <= policy.in_flight <= limit
+            assert 0 <= policy.slots.in_flight <= limit
             assert upstream.open <= limit
-            assert policy.waiting <= queue
+            assert policy.slots.waiting <= queue
         await drain(tasks)
-        assert (policy.in_flight, policy.waiting, upstream.open) == (0, 0, 0)
+        assert (policy.slots.in_flight, policy.slots.waiting, upstream.open) == (0, 0, 0)
 
     scenario()
 
@@ -311,7 +335,7 @@ async def test_a_limit_that_is_used_rises_to_its_maximum() -> None:
     upstream = Upstream([1.0])
     policy = concurrency(upstream, limit=limit)
     await all_of([policy.send(call()) for _ in range(100)])
-    assert (policy.limit, upstream.most) == (5, 5)
+    assert (policy.slots.limit, upstream.most) == (5, 5)
 
 
 @virtual
@@ -319,19 +343,19 @@ async def test_a_limit_that_is_not_used_stays() -> None:
     policy = concurrency(Upstream([1.0]), limit=AdaptiveLimit(initial=10))
     for _ in range(100):
         await policy.send(call())
-    assert policy.limit == 10
+    assert policy.slots.limit == 10
 
 
 @virtual
 async def test_refusals_of_one_round_lower_the_limit_once() -> None:
     policy = concurrency(Upstream([1.0, UpstreamRateLimited("No.")]), limit=AdaptiveLimit(initial=10, backoff=0.5))
     await all_of([policy.send(call()) for _ in range(10)])
-    assert policy.limit == 5
+    assert policy.slots.limit == 5
     await all_of([policy.send(call())])
-    assert policy.limit == 2
+    assert policy.slots.limit == 2
     for _ in range(5):
         await all_of([policy.send(call())])
-    assert policy.limit == 1
+    assert policy.slots.limit == 1
 
 
 @virtual
@@ -340,7 +364,7 @@ async def test_an_overloaded_upstream_lowers_the_limit_and_a_broken_one_does_not
     for error, limit in ((overloaded, 7), (UpstreamUnavailable("Down."), 10)):
         policy = concurrency(Upstream([error]), limit=AdaptiveLimit(initial=10))
         await all_of([policy.send(call())])
-        assert policy.limit == limit
+        assert policy.slots.limit == limit
 
 
 @virtual
@@ -350,7 +374,7 @@ async def test_streams_that_begin_late_lower_the_limit() -> None:
     limits = []
     for _ in range(20):
         await text_of(await policy.send(call(stream=True)))
-        limits.append(policy.limit)
+        limits.append(policy.slots.limit)
     assert limits[4] == 10
     assert limits[-1] < 5
 
@@ -360,7 +384,7 @@ async def test_long_answers_are_no_sign_of_load() -> None:
     policy = concurrency(Upstream(*[[1.0]] * 5, [40.0]), limit=AdaptiveLimit(initial=10))
     for _ in range(20):
         await policy.send(call())
-    assert policy.limit == 10
+    assert policy.slots.limit == 10
 
 
 # The rest of being a provider
@@ -380,7 +404,7 @@ async def test_it_is_its_provider_otherwise() -> None:
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=rf"'{word}' is"):
-        Concurrency(Upstream(), **options)
+        Slots(**options)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from xrouter_asgi.events import AttemptRetried, CircuitOpened
 from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.retry import Retry
+from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.openai import OpenAIProvider
@@ -24,7 +25,7 @@ MODEL = "gpt-5-mini"
 
 def policies(provider: Provider, *, first: float = 60.0, total: float = 60.0) -> Retry:
     timeout = Timeout(Target(provider, model=MODEL), first=first, total=total)
-    return Retry(CircuitBreaker(Concurrency(timeout, limit=2), minimum=3), base=0.001)
+    return Retry(CircuitBreaker(Concurrency(timeout, slots=Slots(limit=2)), minimum=3), base=0.001)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
 from xrouter_asgi.policies.retry import Retry
+from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.stack import Patience, resilient, stack
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.providers.base import Call, Provider, Reply
@@ -81,6 +82,15 @@ class TestOrder:
     def test_without_a_bound_there_is_no_line(self) -> None:
         (candidate,) = fallback_of(stacked(Upstream())).candidates
         assert Concurrency not in layers(candidate.provider)
+
+    def test_the_line_of_one_model_stands_before_that_of_the_account(self) -> None:
+        accounts = {"up": Account(slots=Slots(2))}
+        (candidate,) = fallback_of(stacked(Upstream(), options={"parallel": 3}, accounts=accounts)).candidates
+        assert layers(candidate.provider) == [Retry, Concurrency, Concurrency, Target, Upstream]
+        assert isinstance(candidate.provider, Retry)
+        line = candidate.provider.inner
+        assert isinstance(line, Concurrency)
+        assert line.slots.limit == 3
 
     def test_around_a_single_provider(self) -> None:
         assert layers(resilient(Upstream(), parallel=1, patience=Patience(idle=1.0))) == [
@@ -276,6 +286,47 @@ class TestHealth:
         for _ in range(3):
             assert (await whole.send(call())).provider == "b"
         assert len(first.asked) == 1
+
+
+class TestLimits:
+    """As many calls are under way as an upstream bears."""
+
+    def pair(self, whole: Provider) -> list[asyncio.Task[Reply]]:
+        return [asyncio.create_task(whole.send(call())) for _ in range(2)]
+
+    @virtual
+    async def test_what_is_over_its_limit_is_passed_over_and_the_decision_says_so(self) -> None:
+        whole = stacked(Upstream([1.0], name="a"), Upstream(name="b"), options={"parallel": 2})
+        running = self.pair(whole)
+        await asyncio.sleep(0.5)
+        one = call()
+        assert (await whole.send(one)).provider == "b"
+        assert now() == 0.5
+        assert [(each.name, each.excluded) for each in one.context.decision.candidates] == [
+            ("b/m", None),
+            ("a/m", "over its limit: 2 of 2 calls under way"),
+        ]
+        await asyncio.gather(*running)
+        assert (await whole.send(call())).provider == "a"
+
+    @virtual
+    async def test_where_the_others_fail_it_is_waited_in_line(self) -> None:
+        whole = stacked(Upstream([1.0], name="a"), Down("b", UpstreamError), options={"parallel": 2})
+        running = self.pair(whole)
+        await asyncio.sleep(0.5)
+        assert (await whole.send(call())).provider == "a"
+        assert now() == 2.0
+        await asyncio.gather(*running)
+
+    @virtual
+    async def test_models_of_one_account_share_its_limit(self) -> None:
+        accounts = {"a": Account(slots=Slots(2, clock=now))}
+        large, small = (stacked(Upstream([1.0], name="a"), Upstream(name="b"), accounts=accounts) for _ in range(2))
+        running = self.pair(large)
+        await asyncio.sleep(0.5)
+        assert (await small.send(call())).provider == "b"
+        await asyncio.gather(*running)
+        assert (await small.send(call())).provider == "a"
 
 
 LEARNT: list[list[Step]] = [[0.5, "hi"]] * 40

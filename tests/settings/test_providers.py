@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import fields
 
 import pytest
 from pydantic import SecretStr
 
-from tests.fakes.openai import FakeOpenAI
-from xrouter_asgi.errors import UpstreamUnavailable
+from tests.fakes.openai import FakeOpenAI, held, refuse
+from tests.scripted import chat
+from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.gigachat import Options
 from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.providers.own_key import OwnKey
 from xrouter_asgi.settings import GigaChatSettings, OpenAISettings, TimeoutSettings
-from xrouter_asgi.wire import ModelsRequest
+from xrouter_asgi.standalone import build_router
+from xrouter_asgi.wire import ChatRequest, ModelsRequest
 
 from .reading import mistakes, read
 
@@ -31,6 +34,57 @@ def test_tables_build_what_they_describe() -> None:
     gigachat = GigaChatSettings(kind="gigachat", credentials=SecretStr("key"))
     local = OpenAISettings(kind="openai", base_url="http://127.0.0.1:1/v1")
     assert [gigachat.build("one").name, local.build("two").name] == ["one", "two"]
+
+
+class TestMaxParallel:
+    """How many calls all models of a provider may have under way."""
+
+    TABLE = '[providers.mine]\nkind = "openai"\nbase_url = "http://127.0.0.1:1"\n'
+
+    @pytest.mark.parametrize(("written", "limit"), [("3", 3), ('"adaptive"', 10)])
+    def test_it_is_the_limit_of_the_account(self, written: str, limit: int) -> None:
+        table = read(f"{self.TABLE}max_parallel = {written}").providers["mine"]
+        assert isinstance(table, OpenAISettings)
+        slots = table.account().slots
+        assert slots is not None
+        assert slots.limit == limit
+
+    def test_without_it_there_is_none(self) -> None:
+        table = read(self.TABLE).providers["mine"]
+        assert isinstance(table, OpenAISettings)
+        assert table.account().slots is None
+
+    @pytest.mark.parametrize(("written", "given"), [("0", "0"), ("true", "True"), ('"fast"', "'fast'")])
+    def test_anything_else_is_a_mistake(self, written: str, given: str) -> None:
+        (found,) = mistakes(f"{self.TABLE}max_parallel = {written}")
+        assert found == f'providers.mine.max_parallel is {given}. Write a number above 0, or "adaptive".'
+
+    def test_callers_own_keys_have_none_in_common(self) -> None:
+        (found,) = mistakes(f"{self.TABLE}max_parallel = 3\nown_key = true")
+        assert found.startswith("providers.mine has 'own_key', so there is not one account")
+
+    async def test_a_model_over_the_limit_of_its_provider_is_passed_over(self) -> None:
+        async with FakeOpenAI() as fake:
+            done = asyncio.Event()
+            fake.next(held(done, refuse(400)))
+            settings = read(
+                f"""
+                providers.mine = {{ kind = "openai", base_url = "{fake.base_url}", max_parallel = 1 }}
+                providers.echo.kind = "echo"
+                models.large.targets = ["mine/a"]
+                models.small.targets = ["mine/b", "echo/echo"]
+                """
+            )
+            router = build_router(settings)
+            chats = [Call(ChatRequest.of(chat(name)), name) for name in ("large", "small")]
+            running = asyncio.create_task(router.models["large"].send(chats[0]))
+            await fake.arrived()
+            assert (await router.models["small"].send(chats[1])).provider == "echo"
+            assert chats[1].context.decision.candidates[1].excluded == "over its limit: 1 of 1 calls under way"
+            done.set()
+            await asyncio.wait([running])
+            assert isinstance(running.exception(), RequestRejected)
+            await router.aclose()
 
 
 class TestOwnKeys:

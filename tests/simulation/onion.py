@@ -9,11 +9,12 @@ from dataclasses import replace
 from tests.policies.virtual import now
 from xrouter_asgi.policies.adaptive import AdaptiveLimit
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
-from xrouter_asgi.policies.candidates import Candidate
+from xrouter_asgi.policies.candidates import Candidate, first_of
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge, HedgeBudget
 from xrouter_asgi.policies.retry import Retry, RetryBudget
+from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.strategies import Strategy, by_weight, in_order, lowest_cost, two_choices
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.providers.base import Call, Provider, Reply
@@ -49,13 +50,13 @@ class Onion:
 
     Attributes:
         provider: All of it.
-        gates, lines: The one of each upstream, in their order.
+        gates, slots: Those of each upstream, in their order.
         per_second: Retries that are always allowed.
     """
 
     def __init__(self, upstreams: Sequence[Provider], dice: random.Random) -> None:
         self.gates: list[Gate] = []
-        self.lines: list[Concurrency] = []
+        self.slots: list[Slots] = []
         self.per_second = dice.choice((0, 1))
         self._dice = dice
         group = CircuitGroup() if dice.random() < 0.5 else None
@@ -71,14 +72,16 @@ class Onion:
         dice = self._dice
         timeout = Timeout(Target(upstream, model="m"), first=dice.choice((None, 5.0)), idle=10.0, total=None)
         limit = dice.choice((1, 2, 5, AdaptiveLimit(initial=3, maximum=5)))
-        line = Concurrency(timeout, limit=limit, queue=dice.choice((0, 2, 10)), queue_timeout=10.0, clock=now)
+        slots = Slots(limit, queue=dice.choice((0, 2, 10)), queue_timeout=10.0, clock=now)
+        line = Concurrency(timeout, slots=slots)
         breaker = CircuitBreaker(line, group=group, minimum=dice.choice((2, 5)), clock=now)
         budget = RetryBudget(ratio=RATIO, per_second=self.per_second, clock=now)
         retry = Retry(breaker, attempts=ATTEMPTS, budget=budget, elsewhere=elsewhere, clock=now, dice=dice)
         gate = Gate(retry)
-        self.lines.append(line)
+        self.slots.append(slots)
         self.gates.append(gate)
-        return Candidate(gate, f"{upstream.name}/m", available=breaker.available, again=retry.again)
+        available = first_of(breaker.available, slots.available)
+        return Candidate(gate, f"{upstream.name}/m", available=available, again=retry.again)
 
     def _hedged(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         budget = HedgeBudget(share=0.5)

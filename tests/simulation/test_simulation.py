@@ -13,9 +13,9 @@ from tests.simulation.onion import Onion
 from tests.simulation.upstream import SimulatedUpstream
 from tests.simulation.world import Broken, live
 from xrouter_asgi.policies.candidates import Candidate
-from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.retry import RetryBudget
+from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.stack import Patience, stack
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.routing import Target
@@ -74,7 +74,7 @@ def reservations_that_nobody_settles(patch: pytest.MonkeyPatch) -> None:
 
 
 def places_that_are_never_free(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Concurrency, "_release", lambda self, began: None)
+    patch.setattr(Slots, "release", lambda self, began: None)
 
 
 def a_fallback_after_the_commit_point(patch: pytest.MonkeyPatch) -> None:

@@ -111,12 +111,11 @@ class World:
         """What holds at every moment."""
         time = self._loop.time()
         self._broken += self._overdue(time)
-        for line in self._onion.lines:
-            if line.in_flight < 0:
-                self._broken.append(f"R11: {line.name} has {line.in_flight} calls in flight")
-        for upstream, line in zip(self._upstreams, self._onion.lines, strict=True):
-            if upstream.open > line.in_flight:
-                self._broken.append(f"R11: {upstream.name} answers {upstream.open}, and {line.in_flight} are counted")
+        for upstream, slots in zip(self._upstreams, self._onion.slots, strict=True):
+            if slots.in_flight < 0:
+                self._broken.append(f"R11: {upstream.name} has {slots.in_flight} calls in flight")
+            if upstream.open > slots.in_flight:
+                self._broken.append(f"R11: {upstream.name} answers {upstream.open}, and {slots.in_flight} are counted")
         for name, asked in self._attempts.items():
             if len(asked) > ATTEMPTS_IN_ALL or any(asked.count(provider) > ATTEMPTS for provider in asked):
                 self._broken.append(f"R2: {name} asked {', '.join(asked)}")
@@ -143,11 +142,11 @@ class World:
 
     def _left_over(self) -> Iterator[str]:
         """R7, R8, R11: nothing stays once all are gone."""
-        for upstream, line in zip(self._upstreams, self._onion.lines, strict=True):
+        for upstream, slots in zip(self._upstreams, self._onion.slots, strict=True):
             if upstream.open:
                 yield f"R7: {upstream.name} still answers {upstream.open}"
-            if line.in_flight or line.waiting:
-                yield f"R11: {upstream.name} still has {line.in_flight} calls and {line.waiting} in line"
+            if slots.in_flight or slots.waiting:
+                yield f"R11: {upstream.name} still has {slots.in_flight} calls and {slots.waiting} in line"
             if not upstream.closings:
                 yield f"R7: {upstream.name} was not closed"
         if self._ledger.open:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import CircuitOpen, Cools
 from .retry import RetryBudget
+from .slots import Slots
 
 _WHY: dict[Cools, str] = {
     "rate": "The upstream's rate limit is reached.",
@@ -48,12 +49,20 @@ class Account:
 
     Args:
         budget: Retries of all that goes to the provider; see `RetryBudget`.
+        slots: How many calls at once it bears, whatever the model; None for any number.
         clock: Seconds of a clock that only goes forward, for a budget of its own.
 
     Attributes:
         rest: The last one that began; None if none did. Circuit breakers begin it and keep to it.
     """
 
-    def __init__(self, *, budget: RetryBudget | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        budget: RetryBudget | None = None,
+        slots: Slots | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.budget = budget or RetryBudget(clock=clock)
+        self.slots = slots
         self.rest: Rest | None = None

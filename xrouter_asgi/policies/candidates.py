@@ -17,6 +17,9 @@ _ANSWER = 500  # tokens that an answer is taken to have
 _SMOOTHING = 0.2  # of the moving average of latencies: some ten calls decide
 
 
+Available: TypeAlias = Callable[[], str | None]
+"""Says why a candidate is not to be asked now; None if it may be."""
+
 Again: TypeAlias = Callable[[Call, XRouterError, float], Awaitable[Reply] | None]
 """Asks a candidate once more after its error of so many seconds ago, when it told to; None if that is of no use."""
 
@@ -66,7 +69,7 @@ class Candidate:
         capabilities: For calls that need them.
         parallel: How many calls at once it bears, for `stack` to keep to; None for any number.
         own_key: Whether callers may bring a key of their own. What one of them meets says nothing about the others.
-        available: Says why the candidate is not to be asked now; None if it may be. Such as a breaker's.
+        available: Such as that of a breaker.
         again: For the case that nobody else answers either. Such as that of `Retry`.
 
     Raises:
@@ -80,7 +83,7 @@ class Candidate:
     capabilities: Capabilities = field(default=Capabilities(), kw_only=True)
     parallel: int | None = field(default=None, kw_only=True)
     own_key: bool = field(default=False, kw_only=True)
-    available: Callable[[], str | None] | None = field(default=None, kw_only=True)
+    available: Available | None = field(default=None, kw_only=True)
     again: Again | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -187,3 +190,14 @@ def _tokens(text: object) -> int:
 def pays_for_himself(call: Call) -> bool:
     """Whether the caller brings a key of his own for the upstream, which no other one may be shown."""
     return bool(call.header(_OWN_KEY))
+
+
+def first_of(*reasons: Available) -> Available | None:
+    """What says the first reason of several not to ask a candidate."""
+    if len(reasons) < 2:
+        return next(iter(reasons), None)
+
+    def available() -> str | None:
+        return next((why for reason in reasons if (why := reason()) is not None), None)
+
+    return available

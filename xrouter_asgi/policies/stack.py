@@ -10,11 +10,12 @@ from random import Random
 from ..providers.base import Provider
 from .account import Account
 from .breaker import CircuitBreaker, CircuitGroup
-from .candidates import Candidate
+from .candidates import Available, Candidate, first_of
 from .concurrency import Concurrency
 from .fallback import Fallback
 from .hedge import Hedge, HedgeBudget
 from .retry import Retry, RetryBudget
+from .slots import Slots
 from .strategies import Strategy, in_order
 from .timeout import Timeout
 
@@ -111,24 +112,28 @@ class _Upstreams:
         if bare.own_key:
             # Only clocks: a breaker, a line or a budget would let one caller's key spoil it for the others.
             return replace(bare, provider=layer)
-        if bare.parallel is not None:
-            # Above the clocks, which must not run while a call stands in line.
-            layer = Concurrency(layer, limit=bare.parallel, clock=self.clock)
-        available = again = None
+        reasons: list[Available] = []
+        again = None
+        # Above the clocks, which must not run while a call stands in line. First the line of one model, then that of
+        # the whole account, so that nobody waits for the one while holding what others could use of the other.
+        for slots in (account.slots, None if bare.parallel is None else Slots(bare.parallel, clock=self.clock)):
+            if slots is not None:
+                layer = Concurrency(layer, slots=slots)
+                reasons.append(slots.available)
         if self.among != 1:
             # Above the line, which says nothing about the upstream, and above the clocks, because silence does. Where
             # there is nowhere else to go, the upstream's own no is worth more than one of ours.
             layer = breaker = CircuitBreaker(
                 layer, group=self.group, account=account, target=bare.name, clock=self.clock
             )
-            available = breaker.available
+            reasons.insert(0, breaker.available)
         if self.patience.attempts > 1:
             # Above the breaker, so that every attempt counts there and none is made once it is open. Below fallback,
             # so that a failure of a moment does not move a conversation away from its warm cache. But an upstream that
             # tells a wait is left while there are others, and waited for only when all of them have failed: `again`.
             layer = retry = self.retrying(layer, account.budget)
             again = retry.again
-        return replace(bare, provider=layer, available=available, again=again)
+        return replace(bare, provider=layer, available=first_of(*reasons), again=again)
 
     def retrying(self, layer: Provider, budget: RetryBudget) -> Retry:
         return Retry(

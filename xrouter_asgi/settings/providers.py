@@ -8,8 +8,11 @@ from abc import abstractmethod
 from dataclasses import fields
 from typing import Annotated, Literal, Self, TypeAlias, TypedDict
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, SecretStr, model_validator
 
+from ..policies.account import Account
+from ..policies.adaptive import AdaptiveLimit
+from ..policies.slots import Slots
 from ..providers.base import Provider
 from ..providers.echo import EchoProvider
 from ..providers.gigachat import GigaChatProvider, Options
@@ -113,6 +116,10 @@ class UpstreamSettings(Table):
             raise ValueError(f"cannot be used: {exc}") from exc
         return self
 
+    def account(self) -> Account:
+        """What the models of one provider share."""
+        return Account()
+
     def _connection(self, trust: ssl.SSLContext | None) -> _Connection:
         return {
             "base_url": self.base_url,
@@ -181,14 +188,36 @@ class GigaChatSettings(UpstreamSettings):
         )
 
 
+def _parallel(value: object) -> object:
+    if value == "adaptive" or (type(value) is int and value > 0):
+        return value
+    raise ValueError(f'is {value!r}. Write a number above 0, or "adaptive".')
+
+
 class OpenAISettings(UpstreamSettings):
-    """`kind = "openai"`: any upstream that speaks OpenAI's API. A value of `headers` may be a reference."""
+    """`kind = "openai"`: any upstream that speaks OpenAI's API. A value of `headers` may be a reference.
+
+    Attributes:
+        max_parallel: How many chats and embeddings at once, of all models together; `adaptive` finds it out.
+    """
 
     kind: Literal["openai"]
     api_key: Secret | None = None
     headers: dict[str, Hidden] = Field(default_factory=dict)
     http2: bool = False
     ask_usage: bool = True
+    max_parallel: Annotated[int | Literal["adaptive"], PlainValidator(_parallel)] | None = None
+
+    def account(self) -> Account:
+        if self.max_parallel is None:
+            return Account()
+        return Account(slots=Slots(AdaptiveLimit() if self.max_parallel == "adaptive" else self.max_parallel))
+
+    @model_validator(mode="after")
+    def _counts_one_account(self) -> Self:
+        if self.own_key and self.max_parallel is not None:
+            raise ValueError("has 'own_key', so there is not one account whose calls 'max_parallel' could count.")
+        return self
 
     def _with_only(self, credential: str) -> Self:
         nobody: dict[str, object] = {"headers": {}, **dict.fromkeys(("cert", "key", "key_password"))}
