@@ -6,6 +6,7 @@ import logging
 import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -97,7 +98,7 @@ class Webhook:
         return f"Webhook(host={self._host!r})"
 
     def _upstream(self) -> Upstream:
-        return Upstream(self._base, headers=self._headers, tls=self._tls, proxy=self._proxy)
+        return Upstream(self._base, headers=self._headers, tls=partial(ssl_context, self._tls), proxy=self._proxy)
 
 
 def slack(url: str, *, tls: ssl.SSLContext | None = None, proxy: str | None = None) -> Webhook:

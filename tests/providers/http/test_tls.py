@@ -57,7 +57,7 @@ async def test_a_request_goes_over_tls(make: Make, authority: trustme.CA) -> Non
 
 async def test_the_context_given_to_an_upstream_is_used(authority: trustme.CA) -> None:
     async with serving(answering(OK), tls=server_tls(authority.issue_cert("localhost"))) as server:
-        upstream = Upstream(server.url, tls=ssl_context(pem(authority)))
+        upstream = Upstream(server.url, tls=lambda: ssl_context(pem(authority)))
         for _ in range(2):
             assert (await upstream.fetch("GET", "/")).body == b"hi"
         await upstream.aclose()
@@ -234,7 +234,7 @@ async def test_http11_is_offered_by_alpn(authority: trustme.CA) -> None:
     context = server_tls(authority.issue_cert("localhost"))
     context.set_alpn_protocols(["h2", "http/1.1"])
     async with serving(note, tls=context) as server:
-        upstream = Upstream(server.url, tls=ssl_context(pem(authority)))
+        upstream = Upstream(server.url, tls=lambda: ssl_context(pem(authority)))
         await upstream.fetch("GET", "/")
         await upstream.aclose()
     assert chosen == ["http/1.1"]

@@ -111,21 +111,21 @@ class GigaChatProvider:
         if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
             raise ValueError(f"'client_id' is {client_id!r}. Write 1 to 64 of the characters A-Z a-z 0-9 . _ -.")
         connect = partial(
-            _upstream,
-            ca_bundle=ca_bundle,
-            insecure=insecure,
+            GigaChatUpstream,
+            headers={"User-Agent": USER_AGENT},  # GigaChat's API description asks for one on every request
             timeouts=timeouts,
             proxy=proxy,
             transport=transport,
             instrument=instrument,
         )
-        api = connect(base_url, cert=cert, key=key, key_password=key_password)
+        tls = partial(ssl_context, ca_bundle, insecure=insecure)
+        api = connect(base_url, tls=partial(tls, cert=cert, key=key, key_password=key_password))
         self._upstreams = [api]
         login: Login | None = ReadyToken(access_token) if access_token else None
         if user and password:
             login = Password(user, password, upstream=api)
         if credentials:
-            self._upstreams.append(connect(auth_url))
+            self._upstreams.append(connect(auth_url, tls=tls))
             login = AuthorizationKey(credentials, scope=scope, upstream=self._upstreams[-1])
         if login is None and not cert:
             raise ValueError(_NO_CREDENTIAL)
@@ -201,23 +201,3 @@ class GigaChatProvider:
 
     def __repr__(self) -> str:
         return f"GigaChatProvider(name={self.name!r}, base_url={self._upstreams[0].base_url!r})"
-
-
-def _upstream(
-    url: str,
-    *,
-    ca_bundle: str | os.PathLike[str] | ssl.SSLContext | None,
-    insecure: bool,
-    timeouts: Timeouts,
-    proxy: str | None,
-    transport: httpx.AsyncBaseTransport | None,
-    instrument: Instrument | None,
-    **identity: str | None,
-) -> GigaChatUpstream:
-    # Certificates are read only where they will be used.
-    secure = url.startswith("https:") and transport is None
-    tls = ssl_context(ca_bundle, insecure=insecure, **identity) if secure else None
-    headers = {"User-Agent": USER_AGENT}  # GigaChat's API description asks for one on every request
-    return GigaChatUpstream(
-        url, headers=headers, timeouts=timeouts, tls=tls, proxy=proxy, transport=transport, instrument=instrument
-    )

@@ -22,6 +22,7 @@ from .tls import ssl_context
 from .transport import KEEPALIVE, HTTPTransport
 
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
+MakeTLS: TypeAlias = Callable[[], ssl.SSLContext]
 Instrument: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
 
 USER_AGENT = f"xrouter-asgi/{version('xrouter-asgi')}"
@@ -42,7 +43,7 @@ class Upstream:
         base_url: `http://` or `https://`, host, optional port and path; a request's path is appended as it is.
         headers: Sent with every request.
         timeouts: See `Timeouts`.
-        tls: From `ssl_context()`; None trusts the public authorities.
+        tls: Makes the context, if one is needed: certificates are read only where they are used.
         proxy: `http://` or `https://` address of a proxy. None uses none, whatever the environment says.
         http2: Offer HTTP/2. Needs the extra `http2`.
         max_connections: Most connections at once; others wait for up to `timeouts.pool`.
@@ -51,7 +52,7 @@ class Upstream:
         instrument: Put around the transport, such as one that makes a span of each request.
 
     Raises:
-        ValueError: For a URL, proxy or header that cannot be used.
+        ValueError: For a URL, proxy, header or certificate that cannot be used.
         ImportError: For `http2` without its extra.
     """
 
@@ -61,7 +62,7 @@ class Upstream:
         *,
         headers: Mapping[str, str] = _NONE,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 -- frozen
-        tls: ssl.SSLContext | None = None,
+        tls: MakeTLS = ssl_context,
         proxy: str | None = None,
         http2: bool = False,
         max_connections: int = 1000,
@@ -188,12 +189,10 @@ def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def _transport(
-    url: httpx.URL, *, tls: ssl.SSLContext | None, proxy: str | None, http2: bool, max_connections: int
+    url: httpx.URL, *, tls: MakeTLS, proxy: str | None, http2: bool, max_connections: int
 ) -> httpx.AsyncBaseTransport:
     if proxy is None and not http2:
-        if tls is None and url.scheme == "https":
-            tls = ssl_context()
-        return HTTPTransport(tls=tls, max_connections=max_connections)
+        return HTTPTransport(tls=tls() if url.scheme == "https" else None, max_connections=max_connections)
     if http2 and importlib.util.find_spec("h2") is None:
         raise ImportError('HTTP/2 needs h2. Install it with: pip install "xrouter-asgi[http2]"')
     if proxy is not None and not proxy.startswith(("http://", "https://")):
@@ -201,9 +200,7 @@ def _transport(
     limits = httpx.Limits(
         max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=KEEPALIVE
     )
-    inner = httpx.AsyncHTTPTransport(
-        verify=tls or ssl_context(), trust_env=False, http2=http2, limits=limits, proxy=proxy
-    )
+    inner = httpx.AsyncHTTPTransport(verify=tls(), trust_env=False, http2=http2, limits=limits, proxy=proxy)
     return OwnedTransport(inner)
 
 

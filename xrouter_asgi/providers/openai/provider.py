@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from time import monotonic
 from types import MappingProxyType
 from typing import Any
@@ -71,14 +72,11 @@ class OpenAIProvider:
     ) -> None:
         self.name = name
         bearer = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        tls = None
-        if ca_bundle is not None or cert is not None or key is not None or insecure:
-            tls = ssl_context(ca_bundle, cert=cert, key=key, key_password=key_password, insecure=insecure)
         self._upstream = Upstream(
             base_url,
             headers={"User-Agent": USER_AGENT, **bearer, **headers},
             timeouts=timeouts,
-            tls=tls,
+            tls=partial(ssl_context, ca_bundle, cert=cert, key=key, key_password=key_password, insecure=insecure),
             proxy=proxy,
             http2=http2,
             transport=transport,
