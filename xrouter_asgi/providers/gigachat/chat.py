@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -11,12 +10,11 @@ from typing import Any
 
 import httpx
 
-from ...errors import UpstreamTimeout
 from ...streaming import ChatStream
 from ...wire import ChatChunk, ChatCompletion, ChatRequest
 from ...wire.codec import encode
 from ..base import Call, Reply
-from ..http import AnswerStream, Timeouts
+from ..http import AnswerStream, Timeouts, start_stream
 from .account import Account
 from .credentials import digest
 from .errors import upstream_error
@@ -80,7 +78,7 @@ class Chat:
             if request.stream and "json" not in kind and "html" not in kind:
                 translation = sent.stream(request_id=_id(answer.headers))
                 events = Events(answer, translation, idle=self._timeouts.idle, drain=request.include_usage)
-                body = await self._started(events.batches(held.pop_all()))
+                body = await start_stream(events.batches(held.pop_all()), self._timeouts)
                 build: object = events.build
             else:
                 value = read_object(await answer.read(_LIMIT))
@@ -125,14 +123,6 @@ class Chat:
             if better.fresh_files > plan.fresh_files:
                 files = await self._files.ids(found)
             plan = better
-
-    async def _started(self, batches: AsyncIterator[Sequence[ChatChunk]]) -> ChatStream:
-        try:
-            async with asyncio.timeout(self._timeouts.first):
-                return await ChatStream.start(batches)
-        except TimeoutError:
-            message = "The upstream did not start to answer in time."
-            raise UpstreamTimeout(message, code="first_byte_timeout") from None
 
     def _plan(self, call: Call, request: ChatRequest) -> Plan:
         model = self._aliases.get(call.model, call.model)

@@ -3,7 +3,7 @@
 from .answer import Answer, AnswerStream
 from .failures import has_unknown_issuer
 from .owned import OwnedTransport
-from .timeouts import Timeouts
+from .timeouts import Timeouts, start_stream
 from .tls import ssl_context
 from .transport import HTTPTransport
 from .upstream import USER_AGENT, Instrument, Upstream
@@ -21,4 +21,5 @@ __all__ = [
     "has_unknown_issuer",
     "retry_after",
     "ssl_context",
+    "start_stream",
 ]

@@ -7,22 +7,11 @@ from collections.abc import AsyncIterator
 from time import monotonic
 
 from ...errors import UpstreamError, UpstreamTimeout
-from ...streaming import ChatStream
 from ...wire import ChatChunk
-from ..http import AnswerStream, Timeouts
+from ..http import AnswerStream
 from .chunks import ChunkReader
 
 LINGER = 0.1
-
-
-async def start_stream(answer: AnswerStream, chunks: ChunkReader, timeouts: Timeouts) -> ChatStream:
-    """Wait for the first chunk, for `timeouts.first` seconds from the head of the answer on."""
-    try:
-        async with asyncio.timeout(timeouts.first):
-            return await ChatStream.start(read_batches(answer, chunks, idle=timeouts.idle))
-    except TimeoutError as error:
-        message = "The upstream began an answer, but sent nothing of it in time."
-        raise UpstreamTimeout(message, code="first_byte_timeout") from error
 
 
 async def read_batches(answer: AnswerStream, chunks: ChunkReader, *, idle: float) -> AsyncIterator[list[ChatChunk]]:
