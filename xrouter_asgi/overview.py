@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -12,8 +13,10 @@ from pydantic import SecretStr
 from .errors import XRouterError
 from .limits.base import parse_limits
 from .providers.base import Call, Provider
-from .settings import Settings
+from .settings import AlertsSettings, MetricsSettings, RateLimitSettings, Settings, TracingSettings
 from .wire import ModelsRequest
+
+T = TypeVar("T")
 
 _SHOWN = 5  # models in a line of the survey
 
@@ -45,12 +48,12 @@ def describe_skins(settings: Settings) -> str:
     """Which of keys, limits and so on are on, and how, without secrets; and the version of all settings."""
     rows = (
         ("keys", _keys(settings)),
-        ("limits", _limits(settings)),
+        ("limits", _or_off(settings.limits, _limits)),
         ("access log", _access_log(settings)),
-        ("tracing", _tracing(settings)),
-        ("metrics", _metrics(settings)),
-        ("alerts", _alerts(settings)),
-        ("cors", f"for {', '.join(settings.cors.origins)}" if settings.cors else "off"),
+        ("tracing", _or_off(settings.tracing, _tracing)),
+        ("metrics", _or_off(settings.metrics, _metrics)),
+        ("alerts", _or_off(settings.alerts, _alerts)),
+        ("cors", _or_off(settings.cors, lambda table: f"for {', '.join(table.origins)}")),
         ("version", settings.version),
     )
     return aligned(rows)
@@ -61,10 +64,11 @@ def _keys(settings: Settings) -> str:
     return f"{_place(table.url)}, {table.hasher}" if table else "off: whoever reaches this server is let in"
 
 
-def _limits(settings: Settings) -> str:
-    table = settings.limits
-    if table is None:
-        return "off"
+def _or_off(table: T | None, how: Callable[[T], str]) -> str:
+    return "off" if table is None else how(table)
+
+
+def _limits(table: RateLimitSettings) -> str:
     general = "; ".join(map(str, parse_limits(table.limit))) or "only those that keys or models have"
     where = f"in {_place(table.storage)}, without it {_WITHOUT[table.on_error]}" if table.shared else "in memory"
     return f"{general}; counted {where}"
@@ -82,25 +86,16 @@ def _access_log(settings: Settings) -> str:
     return f"{'text' if settings.access_log.readable else 'JSON'} on the standard output"
 
 
-def _tracing(settings: Settings) -> str:
-    table = settings.tracing
-    if table is None:
-        return "off"
+def _tracing(table: TracingSettings) -> str:
     return f"{table.sampling:.0%} to {table.endpoint or 'where OTEL_EXPORTER_OTLP_ENDPOINT says'}"
 
 
-def _metrics(settings: Settings) -> str:
-    table = settings.metrics
-    if table is None:
-        return "off"
+def _metrics(table: MetricsSettings) -> str:
     where = table.path if table.port is None else f"on port {table.port} of {table.host}"
     return f"{where}, {'with' if table.token else 'without'} a token"
 
 
-def _alerts(settings: Settings) -> str:
-    table = settings.alerts
-    if table is None:
-        return "off"
+def _alerts(table: AlertsSettings) -> str:
     return f"{', '.join(rule.name for rule in table.rules) or 'no rule'}; told to {', '.join(table.told)}"
 
 
