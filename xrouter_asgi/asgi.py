@@ -135,6 +135,7 @@ class DisconnectGuard:
         self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+            self._watcher = None  # its end has frames that hold this object
         if self.client_left or self._interruption is not None:
             # Only a cancellation of our own is swallowed: another one may have come on top.
             ours = self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError

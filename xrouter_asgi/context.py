@@ -157,6 +157,19 @@ class RequestContext:
         """Tell every observer of this request."""
         tell(self.observers, event)
 
+    def release(self) -> None:
+        """Let go of the frames that errors went through. To be called by whoever has answered.
+
+        They hold the request's body, and this context, which holds the errors: a ring that is not freed until the
+        collector of cycles comes by, and then a thousand of them at once, while everybody waits.
+        """
+        errors = [self.error, *(attempt.error for attempt in self.attempts)]
+        while errors:
+            error = errors.pop()
+            if error is not None and error.__traceback__ is not None:
+                error.__traceback__ = None
+                errors += (error.__cause__, error.__context__)
+
     @classmethod
     def of(cls, scope: MutableMapping[str, Any]) -> RequestContext:
         """The context of this request, made on first use.

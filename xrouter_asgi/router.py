@@ -155,7 +155,7 @@ class LLMRouter:
         try:
             await self._endpoint(scope)(scope, receive, outgoing, context)
         except ClientDisconnected:
-            return
+            pass
         except Interrupted as error:
             context.error = error
             with suppress(OSError):  # the client left, too
@@ -174,6 +174,7 @@ class LLMRouter:
             logger.exception("A request failed by a defect of this program", extra=context.facts)
             defect = XRouterError(f"An internal error happened. Tell the operator the id {context.request_id}.")
             await self._fail(scope, outgoing, defect, context)
+        context.release()
 
     async def _fail(self, scope: Scope, outgoing: Outgoing, error: XRouterError, context: RequestContext) -> None:
         """Answer with an error: by its status, or as an event where a head went out early."""

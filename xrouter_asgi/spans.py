@@ -130,6 +130,7 @@ class RequestSpans:
         """End what still runs. Raises nothing."""
         # Not by a token: an exchange that is thrown away ends outside the context that it began in.
         attach(self._before)
+        self._request.observers.remove(self)  # which it holds: neither is freed before the other
         try:
             for attempt in list(self._attempts):
                 self._end_attempt(attempt)

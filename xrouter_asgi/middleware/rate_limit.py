@@ -122,6 +122,7 @@ class _LimitedRequest:
             self._context.error = error
             identity = (b"x-request-id", self._context.request_id.encode("ascii"))
             await send_error(send_with_standings, error, headers=[identity])
+            self._context.release()
             return
         self._context.admit = self.admit
         await self._limiter.app(scope, receive, send_with_standings)
@@ -141,6 +142,7 @@ class _LimitedRequest:
     def settle(self) -> None:
         """Say what the request came to. Waits for nothing, so nothing can come between."""
         limiter, context = self._limiter, self._context
+        context.admit = self._outer_admit  # it holds this object, which holds the context
         for reservation in self._reservations:
             demand = reservation.demand
             if not reservation.granted:  # cancelled while it was asked for

@@ -91,6 +91,7 @@ class APIKeyMiddleware:
             introduce(scope, await self._admitted(scope))
         except XRouterError as error:
             await refuse(scope, receive, send, error, self._on_error)
+            RequestContext.of(scope).release()
             return
         await self._app(scope, receive, send)
 
