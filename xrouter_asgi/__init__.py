@@ -57,6 +57,7 @@ from .policies.candidates import Candidate, Capabilities, Price
 from .policies.concurrency import Concurrency
 from .policies.fallback import Fallback
 from .policies.hedge import Hedge, HedgeBudget
+from .policies.hold import Hold
 from .policies.retry import Retry, RetryBudget
 from .policies.slots import Slots
 from .policies.stack import Patience, resilient, stack
@@ -123,6 +124,7 @@ __all__ = [
     "Hasher",
     "Hedge",
     "HedgeBudget",
+    "Hold",
     "InvalidAPIKey",
     "InvalidRequest",
     "KeyStore",

@@ -112,6 +112,7 @@ class Stand:
         provider: The table of the upstream; `env:KEY` in it is `key`.
         model: Which model is asked for there.
         total: Seconds for everything.
+        hold: How long the beginning of a stream is kept back.
     """
 
     def __init__(
@@ -120,9 +121,12 @@ class Stand:
         *,
         model: str = "chat",
         total: float | None = None,
+        hold: Mapping[str, float] | None = None,
         key: str = "sk-of-ours",
     ) -> None:
-        more = {} if total is None else {"timeouts": {"total": total}}
+        more: dict[str, Any] = {} if total is None else {"timeouts": {"total": total}}
+        if hold is not None:
+            more["hold"] = hold
         document = {
             "providers": {"first": provider, "second": {"kind": "echo", "models": ["parrot"]}},
             "models": {
@@ -180,9 +184,9 @@ async def standing(provider: Mapping[str, Any], **more: Any) -> AsyncIterator[St
 
 @asynccontextmanager
 async def facing(fake: FakeOpenAI, **more: Any) -> AsyncIterator[Stand]:
-    """The same before a fake upstream; `more` are members of its table, and `total`."""
-    total = more.pop("total", None)
-    async with standing({"kind": "openai", "base_url": fake.base_url, **more}, total=total) as stand:
+    """The same before a fake upstream; `more` are members of its table, and `total` and `hold`."""
+    options = {name: more.pop(name, None) for name in ("total", "hold")}
+    async with standing({"kind": "openai", "base_url": fake.base_url, **more}, **options) as stand:
         yield stand
 
 

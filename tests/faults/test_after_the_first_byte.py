@@ -58,31 +58,32 @@ class Break:
     timeouts: Mapping[str, float] = field(default_factory=dict)
 
 
-BREAKS = pytest.mark.parametrize(
-    "fault",
-    [
-        Break("reset", raw(chunked(BEGUN)[:-5], then="reset"), "stream_broken"),
-        Break("cut chunk", raw(chunked(BEGUN, END)[:-20]), "stream_broken"),
-        Break("end without a finish", stream(BEGUN, end=b""), "stream_broken"),
-        Break("[DONE] without a finish", stream(BEGUN), "stream_broken"),
-        Break("error event", broken_by(event({"error": {"message": "At 10.0.0.7."}})), "upstream_error"),
-        Break("overloaded", broken_by(event({"status": 529, "message": "Busy."})), "upstream_overloaded"),
-        Break("rate limit", broken_by(event({"error": {"type": "tokens"}})), "rate_limit_exceeded", counts=False),
-        Break("silence", silence, "idle_timeout", timeouts={"idle": 0.05}),
-        Break("only comments", pings, "idle_timeout", timeouts={"idle": 0.05}),
-        Break("no JSON", broken_by(b"data: {\n\n"), "bad_event"),
-        Break("wrong shape", broken_by(event({"choices": [{"index": 0, "delta": "text"}]})), "bad_event"),
-        # An upstream that says much, or goes on for long, is not ill.
-        Break("huge line", broken_by(b"data: " + b"x" * (1 << 20) + b"\n\n"), "too_large", counts=False),
-        Break(
-            "no end in time",
-            endless(event(chunk({"content": "Hello"}))),
-            "total_timeout",
-            counts=False,
-            timeouts={"total": 0.2},
-        ),
-    ],
-    ids=lambda fault: fault.name,
+FAULTS = [
+    Break("reset", raw(chunked(BEGUN)[:-5], then="reset"), "stream_broken"),
+    Break("cut chunk", raw(chunked(BEGUN, END)[:-20]), "stream_broken"),
+    Break("end without a finish", stream(BEGUN, end=b""), "stream_broken"),
+    Break("[DONE] without a finish", stream(BEGUN), "stream_broken"),
+    Break("error event", broken_by(event({"error": {"message": "At 10.0.0.7."}})), "upstream_error"),
+    Break("overloaded", broken_by(event({"status": 529, "message": "Busy."})), "upstream_overloaded"),
+    Break("rate limit", broken_by(event({"error": {"type": "tokens"}})), "rate_limit_exceeded", counts=False),
+    Break("silence", silence, "idle_timeout", timeouts={"idle": 0.05}),
+    Break("only comments", pings, "idle_timeout", timeouts={"idle": 0.05}),
+    Break("no JSON", broken_by(b"data: {\n\n"), "bad_event"),
+    Break("wrong shape", broken_by(event({"choices": [{"index": 0, "delta": "text"}]})), "bad_event"),
+    # An upstream that says much, or goes on for long, is not ill.
+    Break("huge line", broken_by(b"data: " + b"x" * (1 << 20) + b"\n\n"), "too_large", counts=False),
+    Break(
+        "no end in time",
+        endless(event(chunk({"content": "Hello"}))),
+        "total_timeout",
+        counts=False,
+        timeouts={"total": 0.2},
+    ),
+]
+BREAKS = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+# What has no end has a beginning that can be handed over.
+HELD = pytest.mark.parametrize(
+    "fault", [fault for fault in FAULTS if fault.code != "total_timeout"], ids=lambda fault: fault.name
 )
 
 
@@ -107,6 +108,25 @@ async def test_a_broken_stream_ends_in_an_error_and_is_neither_repeated_nor_cont
 async def test_a_circuit_opens_by_streams_that_the_upstream_breaks_off(fault: Break) -> None:
     async with FakeOpenAI() as fake, facing(fake, timeouts=fault.timeouts) as stand:
         fake.next(*[fault.upstream] * MANY)
+        await stand.ask_many("pair", stream=True)
+        assert stand.breaker("pair").state == ("open" if fault.counts else "closed")
+
+
+@HELD
+async def test_a_stream_that_breaks_while_it_is_held_is_made_good(fault: Break) -> None:
+    async with FakeOpenAI() as fake, facing(fake, timeouts=fault.timeouts, hold={"tokens": 2}) as stand:
+        fake.next(fault.upstream)
+        told = await stand.ask("pair", stream=True)
+        await fake.settled()
+    assert told.answer.status == 200
+    assert told.labels == [fault.code, None]
+    assert (told.text.split(), told.stream[-1]) == (["one", "two"], "[DONE]")
+
+
+@HELD
+async def test_a_circuit_opens_by_streams_that_break_while_they_are_held(fault: Break) -> None:
+    async with FakeOpenAI() as fake, facing(fake, timeouts=fault.timeouts, hold={"tokens": 2}) as stand:
+        fake.next(*[fault.upstream] * 4 * MANY)
         await stand.ask_many("pair", stream=True)
         assert stand.breaker("pair").state == ("open" if fault.counts else "closed")
 

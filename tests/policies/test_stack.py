@@ -23,6 +23,7 @@ from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
+from xrouter_asgi.policies.hold import Hold
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.stack import Patience, resilient, stack
@@ -68,6 +69,12 @@ class TestOrder:
         candidate, _ = fallback_of(whole).candidates
         assert layers(whole) == [Timeout, Fallback]
         assert layers(candidate.provider) == [Retry, CircuitBreaker, Concurrency, Timeout, Target, Upstream]
+
+    def test_what_is_held_is_held_between_the_breaker_and_the_line(self) -> None:
+        patience = Patience(hold=0.5, hold_tokens=20)
+        whole = stacked(Upstream(), Upstream(name="other"), options={"parallel": 3}, patience=patience)
+        candidate, _ = fallback_of(whole).candidates
+        assert layers(candidate.provider) == [Retry, CircuitBreaker, Hold, Concurrency, Target, Upstream]
 
     def test_an_upstream_that_is_alone_has_no_breaker(self) -> None:
         """It has the last word on each request: there is nowhere else to go."""
@@ -286,6 +293,17 @@ class TestHealth:
         for _ in range(3):
             assert (await whole.send(call())).provider == "b"
         assert len(first.asked) == 1
+
+
+class TestHolding:
+    @virtual
+    async def test_a_stream_that_breaks_while_it_is_held_is_repeated_and_then_asked_for_elsewhere(self) -> None:
+        first = Upstream(["a", UpstreamUnavailable("lost", code="connection_lost")], name="a")
+        second = Upstream(["b"], name="b")
+        one = call(stream=True)
+        reply = await stacked(first, second, patience=Patience(hold_tokens=3)).send(one)
+        assert (await text_of(reply), reply.provider) == ("b", "b")
+        assert [attempt.provider for attempt in one.context.attempts] == ["a", "a", "b"]
 
 
 class TestLimits:

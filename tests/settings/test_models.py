@@ -11,6 +11,7 @@ from xrouter_asgi.policies.account import Account
 from xrouter_asgi.policies.candidates import Capabilities, Price
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
+from xrouter_asgi.policies.hold import Hold
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.strategies import STRATEGIES, by_weight
 from xrouter_asgi.policies.timeout import Timeout
@@ -96,6 +97,14 @@ def test_clocks_and_retries_are_those_of_the_table() -> None:
     assert (clocks._first, clocks._idle, clocks._total) == (3, 4, None)
 
 
+def test_a_hold_is_that_of_the_table() -> None:
+    _, fallback = built("echo/m", hold={"seconds": 0.5, "tokens": 20})
+    hold: Any = fallback.candidates[0].provider
+    while not isinstance(hold, Hold):
+        hold = hold.inner
+    assert (hold._seconds, hold._tokens) == (0.5, 20)
+
+
 def test_fallback_and_hedges_are_those_of_the_table() -> None:
     _, fallback = built("echo/a", "echo/b", sticky=True, content_policy=True, hedge=0.1, strategy="by_weight")
     assert fallback._conversations is not None
@@ -156,6 +165,11 @@ def test_a_provider_with_keys_of_callers_own_has_no_breaker() -> None:
             "models.m.timeouts has no key 'connect'. Known: first, idle, total.",
         ),
         ('targets = ["a/b"]\nretry = { tries = 1 }', "models.m.retry has no key 'tries'. Known: attempts, billed."),
+        (
+            'targets = ["a/b"]\nhold = {}',
+            "models.m.hold is empty. Write seconds, tokens or both, such as { seconds = 0.5, tokens = 20 }.",
+        ),
+        ('targets = ["a/b"]\nhold = { bytes = 1 }', "models.m.hold has no key 'bytes'. Known: seconds, tokens."),
         ('targets = ["a/b"]\nhedge = 3', "models.m.hedge is 3. It should be less than or equal to 1."),
     ],
 )

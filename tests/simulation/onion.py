@@ -13,6 +13,7 @@ from xrouter_asgi.policies.candidates import Candidate, first_of
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge, HedgeBudget
+from xrouter_asgi.policies.hold import Hold
 from xrouter_asgi.policies.retry import Retry, RetryBudget
 from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.strategies import Strategy, by_weight, in_order, lowest_cost, two_choices
@@ -74,7 +75,10 @@ class Onion:
         limit = dice.choice((1, 2, 5, AdaptiveLimit(initial=3, maximum=5)))
         slots = Slots(limit, queue=dice.choice((0, 2, 10)), queue_timeout=10.0, clock=now)
         line = Concurrency(timeout, slots=slots)
-        breaker = CircuitBreaker(line, group=group, minimum=dice.choice((2, 5)), clock=now)
+        held: Provider = line
+        if dice.random() < 0.3:
+            held = Hold(line, seconds=dice.choice((None, 0.5, 3.0)), tokens=dice.randint(1, 4))
+        breaker = CircuitBreaker(held, group=group, minimum=dice.choice((2, 5)), clock=now)
         budget = RetryBudget(ratio=RATIO, per_second=self.per_second, clock=now)
         retry = Retry(breaker, attempts=ATTEMPTS, budget=budget, elsewhere=elsewhere, clock=now, dice=dice)
         gate = Gate(retry)

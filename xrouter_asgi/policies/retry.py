@@ -16,7 +16,7 @@ from ..wire import ModelsRequest
 from .base import Window, require_positive
 
 # What one repetition shows to be an accident or not.
-_ONCE = {"dns_error", "truncated", "empty_answer", "empty_stream", "upstream_overloaded"}
+_ONCE = {"dns_error", "truncated", "empty_answer", "empty_stream", "stream_broken", "upstream_overloaded"}
 
 # Attempts in a row by which an upstream counts as dead: as many as a breaker wants to have seen.
 _DEAD = 20

@@ -14,6 +14,7 @@ from .candidates import Available, Candidate, first_of
 from .concurrency import Concurrency
 from .fallback import Fallback
 from .hedge import Hedge, HedgeBudget
+from .hold import Hold
 from .retry import Retry, RetryBudget
 from .slots import Slots
 from .strategies import Strategy, in_order
@@ -27,6 +28,7 @@ class Patience:
     Attributes:
         attempts, retry_billed: See `Retry`.
         first, idle: See `Timeout`; None leaves them to the provider's own clocks.
+        hold, hold_tokens: `seconds` and `tokens` of `Hold`; None for both hands streams over as soon as they begin.
         total: Seconds for everything: all attempts, all waits and the end of the stream. None for no bound.
     """
 
@@ -34,6 +36,8 @@ class Patience:
     retry_billed: bool = False
     first: float | None = None
     idle: float | None = None
+    hold: float | None = None
+    hold_tokens: int | None = None
     total: float | None = 600.0
 
 
@@ -120,6 +124,7 @@ class _Upstreams:
             if slots is not None:
                 layer = Concurrency(layer, slots=slots)
                 reasons.append(slots.available)
+        layer = self.held(layer)
         if self.among != 1:
             # Above the line, which says nothing about the upstream, and above the clocks, because silence does. Where
             # there is nowhere else to go, the upstream's own no is worth more than one of ours.
@@ -145,6 +150,13 @@ class _Upstreams:
             clock=self.clock,
             dice=self.random,
         )
+
+    def held(self, layer: Provider) -> Provider:
+        if self.patience.hold is None and self.patience.hold_tokens is None:
+            return layer
+        # Below all that acts on failures, for which a stream that breaks off meanwhile has failed like one that never
+        # began. Above the line, which learns from the first chunk how loaded an upstream is.
+        return Hold(layer, seconds=self.patience.hold, tokens=self.patience.hold_tokens)
 
     def timed(self, provider: Provider) -> Provider:
         if self.patience.first is None and self.patience.idle is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -99,12 +99,26 @@ class RetrySettings(Table):
     billed: bool = _PATIENCE.retry_billed
 
 
+class HoldSettings(Table):
+    """See `policies.hold.Hold`."""
+
+    seconds: Seconds | None = None
+    tokens: Count | None = None
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.seconds is None and self.tokens is None:
+            raise ValueError("is empty. Write seconds, tokens or both, such as { seconds = 0.5, tokens = 20 }.")
+        return self
+
+
 class ModelSettings(Table):
     """`[models.NAME]`: the name clients use, and what it stands for.
 
     Attributes:
         strategy: In which order targets are asked; see `policies.strategies`.
         sticky, content_policy: See `policies.fallback.Fallback`.
+        hold: How long the beginning of a stream is kept back, so that a failure in it can be made good.
         hedge: The share of requests for which a second target may be asked when the first one is late.
     """
 
@@ -114,6 +128,7 @@ class ModelSettings(Table):
     content_policy: bool = False
     timeouts: PatienceSettings = PatienceSettings()
     retry: RetrySettings = RetrySettings()
+    hold: HoldSettings | None = None
     hedge: Annotated[float, Field(gt=0, le=1)] | None = None
 
     def build(
@@ -139,6 +154,8 @@ class ModelSettings(Table):
                 retry_billed=self.retry.billed,
                 first=self.timeouts.first,
                 idle=self.timeouts.idle,
+                hold=self.hold.seconds if self.hold else None,
+                hold_tokens=self.hold.tokens if self.hold else None,
                 total=self._total(tables),
             ),
             hedge=self.hedge,

@@ -14,6 +14,7 @@ from .alerts import AlertsSettings, SlackSettings, TelegramSettings, WebhookSett
 from .callers import CORSSettings, KeysSettings, RateLimitSettings
 from .models import (
     CapabilitiesSettings,
+    HoldSettings,
     ModelSettings,
     PatienceSettings,
     PriceSettings,
@@ -47,6 +48,7 @@ _CHANNELS: Mapping[str, type[BaseModel]] = {
 _OF_MODELS: Mapping[str, type[BaseModel]] = {
     "timeouts": PatienceSettings,
     "retry": RetrySettings,
+    "hold": HoldSettings,
     "price": PriceSettings,
     "capabilities": CapabilitiesSettings,
 }
