@@ -228,6 +228,48 @@ async def test_what_came_before_the_break_is_read_before_the_error() -> None:
         await bench.connection.read(5)
 
 
+@pytest.mark.parametrize("cut", ["by us", "by the clock"])
+async def test_a_body_without_a_length_that_is_cut_off_here_is_not_whole(cut: str) -> None:
+    bench = Bench()
+    sending = await bench.send()
+    bench.connection.data_received(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+    await sending
+    assert await bench.connection.read(5) == b"half"
+    reading = await bench.start(bench.connection.read(5))
+    if cut == "by us":
+        bench.connection.close()
+    else:
+        bench.loop.advance(5)
+    bench.connection.connection_lost(None)  # in order, as far as the loop knows
+    with pytest.raises(httpx.ReadError if cut == "by us" else httpx.ReadTimeout):
+        await reading
+
+
+async def test_news_that_came_before_the_clock_was_looked_at_are_not_late() -> None:
+    bench = Bench()
+    sending = await bench.send(first=10)
+    bench.connection.data_received(b"HTTP/1.1 200 OK\r\n\r\n")
+    bench.loop.advance(10)  # before whoever waits has run
+    await sending
+    reading = await bench.start(bench.connection.read(5))
+    bench.connection.data_received(b"a")
+    bench.loop.advance(5)
+    assert await reading == b"a"
+    assert not bench.transport.aborted
+
+
+async def test_news_that_are_not_what_was_waited_for_are_late_in_the_next_tick() -> None:
+    bench = Bench()
+    sending = await bench.send(first=10)
+    bench.connection.data_received(b"HTTP/1.1 2")
+    bench.loop.advance(10)
+    await asyncio.sleep(0)
+    assert not bench.transport.aborted
+    bench.loop.advance(0.001)
+    with pytest.raises(httpx.ReadTimeout):
+        await sending
+
+
 async def test_a_connection_made_for_someone_who_left_is_aborted() -> None:
     bench = Bench()
     late = Transport()

@@ -18,6 +18,8 @@ from .parser import AnswerParser
 HIGH_WATER = 64 << 10
 """Bytes of a body that may wait unread before the upstream is slowed down."""
 
+_TICK = 0.001  # seconds: loops fire up to one tick of their clock early
+
 
 class Connection(asyncio.Protocol):
     """Sends one request at a time and collects its answer.
@@ -186,6 +188,9 @@ class Connection(asyncio.Protocol):
         answer = self.answer
         known = self.closed
         if answer is not None:
+            if known and exc is None:
+                # It was we who cut it off: not the end that a body without a length has.
+                exc = ConnectionAbortedError("closed here")
             self._fail(self._lost_during(answer, exc))
         self.close()
         self._transport = None
@@ -244,9 +249,13 @@ class Connection(asyncio.Protocol):
         deadline = self._deadline
         if deadline is None:
             return
-        # Loops fire up to one tick of their clock early.
-        if deadline - self._loop.time() > 0.001:
+        now = self._loop.time()
+        if deadline - now > _TICK:
             self._timer = self._loop.call_at(deadline, self._check)
+            return
+        if self._waiter is not None and self._waiter.done():
+            # Something came before a busy loop looked at the clock: whoever waits knows whether it is enough.
+            self._timer = self._loop.call_at(now + _TICK, self._check)
             return
         if self.answer is None:
             self.close()
