@@ -209,7 +209,7 @@ async def test_an_error_in_the_first_event_is_an_error_before_the_commit_point(
 
 
 async def test_a_first_event_that_does_not_come_is_a_time_out(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
-    provider = connect(timeouts=Timeouts(first=0.05))
+    provider = connect(timeouts=Timeouts(first=0.5))
     fake.script(CHAT, Events([], done=False, stall=asyncio.Event()))
     with pytest.raises(UpstreamTimeout) as caught:
         await provider.send(ask(stream=True))
@@ -609,7 +609,7 @@ async def test_a_broken_body_is_the_upstreams_fault(
 async def test_a_reset_and_a_silence_are_errors_of_the_family(
     connect: Connect, ask: Ask, fake: FakeGigaChat, streamed: bool
 ) -> None:
-    provider = connect(timeouts=Timeouts(first=0.05))
+    provider = connect(timeouts=Timeouts(first=0.5))
     fake.script(CHAT, Reset())
     with pytest.raises(UpstreamError) as caught:
         await provider.send(ask(stream=streamed))

@@ -277,7 +277,7 @@ async def slowly_to_the_end() -> None:
 
     async with serving(playing(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(size)), silent) as server:
         transport = own()
-        upstream = Upstream(server.url, timeouts=Timeouts(first=0.05), transport=transport)
+        upstream = Upstream(server.url, timeouts=Timeouts(first=0.5), transport=transport)
         total = 0
         async for chunk in await upstream.open("GET", "/"):
             total += len(chunk)

@@ -96,11 +96,11 @@ async def test_a_silent_reused_connection_is_not_retried() -> None:
         await silent(peer)
 
     async with serving(script) as server:
-        upstream = Upstream(server.url, timeouts=Timeouts(first=0.05), transport=own())
-        await upstream.fetch("GET", "/")
+        transport = own()
+        await Upstream(server.url, transport=transport).fetch("GET", "/")
         with pytest.raises(Exception, match="in time"):
-            await upstream.fetch("GET", "/")
-        await upstream.aclose()
+            await Upstream(server.url, timeouts=Timeouts(first=0.05), transport=transport).fetch("GET", "/")
+        await transport.aclose()
     assert len(server.requests) == 2
 
 

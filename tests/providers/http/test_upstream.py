@@ -253,10 +253,10 @@ async def test_the_total_counts_from_the_start_of_the_exchange() -> None:
         await peer.gone()
 
     async with serving(script) as server:
-        upstream = Upstream(server.url, timeouts=Timeouts(total=0.1))
+        upstream = Upstream(server.url, timeouts=Timeouts(total=0.5))
         stream = await upstream.open("GET", "/")
         assert await anext(stream) == b"a"
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
         with pytest.raises(UpstreamTimeout) as caught:
             await anext(stream)
         assert caught.value.code == "total_timeout"

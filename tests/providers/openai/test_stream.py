@@ -268,9 +268,8 @@ async def test_only_the_time_since_the_last_chunk_counts(
 async def test_the_whole_exchange_is_bounded(fake: FakeOpenAI) -> None:
     provider = OpenAIProvider(fake.base_url, timeouts=Timeouts(total=0.05))
     fake.next(endless(event(chunk({"content": "x"}))))
-    answer = await stream_of(provider)
     with pytest.raises(UpstreamTimeout) as caught:
-        await read(answer)
+        await read(await stream_of(provider))
     assert caught.value.code == "total_timeout"
     await fake.settled()
     await provider.aclose()
