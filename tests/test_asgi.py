@@ -4,7 +4,7 @@ import asyncio
 
 import anyio
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
@@ -69,7 +69,6 @@ def test_a_scope_without_root_paths_is_at_the_root() -> None:
 @example(path="/ab", root_path="/a", app_root_path="")
 @example(path="/a/b", root_path="/c/a", app_root_path="/c")
 @example(path="/b", root_path="/ab", app_root_path="/a")
-@settings(deadline=None)
 def test_only_whole_segments_and_trailing_slashes_are_ever_taken_off(
     path: str, root_path: str, app_root_path: str
 ) -> None:
@@ -86,7 +85,6 @@ def test_only_whole_segments_and_trailing_slashes_are_ever_taken_off(
 
 
 @given(path=segments, mount=segments.map(lambda mount: mount.rstrip("/")).filter(bool))
-@settings(deadline=None)
 def test_what_a_host_mounts_is_taken_off_again(path: str, mount: str) -> None:
     expected = path.rstrip("/") or "/"
     assert local_path({"path": mount + path, "root_path": mount}) == expected

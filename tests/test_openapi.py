@@ -23,7 +23,7 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", ROUTER, config=Schemath
 
 
 @schema.parametrize()
-@settings(max_examples=20, derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=20, derandomize=True, phases=[Phase.explicit, Phase.generate])
 def test_no_request_gets_what_the_document_does_not_say(case: schemathesis.Case[Any]) -> None:
     case.body = _with_integers(case.body)
     case.call_and_validate()

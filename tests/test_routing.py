@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.scripted import ScriptedProvider, chat, completion
@@ -69,7 +69,6 @@ def test_the_spelling_of_a_pattern_is_no_name_but_may_match_one() -> None:
 
 
 @given(before=st.text(max_size=5), after=st.text(max_size=5), stem=st.text(min_size=1, max_size=5))
-@settings(deadline=None)
 def test_the_stem_is_what_the_star_stood_for(before: str, after: str, stem: str) -> None:
     before, after = before.replace("*", ""), after.replace("*", "")
     match = table(f"{before}*{after}").find(f"{before}{stem}{after}")

@@ -142,4 +142,4 @@ class Keys(RuleBasedStateMachine):
 
 
 TestKeys = Keys.TestCase
-TestKeys.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestKeys.settings = settings(max_examples=100, stateful_step_count=50)

@@ -62,7 +62,7 @@ def same(one: Grant, other: Grant) -> None:
         assert abs(here.reset - there.reset) < 0.01
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(script=steps)
 def test_memory_and_redis_agree_on_every_step(redis_process: RedisServer, script: list[Step]) -> None:
     with Redis.from_url(redis_process.url) as client:

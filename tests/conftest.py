@@ -1,0 +1,9 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+# An example may take as long as a busy machine makes it: no test is about that.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
