@@ -101,6 +101,18 @@ async def test_a_hedge_is_the_fourth_attempt_at_most(earlier: int, asked: int) -
     assert (len(scene.second.calls), context.decision.hedges) == (asked, asked)
 
 
+async def test_a_first_attempt_that_stands_in_line_counts() -> None:
+    scene = Scene(first=(asyncio.Event(),))
+    scene.hedge.inner = scene.first  # no attempt is noted of it
+    scene.earlier = 3
+    task, _ = await scene.slow()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert scene.second.calls == []
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def test_an_upstream_that_answers_in_time_is_asked_alone() -> None:
     scene = Scene()
     assert (await scene.hedge.send(call())).provider == "first"

@@ -14,6 +14,7 @@ from tests.simulation.upstream import SimulatedUpstream
 from tests.simulation.world import Broken, live
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.fallback import Fallback
+from xrouter_asgi.policies.hold import Hold
 from xrouter_asgi.policies.retry import RetryBudget
 from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.stack import Patience, stack
@@ -51,6 +52,22 @@ def attempts_without_end(patch: pytest.MonkeyPatch) -> None:
 
 def a_bottomless_budget(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RetryBudget, "retry", lambda self: True)
+
+
+def a_budget_for_the_dead(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(RetryBudget, "failed", lambda self: None)
+
+
+def a_hold_that_drops_the_beginning(patch: pytest.MonkeyPatch) -> None:
+    original = Hold.send
+
+    async def send(self: Any, call: Any, /) -> Any:
+        reply = await original(self, call)
+        if isinstance(reply.body, ChatStream) and self._tokens > 1:
+            await anext(reply.body, None)
+        return reply
+
+    patch.setattr(Hold, "send", send)
 
 
 def an_end_that_is_always_good(patch: pytest.MonkeyPatch) -> None:
@@ -104,7 +121,9 @@ def a_fallback_after_the_commit_point(patch: pytest.MonkeyPatch) -> None:
         ("R1", clocks_that_stand_still),
         ("R2", attempts_without_end),
         ("R3", a_bottomless_budget),
+        ("R3.*in a row", a_budget_for_the_dead),
         ("R4", a_fallback_after_the_commit_point),
+        ("R6", a_hold_that_drops_the_beginning),
         ("R5", an_end_that_is_always_good),
         ("R7|R11", streams_that_stay_open),
         ("R8", reservations_that_nobody_settles),

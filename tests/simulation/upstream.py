@@ -29,6 +29,7 @@ Step: TypeAlias = float | str | XRouterError
 
 FOREVER = 1e9
 WHOLE = "whole"
+DEAD = ("refused", "failed", "empty", "bad")
 AFTER_SOME_TEXT = ("broken", "stalled", "cut")
 
 MOODS: Sequence[Mapping[str, float]] = (
@@ -38,6 +39,7 @@ MOODS: Sequence[Mapping[str, float]] = (
     {WHOLE: 2, "busy": 2, "busy for long": 1, "busy for some time": 1, "unauthorized": 1, "used up": 1, "missing": 1},
 )
 """How often each scene is played."""
+NOBODY: Mapping[str, float] = {"refused": 1}
 
 
 @dataclass(eq=False)
@@ -59,21 +61,29 @@ class Exchange:
 class SimulatedUpstream:
     """A provider.
 
+    Args:
+        dead: Whether nobody is there, whatever happens.
+
     Attributes:
         exchanges: All that came.
         open: How many are under way.
+        in_vain: How many failed since it last was anything else than dead, as far as that is certain.
     """
 
-    def __init__(self, name: str, dice: random.Random) -> None:
+    def __init__(self, name: str, dice: random.Random, *, dead: bool = False) -> None:
         self.name = name
+        self.dead = dead
         self.exchanges: list[Exchange] = []
         self.open = 0
+        self.in_vain = 0
+        self._alive = 0  # exchanges under way in which it is not dead
         self.closings = 0
         self._dice = dice
-        self._mood = MOODS[0]
+        self._mood = NOBODY if dead else MOODS[0]
 
     def change_mood(self) -> None:
-        self._mood = self._dice.choice(MOODS)
+        if not self.dead:
+            self._mood = self._dice.choice(MOODS)
 
     async def send(self, call: Call, /) -> Reply:
         scene = self._dice.choices(list(self._mood), list(self._mood.values()))[0]
@@ -95,6 +105,8 @@ class SimulatedUpstream:
 
     async def _play(self, exchange: Exchange) -> AsyncIterator[Sequence[ChatChunk]]:
         self.open += 1
+        alive = exchange.scene not in DEAD
+        self._note_life(alive, 1)
         try:
             for step in self._steps(exchange):
                 match step:
@@ -103,12 +115,19 @@ class SimulatedUpstream:
                     case str():
                         yield [chunk(step)]
                     case error:
+                        self.in_vain += not self._alive
                         raise error
             if exchange.scene == WHOLE:
                 yield [chunk(finish="stop"), usage_chunk()]
         finally:
             self.open -= 1
+            self._note_life(alive, -1)
             exchange.ended = now()
+
+    def _note_life(self, alive: bool, change: int) -> None:
+        if alive:
+            self._alive += change
+            self.in_vain = 0
 
     def _steps(self, exchange: Exchange) -> Sequence[Step]:
         dice = self._dice

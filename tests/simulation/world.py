@@ -22,6 +22,7 @@ from xrouter_asgi.router import LLMRouter
 GRACE = 1.0  # seconds over the deadline (R1)
 CLOSED_WITHIN = 2.0  # seconds after a client left (R7)
 ATTEMPTS_IN_ALL = 4  # R2
+DEAD_AFTER = 20  # attempts in a row that fail, after which there are no retries
 
 
 class Broken(Exception):
@@ -39,7 +40,10 @@ class World:
         self.journal: list[str] = []
         self._loop = loop
         self._dice = dice = random.Random(seed)
-        self._upstreams = [SimulatedUpstream(name, dice) for name in "abc"[: dice.randint(1, 3)]]
+        # Now and then one upstream, which is dead, and a crowd before it: else twenty failures in a row are too rare.
+        crowded = dice.random() < 0.05
+        names = "a" if crowded else "abc"[: dice.randint(1, 3)]
+        self._upstreams = [SimulatedUpstream(name, dice, dead=crowded) for name in names]
         self._onion = Onion(self._upstreams, dice)
         self._ledger = Ledger(clock=loop.time)
         # Without comments: a client counts an answer as begun by its head, which a comment sends before there is one.
@@ -47,7 +51,8 @@ class World:
         limit = dice.choice(("20/minute; 4 parallel", "5/minute", "2 parallel; 3000 tokens/minute", "1000/minute"))
         limited = RateLimitMiddleware(self._router, limit=limit, budget=self._ledger)
         app: ASGIApp = AccessLogMiddleware(limited, observers=[self._observe])
-        self._clients = [Client(Plan.draw(number, dice), app) for number in range(dice.randint(1, 25))]
+        clients = 50 if crowded else dice.randint(1, 25)
+        self._clients = [Client(Plan.draw(number, dice), app) for number in range(clients)]
         self._by_id = {client.plan.request_id: client for client in self._clients}
         self._retries: dict[str, list[float]] = {upstream.name: [] for upstream in self._upstreams}
         self._attempts: dict[str, list[str]] = {client.plan.request_id: [] for client in self._clients}
@@ -133,6 +138,9 @@ class World:
 
     def _check_budget(self, provider: str) -> None:
         """R3. A retry is granted for the requests of the 10 s before it, so those of 20 s stand behind any 10 s."""
+        (upstream,) = (upstream for upstream in self._upstreams if upstream.name == provider)
+        if upstream.in_vain >= DEAD_AFTER:
+            self._broken.append(f"R3: a retry at {provider}, which failed {upstream.in_vain} times in a row")
         (gate,) = (gate for gate in self._onion.gates if gate.name == provider)
         time = now()
         retries = sum(at > time - 10 for at in self._retries[provider])

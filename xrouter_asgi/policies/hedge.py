@@ -147,14 +147,16 @@ class Hedge:
             await self.second.aclose()
 
     async def _race(self, call: Call, patience: float) -> Reply:
+        before = len(call.context.attempts)
         first = asyncio.create_task(self.inner.send(call))
         timer = asyncio.ensure_future(self._sleep(patience))
         runners = [first]
         winner = None
         try:
             await asyncio.wait((first, timer), return_when=asyncio.FIRST_COMPLETED)
-            is_left = len(call.context.attempts) < self._attempts
-            if not first.done() and is_left and self.budget.hedge():
+            # The first one may still stand in line, and is no attempt yet.
+            made = max(len(call.context.attempts), before + 1)
+            if not first.done() and made < self._attempts and self.budget.hedge():
                 call.context.decision.hedges += 1
                 runners.append(asyncio.create_task(self.second.send(call)))
             winner = await _soonest(runners)
