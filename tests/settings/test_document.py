@@ -192,7 +192,7 @@ def test_several_providers_without_models_are_a_mistake_that_says_what_to_write(
 
 _UNKNOWN_TARGET = (
     "models.m has no key 'target'. Did you mean 'targets'? "
-    "Known: content_policy, hedge, retry, sticky, strategy, targets, timeouts."
+    "Known: content_policy, hedge, hold, retry, sticky, strategy, targets, timeouts."
 )
 
 
