@@ -119,6 +119,8 @@ class CircuitBreaker:
         Args:
             now: In seconds of its clock; the present by default.
         """
+        if self._circuit.state == "closed" and self._rest is None and self.account.rest is None:
+            return None  # as nearly always, and asked of each of a hundred candidates
         now = self._clock() if now is None else now
         if (rest := self._resting(now)) is not None:
             return f"cooling ({rest.cools}) for {rest.until - now:.1f} s"

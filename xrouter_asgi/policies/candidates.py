@@ -198,6 +198,9 @@ def first_of(*reasons: Available) -> Available | None:
         return next(iter(reasons), None)
 
     def available() -> str | None:
-        return next((why for reason in reasons if (why := reason()) is not None), None)
+        for reason in reasons:
+            if (why := reason()) is not None:
+                return why
+        return None
 
     return available
