@@ -6,6 +6,8 @@ from dataclasses import fields
 import pytest
 from pydantic import SecretStr
 
+from tests.fakes.faults import Stall
+from tests.fakes.gigachat import FakeGigaChat
 from tests.fakes.openai import FakeOpenAI, held, refuse
 from tests.scripted import chat
 from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
@@ -84,6 +86,27 @@ class TestMaxParallel:
             done.set()
             await asyncio.wait([running])
             assert isinstance(running.exception(), RequestRejected)
+            await router.aclose()
+
+    async def test_so_is_a_model_over_the_limit_of_an_account_at_gigachat(self) -> None:
+        async with FakeGigaChat() as fake:
+            fake.script("/chat/completions", Stall())
+            settings = read(
+                f"""
+                providers.giga = {{ kind = "gigachat", base_url = "{fake.base_url}", access_token = "env:TOKEN" }}
+                providers.echo.kind = "echo"
+                models.one.targets = ["giga/GigaChat-2", "echo/echo"]
+                """,
+                TOKEN="token",
+            )
+            router = build_router(settings)
+            chats = [Call(ChatRequest.of(chat("one")), "one") for _ in range(2)]
+            running = asyncio.create_task(router.models["one"].send(chats[0]))
+            await fake.arrived("/chat/completions")
+            assert (await router.models["one"].send(chats[1])).provider == "echo"
+            assert chats[1].context.decision.candidates[1].excluded == "over its limit: 1 of 1 calls under way"
+            running.cancel()
+            await asyncio.wait([running])
             await router.aclose()
 
 

@@ -10,7 +10,7 @@ from random import Random
 from ..providers.base import Provider
 from .account import Account
 from .breaker import CircuitBreaker, CircuitGroup
-from .candidates import Available, Candidate, first_of
+from .candidates import Candidate, first_of
 from .concurrency import Concurrency
 from .fallback import Fallback
 from .hedge import Hedge, HedgeBudget
@@ -73,7 +73,8 @@ def stack(
     """All that can answer for one model, as one provider.
 
     Args:
-        candidates: Each with nothing but a `Target` for its provider.
+        candidates: Each with nothing but a `Target` for its provider. What makes one of them unavailable besides the
+            policies may be given.
         strategy, sticky, content_policy: See `Fallback`.
         hedge: The share of requests that may be hedged, such as 0.03; None for none.
         accounts: Those at providers, by the providers' names, to be shared by the stacks of several models. What is
@@ -116,7 +117,7 @@ class _Upstreams:
         if bare.own_key:
             # Only clocks: a breaker, a line or a budget would let one caller's key spoil it for the others.
             return replace(bare, provider=layer)
-        reasons: list[Available] = []
+        reasons = [] if bare.available is None else [bare.available]
         again = None
         # Above the clocks, which must not run while a call stands in line. First the line of one model, then that of
         # the whole account, so that nobody waits for the one while holding what others could use of the other.

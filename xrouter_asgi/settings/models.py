@@ -13,6 +13,7 @@ from ..policies.candidates import Candidate, Capabilities, Price
 from ..policies.stack import Patience, stack
 from ..policies.strategies import STRATEGIES
 from ..providers.base import Provider
+from ..providers.gigachat import GigaChatProvider
 from ..routing import Target
 from .providers import ProviderSettings, UpstreamSettings
 from .tables import Count, Seconds, Some, Table
@@ -81,6 +82,7 @@ class TargetSettings(Table):
             capabilities=Capabilities(**self.capabilities.model_dump()),
             parallel=self.parallel,
             own_key=own_key,
+            available=provider.available if isinstance(provider, GigaChatProvider) else None,
         )
 
 

@@ -20,8 +20,10 @@ async def queue_up(slots: Slots, count: int) -> list[asyncio.Task[Slot]]:
 async def test_slots_below_the_limit_are_given_at_once() -> None:
     slots = Slots(2)
     await slots.acquire()
+    assert slots.available() is None
     await slots.acquire()
     assert (slots.taken, slots.waiting) == (2, 0)
+    assert slots.available() == "over its limit: 2 of 2 calls under way"
 
 
 async def test_waiting_callers_are_served_in_the_order_they_came() -> None:

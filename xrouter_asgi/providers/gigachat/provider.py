@@ -136,9 +136,10 @@ class GigaChatProvider:
         if max_parallel is None:
             max_parallel = 1 if scope == SCOPES[0] and not user and not cert else 10
         self._files = Files(self._account, Downloads(allow_networks=allow_networks), clock=monotonic)
+        self._slots = Slots(max_parallel, queue_timeout=queue_timeout)
         self._chat = Chat(
             self._account,
-            slots=Slots(max_parallel, queue_timeout=queue_timeout),
+            slots=self._slots,
             files=self._files,
             options=options,
             timeouts=timeouts,
@@ -149,6 +150,10 @@ class GigaChatProvider:
         self._listed: ModelList | None = None
         self._listed_until = float("-inf")
         self._monotonic = monotonic
+
+    def available(self) -> str | None:
+        """None when a chat would not have to stand in line; else why it would, for people to read."""
+        return self._slots.available()
 
     async def send(self, call: Call, /) -> Reply:
         """Answer a chat, an embeddings or a models request. See `Provider.send()`."""

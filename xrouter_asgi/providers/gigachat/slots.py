@@ -38,6 +38,10 @@ class Slots:
         """Callers in line."""
         return len(self._queue)
 
+    def available(self) -> str | None:
+        """None while one is free; else why there is none, for people to read."""
+        return None if self.taken < self.limit else f"over its limit: {self.taken} of {self.limit} calls under way"
+
     async def acquire(self) -> Slot:
         """Wait for a slot; release what is returned.
 
