@@ -75,6 +75,7 @@ async def test_what_breaks_a_stream_off_while_it_is_held_is_raised_at_once() -> 
         await Hold(Target(upstream, model="m"), seconds=5.0).send(one)
     assert (now(), upstream.open) == (1.0, 0)
     assert [attempt.error for attempt in one.context.attempts] == [broken.value]
+    assert one.context.decision.served is None
 
 
 @virtual

@@ -65,6 +65,9 @@ class Hold:
         except XRouterError as error:
             if error.code == "stream_broken":
                 error.retryable = True  # nobody has seen anything of it, so it is like one whose body was cut off
+            for attempt in call.context.attempts:
+                if attempt.error is error:
+                    attempt.first = None  # it has served nobody
             raise
         return replace(reply, body=stream)
 
