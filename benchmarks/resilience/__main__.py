@@ -33,8 +33,8 @@ goals:
 {goals}
 
 examples:
-  python -m benchmarks.resilience                       some eight minutes
-  python -m benchmarks.resilience --quick               little more than one
+  python -m benchmarks.resilience                       some nine minutes
+  python -m benchmarks.resilience --quick               a minute and a half
   python -m benchmarks.resilience --only outage --outage 60
   python -m benchmarks.resilience --only keys --only stall
 
@@ -43,7 +43,7 @@ The exit code is 0 if every goal was met, else 1. Linux only."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    outage = options.outage if options.outage is not None else 6.0 if options.quick else 30.0
+    outage = options.outage if options.outage is not None else 4.0 if options.quick else 30.0
     load = Load(quick=options.quick, rate=options.rate, outage=outage)
     return uvloop.run(_measure([name for name in _GOALS if name in (options.only or _GOALS)], load))
 
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="look for a shorter time, and see less")
     parser.add_argument("--only", action="append", choices=_GOALS, metavar="GOAL", help="may be given more than once")
     parser.add_argument("--rate", type=_positive, default=50.0, help="requests a second of a population (default 50)")
-    parser.add_argument("--outage", type=_positive, help="seconds of an outage (default 30, or 6 if quick)")
+    parser.add_argument("--outage", type=_positive, help="seconds of an outage (default 30, or 4 if quick)")
     return parser
 
 

@@ -71,8 +71,8 @@ def storm(port: int, payload: bytes, rate: float, seconds: float) -> list[Answer
 
 
 def p99(answers: Sequence[Answer]) -> float:
-    """Seconds within which 99 of 100 had their answer; without one it never came."""
-    latencies = sorted(answer.latency if answer.good else math.inf for answer in answers)
+    """Seconds within which 99 of 100 had an answer, good or not; to those without one it never came."""
+    latencies = sorted(answer.latency if answer.status else math.inf for answer in answers)
     return latencies[math.ceil(0.99 * len(latencies)) - 1]
 
 

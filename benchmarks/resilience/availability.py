@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from time import monotonic
 
-from .arrivals import Answer, arrive, request
+from .arrivals import Answer, arrive, p99, request
 from .goal import Finding, Load, at_most, progress
 from .stand import Stand, Upstream, settings
 
@@ -40,7 +40,7 @@ async def attempts(load: Load) -> list[Finding]:
 
 async def outage(load: Load) -> list[Finding]:
     """Providers that are away for a while: how soon they serve again, and whether they are overrun."""
-    before, after = (2.0, 12.0) if load.quick else (5.0, 25.0)
+    before, after = (2.0, 9.0) if load.quick else (5.0, 25.0)
     # Each is back at the same moment. A breaker's waits grow, so it also matters how long it was away.
     away = {f"{kind}_{fault}": load.outage for kind in ("lone", "pair") for fault in ("closed", "500", "hang")}
     away |= {"pair_closed_a": 0.75 * load.outage, "pair_closed_b": 0.55 * load.outage}
@@ -105,7 +105,8 @@ def _busiest(journal: Sequence[float]) -> int:
 
 async def fallback(load: Load) -> list[Finding]:
     """A primary provider that goes down while another is well: what clients see of it."""
-    before, after = 2.0, 5.0 if load.quick else 30.0
+    # Long enough that a breaker has a window full of good answers to forget.
+    before, after = (2.0, 3.0) if load.quick else (30.0, 30.0)
     faults = ("closed", "500", "hang")
     progress(f"fallback: primaries go down, and stay so for {10 + after:g} s (timeouts.first = {_FIRST:g} s)")
     async with Stand() as stand:
@@ -168,4 +169,5 @@ def _errors(what: str, answers: Sequence[Answer], wanted: float) -> Finding:
     """The share of requests that came to nothing good, and what it was that they came to."""
     statuses = Counter(answer.status or "none" for answer in answers if not answer.good)
     told = "".join(f", {count} × {status}" for status, count in statuses.most_common(3))
-    return at_most(what, statuses.total() / len(answers), wanted, "{:.2%}", more=f" of {len(answers)}{told}")
+    more = f" of {len(answers)}{told}; p99 {p99(answers):.1f} s"
+    return at_most(what, statuses.total() / len(answers), wanted, "{:.2%}", more=more)

@@ -145,4 +145,4 @@ def _ratio(what: str, quiet: Sequence[Sequence[Answer]], loud: Sequence[Sequence
 
 
 def _rounds(load: Load) -> tuple[int, float]:
-    return (5, 2.0) if load.quick else (9, 5.0)
+    return (3, 2.0) if load.quick else (9, 5.0)
