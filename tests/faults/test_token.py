@@ -25,7 +25,14 @@ async def fake() -> AsyncIterator[FakeGigaChat]:
 
 @asynccontextmanager
 async def before(fake: FakeGigaChat) -> AsyncIterator[Stand]:
-    table = {"kind": "gigachat", "base_url": fake.base_url, "auth_url": fake.auth_url, "credentials": "env:KEY"}
+    # As many at once as a breaker wants to have seen: else they would go to another target.
+    table = {
+        "kind": "gigachat",
+        "base_url": fake.base_url,
+        "auth_url": fake.auth_url,
+        "credentials": "env:KEY",
+        "max_parallel": MANY,
+    }
     async with standing(table, model="GigaChat-2", key=fake.key) as stand:
         yield stand
 
