@@ -120,14 +120,13 @@ class _Ahead:
 
     async def stop(self, reason: asyncio.CancelledError) -> None:
         """Close the stream; what still reads it is told why."""
-        if self._reading is not None:
-            reading, self._reading = self._reading, None
-            reading.cancel(*reason.args)
-            try:
+        reading, self._reading = self._reading, None
+        try:
+            if reading is not None:
+                reading.cancel(*reason.args)
                 await _ended(reading)
-            finally:
-                await self._stream.aclose()  # the read may not have begun
-        await self._stream.aclose()
+        finally:
+            await self._stream.aclose()
 
     async def aclose(self) -> None:
         """Close the stream. Safe to call twice."""
