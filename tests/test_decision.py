@@ -69,6 +69,14 @@ def test_who_served_is_the_attempt_that_committed_itself_though_another_began_la
     assert told(decision)["attempts"][1]["error"] == "cancelled"
 
 
+def test_an_attempt_or_a_hedge_more_and_who_was_passed_over_are_out_of_the_ordinary() -> None:
+    assert Decision().ordinary
+    assert Decision([attempt("a", 1.0, 2.0)], candidates=(Considered("a/m"), Considered("b/m"))).ordinary
+    assert not Decision([attempt("a", 1.0, 2.0), attempt("b", 2.0, 3.0)]).ordinary
+    assert not Decision([attempt("a", 1.0, 2.0)], hedges=1).ordinary
+    assert not Decision(candidates=(Considered("a/m"), Considered("b/m", excluded="own key"))).ordinary
+
+
 def test_nothing_served_is_left_out() -> None:
     assert Decision().served is None
     assert told(Decision()) == {"candidates": [], "attempts": [], "hedges": 0}

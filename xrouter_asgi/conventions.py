@@ -42,8 +42,13 @@ REQUEST_ID: Final = "xrouter.request.id"
 PRINCIPAL: Final = "xrouter.principal.id"
 ENDPOINT: Final = "xrouter.endpoint"
 COMPLETE: Final = "xrouter.complete"
+CONFIG_VERSION: Final = "xrouter.config.version"
+STRATEGY: Final = "xrouter.strategy"
+CANDIDATES: Final = "xrouter.candidates"
+EXCLUDED: Final = "xrouter.excluded"
+WAITED: Final = "xrouter.waited"
 
-# Metrics.
+# Metrics; the numbers of attempts and hedges of one request are attributes of its span as well.
 OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
 OPERATION_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
 USAGE: Final = "gen_ai.client.token.usage"
@@ -54,6 +59,7 @@ REQUEST_OVERHEAD: Final = "xrouter.request.overhead"
 REQUEST_FIRST_OUTPUT: Final = "xrouter.request.time_to_first_token"
 ATTEMPTS: Final = "xrouter.attempts"
 ATTEMPTS_IN_FLIGHT: Final = "xrouter.attempts.in_flight"
+HEDGES: Final = "xrouter.hedges"
 LIMITER_DEGRADED: Final = "xrouter.limiter.degraded"
 LOOP_LAG: Final = "xrouter.event_loop.lag"
 

@@ -10,12 +10,16 @@ import json
 import time
 from asyncio import CancelledError
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from .conventions import error_type
 from .errors import XRouterError
 
-_LONGEST = 128  # characters of a model's name, which a client may have chosen
+MOST_NAMED = 32
+"""Candidates that a span or a line of a log names; a model may have any number."""
+
+_LONGEST = 128  # characters of a model's name, which a client may have chosen, or of a reason, which a host may
 _MOST = 4000  # bytes of JSON: it must fit into a header (see responses.header)
 
 
@@ -36,6 +40,11 @@ class Attempt:
     ended: float | None = None
     error: BaseException | None = None
     traceparent: str | None = None
+
+    @property
+    def target(self) -> str:
+        """`provider/model`; of the model, which a client may have chosen, no more than 128 characters."""
+        return f"{self.provider}/{self.model[:_LONGEST]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,30 @@ class Decision:
         """The attempt whose answer the client got; None while there is none."""
         return next((attempt for attempt in reversed(self.attempts) if attempt.first is not None), None)
 
+    @property
+    def ordinary(self) -> bool:
+        """Whether there is nothing to explain: at most one attempt, nobody passed over, no hedge."""
+        passed_over = self.candidates and self.candidates[-1].excluded is not None  # those come last
+        return len(self.attempts) < 2 and not passed_over and not self.hedges
+
+    @property
+    def excluded(self) -> dict[str, str]:
+        """Who was passed over, and why; of very many the first 32."""
+        excluded = ((each.name, each.excluded[:_LONGEST]) for each in self.candidates if each.excluded is not None)
+        return dict(islice(excluded, MOST_NAMED))
+
+    @property
+    def waits(self) -> list[float]:
+        """Seconds before each attempt: since the one before it, before the first one since the request was here.
+
+        A hedge begins while an earlier attempt still runs, and has not waited.
+        """
+        before = [self.began, *(attempt.ended for attempt in self.attempts)]
+        return [
+            0.0 if ended is None else max(0.0, attempt.started - ended)
+            for ended, attempt in zip(before, self.attempts, strict=False)  # nothing comes after the last one
+        ]
+
     def to_json(self) -> str:
         """One line of ASCII that fits into a header. Times are whole milliseconds; what is not known is left out.
 
@@ -89,7 +122,7 @@ class Decision:
             "version": self.version,
             "strategy": self.strategy,
             "candidates": candidates,
-            "attempts": [self._attempt(index, attempt) for index, attempt in enumerate(self.attempts)],
+            "attempts": [_attempted(*each) for each in zip(self.attempts, self.waits, strict=True)],
             "hedges": self.hedges,
             "provider": served.provider if served else None,
             "model": served.model[:_LONGEST] if served else None,
@@ -99,19 +132,17 @@ class Decision:
             told["more_candidates"] = len(self.candidates) - len(candidates)
         return text
 
-    def _attempt(self, index: int, attempt: Attempt) -> dict[str, Any]:
-        # What ran before it: a hedge begins while an earlier attempt still runs, and has not waited.
-        before = self.attempts[index - 1].ended if index else self.began
-        waited = 0.0 if before is None else max(0.0, attempt.started - before)
-        return _known(
-            {
-                "target": f"{attempt.provider}/{attempt.model[:_LONGEST]}",
-                "waited_ms": _milliseconds(waited),
-                "first_ms": None if attempt.first is None else _milliseconds(attempt.first - attempt.started),
-                "took_ms": None if attempt.ended is None else _milliseconds(attempt.ended - attempt.started),
-                "error": None if attempt.error is None else _kind(attempt.error),
-            }
-        )
+
+def _attempted(attempt: Attempt, waited: float) -> dict[str, Any]:
+    return _known(
+        {
+            "target": attempt.target,
+            "waited_ms": _milliseconds(waited),
+            "first_ms": None if attempt.first is None else _milliseconds(attempt.first - attempt.started),
+            "took_ms": None if attempt.ended is None else _milliseconds(attempt.ended - attempt.started),
+            "error": None if attempt.error is None else _kind(attempt.error),
+        }
+    )
 
 
 def _considered(each: Considered) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from starlette.types import Scope
 
 from . import conventions as names
 from .context import Attempt, RequestContext
+from .decision import MOST_NAMED, Decision
 from .errors import XRouterError
 from .events import AttemptEnded, AttemptStarted
 
@@ -136,6 +137,8 @@ class RequestSpans:
                 self._end_attempt(attempt)
             if self._call is not None:
                 _end(self._call, self._call_attributes(), self._request.error or self.error)
+            if self._top.is_recording():
+                self._top.set_attributes(_decision_attributes(self._request.decision))
             if self._server is not None:
                 self._end_server(self._server)
         except Exception:
@@ -250,4 +253,23 @@ def _server_attributes(scope: Scope, context: RequestContext) -> dict[str, Attri
             attributes[names.SERVER_PORT] = server[1]
     if client := scope.get("client"):
         attributes[names.CLIENT_ADDRESS] = client[0]
+    return attributes
+
+
+def _decision_attributes(decision: Decision) -> dict[str, AttributeValue]:
+    """Why the request went where it went. What is not known or did not happen is left out."""
+    attributes: dict[str, AttributeValue] = {}
+    if decision.version is not None:
+        attributes[names.CONFIG_VERSION] = decision.version
+    if decision.strategy is not None:
+        attributes[names.STRATEGY] = decision.strategy
+    if decision.candidates:
+        attributes[names.CANDIDATES] = [each.name for each in decision.candidates[:MOST_NAMED]]
+    if excluded := decision.excluded:
+        attributes[names.EXCLUDED] = [f"{name}: {why}" for name, why in excluded.items()]
+    if decision.attempts:
+        attributes[names.ATTEMPTS] = len(decision.attempts)
+        attributes[names.WAITED] = sum(decision.waits)
+    if decision.hedges:
+        attributes[names.HEDGES] = decision.hedges
     return attributes
