@@ -14,6 +14,7 @@ import pytest
 
 from xrouter_asgi.access_log import AccessLog, LineBuffer
 from xrouter_asgi.context import Attempt, Principal, RequestContext, Usage
+from xrouter_asgi.decision import Considered
 from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
 from xrouter_asgi.events import RequestEnded, RequestStarted
 
@@ -86,9 +87,68 @@ def test_the_line_of_a_chat_tells_everything() -> None:
 
 def test_the_document_names_every_member() -> None:
     context = chatted()
+    context.attempts[:] = went_round().attempts
+    context.decision = went_round().decision
     context.error = UpstreamUnavailable("No.")
     text = (Path(__file__).parent.parent / "docs/telemetry.md").read_text("utf-8")
     assert [name for name in json.loads(line_of(ended(context))) if f"`{name}`" not in text] == []
+
+
+def went_round() -> RequestContext:
+    """A request whose first target failed, whose second one was late, and whose third one was passed over."""
+    context = RequestContext("req_1", model="assistant", provider="c", upstream_model="m")
+    context.attempts += [
+        Attempt("a", "m", started=1.0, ended=1.25, error=UpstreamUnavailable("marked", code="connect_refused")),
+        Attempt("b", "m", started=1.5, ended=2.5, error=asyncio.CancelledError()),
+        Attempt("c", "m", started=2.0, ended=2.5, first=2.5),
+    ]
+    context.decision.version = "1a2b3c4d"
+    context.decision.candidates = (
+        Considered("a/m"),
+        Considered("b/m"),
+        Considered("c/m"),
+        Considered("d/m", excluded="circuit open for 3.2 s"),
+    )
+    context.decision.hedges = 1
+    return context
+
+
+def test_a_request_that_went_round_says_how() -> None:
+    line = json.loads(line_of(ended(went_round())))
+    assert {name: line[name] for name in ("config", "attempts", "attempts_made", "excluded", "hedges")} == {
+        "config": "1a2b3c4d",
+        "attempts": 3,
+        "attempts_made": [
+            {"target": "a/m", "error": "connect_refused", "took": 0.25},
+            {"target": "b/m", "error": "cancelled", "took": 1.0},
+            {"target": "c/m", "took": 0.5},
+        ],
+        "excluded": {"d/m": "circuit open for 3.2 s"},
+        "hedges": 1,
+    }
+
+
+def test_what_did_not_happen_is_not_told_of_a_detour() -> None:
+    context = RequestContext("req_1")
+    context.decision.candidates = (Considered("a/m", excluded="lacks vision"),)
+    line = json.loads(line_of(ended(context)))
+    assert line["excluded"] == {"a/m": "lacks vision"}
+    assert line.keys().isdisjoint({"config", "attempts_made", "hedges"})
+
+
+def test_an_attempt_that_nobody_ended_has_no_time() -> None:
+    context = RequestContext("req_1", attempts=[Attempt("a", "m", ended=1.0, started=0.5), Attempt("b", "m")])
+    assert json.loads(line_of(ended(context)))["attempts_made"] == [
+        {"target": "a/m", "took": 0.5},
+        {"target": "b/m"},
+    ]
+
+
+def test_the_line_of_a_detour_has_a_bound() -> None:
+    context = RequestContext("req_1", attempts=[Attempt("a", "m" * 5000) for _ in range(4)])
+    context.decision.candidates = tuple(Considered(f"a/{number}", excluded="w" * 5000) for number in range(1000))
+    assert len(line_of(ended(context))) < 8000
+    assert len(line_of(ended(context), readable=True)) < 8000
 
 
 def test_what_is_not_known_is_left_out() -> None:
@@ -157,6 +217,14 @@ def test_the_readable_line_of_what_was_cut_off() -> None:
         "cut off",
         "dns_error",
         "req_1",
+    ]
+
+
+def test_the_readable_line_of_a_detour() -> None:
+    line = line_of(ended(went_round()), readable=True)
+    assert line.split("  ")[4:-1] == [
+        "assistant -> c/m",
+        "a/m connect_refused, b/m cancelled, without d/m (circuit open for 3.2 s), 1 hedged",
     ]
 
 

@@ -8,12 +8,13 @@ import logging
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TextIO
 
 from . import conventions
+from .decision import Attempt, Decision
 from .events import RequestEnded, RequestStarted
 
 logger = logging.getLogger("xrouter")
@@ -71,6 +72,8 @@ def as_json(event: RequestEnded) -> str:
         line += f',"cached_tokens":{usage.cached_tokens}'
     if context.error is not None:
         line += f',"error":"{conventions.error_type(context.error)}"'
+    if not context.decision.ordinary:
+        line += "," + _as_members(_unusual(context.decision))
     what = _what(
         event.client,
         event.method[:16],
@@ -119,8 +122,32 @@ def _what(
         "principal": principal,
         "owner": owner,
     }
-    # With all escaped that the encoding of the standard output may lack.
-    return "," + json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))[1:]
+    return f",{_as_members({name: value for name, value in fields.items() if value})}}}"
+
+
+def _as_members(fields: Mapping[str, object]) -> str:
+    """The inside of a JSON object, with all escaped that the encoding of the standard output may lack."""
+    return json.dumps(fields, separators=(",", ":"))[1:-1]
+
+
+def _unusual(decision: Decision) -> Mapping[str, object]:
+    """What a line says of a request that did not simply go to the first target."""
+    fields: dict[str, object] = {
+        "config": decision.version,
+        "attempts_made": [_made(attempt) for attempt in decision.attempts],
+        "excluded": decision.excluded,
+        "hedges": decision.hedges,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _made(attempt: Attempt) -> Mapping[str, object]:
+    made: dict[str, object] = {"target": attempt.target}
+    if attempt.error is not None:
+        made["error"] = conventions.error_type(attempt.error)
+    if attempt.ended is not None:
+        made["took"] = round(attempt.ended - attempt.started, 6)
+    return made
 
 
 def readable(event: RequestEnded) -> str:
@@ -135,6 +162,7 @@ def readable(event: RequestEnded) -> str:
         f"{event.duration:.3f} s",
         served and served[:_LONGEST],
         usage,
+        None if context.decision.ordinary else _detour(context.decision),
         None if event.complete else "cut off",
         context.error and conventions.error_type(context.error),
         context.principal and context.principal.id,
@@ -143,6 +171,15 @@ def readable(event: RequestEnded) -> str:
     line = "  ".join(part for part in parts if part)
     # A path may hold anything, also what orders a terminal about.
     return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)
+
+
+def _detour(decision: Decision) -> str:
+    """Such as `a/m connect_refused, without b/m (circuit open for 3.2 s), 1 hedged`."""
+    failures = ((attempt.target, attempt.error) for attempt in decision.attempts if attempt.error is not None)
+    failed = [f"{target} {conventions.error_type(error)}" for target, error in failures]
+    passed_over = [f"without {name} ({why})" for name, why in decision.excluded.items()]
+    hedged = [f"{decision.hedges} hedged"] if decision.hedges else []
+    return ", ".join((*failed, *passed_over, *hedged))
 
 
 class LineBuffer:
