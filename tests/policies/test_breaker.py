@@ -28,11 +28,11 @@ from xrouter_asgi.events import CircuitClosed, CircuitHalfOpened, CircuitOpened,
 from xrouter_asgi.policies.account import Account
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
 from xrouter_asgi.policies.timeout import Timeout
-from xrouter_asgi.providers.base import Call
+from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.wire import ModelsRequest
 
 
-def breaker(upstream: Upstream, **options: Any) -> CircuitBreaker:
+def breaker(upstream: Provider, **options: Any) -> CircuitBreaker:
     return CircuitBreaker(upstream, clock=now, **{"minimum": 2, **options})
 
 
@@ -218,6 +218,37 @@ async def test_a_probe_that_leaves_makes_room_for_another() -> None:
     assert (state_of(policy), upstream.open) == ("half_open", 0)
     await policy.send(call())
     assert state_of(policy) == "closed"
+
+
+@virtual
+async def test_a_probe_that_hangs_does_not_keep_an_upstream_away_that_is_back() -> None:
+    policy, _ = await opened([HANG], WHOLE)
+    await asyncio.sleep(5.0)
+    probe = asyncio.create_task(policy.send(call()))
+    await asyncio.sleep(4.9)
+    assert (await error_of(policy)).code == "circuit_open"
+    await asyncio.sleep(0.1)
+    await policy.send(call())
+    assert (state_of(policy), probe.done()) == ("closed", False)
+    probe.cancel()
+    await asyncio.wait([probe])
+    assert state_of(policy) == "closed"
+
+
+@virtual
+async def test_after_half_a_minute_of_health_it_opens_by_twenty_time_outs() -> None:
+    upstream = Upstream(*[WHOLE] * 1500, [HANG])
+    policy = breaker(Timeout(upstream, first=2.0), minimum=20)
+    for _ in range(1500):
+        await text_of(await policy.send(call(stream=True)))
+        await asyncio.sleep(0.02)
+    began, tasks = now(), []
+    while state_of(policy) == "closed":
+        tasks.append(asyncio.create_task(policy.send(call(stream=True))))
+        await asyncio.sleep(0.02)
+    took = now() - began
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert 2.3 < took < 2.5
 
 
 @virtual

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -52,8 +53,58 @@ def test_it_concludes_nothing_from_few_calls() -> None:
 
 def test_what_is_long_ago_does_not_count() -> None:
     circuit = Circuit(minimum=20, window=30.0)
-    fail(circuit, 19, at=0.0)
-    fail(circuit, 19, at=30.0)
+    fail(circuit, 15, at=0.0)
+    tell(circuit, 4.0, "answered")
+    fail(circuit, 18, at=30.0)
+    assert state_of(circuit) == "closed"
+    fail(circuit, 1, at=30.0)
+    assert state_of(circuit) == "open"
+
+
+def test_so_many_failures_in_a_row_open_it_whatever_was_before() -> None:
+    circuit = Circuit(minimum=20)
+    for _ in range(1500):
+        tell(circuit, 0.0, "answered")
+    fail(circuit, 19)
+    assert state_of(circuit) == "closed"
+    fail(circuit, 1)
+    assert state_of(circuit) == "open"
+
+
+def test_failures_are_in_a_row_however_far_apart_they_are() -> None:
+    circuit = Circuit(minimum=20, window=30.0)
+    for minute in range(20):
+        assert state_of(circuit) == "closed"
+        fail(circuit, 1, at=60.0 * minute)
+    assert state_of(circuit) == "open"
+
+
+def test_one_answer_ends_a_row() -> None:
+    circuit = Circuit(minimum=3, failure_share=1.0)
+    tell(circuit, 0.0, "answered")
+    for _ in range(10):
+        fail(circuit, 2)
+        tell(circuit, 0.0, "answered")
+    assert state_of(circuit) == "closed"
+
+
+def test_answers_that_break_off_at_once_are_no_row() -> None:
+    circuit = Circuit(minimum=3)
+    eras = [circuit.admit(0.0) for _ in range(12)]
+    for era in eras:
+        assert era is not None
+        circuit.answered(era, 0.0)
+    for era in eras[:5]:
+        assert era is not None
+        circuit.broke(era, 1.0)
+    assert state_of(circuit) == "closed"
+
+
+def test_a_row_does_not_go_on_after_it_has_closed() -> None:
+    circuit = Circuit(minimum=2)
+    fail(circuit, 2)
+    tell(circuit, 5.0, "answered")
+    fail(circuit, 1, at=5.0)
     assert state_of(circuit) == "closed"
 
 
@@ -121,6 +172,48 @@ def test_a_slow_probe_is_no_good_one() -> None:
     assert (state_of(circuit), circuit.wait) == ("open", 10.0)
 
 
+def test_while_a_probe_says_nothing_another_goes_each_time_as_much_has_passed() -> None:
+    circuit = opened(open_for=5.0)
+    assert circuit.admit(7.0) is not None
+    assert circuit.admit(11.9) is None
+    assert circuit.admit(12.0) is not None
+    assert circuit.admit(12.0) is None
+    assert circuit.admit(17.0) is not None
+    assert state_of(circuit) == "half_open"
+
+
+@pytest.mark.parametrize(("outcome", "state"), [("answered", "closed"), ("failed", "open")])
+def test_what_a_probe_says_late_counts_like_what_the_next_one_says(outcome: str, state: str) -> None:
+    for late in (True, False):
+        circuit = opened(open_for=5.0)
+        first, second = circuit.admit(5.0), circuit.admit(10.0)
+        assert first is not None
+        assert second is not None
+        getattr(circuit, outcome)(first if late else second, 11.0)
+        assert state_of(circuit) == state
+
+
+def test_how_long_a_probe_took_to_fail_is_part_of_the_time_until_the_next() -> None:
+    circuit = opened(open_for=5.0)
+    era = circuit.admit(5.0)
+    assert era is not None
+    circuit.failed(era, 8.0)
+    assert (state_of(circuit), circuit.left(8.0)) == ("open", 7.0)
+
+
+@pytest.mark.parametrize("takes", [0.0, 2.0, 120.0])
+def test_an_upstream_that_is_back_is_tried_within_10_s_however_long_it_was_away(takes: float) -> None:
+    for away in range(1, 400, 7):
+        circuit = opened()
+        under_way: list[tuple[float, int]] = []
+        for now in range(away):
+            while under_way and under_way[0][0] <= now:
+                circuit.failed(under_way.pop(0)[1], now)
+            if (era := circuit.admit(now)) is not None:
+                under_way.append((now + takes, era))
+        assert any(circuit.admit(away + later) is not None for later in range(11))
+
+
 def test_having_closed_it_starts_with_the_first_wait_again() -> None:
     circuit = opened(open_for=5.0)
     tell(circuit, 5.0, "failed")
@@ -174,8 +267,8 @@ class CircuitMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.circuit = Circuit(minimum=3, window=10.0, open_for=2.0, open_at_most=8.0, probes=2)
-        self.under_way: list[tuple[Era, str]] = []
-        self.opened_at = 0.0
+        self.under_way: list[tuple[Era, str, float]] = []
+        self.since = 0.0  # it opened, or a probe began
 
     @rule(seconds=st.sampled_from([0.1, 0.9, 1.0, 2.0, 4.0, 8.0, 30.0]))
     def wait(self, seconds: float) -> None:
@@ -188,19 +281,21 @@ class CircuitMachine(RuleBasedStateMachine):
         assert (era is not None) == expected
         match before, self.circuit.state:
             case "open", "half_open":
-                assert self.now >= self.opened_at + self.circuit.wait
+                assert self.now >= self.since + self.circuit.wait
             case _, after:
                 assert after == before
-        if before == "closed":
+        if before == "closed" or self.now >= self.since + self.circuit.wait:
             assert era is not None
         if era is not None:
-            self.under_way.append((era, self.circuit.state))
+            self.under_way.append((era, self.circuit.state, self.now))
+            if before != "closed":
+                self.since = self.now
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), outcome=st.sampled_from(["answered", "failed", "broke", "unheard", "slow"]))
     def tell(self, data: st.DataObject, outcome: str) -> None:
         number = data.draw(st.integers(0, len(self.under_way) - 1))
-        era, then = self.under_way.pop(number)
+        era, then, _ = self.under_way.pop(number)
         before, stale = self.circuit.state, era != self.circuit._era
         match outcome:
             case "unheard":
@@ -216,13 +311,15 @@ class CircuitMachine(RuleBasedStateMachine):
             assert (outcome, then) == ("answered", "half_open")
         if not stale and before == "half_open" and outcome in ("failed", "broke", "slow"):
             assert after == "open"
-        if after == "open" != before:
-            self.opened_at = self.now
+        if (before, after) == ("closed", "open"):
+            self.since = self.now
 
     @invariant()
     def probes_are_few(self) -> None:
-        if self.circuit.state == "half_open":
-            assert sum(era == self.circuit._era for era, _ in self.under_way) <= 2
+        """Two, and another one each time as much has passed in which none of them said anything."""
+        probes = [began for era, _, began in self.under_way if era == self.circuit._era]
+        if self.circuit.state == "half_open" and len(probes) > 2:
+            assert all(later - began >= self.circuit.wait for began, later in pairwise(sorted(probes)[1:]))
 
     @invariant()
     def it_is_not_shut_for_ever(self) -> None:

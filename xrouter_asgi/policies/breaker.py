@@ -80,7 +80,7 @@ class CircuitBreaker:
         slow: float | None = None,
         slow_share: float = 0.8,
         open_for: float = 5.0,
-        open_at_most: float = 60.0,
+        open_at_most: float = 10.0,
         probes: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -154,7 +154,7 @@ class CircuitBreaker:
         slow = stream is not None and self._slow is not None and now - began >= self._slow
         before = self.state
         self._circuit.answered(era, now, slow=slow)
-        self._tell(call.context, before)
+        self._tell(call.context, before, now)
         if stream is not None:
             stream.when_ended(lambda error: self._note_end(call.context, era, error))
         return reply
@@ -168,7 +168,7 @@ class CircuitBreaker:
         left = self._circuit.left(now)
         before = self.state
         era = self._circuit.admit(now)
-        self._tell(context, before)
+        self._tell(context, before, now)
         if era is None:
             raise CircuitOpen(
                 f"The upstream '{self.name}' keeps failing and is left alone. Try again in {left:.1f} s.",
@@ -192,7 +192,7 @@ class CircuitBreaker:
             self._circuit.answered(era, now)  # an upstream that finds fault is well
         else:
             self._circuit.unheard(era)
-        self._tell(context, before)
+        self._tell(context, before, now)
         # What may not fall back was refused to a caller's own account, which is not ours to rest.
         if error.cools is not None and error.falls_back:
             self._cool(context, error.cools, error, now)
@@ -200,9 +200,9 @@ class CircuitBreaker:
     def _note_end(self, context: RequestContext, era: Era, error: BaseException | None) -> None:
         # A stream that took too long was alive until then.
         if isinstance(error, XRouterError) and error.trips and error.code != "total_timeout":
-            before = self.state
-            self._circuit.broke(era, self._clock())
-            self._tell(context, before)
+            before, now = self.state, self._clock()
+            self._circuit.broke(era, now)
+            self._tell(context, before, now)
 
     def _cool(self, context: RequestContext, cools: Cools, error: XRouterError, now: float) -> None:
         wait = error.retry_after
@@ -222,13 +222,13 @@ class CircuitBreaker:
             self.account.rest = rest
         context.emit(UpstreamCooled(context, self.name, cools, wait, self._target))
 
-    def _tell(self, context: RequestContext, before: State) -> None:
+    def _tell(self, context: RequestContext, before: State, now: float) -> None:
         """Tell of a change of state, if there was one."""
         if self.state == before:
             return
         match self.state:
             case "open":
-                context.emit(CircuitOpened(context, self.name, self._circuit.wait, self._target))
+                context.emit(CircuitOpened(context, self.name, self._circuit.left(now), self._target))
             case "half_open":
                 context.emit(CircuitHalfOpened(context, self.name, self._target))
             case _:

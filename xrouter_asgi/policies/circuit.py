@@ -17,19 +17,23 @@ _SLOTS = 10
 class Circuit:
     """Closed, it lets everyone through and counts. Open, it lets no one through. Half-open, a few who try.
 
-        closed ── too many failed or were slow ──► open ── its time is over ──► half-open
-          ▲                                         ▲                              │ │
-          │                                         └── a probe failed ◄───────────┘ │
+        closed ── too many failed or were slow ──► open ── its time is over ──► half-open ◄─┐
+          ▲                                         ▲                              │ │ │   │ its time is over again:
+          │                                         └── a probe failed ◄───────────┘ │ └───┘ one probe more
           └── every probe was answered ◄─────────────────────────────────────────────┘
+
+    Its time begins when it opens, and anew with each probe: so an upstream that hangs is tried as often as one that
+    fails at once, however long a probe may wait. An answer that comes late counts like any other.
 
     Whoever is let through gets the era it belongs to. Each change of state begins a new one, and what is told about
     an earlier era does not count any more. Times are seconds of any clock that only goes forward.
 
     Args:
         window: Seconds for which a call counts. Above 0.
-        minimum: Calls in them below which nothing is concluded. At least 1.
+        minimum: Calls in them below which no share is judged; so many that fail in a row open it whatever was before.
+            At least 1.
         failure_share, slow_share: The share of calls from which it opens. Above 0, up to 1.
-        open_for: Seconds it stays open, doubled each time a probe fails. Above 0.
+        open_for: Seconds until it is tried, doubled each time a probe fails. Above 0.
         open_at_most: Where doubling ends. At least `open_for`.
         probes: How many are let through half-open, each of which has to be answered. At least 1.
         may_open: Asked before a closed circuit opens.
@@ -43,7 +47,7 @@ class Circuit:
         failure_share: float = 0.5,
         slow_share: float = 0.8,
         open_for: float = 5.0,
-        open_at_most: float = 60.0,
+        open_at_most: float = 10.0,
         probes: int = 1,
         may_open: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -60,19 +64,20 @@ class Circuit:
         self._open_at_most = open_at_most
         self._probes = probes
         self._may_open = may_open
-        self._until = 0.0
+        self._since = 0.0
+        self._in_a_row = 0
         self._trying = 0
         self._answered = 0
         self._era = 0
 
     def left(self, now: float) -> float:
         """Seconds until somebody will be let through, as far as is known; 0 when it would be now."""
-        match self.state:
-            case "open":
-                return max(0.0, self._until - now)
-            case "half_open" if self._trying + self._answered >= self._probes:
-                return min(1.0, self._open_for)  # for how long the probes will take
-        return 0.0
+        if self.state == "closed":
+            return 0.0
+        left = max(0.0, self._since + self.wait - now)
+        if self.state == "open":
+            return left
+        return min(1.0, left) if self._trying + self._answered >= self._probes else 0.0  # a probe may answer soon
 
     def admit(self, now: float) -> Era | None:
         """Let one through; None if not. Afterwards tell `answered`, `failed` or `unheard` with what it returned."""
@@ -82,6 +87,7 @@ class Circuit:
             self._go("half_open")
         if self.state == "half_open":
             self._trying += 1
+            self._since = now
         return self._era
 
     def answered(self, era: Era, now: float, *, slow: bool = False) -> None:
@@ -89,18 +95,20 @@ class Circuit:
         if era != self._era:
             return
         if self.state == "closed":
+            self._in_a_row = 0
             self._count(now, _CALL, *([_SLOW] if slow else []))
             return
         self._trying -= 1
         self._answered += 1
         if slow:
-            self._open(now, min(2 * self.wait, self._open_at_most))
+            self._open_again()
         elif self._answered == self._probes:
             self._go("closed")
-            self.wait = self._open_for
 
     def failed(self, era: Era, now: float) -> None:
         """The upstream did not answer."""
+        # Not counted in a row are answers that break off: one restart over there breaks off all that are under way.
+        self._in_a_row += era == self._era
         self._failed(era, now, _CALL, _FAILURE)
 
     def broke(self, era: Era, now: float) -> None:
@@ -118,23 +126,26 @@ class Circuit:
         if self.state == "closed":
             self._count(now, *things)
         else:
-            self._open(now, min(2 * self.wait, self._open_at_most))
+            self._open_again()
 
     def _count(self, now: float, *things: int) -> None:
         for thing in things:
             self._window.add(thing, now)
         calls, failures, slow = self._window.totals(now)
         bad = failures >= self._failure_share * calls or slow >= self._slow_share * calls
-        if calls >= self._minimum and bad and self._may_open():
-            self._open(now, self._open_for)
+        # A window full of good answers would take half of itself to turn bad, and everybody waits meanwhile.
+        dead = self._in_a_row >= self._minimum
+        if (dead or (calls >= self._minimum and bad)) and self._may_open():
+            self._since = now
+            self.wait = self._open_for
+            self._window.clear()
+            self._go("open")
 
-    def _open(self, now: float, wait: float) -> None:
-        self.wait = wait
-        self._until = now + wait
-        self._window.clear()
+    def _open_again(self) -> None:
+        self.wait = min(2 * self.wait, self._open_at_most)
         self._go("open")
 
     def _go(self, state: State) -> None:
         self.state = state
         self._era += 1
-        self._trying = self._answered = 0
+        self._trying = self._answered = self._in_a_row = 0
