@@ -4,6 +4,7 @@ import asyncio
 import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from starlette.types import ASGIApp
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_providers, build_router, create_app
 
+from .asgi import post
 from .fakes.http import Server
 from .fakes.openai import FakeOpenAI, refuse
 from .gateway import Collector
+from .policies.virtual import virtual
 from .serving import uvicorn_here
 
 
@@ -71,6 +74,16 @@ async def test_the_bound_of_the_body_is_that_of_the_settings() -> None:
     async with FakeOpenAI() as fake:
         with pytest.raises(openai.APIStatusError, match="larger than 100 bytes"):
             await ask(create_app(settings(fake, server={"max_body": 100})), "bird", "x" * 100)
+
+
+@virtual
+@pytest.mark.parametrize(("server", "comments"), [({}, 2), ({"commit_after": 30.0}, 1), ({"commit_after": inf}, 0)])
+async def test_a_silent_stream_is_kept_awake_as_the_settings_say(server: dict[str, Any], comments: int) -> None:
+    document = {"providers": {"one": {"kind": "echo", "delay": 40}}, "server": server}
+    body = {"model": "echo", "stream": True, "messages": [{"role": "user", "content": "word"}]}
+    answer = await post(build_router(Settings.parse(document)), "/v1/chat/completions", body)
+    assert answer.body.count(b": keep-alive\n\n") == comments
+    assert answer.body.endswith(b"data: [DONE]\n\n")
 
 
 def innermost(provider: Any) -> Any:

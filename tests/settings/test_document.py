@@ -204,7 +204,7 @@ _UNKNOWN_TARGET = (
             "server.ports = 1",
             (
                 "server has no key 'ports'. Did you mean 'port'? "
-                "Known: drain, explain, host, max_body, port, reload, trusted_proxies."
+                "Known: commit_after, drain, explain, host, max_body, port, reload, trusted_proxies."
             ),
         ),
         (

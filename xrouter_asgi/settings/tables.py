@@ -45,6 +45,7 @@ class ServerSettings(Table):
         drain: Seconds that running requests get to finish after SIGTERM.
         reload: Whether `xrouter serve` notices that the file has changed. SIGHUP it always heeds.
         explain: Whether callers may ask how their request was routed (`x-xrouter-explain: 1`).
+        commit_after: Seconds of silence in a stream until a comment keeps it awake, as of `LLMRouter`; `inf`: never.
         trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` tells who is calling.
     """
 
@@ -54,4 +55,5 @@ class ServerSettings(Table):
     drain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
     reload: bool = True
     explain: bool = False
+    commit_after: Annotated[float, Field(gt=0)] = 15.0
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
