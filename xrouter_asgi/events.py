@@ -46,6 +46,7 @@ class AttemptRetried:
         retry: Which repetition it will be, counted from 1.
         wait: Seconds until then.
         error: What the attempt failed with.
+        target: Which model there, as configured, `provider/model`; empty where nobody said.
     """
 
     context: RequestContext
@@ -53,6 +54,7 @@ class AttemptRetried:
     retry: int
     wait: float
     error: XRouterError
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class CircuitOpened:
     Attributes:
         context: The request that was the last straw, as in the events below.
         duration: Seconds until it is tried again.
-        target: Which model there, as configured, `provider/model`; empty where nobody said.
+        target: Which model there, as above.
     """
 
     context: RequestContext

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -89,14 +89,15 @@ async def test_after_the_last_attempt_its_error_is_told_and_that_enough_was_trie
         (down(), 3),
         (down(code="connection_lost"), 3),
         (down(code="upstream_error"), 3),
+        (down(code="empty_answer"), 3),
+        (down(code="empty_stream"), 3),
         (down(code="upstream_unavailable", retry_after=5.0), 3),
         (UpstreamTimeout("Late.", code="connect_timeout", retryable=True), 3),
         (UpstreamRateLimited("Slow.", retry_after=1.0), 3),
         (CircuitOpen("Cooling.", retry_after=1.0, retryable=True), 3),
         (down(code="dns_error"), 2),
         (down(code="truncated"), 2),
-        (down(code="empty_answer"), 2),
-        (down(code="empty_stream"), 2),
+        (down(code="stream_broken"), 2),
         (down(code="upstream_overloaded"), 2),
         (down(code="upstream_unavailable", retry_after=5.1), 1),
         (down(should_retry=False), 1),
@@ -122,6 +123,38 @@ def test_each_error_is_repeated_as_often_as_makes_sense(error: Exception, attemp
         assert len(upstream.asked) == attempts
 
     scenario()
+
+
+@pytest.mark.parametrize(
+    ("codes", "attempts"),
+    [
+        (("upstream_error", "truncated"), 3),
+        (("truncated", "upstream_error", "truncated"), 3),
+        (("truncated", "dns_error", "stream_broken"), 4),
+        (("truncated", "dns_error", "truncated"), 3),
+        (("upstream_overloaded", "upstream_overloaded"), 2),
+    ],
+    ids=str,
+)
+def test_each_kind_of_accident_is_repeated_once(codes: Sequence[str], attempts: int) -> None:
+    @virtual
+    async def scenario() -> None:
+        upstream = Upstream(*[[down(code=code)] for code in codes], ["hi"])
+        with contextlib.suppress(UpstreamUnavailable):
+            await retry(upstream, attempts=4).send(call())
+        assert len(upstream.asked) == attempts
+
+    scenario()
+
+
+@virtual
+async def test_an_overloaded_upstream_that_was_waited_for_is_not_waited_for_again() -> None:
+    upstream = always(down(code="upstream_overloaded"))
+    asking = retry(upstream, elsewhere=True).again(call(), down(code="upstream_overloaded"), 0.0)
+    assert asking is not None
+    with pytest.raises(UpstreamUnavailable):
+        await asking
+    assert len(upstream.asked) == 1
 
 
 @virtual
@@ -299,10 +332,10 @@ async def test_each_retry_is_told() -> None:
     errors = [down(), down()]
     one = call()
     told = events_of(one)
-    await retry(Upstream([errors[0]], [errors[1]], ["hi"], name="one")).send(one)
+    await retry(Upstream([errors[0]], [errors[1]], ["hi"], name="one"), target="one/m").send(one)
     assert told == [
-        AttemptRetried(one.context, "one", 1, 0.5, errors[0]),
-        AttemptRetried(one.context, "one", 2, 1.0, errors[1]),
+        AttemptRetried(one.context, "one", 1, 0.5, errors[0], "one/m"),
+        AttemptRetried(one.context, "one", 2, 1.0, errors[1], "one/m"),
     ]
 
 

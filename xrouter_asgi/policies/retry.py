@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from ..errors import RequestRejected, UpstreamRateLimited, UpstreamTimeout, XRouterError
@@ -15,8 +15,9 @@ from ..providers.base import Call, Provider, Reply
 from ..wire import ModelsRequest
 from .base import Window, require_positive
 
-# What one repetition shows to be an accident or not.
-_ONCE = {"dns_error", "truncated", "empty_answer", "empty_stream", "stream_broken", "upstream_overloaded"}
+# What one repetition shows to be an accident or not; a second one seldom helps. Of an answer that was cut short, most
+# has been paid for. Not so of an empty one: it cost its prompt at most, and 10 % of them should leave less than 0.2 %.
+_ONCE = {"dns_error", "truncated", "stream_broken", "upstream_overloaded"}
 
 # Attempts in a row by which an upstream counts as dead: as many as a breaker wants to have seen.
 _DEAD = 20
@@ -122,6 +123,7 @@ class Retry:
         retry_billed: Whether a time-out is repeated although it may have cost money already.
         elsewhere: Whether others can be asked meanwhile. Then an upstream that tells a wait, or is overloaded, is left
             at once, and waited for by `again` only.
+        target: What events call what it asks, such as `provider/model`.
         clock: The clock of `call.deadline`.
 
     Raises:
@@ -143,6 +145,7 @@ class Retry:
         patience: float = 5.0,
         retry_billed: bool = False,
         elsewhere: bool = False,
+        target: str = "",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         dice: random.Random | None = None,
@@ -156,6 +159,7 @@ class Retry:
         self._patience = patience
         self._retry_billed = retry_billed
         self._elsewhere = elsewhere
+        self._target = target
         self._clock = clock
         self._sleep = sleep
         self._dice = dice or random.Random()  # noqa: S311 -- spreads load, hides nothing
@@ -183,23 +187,31 @@ class Retry:
         if not _tells_to_wait(error):
             return None
         ours = sum(attempt.provider == self.name for attempt in call.context.attempts)
-        wait = self._plan(error, max(1, ours), call, most=self._attempts + (ours < self._attempts))
+        most = self._attempts + (ours < self._attempts)
+        wait = self._plan(error, max(1, ours), call, most=most, repeated=())
         return None if wait is None else self._ask_after(max(0.0, wait - since), error, call)
 
     async def aclose(self) -> None:
         await self.inner.aclose()
 
-    async def _ask(self, call: Call, retry: int, *, elsewhere: bool) -> Reply:
-        """Ask until there is an answer, or no retry; the next one has that number, counted from 1."""
+    async def _ask(self, call: Call, retry: int, *, elsewhere: bool, repeated: Sequence[str | None] = ()) -> Reply:
+        """Ask until there is an answer, or no retry; the next one has that number, counted from 1.
+
+        Args:
+            repeated: The codes of what was repeated so far.
+        """
         while True:
             try:
                 reply = await self.inner.send(call)
             except XRouterError as error:
                 self._note(error)
-                wait = None if elsewhere and _tells_to_wait(error) else self._plan(error, retry, call)
+                wait = None
+                if not (elsewhere and _tells_to_wait(error)):
+                    wait = self._plan(error, retry, call, most=self._attempts, repeated=repeated)
                 if wait is None:
                     raise
-                call.context.emit(AttemptRetried(call.context, self.name, retry, wait, error))
+                repeated = (*repeated, error.code)
+                call.context.emit(AttemptRetried(call.context, self.name, retry, wait, error, self._target))
             else:
                 self.budget.heard()
                 return reply
@@ -207,9 +219,9 @@ class Retry:
             retry += 1
 
     async def _ask_after(self, wait: float, error: XRouterError, call: Call) -> Reply:
-        call.context.emit(AttemptRetried(call.context, self.name, 1, wait, error))
+        call.context.emit(AttemptRetried(call.context, self.name, 1, wait, error, self._target))
         await self._sleep(wait)
-        return await self._ask(call, 2, elsewhere=False)
+        return await self._ask(call, 2, elsewhere=False, repeated=(error.code,))
 
     def _note(self, error: XRouterError) -> None:
         if error.trips:
@@ -217,17 +229,20 @@ class Retry:
         elif isinstance(error, RequestRejected):
             self.budget.heard()  # an upstream that finds fault is well
 
-    def _plan(self, error: XRouterError, retry: int, call: Call, *, most: int | None = None) -> float | None:
+    def _plan(
+        self, error: XRouterError, retry: int, call: Call, *, most: int, repeated: Sequence[str | None]
+    ) -> float | None:
         """Seconds until the retry of that number, counted from 1; None when there is none.
 
         Args:
-            most: Attempts in all; those of this policy by default.
+            most: Attempts in all.
+            repeated: As above.
         """
         if not self._is_worth_it(error):
             return None
         wait = self._wait(error, retry)
-        is_left = max(retry, len(call.context.attempts)) < (most or self._attempts)
-        is_left = is_left and (retry == 1 or error.code not in _ONCE)
+        is_left = max(retry, len(call.context.attempts)) < most
+        is_left = is_left and not (error.code in _ONCE and error.code in repeated)
         in_time = call.deadline is None or self._clock() + wait < call.deadline
         if is_left and in_time and self.budget.retry():
             return wait

@@ -137,16 +137,17 @@ class _Upstreams:
             # Above the breaker, so that every attempt counts there and none is made once it is open. Below fallback,
             # so that a failure of a moment does not move a conversation away from its warm cache. But an upstream that
             # tells a wait is left while there are others, and waited for only when all of them have failed: `again`.
-            layer = retry = self.retrying(layer, account.budget)
+            layer = retry = self.retrying(layer, account.budget, bare.name)
             again = retry.again
         return replace(bare, provider=layer, available=first_of(*reasons), again=again)
 
-    def retrying(self, layer: Provider, budget: RetryBudget) -> Retry:
+    def retrying(self, layer: Provider, budget: RetryBudget, target: str) -> Retry:
         return Retry(
             layer,
             attempts=self.patience.attempts,
             retry_billed=self.patience.retry_billed,
             elsewhere=self.among is not None and self.among > 1,
+            target=target,
             budget=budget,
             clock=self.clock,
             dice=self.random,
