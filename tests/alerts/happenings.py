@@ -17,8 +17,9 @@ def ended(
     endpoint: str | None = "chat",
     error: XRouterError | None = None,
     first_byte: float | None = 0.1,
+    own_keys: Iterable[str] = (),
 ) -> RequestEnded:
-    context = RequestContext(endpoint=endpoint, error=error)
+    context = RequestContext(endpoint=endpoint, error=error, own_keys=frozenset(own_keys))
     return RequestEnded(
         context=context,
         method="POST",

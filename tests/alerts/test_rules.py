@@ -8,11 +8,13 @@ from tests.alerts.happenings import Watched, attempted, ended, times
 from xrouter_asgi.alerts import CircuitsOpen, CredentialRefused, ErrorShare, LimiterAlone, QuotaUsedUp, SlowShare
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.errors import (
+    InvalidAPIKey,
     InvalidRequest,
     KeyStoreUnavailable,
     NotReady,
     UpstreamError,
     UpstreamQuotaExceeded,
+    UpstreamRateLimited,
     UpstreamUnauthorized,
 )
 from xrouter_asgi.events import (
@@ -62,8 +64,9 @@ class TestErrorShare:
             ended(200, error=UpstreamError("broken", code="stream_broken")),
             ended(429, error=UpstreamQuotaExceeded("empty")),
             ended(503, endpoint=None, error=KeyStoreUnavailable("away")),
+            ended(200, error=UpstreamError("broken", code="stream_broken"), own_keys=["up"]),
         ],
-        ids=["5xx", "broken stream", "upstream's 429", "key store"],
+        ids=["5xx", "broken stream", "upstream's 429", "key store", "broken stream with an own key"],
     )
     async def test_it_is_a_failure(self, event: object) -> None:
         assert len(await Watched(ErrorShare(minimum=1)).see(event)) == 1
@@ -77,8 +80,23 @@ class TestErrorShare:
             ended(None),
             ended(503, endpoint="ready", error=NotReady("draining")),
             attempted(UpstreamError("retried")),
+            ended(401, error=InvalidAPIKey("yours"), own_keys=["up"]),
+            ended(429, error=UpstreamQuotaExceeded("yours"), own_keys=["up"]),
+            ended(200, error=UpstreamQuotaExceeded("yours"), own_keys=["up"]),
+            ended(429, error=UpstreamRateLimited("yours"), own_keys=["up"]),
         ],
-        ids=["good", "client's mistake", "unknown path", "client left", "draining", "attempt"],
+        ids=[
+            "good",
+            "client's mistake",
+            "unknown path",
+            "client left",
+            "draining",
+            "attempt",
+            "own key refused",
+            "own quota",
+            "own quota in a stream",
+            "own rate",
+        ],
     )
     async def test_it_is_no_failure(self, event: object) -> None:
         assert await Watched(ErrorShare(minimum=1)).see(event) == []
@@ -117,6 +135,21 @@ class TestCircuitsOpen:
         await watched.see(*(CircuitOpened(CONTEXT, "up", 5.0, target) for target in ("up/a", "up/b")))
         assert await watched.see(CircuitClosed(CONTEXT, "up", "up/a")) == []
         assert await watched.see(CircuitClosed(CONTEXT, "up", "up/b")) == ["ok: The provider 'up' answers again."]
+
+    async def test_the_targets_that_are_left_alone_are_named(self) -> None:
+        watched = Watched(CircuitsOpen(), cooldown=60.0)
+        told = await watched.see(CircuitOpened(CONTEXT, "up", 5.0, "up/b"))
+        assert told == ["The provider 'up' keeps failing and is left alone for 5 s: up/b."]
+        assert await watched.see(CircuitOpened(CONTEXT, "up", 5.0, "up/a")) == []
+        assert await watched.see_later(60.0, ended()) == [
+            "The provider 'up' keeps failing and is left alone for 5 s: up/a, up/b."
+        ]
+
+    async def test_of_many_targets_a_few_are_named(self) -> None:
+        watched = Watched(CircuitsOpen(), cooldown=60.0)
+        await watched.see(*(CircuitOpened(CONTEXT, "up", 5.0, f"up/{number}") for number in range(8)))
+        (told,) = await watched.see_later(60.0, ended())
+        assert told.endswith(": up/0, up/1, up/2, up/3, up/4 and 3 more.")
 
     async def test_each_provider_is_told_of(self) -> None:
         watched = Watched(CircuitsOpen())

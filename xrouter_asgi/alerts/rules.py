@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 
+from ..context import RequestContext
 from ..errors import Cools, UpstreamError
 from ..events import (
     AttemptEnded,
@@ -18,6 +20,7 @@ from ..policies.base import Window, require_positive, require_share
 from .base import Sign
 
 _SLOTS = 12
+_NAMED = 5  # targets in an alert
 _ALL, _BAD = 0, 1
 _ASKS_A_MODEL = ("chat", "embeddings")
 
@@ -60,8 +63,9 @@ class _Share(ABC):
 class ErrorShare(_Share):
     """Many requests for a model fail: with a 5xx, or because upstreams fail, also in the middle of a stream.
 
-    Clients' own mistakes and clients that leave are no failures. A 5xx from before anybody knew what was asked, such as
-    of a key store that is away, is one.
+    Clients' own mistakes and clients that leave are no failures, nor is what an upstream refuses to a caller's own
+    credential for it, such as a used-up quota: only what shows that the upstream is unwell. A 5xx from before anybody
+    knew what was asked, such as of a key store that is away, is one.
 
     Args:
         share: From which share on it is wrong. Above 0, up to 1.
@@ -75,10 +79,17 @@ class ErrorShare(_Share):
         super().__init__(share=share, window=window, minimum=minimum, bad="failed")
 
     def _is_bad(self, event: RequestEnded) -> bool | None:
-        failed = (event.status or 0) >= 500 or isinstance(event.context.error, UpstreamError)
+        failed = (event.status or 0) >= 500 or _is_upstreams(event.context)
         if event.context.endpoint in _ASKS_A_MODEL:
             return failed
         return True if failed and event.context.endpoint is None else None
+
+
+def _is_upstreams(context: RequestContext) -> bool:
+    """Whether the request failed because of an upstream, or of our account there."""
+    error = context.error
+    # With a credential of the caller's own nobody else is asked, so the error is about that one.
+    return isinstance(error, UpstreamError) and (error.trips or not context.own_keys)
 
 
 class SlowShare(_Share):
@@ -103,7 +114,10 @@ class SlowShare(_Share):
 
 
 class CircuitsOpen:
-    """A circuit breaker left a model of a provider alone, and when those of all its models are closed again."""
+    """Circuit breakers left models of a provider alone, and when those of all its models are closed again.
+
+    A model that follows while others are left alone is named with them when the alert is repeated.
+    """
 
     name = "circuit_open"
 
@@ -113,8 +127,10 @@ class CircuitsOpen:
     def __call__(self, event: object, now: float, /) -> Sign | None:
         match event:
             case CircuitOpened(provider=name, duration=wait, target=target):
-                self._open.setdefault(name, set()).add(target)
-                return Sign(name, True, f"The provider '{name}' keeps failing and is left alone for {wait:.0f} s.")
+                targets = self._open.setdefault(name, set())
+                targets.add(target)
+                left = f"The provider '{name}' keeps failing and is left alone for {wait:.0f} s"
+                return Sign(name, True, f"{left}: {_listed(targets)}." if any(targets) else f"{left}.")
             case CircuitClosed(provider=name, target=target):
                 self._open.get(name, set()).discard(target)
                 if self._open.get(name):
@@ -184,6 +200,12 @@ class LimiterAlone:
             case LimiterRestored():
                 return Sign("limits", False, "The storage of limits is back.")
         return None
+
+
+def _listed(targets: Collection[str]) -> str:
+    named = sorted(targets)[:_NAMED]
+    more = len(targets) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _replaced(provider: str) -> Sign:
