@@ -15,7 +15,7 @@ from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable
 from xrouter_asgi.providers.gigachat.auth import TokenSource
 from xrouter_asgi.providers.gigachat.credentials import AuthorizationKey, Password, ReadyToken, digest
-from xrouter_asgi.providers.http import Upstream
+from xrouter_asgi.providers.http import Redaction, Upstream
 
 
 @pytest.fixture
@@ -39,7 +39,8 @@ class Sources:
     def __call__(
         self, *, key: str | None = None, scope: str | None = None, login: Any = None, **arguments: Any
     ) -> TokenSource:
-        login = login or AuthorizationKey(key or self.fake.key, scope=scope or self.fake.scope, upstream=self.oauth)
+        key, scope = key or self.fake.key, scope or self.fake.scope
+        login = login or AuthorizationKey(key, scope=scope, upstream=self.oauth, redact=Redaction())
         clocks = {"clock": self.clock, "monotonic": self.clock, "backoff": 0.0}
         source = TokenSource(login, **{**clocks, **arguments})
         self.made.append(source)
@@ -327,7 +328,7 @@ async def test_user_and_password_get_a_token_from_the_api(
     sources: Sources, upstreams: tuple[Upstream, Upstream], fake: FakeGigaChat
 ) -> None:
     fake.token_shape, fake.token_unit = "tok", 1
-    source = sources(login=Password(fake.user, fake.password, upstream=upstreams[1]))
+    source = sources(login=Password(fake.user, fake.password, upstream=upstreams[1], redact=Redaction()))
     assert await source.get() == "token-1"
     (request,) = fake.asked("/token")
     assert (request.method, request.body) == ("POST", b"")
@@ -336,7 +337,7 @@ async def test_user_and_password_get_a_token_from_the_api(
 async def test_a_wrong_password_is_said_in_words(
     sources: Sources, upstreams: tuple[Upstream, Upstream], fake: FakeGigaChat
 ) -> None:
-    source = sources(login=Password(fake.user, "wrong", upstream=upstreams[1]))
+    source = sources(login=Password(fake.user, "wrong", upstream=upstreams[1], redact=Redaction()))
     with pytest.raises(UpstreamUnauthorized, match="Check 'user' and 'password'") as caught:
         await source.get()
     assert "wrong" not in (caught.value.detail or "")
@@ -406,7 +407,7 @@ async def test_a_credential_that_no_header_can_hold_is_refused_without_being_sho
     value: str, upstreams: tuple[Upstream, Upstream]
 ) -> None:
     with pytest.raises(ValueError, match="'credentials' holds a character") as caught:
-        AuthorizationKey(value, scope="GIGACHAT_API_PERS", upstream=upstreams[0])
+        AuthorizationKey(value, scope="GIGACHAT_API_PERS", upstream=upstreams[0], redact=Redaction())
     assert value not in str(caught.value)
     with pytest.raises(ValueError, match="'access_token' holds a character"):
         ReadyToken(value)

@@ -21,7 +21,7 @@ from xrouter_asgi.providers.gigachat.credentials import AuthorizationKey
 from xrouter_asgi.providers.gigachat.fetch import Downloads
 from xrouter_asgi.providers.gigachat.files import Files
 from xrouter_asgi.providers.gigachat.request import Attachment
-from xrouter_asgi.providers.http import Upstream
+from xrouter_asgi.providers.http import Redaction, Upstream
 
 from .conftest import Ask, Connect
 
@@ -47,8 +47,10 @@ def attached(data: bytes, param: str = "messages[0].content[0].image_url", filen
 @pytest.fixture
 async def account(fake: FakeGigaChat, clock: Clock) -> AsyncIterator[Account]:
     api, oauth = Upstream(fake.base_url), Upstream(fake.auth_url)
-    tokens = TokenSource(AuthorizationKey(fake.key, scope=fake.scope, upstream=oauth), clock=clock, monotonic=clock)
-    account = Account(api, tokens, client_id="gateway")
+    redact = Redaction()
+    login = AuthorizationKey(fake.key, scope=fake.scope, upstream=oauth, redact=redact)
+    tokens = TokenSource(login, clock=clock, monotonic=clock)
+    account = Account(api, tokens, client_id="gateway", redact=redact)
     yield account
     await account.aclose()
     await api.aclose()

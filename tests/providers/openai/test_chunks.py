@@ -8,8 +8,8 @@ import pytest
 from tests.fakes.openai import DONE, event
 from tests.fakes.openai_answers import chunk
 from xrouter_asgi.errors import UpstreamError
+from xrouter_asgi.providers.http import Redaction
 from xrouter_asgi.providers.openai.chunks import ChunkReader
-from xrouter_asgi.providers.openai.words import Redaction
 from xrouter_asgi.wire import ChatChunk
 
 

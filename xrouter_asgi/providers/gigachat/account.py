@@ -6,9 +6,10 @@ import uuid
 from collections.abc import Sequence
 
 from ...errors import UpstreamError, UpstreamUnauthorized
-from ..http import Answer, AnswerStream, Upstream, has_unknown_issuer
+from ..http import Answer, AnswerStream, Redaction, Upstream, has_unknown_issuer
 from .auth import TokenSource
 from .credentials import bearer
+from .words import Words
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -36,12 +37,14 @@ class Account:
     Args:
         tokens: None for an upstream that knows us by our client certificate.
         client_id: Value of `X-Client-ID`, the owner of uploaded files.
+        redact: Knows what the account's secrets are.
     """
 
-    def __init__(self, upstream: Upstream, tokens: TokenSource | None, *, client_id: str) -> None:
+    def __init__(self, upstream: Upstream, tokens: TokenSource | None, *, client_id: str, redact: Redaction) -> None:
         self._upstream = upstream
         self._tokens = tokens
         self._client_id = (b"X-Client-ID", client_id.encode("ascii"))
+        self.redact = redact
 
     async def open(self, method: str, path: str, *, headers: Headers = (), content: bytes = b"") -> AnswerStream:
         """Send a request, once more with a new token if its token is refused. Close what is returned.
@@ -54,7 +57,7 @@ class Account:
             answer = await self._send(method, path, headers, content, None)
             if answer.status == 401:
                 raise UpstreamUnauthorized(
-                    "GigaChat refused this gateway's client certificate.", detail=await _said(answer)
+                    "GigaChat refused this gateway's client certificate.", detail=await self._said(answer)
                 )
             return answer
         token = await self._tokens.get()
@@ -65,7 +68,7 @@ class Account:
         token = await self._tokens.replace(token)
         answer = await self._send(method, path, headers, content, token)
         if answer.status == 401:
-            raise self._tokens.refuse(token, detail=await _said(answer))
+            raise self._tokens.refuse(token, detail=await self._said(answer))
         return answer
 
     async def fetch(
@@ -87,8 +90,7 @@ class Account:
             fields.append((b"Authorization", bearer(token)))
         return await self._upstream.open(method, path, headers=fields, content=content)
 
-
-async def _said(answer: AnswerStream) -> str:
-    body = await answer.read(64 << 10)
-    request_id = answer.headers.get("x-request-id")
-    return f"status {answer.status}, request id {request_id}, {body[:300]!r}"
+    async def _said(self, answer: AnswerStream) -> str:
+        """What a refusal says, for the log."""
+        words = Words.of(await answer.read(64 << 10), self.redact)
+        return f"{words.detail(answer.status)} Request id {answer.headers.get('x-request-id')}."

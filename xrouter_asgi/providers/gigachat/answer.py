@@ -10,6 +10,7 @@ from typing import Any
 from ...errors import UpstreamError
 from ...wire import ChatCompletion
 from ..base import now
+from ..http import Redaction
 from .calls import argument_text, call_id
 from .errors import event_error
 from .finish import finish_reason, finish_warning, is_usable
@@ -34,6 +35,7 @@ class Asked:
         as_content: The arguments of a call are the answer: structured output by a function.
         in_fence: The answer was asked for in words and may come in a code fence.
         include_usage: The client wants the usage chunk at the end of a stream.
+        redact: Applied to the words of an error.
     """
 
     model: str
@@ -45,6 +47,7 @@ class Asked:
     as_content: bool = False
     in_fence: bool = False
     include_usage: bool = False
+    redact: Redaction = field(default_factory=Redaction)
 
     def head(self, answer: Mapping[str, Any], *, kind: str, request_id: str) -> dict[str, Any]:
         """The members that are the same in all chunks of one answer."""
@@ -118,7 +121,7 @@ def _finish(said: object, called: object, text: str, asked: Asked) -> str:
 
 def _choice(answer: Mapping[str, Any], asked: Asked) -> Mapping[str, Any]:
     """The first choice that is an answer, and not a report of a built-in function's progress."""
-    if error := event_error(dict(answer), model=asked.model):
+    if error := event_error(dict(answer), model=asked.model, redact=asked.redact):
         raise error
     choices = answer.get("choices")
     for choice in choices if isinstance(choices, list) else ():

@@ -110,6 +110,7 @@ class Chat:
                 structured=plan.structured,
                 replay_state=plan.replay_state,
                 plain_calls=plan.plain_calls,
+                redact=self._account.redact,
             )
             headers = self._headers(call, request, sent)
             answer = await self._account.open("POST", "/chat/completions", headers=headers, content=encode(sent.body))
@@ -119,7 +120,8 @@ class Chat:
             said = await answer.read(_ERROR_LIMIT)
             better = repaired(plan, request, sent, status=answer.status, said=said)
             if better is None or (better.fresh_files > plan.fresh_files and not self._files.forget(files.values())):
-                raise upstream_error(answer.status, answer.headers, said, model=plan.model)
+                redact = self._account.redact
+                raise upstream_error(answer.status, answer.headers, said, model=plan.model, redact=redact)
             if better.fresh_files > plan.fresh_files:
                 files = await self._files.ids(found)
             plan = better

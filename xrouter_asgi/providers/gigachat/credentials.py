@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from ...errors import UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable, XRouterError
 from ...wire.codec import decode
-from ..http import Answer, Upstream
+from ..http import Answer, Redaction, Upstream
 
 SCOPES = ("GIGACHAT_API_PERS", "GIGACHAT_API_B2B", "GIGACHAT_API_CORP")
 
@@ -60,9 +60,10 @@ class AuthorizationKey:
 
     Args:
         upstream: Whose base URL is the whole address of the token endpoint.
+        redact: Applied to the words of a refusal; learns each token.
     """
 
-    def __init__(self, key: str, *, scope: str, upstream: Upstream) -> None:
+    def __init__(self, key: str, *, scope: str, upstream: Upstream, redact: Redaction) -> None:
         self._headers = [
             (b"Authorization", _ascii(f"Basic {key}", "credentials")),
             (b"Content-Type", b"application/x-www-form-urlencoded"),
@@ -70,6 +71,7 @@ class AuthorizationKey:
         ]
         self._scope = scope
         self._upstream = upstream
+        self._redact = redact
 
     async def token(self, *, now: float) -> Token:
         rquid = str(uuid.uuid4())
@@ -82,8 +84,8 @@ class AuthorizationKey:
         # There is no X-Request-Id here: their support finds the call by our RqUID.
         trace = f"RqUID {rquid}"
         if answer.status != 200:
-            raise _failure(answer, trace, lambda code: _oauth_words(code, self._scope))
-        return _read(answer, now=now, trace=trace)
+            raise _failure(answer, trace, lambda code: _oauth_words(code, self._scope), self._redact)
+        return _read(answer, now=now, trace=trace, redact=self._redact)
 
 
 class Password:
@@ -91,19 +93,24 @@ class Password:
 
     Args:
         upstream: The API itself, which has the token endpoint.
+        redact: Applied to the words of a refusal; learns each token.
     """
 
-    def __init__(self, user: str, password: str, *, upstream: Upstream) -> None:
-        pair = base64.b64encode(f"{user}:{password}".encode())
-        self._headers = [(b"Authorization", b"Basic " + pair), (b"Accept", b"application/json")]
+    def __init__(self, user: str, password: str, *, upstream: Upstream, redact: Redaction) -> None:
+        self._headers = [
+            (b"Authorization", f"Basic {_pair(user, password)}".encode()),
+            (b"Accept", b"application/json"),
+        ]
         self._upstream = upstream
+        self._redact = redact
 
     async def token(self, *, now: float) -> Token:
         answer = await self._upstream.fetch("POST", "/token", headers=self._headers)
         trace = f"request id {answer.headers.get('x-request-id')}"
         if answer.status != 200:
-            raise _failure(answer, trace, lambda _: "the user or the password is wrong. Check 'user' and 'password'.")
-        return _read(answer, now=now, trace=trace)
+            reason = "the user or the password is wrong. Check 'user' and 'password'."
+            raise _failure(answer, trace, lambda _: reason, self._redact)
+        return _read(answer, now=now, trace=trace, redact=self._redact)
 
 
 class ReadyToken:
@@ -126,9 +133,30 @@ def digest(*secrets: str | None) -> str:
     return hashlib.sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def secrets_of(
+    *, credentials: str | None, user: str | None, password: str | None, access_token: str | None
+) -> list[str]:
+    """What must not be shown of an account's credentials, in each form in which somebody may quote them."""
+    secrets = [credentials, user, password, access_token]
+    if credentials:
+        try:
+            decoded = base64.b64decode(f"{credentials}==").decode()
+        except ValueError:  # no base64, or no text in it
+            decoded = ""
+        secrets += [credentials.rstrip("="), *decoded.split(":", 1)]
+    if user and password:
+        pair = _pair(user, password)
+        secrets += [pair, pair.rstrip("=")]
+    return [secret for secret in secrets if secret]
+
+
 def bearer(token: str) -> bytes:
     """The value of the `Authorization` header."""
     return b"Bearer " + _ascii(token, "access_token")
+
+
+def _pair(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _ascii(value: str, name: str) -> bytes:
@@ -138,7 +166,7 @@ def _ascii(value: str, name: str) -> bytes:
     return value.encode()
 
 
-def _read(answer: Answer, *, now: float, trace: str) -> Token:
+def _read(answer: Answer, *, now: float, trace: str, redact: Redaction) -> Token:
     """Both shapes: `{access_token, expires_at}` and `{tok, exp}`, in seconds or milliseconds since 1970."""
     body = _object(answer)
     value = body.get("access_token") or body.get("tok")
@@ -146,8 +174,9 @@ def _read(answer: Answer, *, now: float, trace: str) -> Token:
         raise UpstreamUnavailable(
             "GigaChat's authorization server did not answer with a token.",
             code="token_unavailable",
-            detail=f"{trace}: status 200, members {sorted(body)}",
+            detail=redact(f"{trace}: status 200, members {sorted(body)}"),
         )
+    redact.learn(value)
     expiry = body.get("expires_at", body.get("exp"))
     if isinstance(expiry, bool) or not isinstance(expiry, int | float) or expiry <= 0:
         return Token(value, _NO_EXPIRY)
@@ -156,10 +185,10 @@ def _read(answer: Answer, *, now: float, trace: str) -> Token:
     return Token(value, max(_SHORTEST_LIFE, seconds - now))
 
 
-def _failure(answer: Answer, trace: str, words: Callable[[object], str]) -> XRouterError:
+def _failure(answer: Answer, trace: str, words: Callable[[object], str], redact: Redaction) -> XRouterError:
     body = _object(answer)
-    said = body.get("message")
-    detail = f"{trace}: status {answer.status}, code {body.get('code')}, message {str(said)[:300]!r}"
+    code, said = (redact(str(body.get(name)))[:300] for name in ("code", "message"))
+    detail = f"{trace}: status {answer.status}, code {code}, message {said!r}"
     if answer.status in (408, 504):
         return UpstreamTimeout("GigaChat's authorization server timed out.", code="token_unavailable", detail=detail)
     if answer.status == 429 or answer.status >= 500:

@@ -24,7 +24,7 @@ from ...errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from ..http import retry_after
+from ..http import Redaction, retry_after
 from .facts import upstream_ids
 from .words import Words
 
@@ -62,20 +62,21 @@ class ModelUnavailable(UpstreamUnavailable):
     retryable = False
 
 
-def upstream_error(status: int, headers: httpx.Headers, body: bytes, *, model: str) -> XRouterError:
+def upstream_error(status: int, headers: httpx.Headers, body: bytes, *, model: str, redact: Redaction) -> XRouterError:
     """The error for an answer other than 200.
 
     Args:
         model: The model that was asked for, in the client's words.
+        redact: Applied to GigaChat's words.
     """
-    error = _error(status, Words.of(body), model=model, wait=retry_after(headers))
+    error = _error(status, Words.of(body, redact), model=model, wait=retry_after(headers))
     error.upstream_ids = upstream_ids(headers)
     ids = ", ".join(value for _, value in error.upstream_ids)
     error.detail = f"{error.detail} Its ids: {ids}." if ids else error.detail
     return error
 
 
-def event_error(event: dict[str, Any], *, model: str) -> XRouterError | None:
+def event_error(event: dict[str, Any], *, model: str, redact: Redaction) -> XRouterError | None:
     """The error that a document with status 200 is: an event of a stream, or a whole answer. None if it is none."""
     if event.get("choices") or not ({"error", "message", "status", "status_code", "code"} & event.keys()):
         return None
@@ -83,7 +84,7 @@ def event_error(event: dict[str, Any], *, model: str) -> XRouterError | None:
     sources = [event, inner] if isinstance(inner, dict) else [event]
     numbers = [source.get(key) for source in sources for key in ("status_code", "status", "code")]
     status = next((number for number in numbers if isinstance(number, int) and 400 <= number < 600), 500)
-    return _error(status, Words.of_document(event), model=model, wait=None)
+    return _error(status, Words.of_document(event, redact), model=model, wait=None)
 
 
 def _error(status: int, words: Words, *, model: str, wait: float | None) -> XRouterError:

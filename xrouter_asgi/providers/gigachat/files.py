@@ -19,6 +19,7 @@ from urllib.parse import unquote_to_bytes
 
 from ...errors import InvalidRequest, ModelNotFound, RequestRejected, UpstreamError, XRouterError
 from ...wire.codec import decode
+from ..http import Redaction
 from .account import Account
 from .errors import upstream_error
 from .fetch import Downloads
@@ -138,8 +139,9 @@ class Files:
             limit=1 << 20,
         )
         if answer.status not in (200, 201):
-            raise _as_invalid(upstream_error(answer.status, answer.headers, answer.body, model=""))
-        file_id = _file_id(answer.body)
+            redact = self._account.redact
+            raise _as_invalid(upstream_error(answer.status, answer.headers, answer.body, model="", redact=redact))
+        file_id = _file_id(answer.body, self._account.redact)
         self._uploads[key] = _Upload(file_id, self._clock() + self._life)
         while len(self._uploads) > self._capacity:
             _, oldest = self._uploads.popitem(last=False)
@@ -198,15 +200,14 @@ def _safe_name(filename: str | None, kind: FileType) -> str:
     return f"{safe or 'file'}.{kind.extension}"
 
 
-def _file_id(body: bytes) -> str:
+def _file_id(body: bytes, redact: Redaction) -> str:
     try:
         file_id = decode(body)["id"]
     except (ValueError, KeyError, TypeError):
         file_id = None
     if not isinstance(file_id, str) or not file_id.isascii() or not file_id.replace("-", "").isalnum():
-        raise UpstreamError(
-            "GigaChat did not say under which id it stored a file.", code="bad_body", detail=f"{body[:300]!r}"
-        )
+        said = redact(body.decode("utf-8", "replace"))[:300]
+        raise UpstreamError("GigaChat did not say under which id it stored a file.", code="bad_body", detail=said)
     return file_id
 
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import httpx
 
+from ...errors import XRouterError
 from ...wire import ChatRequest, EmbeddingsRequest, ModelList
 from ...wire.codec import encode
 from ..base import Call, Reply
-from ..http import USER_AGENT, Instrument, Timeouts, ssl_context
+from ..http import USER_AGENT, Answer, Instrument, Redaction, Timeouts, ssl_context
 from .account import Account, GigaChatUpstream
 from .auth import TokenSource
 from .chat import Chat
-from .credentials import SCOPES, AuthorizationKey, Login, Password, ReadyToken, digest
+from .credentials import SCOPES, AuthorizationKey, Login, Password, ReadyToken, digest, secrets_of
 from .embeddings import batches, merge
 from .errors import upstream_error
 from .events import read_object
@@ -121,18 +122,21 @@ class GigaChatProvider:
         tls = partial(ssl_context, ca_bundle, insecure=insecure)
         api = connect(base_url, tls=partial(tls, cert=cert, key=key, key_password=key_password))
         self._upstreams = [api]
+        known = secrets_of(credentials=credentials, user=user, password=password, access_token=access_token)
+        self._redact = Redaction(known)
         login: Login | None = ReadyToken(access_token) if access_token else None
         if user and password:
-            login = Password(user, password, upstream=api)
+            login = Password(user, password, upstream=api, redact=self._redact)
         if credentials:
             self._upstreams.append(connect(auth_url, tls=tls))
-            login = AuthorizationKey(credentials, scope=scope, upstream=self._upstreams[-1])
+            login = AuthorizationKey(credentials, scope=scope, upstream=self._upstreams[-1], redact=self._redact)
         if login is None and not cert:
             raise ValueError(_NO_CREDENTIAL)
         tokens = TokenSource(login, ready=access_token or None, clock=clock, monotonic=monotonic) if login else None
         # A token changes while the account stays the same: it names the account only if nothing else does.
         salt = digest(credentials, user, cert) if credentials or user or cert else digest(access_token)
-        self._account = Account(api, tokens, client_id=client_id or digest("client id", salt)[:32])
+        client_id = client_id or digest("client id", salt)[:32]
+        self._account = Account(api, tokens, client_id=client_id, redact=self._redact)
         if max_parallel is None:
             max_parallel = 1 if scope == SCOPES[0] and not user and not cert else 10
         self._files = Files(self._account, Downloads(allow_networks=allow_networks), clock=monotonic)
@@ -183,7 +187,7 @@ class GigaChatProvider:
             content = encode({"model": model, "input": texts})
             answer = await self._account.fetch("POST", "/embeddings", headers=headers, content=content)
             if answer.status != 200:
-                error = upstream_error(answer.status, answer.headers, answer.body, model=model)
+                error = self._failure(answer, model=model)
                 # The translation of errors speaks of a chat.
                 error.param = "input" if error.param == "messages" else error.param
                 raise error
@@ -201,8 +205,11 @@ class GigaChatProvider:
     async def _fetch_models(self) -> ModelList:
         answer = await self._account.fetch("GET", "/models", headers=[(b"Accept", b"application/json")])
         if answer.status != 200:
-            raise upstream_error(answer.status, answer.headers, answer.body, model="")
+            raise self._failure(answer)
         return models(read_object(answer.body), aliases=self._options.aliases)
+
+    def _failure(self, answer: Answer, *, model: str = "") -> XRouterError:
+        return upstream_error(answer.status, answer.headers, answer.body, model=model, redact=self._redact)
 
     def __repr__(self) -> str:
         return f"GigaChatProvider(name={self.name!r}, base_url={self._upstreams[0].base_url!r})"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...wire import ChatCompletion, ChatRequest
 from ...wire.codec import encode
+from ..http import Redaction
 from .answer import Asked, answer_warning, completion
 from .attachments import Attachment, attachments
 from .functions import Functions, declared, functions, specification
@@ -70,6 +71,7 @@ def translate(
     structured: StructuredOutput,
     replay_state: bool = True,
     plain_calls: bool = False,
+    redact: Redaction | None = None,
 ) -> Translation:
     """Translate a request.
 
@@ -79,6 +81,7 @@ def translate(
         structured: How to ask for `json_schema`.
         replay_state: False leaves `functions_state_id` out: some stands refuse it.
         plain_calls: True says calls and results as text: a history with calls may be refused without functions.
+        redact: Applied to the words of an error that the answer turns out to be.
 
     Raises:
         InvalidRequest: What GigaChat would refuse, with `param`.
@@ -112,7 +115,7 @@ def translate(
         session=_session(request, body),
         uses_native_schema=shape.response_format is not None,
         has_state_ids=any("functions_state_id" in message for message in messages),
-        _asked=_asked(request, names, chosen, shape),
+        _asked=_asked(request, names, chosen, shape, redact or Redaction()),
     )
 
 
@@ -128,7 +131,7 @@ def _functions_of(shape: Structure, names: Names) -> Functions | None:
     return Functions([only], {"name": only["name"]})
 
 
-def _asked(request: ChatRequest, names: Names, chosen: Functions, shape: Structure) -> Asked:
+def _asked(request: ChatRequest, names: Names, chosen: Functions, shape: Structure, redact: Redaction) -> Asked:
     stop = request.stop or ()
     return Asked(
         model=request.model,
@@ -140,6 +143,7 @@ def _asked(request: ChatRequest, names: Names, chosen: Functions, shape: Structu
         as_content=shape.function is not None,
         in_fence=shape.is_emulated,
         include_usage=request.include_usage,
+        redact=redact,
     )
 
 

@@ -52,7 +52,7 @@ class StreamTranslation:
         self._usage = gross_usage(event.get("usage")) or self._usage
         if self._finished:
             return []
-        if error := event_error(event, model=self._asked.model):
+        if error := event_error(event, model=self._asked.model, redact=self._asked.redact):
             raise error
         choices = event.get("choices") or ()
         if not isinstance(choices, list | tuple) or not all(isinstance(choice, dict) for choice in choices):

@@ -7,21 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...wire.codec import decode
+from ..http import Redaction
 
 MAX_MESSAGE = 1024  # bytes of UTF-8
 
-_READ = 16 * 1024  # bytes of a body that are looked at
+_READ = 16 * 1024  # characters in which a title is looked for
 _PAGE = re.compile(r"\s*<(!doctype|html|head|body|center|h1|title)\b", re.IGNORECASE)
 _TITLE = re.compile(r"<(title|h1)[^>]*>\s*([^<]{1,200}?)\s*<", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
-_CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
-_ADDRESS = re.compile(
-    r"\b[a-z][a-z0-9+.-]{1,20}://\S+"  # a URL
-    r"|\b\d{1,3}(\.\d{1,3}){3}(:\d{1,5})?\b"  # an IPv4 address
-    r"|\b[\w-]+(\.[\w-]+)+:\d{2,5}\b",  # host:port
-    re.IGNORECASE,
-)
-_SECRET = re.compile(r"\b(Bearer|Basic)\s+\S+|\beyJ[\w.-]{16,}", re.IGNORECASE)
+_SPACE = re.compile(r" {2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +33,28 @@ class Words:
     is_page: bool = False
 
     @classmethod
-    def of(cls, body: bytes) -> Words:
+    def of(cls, body: bytes, redact: Redaction) -> Words:
         """The words of a body: JSON, HTML or plain text."""
         try:
             value = decode(body)
         except ValueError:
-            return cls._of_text(body[:_READ].decode("utf-8", "replace"))
-        return cls.of_document(value) if isinstance(value, dict) else cls("")
+            return cls._of_text(body.decode("utf-8", "replace"), redact)
+        return cls.of_document(value, redact) if isinstance(value, dict) else cls("")
 
     @classmethod
-    def of_document(cls, document: dict[str, Any]) -> Words:
+    def of_document(cls, document: dict[str, Any], redact: Redaction) -> Words:
         """The words of `message`, or of `error` as text or as an object with a `message`."""
         error = document.get("error")
         inner = error.get("message") if isinstance(error, dict) else error
         said = next((text for text in (document.get("message"), inner) if isinstance(text, str)), "")
-        return cls._of_text(said)
+        return cls._of_text(said, redact)
 
     @classmethod
-    def _of_text(cls, text: str) -> Words:
+    def _of_text(cls, text: str, redact: Redaction) -> Words:
         if _PAGE.match(text):
-            title = _TITLE.search(text)
-            return cls("", page=_clean(title[2]) if title else "", is_page=True)
-        return cls(_clean(text))
+            title = _TITLE.search(text[:_READ])
+            return cls("", page=_clean(title[2], redact) if title else "", is_page=True)
+        return cls(_clean(text, redact))
 
     def sentence(self, otherwise: str) -> str:
         """The message for a client, at most `MAX_MESSAGE` bytes less a little room for a hint."""
@@ -75,7 +69,5 @@ class Words:
         return f"GigaChat answered {status} with {said}."
 
 
-def _clean(text: str) -> str:
-    text = _TAG.sub(" ", text[:_READ])
-    text = _SECRET.sub("(secret)", _ADDRESS.sub("(address)", text))
-    return _CONTROL.sub(" ", text).strip()
+def _clean(text: str, redact: Redaction) -> str:
+    return _SPACE.sub(" ", _TAG.sub(" ", redact(text))).strip()

@@ -3,6 +3,7 @@
 from .answer import Answer, AnswerStream
 from .failures import has_unknown_issuer
 from .owned import OwnedTransport
+from .redaction import Redaction
 from .timeouts import Timeouts, start_stream
 from .tls import ssl_context
 from .transport import HTTPTransport
@@ -16,6 +17,7 @@ __all__ = [
     "HTTPTransport",
     "Instrument",
     "OwnedTransport",
+    "Redaction",
     "Timeouts",
     "Upstream",
     "has_unknown_issuer",

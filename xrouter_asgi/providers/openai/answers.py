@@ -7,10 +7,10 @@ from typing import Any, TypeGuard
 from ...errors import UpstreamError, UpstreamUnavailable
 from ...wire import ChatChunk
 from ...wire.codec import decode
-from ..http import Answer, AnswerStream
+from ..http import Answer, AnswerStream, Redaction
 from .chunks import is_error
 from .errors import refusal
-from .words import Redaction, Words
+from .words import Words
 
 
 def read_object(head: Answer | AnswerStream, body: bytes, *, model: str, redact: Redaction) -> dict[str, Any]:

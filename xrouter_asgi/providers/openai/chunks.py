@@ -12,9 +12,10 @@ from ...errors import UpstreamError, XRouterError
 from ...streaming import EventReader
 from ...wire import ChatChunk
 from ...wire.codec import decode
+from ..http import Redaction
 from .errors import refusal
 from .tools import ToolCalls
-from .words import Redaction, Words
+from .words import Words
 
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?')
 

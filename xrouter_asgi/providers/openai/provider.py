@@ -15,12 +15,21 @@ import httpx
 from ...streaming import ChatStream
 from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
 from ..base import Call, Reply
-from ..http import USER_AGENT, Answer, AnswerStream, Instrument, Timeouts, Upstream, ssl_context, start_stream
+from ..http import (
+    USER_AGENT,
+    Answer,
+    AnswerStream,
+    Instrument,
+    Redaction,
+    Timeouts,
+    Upstream,
+    ssl_context,
+    start_stream,
+)
 from .answers import check_completion, check_embeddings, check_models, chunks_of, read_object
 from .body import request_body
 from .chunks import ChunkReader
 from .stream import read_batches
-from .words import Redaction
 
 MAX_BODY = 32 << 20
 MODELS_TTL = 60.0

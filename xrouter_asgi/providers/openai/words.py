@@ -7,14 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
-MAX_MESSAGE = 1024
+from ..http import Redaction
 
-# By shape: keys (whole or masked by the upstream), tokens, accounts, addresses.
-_SECRETS = re.compile(
-    r"\bsk-[\w*.-]{3,}|\b(?:pk|rk|gsk|xai|org|proj)[-_][\w*-]{8,}|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}[\w.-]*"
-    r"|\bbearer\s+\S+|\bhttps?://\S+",
-    re.IGNORECASE,
-)
 _WORD = re.compile(r"[A-Za-z][\w.-]{0,63}")
 _HTML = re.compile(r"<\s*(?:!doctype|html|head|body)\b", re.IGNORECASE)
 _CONTEXT_LENGTH = re.compile(
@@ -45,28 +39,6 @@ _STATUSES = {
     **dict.fromkeys(_KEY_TROUBLE, 401),
     **dict.fromkeys(_QUOTA_TROUBLE, 402),
 }
-
-
-class Redaction:
-    """Takes out of a text what a client must not see.
-
-    Args:
-        secrets: Values known to be secret. Those of fewer than 4 characters would only tear words apart, and are left.
-    """
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = sorted({secret for secret in secrets if len(secret) >= 4}, key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        """The text without secrets, keys, accounts and addresses, cut at `MAX_MESSAGE` bytes of UTF-8."""
-        for secret in self._secrets:
-            text = text.replace(secret, "[redacted]")
-        # Patterns are searched in no more than may be needed; what this cuts in two still looks like its kind.
-        text = _SECRETS.sub("[redacted]", text[: 4 * MAX_MESSAGE])
-        return text.encode("utf-8", "replace")[:MAX_MESSAGE].decode("utf-8", "ignore")
-
-    def __repr__(self) -> str:
-        return f"Redaction({len(self._secrets)} secrets)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +74,8 @@ class Words:
             message, param = _detail(outer.get("detail"), error)
         return cls(
             message=_text(message, redact),
-            type=_word(inner.get("type")),
-            code=_word(inner.get("code")),
+            type=_word(inner.get("type"), redact),
+            code=_word(inner.get("code"), redact),
             param=None if param == "None" else _text(param, redact),
             status=next(filter(None, map(_status, _numbers(inner, outer))), None),
         )
@@ -149,8 +121,8 @@ def _text(value: object, redact: Redaction) -> str | None:
     return redact(value.strip())
 
 
-def _word(value: object) -> str | None:
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+def _word(value: object, redact: Redaction) -> str | None:
+    return value if isinstance(value, str) and _WORD.fullmatch(value) and redact(value) == value else None
 
 
 def _numbers(*places: dict[str, Any]) -> Iterable[object]:
