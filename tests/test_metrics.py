@@ -4,87 +4,29 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from tests.asgi import Exchange, body_messages, get, http_scope, post, request
+from tests.measured import Measured, ended, went_round
 from tests.scripted import ANSWER, ScriptedProvider, chat, chunk
 from xrouter_asgi.context import Attempt, RequestContext, Usage
 from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamUnavailable
 from xrouter_asgi.events import (
     AttemptEnded,
+    AttemptRetried,
     AttemptStarted,
+    CircuitOpened,
     LimiterDegraded,
     LimiterRestored,
-    RequestEnded,
     RequestStarted,
+    UpstreamCooled,
 )
 from xrouter_asgi.metrics import Metrics
 from xrouter_asgi.middleware.access_log import AccessLogMiddleware
-from xrouter_asgi.providers.base import Provider
-from xrouter_asgi.router import LLMRouter
-from xrouter_asgi.routing import Target
-
-
-class Measured:
-    """A router whose metrics are read as `{labels: number or histogram}`."""
-
-    def __init__(self, provider: Provider | None = None) -> None:
-        target = Target(provider or ScriptedProvider(), model="*")
-        self.router = LLMRouter({"scripted": target, "local-*": target})
-        self.reader = InMemoryMetricReader()
-        self.metrics = Metrics(MeterProvider([self.reader]), models=self.router.models)
-        self.app = AccessLogMiddleware(self.router, observers=[self.metrics])
-
-    def points(self) -> list[tuple[str, NumberDataPoint | HistogramDataPoint]]:
-        data = self.reader.get_metrics_data()
-        assert data is not None
-        metrics = [metric for each in data.resource_metrics for scope in each.scope_metrics for metric in scope.metrics]
-        return [
-            (metric.name, point)
-            for metric in metrics
-            for point in metric.data.data_points
-            if isinstance(point, NumberDataPoint | HistogramDataPoint)
-        ]
-
-    def numbers(self, name: str) -> dict[tuple[Any, ...], float]:
-        """The values of labels, in the order of their names, to the number."""
-        points = [point for called, point in self.points() if called == name]
-        return {_values(point.attributes): point.value for point in points if isinstance(point, NumberDataPoint)}
-
-    def sums(self, name: str) -> dict[tuple[Any, ...], tuple[int, float]]:
-        """The values of labels, in the order of their names, to count and sum."""
-        points = [point for called, point in self.points() if called == name]
-        return {
-            _values(point.attributes): (point.count, point.sum)
-            for point in points
-            if isinstance(point, HistogramDataPoint)
-        }
-
-
-def _values(attributes: Mapping[str, Any] | None) -> tuple[Any, ...]:
-    return tuple(value for _, value in sorted((attributes or {}).items()))
-
-
-def ended(context: RequestContext, **more: Any) -> RequestEnded:
-    facts: dict[str, Any] = {
-        "method": "POST",
-        "path": "/",
-        "status": 200,
-        "complete": True,
-        "duration": 2.0,
-        "first_byte": 0.5,
-        "received": 0,
-        "sent": 0,
-        "client": None,
-    }
-    return RequestEnded(context, **{**facts, **more})
-
 
 # What is counted
 
@@ -331,7 +273,14 @@ async def test_the_document_names_every_metric_and_label(monkeypatch: pytest.Mon
     measured = Measured(ScriptedProvider([chunk("a")], UpstreamUnavailable("No.", code="dns_error")))
     await post(measured.app, "/v1/chat/completions", chat(stream=True))
     measured.metrics(ended(RequestContext(model="scripted", usage=Usage(1))))
-    text = (Path(__file__).parent.parent / "docs/telemetry.md").read_text("utf-8")
+    for event in (
+        AttemptRetried(RequestContext(), "up", 1, 0.1, UpstreamUnavailable("No."), "up/m"),
+        CircuitOpened(RequestContext(), "up", 5.0, "up/m"),
+        UpstreamCooled(RequestContext(), "up", "quota", 600.0, "up/m"),
+        ended(went_round()),
+    ):
+        measured.metrics(event)
+    text = (Path(__file__).parent.parent / "docs/telemetry.md").read_text("utf-8").partition("## Metrics")[2]
     rows = {row.split("`")[1]: row for row in text.splitlines() if row.startswith(("| `xrouter.", "| `gen_ai."))}
     points = measured.points()
     assert rows.keys() == {name for name, _ in points}

@@ -8,29 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
 from . import conventions as names
 from .context import Attempt, RequestContext
+from .decision import Decision
 from .events import (
     AttemptEnded,
+    AttemptRetried,
     AttemptStarted,
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
     LimiterDegraded,
     LimiterRestored,
+    ProviderReplaced,
     RequestEnded,
     RequestStarted,
+    UpstreamCooled,
 )
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import CallbackOptions, Histogram, MeterProvider, Observation
+    from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
 
 _OTHER = "other"
 _NONE = "none"
 _ERROR_TYPES = 100  # a provider of somebody's own may make up words
 _LAG_EVERY = 0.5  # seconds
+_CLOSED, _HALF_OPEN, _OPEN = range(3)
+
+# By the first word of the reasons that `Fallback` and what stands below it give.
+_REASONS = {"circuit": "circuit_open", "cooling": "cooling", "over": "over_limit", "lacks": "lacks", "own": "own_key"}
 
 
 class Names(Protocol):
@@ -42,7 +53,8 @@ class Names(Protocol):
 
 
 class Metrics:
-    """The observer that measures: requests, attempts, tokens, what is in flight, and how late the event loop is.
+    """The observer that measures: requests, attempts, tokens, what is in flight, how late the event loop is, and how
+    often which policy did something about a request.
 
     Args:
         meter_provider: Where the instruments are made; None takes OpenTelemetry's global one.
@@ -78,6 +90,7 @@ class Metrics:
         self._attempts_in_flight = _Tally(names.PROVIDER)
         self._degraded = _Tally()
         self._degraded.set(0)
+        self._policies = _PolicyCounts(meter, model=self._model, error_type=self._error_type)
         meter.create_observable_counter(names.REQUESTS, [self._requests.observe], "{request}", "Requests that ended")
         meter.create_observable_counter(names.ATTEMPTS, [self._attempts.observe], "{attempt}", "Attempts that ended")
         for name, tally, unit in (
@@ -107,6 +120,8 @@ class Metrics:
                 self._degraded.set(1)
             case LimiterRestored():
                 self._degraded.set(0)
+            case _:
+                self._policies(event)
 
     def _request_ended(self, event: RequestEnded) -> None:
         context = event.context
@@ -123,6 +138,8 @@ class Metrics:
             who = _operation(context, context.provider or _NONE, model)
             self._usage.record(context.usage.prompt_tokens, {**who, names.USAGE_KIND: "input"})
             self._usage.record(context.usage.completion_tokens, {**who, names.USAGE_KIND: "output"})
+        if not context.decision.ordinary:
+            self._policies.went_round(context.decision, model)
 
     def _attempt_ended(self, context: RequestContext, attempt: Attempt) -> None:
         model = self._model(context)
@@ -147,6 +164,66 @@ class Metrics:
                 return _OTHER
             self._error_types.add(word)
         return word
+
+
+class _PolicyCounts:
+    """How often which policy did something about a request.
+
+    Args:
+        model: What the model of a request is called in labels.
+        error_type: The word for an error, of a bounded number.
+    """
+
+    def __init__(
+        self, meter: Meter, *, model: Callable[[RequestContext], str], error_type: Callable[[BaseException], str]
+    ) -> None:
+        self._model = model
+        self._error_type = error_type
+        self._retries = _Tally(names.PROVIDER, names.TARGET, names.ERROR_TYPE)
+        self._hedges = _Tally(names.REQUEST_MODEL)
+        self._exclusions = _Tally(names.REQUEST_MODEL, names.TARGET, names.REASON)
+        # By model as well: each has a breaker of its own around a target that several have.
+        self._opened = _Tally(names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
+        self._states = _Tally(names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
+        self._rests = _Tally(names.PROVIDER, names.TARGET, names.COOLS)
+        for name, tally, unit, what in (
+            (names.RETRIES, self._retries, "{retry}", "Repetitions at the same upstream"),
+            (names.HEDGES, self._hedges, "{hedge}", "Upstreams that were asked because another one was late"),
+            (names.EXCLUSIONS, self._exclusions, "{candidate}", "Candidates that requests passed over"),
+            (names.CIRCUIT_OPENED, self._opened, "{time}", "How often a circuit breaker opened"),
+            (names.RESTS, self._rests, "{time}", "How often an upstream that is well was left alone for a while"),
+        ):
+            meter.create_observable_counter(name, [tally.observe], unit, what)
+        meter.create_observable_gauge(
+            names.CIRCUIT_STATE, [self._states.observe], "", "0 closed, 1 half-open, 2 open; of those that ever opened"
+        )
+
+    def __call__(self, event: object) -> None:
+        match event:
+            case AttemptRetried():
+                self._retries.add(1, event.provider, event.target, self._error_type(event.error))
+            case CircuitOpened():
+                self._opened.add(1, *self._circuit(event))
+                self._states.set(_OPEN, *self._circuit(event))
+            case CircuitHalfOpened():
+                self._states.set(_HALF_OPEN, *self._circuit(event))
+            case CircuitClosed():
+                self._states.set(_CLOSED, *self._circuit(event))
+            case UpstreamCooled():
+                self._rests.add(1, event.provider, event.target, event.cools)
+            case ProviderReplaced():
+                # Its circuits are gone: the state of one that was open would stay as it is for ever.
+                self._states.forget(event.provider)
+
+    def _circuit(self, event: CircuitOpened | CircuitHalfOpened | CircuitClosed) -> tuple[str, str, str]:
+        return event.provider, self._model(event.context), event.target
+
+    def went_round(self, decision: Decision, model: str) -> None:
+        """Count what the decision about a request tells."""
+        if decision.hedges:
+            self._hedges.add(decision.hedges, model)
+        for name, why in decision.excluded.items():
+            self._exclusions.add(1, model, name, _REASONS.get(why.partition(" ")[0], _OTHER))
 
 
 def _operation(context: RequestContext, provider: str, model: str) -> dict[str, str]:
@@ -185,6 +262,11 @@ class _Tally:
     def set(self, number: int, *values: str) -> None:
         with self._lock:
             self._numbers[values] = number
+
+    def forget(self, first: str) -> None:
+        """Remove what has this value of the first label."""
+        with self._lock:
+            self._numbers = {values: number for values, number in self._numbers.items() if values[0] != first}
 
     def observe(self, options: CallbackOptions) -> Iterable[Observation]:
         from opentelemetry.metrics import Observation
