@@ -24,8 +24,8 @@ from ..alerts import (
 )
 from ..providers.http import ssl_context
 from .providers import BaseURL
-from .references import ExistingPath, Hidden, Secret
-from .tables import Count, Seconds, Table
+from .references import ExistingPath, Hidden, Secret, reveal
+from .tables import Buildable, Count, Seconds, Table
 
 Share = Annotated[float, Field(gt=0, le=1)]
 RuleName: TypeAlias = Literal[
@@ -38,7 +38,7 @@ class _Way(TypedDict):
     proxy: str | None
 
 
-class _ChannelSettings(Table):
+class _ChannelSettings(Buildable):
     """What all channels have.
 
     Attributes:
@@ -56,17 +56,11 @@ class _ChannelSettings(Table):
     def _way(self) -> _Way:
         return {
             "tls": None if self.ca_bundle is None else ssl_context(self.ca_bundle),
-            "proxy": None if self.proxy is None else self.proxy.get_secret_value(),
+            "proxy": reveal(self.proxy),
         }
 
-    @model_validator(mode="after")
-    def _can_be_built(self) -> Self:
-        """What the channel itself refuses is reported with the other mistakes of the file."""
-        try:
-            self.build()
-        except ValueError as exc:
-            raise ValueError(f"cannot be used: {exc}") from exc
-        return self
+    def _try(self) -> None:
+        self.build()
 
 
 class WebhookSettings(_ChannelSettings):

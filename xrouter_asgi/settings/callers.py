@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
 from ..keys import CachedKeys, Hasher
 from ..limits import Budget, MemoryBudget, RedisBudget
 from ..limits.base import parse_limits
-from .references import Hidden, Secret, place_of
-from .tables import Count, Some, Table
+from .references import Hidden, Secret, place_of, reveal
+from .tables import Buildable, Count, Some, Table
 
 MEMORY = "memory://"
 
@@ -25,7 +25,7 @@ def _below_folder(url: SecretStr, info: ValidationInfo) -> SecretStr:
     return SecretStr(f"{found[1]}{place_of(info).folder / found[2]}") if found else url
 
 
-class KeysSettings(Table):
+class KeysSettings(Buildable):
     """`[keys]`. Without this table everybody is let in.
 
     Attributes:
@@ -41,7 +41,7 @@ class KeysSettings(Table):
 
     @property
     def hasher(self) -> Hasher:
-        return Hasher.parse(self.pepper.get_secret_value() if self.pepper else "")
+        return Hasher.parse(reveal(self.pepper) or "")
 
     def build(self) -> CachedKeys:
         """The keys. Opens no connection."""
@@ -49,13 +49,8 @@ class KeysSettings(Table):
 
         return CachedKeys(SQLKeyStore(self.url.get_secret_value(), imported=self.imported), hasher=self.hasher)
 
-    @model_validator(mode="after")
-    def _can_be_built(self) -> Self:
-        try:
-            self.build()
-        except (ValueError, ImportError) as exc:
-            raise ValueError(f"cannot be used: {exc}") from exc
-        return self
+    def _try(self) -> None:
+        self.build()
 
 
 def _limits(value: Any) -> Any:
@@ -72,7 +67,7 @@ def _limits(value: Any) -> Any:
 Limits = Annotated[tuple[str, ...], BeforeValidator(_limits)]
 
 
-class RateLimitSettings(Table):
+class RateLimitSettings(Buildable):
     """`[rate_limit]`. Keys with limits of their own are held to them also without this table.
 
     Attributes:
@@ -102,13 +97,8 @@ class RateLimitSettings(Table):
             return MemoryBudget()
         return RedisBudget(self.storage.get_secret_value(), on_error=self.on_error, workers=self.workers)
 
-    @model_validator(mode="after")
-    def _can_be_built(self) -> Self:
-        try:
-            self.build()
-        except (ValueError, ImportError) as exc:
-            raise ValueError(f"cannot be used: {exc}") from exc
-        return self
+    def _try(self) -> None:
+        self.build()
 
 
 def _origin(origin: str) -> str:

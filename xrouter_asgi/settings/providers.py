@@ -20,8 +20,8 @@ from ..providers.gigachat.provider import AUTH_URL, BASE_URL
 from ..providers.http import Instrument, Timeouts, Upstream, ssl_context
 from ..providers.openai import OpenAIProvider
 from ..providers.own_key import OwnKey
-from .references import ExistingPath, Hidden, Secret
-from .tables import Count, Seconds, Some, Table
+from .references import ExistingPath, Hidden, Secret, reveal
+from .tables import Buildable, Count, Seconds, Some, Table
 
 _TIMEOUTS = Timeouts()
 _OPTIONS = Options()
@@ -64,7 +64,7 @@ class _Connection(TypedDict):
     proxy: str | None
 
 
-class UpstreamSettings(Table):
+class UpstreamSettings(Buildable):
     """What every provider behind HTTP has.
 
     Attributes:
@@ -103,18 +103,12 @@ class UpstreamSettings(Table):
     def _with_only(self, credential: str) -> Self:
         """The settings with the credential of a caller, and without what may stand for another account."""
 
-    @model_validator(mode="after")
-    def _can_be_built(self) -> Self:
-        """What the provider itself refuses is reported with the other mistakes of the file."""
-        try:
-            # Without `insecure`, whose warning belongs to the provider that is used.
-            checked = self.model_copy(update={"insecure": False})
-            checked.build("")
-            if self.own_key:
-                checked._with_only(_ANYBODY)._provider("", None)
-        except (ValueError, ImportError) as exc:
-            raise ValueError(f"cannot be used: {exc}") from exc
-        return self
+    def _try(self) -> None:
+        # Without `insecure`, whose warning belongs to the provider that is used.
+        checked = self.model_copy(update={"insecure": False})
+        checked.build("")
+        if self.own_key:
+            checked._with_only(_ANYBODY)._provider("", None)
 
     def account(self) -> Account:
         """What the models of one provider share."""
@@ -127,14 +121,10 @@ class UpstreamSettings(Table):
             "ca_bundle": trust or self.ca_bundle,
             "cert": str(self.cert) if self.cert else None,
             "key": str(self.key) if self.key else None,
-            "key_password": _reveal(self.key_password),
+            "key_password": reveal(self.key_password),
             "insecure": self.insecure and trust is None,
-            "proxy": _reveal(self.proxy),
+            "proxy": reveal(self.proxy),
         }
-
-
-def _reveal(secret: Hidden | Secret | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
 
 
 class GigaChatSettings(UpstreamSettings):
@@ -174,11 +164,11 @@ class GigaChatSettings(UpstreamSettings):
             name=name,
             **self._connection(trust),
             auth_url=self.auth_url,
-            credentials=_reveal(self.credentials),
+            credentials=reveal(self.credentials),
             scope=self.scope,
-            user=_reveal(self.user),
-            password=_reveal(self.password),
-            access_token=_reveal(self.access_token),
+            user=reveal(self.user),
+            password=reveal(self.password),
+            access_token=reveal(self.access_token),
             max_parallel=self.max_parallel,
             queue_timeout=self.queue_timeout,
             client_id=self.client_id,
@@ -229,7 +219,7 @@ class OpenAISettings(UpstreamSettings):
         return OpenAIProvider(
             name=name,
             **self._connection(trust),
-            api_key=_reveal(self.api_key),
+            api_key=reveal(self.api_key),
             headers={header: value.get_secret_value() for header, value in self.headers.items()},
             http2=self.http2,
             ask_usage=self.ask_usage,

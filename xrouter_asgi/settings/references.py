@@ -91,3 +91,8 @@ def _existing(path: Path, info: ValidationInfo) -> Path:
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Hidden = Annotated[SecretStr, BeforeValidator(_text)]
 ExistingPath = Annotated[Path, AfterValidator(_existing)]
+
+
+def reveal(secret: SecretStr | None) -> str | None:
+    """The secret, for whoever uses it; None if there is none."""
+    return None if secret is None else secret.get_secret_value()

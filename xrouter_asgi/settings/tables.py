@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, TypeVar
+from abc import abstractmethod
+from typing import Annotated, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Value = TypeVar("Value")
@@ -27,6 +28,22 @@ class Table(BaseModel):
     """A table whose unknown keys are mistakes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Buildable(Table):
+    """A table that something is built from. If that fails, it is reported with the other mistakes of the file."""
+
+    @abstractmethod
+    def _try(self) -> None:
+        """Build it and throw it away. Raises ValueError or ImportError."""
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        try:
+            self._try()
+        except (ValueError, ImportError) as exc:
+            raise ValueError(f"cannot be used: {exc}") from exc
+        return self
 
 
 def _network(text: str) -> str:

@@ -15,7 +15,7 @@ from ..otlp import otlp_tracer_provider
 from ..prometheus import MetricsApp
 from ..providers.http import Instrument
 from .providers import BaseURL
-from .references import Hidden, Secret
+from .references import Hidden, Secret, reveal
 from .tables import Port, Table
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class MetricsSettings(Table):
     host: str = "127.0.0.1"
 
     def build(self) -> MetricsApp:
-        return MetricsApp(token=self.token.get_secret_value() if self.token else None)
+        return MetricsApp(token=reveal(self.token))
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
