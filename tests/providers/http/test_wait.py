@@ -19,11 +19,28 @@ NOW = datetime(2026, 9, 1, 12, 0, 0, tzinfo=UTC)
         ({"retry-after": " 60 "}, 60.0),
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
-        ({"retry-after-ms": "-1", "retry-after": "61"}, None),
-        ({"retry-after-ms": "60001", "retry-after": "9"}, 9.0),
+        ({"retry-after-ms": "-1", "retry-after": "61"}, 60.0),
+        ({"retry-after-ms": "60001", "retry-after": "9"}, 60.0),
+        ({"retry-after-ms": "86400001", "retry-after": "9"}, 9.0),
+        ({"retry-after": "3600"}, 60.0),
+        ({"retry-after": "86400"}, 60.0),
         *(
             ({"retry-after": absurd}, None)
-            for absurd in ("0", "-1", "61", "1e1", "1e9", "inf", "-inf", "nan", "", "soon", "1_0")
+            for absurd in (
+                "0",
+                "-1",
+                "86401",
+                "999999999",
+                "99999999999",
+                "1e1",
+                "1e9",
+                "inf",
+                "-inf",
+                "nan",
+                "",
+                "soon",
+                "1_0",
+            )
         ),
         ({"retry-after": "Wed, 21 Oct 1815 07:28:00 GMT"}, None),
         ({"retry-after": "Wed, 21 Oct 2815 07:28:00 GMT"}, None),
@@ -42,6 +59,7 @@ def test_only_a_wait_that_makes_sense_counts(headers: dict[str, str], seconds: f
         (format_datetime(NOW + timedelta(seconds=30), usegmt=True), 30.0),
         ("Tue, 01 Sep 2026 12:00:30 -0000", 30.0),
         (format_datetime(NOW - timedelta(seconds=30), usegmt=True), None),
+        (format_datetime(NOW + timedelta(hours=1), usegmt=True), 60.0),
         (format_datetime(NOW + timedelta(days=365), usegmt=True), None),
     ],
 )

@@ -10,7 +10,9 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 LONGEST = 60.0
-"""Seconds; whoever is told to wait longer had better ask somebody else."""
+"""Seconds; whoever is told to wait longer had better look again then, or ask somebody else."""
+
+_LONGEST_MEANT = 86_400.0
 
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
 
@@ -18,7 +20,7 @@ _NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that `retry-after-ms` or `retry-after` ask for (RFC 9110, 10.2.3: seconds or a date).
 
-    None for what is absent, unreadable, not above 0 or above `LONGEST`: nobody can use that.
+    At most `LONGEST`. None for what is absent, unreadable, not above 0 or more than a day: nobody means that.
 
     Args:
         headers: Of the answer, by lower-case names.
@@ -30,7 +32,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         # By the clock of the server that named the moment.
         _timestamp(said) - _or_now(_timestamp(headers.get("date", ""))),
     )
-    return next((wait for wait in waits if 0 < wait <= LONGEST), None)
+    return next((min(wait, LONGEST) for wait in waits if 0 < wait <= _LONGEST_MEANT), None)
 
 
 def _number(value: str) -> float:
