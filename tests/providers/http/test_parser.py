@@ -98,6 +98,10 @@ def test_a_body_in_an_answer_to_head_spoils_the_connection() -> None:
     [
         b"SSH-2.0-OpenSSH\r\n",
         b"HTTP/1.1 99 Low\r\n\r\n",
+        b"HTTP/1.1 000 Zero\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 099 Low\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/0.9 200 OK\r\n\r\n",
         b"HTTP/1.1 600 High\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x00",

@@ -19,6 +19,9 @@ MAX_FIELDS = 200
 """Fields of one head."""
 
 
+_VERSIONS = ("1.1", "1.0")
+
+
 class _Surplus(Exception):
     """Something came after the end of the answer."""
 
@@ -148,11 +151,13 @@ class AnswerParser:
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        if (version := self._parser.get_http_version()) not in _VERSIONS:
+            raise httpx.RemoteProtocolError(f"The answer is in HTTP/{version}.")
+        if not 100 <= status <= 599:
+            raise httpx.RemoteProtocolError(f"Status {status} does not exist.")
         if status < 200:
             self.headers.clear()
             return
-        if status > 599:
-            raise httpx.RemoteProtocolError(f"Status {status} does not exist.")
         for name, value in self.headers:
             match name.lower():
                 case b"content-length":
