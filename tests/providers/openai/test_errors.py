@@ -58,7 +58,7 @@ async def error_of(fake: FakeOpenAI, provider: OpenAIProvider, script: Any, *, s
         (409, {}, UpstreamUnavailable, 502, "upstream_error"),
         (413, {}, RequestRejected, 413, None),
         (413, {"message": FULL}, RequestRejected, 400, "context_length_exceeded"),
-        (422, {}, RequestRejected, 400, None),
+        (422, {}, RequestRejected, 422, None),
         (429, {}, UpstreamRateLimited, 429, "rate_limit_exceeded"),
         (429, {"type": "rate_limit_error", "code": "slow_down"}, UpstreamRateLimited, 429, "slow_down"),
         (429, {"code": "insufficient_quota"}, UpstreamQuotaExceeded, 429, "insufficient_quota"),
@@ -154,6 +154,14 @@ async def test_the_callers_fault_is_told_in_the_upstreams_words(fake: FakeOpenAI
     assert error.envelope() == {"error": {"message": "Only 1 is allowed.", **members}}
 
 
+@pytest.mark.parametrize("status", [400, 405, 410, 413, 418, 422])
+async def test_a_type_that_openai_does_not_know_becomes_the_one_of_its_4xx(
+    fake: FakeOpenAI, provider: OpenAIProvider, status: int
+) -> None:
+    error = await error_of(fake, provider, refuse(status, "No.", type="some_error", code="odd"))
+    assert (error.status, error.type, error.code) == (status, "invalid_request_error", "odd")
+
+
 async def test_the_phrases_that_clients_match_are_kept(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
     full = await error_of(fake, provider, refuse(400, FULL))
     assert (full.message, full.code, full.param) == (FULL, "context_length_exceeded", "messages")
@@ -240,6 +248,11 @@ def test_words_are_read_from_every_shape(body: object, words: Words) -> None:
 )
 def test_an_error_without_a_status_has_the_one_its_words_imply(words: Words, status: int) -> None:
     assert words.implied_status == status
+
+
+def test_a_secret_is_no_code_and_no_type() -> None:
+    words = Words.read({"error": {"type": "sk-abcdef", "code": "our-key", "message": "m"}}, Redaction(["our-key"]))
+    assert words == Words("m")
 
 
 def test_a_refusal_without_words_still_says_something() -> None:

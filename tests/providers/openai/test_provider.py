@@ -120,7 +120,25 @@ async def test_a_failure_to_list_models_is_not_kept(fake: FakeOpenAI, provider: 
     assert isinstance((await provider.send(MODELS_CALL)).body, ModelList)
 
 
-@pytest.mark.parametrize("name", ["api_base", "base_url", "api_key", "extra_headers", "proxy", "mock_response"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_base",
+        "base_url",
+        "api_key",
+        "api_version",
+        "organization",
+        "custom_llm_provider",
+        "proxy",
+        "headers",
+        "extra_headers",
+        "extra_query",
+        "extra_body",
+        "fallbacks",
+        "model_list",
+        "mock_response",
+    ],
+)
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_client_cannot_steer_a_gateway_behind_this_one(
     fake: FakeOpenAI, provider: OpenAIProvider, name: str, stream: bool

@@ -10,7 +10,21 @@ from ..base import Call
 
 # An upstream that is a gateway itself would let them choose an address, a key or an answer.
 _NOT_FOR_CLIENTS = frozenset(
-    {"api_base", "base_url", "api_key", "extra_headers", "extra_body", "organization", "custom_llm_provider", "proxy"}
+    [
+        "api_base",
+        "base_url",
+        "api_key",
+        "api_version",
+        "organization",
+        "custom_llm_provider",
+        "proxy",
+        "headers",
+        "extra_headers",
+        "extra_query",
+        "extra_body",
+        "fallbacks",
+        "model_list",
+    ]
 )
 
 

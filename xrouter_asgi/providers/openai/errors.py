@@ -101,8 +101,7 @@ def _callers_fault(status: int, words: Words, model: str, detail: str) -> XRoute
         return RequestRejected(message, code="context_length_exceeded", param="messages", detail=detail)
     return RequestRejected(
         words.message or f"The upstream refused the request with status {status} and did not say why.",
-        status=400 if status == 422 else status,
-        type=words.type,
+        status=status,
         code=words.code,
         param=words.param,
         detail=detail,
