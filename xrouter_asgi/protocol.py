@@ -1,56 +1,265 @@
-"""HTTP as uvicorn speaks it, with the head and the body of an answer in one write."""
+"""HTTP as uvicorn speaks it, with bounds: how long a client may take, and how large the head of a request may be.
+
+uvicorn bounds neither (httptools has no limits, and only the time between two requests is measured). Everything here is
+below ASGI, where an application cannot see it. What of uvicorn's private parts is relied on is pinned over sockets by
+tests/test_server_framing.py and tests/test_server_slow_clients.py.
+
+The timer is lazy: one for each connection, armed anew every few seconds, whatever requests come. A request that arrives
+in one piece neither asks for the time nor touches a timer.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import MutableMapping
+from enum import Enum, auto
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from .bounds import ClientBounds, fault_of, head_too_large
+from .context import RequestContext
+from .corking import CorkedTransport
+from .errors import InvalidRequest, XRouterError
+from .responses import NOSNIFF
+from .wire.codec import encode
+
+_EARLY = 0.001  # seconds: loops fire up to one tick of their clock early
+_NOWHERE: deque[tuple[bytes, bytes]] = deque(maxlen=0)
+
+
+class Phase(Enum):
+    """What a connection waits for, or is in the middle of."""
+
+    FIRST = auto()
+    HEAD = auto()
+    BODY = auto()
+    IDLE = auto()
+    ENDED = auto()  # what still comes is thrown away
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's, on a `CorkedTransport`."""
+    """uvicorn's, on a `CorkedTransport`, with bounds. What it refuses gets the error envelope, too."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        bounds: ClientBounds,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._bounds = bounds
+        self._phase = Phase.FIRST
+        self._since = 0.0
+        self._came = 0  # bytes of this phase, but for those that came together with the end of the one before
+        self._body = 0  # bytes of the body, without what frames them
+        self._fault: XRouterError | None = None
+        self._ahead: list[RequestResponseCycle] = []  # pipelined requests that came before the newest one
+        self._taken = 0  # bytes that the client's machine had taken at the last look
+        self._taken_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        corked = CorkedTransport(cast("asyncio.Transport", transport), self.loop)
-        super().connection_made(cast("asyncio.Transport", corked))
+        self._corked = CorkedTransport(cast("asyncio.Transport", transport), self.loop, end=self._end)
+        super().connection_made(cast("asyncio.Transport", self._corked))
+        self._since = self._taken_at = self.loop.time()
+        self._timer = self.loop.call_later(self._bounds.shortest, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._corked.let_go()
+        for cycle in self._ahead:  # uvicorn thinks of the newest one only
+            cycle.disconnected = True
+            cycle.message_event.set()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Not uvicorn's own, which answers in plain text and takes an upgrade that it does not make for the end."""
+        if self._phase is Phase.ENDED:
+            return
+        self._unset_keepalive_if_required()
+        before = self._phase
+        self._came += len(data)
+        try:
+            self._feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._refuse(
+                self._fault or InvalidRequest("This is no request of HTTP/1.1, or one with an unknown method.")
+            )
+            return
+        if self._phase is Phase.BODY:
+            if before is not Phase.BODY:
+                self._since = self.loop.time()
+            elif self._came > self._bounds.head_size + 8 * self._body:
+                self._refuse(InvalidRequest("The request body has more framing than content."))
+        elif self._phase is Phase.HEAD and self._came > self._bounds.head_size:
+            self._refuse(head_too_large(self._bounds))
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # A server may ignore an upgrade (RFC 9110, 7.8), and Java's HttpClient asks for h2c with each POST. But
+            # httptools takes what follows for the other protocol's: so the head is read again without the wish.
+            method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+            lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+            lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+            self.parser.feed_data(b"\r\n".join([*lines, b"", data[upgrade.args[0] :]]))
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._phase = Phase.HEAD
+        self._since = self.loop.time()
+        self._came = 0
+
+    def on_headers_complete(self) -> None:
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        self._fault = fault_of(method, self.url, version, self.headers, self._bounds)
+        if self._fault is not None:
+            raise ValueError  # which the parser stops at; not the fault itself, which would hold this frame
+        if self.parser.should_upgrade():
+            return
+        self._ahead = self._unanswered()
+        self._context()  # made here, so that what is refused later bears the same id
+        super().on_headers_complete()
+        if version == "1.0":
+            # uvicorn names its class in the middle of this method; the request itself begins in the loop's next turn.
+            self.cycle.__class__ = _UntilClosed
+        self._phase = Phase.BODY
+        self._came = self._body = 0
+        # Trailers must not become headers (RFC 9110, 6.5.1), nor be collected for ever.
+        self.headers = cast("list[tuple[bytes, bytes]]", _NOWHERE)
+
+    def on_body(self, body: bytes) -> None:
+        self._body += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._phase is Phase.BODY:
+            self._phase = Phase.IDLE
+            super().on_message_complete()
+
+    # Bounds.
+
+    def _look(self) -> None:
+        """Is anything over its time?"""
+        now = self.loop.time()
+        wait = self._bounds.shortest
+        if self._stalled(now):
+            self.transport.abort()
+            return
+        if self._ours():
+            self._since = now
+        else:
+            left = self._since + self._allowance() - now
+            if left < _EARLY:
+                self._cut()
+            else:
+                wait = min(wait, left)
+        self._timer = self.loop.call_later(wait, self._look)
+
+    def _stalled(self, now: float) -> bool:
+        written, pending = self._corked.progress()
+        if not pending or written - pending != self._taken:
+            self._taken = written - pending
+            self._taken_at = now
+        return now - self._taken_at > self._bounds.write - _EARLY
+
+    def _ours(self) -> bool:
+        """Whether it is our turn: then time does not run against the client."""
+        if self.transport.is_closing():
+            return self._phase is not Phase.ENDED
+        return (self._phase is Phase.BODY and self.flow.read_paused) or bool(self._unanswered())
+
+    def _allowance(self) -> float:
+        bounds = self._bounds
+        match self._phase:
+            case Phase.FIRST:
+                return bounds.first
+            case Phase.HEAD:
+                return bounds.head
+            case Phase.BODY:
+                return bounds.body + self._body / bounds.body_rate
+            case Phase.IDLE:
+                return self.timeout_keep_alive
+            case Phase.ENDED:
+                return bounds.linger
+
+    def _cut(self) -> None:
+        if self._phase in (Phase.HEAD, Phase.BODY):
+            self._refuse(InvalidRequest("The request took too long to arrive.", status=408, code="request_timeout"))
+        else:
+            self.transport.close()
+
+    def _unanswered(self) -> list[RequestResponseCycle]:
+        """The requests before the one that is arriving which have no whole answer yet."""
+        cycles = self._ahead if self._phase is Phase.BODY or self.cycle is None else [*self._ahead, self.cycle]
+        return [cycle for cycle in cycles if not (cycle.response_complete or cycle.disconnected)]
+
+    def _refuse(self, error: XRouterError) -> None:
+        """End the connection, and say why if nothing else is being said on it."""
+        if earlier := self._unanswered():
+            earlier[-1].keep_alive = False
+            self._phase = Phase.ENDED
+            return
+        own = self.cycle if self._phase is Phase.BODY else None
+        if own is None or not own.response_started:
+            self.transport.write(self._answer(error))
+        if own is not None and not own.response_complete:
+            own.disconnected = True
+            own.message_event.set()
+        self.transport.close()
+
+    def _answer(self, error: XRouterError) -> bytes:
+        context = self._context() if self._phase in (Phase.HEAD, Phase.BODY) else RequestContext()
+        context.error = error
+        body = encode(error.envelope())
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            (b"x-request-id", context.request_id.encode("ascii")),
+            NOSNIFF,
+        ]
+        return STATUS_LINE[error.status] + b"".join(b"%b: %b\r\n" % field for field in headers) + b"\r\n" + body
+
+    def _context(self) -> RequestContext:
+        return RequestContext.of(cast("MutableMapping[str, Any]", self.scope))
+
+    def _end(self) -> bool:
+        """The connection is about to close. Returns whether the client is in the middle of a request."""
+        midway = self._phase in (Phase.HEAD, Phase.BODY)
+        self._phase = Phase.ENDED
+        self._since = self.loop.time()
+        return midway
 
 
-class CorkedTransport:
-    """Holds the head of an answer back until its body comes, or the loop's next turn: uvicorn writes them apart, and
-    each write is a system call, which is what a small answer costs most.
-
-    Everything but writing and closing is the transport's own.
+class _UntilClosed(RequestResponseCycle):
+    """The answer to a client of HTTP/1.0, which knows no chunks: without a length it ends where the connection does
+    (RFC 9112, 6.3).
     """
 
-    __slots__ = ("_head", "_loop", "_transport", "is_closing")
+    _without_length = False
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._head = b""
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        """Send bytes, those of a head a little later."""
-        if self._head:
-            data = self._head + data
-            self._head = b""
-        elif data.startswith(b"HTTP/"):
-            self._head = data
-            self._loop.call_soon(self._uncork)
-            return
-        self._transport.write(data)
-
-    def close(self) -> None:
-        """Close once everything is sent."""
-        self._uncork()
-        self._transport.close()
-
-    def _uncork(self) -> None:
-        if self._head:
-            head, self._head = self._head, b""
-            self._transport.write(head)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            if all(name.lower() != b"content-length" for name, _ in message.get("headers", ())):
+                self._without_length = True
+                self.chunked_encoding = False
+        elif self._without_length:
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)

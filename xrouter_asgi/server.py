@@ -1,4 +1,4 @@
-"""uvicorn, with an end that load balancers and clients can live with. The one module that knows uvicorn."""
+"""uvicorn, with an end that load balancers and clients can live with."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
-from typing import Literal
+from typing import Literal, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from .bounds import ClientBounds
+from .protocol import Protocol
 from .reloading import Reload
 
 # Longer than clients and load balancers keep an idle connection (60 seconds is the usual most), so that it is never
 # this side which closes it under a request that is on its way.
 _KEEPALIVE = 75
+
+_BOUNDS = ClientBounds()
 
 _LOOKS = 10  # ticks between two looks at the settings: a second
 
@@ -38,6 +43,7 @@ class Server(uvicorn.Server):
         trusted_proxies: Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         reload: What SIGHUP runs, and a second after it is due. None leaves SIGHUP alone.
         listening: Called with the real address, such as `http://127.0.0.1:8000`, once it takes connections.
+        bounds: What clients are given.
     """
 
     def __init__(
@@ -50,8 +56,9 @@ class Server(uvicorn.Server):
         listening: Callable[[str], None],
         trusted_proxies: Sequence[str] = (),
         reload: Reload | None = None,
+        bounds: ClientBounds = _BOUNDS,
     ) -> None:
-        super().__init__(_config(app, lifespan="on", trusted_proxies=trusted_proxies))
+        super().__init__(_config(app, lifespan="on", trusted_proxies=trusted_proxies, bounds=bounds))
         self._drain = drain
         self._stop = stop
         self._grace = grace
@@ -145,11 +152,19 @@ class _Beside:
         await self._server.shutdown(sockets=[self._listener])
 
 
-def _config(app: ASGIApp, *, lifespan: Literal["on", "off"], trusted_proxies: Sequence[str] = ()) -> uvicorn.Config:
+def _config(
+    app: ASGIApp,
+    *,
+    lifespan: Literal["on", "off"],
+    trusted_proxies: Sequence[str] = (),
+    bounds: ClientBounds = _BOUNDS,
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan=lifespan,
-        ws="none",
+        # Annotated as a class, called as anything that makes a protocol.
+        http=cast("type[Protocol]", partial(Protocol, bounds=bounds)),
+        ws="none",  # Protocol answers what asks for another protocol as if it did not
         access_log=False,  # it would log query strings
         log_config=None,
         proxy_headers=bool(trusted_proxies),  # else anybody could be somebody else by a header
@@ -166,12 +181,22 @@ def _listener(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     # So that a restart need not wait for the last connections of the one before to be forgotten.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _notice_the_dead(listener)
     try:
         listener.bind((host, port))
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+def _notice_the_dead(listener: socket.socket) -> None:
+    """Let the kernel ask silent clients whether they are still there: a machine that is gone does not say so."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":  # where a connection inherits these from its listener
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
 def _address(listener: socket.socket) -> str:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from xrouter_asgi.protocol import CorkedTransport
+from xrouter_asgi.corking import CorkedTransport
 
 pytestmark = pytest.mark.asyncio
 
