@@ -89,8 +89,9 @@ def test_empty_reads_change_nothing(stream: bytes, positions: list[int]) -> None
 
 
 @given(st.binary(min_size=1).filter(lambda data: b"\r" not in data and data.strip(b"\n")))
-def test_an_encoded_event_is_read_back(data: bytes) -> None:
-    assert read(encode_event(data)) == [data]
+def test_an_encoded_event_is_read_back_as_one_line(data: bytes) -> None:
+    assert read(encode_event(data)) == [data.replace(b"\n", b" ")]
+    assert encode_event(data).count(b"\n") == 2
 
 
 def test_an_event_is_out_as_soon_as_its_blank_line_is_in() -> None:
@@ -228,6 +229,22 @@ async def test_a_connection_lost_after_the_finish_ends_the_stream() -> None:
     lost = UpstreamUnavailable("Gone.", code="truncated")
     stream = await ChatStream.start(Batches([chunk("stop")], end=lost))
     assert len(await drain(stream)) == 1
+
+
+@pytest.mark.parametrize("code", ["idle_timeout", "total_timeout"])
+async def test_silence_after_the_finish_ends_the_stream_and_its_upstream(code: str) -> None:
+    batches = Batches([chunk("stop")], end=UpstreamTimeout("Silent.", code=code))
+    stream = await ChatStream.start(batches)
+    assert len(await drain(stream)) == 1
+    assert batches.closed == 1
+
+
+@pytest.mark.parametrize("batch", [[chunk()], [chunk("stop"), chunk(index=1)]])
+async def test_silence_in_mid_answer_is_told_as_such(batch: list[ChatChunk]) -> None:
+    stream = await ChatStream.start(Batches(batch, end=UpstreamTimeout("Silent.", code="idle_timeout")))
+    await anext(stream)
+    with pytest.raises(UpstreamTimeout):
+        await anext(stream)
 
 
 @pytest.mark.parametrize(

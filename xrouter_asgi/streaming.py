@@ -19,13 +19,14 @@ MAX_EVENT = 1 << 20
 DONE = b"data: [DONE]\n\n"
 
 _LOST = ("connection_lost", "truncated")  # how a connection ends that nobody meant to end
+_LATE = ("idle_timeout", "total_timeout")  # how one does that the upstream forgot to end
 _BOM = b"\xef\xbb\xbf"
 
 
 def encode_event(data: bytes) -> bytes:
-    """One `data:` event; a payload of several lines stays several lines."""
+    """One event of one `data:` line, as the simplest clients expect it: line breaks of JSON are white space."""
     if b"\n" in data:
-        data = data.replace(b"\n", b"\ndata: ")
+        data = data.replace(b"\n", b" ")
     return b"data: %b\n\n" % data
 
 
@@ -107,7 +108,7 @@ class ChatStream:
     """A streamed answer: an async iterator of batches of chunks, whose first batch is already in hand.
 
     Made by `await ChatStream.start(…)`. It ends cleanly if, and only if, each choice that began has a
-    `finish_reason`: a stream that merely stops raises, and a connection lost after that harms no one.
+    `finish_reason`: a stream that merely stops raises. A connection that is lost, or silent, after that harms no one.
 
     Attributes:
         usage: What the upstream counted, once it said so.
@@ -210,19 +211,24 @@ class ChatStream:
             told(error)
 
     async def _next_batch(self) -> Sequence[ChatChunk]:
-        lost: UpstreamUnavailable | None = None
+        lost: UpstreamError | None = None
         try:
             async for batch in self._rest:
                 if batch:
                     return batch
-        except UpstreamUnavailable as error:
-            if error.code not in _LOST:
+        except UpstreamError as error:
+            if error.code not in _LOST and not (self._complete and error.code in _LATE):
                 raise
             lost = error
-        if not self._finished or self._begun - self._finished:
+            await self._shut()
+        if not self._complete:
             message = "The upstream ended the stream before the answer was finished."
             raise UpstreamError(message, code="stream_broken", detail=lost.detail if lost else None) from lost
         raise StopAsyncIteration
+
+    @property
+    def _complete(self) -> bool:
+        return bool(self._finished) and self._begun <= self._finished
 
     def _note(self, chunk: ChatChunk) -> None:
         if chunk.value.get("usage") is not None:

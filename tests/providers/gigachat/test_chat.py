@@ -237,6 +237,27 @@ async def test_comments_do_not_count_as_life(connect: Connect, ask: Ask, fake: F
     await fake.quiet()
 
 
+@pytest.mark.parametrize("then", [b"", b": still here\n\n", b'data: {"choi'])
+async def test_a_finished_answer_that_never_ends_is_whole(
+    connect: Connect, ask: Ask, fake: FakeGigaChat, then: bytes
+) -> None:
+    class Endless:
+        async def play(self, exchange: Any) -> None:
+            await exchange.start(200, {"Content-Type": "text/event-stream"})
+            usage = {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11}
+            await exchange.write(b"data: " + json.dumps(event("Hi", "stop", usage=usage)).encode() + b"\n\n")
+            while not exchange.gone.is_set():
+                await exchange.write(then) if then else None
+                await asyncio.sleep(0.01)
+
+    fake.script(CHAT, Endless())
+    provider = connect(timeouts=Timeouts(idle=0.1))
+    got = await chunks(await provider.send(ask(stream=True, stream_options={"include_usage": True})))
+    assert said(got) == "Hi"
+    assert got[-1]["usage"]["total_tokens"] == 11
+    await fake.quiet()
+
+
 async def test_a_stop_sequence_closes_the_upstream(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
     provider = connect()
     fake.script(CHAT, Events([event("one STOP two")], done=False, stall=asyncio.Event()))

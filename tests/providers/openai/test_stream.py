@@ -250,6 +250,22 @@ async def test_silence_in_mid_answer_is_given_up(fake: FakeOpenAI, silence: str)
     await provider.aclose()
 
 
+@pytest.mark.parametrize("silence", [b"", b": still here\n\n"])
+async def test_a_finished_answer_that_never_ends_is_whole(fake: FakeOpenAI, silence: bytes) -> None:
+    async def endless(exchange: Any) -> None:
+        await exchange.start(200, {"content-type": "text/event-stream"})
+        await exchange.write(b"".join(map(event, SAID)))
+        while not exchange.gone.is_set():
+            await exchange.write(silence) if silence else None
+            await asyncio.sleep(0.001)
+
+    provider = OpenAIProvider(fake.base_url, timeouts=Timeouts(idle=0.05))
+    fake.next(endless)
+    assert len(await read(await stream_of(provider))) == len(SAID)
+    await fake.settled()
+    await provider.aclose()
+
+
 async def test_only_the_time_since_the_last_chunk_counts(
     fake: FakeOpenAI, provider: OpenAIProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

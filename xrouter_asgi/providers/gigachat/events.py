@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from ...errors import UpstreamError, UpstreamTimeout, XRouterError
+from ...errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
 from ...streaming import EventReader
 from ...wire import ChatChunk
 from ...wire.codec import decode
@@ -36,6 +36,8 @@ class Events:
         self._idle = idle
         self._drain = drain
         self._drained_at: float | None = None
+        self._broke_off = False
+        self._last = 0.0  # when an event came, in the loop's time
 
     async def batches(self, held: AsyncExitStack) -> AsyncIterator[Sequence[ChatChunk]]:
         """The chunks of each read. What is `held` is let go of at the end, whatever the end is.
@@ -45,14 +47,11 @@ class Events:
         """
         async with held:
             reader = EventReader()
-            loop = asyncio.get_running_loop()
-            last = loop.time()
+            self._last = asyncio.get_running_loop().time()
             pieces = aiter(self._answer)
-            while (piece := await self._next(pieces)) is not None:
+            while (payloads := await self._next(pieces, reader)) is not None:
                 batch: list[ChatChunk] = []
                 try:
-                    payloads = reader.feed(piece)
-                    last = self._still_alive(payloads, last, loop.time())
                     done = self._take(payloads, batch)
                 except XRouterError:
                     if batch:
@@ -62,12 +61,26 @@ class Events:
                 if done:
                     return
             batch = []
-            if not self._take(reader.close(), batch):
+            if not self._take(() if self._broke_off else reader.close(), batch):
                 yield batch
                 batch = self._translation.close()
             yield batch
 
-    async def _next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+    async def _next(self, pieces: AsyncIterator[bytes], reader: EventReader) -> Sequence[bytes] | None:
+        """The events that the next read brought; None at the end.
+
+        A finished answer is at its end, too, when the connection is lost or silent: what is known of its usage is told.
+        """
+        try:
+            piece = await self._piece(pieces)
+            return None if piece is None else self._alive(reader.feed(piece))
+        except (UpstreamUnavailable, UpstreamTimeout):
+            if not self._translation.finished:
+                raise
+            self._broke_off = True
+            return None
+
+    async def _piece(self, pieces: AsyncIterator[bytes]) -> bytes | None:
         """What the next read returned; None at the end, and when the usage of a stopped answer takes too long."""
         if not self._translation.stopped:
             return await anext(pieces, None)
@@ -95,12 +108,13 @@ class Events:
             self.build = build
         return event
 
-    def _still_alive(self, payloads: Sequence[bytes], last: float, now: float) -> float:
+    def _alive(self, payloads: list[bytes]) -> list[bytes]:
+        now = asyncio.get_running_loop().time()
         if payloads:
-            return now
-        if now - last > self._idle:
+            self._last = now
+        elif now - self._last > self._idle:
             raise UpstreamTimeout("The upstream fell silent in the middle of its answer.", code="idle_timeout")
-        return last
+        return payloads
 
 
 def read_object(data: bytes, *, code: str = "bad_body") -> dict[str, Any]:

@@ -24,6 +24,7 @@ class StreamTranslation:
     Attributes:
         stopped: A stop sequence was met and the answer is finished for the client. Further events are read for their
             usage only.
+        finished: The answer is whole, but for its usage perhaps.
     """
 
     def __init__(self, asked: Asked, *, request_id: str) -> None:
@@ -42,6 +43,10 @@ class StreamTranslation:
     @property
     def stopped(self) -> bool:
         return self._stops.hit
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
 
     def feed(self, event: dict[str, Any]) -> list[ChatChunk]:
         """The chunks that one decoded event makes, perhaps none.
