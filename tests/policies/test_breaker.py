@@ -421,6 +421,24 @@ async def test_asking_whether_it_is_available_changes_nothing() -> None:
     assert state_of(policy) == "open"
 
 
+@virtual
+async def test_a_rest_that_is_over_costs_no_look_at_the_clock_any_more() -> None:
+    looks = 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return now()
+
+    account = Account()
+    policy = CircuitBreaker(Upstream([UpstreamUnauthorized("Who?")], WHOLE), account=account, clock=clock)
+    await error_of(policy)
+    await asyncio.sleep(60.0)
+    await policy.send(call())
+    before = looks
+    assert (policy.available(), account.rest, looks) == (None, None, before)
+
+
 # The rest of being a provider
 
 

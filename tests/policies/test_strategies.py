@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.policies.candidates import call, candidate, embedding
-from xrouter_asgi.policies.candidates import Candidate, Capabilities, Need, Price, Standing
+from xrouter_asgi.policies.candidates import Candidate, Capabilities, Need, Price, Standing, first_of
 from xrouter_asgi.policies.strategies import Strategy, by_weight, in_order, lowest_cost, two_choices
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.wire import ModelsRequest
@@ -62,6 +62,15 @@ def test_two_choices_of_one_is_that_one() -> None:
     assert names(two_choices, standings(a={})) == ["a"]
 
 
+def test_what_there_is_no_number_for_has_no_score() -> None:
+    of = standings(a={"weight": 0}, b={"price": Price(4, 2)}, c={"weight": 0})
+    need = Need(call(messages=[{"role": "user", "content": "x" * 6000}], max_tokens=500))
+    by_price, weighed = lowest_cost(of, need, Random(1)), by_weight(of, need, Random(1))
+    assert [each.score for each in by_price] == [pytest.approx(0.005), None, None]
+    assert [each.score is None for each in weighed] == [False, True, True]
+    assert [each.score for each in in_order(of, need, Random(1))] == [None] * 3
+
+
 @pytest.mark.parametrize("strategy", [in_order, by_weight, lowest_cost, two_choices])
 def test_a_strategy_loses_and_doubles_no_candidate(strategy: Strategy) -> None:
     of = standings(**{name: {"weight": index, "price": Price(index, 1)} for index, name in enumerate("abcde")})
@@ -112,6 +121,16 @@ class TestNeed:
         need = Need(call(tools=[{"type": "function", "function": {"name": "f"}}]))
         assert candidate("a").lacks(need) is None
         assert candidate("a", capabilities=Capabilities(tools=False)).lacks(need) == "tools"
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [((), None), (("a",), "a"), ((None, "b", "c"), "b"), ((None, None, "c"), "c"), ((None, None, None), None)],
+    ids=str,
+)
+def test_of_several_reasons_the_first_one_is_told(answers: tuple[str | None, ...], why: str | None) -> None:
+    available = first_of(*[lambda answer=answer: answer for answer in answers])
+    assert (available and available()) == why
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan")])

@@ -119,6 +119,8 @@ class World:
         for upstream, slots in zip(self._upstreams, self._onion.slots, strict=True):
             if slots.in_flight < 0:
                 self._broken.append(f"R11: {upstream.name} has {slots.in_flight} calls in flight")
+            if slots.waiting and slots.in_flight < slots.limit:
+                self._broken.append(f"R11: {slots.waiting} calls for {upstream.name} wait although a slot is free")
             if upstream.open > slots.in_flight:
                 self._broken.append(f"R11: {upstream.name} answers {upstream.open}, and {slots.in_flight} are counted")
         for name, asked in self._attempts.items():

@@ -53,7 +53,8 @@ class Account:
         clock: Seconds of a clock that only goes forward, for a budget of its own.
 
     Attributes:
-        rest: The last one that began; None if none did. Circuit breakers begin it and keep to it.
+        rest: The last one that began; None if none did, or a call was let through after it. Circuit breakers begin it
+            and keep to it.
     """
 
     def __init__(

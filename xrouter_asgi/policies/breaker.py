@@ -165,6 +165,7 @@ class CircuitBreaker:
     def _admit(self, context: RequestContext, now: float) -> Era:
         if (rest := self._resting(now)) is not None:
             raise rest.refusal(now)
+        self._rest = self.account.rest = None  # so that `available` need not look at the clock any more
         left = self._circuit.left(now)
         before = self.state
         era = self._circuit.admit(now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TypeAlias
 
 from ..errors import XRouterError
@@ -51,10 +51,6 @@ class Price:
 
     input: float
     output: float
-
-    def of(self, need: Need) -> float:
-        """What a call is expected to cost."""
-        return (self.input * need.prompt_tokens + self.output * need.answer_tokens) / 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,13 +190,12 @@ def pays_for_himself(call: Call) -> bool:
 
 def first_of(*reasons: Available) -> Available | None:
     """What says the first reason of several not to ask a candidate."""
-    if len(reasons) < 2:
-        return next(iter(reasons), None)
+    return reduce(_either, reasons) if reasons else None
 
+
+def _either(first: Available, second: Available) -> Available:
+    # No loop over any number of them: it is asked of each of a hundred candidates, and mostly there are two.
     def available() -> str | None:
-        for reason in reasons:
-            if (why := reason()) is not None:
-                return why
-        return None
+        return first() or second()
 
     return available

@@ -38,7 +38,10 @@ class Slots:
         clock: The clock of `call.deadline`.
 
     Attributes:
+        limit: How many may be under way now.
         in_flight: How many are under way.
+
+    Nobody stands in line while there is a free slot: whoever gives one back, or raises the limit, serves the line.
     """
 
     def __init__(
@@ -53,8 +56,9 @@ class Slots:
         require_positive(queue_timeout=queue_timeout, limit=limit if isinstance(limit, int) else None)
         if queue < 0:
             raise ValueError(f"'queue' is {queue!r}. Write a number of at least 0.")
+        self._adaptive = None if isinstance(limit, int) else limit
+        self.limit = limit if isinstance(limit, int) else limit.value
         self.in_flight = 0
-        self._limit = limit
         self._queue = queue
         self._queue_timeout = queue_timeout
         self._caller = caller
@@ -63,18 +67,13 @@ class Slots:
         self._held = _SHORTEST_WAIT
 
     @property
-    def limit(self) -> int:
-        """How many may be under way now."""
-        return self._limit if isinstance(self._limit, int) else self._limit.value
-
-    @property
     def waiting(self) -> int:
         """How many stand in line."""
         return len(self._lines)
 
     def available(self) -> str | None:
         """None when a call would find a slot at once; else why not, for people to read."""
-        if self.in_flight < self.limit and not self._lines:
+        if self.in_flight < self.limit:
             return None
         return f"over its limit: {self.in_flight} of {self.limit} calls under way"
 
@@ -87,7 +86,7 @@ class Slots:
         Raises:
             ConcurrencyExceeded: There is none.
         """
-        if self.in_flight < self.limit and not self._lines:
+        if self.in_flight < self.limit:
             self.in_flight += 1
             return self._clock()
         caller = self._caller(call)
@@ -133,15 +132,17 @@ class Slots:
 
     def answered(self, began: float, *, streamed: bool) -> None:
         """An upstream committed itself; for a stream that was its first chunk."""
-        if isinstance(self._limit, AdaptiveLimit):
-            self._limit.answered(began=began, now=self._clock(), in_use=self.in_flight, streamed=streamed)
+        if self._adaptive is not None:
+            self._adaptive.answered(began=began, now=self._clock(), in_use=self.in_flight, streamed=streamed)
+            self.limit = self._adaptive.value
             self._serve()
 
     def failed(self, began: float, error: BaseException) -> None:
         """A call failed, which still has its slot."""
         overloaded = isinstance(error, XRouterError) and error.code == "upstream_overloaded"
-        if isinstance(self._limit, AdaptiveLimit) and (isinstance(error, UpstreamRateLimited) or overloaded):
-            self._limit.refused(began=began, now=self._clock())
+        if self._adaptive is not None and (isinstance(error, UpstreamRateLimited) or overloaded):
+            self._adaptive.refused(began=began, now=self._clock())
+            self.limit = self._adaptive.value
 
     def release(self, began: float) -> None:
         """Give a slot back."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
+from operator import itemgetter
 from random import Random
 from typing import NamedTuple, TypeAlias
 
@@ -30,7 +32,7 @@ Strategy: TypeAlias = Callable[[Sequence[Standing], Need, Random], Sequence[Rank
 
 def in_order(standings: Sequence[Standing], need: Need, random: Random, /) -> Sequence[Ranked]:
     """As they are configured."""
-    return [Ranked(standing) for standing in standings]
+    return _ranked(standings, repeat(None))
 
 
 def by_weight(standings: Sequence[Standing], need: Need, random: Random, /) -> Sequence[Ranked]:
@@ -38,22 +40,17 @@ def by_weight(standings: Sequence[Standing], need: Need, random: Random, /) -> S
 
     The order is that of exponential variates (Efraimidis and Spirakis, "Weighted random sampling with a reservoir").
     """
-
-    def score(standing: Standing) -> float | None:
-        weight = standing.candidate.weight
-        return -math.log(1.0 - random.random()) / weight if weight else None
-
-    return _sorted(Ranked(standing, score(standing)) for standing in standings)
+    roll, log = random.random, math.log
+    weights = [standing.candidate.weight for standing in standings]
+    return _sorted(standings, [-log(1.0 - roll()) / weight if weight else math.inf for weight in weights])
 
 
 def lowest_cost(standings: Sequence[Standing], need: Need, random: Random, /) -> Sequence[Ranked]:
     """The cheapest for this call first; those without a price last."""
-
-    def score(standing: Standing) -> float | None:
-        price = standing.candidate.price
-        return None if price is None else price.of(need)
-
-    return _sorted(Ranked(standing, score(standing)) for standing in standings)
+    prompt, answer = need.prompt_tokens / 1e6, need.answer_tokens / 1e6
+    prices = [standing.candidate.price for standing in standings]
+    costs = [math.inf if price is None else price.input * prompt + price.output * answer for price in prices]
+    return _sorted(standings, costs)
 
 
 def two_choices(standings: Sequence[Standing], need: Need, random: Random, /) -> Sequence[Ranked]:
@@ -62,12 +59,14 @@ def two_choices(standings: Sequence[Standing], need: Need, random: Random, /) ->
     Two at random, and not the best of all, so that not everybody runs to the same one before its load is seen
     (Mitzenmacher, "The power of two choices in randomized load balancing"). One that was never asked counts as fast.
     """
-    ranked = [Ranked(standing, standing.latency * (standing.load + 1)) for standing in standings]
+    ranked = _ranked(standings, [standing.latency * (standing.load + 1) for standing in standings])
     if len(ranked) < 2:
         return ranked
     # Those without traffic so far are all equal; then it is chance that decides, not the order of the configuration.
-    first = min(random.sample(ranked, 2), key=_score)
-    return [first, *_sorted(each for each in ranked if each is not first)]
+    first = min(random.sample(ranked, 2), key=_SCORE)
+    ranked.remove(first)
+    ranked.sort(key=_SCORE)
+    return [first, *ranked]
 
 
 STRATEGIES: Mapping[str, Strategy] = {
@@ -79,10 +78,20 @@ STRATEGIES: Mapping[str, Strategy] = {
 """Those that settings can name."""
 
 
-def _sorted(ranked: Iterable[Ranked]) -> list[Ranked]:
-    # Stable: equals stay in the order of the configuration.
-    return sorted(ranked, key=_score)
+# A hundred candidates would spend half of a plan's time in functions of Python's, so what is done to each is C's.
+_SCORE = itemgetter(1)
 
 
-def _score(ranked: Ranked) -> float:
-    return math.inf if ranked.score is None else ranked.score
+def _ranked(standings: Iterable[Standing], scores: Iterable[float | None]) -> list[Ranked]:
+    return list(map(tuple.__new__, repeat(Ranked), zip(standings, scores, strict=False)))
+
+
+def _sorted(standings: Iterable[Standing], scores: Iterable[float]) -> list[Ranked]:
+    """The lowest score first, equals in the order of the configuration. Infinity stands for none."""
+    ranked = _ranked(standings, scores)
+    ranked.sort(key=_SCORE)
+    for place in reversed(range(len(ranked))):
+        if ranked[place].score != math.inf:
+            break
+        ranked[place] = Ranked(ranked[place].standing)
+    return ranked
