@@ -245,6 +245,7 @@ class Protocol(HttpToolsProtocol):
         midway = self._phase in (Phase.HEAD, Phase.BODY)
         self._phase = Phase.ENDED
         self._since = self.loop.time()
+        self.flow.resume_reading()  # to throw it away
         return midway
 
 
