@@ -188,6 +188,23 @@ async def test_an_answer_at_the_limit_is_whole_and_one_byte_more_is_too_large() 
         await stream.read(limit=99)
 
 
+@pytest.mark.parametrize("name", [b"Content-Length", b"content-length"])
+async def test_an_answer_declared_too_large_is_not_waited_for(name: bytes) -> None:
+    async def declaring(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n%b: 1048577\r\n\r\n{" % name)
+        await peer.gone()
+
+    async with serving(declaring) as server:
+        upstream = Upstream(server.url)
+        with pytest.raises(UpstreamError) as caught:
+            await upstream.fetch("GET", "/", limit=1 << 20)
+        error = caught.value
+        assert (error.code, error.trips, error.falls_back) == ("too_large", False, False)
+        await server.until_open(0)
+        await upstream.aclose()
+
+
 async def test_an_endless_answer_is_left_at_the_limit() -> None:
     async def endless(peer: Peer) -> None:
         await peer.request()

@@ -94,22 +94,17 @@ class AnswerStream:
         """The rest of the body; closes the answer.
 
         Raises:
-            UpstreamError: `too_large` when the rest is longer than `limit` bytes.
+            UpstreamError: `too_large` when the rest is longer than `limit` bytes, or the whole is declared to be.
         """
         chunks: list[bytes] = []
         size = 0
         try:
+            if _declared_length(self.fields) > limit:
+                raise self._too_large(limit)
             async for chunk in self:
                 size += len(chunk)
                 if size > limit:
-                    detail = f"{self._where}: more than {limit} bytes"
-                    raise UpstreamError(
-                        "The upstream's answer is too large.",
-                        code="too_large",
-                        trips=False,
-                        falls_back=False,
-                        detail=detail,
-                    )
+                    raise self._too_large(limit)
                 chunks.append(chunk)
         finally:
             await self.aclose()
@@ -121,8 +116,21 @@ class AnswerStream:
             self._closed = True
             await self._body.aclose()
 
+    def _too_large(self, limit: int) -> UpstreamError:
+        message = "The upstream's answer is too large."
+        detail = f"{self._where}: more than {limit} bytes"
+        return UpstreamError(message, code="too_large", trips=False, falls_back=False, detail=detail)
+
     def __repr__(self) -> str:
         return f"AnswerStream(status={self.status}, closed={self._closed})"
+
+
+def _declared_length(fields: Sequence[tuple[bytes, bytes]]) -> int:
+    """What `Content-Length` says; 0 if there is none."""
+    for name, value in fields:
+        if len(name) == 14 and name.lower() == b"content-length" and value.isdigit():
+            return int(value[:19])  # no length has more digits, and CPython converts 4300 at most
+    return 0
 
 
 def before(deadline: float | None, patience: float, step: Awaitable[T]) -> Awaitable[T]:
