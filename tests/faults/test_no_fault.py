@@ -106,8 +106,7 @@ CALLERS = each(
         Row(name, refuse(status, code=given), told, code, falls_back=False, breaker="ignores", label="request_rejected")
         for name, status, given, told, code in [
             ("400", 400, "bad_value", 400, "bad_value"),
-            # OpenAI has no 422: its clients know a mistake of theirs by 400.
-            ("422", 422, "bad_value", 400, "bad_value"),
+            ("422", 422, "bad_value", 422, "bad_value"),
             ("403 for its content", 403, "content_filter", 403, "content_filter"),
             ("413", 413, "too_big", 413, "too_big"),
             ("too long", 413, "context_length_exceeded", 400, "context_length_exceeded"),

@@ -202,6 +202,15 @@ class TestUsageOfAStream:
         ({"choices": [{"message": "text"}]}, "bad_body", False),
         ({"choices": [{"message": {"tool_calls": "text"}}]}, "bad_body", False),
         ({"choices": [{"message": {"tool_calls": [1]}}]}, "bad_body", False),
+        *(
+            ({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}, "bad_body", False)
+            for content in (5, True, {"text": "a"})
+        ),
+        *(
+            ({"choices": [{"message": {"content": "a"}, "finish_reason": reason}]}, "bad_body", False)
+            for reason in (None, "", 1, ["stop"])
+        ),
+        ({"choices": [{"message": {"content": "a"}}]}, "bad_body", False),
     ],
 )
 async def test_what_is_no_completion_is_the_upstreams_fault(

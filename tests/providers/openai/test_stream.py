@@ -335,7 +335,10 @@ class TestAWholeAnswerToAStreamedRequest:
         assert len(chunks) == 2
 
     async def test_each_choice_is_finished(self, fake: FakeOpenAI, provider: OpenAIProvider) -> None:
-        choices = [{"index": 5, "message": {"content": "a"}}, {"message": {"content": "b"}, "finish_reason": "length"}]
+        choices: list[dict[str, Any]] = [
+            {"index": 5, "message": {"content": "a"}, "finish_reason": "stop"},
+            {"message": {"content": "b"}, "finish_reason": "length"},
+        ]
         fake.next(whole({"choices": choices}, headers={"content-type": "application/json; charset=utf-8"}))
         chunks = await read(await stream_of(provider, chat(stream=True, n=2)))
         finishes = [(c["index"], c["finish_reason"]) for chunk in chunks for c in chunk.value["choices"]]

@@ -41,13 +41,18 @@ def read_object(head: Answer | AnswerStream, body: bytes, *, model: str, redact:
 
 
 def check_completion(value: dict[str, Any]) -> None:
-    """Raises UpstreamError: `empty_answer` without choices, `bad_body` for choices of another shape."""
+    """Check that an answer has choices, and that each is finished: as in a stream, one without its reason is none.
+
+    Raises:
+        UpstreamError: `empty_answer` without choices, `bad_body` for choices of another shape.
+    """
     choices = value.get("choices")
     if choices is None or choices == []:
         raise UpstreamUnavailable("The upstream's answer holds no choices.", code="empty_answer")
-    messages = [choice.get("message") for choice in choices] if _all_objects(choices) else None
-    if not _all_objects(messages) or not all(_all_objects(message.get("tool_calls") or []) for message in messages):
+    if not _all_objects(choices) or not all(map(_is_choice, choices)):
         raise bad_body("The choices in the upstream's answer have another shape.")
+    if not all(choice.get("finish_reason") for choice in choices):
+        raise bad_body("The upstream's answer does not say how it ended.")
 
 
 def check_embeddings(value: dict[str, Any]) -> None:
@@ -72,10 +77,13 @@ def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
         delta = {"role": "assistant", **choice["message"]}
         if calls := delta.get("tool_calls"):
             delta["tool_calls"] = [{**call, "index": place} for place, call in enumerate(calls)]
-        # What is whole has ended, even if it does not say how.
-        finish = choice.get("finish_reason") or "stop"
         said = {"index": index, "delta": delta, "logprobs": choice.get("logprobs"), "finish_reason": None}
-        ended: dict[str, Any] = {"index": index, "delta": {}, "logprobs": None, "finish_reason": finish}
+        ended: dict[str, Any] = {
+            "index": index,
+            "delta": {},
+            "logprobs": None,
+            "finish_reason": choice["finish_reason"],
+        }
         chunks += [ChatChunk({**head, "choices": [said]}), ChatChunk({**head, "choices": [ended]})]
     if isinstance(completion.get("usage"), dict):
         chunks.append(ChatChunk({**head, "choices": [], "usage": completion["usage"]}))
@@ -87,6 +95,16 @@ _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
 
 def bad_body(message: str, *, detail: str | None = None) -> UpstreamError:
     return UpstreamError(message, code="bad_body", detail=detail)
+
+
+def _is_choice(choice: dict[str, Any]) -> bool:
+    message = choice.get("message")
+    return (
+        isinstance(message, dict)
+        and isinstance(message.get("content"), str | list | None)
+        and isinstance(choice.get("finish_reason"), str | None)
+        and _all_objects(message.get("tool_calls") or [])
+    )
 
 
 def _all_objects(values: object) -> TypeGuard[list[dict[str, Any]]]:
