@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.policies.upstream import HANG, Step, Upstream, call, text_of
+from tests.policies.upstream import HANG, Step, Upstream, call, events_of, text_of
 from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import (
     RequestRejected,
@@ -17,6 +17,7 @@ from xrouter_asgi.errors import (
     UpstreamUnavailable,
     XRouterError,
 )
+from xrouter_asgi.events import AttemptRetried
 from xrouter_asgi.policies.account import Account
 from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.candidates import Candidate
@@ -384,6 +385,15 @@ async def test_a_single_provider_is_asked_again() -> None:
     upstream = Upstream([UpstreamUnavailable("down")], ["hi"])
     whole = resilient(upstream, patience=Patience(total=None))
     assert await text_of(await whole.send(call(stream=True))) == "hi"
+
+
+@virtual
+async def test_events_say_which_target_they_are_about() -> None:
+    one = call()
+    told = events_of(one)
+    first = Upstream([UpstreamUnavailable("Down.")], ["hi"], name="a")
+    await stacked(first, Upstream(name="b")).send(one)
+    assert [event.target for event in told if isinstance(event, AttemptRetried)] == ["a/m"]
 
 
 @virtual
