@@ -29,8 +29,9 @@ from xrouter_asgi.policies.slots import Slots
 def test_a_retry_is_counted_by_what_made_it_needed() -> None:
     measured = Measured()
     error = UpstreamUnavailable("No.", code="connect_refused")
-    measured.metrics(AttemptRetried(RequestContext(), "up", 1, 0.1, error, "up/m"))
-    assert measured.numbers("xrouter.retries") == {("connect_refused", "up", "up/m"): 1}
+    for retry in (1, 2):
+        measured.metrics(AttemptRetried(RequestContext(), "up", retry, 0.1, error, "up/m"))
+    assert measured.numbers("xrouter.retries") == {("connect_refused", "up", "up/m"): 2}
 
 
 def test_a_circuit_has_a_state_from_its_first_opening_on() -> None:
