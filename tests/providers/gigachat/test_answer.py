@@ -162,6 +162,7 @@ def test_a_failed_call_without_text_is_an_upstream_error() -> None:
         ({"choices": [{"message": {"role": "function_in_progress"}}]}, "empty_answer"),
         ({"choices": [1]}, "bad_body"),
         ({"choices": [{"message": "x"}]}, "bad_body"),
+        ({"choices": [{"message": {"content": 5}, "finish_reason": "stop"}]}, "bad_body"),
     ],
 )
 def test_what_is_no_answer_is_an_upstream_error(answer: Any, code: str) -> None:

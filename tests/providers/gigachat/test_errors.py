@@ -192,7 +192,9 @@ def test_each_error_says_what_may_follow(
     assert (error.retryable, error.trips, error.falls_back) == (retryable, trips, falls_back)
 
 
-@pytest.mark.parametrize(("value", "wait"), [("7", 7.0), ("0", 1.0), ("-5", 1.0), ("9999", 1.0), ("soon", 1.0)])
+@pytest.mark.parametrize(
+    ("value", "wait"), [("7", 7.0), ("0", 1.0), ("-5", 1.0), ("9999", 60.0), ("9999999", 1.0), ("soon", 1.0)]
+)
 def test_a_rate_limit_says_when_to_come_back(value: str, wait: float) -> None:
     error = error_of(429, "Too many requests", retry_after=value)
     assert error.retry_after == wait

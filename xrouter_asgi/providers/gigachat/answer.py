@@ -126,8 +126,8 @@ def _choice(answer: Mapping[str, Any], asked: Asked) -> Mapping[str, Any]:
     choices = answer.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         message = choice.get("message") if isinstance(choice, dict) else None
-        if not isinstance(message, dict):
-            raise UpstreamError("GigaChat: the answer holds a choice without a message.", code="bad_body")
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str | None):
+            raise UpstreamError("GigaChat: the answer holds a choice without a proper message.", code="bad_body")
         if message.get("role") != "function_in_progress":
             result: Mapping[str, Any] = choice
             return result
