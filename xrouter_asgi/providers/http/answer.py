@@ -11,6 +11,7 @@ import httpx
 
 from ...errors import UpstreamError
 from .failures import TotalTimeout, upstream_error
+from .transport import Body
 
 T = TypeVar("T")
 
@@ -96,6 +97,9 @@ class AnswerStream:
         Raises:
             UpstreamError: `too_large` when the rest is longer than `limit` bytes, or the whole is declared to be.
         """
+        if isinstance(self._body, Body) and not self._closed and (here := self._body.take(limit)) is not None:
+            self._ended = self._closed = True
+            return here
         chunks: list[bytes] = []
         size = 0
         try:

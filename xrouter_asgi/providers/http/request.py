@@ -3,41 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import httpx
 
+Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 
-def encoded(method: str, url: httpx.URL, fields: Sequence[tuple[bytes, bytes]], body: bytes) -> bytes:
-    """Head and body as one piece, so that a small request is one write and one packet.
+
+def encoded(method: str, url: httpx.URL, fields: Fields, body: bytes) -> bytes:
+    """A request of httpx's, with the `Host` and `Content-Length` that it may lack.
 
     Raises:
-        httpx.LocalProtocolError: A line break or NUL in the head, a method that is none, or a `Content-Length` that
-            is not the body's.
+        httpx.LocalProtocolError: See `start` and `finished`; or a `Content-Length` that is not the body's.
+    """
+    kept = []
+    names = set()
+    for name, value in fields:
+        lower = name.lower()
+        if lower == b"transfer-encoding":
+            continue  # The body is whole here, and has a length.
+        if lower == b"content-length" and value != b"%d" % len(body):
+            raise httpx.LocalProtocolError(f"'Content-Length' is not {len(body)}, the size of the body.")
+        names.add(lower)
+        kept.append((name, value))
+    if body and b"content-length" not in names:
+        kept.append((b"Content-Length", b"%d" % len(body)))
+    host = () if b"host" in names else ((b"Host", url.netloc),)
+    return finished(start(method, url, host), kept, body)
+
+
+def start(method: str, url: httpx.URL, fields: Fields) -> bytes:
+    """How a request begins: its first line and some fields.
+
+    Raises:
+        httpx.LocalProtocolError: The method is no word, or a field holds a line break or NUL.
     """
     if not (method.isascii() and method.isalpha()):
         raise httpx.LocalProtocolError("The method is not a word.")
-    lines = [b"%b %b HTTP/1.1" % (method.encode("ascii"), url.raw_path)]
-    host = length = False
-    for name, value in fields:
-        match name.lower():
-            case b"transfer-encoding":
-                continue  # The body is whole here, and has a length.
-            case b"host":
-                host = True
-            case b"content-length":
-                length = True
-                if value != b"%d" % len(body):
-                    raise httpx.LocalProtocolError(f"'Content-Length' is not {len(body)}, the size of the body.")
-        lines.append(b"%b: %b" % (name, value))
-    if not host:
-        lines.insert(1, b"Host: " + url.netloc)
-    if body and not length:
-        lines.append(b"Content-Length: %d" % len(body))
-    head = b"\r\n".join(lines)
+    return b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), url.raw_path, _lines(fields))
+
+
+def finished(begun: bytes, fields: Fields, body: bytes) -> bytes:
+    """The whole request as one piece, so that a small one is one write and one packet.
+
+    Raises:
+        httpx.LocalProtocolError: A field holds a line break or NUL.
+    """
+    return b"%b%b\r\n%b" % (begun, _lines(fields), body)
+
+
+def _lines(fields: Fields) -> bytes:
+    lines = b"".join([b"%b: %b\r\n" % field for field in fields])
     # The line breaks that are ours and not one more: nothing can smuggle a field, or a second request.
-    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
+    if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields) or b"\0" in lines:
         raise httpx.LocalProtocolError("The head of the request holds a line break or a NUL.")
-    return b"%b\r\n\r\n%b" % (head, body)
+    return lines
 
 
 async def whole(stream: httpx.SyncByteStream | httpx.AsyncByteStream) -> bytes:

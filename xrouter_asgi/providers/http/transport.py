@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Mapping
 
 import httpx
 
@@ -17,7 +16,7 @@ from .connection import Connection
 from .failures import StaleConnection
 from .parser import AnswerParser
 from .pool import Origin, Pool
-from .request import encoded, whole
+from .request import Fields, encoded, whole
 from .tls import ssl_context
 
 KEEPALIVE = 14.0
@@ -66,35 +65,42 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         """
         content = await whole(request.stream)
         timeouts = request.extensions.get("timeout", {})
-        status, fields, body = await self.exchange(
-            request.method, request.url, request.headers.raw, content, timeouts=timeouts
-        )
+        payload = encoded(request.method, request.url, request.headers.raw, content)
+        status, fields, body = await self.exchange(request.method, request.url, payload, timeouts=timeouts)
         return httpx.Response(status, headers=fields, stream=body)
 
     async def exchange(
         self,
         method: str,
         url: httpx.URL,
-        fields: Sequence[tuple[bytes, bytes]],
-        content: bytes,
+        payload: bytes,
         *,
         timeouts: Mapping[str, float | None],
-    ) -> tuple[int, Sequence[tuple[bytes, bytes]], Body]:
-        """The same without httpx's objects, which cost as much as all the rest: status, fields and body."""
-        payload = encoded(method, url, fields, content)
+    ) -> tuple[int, Fields, Body]:
+        """The same without httpx's objects, which cost as much as all the rest.
+
+        Args:
+            payload: The request as it goes on the wire: see `request`.
+
+        Returns:
+            Status, fields and body of the answer.
+        """
         pool = self._pool(url)
         read = timeouts.get("read")
-        connect = timeouts.get("connect")
-        send = partial(_send, pool, payload, method, write=timeouts.get("write"), first=timeouts.get("first", read))
+        write, first, connect = timeouts.get("write"), timeouts.get("first", read), timeouts.get("connect")
         connection = await pool.acquire(wait=timeouts.get("pool"), connect=connect)
-        try:
-            answer = await send(connection)
-        except StaleConnection:
-            # An upstream may close an idle connection in the moment we use it (RFC 9112, 9.3.1). Nothing of an
-            # answer came, so the request goes out once more, on a connection that cannot be stale.
-            connection = await pool.renew(connection, connect=connect)
-            answer = await send(connection)
-        return answer.status, answer.headers, Body(pool, connection, answer, idle=read)
+        while True:
+            try:
+                answer = await connection.send(payload, method, write=write, first=first)
+            except StaleConnection:
+                # An upstream may close an idle connection in the moment we use it (RFC 9112, 9.3.1). Nothing of an
+                # answer came, so the request goes out once more, on a connection that cannot be stale.
+                connection = await pool.renew(connection, connect=connect)
+            except BaseException:
+                pool.drop(connection)
+                raise
+            else:
+                return answer.status, answer.headers, Body(pool, connection, answer, idle=read)
 
     async def aclose(self) -> None:
         """Close all connections. What runs or waits fails. A later request opens anew, on any event loop."""
@@ -134,19 +140,6 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         raise httpx.UnsupportedProtocol(f"Scheme {url.scheme!r} is neither 'http' nor 'https'.")
 
 
-async def _send(
-    pool: Pool, payload: bytes, method: str, connection: Connection, *, write: float | None, first: float | None
-) -> AnswerParser:
-    """Send on a connection; whatever goes wrong but StaleConnection costs it its slot."""
-    try:
-        return await connection.send(payload, method, write=write, first=first)
-    except StaleConnection:
-        raise
-    except BaseException:
-        pool.drop(connection)
-        raise
-
-
 class Body(httpx.AsyncByteStream):
     """The body of an answer, in pieces as they were read. Gives its connection back with the last one.
 
@@ -178,6 +171,13 @@ class Body(httpx.AsyncByteStream):
                 self._give_back()
         if not data:
             raise StopAsyncIteration
+        return data
+
+    def take(self, limit: int) -> bytes | None:
+        """The rest, if it is here already and its connection given back; None if not, or beyond `limit` bytes."""
+        if self._connection is not None or len(self._rest) > limit:
+            return None
+        data, self._rest = self._rest, b""
         return data
 
     async def aclose(self) -> None:

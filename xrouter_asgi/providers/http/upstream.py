@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import httpx
 
@@ -17,11 +17,11 @@ from ...errors import UpstreamError
 from .answer import Answer, AnswerStream, before
 from .failures import upstream_error
 from .owned import OwnedTransport
+from .request import Fields, finished, start
 from .timeouts import Timeouts
 from .tls import ssl_context
 from .transport import KEEPALIVE, HTTPTransport
 
-Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 MakeTLS: TypeAlias = Callable[[], ssl.SSLContext]
 Instrument: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
 
@@ -29,6 +29,16 @@ USER_AGENT = f"xrouter-asgi/{version('xrouter-asgi')}"
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+class _Known(NamedTuple):
+    """What requests of one method to one path have in common."""
+
+    method: str
+    url: httpx.URL
+    where: str
+    takes_body: bool
+    start: bytes
 
 
 class Upstream:
@@ -75,7 +85,7 @@ class Upstream:
         self.base_url = base_url.rstrip("/")
         self.timeouts = timeouts
         self._headers = [(b"Host", url.netloc), (b"Accept-Encoding", b"identity"), *_encoded(headers)]
-        self._url = lru_cache(maxsize=256)(self._join)
+        self._known = lru_cache(maxsize=256)(self._prepare)
         self._clocks = {
             "connect": timeouts.connect,
             "read": timeouts.idle,
@@ -117,20 +127,18 @@ class Upstream:
             UpstreamError: No answer, a redirect or a compressed one: see `failures`.
         """
         timeouts = self.timeouts
-        where = f"{method} {self.base_url}{path.partition('?')[0]}"
-        fields = [*self._headers, *headers]
-        if content or method not in _NO_BODY:
-            fields.append((b"Content-Length", b"%d" % len(content)))
+        known = self._known(method, path)
+        fields = [*headers, (b"Content-Length", b"%d" % len(content))] if content or known.takes_body else headers
         deadline = None
         if timeouts.total is not None:
             deadline = asyncio.get_running_loop().time() + timeouts.total
         try:
-            exchange = self._exchange(method, self._url(path), fields, content)
+            exchange = self._exchange(known, fields, content)
             status, said, body = await before(deadline, timeouts.until_head, exchange)
         except (httpx.RequestError, OSError) as exc:
-            raise upstream_error(exc, started=False, where=where) from exc
-        answer = AnswerStream(status, said, body, deadline=deadline, idle=timeouts.idle, where=where)
-        if (refusal := _refusal(answer, where)) is not None:
+            raise upstream_error(exc, started=False, where=known.where) from exc
+        answer = AnswerStream(status, said, body, deadline=deadline, idle=timeouts.idle, where=known.where)
+        if (refusal := _refusal(answer, known.where)) is not None:
             await answer.aclose()
             raise refusal
         return answer
@@ -142,17 +150,21 @@ class Upstream:
     def __repr__(self) -> str:
         return f"Upstream({self.base_url!r})"
 
-    def _join(self, path: str) -> httpx.URL:
-        return httpx.URL(self.base_url + path)
+    def _prepare(self, method: str, path: str) -> _Known:
+        url = httpx.URL(self.base_url + path)
+        where = f"{method} {self.base_url}{path.partition('?')[0]}"
+        return _Known(method, url, where, method not in _NO_BODY, start(method, url, self._headers))
 
     async def _exchange(
-        self, method: str, url: httpx.URL, fields: Fields, content: bytes
+        self, known: _Known, fields: Fields, content: bytes
     ) -> tuple[int, Fields, httpx.AsyncByteStream]:
         if isinstance(self._transport, HTTPTransport):
-            return await self._transport.exchange(method, url, fields, content, timeouts=self._clocks)
+            payload = finished(known.start, fields, content)
+            return await self._transport.exchange(known.method, known.url, payload, timeouts=self._clocks)
         # With `stream` instead of `content` httpx takes the fields as they are, which is half the price.
         stream, extensions = httpx.ByteStream(content), {"timeout": self._clocks}
-        request = httpx.Request(method, url, headers=list(fields), stream=stream, extensions=extensions)
+        headers = [*self._headers, *fields]
+        request = httpx.Request(known.method, known.url, headers=headers, stream=stream, extensions=extensions)
         response = await self._transport.handle_async_request(request)
         if not isinstance(response.stream, httpx.AsyncByteStream):
             raise TypeError(f"The transport answered with a body that cannot be awaited: {type(response.stream)!r}.")
@@ -212,13 +224,12 @@ def _refusal(answer: AnswerStream, where: str) -> UpstreamError | None:
             trips=False,
             detail=f"{where}: status {answer.status}",
         )
-    encodings = [value for name, value in answer.fields if name.lower() == b"content-encoding"]
-    encoding = b", ".join(encodings).strip().decode("latin-1")
-    if encoding.lower() not in {"identity", ""}:
-        # Nothing is ever decompressed, so a small answer cannot become a large one.
-        return UpstreamError(
-            "The upstream compressed its answer, which it was asked not to do.",
-            code="bad_protocol",
-            detail=f"{where}: content-encoding {encoding[:100]!r}",
-        )
+    for name, value in answer.fields:
+        if name.lower() == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
+            # Nothing is ever decompressed, so a small answer cannot become a large one.
+            return UpstreamError(
+                "The upstream compressed its answer, which it was asked not to do.",
+                code="bad_protocol",
+                detail=f"{where}: content-encoding {value[:100].decode('latin-1')!r}",
+            )
     return None
