@@ -89,8 +89,9 @@ def as_json(event: RequestEnded) -> str:
 
 
 def _timestamp() -> str:
-    seconds, fraction = divmod(time.time(), 1)
-    return f"{_second(int(seconds))}.{int(fraction * 1000):03d}+00:00"
+    now = time.time()
+    seconds = int(now)
+    return f"{_second(seconds)}.{int((now - seconds) * 1000):03d}+00:00"
 
 
 @lru_cache(maxsize=1)

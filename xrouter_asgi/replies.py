@@ -8,7 +8,7 @@ from starlette.types import Send
 
 from .context import RequestContext
 from .providers.base import Call, Reply
-from .responses import Headers, header, send_json, send_stream
+from .responses import Headers, header, id_header, send_json, send_stream
 from .streaming import ChatStream
 from .wire import ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest
 from .wire.embeddings import in_format
@@ -28,7 +28,7 @@ async def send_reply(send: Send, call: Call, reply: Reply, *, explained: bool) -
     context = call.context
     context.provider = reply.provider
     context.upstream_model = reply.model
-    headers = [*_headers(reply, context), *decision_headers(context, explained=explained)]
+    headers = _headers(reply, context, explained=explained)
     match call.request, reply.body:
         case ChatRequest(stream=True) as request, ChatStream() as stream:
             context.streamed = True
@@ -56,19 +56,20 @@ async def send_reply(send: Send, call: Call, reply: Reply, *, explained: bool) -
             raise TypeError(f"The provider '{reply.provider}' answered a {asked} with a {given}.")
 
 
-def _headers(reply: Reply, context: RequestContext) -> Headers:
-    headers = [*id_header(context), header("x-xrouter-provider", reply.provider)]
+def _headers(reply: Reply, context: RequestContext, *, explained: bool) -> Headers:
+    headers = [header("x-xrouter-provider", reply.provider), *own_headers(context, explained=explained)]
     if reply.model:
         headers.append(header("x-xrouter-model", reply.model))
     if reply.warnings:
         headers.append(header("x-xrouter-warnings", ", ".join(reply.warnings)))
-    headers.extend(header(name, value) for name, value in reply.headers)
+    for name, value in reply.headers:
+        headers.append(header(name, value))
     return headers
 
 
-def decision_headers(context: RequestContext, *, explained: bool) -> Headers:
-    """How often upstreams were asked and, for those who may know, why it went the way it went."""
-    headers = [(b"x-xrouter-attempts", b"%d" % len(context.attempts))]
+def own_headers(context: RequestContext, *, explained: bool) -> list[tuple[bytes, bytes]]:
+    """Which request it was, how often upstreams were asked and, for those who may know, why it went as it did."""
+    headers = [id_header(context.request_id), (b"x-xrouter-attempts", b"%d" % len(context.attempts))]
     if explained:
         # Not by `header`, which remembers: no two are alike.
         headers.append((EXPLAIN, context.decision.to_json().encode("ascii")))
@@ -77,8 +78,3 @@ def decision_headers(context: RequestContext, *, explained: bool) -> Headers:
 
 def _explanation(context: RequestContext) -> bytes:
     return EXPLAIN + b" " + context.decision.to_json().encode("ascii")
-
-
-def id_header(context: RequestContext) -> Headers:
-    """`x-request-id`, which every answer bears."""
-    return [(b"x-request-id", context.request_id.encode("ascii"))]

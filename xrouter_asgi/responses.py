@@ -44,6 +44,11 @@ def header(name: str, value: str) -> tuple[bytes, bytes]:
     return name.encode("ascii"), value[:_LONGEST].encode("latin-1", "replace").translate(_PRINTABLE)
 
 
+def id_header(request_id: str) -> tuple[bytes, bytes]:
+    """`x-request-id`, which every answer bears."""
+    return b"x-request-id", request_id.encode("ascii")
+
+
 def status_of(message: Message) -> int | None:
     """The status that a head of an answer stands for, None for any other message.
 
@@ -66,7 +71,7 @@ def with_request_id(message: Message, request_id: str) -> Message:
     headers = list(message.get("headers", ()))
     if any(name == b"x-request-id" for name, _ in headers):
         return message
-    return {**message, "headers": [*headers, (b"x-request-id", request_id.encode("ascii"))]}
+    return {**message, "headers": [*headers, id_header(request_id)]}
 
 
 async def send_json(send: Send, data: bytes, *, headers: Headers = (), status: int = 200) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
-from .asgi import AmbiguousLength, ClientDisconnected, DisconnectGuard, Interrupted, local_path, read_body
-from .context import Demand, RequestContext
+from .asgi import AmbiguousLength, ClientDisconnected, DisconnectGuard, Interrupted, local_path
+from .context import RequestContext
 from .errors import (
     MethodNotAllowed,
     ModelNotFound,
@@ -25,22 +24,20 @@ from .errors import (
     UpstreamError,
     XRouterError,
 )
+from .incoming import SCOPES, Posted, demand, read_request
 from .openapi import openapi
 from .outgoing import Outgoing
 from .providers.base import Call, Provider
-from .replies import EXPLAIN, decision_headers, id_header, send_reply
-from .responses import Headers, send_break, send_error, send_json, stream_head
+from .replies import EXPLAIN, own_headers, send_reply
+from .responses import Headers, id_header, send_break, send_error, send_json, stream_head
 from .routing import ModelTable
 from .streaming import ChatStream
-from .wire import ChatRequest, Document, EmbeddingsRequest
-from .wire.codec import encode, parse_request
+from .wire import ChatRequest, EmbeddingsRequest
+from .wire.codec import encode
 
 Endpoint: TypeAlias = Callable[[Scope, Receive, Outgoing, RequestContext], Awaitable[None]]
-Posted: TypeAlias = type[ChatRequest] | type[EmbeddingsRequest]
 
-_LARGE = 256 << 10  # bytes; to parse more would hold up everybody else on the event loop
 _ONE_MODEL = re.compile(r"(?:/v1)?/models/(.+)", re.DOTALL)
-_SCOPES: dict[Posted, str] = {ChatRequest: "chat", EmbeddingsRequest: "embeddings"}
 _UNREAD = (AmbiguousLength, PayloadTooLarge, UnsupportedMediaType)  # the rest of the request stays on the connection
 
 logger = logging.getLogger("xrouter")
@@ -203,11 +200,9 @@ class LLMRouter:
     async def _post(
         self, kind: Posted, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext
     ) -> None:
-        _enter(context, _SCOPES[kind])
+        _enter(context, SCOPES[kind])
         context.decision.version = self._version
-        body = await read_body(scope, receive, limit=self._max_body)
-        parse = partial(_parse, kind, body)
-        request, document = await asyncio.to_thread(parse) if len(body) > _LARGE else parse()
+        request, document = await read_request(kind, scope, receive, limit=self._max_body)
         context.model = request.model
         if context.principal is not None and not context.principal.may_use(request.model):
             raise PermissionDenied(f"This key may not use the model {request.model[:128]!r}.", param="model")
@@ -220,28 +215,23 @@ class LLMRouter:
             self._running.add(guard)
             try:
                 if context.admit is not None:
-                    await context.admit(_demand(request, body))
-                async with self._awake(send, call):
-                    reply = await provider.send(call)
-                    try:
-                        await send_reply(send, call, reply, explained=self._explains(scope, context))
-                    finally:
-                        if isinstance(reply.body, ChatStream):
-                            await reply.body.aclose()
+                    await context.admit(demand(request, document))
+                explained = self._explains(scope, context)
+                if self._commit_after is None or not (isinstance(request, ChatRequest) and request.stream):
+                    await _pass(provider, call, send, explained=explained)
+                else:
+                    head = stream_head([id_header(context.request_id)])
+                    async with send.kept_awake(head, every=self._commit_after):
+                        await _pass(provider, call, send, explained=explained)
             finally:
                 self._running.discard(guard)
-
-    def _awake(self, send: Outgoing, call: Call) -> AbstractAsyncContextManager[None]:
-        if self._commit_after is None or not (isinstance(call.request, ChatRequest) and call.request.stream):
-            return nullcontext()
-        return send.kept_awake(stream_head(id_header(call.context)), every=self._commit_after)
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         _enter(context, "models")
         models = await self.models.list()
         if context.principal is not None:
             models = [model for model in models if context.principal.may_use(model["id"])]
-        await send_json(send, encode({"object": "list", "data": models}), headers=id_header(context))
+        await send_json(send, encode({"object": "list", "data": models}), headers=[id_header(context.request_id)])
 
     async def _get_model(self, name: str, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         _enter(context, "models")
@@ -249,24 +239,24 @@ class LLMRouter:
         model = await self.models.describe(name) if allowed else None
         if model is None:
             raise ModelNotFound(name)
-        await send_json(send, encode(model), headers=id_header(context))
+        await send_json(send, encode(model), headers=[id_header(context.request_id)])
 
     async def _health(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         context.endpoint = "health"
-        await send_json(send, b'{"status":"ok"}', headers=id_header(context))
+        await send_json(send, b'{"status":"ok"}', headers=[id_header(context.request_id)])
 
     async def _ready(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         context.endpoint = "ready"
         if self._draining:
             raise NotReady("This process is shutting down and takes no new work.")
-        await send_json(send, b'{"status":"ready"}', headers=id_header(context))
+        await send_json(send, b'{"status":"ready"}', headers=[id_header(context.request_id)])
 
     async def _openapi(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
         context.endpoint = "openapi"
         # Litestar leaves `root_path` empty: there only what was asked for tells the mount.
         asked = (scope.get("raw_path") or b"").decode("latin-1")
         mount = scope.get("root_path") or asked.rpartition("/openapi.json")[0]
-        await send_json(send, encode(openapi("/" + mount.strip("/"))), headers=id_header(context))
+        await send_json(send, encode(openapi("/" + mount.strip("/"))), headers=[id_header(context.request_id)])
 
     def _explains(self, scope: Scope, context: RequestContext) -> bool:
         if not self._explain or (EXPLAIN, b"1") not in scope["headers"]:
@@ -274,9 +264,10 @@ class LLMRouter:
         return context.principal is None or context.principal.has_scope("explain")
 
     def _error_headers(self, scope: Scope, error: XRouterError, context: RequestContext) -> Headers:
-        headers = [*id_header(context)]
-        if context.endpoint in _SCOPES.values():
-            headers += decision_headers(context, explained=self._explains(scope, context))
+        if context.endpoint in SCOPES.values():
+            headers = own_headers(context, explained=self._explains(scope, context))
+        else:
+            headers = [id_header(context.request_id)]
         if isinstance(error, _UNREAD):
             headers.append((b"connection", b"close"))
         return headers
@@ -289,9 +280,14 @@ class LLMRouter:
         )
 
 
-def _parse(kind: Posted, body: bytes) -> tuple[ChatRequest | EmbeddingsRequest, Document]:
-    value = parse_request(body)
-    return kind.of(value), Document(value, body)
+async def _pass(provider: Provider, call: Call, send: Outgoing, *, explained: bool) -> None:
+    """Hand the call to the provider, and its reply to the client."""
+    reply = await provider.send(call)
+    try:
+        await send_reply(send, call, reply, explained=explained)
+    finally:
+        if isinstance(reply.body, ChatStream):
+            await reply.body.aclose()
 
 
 def _enter(context: RequestContext, endpoint: str) -> None:
@@ -299,15 +295,6 @@ def _enter(context: RequestContext, endpoint: str) -> None:
     context.endpoint = endpoint
     if context.principal is not None and not context.principal.has_scope(endpoint):
         raise PermissionDenied(f"This key lacks the scope '{endpoint}'.", code="insufficient_scope")
-
-
-def _demand(request: ChatRequest | EmbeddingsRequest, body: bytes) -> Demand:
-    # A token is at least two bytes of JSON in every language that the tokenizers of today know.
-    prompt = len(body) // 2
-    if isinstance(request, EmbeddingsRequest):
-        return Demand(request.model, prompt, completion_tokens=0)
-    bound = request.max_completion_tokens or request.max_tokens
-    return Demand(request.model, prompt, None if bound is None else bound * (request.n or 1))
 
 
 def _log(error: XRouterError, context: RequestContext) -> None:

@@ -45,7 +45,8 @@ class Target:
             return await self._stems(call)
         attempt = Attempt(self.name, self.model.replace("*", call.stem))
         call.context.attempts.append(attempt)
-        call.context.emit(AttemptStarted(call.context, attempt))
+        if call.context.observers:
+            call.context.emit(AttemptStarted(call.context, attempt))
         ended = partial(_end, call.context, attempt)
         try:
             reply = await self.inner.send(call.to(attempt))
@@ -155,7 +156,8 @@ def _end(context: RequestContext, attempt: Attempt, error: BaseException | None)
             attempt.error = reason  # a policy gave the attempt up, and said why: `task.cancel(error)`
         case _:
             attempt.error = error
-    context.emit(AttemptEnded(context, attempt))
+    if context.observers:
+        context.emit(AttemptEnded(context, attempt))
 
 
 def _described(name: str, provider: Provider) -> dict[str, Any]:

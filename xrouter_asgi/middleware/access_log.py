@@ -32,6 +32,8 @@ class AccessLogMiddleware:
     def __init__(self, app: ASGIApp, *, observers: Iterable[Observer] | None = None) -> None:
         self.app = app
         self._observers = [AccessLog()] if observers is None else list(observers)
+        # A line tells what all attempts came to, not of each.
+        self._watching_attempts = [each for each in self._observers if not isinstance(each, AccessLog)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
@@ -40,7 +42,7 @@ class AccessLogMiddleware:
             return
         scope = dict(scope)
         context = RequestContext.of(scope)
-        context.observers.extend(self._observers)
+        context.observers.extend(self._watching_attempts)
         exchange = _Exchange(context, receive, send)
         tell(self._observers, RequestStarted(context))
         try:

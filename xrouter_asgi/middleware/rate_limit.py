@@ -19,7 +19,7 @@ from ..limits.estimates import OutputEstimates, tokens_spent
 from ..limits.headers import ietf_headers, openai_headers
 from ..limits.rules import Limits, Rule, Rules
 from ..limits.storage import budget_at
-from ..responses import send_error
+from ..responses import id_header, send_error
 from ..shutdown import ClosingAtShutdown
 
 
@@ -120,7 +120,7 @@ class _LimitedRequest:
             await self._reserve(self._charges(self._limiter.rules.at_the_door(self._caller)))
         except XRouterError as error:
             self._context.error = error
-            identity = (b"x-request-id", self._context.request_id.encode("ascii"))
+            identity = id_header(self._context.request_id)
             await send_error(send_with_standings, error, headers=[identity])
             self._context.release()
             return

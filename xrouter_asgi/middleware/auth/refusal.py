@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...context import RequestContext
 from ...errors import XRouterError
-from ...responses import Headers, send_error
+from ...responses import Headers, id_header, send_error
 
 OnError: TypeAlias = Callable[[Scope, XRouterError], ASGIApp]
 """Renders a refusal as an ASGI application; any response of Starlette is one."""
@@ -32,7 +32,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: XRouterError
         reason = error.message.encode()[:123].decode(errors="ignore")
         await send({"type": "websocket.close", "code": 1008, "reason": reason})
         return
-    ours = [*error.headers(), *_challenge(error), (b"x-request-id", context.request_id.encode("ascii"))]
+    ours = [*error.headers(), *_challenge(error), id_header(context.request_id)]
 
     async def send_to_either(message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
