@@ -10,7 +10,7 @@ from typing import Any, cast
 from .decision import Considered, Decision
 from .overview import aligned
 from .policies.fallback import Fallback, Plan
-from .policies.timeout import Timeout
+from .policies.timeout import Deadline
 from .providers.base import Call
 from .settings import Settings
 from .standalone import build_router
@@ -64,10 +64,11 @@ def _explain(options: argparse.Namespace) -> int:
         print(f"The settings serve no model {options.model!r}. Known: {', '.join(table)}.", file=sys.stderr)
         return 1
     provider, stem = found
-    fallback = cast(Fallback, cast(Timeout, provider).inner)  # as policies.stack made it of the settings
-    plan = fallback.plan(Call(_request(options), options.model, stem))
+    while not isinstance(provider, Fallback):  # as policies.stack made it of the settings
+        provider = cast(Deadline, provider).inner
+    plan = provider.plan(Call(_request(options), options.model, stem))
     if options.json:
-        decision = Decision(version=settings.version, strategy=plan.strategy, candidates=plan.considered())
+        decision = Decision(version=settings.version, strategy=plan.strategy, candidates=plan.considered)
         print(decision.to_json())
     else:
         print(f"configuration {settings.version}, strategy {plan.strategy}\n\n{_table(plan)}")
@@ -87,7 +88,7 @@ def _request(options: argparse.Namespace) -> ChatRequest:
 
 
 def _table(plan: Plan) -> str:
-    rows = [_row(place, each) for place, each in enumerate(plan.considered(), start=1)]
+    rows = [_row(place, each) for place, each in enumerate(plan.considered, start=1)]
     return aligned([("", "target", "score", ""), *rows])
 
 

@@ -24,7 +24,7 @@ from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.stack import stack
-from xrouter_asgi.policies.timeout import Timeout
+from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.settings import Settings, models
 from xrouter_asgi.standalone import assemble
@@ -154,7 +154,7 @@ class Stand:
         """That of the upstream, for one model."""
         layer: Provider = self._router.models[model]
         while not isinstance(layer, CircuitBreaker):
-            assert isinstance(layer, Fallback | Timeout | Retry)
+            assert isinstance(layer, Deadline | Fallback | Timeout | Retry)
             layer = layer.candidates[0].provider if isinstance(layer, Fallback) else layer.inner
         return layer
 

@@ -28,7 +28,7 @@ from xrouter_asgi.policies.hold import Hold
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.stack import Patience, resilient, stack
-from xrouter_asgi.policies.timeout import Timeout
+from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.base import Call, Provider, Reply
 from xrouter_asgi.routing import Target
 
@@ -51,7 +51,7 @@ def stacked(*upstreams: Upstream, options: dict[str, Any] | None = None, **more:
 
 
 def fallback_of(provider: Provider) -> Fallback:
-    assert isinstance(provider, Timeout)
+    assert isinstance(provider, Deadline)
     assert isinstance(provider.inner, Fallback)
     return provider.inner
 
@@ -68,24 +68,27 @@ class TestOrder:
     def test_from_the_outside_in(self) -> None:
         whole = stacked(Upstream(), Upstream(name="other"), options={"parallel": 3}, patience=Patience(first=1.0))
         candidate, _ = fallback_of(whole).candidates
-        assert layers(whole) == [Timeout, Fallback]
+        assert layers(whole) == [Deadline, Fallback]
         assert layers(candidate.provider) == [Retry, CircuitBreaker, Concurrency, Timeout, Target, Upstream]
 
     def test_what_is_held_is_held_between_the_breaker_and_the_line(self) -> None:
         patience = Patience(hold=0.5, hold_tokens=20)
         whole = stacked(Upstream(), Upstream(name="other"), options={"parallel": 3}, patience=patience)
         candidate, _ = fallback_of(whole).candidates
-        assert layers(candidate.provider) == [Retry, CircuitBreaker, Hold, Concurrency, Target, Upstream]
+        assert layers(candidate.provider) == [Retry, CircuitBreaker, Hold, Concurrency, Timeout, Target, Upstream]
 
     def test_an_upstream_that_is_alone_has_no_breaker(self) -> None:
         """It has the last word on each request: there is nowhere else to go."""
         (candidate,) = fallback_of(stacked(Upstream())).candidates
-        assert layers(candidate.provider) == [Retry, Target, Upstream]
+        assert layers(candidate.provider) == [Retry, Timeout, Target, Upstream]
         assert candidate.available is None
 
-    def test_an_upstream_whose_own_clocks_do_has_no_others(self) -> None:
-        (candidate,) = fallback_of(stacked(Upstream())).candidates
-        assert Timeout not in layers(candidate.provider)
+    def test_an_upstream_that_keeps_to_deadlines_by_itself_has_no_clocks_of_ours(self) -> None:
+        (candidate,) = fallback_of(stacked(Upstream(), options={"punctual": True})).candidates
+        assert layers(candidate.provider) == [Retry, Target, Upstream]
+
+    def test_without_a_total_there_is_no_deadline(self) -> None:
+        assert isinstance(stacked(Upstream(), patience=Patience(total=None)), Fallback)
 
     def test_without_a_bound_there_is_no_line(self) -> None:
         (candidate,) = fallback_of(stacked(Upstream())).candidates
@@ -94,7 +97,7 @@ class TestOrder:
     def test_the_line_of_one_model_stands_before_that_of_the_account(self) -> None:
         accounts = {"up": Account(slots=Slots(2))}
         (candidate,) = fallback_of(stacked(Upstream(), options={"parallel": 3}, accounts=accounts)).candidates
-        assert layers(candidate.provider) == [Retry, Concurrency, Concurrency, Target, Upstream]
+        assert layers(candidate.provider) == [Retry, Concurrency, Concurrency, Timeout, Target, Upstream]
         assert isinstance(candidate.provider, Retry)
         line = candidate.provider.inner
         assert isinstance(line, Concurrency)
@@ -102,7 +105,7 @@ class TestOrder:
 
     def test_around_a_single_provider(self) -> None:
         assert layers(resilient(Upstream(), parallel=1, patience=Patience(idle=1.0))) == [
-            Timeout,
+            Deadline,
             Retry,
             CircuitBreaker,
             Concurrency,
@@ -139,13 +142,6 @@ class TestOrder:
 
 
 class TestAttempts:
-    @virtual
-    async def test_a_request_takes_three_attempts_at_one_upstream_and_one_at_the_next(self) -> None:
-        first, second, third = Down("a"), Down("b"), Down("c")
-        with pytest.raises(UpstreamUnavailable, match="b is down"):
-            await stacked(first, second, third).send(call())
-        assert [len(each.asked) for each in (first, second, third)] == [3, 1, 0]
-
     @virtual
     async def test_upstreams_that_cannot_be_asked_again_take_one_each(self) -> None:
         upstreams = [Down(name, UpstreamError) for name in "abcde"]
@@ -401,3 +397,35 @@ async def test_closing_closes_every_upstream() -> None:
     upstreams = [Upstream(name=name) for name in "ab"]
     await stacked(*upstreams, hedge=0.03).aclose()
     assert all(each.closings for each in upstreams)
+
+
+@virtual
+async def test_a_call_to_who_does_not_keep_to_the_deadline_is_ended() -> None:
+    with pytest.raises(UpstreamTimeout) as caught:
+        await stacked(Upstream([HANG]), patience=Patience(total=3.0)).send(call())
+    assert caught.value.code == "total_timeout"
+    assert now() == pytest.approx(3.0, abs=0.02)
+
+
+@virtual
+async def test_the_retries_of_who_keeps_to_the_deadline_end_before_it() -> None:
+    upstream = Down("up")
+    with pytest.raises(UpstreamUnavailable):
+        await stacked(upstream, options={"punctual": True}, patience=Patience(attempts=100, total=3.0)).send(call())
+    assert now() < 3.0
+
+
+@virtual
+@pytest.mark.parametrize(("downs", "asked"), [(1, [3, 1]), (2, [2, 1, 1]), (3, [1, 1, 1, 1]), (4, [1, 1, 1, 1, 0])])
+async def test_the_attempts_of_a_request_are_shared_out_so_that_each_upstream_gets_one(
+    downs: int, asked: list[int]
+) -> None:
+    upstreams = [*(Down(f"down{number}") for number in range(downs)), Upstream(name="well")]
+    request = call()
+    if asked[-1]:
+        assert (await stacked(*upstreams).send(request)).provider == "well"
+    else:
+        with pytest.raises(UpstreamUnavailable):
+            await stacked(*upstreams).send(request)
+    made = [attempt.provider for attempt in request.context.attempts]
+    assert [made.count(upstream.name) for upstream in upstreams] == asked

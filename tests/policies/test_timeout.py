@@ -8,8 +8,8 @@ from tests.policies.upstream import HANG, Step, Upstream, call, stream_of, text_
 from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.policies.breaker import CircuitBreaker
-from xrouter_asgi.policies.timeout import Timeout
-from xrouter_asgi.providers.base import Call
+from xrouter_asgi.policies.timeout import Deadline, Timeout
+from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.routing import Target
 from xrouter_asgi.wire import ModelsRequest
 
@@ -278,3 +278,35 @@ async def test_it_is_its_provider_otherwise() -> None:
 def test_a_clock_has_to_go(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"'{name}' is"):
         Timeout(Upstream(), **{name: value})
+
+
+# A deadline that others keep
+
+
+class Noting(Upstream):
+    """Notes the deadlines it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deadlines: list[float | None] = []
+
+    async def send(self, call: Call, /) -> Reply:
+        self.deadlines.append(call.deadline)
+        return await super().send(call)
+
+
+@virtual
+async def test_a_call_gets_the_deadline_and_keeps_an_earlier_one() -> None:
+    upstream = Noting()
+    policy = Deadline(upstream, total=5.0)
+    await policy.send(call())
+    await policy.send(call().until(2.0))
+    await policy.send(call().until(9.0))
+    assert upstream.deadlines == [5.0, 2.0, 5.0]
+    assert policy.name == upstream.name
+
+
+@virtual
+async def test_a_deadline_is_above_zero() -> None:
+    with pytest.raises(ValueError, match="'total' is 0"):
+        Deadline(Upstream(), total=0)

@@ -17,7 +17,7 @@ from xrouter_asgi.policies.hold import Hold
 from xrouter_asgi.policies.retry import Retry, RetryBudget
 from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.strategies import Strategy, by_weight, in_order, lowest_cost, two_choices
-from xrouter_asgi.policies.timeout import Timeout
+from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.base import Call, Provider, Reply
 from xrouter_asgi.routing import Target
 
@@ -67,7 +67,7 @@ class Onion:
         fallback = Fallback(
             candidates, strategy=dice.choice(STRATEGIES), sticky=dice.random() < 0.3, random=dice, clock=now
         )
-        self.provider: Provider = Timeout(fallback, first=None, idle=None, total=TOTAL)
+        self.provider: Provider = Deadline(fallback, total=TOTAL)
 
     def _candidate(self, upstream: Provider, group: CircuitGroup | None, *, elsewhere: bool) -> Candidate:
         dice = self._dice

@@ -26,9 +26,9 @@ class Window:
 
     def add(self, thing: int, now: float) -> None:
         """Count one `thing`."""
-        self._forget(now)
         number = int(now // self._slot)
         if not self._kept or self._kept[-1][0] < number:
+            self._forget(now)
             self._kept.append((number, [0] * self._things))
         self._kept[-1][1][thing] += 1
         self._totals[thing] += 1

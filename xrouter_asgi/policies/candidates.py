@@ -65,6 +65,7 @@ class Candidate:
         capabilities: For calls that need them.
         parallel: How many calls at once it bears, for `stack` to keep to; None for any number.
         own_key: Whether callers may bring a key of their own. What one of them meets says nothing about the others.
+        punctual: Whether the provider itself keeps to `call.deadline`, as `OpenAIProvider` does.
         available: Such as that of a breaker.
         again: For the case that nobody else answers either. Such as that of `Retry`.
 
@@ -79,6 +80,7 @@ class Candidate:
     capabilities: Capabilities = field(default=Capabilities(), kw_only=True)
     parallel: int | None = field(default=None, kw_only=True)
     own_key: bool = field(default=False, kw_only=True)
+    punctual: bool = field(default=False, kw_only=True)
     available: Available | None = field(default=None, kw_only=True)
     again: Again | None = field(default=None, kw_only=True)
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from random import Random
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from ..providers.base import Call, Reply
 from ..streaming import ChatStream
 from ..wire import ModelsRequest
 from .base import ATTEMPTS
-from .candidates import Candidate, Need, Standing, pays_for_himself
+from .candidates import Candidate, Capabilities, Need, Standing, pays_for_himself
 from .conversations import Conversations
 from .strategies import Ranked, Strategy, in_order
 
@@ -34,7 +35,7 @@ class Failure(NamedTuple):
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """In which order candidates are to be asked, and which are not.
 
@@ -48,6 +49,7 @@ class Plan:
     excluded: Sequence[tuple[Standing, str]]
     strategy: str
 
+    @cached_property
     def considered(self) -> tuple[Considered, ...]:
         """The plan as a `Decision` tells it."""
         told = {id(standing) for standing, _ in self.excluded}
@@ -103,6 +105,7 @@ class Fallback:
         self._random = random or Random()  # noqa: S311 -- it spreads load and guards nothing
         self._clock = clock
         self._conversations = Conversations() if sticky else None
+        self._only = self._only_plan()
 
     @property
     def name(self) -> str:
@@ -111,6 +114,8 @@ class Fallback:
 
     def plan(self, call: Call) -> Plan:
         """Where the call would go now. Asks nobody."""
+        if self._only is not None:
+            return self._only
         if pays_for_himself(call):
             first, *others = self._standings
             return Plan([Ranked(first)], [(each, "own key") for each in others], "own key")
@@ -146,7 +151,7 @@ class Fallback:
         decision = call.context.decision
         if not decision.candidates:  # else this one stands below another, which decided
             decision.strategy = plan.strategy
-            decision.candidates = plan.considered()
+            decision.candidates = plan.considered
         if not plan.order:
             raise _unable(call, plan)
         failures: list[Failure] = []
@@ -232,6 +237,15 @@ class Fallback:
             return False
         error = failures[-1].error
         return error.falls_back or error.code == _TOO_LONG or (self._content_policy and error.code in _CONTENT)
+
+    def _only_plan(self) -> Plan | None:
+        """The plan for every call, where there is nothing to choose and nothing to find out."""
+        (first, *others) = self._standings
+        candidate = first.candidate
+        simple = not (others or candidate.own_key or candidate.available or self._conversations)
+        if not simple or candidate.capabilities != Capabilities() or self._strategy is not in_order:
+            return None
+        return Plan([Ranked(first)], [], in_order.__name__)
 
     def _ordered(self, standings: Sequence[Standing], need: Need) -> Sequence[Ranked]:
         return self._strategy(standings, need, self._random) if standings else ()

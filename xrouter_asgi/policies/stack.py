@@ -9,6 +9,7 @@ from random import Random
 
 from ..providers.base import Provider
 from .account import Account
+from .base import ATTEMPTS
 from .breaker import CircuitBreaker, CircuitGroup
 from .candidates import Candidate, first_of
 from .concurrency import Concurrency
@@ -18,7 +19,7 @@ from .hold import Hold
 from .retry import Retry, RetryBudget
 from .slots import Slots
 from .strategies import Strategy, in_order
-from .timeout import Timeout
+from .timeout import Deadline, Timeout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,7 @@ class _Upstreams:
 
     def candidate(self, bare: Candidate, account: Account) -> Candidate:
         """The candidate with all policies of one upstream around it."""
-        layer = self.timed(bare.provider)
+        layer = self.timed(bare)
         if bare.own_key:
             # Only clocks: a breaker, a line or a budget would let one caller's key spoil it for the others.
             return replace(bare, provider=layer)
@@ -133,7 +134,7 @@ class _Upstreams:
                 layer, group=self.group, account=account, target=bare.name, clock=self.clock
             )
             reasons.insert(0, breaker.available)
-        if self.patience.attempts > 1:
+        if self.attempts > 1:
             # Above the breaker, so that every attempt counts there and none is made once it is open. Below fallback,
             # so that a failure of a moment does not move a conversation away from its warm cache. But an upstream that
             # tells a wait is left while there are others, and waited for only when all of them have failed: `again`.
@@ -141,10 +142,16 @@ class _Upstreams:
             again = retry.again
         return replace(bare, provider=layer, available=first_of(*reasons), again=again)
 
+    @property
+    def attempts(self) -> int:
+        """How often one upstream is asked at most: each of the others is to have an attempt, too."""
+        others = (self.among or 1) - 1
+        return min(self.patience.attempts, max(1, ATTEMPTS - others)) if others else self.patience.attempts
+
     def retrying(self, layer: Provider, budget: RetryBudget, target: str) -> Retry:
         return Retry(
             layer,
-            attempts=self.patience.attempts,
+            attempts=self.attempts,
             retry_billed=self.patience.retry_billed,
             elsewhere=self.among is not None and self.among > 1,
             target=target,
@@ -160,11 +167,12 @@ class _Upstreams:
         # began. Above the line, which learns from the first chunk how loaded an upstream is.
         return Hold(layer, seconds=self.patience.hold, tokens=self.patience.hold_tokens)
 
-    def timed(self, provider: Provider) -> Provider:
-        if self.patience.first is None and self.patience.idle is None:
-            return provider
-        # Next to the upstream, so that nothing but its own silence counts.
-        return Timeout(provider, first=self.patience.first, idle=self.patience.idle, total=None)
+    def timed(self, bare: Candidate) -> Provider:
+        if bare.punctual and self.patience.first is None and self.patience.idle is None:
+            return bare.provider
+        # Next to the upstream, so that nothing but its own silence counts; and what does not end by itself when the
+        # deadline has come.
+        return Timeout(bare.provider, first=self.patience.first, idle=self.patience.idle, total=None)
 
 
 def _hedged(
@@ -182,4 +190,4 @@ def _hedged(
 
 def _within(layer: Provider, total: float | None) -> Provider:
     # Outside of everything, so that attempts, waits and other upstreams share one deadline.
-    return Timeout(layer, first=None, idle=None, total=total)
+    return layer if total is None else Deadline(layer, total=total)

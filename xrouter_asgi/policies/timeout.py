@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from types import TracebackType
+from typing import Any
 
 from ..errors import UpstreamTimeout
 from ..providers.base import Call, Provider, Reply
@@ -83,6 +84,36 @@ class Timeout:
         if patience is None or call.deadline is None or call.deadline - now >= patience:
             return call.deadline, _never_ended
         return call.deadline, _cut_short
+
+
+class Deadline:
+    """Give a call its deadline, and leave it to those below to keep it: a tenth of the price of `Timeout`.
+
+    Every policy keeps to `call.deadline`, and so does `OpenAIProvider`; for a provider that does not, use `Timeout`.
+
+    Args:
+        inner: What the call is handed to.
+        total: Seconds for everything, the end of a stream included. An earlier `call.deadline` stays. Above 0.
+    """
+
+    def __init__(self, inner: Provider, *, total: float) -> None:
+        require_positive(total=total)
+        self.inner = inner
+        self._total = total
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    def send(self, call: Call, /) -> Coroutine[Any, Any, Reply]:
+        """Answer the call by its deadline."""
+        deadline = asyncio.get_running_loop().time() + self._total
+        if call.deadline is None or deadline < call.deadline:
+            call = call.until(deadline)
+        return self.inner.send(call)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
 
 
 class _Watched:

@@ -15,7 +15,7 @@ from ..policies.strategies import STRATEGIES
 from ..providers.base import Provider
 from ..providers.gigachat import GigaChatProvider
 from ..routing import Target
-from .providers import ProviderSettings, UpstreamSettings
+from .providers import OpenAISettings, ProviderSettings, UpstreamSettings
 from .tables import Count, Seconds, Some, Table
 
 _PATIENCE = Patience()
@@ -72,7 +72,7 @@ class TargetSettings(Table):
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
 
-    def build(self, provider: Provider, *, own_key: bool) -> Candidate:
+    def build(self, provider: Provider, *, own_key: bool, punctual: bool) -> Candidate:
         """The candidate at that provider."""
         return Candidate(
             Target(provider, model=self.model),
@@ -82,6 +82,7 @@ class TargetSettings(Table):
             capabilities=Capabilities(**self.capabilities.model_dump()),
             parallel=self.parallel,
             own_key=own_key,
+            punctual=punctual,
             available=provider.available if isinstance(provider, GigaChatProvider) else None,
         )
 
@@ -146,8 +147,16 @@ class ModelSettings(Table):
             accounts: Those at the providers, which models share.
         """
         own_keys = {name for name, table in tables.items() if isinstance(table, UpstreamSettings) and table.own_key}
+        punctual = {name for name, table in tables.items() if isinstance(table, OpenAISettings)}
         return stack(
-            [each.build(providers[each.provider], own_key=each.provider in own_keys) for each in self.targets],
+            [
+                each.build(
+                    providers[each.provider],
+                    own_key=each.provider in own_keys,
+                    punctual=each.provider in punctual,
+                )
+                for each in self.targets
+            ],
             strategy=STRATEGIES[self.strategy],
             sticky=self.sticky,
             content_policy=self.content_policy,

@@ -301,3 +301,47 @@ async def test_urls_are_kept_for_a_bounded_number_of_paths() -> None:
     for number in range(1000):
         await upstream.fetch("GET", f"/files/{number}")
     assert upstream._known.cache_info().currsize <= 256
+
+
+@pytest.mark.parametrize(("total", "left"), [(10.0, 0.2), (None, 0.2)])
+async def test_an_earlier_deadline_of_the_caller_counts_and_says_nothing_about_the_upstream(
+    total: float | None, left: float
+) -> None:
+    async with serving(silent) as server:
+        upstream = Upstream(server.url, timeouts=Timeouts(total=total))
+        with pytest.raises(UpstreamTimeout) as caught:
+            await upstream.fetch("GET", "/", deadline=asyncio.get_running_loop().time() + left)
+        assert (caught.value.code, caught.value.trips) == ("total_timeout", False)
+        await upstream.aclose()
+
+
+async def test_an_earlier_deadline_bounds_the_body_as_well() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n")
+        await peer.gone()
+
+    async with serving(script) as server:
+        upstream = Upstream(server.url)
+        with pytest.raises(UpstreamTimeout) as caught:
+            await upstream.fetch("GET", "/", deadline=asyncio.get_running_loop().time() + 0.3)
+        assert (caught.value.code, caught.value.trips) == ("total_timeout", False)
+        await upstream.aclose()
+
+
+async def test_a_deadline_that_leaves_as_long_as_a_head_may_take_is_the_upstreams_fault() -> None:
+    async with serving(silent) as server:
+        upstream = Upstream(server.url, timeouts=Timeouts(first=0.1, total=10.0))
+        with pytest.raises(UpstreamTimeout) as caught:
+            await upstream.fetch("GET", "/", deadline=asyncio.get_running_loop().time() + 0.3)
+        assert caught.value.trips
+        await upstream.aclose()
+
+
+async def test_nothing_is_sent_after_the_deadline() -> None:
+    async with serving(silent) as server:
+        upstream = Upstream(server.url)
+        with pytest.raises(UpstreamTimeout, match="No time is left") as caught:
+            await upstream.fetch("GET", "/", deadline=asyncio.get_running_loop().time())
+        assert (caught.value.code, caught.value.trips) == ("total_timeout", False)
+        assert upstream._transport.open_connections == 0  # type: ignore[attr-defined]

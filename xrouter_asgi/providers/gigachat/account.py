@@ -17,9 +17,17 @@ Headers = Sequence[tuple[bytes, bytes]]
 class GigaChatUpstream(Upstream):
     """An upstream that knows why its certificate is not trusted."""
 
-    async def open(self, method: str, path: str, *, headers: Headers = (), content: bytes = b"") -> AnswerStream:
+    async def open(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Headers = (),
+        content: bytes = b"",
+        deadline: float | None = None,
+    ) -> AnswerStream:
         try:
-            return await super().open(method, path, headers=headers, content=content)
+            return await super().open(method, path, headers=headers, content=content, deadline=deadline)
         except UpstreamError as error:
             if error.code == "tls_error" and has_unknown_issuer(error):
                 raise UpstreamError(

@@ -40,7 +40,18 @@ class AnswerStream:
         RuntimeError: From reading after `aclose()`.
     """
 
-    __slots__ = ("_body", "_chunks", "_closed", "_deadline", "_ended", "_idle", "_where", "fields", "status")
+    __slots__ = (
+        "_body",
+        "_chunks",
+        "_closed",
+        "_deadline",
+        "_ended",
+        "_hurried",
+        "_idle",
+        "_where",
+        "fields",
+        "status",
+    )
 
     def __init__(
         self,
@@ -51,6 +62,7 @@ class AnswerStream:
         deadline: float | None,
         idle: float,
         where: str,
+        hurried: bool,
     ) -> None:
         self.status = status
         self.fields = fields
@@ -59,6 +71,7 @@ class AnswerStream:
         self._deadline = deadline
         self._idle = idle
         self._where = where
+        self._hurried = hurried
         self._closed = False
         self._ended = False
 
@@ -86,7 +99,7 @@ class AnswerStream:
             raise
         except (httpx.RequestError, OSError) as exc:
             await self.aclose()
-            raise upstream_error(exc, started=True, where=self._where) from exc
+            raise upstream_error(exc, started=True, where=self._where, hurried=self._hurried) from exc
         except BaseException:
             await self.aclose()
             raise

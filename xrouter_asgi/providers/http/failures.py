@@ -37,18 +37,19 @@ _CUT_SHORT = "peer closed connection without sending complete message body"
 _GONE = ("Server disconnected", "<ConnectionTerminated", "<StreamReset")
 
 
-def upstream_error(exc: Exception, *, started: bool, where: str) -> UpstreamError:
+def upstream_error(exc: Exception, *, started: bool, where: str, hurried: bool = False) -> UpstreamError:
     """The error of ours for an exception of a transport.
 
     Args:
         exc: An `httpx.RequestError` or an `OSError`.
         started: Whether the head of the answer had come.
         where: Method and address, for the operator's eyes only.
+        hurried: Whether the caller gave it less time than is usual here, so that its lateness shows nothing.
     """
     detail = f"{where}: {type(exc).__name__}: {exc}"
     match exc:
         case httpx.TimeoutException() | TimeoutError():
-            return _timeout(exc, started=started, detail=detail)
+            return _timeout(exc, started=started, detail=detail, hurried=hurried)
         case httpx.ConnectError():
             return _no_connection(exc, detail)
         case httpx.ProxyError():
@@ -71,7 +72,7 @@ def has_unknown_issuer(exc: BaseException) -> bool:
     return refused is not None and refused.verify_code in _UNTRUSTED_ISSUER
 
 
-def _timeout(exc: Exception, *, started: bool, detail: str) -> UpstreamError:
+def _timeout(exc: Exception, *, started: bool, detail: str, hurried: bool) -> UpstreamError:
     match exc:
         case httpx.PoolTimeout():
             return UpstreamUnavailable(
@@ -94,8 +95,13 @@ def _timeout(exc: Exception, *, started: bool, detail: str) -> UpstreamError:
             code, message = "idle_timeout", "The upstream fell silent in the middle of its answer."
         case _:
             code, message = "first_byte_timeout", "The upstream did not start to answer in time."
-    # An upstream that was not reached has not billed anything.
-    return UpstreamTimeout(message, code=code, retryable=code == "connect_timeout", detail=detail)
+    return UpstreamTimeout(
+        message,
+        code=code,
+        retryable=code == "connect_timeout",  # an upstream that was not reached has not billed anything
+        trips=code != "total_timeout" or not hurried,
+        detail=detail,
+    )
 
 
 def _no_connection(exc: Exception, detail: str) -> UpstreamError:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 import httpx
 
-from ...errors import UpstreamError
+from ...errors import UpstreamError, UpstreamTimeout
 from .answer import Answer, AnswerStream, before
 from .failures import upstream_error
 from .owned import OwnedTransport
@@ -104,13 +104,17 @@ class Upstream:
         headers: Sequence[tuple[bytes, bytes]] = (),
         content: bytes = b"",
         limit: int = 32 << 20,
+        deadline: float | None = None,
     ) -> Answer:
         """Send a request and read its whole answer, at most `limit` bytes of it.
+
+        Args:
+            deadline: See `open`.
 
         Raises:
             UpstreamError: No answer, a redirect, a compressed or a too large one: see `failures`.
         """
-        stream = await self.open(method, path, headers=headers, content=content)
+        stream = await self.open(method, path, headers=headers, content=content, deadline=deadline)
         return Answer(stream.status, stream.fields, await stream.read(limit))
 
     async def open(
@@ -120,8 +124,12 @@ class Upstream:
         *,
         headers: Sequence[tuple[bytes, bytes]] = (),
         content: bytes = b"",
+        deadline: float | None = None,
     ) -> AnswerStream:
         """Send a request and return when the head of its answer is here. Close what is returned.
+
+        Args:
+            deadline: When all has to be over at the latest, in the loop's time, the end of the answer included.
 
         Raises:
             UpstreamError: No answer, a redirect or a compressed one: see `failures`.
@@ -129,15 +137,15 @@ class Upstream:
         timeouts = self.timeouts
         known = self._known(method, path)
         fields = [*headers, (b"Content-Length", b"%d" % len(content))] if content or known.takes_body else headers
-        deadline = None
-        if timeouts.total is not None:
-            deadline = asyncio.get_running_loop().time() + timeouts.total
+        deadline, hurried = self._earlier(deadline)
         try:
             exchange = self._exchange(known, fields, content)
             status, said, body = await before(deadline, timeouts.until_head, exchange)
         except (httpx.RequestError, OSError) as exc:
-            raise upstream_error(exc, started=False, where=known.where) from exc
-        answer = AnswerStream(status, said, body, deadline=deadline, idle=timeouts.idle, where=known.where)
+            raise upstream_error(exc, started=False, where=known.where, hurried=hurried) from exc
+        answer = AnswerStream(
+            status, said, body, deadline=deadline, idle=timeouts.idle, where=known.where, hurried=hurried
+        )
         if (refusal := _refusal(answer, known.where)) is not None:
             await answer.aclose()
             raise refusal
@@ -149,6 +157,16 @@ class Upstream:
 
     def __repr__(self) -> str:
         return f"Upstream({self.base_url!r})"
+
+    def _earlier(self, deadline: float | None) -> tuple[float | None, bool]:
+        """The earlier one of a deadline and our own; and whether it leaves less time than a head may take."""
+        now = asyncio.get_running_loop().time()
+        if deadline is not None and deadline <= now:
+            raise UpstreamTimeout("No time is left to ask the upstream.", code="total_timeout", trips=False)
+        total = self.timeouts.total
+        if total is None or (deadline is not None and deadline < now + total):
+            return deadline, deadline is not None and deadline < now + self.timeouts.first
+        return now + total, False
 
     def _prepare(self, method: str, path: str) -> _Known:
         url = httpx.URL(self.base_url + path)

@@ -135,7 +135,9 @@ class OpenAIProvider:
         ask_usage = self._ask_usage and not request.include_usage
         content = request_body(call, ask_usage=ask_usage)
         headers = [*_SEND_FOR_STREAM, *call.trace_headers]
-        answer = await self._upstream.open("POST", "/chat/completions", headers=headers, content=content)
+        answer = await self._upstream.open(
+            "POST", "/chat/completions", headers=headers, content=content, deadline=call.deadline
+        )
         if not _is_stream(answer):
             value = self._read(answer, await answer.read(MAX_BODY), call)
             check_completion(value)
@@ -145,7 +147,9 @@ class OpenAIProvider:
 
     async def _ask(self, method: str, path: str, call: Call, content: bytes = b"") -> tuple[Any, bytes]:
         headers = [*(_SEND_JSON if content else _RECEIVE_JSON), *call.trace_headers]
-        answer = await self._upstream.fetch(method, path, headers=headers, content=content, limit=MAX_BODY)
+        answer = await self._upstream.fetch(
+            method, path, headers=headers, content=content, limit=MAX_BODY, deadline=call.deadline
+        )
         return self._read(answer, answer.body, call), answer.body
 
     def _read(self, head: Answer | AnswerStream, body: bytes, call: Call) -> dict[str, Any]:
