@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -66,8 +66,11 @@ class ReloadableRouter:
             await self._run_lifespan(receive, send)
             return
         current = self._current
-        with current.busy():
+        current.begin()
+        try:
             await current.router(scope, receive, send)
+        finally:
+            current.end()
 
     def drain(self) -> None:
         """See `LLMRouter.drain`. Routers to come are told as well."""
@@ -132,8 +135,7 @@ class _Generation:
         self.router = router
         self.running = 0
         self.close: Callable[[], Awaitable[None]] = router.aclose
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None  # while somebody waits for the last request
 
     async def open(self) -> None:
         """Enter the router's lifespan, which `close` leaves."""
@@ -141,19 +143,21 @@ class _Generation:
         await stack.enter_async_context(self.router.lifespan())
         self.close = stack.aclose
 
-    @contextmanager
-    def busy(self) -> Iterator[None]:
+    def begin(self) -> None:
+        """Note that a request is here."""
         self.running += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self.running -= 1
-            if not self.running:
-                self._idle.set()
+
+    def end(self) -> None:
+        """Note that it is over."""
+        self.running -= 1
+        if not self.running and self._idle is not None:
+            self._idle.set()
 
     async def ends_within(self, seconds: float) -> bool:
         """Wait for the last request; False if it still runs after so long."""
+        if not self.running:
+            return True
+        self._idle = asyncio.Event()
         try:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
