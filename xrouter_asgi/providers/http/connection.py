@@ -90,6 +90,7 @@ class Connection(asyncio.Protocol):
                 self._wait_until(first, httpx.ReadTimeout)
         while not answer.head:
             await self._news()
+            self._waiter = None
         self._deadline = None
         return answer
 
@@ -104,6 +105,7 @@ class Connection(asyncio.Protocol):
             self._wait_until(idle, httpx.ReadTimeout)
             while not answer.chunks and not answer.complete:
                 await self._news()
+                self._waiter = None
             self._deadline = None
         data = answer.take()
         self._resume_reading()
@@ -199,15 +201,12 @@ class Connection(asyncio.Protocol):
 
     # Waiting.
 
-    async def _news(self) -> None:
-        """Until something happened."""
+    def _news(self) -> asyncio.Future[None]:
+        """To be awaited until something happened."""
         if self._failure is not None:
             raise self._failure
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -26,7 +26,8 @@ async def read_batches(answer: AnswerStream, chunks: ChunkReader, *, idle: float
     try:
         alive = monotonic()
         async for piece in answer:
-            if batch := chunks.feed(piece):
+            batch = chunks.feed(piece)
+            if batch:
                 yield batch
                 alive = monotonic()
             if chunks.failure is not None:
@@ -34,7 +35,7 @@ async def read_batches(answer: AnswerStream, chunks: ChunkReader, *, idle: float
             if chunks.done:
                 await _finish(answer)
                 return
-            if monotonic() - alive > idle:
+            if not batch and monotonic() - alive > idle:
                 raise UpstreamTimeout("The upstream fell silent in the middle of its answer.", code="idle_timeout")
         if batch := chunks.close():
             yield batch
