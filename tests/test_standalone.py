@@ -98,7 +98,7 @@ def test_models_of_one_provider_share_it() -> None:
         "models": {name: {"targets": ["one/echo"]} for name in ("a", "b")},
     }
     router: Any = build_router(Settings.parse(document))
-    a, b = (router.models[name].inner.candidates[0].provider for name in ("a", "b"))
+    a, b = (router.models[name].candidates[0].provider for name in ("a", "b"))
     assert innermost(a) is innermost(b)
     assert a.budget is b.budget
 
