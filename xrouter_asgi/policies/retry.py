@@ -168,11 +168,11 @@ class Retry:
     def name(self) -> str:
         return self.inner.name
 
-    async def send(self, call: Call, /) -> Reply:
+    def send(self, call: Call, /) -> Coroutine[Any, Any, Reply]:
         if isinstance(call.request, ModelsRequest):
-            return await self.inner.send(call)
+            return self.inner.send(call)
         self.budget.request()
-        return await self._ask(call, 1, elsewhere=self._elsewhere)
+        return self._ask(call, 1, elsewhere=self._elsewhere)
 
     def again(self, call: Call, error: XRouterError, since: float) -> Coroutine[Any, Any, Reply] | None:
         """Wait as told and go on, now that nobody else has answered. In all it may make an attempt more than otherwise.

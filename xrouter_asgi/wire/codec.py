@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -62,13 +62,16 @@ def parse_request(body: bytes) -> dict[str, Any]:
 
 def _count_members(value: object) -> int:
     count = 0
-    nodes = [value]
+    nodes: list[Iterable[Any]] = [[value]]
     for node in nodes:
-        if isinstance(node, dict):
-            count += len(node)
-            nodes += [member for member in node.values() if isinstance(member, (dict, list))]
-        elif isinstance(node, list):
-            nodes += [item for item in node if isinstance(item, (dict, list))]
+        for member in node:
+            # The parser makes exactly these, and a type is compared in a third of the time of isinstance.
+            kind = type(member)
+            if kind is dict:
+                count += len(member)
+                nodes.append(member.values())
+            elif kind is list:
+                nodes.append(member)
     return count
 
 
@@ -107,12 +110,14 @@ def _invalid(reason: str) -> InvalidRequest:
 def _check_size(body: bytes) -> bytes:
     """Check the bounds. Returns the text without its strings."""
     structure = _without_strings(body)
-    brackets = structure.translate(_AS_SQUARE, delete=_NOT_BRACKETS)
-    opening = brackets.count(b"[")
+    opening = structure.count(b"[") + structure.count(b"{")
     if structure.count(b",") + opening >= MAX_VALUES:
         raise _invalid(f"it holds more than {MAX_VALUES} values")
-    if opening <= MAX_DEPTH or brackets.count(b"]") != opening:
-        return structure  # Not too deep, or not JSON: the parser says better what is wrong.
+    if opening <= MAX_DEPTH:
+        return structure
+    brackets = structure.translate(_AS_SQUARE, delete=_NOT_BRACKETS)
+    if brackets.count(b"]") != opening:
+        return structure  # not JSON: the parser says better what is wrong
     for _ in range(MAX_DEPTH):
         # One pass takes away the innermost level everywhere.
         brackets = brackets.replace(b"[]", b"")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from types import MappingProxyType
@@ -29,6 +29,10 @@ USER_AGENT = f"xrouter-asgi/{version('xrouter-asgi')}"
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+_Head: TypeAlias = tuple[int, Fields, httpx.AsyncByteStream]
+"""What there is to an answer when its head is here: status, fields, and the body to come."""
 
 
 class _Known(NamedTuple):
@@ -173,17 +177,20 @@ class Upstream:
         where = f"{method} {self.base_url}{path.partition('?')[0]}"
         return _Known(method, url, where, method not in _NO_BODY, start(method, url, self._headers))
 
-    async def _exchange(
-        self, known: _Known, fields: Fields, content: bytes
-    ) -> tuple[int, Fields, httpx.AsyncByteStream]:
+    def _exchange(self, known: _Known, fields: Fields, content: bytes) -> Awaitable[_Head]:
         if isinstance(self._transport, HTTPTransport):
             payload = finished(known.start, fields, content)
-            return await self._transport.exchange(known.method, known.url, payload, timeouts=self._clocks)
+            return self._transport.exchange(known.method, known.url, payload, timeouts=self._clocks)
+        return self._exchange_objects(self._transport, known, fields, content)
+
+    async def _exchange_objects(
+        self, transport: httpx.AsyncBaseTransport, known: _Known, fields: Fields, content: bytes
+    ) -> _Head:
         # With `stream` instead of `content` httpx takes the fields as they are, which is half the price.
         stream, extensions = httpx.ByteStream(content), {"timeout": self._clocks}
         headers = [*self._headers, *fields]
         request = httpx.Request(known.method, known.url, headers=headers, stream=stream, extensions=extensions)
-        response = await self._transport.handle_async_request(request)
+        response = await transport.handle_async_request(request)
         if not isinstance(response.stream, httpx.AsyncByteStream):
             raise TypeError(f"The transport answered with a body that cannot be awaited: {type(response.stream)!r}.")
         return response.status_code, response.headers.raw, response.stream
