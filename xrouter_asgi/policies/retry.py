@@ -15,9 +15,9 @@ from ..providers.base import Call, Provider, Reply
 from ..wire import ModelsRequest
 from .base import Window, require_positive
 
-# What one repetition shows to be an accident or not; a second one seldom helps. Of an answer that was cut short, most
-# has been paid for. Not so of an empty one: it cost its prompt at most, and 10 % of them should leave less than 0.2 %.
-_ONCE = {"dns_error", "truncated", "stream_broken", "upstream_overloaded"}
+# What one repetition shows to be an accident or not; a second one seldom helps, and of an answer that was cut short or
+# left out most may have been paid for.
+_ONCE = {"dns_error", "truncated", "empty_answer", "empty_stream", "stream_broken", "upstream_overloaded"}
 
 # Attempts in a row by which an upstream counts as dead: as many as a breaker wants to have seen.
 _DEAD = 20

@@ -336,7 +336,7 @@ class TestAWholeAnswerToAStreamedRequest:
 
     async def test_each_choice_is_finished(self, fake: FakeOpenAI, provider: OpenAIProvider) -> None:
         choices: list[dict[str, Any]] = [
-            {"index": 5, "message": {"content": "a"}, "finish_reason": "stop"},
+            {"index": 5, "message": {"content": "a"}},
             {"message": {"content": "b"}, "finish_reason": "length"},
         ]
         fake.next(whole({"choices": choices}, headers={"content-type": "application/json; charset=utf-8"}))

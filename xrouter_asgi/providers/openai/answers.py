@@ -51,8 +51,6 @@ def check_completion(value: dict[str, Any]) -> None:
         raise UpstreamUnavailable("The upstream's answer holds no choices.", code="empty_answer")
     if not _all_objects(choices) or not all(map(_is_choice, choices)):
         raise bad_body("The choices in the upstream's answer have another shape.")
-    if not all(choice.get("finish_reason") for choice in choices):
-        raise bad_body("The upstream's answer does not say how it ended.")
 
 
 def check_embeddings(value: dict[str, Any]) -> None:
@@ -78,12 +76,9 @@ def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
         if calls := delta.get("tool_calls"):
             delta["tool_calls"] = [{**call, "index": place} for place, call in enumerate(calls)]
         said = {"index": index, "delta": delta, "logprobs": choice.get("logprobs"), "finish_reason": None}
-        ended: dict[str, Any] = {
-            "index": index,
-            "delta": {},
-            "logprobs": None,
-            "finish_reason": choice["finish_reason"],
-        }
+        # What is whole has ended, even if it does not say how.
+        finish = choice.get("finish_reason") or "stop"
+        ended: dict[str, Any] = {"index": index, "delta": {}, "logprobs": None, "finish_reason": finish}
         chunks += [ChatChunk({**head, "choices": [said]}), ChatChunk({**head, "choices": [ended]})]
     if isinstance(completion.get("usage"), dict):
         chunks.append(ChatChunk({**head, "choices": [], "usage": completion["usage"]}))
