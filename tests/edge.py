@@ -18,6 +18,7 @@ import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xrouter_asgi.bounds import ClientBounds
+from xrouter_asgi.context import RequestContext
 from xrouter_asgi.server import Server
 
 FACTORIES = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -103,6 +104,8 @@ class App:
         if scope["type"] == "lifespan":
             await idle(receive, send)
             return
+        scope = dict(scope)  # as middlewares do
+        RequestContext.of(scope)
         self.scopes.append(scope)
         body = b""
         message: Message = {"more_body": True}

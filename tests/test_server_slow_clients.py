@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.edge import App, Client, connected, idle, on_both_loops, post, served
 from xrouter_asgi.bounds import ClientBounds
+from xrouter_asgi.context import RequestContext
 
 SHORT = 0.3
 LONG = 60.0
@@ -57,14 +58,14 @@ async def test_a_head_that_takes_too_long_is_a_408() -> None:
 async def test_a_body_that_takes_too_long_is_a_408_and_the_application_hears_that_nobody_is_there(body: bytes) -> None:
     app = App()
     async with served(app, replace(PATIENT, body=SHORT)) as port, connected(port) as client:
-        client.send(post("content-length: 5000", "x-request-id: mine"))
+        client.send(post("content-length: 5000"))
         sending = asyncio.create_task(trickle(client, body))
         answer = await client.last_answer()
         sending.cancel()
         await app.left.wait()
     assert answer.status == 408
     assert answer.error["code"] == "request_timeout"
-    assert answer.headers["x-request-id"] == "mine"
+    assert answer.headers["x-request-id"] == RequestContext.of(app.scopes[0]).request_id
     assert app.bodies == []
 
 
@@ -127,6 +128,18 @@ async def test_the_beginning_of_a_next_request_waits_for_the_answer_to_the_one_b
         assert (await client.answer()).status == 200
         client.send(request[10:])
         assert (await client.answer()).status == 200
+
+
+@on_both_loops
+async def test_each_part_of_a_request_has_a_time_of_its_own() -> None:
+    bounds = replace(PATIENT, head=3 * SHORT, body=3 * SHORT, linger=SHORT)  # the last, so that it looks more often
+    async with served(App(), bounds) as port, connected(port) as client:
+        request = post("content-length: 2", body=b"{}")
+        for part in (request, request[:10], request[10:-2], request[-2:]):
+            client.send(part)
+            if part.endswith(b"{}"):
+                assert (await client.answer()).status == 200
+            await asyncio.sleep(2 * SHORT)
 
 
 @on_both_loops

@@ -65,6 +65,7 @@ class Protocol(HttpToolsProtocol):
         self._body = 0  # bytes of the body, without what frames them
         self._fault: XRouterError | None = None
         self._ahead: list[RequestResponseCycle] = []  # pipelined requests that came before the newest one
+        self._ours_before = False  # whether it was our turn at the last look
         self._taken = 0  # bytes that the client's machine had taken at the last look
         self._taken_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -164,7 +165,8 @@ class Protocol(HttpToolsProtocol):
         if self._stalled(now):
             self.transport.abort()
             return
-        if self._ours():
+        before, self._ours_before = self._ours_before, self._ours()
+        if before or self._ours_before:  # when it became the client's turn in between, nobody noted
             self._since = now
         else:
             left = self._since + self._allowance() - now
@@ -197,7 +199,7 @@ class Protocol(HttpToolsProtocol):
             case Phase.BODY:
                 return bounds.body + self._body / bounds.body_rate
             case Phase.IDLE:
-                return self.timeout_keep_alive
+                return self.timeout_keep_alive + self._bounds.shortest  # for those whom uvicorn's own timer forgot
             case Phase.ENDED:
                 return bounds.linger
 
