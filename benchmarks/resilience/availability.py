@@ -147,7 +147,8 @@ async def faults(load: Load) -> list[Finding]:
     progress(f"faults: {seconds:g} s of random failures")
     async with Stand() as stand:
         # An empty answer is repeated once: alone, a hundredth of those tenths stays empty, as it should.
-        names = [f"{setup}_{kind}" for setup in ("pair", "lone") for kind in kinds if (setup, kind) != ("lone", "empty")]
+        setups = [(setup, kind) for setup in ("pair", "lone") for kind in kinds if (setup, kind) != ("lone", "empty")]
+        names = [f"{setup}_{kind}" for setup, kind in setups]
         upstreams = await stand.upstreams("spare", *names)
         models = {name: [f"{name}/m", "spare/m"] if name.startswith("pair") else [f"{name}/m"] for name in names}
         port = await stand.serve(settings(upstreams, models))
