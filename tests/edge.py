@@ -139,7 +139,8 @@ class Answer:
 
     @property
     def error(self) -> dict[str, Any]:
-        """What the envelope holds."""
+        """What the envelope holds, of an answer that is the last one."""
+        assert self.headers["connection"] == "close"
         assert self.headers["content-type"] == "application/json"
         assert self.headers["x-request-id"]
         found: dict[str, Any] = json.loads(self.body)["error"]
@@ -167,7 +168,6 @@ class Client:
     async def last_answer(self) -> Answer:
         """The next answer, after which nothing more is said and the connection is closed."""
         answer = await self.answer()
-        assert answer.headers["connection"] == "close"
         assert await self.rest() == b""
         return answer
 
