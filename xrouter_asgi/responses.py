@@ -142,10 +142,9 @@ class _Events:
     async def next(self) -> tuple[bytes, bool]:
         """The next bytes, none for a batch that holds nothing to pass on; and whether more will follow."""
         try:
-            batch = await anext(self._stream, None)
-            if batch is None:
-                return self._end(), False
-            return b"".join(map(self._encode, batch)), True
+            return b"".join(map(self._encode, await self._stream.__anext__())), True
+        except StopAsyncIteration:
+            return self._end(), False
         except XRouterError as error:
             facts = {**self._facts, "code": error.code}
             logger.warning("A stream broke: %s", error.detail or error.message, extra=facts)

@@ -213,9 +213,11 @@ class ChatStream:
     async def _next_batch(self) -> Sequence[ChatChunk]:
         lost: UpstreamError | None = None
         try:
-            async for batch in self._rest:
-                if batch:
+            while True:
+                if batch := await self._rest.__anext__():
                     return batch
+        except StopAsyncIteration:
+            pass
         except UpstreamError as error:
             if error.code not in _LOST and not (self._complete and error.code in _LATE):
                 raise

@@ -47,7 +47,8 @@ class AnswerStream:
         "_deadline",
         "_ended",
         "_hurried",
-        "_idle",
+        "_relaxed_until",
+        "_time",
         "_where",
         "fields",
         "status",
@@ -69,7 +70,9 @@ class AnswerStream:
         self._body = body
         self._chunks: AsyncIterator[bytes] = aiter(body)
         self._deadline = deadline
-        self._idle = idle
+        self._time = asyncio.get_running_loop().time
+        # Until then the transport gives up on a read before the deadline comes, so that most reads arm no timer.
+        self._relaxed_until = 0.0 if deadline is None else deadline - idle
         self._where = where
         self._hurried = hurried
         self._closed = False
@@ -90,8 +93,10 @@ class AnswerStream:
             raise RuntimeError("This answer is closed. Read it before aclose().")
         try:
             while True:
-                chunk = await before(self._deadline, self._idle, self._chunks.__anext__())
-                if chunk:
+                step = self._chunks.__anext__()
+                if self._deadline is not None and self._time() >= self._relaxed_until:
+                    step = _timed(self._deadline, step)
+                if chunk := await step:
                     return chunk
         except StopAsyncIteration:
             self._ended = True
