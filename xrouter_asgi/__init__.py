@@ -62,7 +62,7 @@ from .policies.retry import Retry, RetryBudget
 from .policies.slots import Slots
 from .policies.stack import Patience, resilient, stack
 from .policies.strategies import by_weight, in_order, lowest_cost, two_choices
-from .policies.timeout import Timeout
+from .policies.timeout import Deadline, Timeout
 from .prometheus import MetricsApp
 from .providers.base import Body, Call, Provider, Reply, Request
 from .providers.echo import EchoProvider
@@ -113,6 +113,7 @@ __all__ = [
     "Concurrency",
     "ConcurrencyExceeded",
     "CredentialRefused",
+    "Deadline",
     "Decision",
     "EchoProvider",
     "EmbeddingList",

@@ -25,7 +25,7 @@ from .bounds import ClientBounds, fault_of, head_too_large
 from .context import RequestContext
 from .corking import CorkedTransport
 from .errors import InvalidRequest, XRouterError
-from .responses import NOSNIFF
+from .responses import NOSNIFF, id_header
 from .wire.codec import encode
 
 _EARLY = 0.001  # seconds: loops fire up to one tick of their clock early
@@ -237,7 +237,7 @@ class Protocol(HttpToolsProtocol):
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
-            (b"x-request-id", context.request_id.encode("ascii")),
+            id_header(context.request_id),
             NOSNIFF,
         ]
         return STATUS_LINE[error.status] + b"".join(b"%b: %b\r\n" % field for field in headers) + b"\r\n" + body
