@@ -1,4 +1,4 @@
-"""What holds for all tests."""
+"""What holds for all tests but those of the examples, which run without Hypothesis."""
 
 from __future__ import annotations
 
