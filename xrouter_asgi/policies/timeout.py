@@ -87,7 +87,7 @@ class Timeout:
 
 
 class Deadline:
-    """Give a call its deadline, and leave it to those below to keep it: a tenth of the price of `Timeout`.
+    """Give a call its deadline, and leave it to those below to keep it: a sixth of the price of `Timeout`.
 
     Every policy keeps to `call.deadline`, and so does `OpenAIProvider`; for a provider that does not, use `Timeout`.
 
