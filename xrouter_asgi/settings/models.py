@@ -72,8 +72,8 @@ class TargetSettings(Table):
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
 
-    def build(self, provider: Provider, *, own_key: bool, punctual: bool) -> Candidate:
-        """The candidate at that provider."""
+    def build(self, provider: Provider, table: ProviderSettings) -> Candidate:
+        """The candidate at that provider, which has this table."""
         return Candidate(
             Target(provider, model=self.model),
             str(self),
@@ -81,8 +81,8 @@ class TargetSettings(Table):
             price=Price(**self.price.model_dump()) if self.price else None,
             capabilities=Capabilities(**self.capabilities.model_dump()),
             parallel=self.parallel,
-            own_key=own_key,
-            punctual=punctual,
+            own_key=isinstance(table, UpstreamSettings) and bool(table.own_key),
+            punctual=isinstance(table, OpenAISettings),
             available=provider.available if isinstance(provider, GigaChatProvider) else None,
         )
 
@@ -146,17 +146,8 @@ class ModelSettings(Table):
             providers, tables: What the names of targets stand for.
             accounts: Those at the providers, which models share.
         """
-        own_keys = {name for name, table in tables.items() if isinstance(table, UpstreamSettings) and table.own_key}
-        punctual = {name for name, table in tables.items() if isinstance(table, OpenAISettings)}
         return stack(
-            [
-                each.build(
-                    providers[each.provider],
-                    own_key=each.provider in own_keys,
-                    punctual=each.provider in punctual,
-                )
-                for each in self.targets
-            ],
+            [each.build(providers[each.provider], tables[each.provider]) for each in self.targets],
             strategy=STRATEGIES[self.strategy],
             sticky=self.sticky,
             content_policy=self.content_policy,
