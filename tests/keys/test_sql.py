@@ -122,6 +122,25 @@ async def test_migrating_twice_and_at_the_same_time_is_harmless(url: str) -> Non
         await store.aclose()
 
 
+async def test_a_new_file_of_sqlite_that_another_one_writes_to_is_asked_for_again(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        writer.rollback()
+
+    monkeypatch.setattr("xrouter_asgi.keys.database.time.sleep", wait)
+    store = SQLKeyStore(sqlite_url)
+    assert await store.list() == []
+    assert len(waits) == 1
+    await store.aclose()
+    writer.close()
+
+
 def test_processes_that_start_at_once_on_a_new_file_of_sqlite_all_come_up(sqlite_url: str) -> None:
     program = f"""
 import asyncio

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import closing
 from typing import Any, TypeVar
 
 from alembic import command
@@ -93,7 +95,7 @@ class Database:
     async def _transact(self, work: Callable[[AsyncConnection], Awaitable[T]], *, writes: bool) -> T:
         try:
             if not self._open and self._engine.dialect.name == "sqlite":
-                await asyncio.to_thread(_touch, self._engine)
+                await asyncio.to_thread(_make_file, self._engine)
             async with self._engine.execution_options(writes=writes).begin() as connection:
                 return await work(connection)
         except (KeyStoreUnavailable, KeyExists, UnknownKey):
@@ -150,22 +152,30 @@ def _engine(url: URL) -> AsyncEngine:
     return engine
 
 
-def _touch(engine: AsyncEngine) -> None:
-    """Make the file, or raise what forbids it: aiosqlite would leave a thread behind that outlives the event loop."""
+def _make_file(engine: AsyncEngine) -> None:
+    """Make the file, or raise what forbids it: aiosqlite would leave a thread behind that outlives the event loop.
+
+    The journal mode stays in the file. Of several that open a new one at once, all but one may find it locked however
+    long they are ready to wait (SQLite does not wait when that might end in a deadlock), so they ask again.
+    """
     (file,), options = engine.dialect.create_connect_args(engine.url)
-    sqlite3.connect(file, uri=options.get("uri", False)).close()
+    patience = time.monotonic() + PATIENCE
+    with closing(sqlite3.connect(file, uri=options.get("uri", False), timeout=PATIENCE)) as connection:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")  # Readers and the writer do not wait for each other.
+                return
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > patience:
+                    raise
+                time.sleep(0.01)
 
 
 def _connect_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # Begin by our own words alone.
     cursor = connection.cursor()
-    try:
-        cursor.execute("PRAGMA journal_mode=WAL")  # Readers and the writer do not wait for each other.
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-    except Exception:
-        connection.close()  # The pool forgets a connection that fails here, and its thread would stay.
-        raise
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
