@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from starlette.types import Receive, Scope, Send
 
 from tests.asgi import Headers
-from xrouter_asgi.keys import APIKey, StaticKeys, new_secret
+from xrouter_asgi.keys import APIKey, StaticKeys
 
-SECRET = new_secret()
+SECRET = "xr_live_ZXQctJ1uYXBz70kGfNXbGUPoOe1VGKyU2MssRu"
 KEY = APIKey("key_00000001", owner="alice")
 BEARER: Headers = [(b"authorization", b"Bearer " + SECRET.encode())]
 

@@ -185,11 +185,10 @@ class TestTheHost:
 class TestScopes:
     @pytest.mark.parametrize(
         ("given", "status"),
-        [({"reports"}, 403), ({"reports", "admin"}, 200), ({"reports", "admin", "more"}, 200), (set(), 403)],
-        ids=str,
+        [("reports", 403), ("reports admin", 200), ("reports admin more", 200), ("", 403)],
     )
-    async def test_each_must_have_been_given_by_name(self, given: set[str], status: int) -> None:
-        store = CountingKeys(dataclasses.replace(KEY, scopes=frozenset(given)))
+    async def test_each_must_have_been_given_by_name(self, given: str, status: int) -> None:
+        store = CountingKeys(dataclasses.replace(KEY, scopes=frozenset(given.split())))
         app = APIKeyMiddleware(Inside(), store=store, scopes=["reports", "admin"])
         assert (await get(app, "/", headers=BEARER)).status == status
 
