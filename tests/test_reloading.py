@@ -187,7 +187,7 @@ async def test_no_request_fails_and_no_descriptor_is_left_behind_while_settings_
                 await gateway.reload(settings(fake, "same", more=f"models.n{number}.targets = ['up/a']"))
 
         async def ask_meanwhile() -> list[int]:
-            statuses = []
+            statuses: list[int] = []
             while len(statuses) < 100 or not reloads.done():
                 statuses.append((await gateway.ask("same")).status_code)
             return statuses

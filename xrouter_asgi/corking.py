@@ -12,7 +12,7 @@ def _no() -> bool:
     return False
 
 
-class CorkedTransport:
+class CorkedTransport(asyncio.Transport):
     """Holds the head of an answer back until its body comes, or the loop's next turn: uvicorn writes them apart, and
     each write is a system call, which is what a small answer costs most.
 
@@ -36,7 +36,7 @@ class CorkedTransport:
         self._half_closed = False
         self._written = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:  # type: ignore[override]  # by uvicorn: no memoryview
         """Send bytes, those of a head a little later."""
         if self._head:
             data = self._head + data
@@ -75,8 +75,19 @@ class CorkedTransport:
             self._written += len(head)
             self._transport.write(head)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+    # What is the transport's own; what is not here, uvicorn does not use.
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
 
 
 if sys.platform == "win32":

@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 from .bounds import ClientBounds, fault_of, head_too_large
 from .context import RequestContext
 from .corking import CorkedTransport
+from .cycle import Cycle, CycleUntilClosed
 from .errors import InvalidRequest, XRouterError
 from .responses import NOSNIFF, id_header
 from .wire.codec import encode
@@ -74,7 +75,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._corked = CorkedTransport(cast("asyncio.Transport", transport), self.loop, end=self._end)
-        super().connection_made(cast("asyncio.Transport", self._corked))
+        super().connection_made(self._corked)
         self._since = self._taken_at = self.loop.time()
         self._timer = self.loop.call_later(self._bounds.shortest, self._look)
 
@@ -139,9 +140,8 @@ class Protocol(HttpToolsProtocol):
         self._ahead = self._unanswered()
         self._context()  # made here, so that what is refused later bears the same id
         super().on_headers_complete()
-        if version == "1.0":
-            # uvicorn names its class in the middle of this method; the request itself begins in the loop's next turn.
-            self.cycle.__class__ = _UntilClosed
+        # uvicorn names its class in the middle of this method; the request itself begins in the loop's next turn.
+        self.cycle.__class__ = CycleUntilClosed if version == "1.0" else Cycle
         self._phase = BODY
         self._came = self._body = 0
         # Trailers must not become headers (RFC 9110, 6.5.1), nor be collected for ever.
@@ -252,20 +252,3 @@ class Protocol(HttpToolsProtocol):
         self._since = self.loop.time()
         self.flow.resume_reading()  # to throw it away
         return midway
-
-
-class _UntilClosed(RequestResponseCycle):
-    """The answer to a client of HTTP/1.0, which knows no chunks: without a length it ends where the connection does
-    (RFC 9112, 6.3).
-    """
-
-    _without_length = False
-
-    async def send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            if all(name.lower() != b"content-length" for name, _ in message.get("headers", ())):
-                self._without_length = True
-                self.chunked_encoding = False
-        elif self._without_length:
-            self.expected_content_length = len(message.get("body", b""))
-        await super().send(message)

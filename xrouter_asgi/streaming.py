@@ -21,11 +21,12 @@ DONE = b"data: [DONE]\n\n"
 _LOST = ("connection_lost", "truncated")  # how a connection ends that nobody meant to end
 _LATE = ("idle_timeout", "total_timeout")  # how one does that the upstream forgot to end
 _BOM = b"\xef\xbb\xbf"
+_LF, _CR = b"\n\r"  # CPython 3.11 finds a number in bytes ten times as fast as bytes in bytes
 
 
 def encode_event(data: bytes) -> bytes:
     """One event of one `data:` line, as the simplest clients expect it: line breaks of JSON are white space."""
-    if b"\n" in data:
+    if _LF in data:
         data = data.replace(b"\n", b" ")
     return b"data: %b\n\n" % data
 
@@ -49,17 +50,17 @@ class EventReader:
         """The events that `chunk` completes. Raises UpstreamError (`too_large`) for one beyond the limit."""
         if self._started and not (self._tail or self._data or self._after_cr) and chunk[:6] == b"data: ":
             line = chunk[6:-2]
-            if chunk[-2:] == b"\n\n" and b"\n" not in line and b"\r" not in line and 0 < len(line) < self._limit:
+            if chunk[-2:] == b"\n\n" and _LF not in line and _CR not in line and 0 < len(line) < self._limit:
                 return [line]  # one read, one event: so it comes from most upstreams
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
             self._after_cr = False
         if chunk:
             self._after_cr = chunk.endswith(b"\r")
-        if b"\r" in chunk:
+        if _CR in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines: list[bytes] = []
-        if b"\n" in chunk:
+        if _LF in chunk:
             *lines, chunk = (bytes(self._tail) + chunk).split(b"\n")
             self._tail.clear()
         self._tail += chunk

@@ -1,6 +1,7 @@
 """One of several processes that press on one limit: `python -m tests.limits.press URL REQUESTS_PER_SECOND SECONDS`.
 
-Redis itself notes when it admitted something, by its own clock, in the list `history`.
+Redis itself notes, by its own clock, when it admitted something, in the list `admitted`, and when it refused something
+in the list `refused`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _MOST = 64  # at once; what a slow machine does not manage is not made up for la
 async def press(url: str, rate: int, seconds: float) -> None:
     budget = RedisBudget(url, patience=5.0)
     replace_in_scripts(
-        budget, "return reply", "if refused == 0 then redis.call('RPUSH', 'history', now) end return reply"
+        budget, "return reply", "redis.call('RPUSH', refused == 0 and 'admitted' or 'refused', now) return reply"
     )
     loop = asyncio.get_running_loop()
     running: set[asyncio.Task[Grant]] = set()
