@@ -15,7 +15,7 @@ from xrouter_asgi.context import RequestContext
 
 SHORT = 0.3
 LONG = 60.0
-PATIENT = ClientBounds(first=LONG, head=LONG, body=LONG, write=LONG, linger=LONG)
+PATIENT = ClientBounds(first=LONG, head=LONG, body=LONG, idle=LONG, write=LONG, linger=LONG)
 
 
 async def trickle(client: Client, data: bytes) -> None:
@@ -31,6 +31,25 @@ async def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None
     """A browser that connects ahead of time would show what is said as the answer to its first request."""
     async with served(App(), replace(PATIENT, first=SHORT)) as port, connected(port) as client:
         assert await client.rest() == b""
+
+
+@on_both_loops
+async def test_a_connection_may_rest_for_its_time_after_an_answer_however_long_that_took() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await idle(receive, send)
+            return
+        await asyncio.sleep(SHORT)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async with served(app, replace(PATIENT, idle=SHORT)) as port, connected(port) as client:
+        for _ in range(2):
+            client.send(post("content-length: 0"))
+            assert (await client.answer()).status == 204
+        answered = time.monotonic()
+        assert await client.rest() == b""
+        assert time.monotonic() - answered > SHORT - 0.01
 
 
 @on_both_loops

@@ -13,6 +13,8 @@ from .errors import InvalidRequest, NotReady, PayloadTooLarge, UnsupportedMediaT
 
 _GRACE = 0.02  # seconds before the client is watched: a timer costs a tenth of a task, and most may never need one
 
+_TELLING = frozenset({b"content-length", b"content-encoding", b"content-type", b"transfer-encoding"})
+
 logger = logging.getLogger("xrouter")
 
 
@@ -73,16 +75,15 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
 
 
 def _check_head(scope: Scope, limit: int) -> None:
-    names = set()
-    for name, value in scope["headers"]:
-        names.add(name)
+    told = [field for field in scope["headers"] if field[0] in _TELLING]
+    for name, value in told:
         if name == b"content-length" and value.isdigit() and _exceeds(value, limit):
             raise _too_large(limit)
         if name == b"content-encoding" and value.strip().lower() != b"identity":
             raise UnsupportedMediaType("Compressed request bodies are not accepted. Send the JSON as it is.")
         if name == b"content-type" and value.lower().startswith(b"multipart/"):
             raise UnsupportedMediaType("A form is not accepted here. Send a JSON body.")
-    if {b"content-length", b"transfer-encoding"} <= names:
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in told}:
         raise AmbiguousLength("A request must not carry both Content-Length and Transfer-Encoding.")
 
 

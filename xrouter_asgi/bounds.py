@@ -17,6 +17,9 @@ class ClientBounds:
         first: Until the first byte on a new connection; then it is closed.
         head: From the first byte of a request to the end of its head; then 408.
         body: From there to the end of its body; then 408. A second more for every `body_rate` bytes that came.
+        idle: Between the end of an answer and the next request; then it is closed. Longer than clients and load
+            balancers keep a connection (60 seconds is the usual most), so that it is never this side which closes it
+            under a request that is on its way.
         write: Without the client's machine taking a byte of what is there for it; then the connection is cut.
         linger: For a client that was refused in the middle of its request, to read why before the connection closes.
         head_size: Of the request line and all fields; above it 431.
@@ -27,6 +30,7 @@ class ClientBounds:
     head: float = 10.0
     body: float = 30.0
     body_rate: int = 10 << 10
+    idle: float = 75.0
     write: float = 60.0
     linger: float = 5.0
     head_size: int = 32 << 10
@@ -35,7 +39,7 @@ class ClientBounds:
     @property
     def shortest(self) -> float:
         """How often to look, so that no bound is missed."""
-        return min(self.first, self.head, self.body, self.write, self.linger)
+        return min(self.first, self.head, self.body, self.idle, self.write, self.linger)
 
 
 def fault_of(

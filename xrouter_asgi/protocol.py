@@ -93,11 +93,13 @@ class Protocol(HttpToolsProtocol):
         """Not uvicorn's own, which answers in plain text and takes an upgrade that it does not make for the end."""
         if self._phase is ENDED:
             return
-        self._unset_keepalive_if_required()
         before = self._phase
         self._came += len(data)
         try:
-            self._feed(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._pass_over(upgrade, data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(
                 self._fault or InvalidRequest("This is no request of HTTP/1.1, or one with an unknown method.")
@@ -111,16 +113,13 @@ class Protocol(HttpToolsProtocol):
         elif self._phase is HEAD and self._came > self._bounds.head_size:
             self._refuse(head_too_large(self._bounds))
 
-    def _feed(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # A server may ignore an upgrade (RFC 9110, 7.8), and Java's HttpClient asks for h2c with each POST. But
-            # httptools takes what follows for the other protocol's: so the head is read again without the wish.
-            method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-            lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
-            lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
-            self.parser.feed_data(b"\r\n".join([*lines, b"", data[upgrade.args[0] :]]))
+    def _pass_over(self, upgrade: httptools.HttpParserUpgrade, data: bytes) -> None:
+        # A server may ignore an upgrade (RFC 9110, 7.8), and Java's HttpClient asks for h2c with each POST. But
+        # httptools takes what follows for the other protocol's: so the head is read again without the wish.
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser.feed_data(b"\r\n".join([*lines, b"", data[upgrade.args[0] :]]))
 
     # What the parser calls.
 
@@ -137,7 +136,8 @@ class Protocol(HttpToolsProtocol):
             raise ValueError  # which the parser stops at; not the fault itself, which would hold this frame
         if self.parser.should_upgrade():
             return
-        self._ahead = self._unanswered()
+        if self._ahead or self._answering():
+            self._ahead = self._unanswered()
         self._context()  # made here, so that what is refused later bears the same id
         super().on_headers_complete()
         # uvicorn names its class in the middle of this method; the request itself begins in the loop's next turn.
@@ -156,6 +156,18 @@ class Protocol(HttpToolsProtocol):
             self._phase = IDLE
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Not uvicorn's own, which arms a timer after each answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self._phase is IDLE:
+            self._since = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
     # Bounds.
 
     def _look(self) -> None:
@@ -166,7 +178,7 @@ class Protocol(HttpToolsProtocol):
             self.transport.abort()
             return
         before, self._ours_before = self._ours_before, self._ours()
-        if before or self._ours_before:  # when it became the client's turn in between, nobody noted
+        if self._ours_before or (before and self._phase is not IDLE):  # in between nobody noted when it changed
             self._since = now
         else:
             left = self._since + self._allowance() - now
@@ -199,7 +211,7 @@ class Protocol(HttpToolsProtocol):
             case Phase.BODY:
                 return bounds.body + self._body / bounds.body_rate
             case Phase.IDLE:
-                return self.timeout_keep_alive + self._bounds.shortest  # for those whom uvicorn's own timer forgot
+                return bounds.idle
             case Phase.ENDED:
                 return bounds.linger
 
@@ -208,6 +220,11 @@ class Protocol(HttpToolsProtocol):
             self._refuse(InvalidRequest("The request took too long to arrive.", status=408, code="request_timeout"))
         else:
             self.transport.close()
+
+    def _answering(self) -> bool:
+        """Whether an answer is under way."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
 
     def _unanswered(self) -> list[RequestResponseCycle]:
         """The requests before the one that is arriving which have no whole answer yet."""

@@ -68,9 +68,10 @@ def with_request_id(message: Message, request_id: str) -> Message:
     """The head of an answer with `x-request-id`, unless it has one; any other message as it is."""
     if message["type"] not in _HEADS:
         return message
-    headers = list(message.get("headers", ()))
-    if any(name == b"x-request-id" for name, _ in headers):
-        return message
+    headers = message.get("headers", ())
+    for name, _ in headers:
+        if name == b"x-request-id":
+            return message
     return {**message, "headers": [*headers, id_header(request_id)]}
 
 

@@ -19,10 +19,6 @@ from .bounds import ClientBounds
 from .protocol import Protocol
 from .reloading import Reload
 
-# Longer than clients and load balancers keep an idle connection (60 seconds is the usual most), so that it is never
-# this side which closes it under a request that is on its way.
-_KEEPALIVE = 75
-
 _BOUNDS = ClientBounds()
 
 _LOOKS = 10  # ticks between two looks at the settings: a second
@@ -170,7 +166,6 @@ def _config(
         proxy_headers=bool(trusted_proxies),  # else anybody could be somebody else by a header
         forwarded_allow_ips=list(trusted_proxies),
         server_header=False,
-        timeout_keep_alive=_KEEPALIVE,
         timeout_graceful_shutdown=1,  # the wait lies before: see on_tick
     )
 

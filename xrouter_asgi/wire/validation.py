@@ -69,9 +69,8 @@ def by_type(**tags: str) -> Callable[[Any], str | None]:
     """A discriminator for JSON types: `by_type(str="<text>", list="<parts>")`."""
 
     def tag(value: Any) -> str | None:
-        if isinstance(value, BaseModel):
-            return tags.get("dict")
-        return tags.get(type(value).__name__)
+        found = tags.get(type(value).__name__)
+        return tags.get("dict") if found is None and isinstance(value, BaseModel) else found
 
     tag.__name__ = " or ".join(_JSON_TYPES[name] for name in tags)
     return tag

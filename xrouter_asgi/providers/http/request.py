@@ -55,7 +55,7 @@ def finished(begun: bytes, fields: Fields, body: bytes) -> bytes:
 def _lines(fields: Fields) -> bytes:
     lines = b"".join([b"%b: %b\r\n" % field for field in fields])
     # The line breaks that are ours and not one more: nothing can smuggle a field, or a second request.
-    if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields) or b"\0" in lines:
+    if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields) or 0 in lines:
         raise httpx.LocalProtocolError("The head of the request holds a line break or a NUL.")
     return lines
 

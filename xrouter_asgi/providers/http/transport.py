@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from typing import TypeAlias
 
 import httpx
 
@@ -21,6 +22,15 @@ from .tls import ssl_context
 
 KEEPALIVE = 14.0
 """Seconds that an idle connection is kept: GigaChat's gateways close theirs after 15."""
+
+
+Site: TypeAlias = tuple[str, str, int | None]
+"""Scheme, host and port of a URL: what requests must have in common to share connections."""
+
+
+def site_of(url: httpx.URL) -> Site:
+    """The site of a URL; its properties are made anew each time, so keep it."""
+    return url.scheme, url.raw_host.decode("ascii"), url.port
 
 
 class HTTPTransport(httpx.AsyncBaseTransport):
@@ -43,7 +53,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         self._tls = tls
         self._max_connections = max_connections
         self._keepalive = keepalive
-        self._pools: dict[tuple[bytes, bytes, int | None], Pool] = {}
+        self._pools: dict[Site, Pool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -66,13 +76,14 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         content = await whole(request.stream)
         timeouts = request.extensions.get("timeout", {})
         payload = encoded(request.method, request.url, request.headers.raw, content)
-        status, fields, body = await self.exchange(request.method, request.url, payload, timeouts=timeouts)
+        site = site_of(request.url)
+        status, fields, body = await self.exchange(request.method, site, payload, timeouts=timeouts)
         return httpx.Response(status, headers=fields, stream=body)
 
     async def exchange(
         self,
         method: str,
-        url: httpx.URL,
+        site: Site,
         payload: bytes,
         *,
         timeouts: Mapping[str, float | None],
@@ -80,12 +91,13 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         """The same without httpx's objects, which cost as much as all the rest.
 
         Args:
+            site: See `site_of`.
             payload: The request as it goes on the wire: see `request`.
 
         Returns:
             Status, fields and body of the answer.
         """
-        pool = self._pool(url)
+        pool = self._pool(site)
         read = timeouts.get("read")
         write, first, connect = timeouts.get("write"), timeouts.get("first", read), timeouts.get("connect")
         connection = await pool.acquire(wait=timeouts.get("pool"), connect=connect)
@@ -116,28 +128,27 @@ class HTTPTransport(httpx.AsyncBaseTransport):
     def __repr__(self) -> str:
         return f"HTTPTransport(open_connections={self.open_connections}, idle_connections={self.idle_connections})"
 
-    def _pool(self, url: httpx.URL) -> Pool:
+    def _pool(self, site: Site) -> Pool:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:
                 raise RuntimeError("This transport belongs to another event loop. Close it there first.")
             self._loop = loop
-        key = (url.raw_scheme, url.raw_host, url.port)
-        pool = self._pools.get(key)
+        pool = self._pools.get(site)
         if pool is None:
-            pool = Pool(self._origin(url), max_connections=self._max_connections, keepalive=self._keepalive)
-            self._pools[key] = pool
+            pool = Pool(self._origin(site), max_connections=self._max_connections, keepalive=self._keepalive)
+            self._pools[site] = pool
         return pool
 
-    def _origin(self, url: httpx.URL) -> Origin:
-        host = url.raw_host.decode("ascii")
-        if url.scheme == "http":
-            return Origin(host, url.port or 80, None)
-        if url.scheme == "https":
+    def _origin(self, site: Site) -> Origin:
+        scheme, host, port = site
+        if scheme == "http":
+            return Origin(host, port or 80, None)
+        if scheme == "https":
             if self._tls is None:
                 self._tls = ssl_context()
-            return Origin(host, url.port or 443, self._tls)
-        raise httpx.UnsupportedProtocol(f"Scheme {url.scheme!r} is neither 'http' nor 'https'.")
+            return Origin(host, port or 443, self._tls)
+        raise httpx.UnsupportedProtocol(f"Scheme {scheme!r} is neither 'http' nor 'https'.")
 
 
 class Body(httpx.AsyncByteStream):

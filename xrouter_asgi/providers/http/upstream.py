@@ -20,7 +20,7 @@ from .owned import OwnedTransport
 from .request import Fields, finished, start
 from .timeouts import Timeouts
 from .tls import ssl_context
-from .transport import KEEPALIVE, HTTPTransport
+from .transport import KEEPALIVE, HTTPTransport, Site, site_of
 
 MakeTLS: TypeAlias = Callable[[], ssl.SSLContext]
 Instrument: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
@@ -40,6 +40,7 @@ class _Known(NamedTuple):
 
     method: str
     url: httpx.URL
+    site: Site
     where: str
     takes_body: bool
     start: bytes
@@ -175,12 +176,12 @@ class Upstream:
     def _prepare(self, method: str, path: str) -> _Known:
         url = httpx.URL(self.base_url + path)
         where = f"{method} {self.base_url}{path.partition('?')[0]}"
-        return _Known(method, url, where, method not in _NO_BODY, start(method, url, self._headers))
+        return _Known(method, url, site_of(url), where, method not in _NO_BODY, start(method, url, self._headers))
 
     def _exchange(self, known: _Known, fields: Fields, content: bytes) -> Awaitable[_Head]:
         if isinstance(self._transport, HTTPTransport):
             payload = finished(known.start, fields, content)
-            return self._transport.exchange(known.method, known.url, payload, timeouts=self._clocks)
+            return self._transport.exchange(known.method, known.site, payload, timeouts=self._clocks)
         return self._exchange_objects(self._transport, known, fields, content)
 
     async def _exchange_objects(
