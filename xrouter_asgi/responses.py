@@ -156,7 +156,7 @@ class _Events:
         return encode_event(encode(self.broken.envelope())), False
 
     def _encode(self, chunk: ChatChunk) -> bytes:
-        if chunk.value.get("usage"):
+        if chunk.text is None and chunk.value.get("usage"):
             self._usage = chunk
             if chunk.only_usage:
                 return b""

@@ -234,6 +234,10 @@ class ChatStream:
         return bool(self._finished) and self._begun <= self._finished
 
     def _note(self, chunk: ChatChunk) -> None:
+        if chunk.text is not None:
+            self._begun.add(0)
+            self.characters += len(chunk.text)
+            return
         if chunk.value.get("usage") is not None:
             self.usage = chunk.usage or self.usage
         for choice in chunk.value.get("choices") or ():

@@ -5,22 +5,28 @@ from __future__ import annotations
 from typing import Any, Self
 
 from ..context import Usage
-from .codec import encode
+from .codec import decode, encode
 
 
 class Document:
     """A JSON object that is decoded at most once and encoded at most once.
 
     Args:
-        value: The object. Treat it as read-only once the document exists.
+        value: The object. Treat it as read-only once the document exists. None: decoded from `data` on first use.
         data: The same object as UTF-8 JSON; encoded from `value` on first use when it is not given.
     """
 
-    __slots__ = ("_data", "value")
+    __slots__ = ("_data", "_value")
 
-    def __init__(self, value: dict[str, Any], data: bytes | None = None) -> None:
-        self.value = value
+    def __init__(self, value: dict[str, Any] | None, data: bytes | None = None) -> None:
+        self._value = value
         self._data = data
+
+    @property
+    def value(self) -> dict[str, Any]:
+        if self._value is None:
+            self._value = decode(self.data)
+        return self._value
 
     @property
     def data(self) -> bytes:
@@ -52,9 +58,18 @@ class ChatCompletion(Document):
 
 
 class ChatChunk(Document):
-    """One piece of a streamed answer, `object: "chat.completion.chunk"`."""
+    """One piece of a streamed answer, `object: "chat.completion.chunk"`.
 
-    __slots__ = ()
+    Args:
+        text: What the chunk adds to the first choice, if that is all there is to it.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, value: dict[str, Any] | None, data: bytes | None = None, *, text: str | None = None) -> None:
+        self._value = value
+        self._data = data
+        self.text = text
 
     @property
     def only_usage(self) -> bool:

@@ -14,6 +14,7 @@ from ...wire import ChatChunk
 from ...wire.codec import decode
 from ..http import Redaction
 from .errors import refusal
+from .pattern import EventPattern
 from .tools import ToolCalls
 from .words import Words
 
@@ -36,6 +37,7 @@ class ChunkReader:
 
     def __init__(self, *, choices: int, hide_usage: bool, model: str, redact: Redaction) -> None:
         self._events = EventReader()
+        self._pattern = EventPattern()
         self._choices = choices
         self._hide_usage = hide_usage
         self._model = model
@@ -50,6 +52,9 @@ class ChunkReader:
         chunks: list[ChatChunk] = []
         try:
             for event in self._events.feed(piece):
+                if (text := self._pattern.text_of(event)) is not None:
+                    chunks.append(ChatChunk(None, event, text=text))
+                    continue
                 if event.strip() == b"[DONE]":
                     self.done = True
                     break
@@ -77,6 +82,7 @@ class ChunkReader:
             raise _bad_event("it is no object")
         if self._begun and _is_plain(value):
             chunks.append(ChatChunk(value, event))
+            self._pattern.learn(event, value)
             return
         if is_error(value):
             words = Words.read(value, self._redact)

@@ -1,0 +1,61 @@
+"""What the events of one stream have in common. Most differ in a piece of text alone, so most need no decoding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...wire.codec import decode, encode
+
+_TEXTS = ("content", "reasoning_content", "refusal")
+_TRIES = 8
+
+
+class EventPattern:
+    """The bytes before and after the text of an event.
+
+    Whatever stands between them, if a string of JSON may hold it as it is, makes an event that means the same but for
+    this text: how JSON is read at a place depends on nothing but what stands before it.
+    """
+
+    __slots__ = ("_after", "_before", "_known", "_tries")
+
+    def __init__(self) -> None:
+        self._before = self._after = b""
+        self._known = False
+        self._tries = _TRIES  # that nothing has come of: some upstreams pad each event with something else
+
+    def text_of(self, event: bytes) -> str | None:
+        """The text of an event that is like the one that was learned, None for any other."""
+        if not (self._known and event.startswith(self._before) and event.endswith(self._after)):
+            return None
+        try:
+            text = event[len(self._before) : len(event) - len(self._after)].decode()
+        except UnicodeDecodeError:
+            return None
+        if '"' in text or "\\" in text or not text.isprintable():
+            return None
+        self._tries = _TRIES
+        return text
+
+    def learn(self, event: bytes, value: dict[str, Any]) -> None:
+        """Take an event as the example, if its first choice holds one text and nothing else that is counted.
+
+        Args:
+            value: The same, decoded.
+        """
+        if not self._tries:
+            return
+        choice = value["choices"][0]
+        told = [name for name, member in choice["delta"].items() if name != "role" and member is not None]
+        if len(told) != 1 or told[0] not in _TEXTS or not isinstance(text := choice["delta"][told[0]], str):
+            return
+        self._tries -= 1
+        before, quoted, after = event.partition(encode(text))
+        # The same text may also stand elsewhere: so try what becomes of the event if another one stands here.
+        other = text + "x"
+        expected = {**value, "choices": [{**choice, "delta": {**choice["delta"], told[0]: other}}]}
+        try:
+            self._known = bool(quoted) and decode(before + encode(other) + after) == expected
+        except ValueError:
+            self._known = False
+        self._before, self._after = before + b'"', b'"' + after
