@@ -26,9 +26,9 @@ class Cycle(RequestResponseCycle):
 
     def send(self, message: Any) -> Coroutine[Any, Any, None]:
         """Take a message of ASGI."""
-        if self.response_started or message["type"] != "http.response.start":
-            return super().send(message)
-        return self._begin(message["status"], message.get("headers", ()))
+        if not self.response_started and message["type"] == "http.response.start":
+            return self._begin(message["status"], message.get("headers", ()))
+        return RequestResponseCycle.send(self, message)
 
     async def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         if self.flow.write_paused and not self.disconnected:

@@ -143,7 +143,10 @@ class _Events:
     async def next(self) -> tuple[bytes, bool]:
         """The next bytes, none for a batch that holds nothing to pass on; and whether more will follow."""
         try:
-            return b"".join(map(self._encode, await self._stream.__anext__())), True
+            chunks = await self._stream.__anext__()
+            return b"".join(
+                [self._encode(chunk) if chunk.text is None else encode_event(chunk.data) for chunk in chunks]
+            ), True
         except StopAsyncIteration:
             return self._end(), False
         except XRouterError as error:
@@ -156,7 +159,7 @@ class _Events:
         return encode_event(encode(self.broken.envelope())), False
 
     def _encode(self, chunk: ChatChunk) -> bytes:
-        if chunk.text is None and chunk.value.get("usage"):
+        if chunk.value.get("usage"):
             self._usage = chunk
             if chunk.only_usage:
                 return b""

@@ -122,7 +122,7 @@ class ChatStream:
         rest: AsyncIterator[Sequence[ChatChunk]],
         close: Callable[[], Awaitable[None]] | None,
     ) -> None:
-        self._first: Sequence[ChatChunk] | None = first
+        self._first = first
         self._rest = rest
         self._close = close
         self._begun: set[int] = set()
@@ -161,22 +161,14 @@ class ChatStream:
 
     async def __anext__(self) -> Sequence[ChatChunk]:
         """The next batch, never empty. Raises UpstreamError (`stream_broken`) when the end comes too early."""
+        batch, self._first = self._first, ()
         try:
-            if self._first is not None:
-                batch, self._first = self._first, None
-            else:
-                batch = await self._next_batch()
+            while not batch:
+                batch = await self._rest.__anext__()
             for chunk in batch:
                 self._note(chunk)
-        except StopAsyncIteration:
-            self._tell(None)
-            raise
         except BaseException as error:
-            # First the upstream: who waits for the end may take its place there at once.
-            try:
-                await self._shut()
-            finally:
-                self._tell(error)
+            await self._end(error)
             raise
         return batch
 
@@ -211,23 +203,35 @@ class ChatStream:
         for told in waiting:
             told(error)
 
-    async def _next_batch(self) -> Sequence[ChatChunk]:
-        lost: UpstreamError | None = None
+    async def _end(self, error: BaseException) -> None:
+        """Tell what the end comes to, and raise it unless it is `error` itself."""
+        outcome = self._outcome(error)
+        if outcome is None and isinstance(error, StopAsyncIteration):
+            self._tell(None)
+            return
+        # First the upstream: who waits for the end may take its place there at once.
         try:
-            while True:
-                if batch := await self._rest.__anext__():
-                    return batch
-        except StopAsyncIteration:
-            pass
-        except UpstreamError as error:
-            if error.code not in _LOST and not (self._complete and error.code in _LATE):
-                raise
-            lost = error
             await self._shut()
-        if not self._complete:
-            message = "The upstream ended the stream before the answer was finished."
-            raise UpstreamError(message, code="stream_broken", detail=lost.detail if lost else None) from lost
-        raise StopAsyncIteration
+        finally:
+            self._tell(outcome)
+        if outcome is None:
+            raise StopAsyncIteration
+        if outcome is not error:
+            raise outcome from (error if isinstance(error, UpstreamError) else None)
+
+    def _outcome(self, error: BaseException) -> BaseException | None:
+        """What the stream broke off with, None if it is whole."""
+        detail = None
+        if isinstance(error, UpstreamError):
+            if error.code not in _LOST and not (self._complete and error.code in _LATE):
+                return error
+            detail = error.detail
+        elif not isinstance(error, StopAsyncIteration):
+            return error
+        if self._complete:
+            return None
+        message = "The upstream ended the stream before the answer was finished."
+        return UpstreamError(message, code="stream_broken", detail=detail)
 
     @property
     def _complete(self) -> bool:

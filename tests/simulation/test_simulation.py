@@ -71,12 +71,7 @@ def a_hold_that_drops_the_beginning(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_end_that_is_always_good(patch: pytest.MonkeyPatch) -> None:
-    async def next_batch(self: Any) -> Any:
-        async for batch in self._rest:
-            return batch
-        raise StopAsyncIteration
-
-    patch.setattr(ChatStream, "_next_batch", next_batch)
+    patch.setattr(ChatStream, "_complete", True)
 
 
 def streams_that_stay_open(patch: pytest.MonkeyPatch) -> None:

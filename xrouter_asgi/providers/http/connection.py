@@ -100,7 +100,8 @@ class Connection(asyncio.Protocol):
         Args:
             idle: Seconds until something must be here.
         """
-        answer = cast("AnswerParser", self.answer)
+        answer = self.answer
+        assert answer is not None  # noqa: S101 -- who reads has sent, and has not finished
         if not answer.chunks and not answer.complete:
             self._wait_until(idle, httpx.ReadTimeout)
             while not answer.chunks and not answer.complete:
@@ -108,13 +109,9 @@ class Connection(asyncio.Protocol):
                 self._waiter = None
             self._deadline = None
         data = answer.take()
-        self._resume_reading()
+        if self._reading_paused:
+            self._resume_reading()
         return data
-
-    @property
-    def complete(self) -> bool:
-        """Whether the whole answer is here and taken."""
-        return self.answer is not None and self.answer.complete and not self.answer.chunks
 
     def finish(self) -> bool:
         """End the exchange. True if another may follow on this connection."""

@@ -157,10 +157,11 @@ class Body(httpx.AsyncByteStream):
     After anything else, a failed or cancelled read too, it is the reader who closes it.
     """
 
-    __slots__ = ("_connection", "_idle", "_pool", "_rest")
+    __slots__ = ("_answer", "_connection", "_idle", "_pool", "_rest")
 
     def __init__(self, pool: Pool, connection: Connection, answer: AnswerParser, *, idle: float | None) -> None:
         self._pool = pool
+        self._answer = answer
         self._idle = idle
         self._rest = b""
         self._connection: Connection | None = connection
@@ -178,7 +179,7 @@ class Body(httpx.AsyncByteStream):
             data, self._rest = self._rest, b""
         else:
             data = await connection.read(self._idle)
-            if connection.complete:
+            if self._answer.complete and not self._answer.chunks:
                 self._give_back()
         if not data:
             raise StopAsyncIteration
