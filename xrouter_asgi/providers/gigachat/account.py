@@ -17,26 +17,15 @@ Headers = Sequence[tuple[bytes, bytes]]
 class GigaChatUpstream(Upstream):
     """An upstream that knows why its certificate is not trusted."""
 
-    async def open(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Headers = (),
-        content: bytes = b"",
-        deadline: float | None = None,
-    ) -> AnswerStream:
-        try:
-            return await super().open(method, path, headers=headers, content=content, deadline=deadline)
-        except UpstreamError as error:
-            if error.code == "tls_error" and has_unknown_issuer(error):
-                raise UpstreamError(
-                    "The issuer of GigaChat's certificate is not trusted. It is the Russian Trusted Root CA, which no "
-                    "public trust store holds: set 'ca_bundle' to its certificate.",
-                    code="tls_error",
-                    detail=error.detail,
-                ) from error
-            raise
+    def explained(self, error: UpstreamError, cause: Exception) -> UpstreamError:
+        if error.code != "tls_error" or not has_unknown_issuer(cause):
+            return error
+        return UpstreamError(
+            "The issuer of GigaChat's certificate is not trusted. It is the Russian Trusted Root CA, which no public "
+            "trust store holds: set 'ca_bundle' to its certificate.",
+            code="tls_error",
+            detail=error.detail,
+        )
 
 
 class Account:

@@ -11,7 +11,6 @@ import httpx
 
 from ...errors import UpstreamError
 from .failures import TotalTimeout, upstream_error
-from .transport import Body
 
 T = TypeVar("T")
 
@@ -115,9 +114,6 @@ class AnswerStream:
         Raises:
             UpstreamError: `too_large` when the rest is longer than `limit` bytes, or the whole is declared to be.
         """
-        if isinstance(self._body, Body) and not self._closed and (here := self._body.take(limit)) is not None:
-            self._ended = self._closed = True
-            return here
         chunks: list[bytes] = []
         size = 0
         try:

@@ -20,7 +20,7 @@ from .owned import OwnedTransport
 from .request import Fields, finished, start
 from .timeouts import Timeouts
 from .tls import ssl_context
-from .transport import KEEPALIVE, HTTPTransport, Site, site_of
+from .transport import KEEPALIVE, Body, HTTPTransport, Site, site_of
 
 MakeTLS: TypeAlias = Callable[[], ssl.SSLContext]
 Instrument: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
@@ -44,6 +44,15 @@ class _Known(NamedTuple):
     where: str
     takes_body: bool
     start: bytes
+
+
+class _Begun(NamedTuple):
+    """An answer whose head is here, and until when the rest of it may take."""
+
+    head: _Head
+    deadline: float | None
+    hurried: bool
+    where: str
 
 
 class Upstream:
@@ -119,8 +128,11 @@ class Upstream:
         Raises:
             UpstreamError: No answer, a redirect, a compressed or a too large one: see `failures`.
         """
-        stream = await self.open(method, path, headers=headers, content=content, deadline=deadline)
-        return Answer(stream.status, stream.fields, await stream.read(limit))
+        begun = await self._begin(method, path, headers, content, deadline)
+        status, fields, body = begun.head
+        # A small one has come whole, together with its head.
+        whole = body.take(limit) if isinstance(body, Body) else None
+        return Answer(status, fields, await self._stream(begun).read(limit) if whole is None else whole)
 
     async def open(
         self,
@@ -139,22 +151,37 @@ class Upstream:
         Raises:
             UpstreamError: No answer, a redirect or a compressed one: see `failures`.
         """
-        timeouts = self.timeouts
+        return self._stream(await self._begin(method, path, headers, content, deadline))
+
+    async def _begin(
+        self,
+        method: str,
+        path: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        content: bytes,
+        deadline: float | None,
+    ) -> _Begun:
         known = self._known(method, path)
         fields = [*headers, (b"Content-Length", b"%d" % len(content))] if content or known.takes_body else headers
         deadline, hurried = self._earlier(deadline)
         try:
             exchange = self._exchange(known, fields, content)
-            status, said, body = await before(deadline, timeouts.until_head, exchange)
+            head = await before(deadline, self.timeouts.until_head, exchange)
         except (httpx.RequestError, OSError) as exc:
-            raise upstream_error(exc, started=False, where=known.where, hurried=hurried) from exc
-        answer = AnswerStream(
-            status, said, body, deadline=deadline, idle=timeouts.idle, where=known.where, hurried=hurried
-        )
-        if (refusal := _refusal(answer, known.where)) is not None:
-            await answer.aclose()
+            error = upstream_error(exc, started=False, where=known.where, hurried=hurried)
+            raise self.explained(error, exc) from exc
+        if (refusal := _refusal(head, known.where)) is not None:
+            await head[2].aclose()
             raise refusal
-        return answer
+        return _Begun(head, deadline, hurried, known.where)
+
+    def _stream(self, begun: _Begun) -> AnswerStream:
+        head, deadline, hurried, where = begun
+        return AnswerStream(*head, deadline=deadline, idle=self.timeouts.idle, where=where, hurried=hurried)
+
+    def explained(self, error: UpstreamError, cause: Exception) -> UpstreamError:
+        """Why a request got no answer, for providers that can say it in better words."""
+        return error
 
     async def aclose(self) -> None:
         """Close the transport and what is open on it."""
@@ -242,15 +269,16 @@ def _transport(
     return OwnedTransport(inner)
 
 
-def _refusal(answer: AnswerStream, where: str) -> UpstreamError | None:
-    if 300 <= answer.status < 400:
+def _refusal(head: _Head, where: str) -> UpstreamError | None:
+    status, fields, _ = head
+    if 300 <= status < 400:
         return UpstreamError(
             "The upstream answered with a redirect, which is not followed.",
             code="redirect_refused",
             trips=False,
-            detail=f"{where}: status {answer.status}",
+            detail=f"{where}: status {status}",
         )
-    for name, value in answer.fields:
+    for name, value in fields:
         if name.lower() == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
             # Nothing is ever decompressed, so a small answer cannot become a large one.
             return UpstreamError(
