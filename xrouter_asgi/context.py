@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .decision import Attempt as Attempt  # known to most by this place
 from .decision import Decision
@@ -22,8 +22,7 @@ logger = logging.getLogger("xrouter")
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens as the upstream counted them; zero is a number, unknown is the absence of a `Usage`.
 
     Attributes:

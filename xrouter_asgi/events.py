@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .context import Attempt, RequestContext
 from .errors import Cools, XRouterError
@@ -15,9 +15,12 @@ from .errors import Cools, XRouterError
 Observer: TypeAlias = Callable[[object], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestStarted:
-    """A request came in."""
+class RequestStarted(NamedTuple):
+    """A request came in.
+
+    A tuple, as its end is one: there are two of them for each request, and to make a frozen object takes four times as
+    long.
+    """
 
     context: RequestContext
 
@@ -108,8 +111,7 @@ class UpstreamCooled:
     target: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestEnded:
+class RequestEnded(NamedTuple):
     """The answer to a client was whole, or was cut off.
 
     Attributes:
