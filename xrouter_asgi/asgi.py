@@ -13,8 +13,6 @@ from .errors import InvalidRequest, NotReady, PayloadTooLarge, UnsupportedMediaT
 
 _GRACE = 0.02  # seconds before the client is watched: a timer costs a tenth of a task, and most may never need one
 
-_TELLING = frozenset({b"content-length", b"content-encoding", b"content-type", b"transfer-encoding"})
-
 logger = logging.getLogger("xrouter")
 
 
@@ -75,15 +73,20 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
 
 
 def _check_head(scope: Scope, limit: int) -> None:
-    told = [field for field in scope["headers"] if field[0] in _TELLING]
-    for name, value in told:
-        if name == b"content-length" and value.isdigit() and _exceeds(value, limit):
-            raise _too_large(limit)
-        if name == b"content-encoding" and value.strip().lower() != b"identity":
-            raise UnsupportedMediaType("Compressed request bodies are not accepted. Send the JSON as it is.")
-        if name == b"content-type" and value.lower().startswith(b"multipart/"):
-            raise UnsupportedMediaType("A form is not accepted here. Send a JSON body.")
-    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in told}:
+    length = coding = False
+    for name, value in scope["headers"]:
+        match name:
+            case b"content-length":
+                length = True
+                if value.isdigit() and _exceeds(value, limit):
+                    raise _too_large(limit)
+            case b"transfer-encoding":
+                coding = True
+            case b"content-encoding" if value.strip().lower() != b"identity":
+                raise UnsupportedMediaType("Compressed request bodies are not accepted. Send the JSON as it is.")
+            case b"content-type" if value.lower().startswith(b"multipart/"):
+                raise UnsupportedMediaType("A form is not accepted here. Send a JSON body.")
+    if length and coding:
         raise AmbiguousLength("A request must not carry both Content-Length and Transfer-Encoding.")
 
 

@@ -40,6 +40,7 @@ class Connection(asyncio.Protocol):
         "_late",
         "_loop",
         "_lost",
+        "_parser",
         "_reading_paused",
         "_timer",
         "_transport",
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
+        self._parser: AnswerParser | None = None
         self._reading_paused = False
         self._writing_paused = False
         self._first: float | None = None
@@ -77,7 +79,12 @@ class Connection(asyncio.Protocol):
             StaleConnection: A reused connection had ended before any byte of the answer came.
             httpx.TransportError: Anything else that goes wrong.
         """
-        self.answer = answer = AnswerParser(method)
+        answer = self._parser
+        if answer is None:
+            answer = self._parser = AnswerParser(method)
+        else:
+            answer.begin(method)
+        self.answer = answer
         transport = self._transport
         if self.closed or transport is None:
             self._fail(self._lost_during(answer, None))
@@ -119,6 +126,9 @@ class Connection(asyncio.Protocol):
         self.answer = None
         if answer is None or self.closed or self._writing_paused or not (answer.complete and answer.keep_alive):
             return False
+        if not answer.clean:
+            answer.let_go()
+            self._parser = None
         self._resume_reading()
         self.reused = True
         return True
@@ -142,6 +152,8 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             # Not close(): over TLS that waits for the other side's goodbye, up to 30 s, in nobody's account.
             self._transport.abort()
+        if self._parser is not None:
+            self._parser.let_go()
         if self.answer is not None:
             self._fail(httpx.ReadError("The connection was closed."))
 

@@ -30,7 +30,7 @@ _OVER = httptools.HttpResponseParser(object())  # in place of one that has done 
 
 
 class AnswerParser:
-    """Collects the answer to one request.
+    """Collects the answer to one request, and then to the next one on the same connection.
 
     Attributes:
         started: Any byte came.
@@ -43,6 +43,7 @@ class AnswerParser:
     __slots__ = (
         "_barren",
         "_chunked",
+        "_ended",
         "_framing",
         "_head_only",
         "_length",
@@ -58,6 +59,12 @@ class AnswerParser:
     )
 
     def __init__(self, method: str) -> None:
+        # It knows our methods, so each keeps the other alive until we let go of it.
+        self._parser = httptools.HttpResponseParser(self)
+        self.begin(method)
+
+    def begin(self, method: str) -> None:
+        """Be ready for the next answer, if the last one was `clean`: a new parser costs as much as most answers."""
         self.started = False
         self.head = False
         self.complete = False
@@ -71,8 +78,16 @@ class AnswerParser:
         self._chunked = False
         self._framing = 0
         self._barren = 0
-        # It knows our methods, so each would keep the other alive: let go of it when the answer is over.
-        self._parser = httptools.HttpResponseParser(self)
+        self._ended = False
+
+    @property
+    def clean(self) -> bool:
+        """Whether another answer may follow. After one to HEAD it may not: httptools still waits for its body."""
+        return self._ended and self.keep_alive
+
+    def let_go(self) -> None:
+        """Take nothing more."""
+        self._parser = _OVER
 
     def feed(self, data: bytes) -> None:
         """Take what one read returned.
@@ -81,7 +96,7 @@ class AnswerParser:
             httpx.RemoteProtocolError: It is not HTTP, or passes a bound.
         """
         self.started = True
-        if self._parser is _OVER:
+        if self.complete or self._parser is _OVER:
             self.keep_alive = False
             return
         before = self.buffered
@@ -96,15 +111,13 @@ class AnswerParser:
             if isinstance(exc.__context__, httpx.RemoteProtocolError):
                 raise exc.__context__ from None
             raise httpx.RemoteProtocolError(f"Not HTTP/1.1: {exc}.") from exc
-        if self.complete:
-            self._parser = _OVER
-        elif self.buffered == before:
+        if self.buffered != before:
+            self._barren = 0
+        elif not self.complete:
             # A head, a trailer or a chunk extension that never ends.
             self._barren += len(data)
             if self._barren > MAX_HEAD:
                 raise _too_much()
-        else:
-            self._barren = 0
 
     def take(self) -> bytes:
         """The pieces of the body that are here, as one; b"" if there are none."""
@@ -120,7 +133,7 @@ class AnswerParser:
         Args:
             cause: What broke the connection; None if it was closed in order.
         """
-        self._parser = _OVER
+        self.let_go()
         if self.complete:
             return None
         if not self.head:
@@ -180,7 +193,7 @@ class AnswerParser:
 
     def on_message_complete(self) -> None:
         if self.head:
-            self.complete = True
+            self.complete = self._ended = True
 
     def _count(self, size: int) -> None:
         self._framing += size

@@ -49,8 +49,11 @@ def check_completion(value: dict[str, Any]) -> None:
     choices = value.get("choices")
     if choices is None or choices == []:
         raise UpstreamUnavailable("The upstream's answer holds no choices.", code="empty_answer")
-    if not _all_objects(choices) or not all(map(_is_choice, choices)):
-        raise bad_body("The choices in the upstream's answer have another shape.")
+    if not isinstance(choices, list):
+        raise bad_body("The choices in the upstream's answer are no list.")
+    for choice in choices:
+        if not _is_choice(choice):
+            raise bad_body("The choices in the upstream's answer have another shape.")
 
 
 def check_embeddings(value: dict[str, Any]) -> None:
@@ -85,6 +88,8 @@ def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
     return chunks
 
 
+_CONTENT = (str, list, type(None))
+_REASON = (str, type(None))
 _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
 
 
@@ -92,13 +97,14 @@ def bad_body(message: str, *, detail: str | None = None) -> UpstreamError:
     return UpstreamError(message, code="bad_body", detail=detail)
 
 
-def _is_choice(choice: dict[str, Any]) -> bool:
-    message = choice.get("message")
+def _is_choice(choice: object) -> bool:
+    if not isinstance(choice, dict) or not isinstance(message := choice.get("message"), dict):
+        return False
+    calls = message.get("tool_calls")
     return (
-        isinstance(message, dict)
-        and isinstance(message.get("content"), str | list | None)
-        and isinstance(choice.get("finish_reason"), str | None)
-        and _all_objects(message.get("tool_calls") or [])
+        isinstance(message.get("content"), _CONTENT)
+        and isinstance(choice.get("finish_reason"), _REASON)
+        and (not calls or _all_objects(calls))
     )
 
 
