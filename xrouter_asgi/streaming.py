@@ -166,7 +166,11 @@ class ChatStream:
             while not batch:
                 batch = await self._rest.__anext__()
             for chunk in batch:
-                self._note(chunk)
+                if chunk.text is None:
+                    self._note(chunk)
+                else:
+                    self._begun.add(0)
+                    self.characters += len(chunk.text)
         except BaseException as error:
             await self._end(error)
             raise
@@ -238,10 +242,6 @@ class ChatStream:
         return bool(self._finished) and self._begun <= self._finished
 
     def _note(self, chunk: ChatChunk) -> None:
-        if chunk.text is not None:
-            self._begun.add(0)
-            self.characters += len(chunk.text)
-            return
         if chunk.value.get("usage") is not None:
             self.usage = chunk.usage or self.usage
         for choice in chunk.value.get("choices") or ():

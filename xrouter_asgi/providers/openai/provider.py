@@ -29,7 +29,7 @@ from ..http import (
 from .answers import check_completion, check_embeddings, check_models, chunks_of, read_object
 from .body import request_body
 from .chunks import ChunkReader
-from .stream import read_batches
+from .stream import Batches
 
 MAX_BODY = 32 << 20
 MODELS_TTL = 60.0
@@ -143,7 +143,7 @@ class OpenAIProvider:
             check_completion(value)
             return await ChatStream.start(_one_batch(chunks_of(value)))
         chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, redact=self._redact)
-        return await start_stream(read_batches(answer, chunks, idle=self._timeouts.idle), self._timeouts)
+        return await start_stream(Batches(answer, chunks, idle=self._timeouts.idle), self._timeouts)
 
     async def _ask(self, method: str, path: str, call: Call, content: bytes = b"") -> tuple[Any, bytes]:
         headers = [*(_SEND_JSON if content else _RECEIVE_JSON), *call.trace_headers]
