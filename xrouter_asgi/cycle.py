@@ -6,7 +6,7 @@ What of uvicorn's private parts is relied on is pinned over sockets by tests/tes
 from __future__ import annotations
 
 import string
-from collections.abc import Awaitable, Generator, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -17,36 +17,18 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _BODILESS = frozenset({204, 304})
 
 
-class _Sent:
-    """To be awaited where there is nothing to wait for."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return iter(())  # type: ignore[return-value]  # a generator costs more
-
-
-_SENT = _Sent()
-
-
 class Cycle(RequestResponseCycle):
-    """uvicorn's, which writes heads in another way, and pieces of a stream at once.
+    """uvicorn's, which writes heads in another way.
 
     Raises from `send`:
         RuntimeError: A field of the head has no proper name, or a control character.
     """
 
-    _chunks = False
-
-    def send(self, message: Any) -> Awaitable[None]:  # type: ignore[override]  # not always by a coroutine
+    def send(self, message: Any) -> Coroutine[Any, Any, None]:
         """Take a message of ASGI."""
         if not self.response_started and message["type"] == "http.response.start":
             return self._begin(message["status"], message.get("headers", ()))
-        if self._chunks and message.get("more_body") and (body := message.get("body")) and self._may_write():
-            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
-            return _SENT
         return RequestResponseCycle.send(self, message)
-
-    def _may_write(self) -> bool:
-        return not (self.flow.write_paused or self.disconnected or self.response_complete)
 
     async def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         if self.flow.write_paused and not self.disconnected:
@@ -86,7 +68,7 @@ class Cycle(RequestResponseCycle):
         return False
 
     def _without_length(self, lines: list[bytes]) -> None:
-        self.chunked_encoding = self._chunks = True
+        self.chunked_encoding = True
         lines.append(b"transfer-encoding: chunked\r\n")
 
 
@@ -97,7 +79,7 @@ class CycleUntilClosed(Cycle):
 
     _endless = False
 
-    def send(self, message: Any) -> Awaitable[None]:  # type: ignore[override]
+    def send(self, message: Any) -> Coroutine[Any, Any, None]:
         """Take a message of ASGI."""
         if self._endless and message["type"] == "http.response.body":
             self.expected_content_length = len(message.get("body", b""))
