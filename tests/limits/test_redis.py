@@ -134,15 +134,21 @@ async def test_a_settlement_that_is_repeated_takes_effect_once(redis_budget: Mak
     assert await remaining(budget, TOKENS, PARALLEL) == [60, 2]
 
 
-async def test_a_refund_to_a_count_that_redis_lost_is_no_credit(redis_budget: MakeBudget, redis_url: str) -> None:
+@pytest.mark.parametrize(("later", "left"), [(0, 0), (2, 10)])  # seconds; two are more than a part of the window
+async def test_a_refund_to_a_count_that_redis_lost_is_no_credit(
+    later: float, left: int, redis_budget: MakeBudget, server_clock: ServerClock, redis_url: str
+) -> None:
     budget = redis_budget()
+    server_clock.rule(budget)
     await take(budget, (TOKENS, 50), lease="mine")
     with Redis.from_url(redis_url, decode_responses=True) as client:
         client.delete(*client.keys("*tokens*"))
+        server_clock.advance(later)
         await take(budget, (TOKENS, 10))
         await settle(budget, "mine", [0])
         (count,) = client.keys("*tokens*")
-        assert sum(map(int, client.hvals(count))) == 0
+        assert sum(map(int, client.hvals(count))) == left
+    assert not (await take(budget, (TOKENS, 1))).local  # nothing that Redis took for a mistake
 
 
 async def test_a_place_that_was_given_back_is_not_held_again(redis_budget: MakeBudget) -> None:

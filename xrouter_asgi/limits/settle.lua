@@ -29,10 +29,12 @@ for i = 2, #KEYS do
       redis.call('HINCRBY', KEYS[i], present, ARGV[at])
       redis.call('PEXPIRE', KEYS[i], math.ceil((window + width) / 1000))
     elseif part >= present - parts then
-      -- Less is there if Redis lost the count and began it again.
-      local taken = tonumber(redis.call('HGET', KEYS[i], part) or 0)
-      redis.call('HINCRBY', KEYS[i], part, -math.min(taken, -difference))
-      redis.call('PEXPIRE', KEYS[i], math.ceil((window + width) / 1000))
+      -- Less is there, or nothing, if Redis lost the count and began it again.
+      local returned = math.min(tonumber(redis.call('HGET', KEYS[i], part) or 0), -difference)
+      if returned > 0 then  -- else it would be "-0", which Redis takes for no number
+        redis.call('HINCRBY', KEYS[i], part, -returned)
+        redis.call('PEXPIRE', KEYS[i], math.ceil((window + width) / 1000))
+      end
     end
   end
 end
