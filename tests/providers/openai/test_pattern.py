@@ -96,6 +96,13 @@ def test_what_json_or_utf_8_does_not_allow_is_left_to_the_decoder(inside: bytes)
     assert pattern.text_of(event.replace(b"first", b"a" + inside + b"b")) is None
 
 
+def test_an_event_in_which_one_quote_is_both_ends_of_its_text_is_left_to_the_decoder() -> None:
+    pattern = EventPattern()
+    pattern.learn(json.dumps(plain("first")).encode(), plain("first"))
+    assert pattern.text_of(json.dumps(plain("")).encode()) == ""
+    assert pattern.text_of(json.dumps(plain("")).encode().replace(b'""', b'"')) is None
+
+
 @pytest.mark.parametrize("text", ["c", "x", ""])
 def test_a_text_that_stands_elsewhere_too_is_no_example(text: str) -> None:
     pattern = EventPattern()

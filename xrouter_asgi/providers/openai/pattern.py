@@ -17,19 +17,21 @@ class EventPattern:
     this text: how JSON is read at a place depends on nothing but what stands before it.
     """
 
-    __slots__ = ("_after", "_before", "_known", "_tries")
+    __slots__ = ("_after", "_before", "_tries")
 
     def __init__(self) -> None:
         self._before = self._after = b""
-        self._known = False
         self._tries = _TRIES  # that nothing has come of: some upstreams pad each event with something else
 
     def text_of(self, event: bytes) -> str | None:
         """The text of an event that is like the one that was learned, None for any other."""
-        if not (self._known and event.startswith(self._before) and event.endswith(self._after)):
+        if not (self._before and event.startswith(self._before) and event.endswith(self._after)):
             return None
+        begin, end = len(self._before), len(event) - len(self._after)
+        if end < begin:
+            return None  # one quote, which is both the first and the last
         try:
-            text = event[len(self._before) : len(event) - len(self._after)].decode()
+            text = event[begin:end].decode()
         except UnicodeDecodeError:
             return None
         if '"' in text or "\\" in text or not text.isprintable():
@@ -55,7 +57,7 @@ class EventPattern:
         other = text + "x"
         expected = {**value, "choices": [{**choice, "delta": {**choice["delta"], told[0]: other}}]}
         try:
-            self._known = bool(quoted) and decode(before + encode(other) + after) == expected
+            if quoted and decode(before + encode(other) + after) == expected:
+                self._before, self._after = before + b'"', b'"' + after
         except ValueError:
-            self._known = False
-        self._before, self._after = before + b'"', b'"' + after
+            pass  # where it stands, it is no string
