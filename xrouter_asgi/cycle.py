@@ -1,6 +1,6 @@
 """The answer to one request, as uvicorn sends it but for its head, which is checked as a whole and not field by field.
 
-What of uvicorn's private parts is relied on is pinned over sockets by tests/test_server_framing.py.
+Its heads are held against uvicorn's own by tests/test_cycle.py, and over sockets by tests/test_server_framing.py.
 """
 
 from __future__ import annotations

@@ -136,8 +136,7 @@ class Protocol(HttpToolsProtocol):
             raise ValueError  # which the parser stops at; not the fault itself, which would hold this frame
         if self.parser.should_upgrade():
             return
-        if self._ahead or self._answering():
-            self._ahead = self._unanswered()
+        self._ahead = self._unanswered()
         self._context()  # made here, so that what is refused later bears the same id
         super().on_headers_complete()
         # uvicorn names its class in the middle of this method; the request itself begins in the loop's next turn.
@@ -220,11 +219,6 @@ class Protocol(HttpToolsProtocol):
             self._refuse(InvalidRequest("The request took too long to arrive.", status=408, code="request_timeout"))
         else:
             self.transport.close()
-
-    def _answering(self) -> bool:
-        """Whether an answer is under way."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        return cycle is not None and not cycle.response_complete
 
     def _unanswered(self) -> list[RequestResponseCycle]:
         """The requests before the one that is arriving which have no whole answer yet."""

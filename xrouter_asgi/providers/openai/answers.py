@@ -49,11 +49,8 @@ def check_completion(value: dict[str, Any]) -> None:
     choices = value.get("choices")
     if choices is None or choices == []:
         raise UpstreamUnavailable("The upstream's answer holds no choices.", code="empty_answer")
-    if not isinstance(choices, list):
-        raise bad_body("The choices in the upstream's answer are no list.")
-    for choice in choices:
-        if not _is_choice(choice):
-            raise bad_body("The choices in the upstream's answer have another shape.")
+    if not isinstance(choices, list) or not all(map(_is_choice, choices)):
+        raise bad_body("The choices in the upstream's answer have another shape.")
 
 
 def check_embeddings(value: dict[str, Any]) -> None:
