@@ -15,7 +15,7 @@ from pathlib import Path
 
 from starlette.types import Message, Receive, Scope, Send
 
-from tests.asgi import http_scope
+from tests.asgi_client import http_scope
 from xrouter_asgi import APIKeyMiddleware
 from xrouter_asgi.keys import Grant, Hasher, Issuer, SQLKeyStore, new_secret
 from xrouter_asgi.keys.secret import _checksum

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 from starlette.types import ASGIApp, Message
 
-from tests.asgi import http_scope
+from tests.asgi_client import http_scope
 from xrouter_asgi import (
     AccessLog,
     AccessLogMiddleware,

@@ -17,10 +17,10 @@ from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.providers.http import Redaction
 from xrouter_asgi.providers.openai.chunks import ChunkReader
-from xrouter_asgi.router import LLMRouter
-from xrouter_asgi.streaming import encode_event
+from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.wire import ChatRequest
 from xrouter_asgi.wire.codec import encode, parse_request, splice
+from xrouter_asgi.wire.sse import encode_event
 
 SMALL = json.dumps(
     {

@@ -17,9 +17,9 @@ import pytest
 import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xrouter_asgi.bounds import ClientBounds
 from xrouter_asgi.context import RequestContext
-from xrouter_asgi.server import Server
+from xrouter_asgi.server.bounds import ClientBounds
+from xrouter_asgi.server.server import Server
 
 FACTORIES = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 Test: TypeAlias = Callable[..., Coroutine[Any, Any, None]]

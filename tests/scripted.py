@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeAlias
 
 from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import (
     ChatChunk,
     ChatCompletion,
@@ -17,6 +16,7 @@ from xrouter_asgi.wire import (
     ModelList,
     ModelsRequest,
 )
+from xrouter_asgi.wire.stream import ChatStream
 
 Step: TypeAlias = Sequence[ChatChunk] | asyncio.Event | BaseException
 """A batch to send, an event to wait for, or an error to raise."""

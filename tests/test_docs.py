@@ -19,7 +19,7 @@ from xrouter_asgi import EchoProvider, LLMRouter
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.wire import ChatRequest
 
-from .asgi import get, post
+from .asgi_client import get, post
 from .fakes.clock import Clock
 from .fakes.openai import FakeOpenAI
 from .scripted import ScriptedProvider, chat

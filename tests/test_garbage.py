@@ -21,8 +21,8 @@ from xrouter_asgi import (
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_router
 
-from . import asgi
-from .asgi import body_messages, http_scope
+from . import asgi_client as asgi
+from .asgi_client import body_messages, http_scope
 from .fakes.http import Exchange, Handler
 from .fakes.openai import FakeOpenAI, raw, refuse, stream
 from .fakes.openai_answers import chunks

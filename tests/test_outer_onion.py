@@ -15,8 +15,8 @@ import openai
 import pytest
 import pytest_asyncio
 
+from xrouter_asgi.inspection.overview import describe_skins
 from xrouter_asgi.keys import Grant, Issuer, SQLKeyStore, new_secret
-from xrouter_asgi.overview import describe_skins
 from xrouter_asgi.settings import Settings, load_keys
 from xrouter_asgi.standalone import create_app
 

@@ -22,7 +22,7 @@ from xrouter_asgi.events import ProviderReplaced
 from xrouter_asgi.reloading import FileWatch, Reload, ReloadableRouter
 from xrouter_asgi.settings import Settings
 
-from .asgi import Answer, Exchange, body_messages, get, http_scope
+from .asgi_client import Answer, Exchange, body_messages, get, http_scope
 from .fakes.openai import FakeOpenAI, stream
 from .fakes.openai_answers import chunks
 from .scripted import ANSWER, ScriptedProvider, Step, chat

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_providers, build_router, create_app
 
-from .asgi import post
+from .asgi_client import post
 from .fakes.http import Server
 from .fakes.openai import FakeOpenAI, refuse
 from .gateway import Collector

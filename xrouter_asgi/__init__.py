@@ -3,7 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .access_log import AccessLog, LineBuffer
 from .alerts import (
     Alert,
     Alerts,
@@ -44,26 +43,21 @@ from .errors import (
 )
 from .keys import APIKey, CachedKeys, Hasher, KeyStore, MemoryKeyStore, StaticKeys
 from .limits import Budget, Limit, MemoryBudget, RedisBudget
-from .metrics import Metrics
-from .middleware.access_log import AccessLogMiddleware
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
+from .middleware.request_events import AccessLogMiddleware
 from .middleware.tracing import TracingMiddleware
-from .otlp import otlp_metric_reader, otlp_tracer_provider
-from .policies.account import Account
-from .policies.adaptive import AdaptiveLimit
 from .policies.breaker import CircuitBreaker, CircuitGroup
 from .policies.candidates import Candidate, Capabilities, Price
 from .policies.concurrency import Concurrency
 from .policies.fallback import Fallback
 from .policies.hedge import Hedge, HedgeBudget
-from .policies.hold import Hold
+from .policies.prebuffer import Hold
 from .policies.retry import Retry, RetryBudget
-from .policies.slots import Slots
 from .policies.stack import Patience, resilient, stack
 from .policies.strategies import by_weight, in_order, lowest_cost, two_choices
 from .policies.timeout import Deadline, Timeout
-from .prometheus import MetricsApp
+from .policies.upstream_state import Account
 from .providers.base import Body, Call, Provider, Reply, Request
 from .providers.echo import EchoProvider
 from .providers.gigachat import GigaChatProvider
@@ -71,18 +65,17 @@ from .providers.gigachat import Options as GigaChatOptions
 from .providers.http import Timeouts
 from .providers.openai import OpenAIProvider
 from .providers.own_key import OwnKey
-from .router import LLMRouter
-from .routing import ModelTable, Target
-from .streaming import ChatStream
-from .wire import (
-    ChatChunk,
-    ChatCompletion,
-    ChatRequest,
-    EmbeddingList,
-    EmbeddingsRequest,
-    ModelList,
-    ModelsRequest,
-)
+from .providers.target import Target
+from .queueing.adaptive import AdaptiveLimit
+from .queueing.slots import Slots
+from .router.router import LLMRouter
+from .router.table import ModelTable
+from .telemetry.access_log import AccessLog, LineBuffer
+from .telemetry.metrics import Metrics
+from .telemetry.otlp import otlp_metric_reader, otlp_tracer_provider
+from .telemetry.prometheus import MetricsApp
+from .wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from .wire.stream import ChatStream
 
 if TYPE_CHECKING:
     from .keys import SQLKeyStore

@@ -16,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from .context import tell
 from .events import Observer, ProviderReplaced
-from .router import LLMRouter
-from .routing import ModelTable
+from .router.router import LLMRouter
+from .router.table import ModelTable
 from .settings import Settings, SettingsError
 
 _REPLACED = ("providers", "models")

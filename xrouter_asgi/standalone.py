@@ -13,23 +13,23 @@ from typing import NamedTuple
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .access_log import LineBuffer
-from .asgi import local_path
+from .asgi.lifespan import Close, ClosingAtShutdown, in_thread
+from .asgi.scope import local_path
 from .events import Observer
-from .metrics import Metrics
-from .middleware.access_log import AccessLogMiddleware
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
+from .middleware.request_events import AccessLogMiddleware
 from .middleware.tracing import TracingMiddleware
-from .prometheus import MetricsApp
 from .providers.base import Provider
 from .providers.http import Instrument
 from .reloading import ReloadableRouter
-from .router import LLMRouter
-from .routing import ModelTable
+from .router.router import LLMRouter
+from .router.table import ModelTable
 from .settings import CORSSettings, Settings
 from .settings.providers import UpstreamSettings
-from .shutdown import Close, ClosingAtShutdown, in_thread
+from .telemetry.access_log import LineBuffer
+from .telemetry.metrics import Metrics
+from .telemetry.prometheus import MetricsApp
 
 OPEN = ("/health", "/ready")
 """What whoever watches the process may ask without a key, and as often as it likes."""

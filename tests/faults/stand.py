@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import pytest
 
-from tests.asgi import Answer, Exchange, body_messages, http_scope
+from tests.asgi_client import Answer, Exchange, body_messages, http_scope
 from tests.fakes.http import Handler
 from tests.fakes.openai import FakeOpenAI
 from xrouter_asgi.context import RequestContext

@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.faults import Fault, Reset, Stall, refusal
 from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.events import UpstreamCooled
-from xrouter_asgi.providers.gigachat.auth import TokenSource
+from xrouter_asgi.providers.gigachat.auth.tokens import TokenSource
 
 from .stand import MANY, Stand, standing
 

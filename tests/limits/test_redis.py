@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from starlette.types import Message, Receive, Scope, Send
 
-from tests.asgi import Exchange, get
+from tests.asgi_client import Exchange, get
 from tests.limits.fixtures import MakeBudget, ServerClock
 from tests.limits.press import LIMIT
 from tests.limits.servers import RedisServer, Wire

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from starlette.types import Receive, Scope, Send
 
-from tests.asgi import Headers
+from tests.asgi_client import Headers
 from xrouter_asgi.keys import APIKey, StaticKeys
 
 SECRET = "xr_live_ZXQctJ1uYXBz70kGfNXbGUPoOe1VGKyU2MssRu"

@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from tests.asgi import Answer, Exchange, get, http_scope, post
+from tests.asgi_client import Answer, Exchange, get, http_scope, post
 from tests.fakes.clock import Clock
 from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.asgi import Answer, Exchange, Headers, body_messages, http_scope
+from tests.asgi_client import Answer, Exchange, Headers, body_messages, http_scope
 from tests.scripted import ScriptedProvider
 from xrouter_asgi import APIKeyMiddleware, LLMRouter
 from xrouter_asgi.keys import new_secret

@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from tests.asgi import Exchange, Headers, http_scope
+from tests.asgi_client import Exchange, Headers, http_scope
 from tests.fakes.clock import Clock
 from xrouter_asgi import APIKeyMiddleware
 from xrouter_asgi.keys import new_secret
-from xrouter_asgi.middleware.auth import failures
-from xrouter_asgi.middleware.auth.failures import Failures
+from xrouter_asgi.middleware.auth import throttle as failures
+from xrouter_asgi.middleware.auth.throttle import Failures
 
 from .guarded import BEARER, SECRET, CountingKeys, Inside, bearer
 

@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Scope
 
-from tests.asgi import Headers
+from tests.asgi_client import Headers
 from tests.serving import hypercorn_here, uvicorn_here
 from xrouter_asgi import APIKeyMiddleware, PermissionDenied, Principal, XRouterError
 from xrouter_asgi.keys import new_secret

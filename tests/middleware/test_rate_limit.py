@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.asgi import Answer, Exchange, body_messages, get, http_scope, post
+from tests.asgi_client import Answer, Exchange, body_messages, get, http_scope, post
 from tests.fakes.clock import Clock
 from tests.scripted import USAGE, ScriptedProvider, chat, chunk
 from xrouter_asgi.context import Principal, RequestContext
@@ -22,8 +22,8 @@ from xrouter_asgi.events import LimiterDegraded, LimiterRestored
 from xrouter_asgi.limits.base import Charge, Grant
 from xrouter_asgi.limits.memory import MemoryBudget
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
-from xrouter_asgi.router import LLMRouter
-from xrouter_asgi.routing import Target
+from xrouter_asgi.providers.target import Target
+from xrouter_asgi.router.router import LLMRouter
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:

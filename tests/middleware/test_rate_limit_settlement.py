@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from tests.asgi import Exchange, body_messages, http_scope, post
+from tests.asgi_client import Exchange, body_messages, http_scope, post
 from tests.limits.fixtures import MakeBudget
 from tests.scripted import ScriptedProvider, Step, chat, chunk, completion, usage_chunk
 from tests.test_cancellation import Interrupted, cancel_now, cancel_one_tick_later
@@ -24,10 +24,10 @@ from xrouter_asgi.limits.memory import MemoryBudget
 from xrouter_asgi.limits.redis import RedisBudget
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.router import LLMRouter
-from xrouter_asgi.routing import Target
-from xrouter_asgi.streaming import ChatStream
+from xrouter_asgi.providers.target import Target
+from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.wire import ChatChunk
+from xrouter_asgi.wire.stream import ChatStream
 
 LIMITS = "1000/minute; 100000 tokens/minute; 5 parallel"
 TEXT = ["one", "two two", "three"]

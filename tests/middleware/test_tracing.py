@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.asgi import Exchange, body_messages, get, http_scope, post
+from tests.asgi_client import Exchange, body_messages, get, http_scope, post
 from tests.middleware.spans import Recorded
 from tests.middleware.traced import PARENT, answering, routed, traced
 from tests.scripted import ScriptedProvider, chat

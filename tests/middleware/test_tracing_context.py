@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
-from tests.asgi import get, post
+from tests.asgi_client import get, post
 from tests.fakes.openai import FakeOpenAI
 from tests.middleware.spans import Recorded
 from tests.middleware.traced import PARENT, TRACE, answering, routed, traced

@@ -5,7 +5,7 @@ from pathlib import Path
 from opentelemetry.trace import SpanKind
 from starlette.types import Receive, Scope, Send
 
-from tests.asgi import get, post
+from tests.asgi_client import get, post
 from tests.middleware.spans import Recorded
 from tests.middleware.traced import answering, traced
 from tests.policies.candidates import candidate
@@ -13,7 +13,7 @@ from tests.scripted import chat
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.policies.fallback import Fallback
-from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.router.router import LLMRouter
 
 DECISION = {
     "xrouter.config.version",

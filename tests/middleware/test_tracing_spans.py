@@ -9,15 +9,15 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from tests.asgi import Exchange, body_messages, get, http_scope, post
+from tests.asgi_client import Exchange, body_messages, get, http_scope, post
 from tests.middleware.spans import Recorded
 from tests.middleware.traced import answering, routed, traced
 from tests.scripted import ScriptedProvider, chat, chunk, usage_chunk
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamUnavailable
 from xrouter_asgi.providers.base import Call, Provider, Reply
-from xrouter_asgi.router import LLMRouter
-from xrouter_asgi.routing import Target
+from xrouter_asgi.providers.target import Target
+from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.wire import ChatRequest
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.asgi import Headers
+from tests.asgi_client import Headers
 from tests.middleware.spans import Recorded
 from xrouter_asgi.middleware.tracing import TracingMiddleware
 from xrouter_asgi.providers.base import Provider
-from xrouter_asgi.router import LLMRouter
-from xrouter_asgi.routing import Target
+from xrouter_asgi.providers.target import Target
+from xrouter_asgi.router.router import LLMRouter
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = (b"traceparent", f"00-{TRACE}-00f067aa0ba902b7-01".encode())

@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.serving import hypercorn_here, uvicorn_here
-from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.router.router import LLMRouter
 
 Host: TypeAlias = Callable[[LLMRouter, bool], AbstractAsyncContextManager[str]]
 """Serves a router, with or without its lifespan."""

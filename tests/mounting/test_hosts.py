@@ -14,7 +14,7 @@ from tests.mounting.hosts import HOSTS, django
 from tests.scripted import ScriptedProvider, chat
 from tests.serving import uvicorn_here
 from xrouter_asgi.errors import UpstreamRateLimited
-from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.router.router import LLMRouter
 
 
 def router_of(provider: ScriptedProvider) -> LLMRouter:

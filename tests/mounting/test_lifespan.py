@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from tests.scripted import ScriptedProvider, chat
 from tests.serving import uvicorn_here
-from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.router.router import LLMRouter
 
 
 async def test_the_last_of_two_hosts_closes() -> None:

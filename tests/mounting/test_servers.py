@@ -15,7 +15,7 @@ import pytest
 from tests.scripted import ScriptedProvider, chat
 from tests.serving import Loop, Parser, hypercorn_here, uvicorn_here, uvicorn_in_thread
 from xrouter_asgi.providers.echo import EchoProvider
-from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.router.router import LLMRouter
 
 SERVERS: dict[str, Callable[[LLMRouter], AbstractAsyncContextManager[str]]] = {
     "uvicorn with httptools": lambda router: uvicorn_here(router, http="httptools"),

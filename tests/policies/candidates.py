@@ -8,7 +8,7 @@ from tests.scripted import ScriptedProvider, Step, chat
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.providers.base import Call
-from xrouter_asgi.routing import Target
+from xrouter_asgi.providers.target import Target
 from xrouter_asgi.wire import ChatRequest, EmbeddingsRequest
 
 

@@ -25,9 +25,9 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.events import CircuitClosed, CircuitHalfOpened, CircuitOpened, UpstreamCooled
-from xrouter_asgi.policies.account import Account
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
 from xrouter_asgi.policies.timeout import Timeout
+from xrouter_asgi.policies.upstream_state import Account
 from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.wire import ModelsRequest
 

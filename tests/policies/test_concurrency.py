@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tests.policies.upstream import HANG, Step, Upstream, call, stream_of, text_of
 from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import ConcurrencyExceeded, UpstreamRateLimited, UpstreamUnavailable
-from xrouter_asgi.policies.adaptive import AdaptiveLimit
 from xrouter_asgi.policies.concurrency import Concurrency
-from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.streaming import ChatStream
+from xrouter_asgi.queueing.adaptive import AdaptiveLimit
+from xrouter_asgi.queueing.slots import Slots
 from xrouter_asgi.wire import ModelsRequest
+from xrouter_asgi.wire.stream import ChatStream
 
 
 def concurrency(upstream: Upstream, **options: Any) -> Concurrency:

@@ -21,15 +21,15 @@ from xrouter_asgi.errors import (
     UpstreamUnavailable,
     XRouterError,
 )
+from xrouter_asgi.policies import affinity as conversations
 from xrouter_asgi.policies import candidates as words
-from xrouter_asgi.policies import conversations
 from xrouter_asgi.policies.candidates import Candidate, Capabilities, Price
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.strategies import lowest_cost
 from xrouter_asgi.providers import own_key
 from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import ModelsRequest
+from xrouter_asgi.wire.stream import ChatStream
 
 PICTURE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://e.example/a.png"}}]}]
 TOOLS = [{"type": "function", "function": {"name": "f"}}]

@@ -12,8 +12,8 @@ from xrouter_asgi.context import Attempt, RequestContext
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.policies.hedge import Hedge, HedgeBudget, Latencies
 from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.routing import Target
-from xrouter_asgi.streaming import ChatStream
+from xrouter_asgi.providers.target import Target
+from xrouter_asgi.wire.stream import ChatStream
 
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
 

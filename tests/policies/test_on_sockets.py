@@ -14,11 +14,11 @@ from xrouter_asgi.events import AttemptRetried, CircuitOpened
 from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.retry import Retry
-from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.openai import OpenAIProvider
-from xrouter_asgi.routing import Target
+from xrouter_asgi.providers.target import Target
+from xrouter_asgi.queueing.slots import Slots
 
 MODEL = "gpt-5-mini"
 

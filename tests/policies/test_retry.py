@@ -30,7 +30,7 @@ from xrouter_asgi.errors import (
 from xrouter_asgi.events import AttemptRetried
 from xrouter_asgi.policies.retry import Retry, RetryBudget
 from xrouter_asgi.providers.base import Call
-from xrouter_asgi.routing import Target
+from xrouter_asgi.providers.target import Target
 from xrouter_asgi.wire import ModelsRequest
 
 

@@ -18,19 +18,19 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.events import AttemptRetried
-from xrouter_asgi.policies.account import Account
 from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
-from xrouter_asgi.policies.hold import Hold
+from xrouter_asgi.policies.prebuffer import Hold
 from xrouter_asgi.policies.retry import Retry
-from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.stack import Patience, resilient, stack
 from xrouter_asgi.policies.timeout import Deadline, Timeout
+from xrouter_asgi.policies.upstream_state import Account
 from xrouter_asgi.providers.base import Call, Provider, Reply
-from xrouter_asgi.routing import Target
+from xrouter_asgi.providers.target import Target
+from xrouter_asgi.queueing.slots import Slots
 
 
 class Down(Upstream):

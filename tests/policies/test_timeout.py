@@ -10,7 +10,7 @@ from xrouter_asgi.errors import UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.routing import Target
+from xrouter_asgi.providers.target import Target
 from xrouter_asgi.wire import ModelsRequest
 
 # Before the commit point

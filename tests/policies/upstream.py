@@ -11,8 +11,8 @@ from tests.policies.virtual import now
 from tests.scripted import chat, chunk, completion
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import ChatChunk, ChatRequest, ModelList, ModelsRequest
+from xrouter_asgi.wire.stream import ChatStream
 
 Step: TypeAlias = float | str | BaseException
 """Seconds to wait, a text to send, or an error to raise."""

@@ -15,7 +15,6 @@ import pytest
 from xrouter_asgi.context import Usage
 from xrouter_asgi.errors import InvalidRequest, UpstreamError, XRouterError
 from xrouter_asgi.providers.base import Call, Provider, Reply
-from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import (
     ChatChunk,
     ChatCompletion,
@@ -25,6 +24,7 @@ from xrouter_asgi.wire import (
     ModelList,
     ModelsRequest,
 )
+from xrouter_asgi.wire.stream import ChatStream
 
 FINISHES = {"stop", "length", "tool_calls", "content_filter", "function_call"}
 

@@ -9,8 +9,8 @@ import pytest
 from xrouter_asgi.errors import ModelNotFound
 from xrouter_asgi.providers.base import Call, Reply, unsupported
 from xrouter_asgi.providers.echo import EchoProvider
-from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from xrouter_asgi.wire.stream import ChatStream
 
 USER = {"role": "user", "content": "Hello,  my\nworld! "}
 
@@ -135,3 +135,9 @@ def test_a_reply_with_another_body_has_no_models() -> None:
 def test_an_operation_that_a_provider_lacks_is_named() -> None:
     request = EmbeddingsRequest.of({"model": "m", "input": "x"})
     assert unsupported("mine", request) == "The provider 'mine' does not support embeddings."
+
+
+async def test_more_dimensions_than_any_model_has_are_refused() -> None:
+    call = Call(EmbeddingsRequest.of({"model": "echo", "input": "a", "dimensions": 3073}))
+    with pytest.raises(InvalidRequest, match="at most 3072"):
+        await EchoProvider().send(call)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from tests.asgi import get, post
+from tests.asgi_client import get, post
 from tests.fakes.openai import FakeOpenAI, refuse
 from tests.scripted import ScriptedProvider, chat, chunk
 from xrouter_asgi import InvalidAPIKey, InvalidRequest, LLMRouter, OpenAIProvider, OwnKey, Target, XRouterError
@@ -20,8 +20,8 @@ from xrouter_asgi.errors import (
 )
 from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.providers.echo import EchoProvider
-from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import ChatRequest, ModelsRequest
+from xrouter_asgi.wire.stream import ChatStream
 
 from .contract import ProviderContract
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.alerts.happenings import ended
-from tests.asgi import post
+from tests.asgi_client import post
 from tests.fakes.http import Exchange, Server
 from tests.fakes.openai import FakeOpenAI, refuse
 from tests.scripted import chat

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from tests.settings.test_document import problems
-from xrouter_asgi.policies.account import Account
 from xrouter_asgi.policies.candidates import Capabilities, Price
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
-from xrouter_asgi.policies.hold import Hold
+from xrouter_asgi.policies.prebuffer import Hold
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.strategies import STRATEGIES, by_weight
 from xrouter_asgi.policies.timeout import Deadline, Timeout
-from xrouter_asgi.routing import Target
+from xrouter_asgi.policies.upstream_state import Account
+from xrouter_asgi.providers.target import Target
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_providers
 

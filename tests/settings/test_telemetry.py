@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from xrouter_asgi.access_log import LineBuffer
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.events import RequestEnded
 from xrouter_asgi.settings import AccessLogSettings, telemetry
+from xrouter_asgi.telemetry.access_log import LineBuffer
 
 from .reading import mistakes, read
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.asgi import Exchange, body_messages, http_scope
+from tests.asgi_client import Exchange, body_messages, http_scope
 from tests.policies.virtual import now
 from tests.scripted import chat
 

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.policies.virtual import now
-from xrouter_asgi.policies.adaptive import AdaptiveLimit
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
 from xrouter_asgi.policies.candidates import Candidate, first_of
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge, HedgeBudget
-from xrouter_asgi.policies.hold import Hold
+from xrouter_asgi.policies.prebuffer import Hold
 from xrouter_asgi.policies.retry import Retry, RetryBudget
-from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.strategies import Strategy, by_weight, in_order, lowest_cost, two_choices
 from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.base import Call, Provider, Reply
-from xrouter_asgi.routing import Target
+from xrouter_asgi.providers.target import Target
+from xrouter_asgi.queueing.adaptive import AdaptiveLimit
+from xrouter_asgi.queueing.slots import Slots
 
 TOTAL = 60.0
 ATTEMPTS = 3

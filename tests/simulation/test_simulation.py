@@ -14,13 +14,13 @@ from tests.simulation.upstream import SimulatedUpstream
 from tests.simulation.world import Broken, live
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.fallback import Fallback
-from xrouter_asgi.policies.hold import Hold
+from xrouter_asgi.policies.prebuffer import Hold
 from xrouter_asgi.policies.retry import RetryBudget
-from xrouter_asgi.policies.slots import Slots
 from xrouter_asgi.policies.stack import Patience, stack
 from xrouter_asgi.policies.timeout import Timeout
-from xrouter_asgi.routing import Target
-from xrouter_asgi.streaming import ChatStream
+from xrouter_asgi.providers.target import Target
+from xrouter_asgi.queueing.slots import Slots
+from xrouter_asgi.wire.stream import ChatStream
 
 Sabotage: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 

@@ -21,8 +21,8 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import ChatChunk, ChatRequest
+from xrouter_asgi.wire.stream import ChatStream
 
 Step: TypeAlias = float | str | XRouterError
 """Seconds to wait, a text to send, or an error to raise."""

@@ -15,9 +15,9 @@ from tests.simulation.loop import SeededLoop
 from tests.simulation.onion import ATTEMPTS, RATIO, TOTAL, Onion
 from tests.simulation.upstream import SimulatedUpstream
 from xrouter_asgi.events import AttemptEnded, AttemptRetried, AttemptStarted, CircuitOpened
-from xrouter_asgi.middleware.access_log import AccessLogMiddleware
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
-from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.middleware.request_events import AccessLogMiddleware
+from xrouter_asgi.router.router import LLMRouter
 
 GRACE = 1.0  # seconds over the deadline (R1)
 CLOSED_WITHIN = 2.0  # seconds after a client left (R7)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import isawaitable
 
-from ..policies.base import require_positive
+from ..checks import require_positive
 from .base import Alert, Channel, Rule, Undelivered
 
 _QUEUE = 100  # alerts that wait for a channel that is slow

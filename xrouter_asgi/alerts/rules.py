@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 
+from ..checks import require_positive, require_share
 from ..context import RequestContext
 from ..errors import Cools, UpstreamError
 from ..events import (
@@ -16,7 +17,7 @@ from ..events import (
     ProviderReplaced,
     RequestEnded,
 )
-from ..policies.base import Window, require_positive, require_share
+from ..policies.base import Window
 from .base import Sign
 
 _SLOTS = 12

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from .availability import Away, Link, in_background
 from .base import PLACE_WAIT, Charge, Grant
-from .counts import CONNECTIONS, RedisCounts
-from .link import Away, Link, in_background
 from .memory import MemoryBudget
+from .redis_scripts import CONNECTIONS, RedisCounts
 
 OnError: TypeAlias = Literal["degrade", "open", "closed"]
 

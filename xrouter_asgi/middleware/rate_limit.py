@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..asgi import local_path
+from ..asgi.lifespan import ClosingAtShutdown
+from ..asgi.responses import id_header, send_error
+from ..asgi.scope import local_path
 from ..context import Demand, RequestContext
 from ..errors import InvalidRequest, RateLimitExceeded, XRouterError
 from ..events import LimiterDegraded, LimiterRestored
@@ -19,8 +21,6 @@ from ..limits.estimates import OutputEstimates, tokens_spent
 from ..limits.headers import ietf_headers, openai_headers
 from ..limits.rules import Limits, Rule, Rules
 from ..limits.storage import budget_at
-from ..responses import id_header, send_error
-from ..shutdown import ClosingAtShutdown
 
 
 class RateLimitMiddleware:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..asgi.responses import status_of, with_request_id
 from ..context import RequestContext
-from ..responses import status_of, with_request_id
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -32,7 +32,7 @@ class TracingMiddleware:
     """
 
     def __init__(self, app: ASGIApp, *, tracer_provider: TracerProvider | None = None, propagate: bool = True) -> None:
-        from ..spans import Spans  # here, because OpenTelemetry takes long to import
+        from ..telemetry.spans import Spans  # here, because OpenTelemetry takes long to import
 
         self.app = app
         self._spans = Spans(tracer_provider, propagate=propagate)

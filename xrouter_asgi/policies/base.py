@@ -48,18 +48,3 @@ class Window:
             _, counts = self._kept.popleft()
             for thing, count in enumerate(counts):
                 self._totals[thing] -= count
-
-
-def require_positive(**options: float | None) -> None:
-    """Raise ValueError for an option that is not above 0; None stands for one that is not set."""
-    for name, value in options.items():
-        # Written so that NaN fails too.
-        if value is not None and not value > 0:
-            raise ValueError(f"'{name}' is {value!r}. Write a number above 0.")
-
-
-def require_share(**options: float) -> None:
-    """Raise ValueError for an option that is not above 0 and at most 1."""
-    for name, value in options.items():
-        if not 0 < value <= 1:
-            raise ValueError(f"'{name}' is {value!r}. Write a share above 0, up to 1.")

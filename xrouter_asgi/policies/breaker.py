@@ -6,15 +6,15 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from ..checks import require_positive
 from ..context import RequestContext
 from ..errors import CircuitOpen, Cools, RequestRejected, XRouterError
 from ..events import CircuitClosed, CircuitHalfOpened, CircuitOpened, UpstreamCooled
 from ..providers.base import Call, Provider, Reply
-from ..streaming import ChatStream
 from ..wire import ModelsRequest
-from .account import Account, Rest
-from .base import require_positive
+from ..wire.stream import ChatStream
 from .circuit import Circuit, Era, State
+from .upstream_state import Account, Rest
 
 # Seconds of rest where the upstream names none. A rate is tried again soon, each time later; a credential and an
 # account have to be mended by somebody.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from .base import Window, require_positive, require_share
+from ..checks import require_positive, require_share
+from .base import Window
 
 State: TypeAlias = Literal["closed", "open", "half_open"]
 Era: TypeAlias = int

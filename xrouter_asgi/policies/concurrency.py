@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..providers.base import Call, Provider, Reply
-from ..streaming import ChatStream
+from ..queueing.slots import Slots
 from ..wire import ModelsRequest
-from .slots import Slots
+from ..wire.stream import ChatStream
 
 
 class Concurrency:

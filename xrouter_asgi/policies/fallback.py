@@ -14,11 +14,11 @@ from typing import NamedTuple
 from ..decision import Considered
 from ..errors import CircuitOpen, ConcurrencyExceeded, InvalidRequest, UnsupportedOperation, UpstreamError, XRouterError
 from ..providers.base import Call, Reply
-from ..streaming import ChatStream
 from ..wire import ModelsRequest
+from ..wire.stream import ChatStream
+from .affinity import Conversations
 from .base import ATTEMPTS
 from .candidates import Candidate, Capabilities, Need, Standing, pays_for_himself
-from .conversations import Conversations
 from .strategies import Ranked, Strategy, in_order
 
 _TOO_LONG = "context_length_exceeded"

@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
+from ..checks import require_positive, require_share
 from ..errors import XRouterError
 from ..providers.base import Call, Provider, Reply
-from ..streaming import ChatStream
 from ..wire import ChatRequest
-from .base import ATTEMPTS, require_positive, require_share
+from ..wire.stream import ChatStream
+from .base import ATTEMPTS
 from .candidates import pays_for_himself
 
 Runner: TypeAlias = asyncio.Task[Reply]

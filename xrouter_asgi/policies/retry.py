@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+from ..checks import require_positive
 from ..errors import RequestRejected, UpstreamRateLimited, UpstreamTimeout, XRouterError
 from ..events import AttemptRetried
 from ..providers.base import Call, Provider, Reply
 from ..wire import ModelsRequest
-from .base import Window, require_positive
+from .base import Window
 
 # What one repetition shows to be an accident or not; a second one seldom helps, and of an answer that was cut short or
 # left out most may have been paid for.

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from ..providers.base import Provider
-from .account import Account
+from ..queueing.slots import Slots
 from .base import ATTEMPTS
 from .breaker import CircuitBreaker, CircuitGroup
 from .candidates import Candidate, first_of
 from .concurrency import Concurrency
 from .fallback import Fallback
 from .hedge import Hedge, HedgeBudget
-from .hold import Hold
+from .prebuffer import Hold
 from .retry import Retry, RetryBudget
-from .slots import Slots
 from .strategies import Strategy, in_order
 from .timeout import Deadline, Timeout
+from .upstream_state import Account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

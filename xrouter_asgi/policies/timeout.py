@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any
 
+from ..checks import require_positive
 from ..errors import UpstreamTimeout
 from ..providers.base import Call, Provider, Reply
-from ..streaming import ChatStream
 from ..wire import ChatChunk, ChatRequest
-from .base import require_positive
+from ..wire.stream import ChatStream
 
 # Seconds by which a deadline from outside is kept early: whoever set it has an alarm of its own, and should hear from
 # us what happened rather than cut us off and learn nothing.

@@ -8,16 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from ..context import Attempt, RequestContext
-from ..streaming import ChatStream
-from ..wire import (
-    ChatCompletion,
-    ChatRequest,
-    Document,
-    EmbeddingList,
-    EmbeddingsRequest,
-    ModelList,
-    ModelsRequest,
-)
+from ..wire import ChatCompletion, ChatRequest, Document, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from ..wire.stream import ChatStream
 
 Request: TypeAlias = ChatRequest | EmbeddingsRequest | ModelsRequest
 Body: TypeAlias = ChatCompletion | ChatStream | EmbeddingList | ModelList

@@ -18,8 +18,8 @@ from ..errors import (
     UpstreamUnauthorized,
     XRouterError,
 )
-from ..streaming import ChatStream
 from ..wire import ModelList, ModelsRequest
+from ..wire.stream import ChatStream
 from .base import Call, Provider, Reply
 
 HEADER = "x-provider-key"

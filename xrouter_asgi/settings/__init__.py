@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from .access import CORSSettings, KeysSettings, RateLimitSettings
 from .alerts import AlertsSettings
-from .callers import CORSSettings, KeysSettings, RateLimitSettings
+from .base import ServerSettings
 from .document import Settings, find_file, load_keys
+from .errors import SettingsError
 from .models import ModelSettings, TargetSettings
-from .problems import SettingsError
 from .providers import EchoSettings, GigaChatSettings, OpenAISettings, ProviderSettings, TimeoutSettings
-from .tables import ServerSettings
 from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 __all__ = [

@@ -23,9 +23,9 @@ from ..alerts import (
     telegram,
 )
 from ..providers.http import ssl_context
+from .base import Buildable, Count, Seconds, Table
 from .providers import BaseURL
 from .references import ExistingPath, Hidden, Secret, reveal
-from .tables import Buildable, Count, Seconds, Table
 
 Share = Annotated[float, Field(gt=0, le=1)]
 RuleName: TypeAlias = Literal[

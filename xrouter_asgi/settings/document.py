@@ -12,14 +12,14 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError
 
 from . import environment as gigachat_environment
+from .access import CORSSettings, KeysSettings, RateLimitSettings
 from .alerts import AlertsSettings
-from .callers import CORSSettings, KeysSettings, RateLimitSettings
-from .loose_ends import loose_ends
+from .base import ServerSettings, Table
+from .cross_checks import loose_ends
+from .errors import Location, SettingsError, sentences, show
 from .models import ModelSettings, TargetSettings
-from .problems import Location, SettingsError, sentences, show
 from .providers import ProviderSettings
 from .references import Place
-from .tables import ServerSettings, Table
 from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 FILE = Path("xrouter.toml")

@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ..policies.account import Account
 from ..policies.candidates import Candidate, Capabilities, Price
 from ..policies.stack import Patience, stack
 from ..policies.strategies import STRATEGIES
+from ..policies.upstream_state import Account
 from ..providers.base import Provider
 from ..providers.gigachat import GigaChatProvider
-from ..routing import Target
+from ..providers.target import Target
+from .base import Count, Seconds, Some, Table
 from .providers import OpenAISettings, ProviderSettings, UpstreamSettings
-from .tables import Count, Seconds, Some, Table
 
 _PATIENCE = Patience()
 _CAPABILITIES = Capabilities()

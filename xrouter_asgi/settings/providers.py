@@ -10,9 +10,7 @@ from typing import Annotated, Literal, Self, TypeAlias, TypedDict
 
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, model_validator
 
-from ..policies.account import Account
-from ..policies.adaptive import AdaptiveLimit
-from ..policies.slots import Slots
+from ..policies.upstream_state import Account
 from ..providers.base import Provider
 from ..providers.echo import EchoProvider
 from ..providers.gigachat import GigaChatProvider, Options
@@ -20,8 +18,10 @@ from ..providers.gigachat.provider import AUTH_URL, BASE_URL
 from ..providers.http import Instrument, Timeouts, Upstream, ssl_context
 from ..providers.openai import OpenAIProvider
 from ..providers.own_key import OwnKey
+from ..queueing.adaptive import AdaptiveLimit
+from ..queueing.slots import Slots
+from .base import Buildable, Count, Seconds, Some, Table
 from .references import ExistingPath, Hidden, Secret, reveal
-from .tables import Buildable, Count, Seconds, Some, Table
 
 _TIMEOUTS = Timeouts()
 _OPTIONS = Options()

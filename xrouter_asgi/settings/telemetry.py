@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ..access_log import AccessLog, LineBuffer
-from ..otlp import otlp_tracer_provider
-from ..prometheus import MetricsApp
 from ..providers.http import Instrument
+from ..telemetry.access_log import AccessLog, LineBuffer
+from ..telemetry.otlp import otlp_tracer_provider
+from ..telemetry.prometheus import MetricsApp
+from .base import Port, Table
 from .providers import BaseURL
 from .references import Hidden, Secret, reveal
-from .tables import Port, Table
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from xrouter_asgi.errors import InvalidRequest
-from xrouter_asgi.providers.gigachat.attachments import MAX_IMAGES, Attachment, attachments
+from xrouter_asgi.providers.gigachat.request.attachments import MAX_IMAGES, Attachment, attachments
 
 from .translating import STATE, chat, refusal, result, said
 

@@ -13,8 +13,8 @@ from tests.fakes.clock import Clock
 from tests.fakes.faults import HTML_502, Answer, Reset, Stall
 from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable
-from xrouter_asgi.providers.gigachat.auth import TokenSource
-from xrouter_asgi.providers.gigachat.credentials import AuthorizationKey, Password, ReadyToken, digest
+from xrouter_asgi.providers.gigachat.auth.credentials import AuthorizationKey, Password, ReadyToken, digest
+from xrouter_asgi.providers.gigachat.auth.tokens import TokenSource
 from xrouter_asgi.providers.http import Redaction, Upstream
 
 

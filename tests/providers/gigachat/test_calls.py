@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from xrouter_asgi.providers.gigachat.calls import argument_text, call_id, coerced, state_of
+from xrouter_asgi.providers.gigachat.request.tool_calls import argument_text, call_id, coerced, state_of
 
 from .translating import STATE, STATE_ID
 

@@ -16,8 +16,8 @@ import pytest
 import xrouter_asgi.providers.gigachat
 from xrouter_asgi.errors import XRouterError
 from xrouter_asgi.providers.gigachat import Options
-from xrouter_asgi.providers.gigachat.errors import upstream_error
-from xrouter_asgi.providers.gigachat.filetypes import LIMITS
+from xrouter_asgi.providers.gigachat.files.types import LIMITS
+from xrouter_asgi.providers.gigachat.response.errors import upstream_error
 from xrouter_asgi.providers.http import Redaction
 from xrouter_asgi.settings import GigaChatSettings
 from xrouter_asgi.settings.environment import gigachat as from_environment
@@ -28,7 +28,7 @@ from .translating import called, chat, result, said, tool, translated
 
 PAGE = (Path(__file__).parents[3] / "docs/gigachat.md").read_text("utf-8")
 TREES = [
-    ast.parse(file.read_text("utf-8")) for file in Path(xrouter_asgi.providers.gigachat.__file__).parent.glob("*.py")
+    ast.parse(file.read_text("utf-8")) for file in Path(xrouter_asgi.providers.gigachat.__file__).parent.rglob("*.py")
 ]
 
 LIKE_A_WORD = re.compile(r"\w+_(?:ignored|lowered|emulated|wrapped|missing|unsupported|unknown|error)")

@@ -20,7 +20,7 @@ from xrouter_asgi.errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from xrouter_asgi.providers.gigachat.errors import ModelUnavailable, event_error, upstream_error
+from xrouter_asgi.providers.gigachat.response.errors import ModelUnavailable, event_error, upstream_error
 from xrouter_asgi.providers.http import Redaction
 
 BAD_GATEWAY = (

@@ -10,7 +10,7 @@ import trustme
 
 from tests.fakes.http import Exchange, Server
 from xrouter_asgi.errors import InvalidRequest
-from xrouter_asgi.providers.gigachat.fetch import Downloads, is_public
+from xrouter_asgi.providers.gigachat.files.downloads import Downloads, is_public
 
 PARAM = "messages[0].content[0].image_url"
 LOCAL = ["127.0.0.0/8", "::1/128"]

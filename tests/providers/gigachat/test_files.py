@@ -15,12 +15,12 @@ from tests.fakes.gigachat import FakeGigaChat
 from tests.fakes.http import Exchange, Server
 from xrouter_asgi.errors import InvalidRequest, RequestRejected, UpstreamError, UpstreamUnauthorized
 from xrouter_asgi.providers.base import Reply
-from xrouter_asgi.providers.gigachat.account import Account
-from xrouter_asgi.providers.gigachat.auth import TokenSource
-from xrouter_asgi.providers.gigachat.credentials import AuthorizationKey
-from xrouter_asgi.providers.gigachat.fetch import Downloads
-from xrouter_asgi.providers.gigachat.files import Files
-from xrouter_asgi.providers.gigachat.request import Attachment
+from xrouter_asgi.providers.gigachat.auth.client import Account
+from xrouter_asgi.providers.gigachat.auth.credentials import AuthorizationKey
+from xrouter_asgi.providers.gigachat.auth.tokens import TokenSource
+from xrouter_asgi.providers.gigachat.files.downloads import Downloads
+from xrouter_asgi.providers.gigachat.files.uploads import Files
+from xrouter_asgi.providers.gigachat.request.translate import Attachment
 from xrouter_asgi.providers.http import Redaction, Upstream
 
 from .conftest import Ask, Connect

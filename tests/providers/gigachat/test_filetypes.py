@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from xrouter_asgi.errors import InvalidRequest
-from xrouter_asgi.providers.gigachat.filetypes import LIMITS, Kind, recognise
+from xrouter_asgi.providers.gigachat.files.types import LIMITS, Kind, recognise
 
 
 def zipped(*names: str) -> bytes:

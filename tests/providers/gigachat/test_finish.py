@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from xrouter_asgi.errors import UpstreamError
-from xrouter_asgi.providers.gigachat.finish import finish_reason, finish_warning, is_usable
+from xrouter_asgi.providers.gigachat.response.finish import finish_reason, finish_warning, is_usable
 
 
 @pytest.mark.parametrize(

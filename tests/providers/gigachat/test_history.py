@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xrouter_asgi.providers.gigachat.history import ids_in, names_in, results_of
+from xrouter_asgi.providers.gigachat.request.history import ids_in, names_in, results_of
 
 from .translating import called, chat, result, said
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xrouter_asgi.providers.gigachat.names import Names
+from xrouter_asgi.providers.gigachat.request.function_names import Names
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xrouter_asgi.errors import InvalidRequest
-from xrouter_asgi.providers.gigachat.references import MAX_NODES
-from xrouter_asgi.providers.gigachat.schema import normalised
+from xrouter_asgi.providers.gigachat.request.json_refs import MAX_NODES
+from xrouter_asgi.providers.gigachat.request.json_schema import normalised
 
 ALLOWED = {"type", "description", "enum", "items", "properties", "required"}
 TYPES = {"object", "array", "string", "number", "integer", "boolean"}

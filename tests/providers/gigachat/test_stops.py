@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xrouter_asgi.providers.gigachat.stops import Stops
+from xrouter_asgi.providers.gigachat.response.text_filters import Stops
 
 
 def cut(text: str, *sequences: str) -> tuple[str, bool]:

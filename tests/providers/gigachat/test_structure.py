@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from xrouter_asgi.providers.gigachat.structure import without_fence
+from xrouter_asgi.providers.gigachat.request.structured_output import without_fence
 
 from .translating import answered, chat, event, finish_of, joined, refusal, said, streamed, tool, translated
 

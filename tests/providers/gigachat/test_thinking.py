@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xrouter_asgi.providers.gigachat.thinking import Thinking
+from xrouter_asgi.providers.gigachat.response.thinking import Thinking
 
 
 def told_apart(*pieces: str) -> tuple[str, str]:

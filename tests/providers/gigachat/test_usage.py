@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from xrouter_asgi.providers.gigachat.usage import gross_usage
+from xrouter_asgi.providers.gigachat.response.usage import gross_usage
 
 
 def gross(prompt: int, completion: int, cached: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from xrouter_asgi.providers.gigachat.words import Words
+from xrouter_asgi.providers.gigachat.response.error_body import Words
 from xrouter_asgi.providers.http import Redaction
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from xrouter_asgi.errors import InvalidRequest
 from xrouter_asgi.providers.gigachat.options import Options, StructuredOutput
-from xrouter_asgi.providers.gigachat.request import Translation, attachments, translate
+from xrouter_asgi.providers.gigachat.request.translate import Translation, attachments, translate
 from xrouter_asgi.wire import ChatRequest
 
 STATE = "1b4a3d5c-0f62-4c0e-9d3a-7a1f3b2c4d5e"

@@ -11,7 +11,7 @@ import pytest
 from tests.providers.http.scripted_server import OK, Peer, answering, owned, serving, silent, until_quiet
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.providers.http import OwnedTransport, Timeouts, Upstream
-from xrouter_asgi.providers.http.owned import AHEAD
+from xrouter_asgi.providers.http.cancel_safe import AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

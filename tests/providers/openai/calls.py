@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from xrouter_asgi.providers.base import Call, Provider
-from xrouter_asgi.streaming import ChatStream
 from xrouter_asgi.wire import ChatChunk, ChatRequest, Document, EmbeddingsRequest
+from xrouter_asgi.wire.stream import ChatStream
 
 TOOL = {"type": "function", "function": {"name": "sum", "parameters": {"type": "object"}}}
 

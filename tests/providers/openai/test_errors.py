@@ -20,8 +20,8 @@ from xrouter_asgi.errors import (
 )
 from xrouter_asgi.providers.http import Redaction
 from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.providers.openai.error_body import Words
 from xrouter_asgi.providers.openai.errors import refusal
-from xrouter_asgi.providers.openai.words import Words
 
 from .calls import chat
 

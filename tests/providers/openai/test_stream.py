@@ -14,7 +14,7 @@ from tests.fakes.openai_answers import chunk, completion
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
 from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
-from xrouter_asgi.streaming import ChatStream
+from xrouter_asgi.wire.stream import ChatStream
 
 from .calls import TOOL, chat, read, stream_of, text_of
 

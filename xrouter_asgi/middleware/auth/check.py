@@ -8,7 +8,7 @@ from ...context import Principal
 from ...errors import InvalidAPIKey, RateLimitExceeded
 from ...keys import CachedKeys
 from .credential import read_secret
-from .failures import Failures
+from .throttle import Failures
 
 
 class KeyCheck:

@@ -10,15 +10,15 @@ from typing import TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ...asgi import local_path
+from ...asgi.scope import local_path
 from ...context import Principal, RequestContext
 from ...errors import InvalidRequest, PermissionDenied, XRouterError
 from ...keys import CachedKeys, FindKey, Hasher, KeyStore
 from .caller import introduce
 from .check import KeyCheck
 from .exclusions import Exclusions
-from .failures import Failures
 from .refusal import OnError, refuse
+from .throttle import Failures
 
 Identify: TypeAlias = Callable[[Scope], Awaitable[Principal | None] | Principal | None]
 """Tells who is calling from the scope of a request or WebSocket; None for nobody."""

@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...asgi.responses import Headers, id_header, send_error
 from ...context import RequestContext
 from ...errors import XRouterError
-from ...responses import Headers, id_header, send_error
 
 OnError: TypeAlias = Callable[[Scope, XRouterError], ASGIApp]
 """Renders a refusal as an ASGI application; any response of Starlette is one."""

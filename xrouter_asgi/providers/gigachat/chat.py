@@ -10,20 +10,20 @@ from typing import Any
 
 import httpx
 
-from ...streaming import ChatStream
 from ...wire import ChatChunk, ChatCompletion, ChatRequest
 from ...wire.codec import encode
+from ...wire.stream import ChatStream
 from ..base import Call, Reply
 from ..http import AnswerStream, Timeouts, start_stream
-from .account import Account
-from .credentials import digest
-from .errors import upstream_error
-from .events import Events, as_event, read_object
-from .facts import fact, fit, passed_on, upstream_ids
-from .files import Files
+from .auth.client import Account
+from .auth.credentials import digest
+from .compatibility import Plan, repaired, without_native
+from .files.uploads import Files
+from .headers import fact, fit, passed_on, upstream_ids
 from .options import Options
-from .repairs import Plan, repaired, without_native
-from .request import Attachment, Translation, attachments, translate
+from .request.translate import Attachment, Translation, attachments, translate
+from .response.errors import upstream_error
+from .response.reader import Events, as_event, read_object
 from .slots import Slots
 
 _LIMIT = 32 << 20

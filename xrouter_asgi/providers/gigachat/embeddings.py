@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import UpstreamError
 from ...wire import EmbeddingList, EmbeddingsRequest
-from .refusals import invalid, unsupported
+from .request.diagnostics import invalid, unsupported
 
 # Components of a vector, which no model can be asked to shorten.
 DIMENSIONS = {"Embeddings": 1024, "Embeddings-2": 1024, "EmbeddingsGigaR": 2560, "GigaEmbeddings-3B-2025-09": 2048}

@@ -17,19 +17,19 @@ from ...wire import ChatRequest, EmbeddingsRequest, ModelList
 from ...wire.codec import encode
 from ..base import Call, Reply
 from ..http import USER_AGENT, Answer, Instrument, Redaction, Timeouts, ssl_context
-from .account import Account, GigaChatUpstream
-from .auth import TokenSource
+from .auth.client import Account, GigaChatUpstream
+from .auth.credentials import SCOPES, AuthorizationKey, Login, Password, ReadyToken, digest, secrets_of
+from .auth.tokens import TokenSource
 from .chat import Chat
-from .credentials import SCOPES, AuthorizationKey, Login, Password, ReadyToken, digest, secrets_of
 from .embeddings import batches, merge
-from .errors import upstream_error
-from .events import read_object
-from .facts import fact, passed_on, upstream_ids
-from .fetch import Downloads
-from .files import Files
+from .files.downloads import Downloads
+from .files.uploads import Files
 from .flights import Flights
+from .headers import fact, passed_on, upstream_ids
 from .models import models
 from .options import Options
+from .response.errors import upstream_error
+from .response.reader import read_object
 from .slots import Slots
 
 BASE_URL = "https://api.giga.chat/v1"

@@ -1,14 +1,14 @@
 """The upstream path: the one place that speaks HTTP to providers."""
 
 from .answer import Answer, AnswerStream
+from .cancel_safe import OwnedTransport
 from .failures import has_unknown_issuer
-from .owned import OwnedTransport
 from .redaction import Redaction
+from .retry_after import retry_after
 from .timeouts import Timeouts, start_stream
 from .tls import ssl_context
 from .transport import HTTPTransport
 from .upstream import USER_AGENT, Instrument, Upstream
-from .wait import retry_after
 
 __all__ = [
     "USER_AGENT",

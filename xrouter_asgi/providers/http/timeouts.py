@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields
 
 from ...errors import UpstreamTimeout
-from ...streaming import ChatStream
 from ...wire import ChatChunk
+from ...wire.stream import ChatStream
 
 
 @dataclass(frozen=True, slots=True)

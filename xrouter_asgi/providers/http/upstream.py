@@ -15,8 +15,8 @@ import httpx
 
 from ...errors import UpstreamError, UpstreamTimeout
 from .answer import Answer, AnswerStream, before
+from .cancel_safe import OwnedTransport
 from .failures import upstream_error
-from .owned import OwnedTransport
 from .request import Fields, finished, start
 from .timeouts import Timeouts
 from .tls import ssl_context

@@ -9,8 +9,8 @@ from ...wire import ChatChunk
 from ...wire.codec import decode
 from ..http import Answer, AnswerStream, Redaction
 from .chunks import is_error
+from .error_body import Words
 from .errors import refusal
-from .words import Words
 
 
 def read_object(head: Answer | AnswerStream, body: bytes, *, model: str, redact: Redaction) -> dict[str, Any]:

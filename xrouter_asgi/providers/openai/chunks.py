@@ -9,14 +9,14 @@ import re
 from typing import Any
 
 from ...errors import UpstreamError, XRouterError
-from ...streaming import EventReader
 from ...wire import ChatChunk
 from ...wire.codec import decode
+from ...wire.sse import EventReader
 from ..http import Redaction
+from .error_body import Words
 from .errors import refusal
 from .pattern import EventPattern
-from .tools import ToolCalls
-from .words import Words
+from .tool_calls import ToolCalls
 
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?')
 

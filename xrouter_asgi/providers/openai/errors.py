@@ -22,7 +22,7 @@ from ...errors import (
     XRouterError,
 )
 from ..http import retry_after
-from .words import Words
+from .error_body import Words
 
 _NOTHING: Mapping[str, str] = {}
 

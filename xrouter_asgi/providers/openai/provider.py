@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-from ...streaming import ChatStream
 from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from ...wire.stream import ChatStream
 from ..base import Call, Reply
 from ..http import (
     USER_AGENT,

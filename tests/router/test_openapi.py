@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import Phase, settings
+from jsonschema_rs import Draft202012Validator
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+
+from tests.asgi_client import get, request
+from tests.scripted import ScriptedProvider, chat
+from xrouter_asgi.errors import UpstreamRateLimited
+from xrouter_asgi.providers.echo import EchoProvider
+from xrouter_asgi.router.openapi import openapi
+from xrouter_asgi.router.router import LLMRouter
+
+ROUTER = LLMRouter({"echo": EchoProvider(), "busy": ScriptedProvider(UpstreamRateLimited("Slow down."))})
+
+schema = schemathesis.openapi.from_asgi("/openapi.json", ROUTER, config=SchemathesisConfig.from_dict({"seed": 1}))
+
+
+@schema.parametrize()
+@settings(max_examples=20, derandomize=True, phases=[Phase.explicit, Phase.generate])
+def test_no_request_gets_what_the_document_does_not_say(case: schemathesis.Case[Any]) -> None:
+    case.body = _with_integers(case.body)
+    case.call_and_validate()
+
+
+def _with_integers(value: Any) -> Any:
+    """For JSON Schema 1.0 is an integer, for OpenAI it is not; a schema cannot say so."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _with_integers(item) for name, item in value.items()}
+    return [_with_integers(item) for item in value] if isinstance(value, list) else value
+
+
+def test_the_document_is_openapi_3_1() -> None:
+    Draft202012Validator(OPENAPI_31).validate(openapi("/llm"))
+
+
+def test_every_reference_in_the_document_leads_somewhere() -> None:
+    document = openapi("/")
+    references = set(_references(document))
+    assert references
+    for reference in references:
+        place = document
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        return [*([node["$ref"]] if "$ref" in node else []), *_references(list(node.values()))]
+    return [found for item in node for found in _references(item)] if isinstance(node, list) else []
+
+
+def test_the_server_is_not_kept_from_one_mount_to_the_next() -> None:
+    assert openapi("/a")["servers"] == [{"url": "/a"}]
+    assert openapi("/b")["servers"] == [{"url": "/b"}]
+
+
+async def test_the_document_names_every_path_of_version_1_and_no_more() -> None:
+    served = set()
+    for path, methods in openapi("/")["paths"].items():
+        for method in methods.keys() - {"parameters"}:
+            answer = await request(ROUTER, method.upper(), path.replace("{id}", "echo"))
+            assert answer.status != 404
+            assert answer.status != 405
+            served.add((method, path))
+    assert served == {
+        ("post", "/v1/chat/completions"),
+        ("post", "/v1/embeddings"),
+        ("get", "/v1/models"),
+        ("get", "/v1/models/{id}"),
+        ("get", "/health"),
+        ("get", "/ready"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/v1/chat/completions", json.dumps(chat("echo")).encode(), 200),
+        ("POST", "/v1/chat/completions", json.dumps(chat("busy")).encode(), 429),
+        ("POST", "/v1/chat/completions", json.dumps(chat("gpt-5")).encode(), 404),
+        ("POST", "/v1/chat/completions", b"{", 400),
+        ("PUT", "/v1/chat/completions", b"", 405),
+        ("POST", "/v1/embeddings", b'{"model": "echo", "input": ["a", "b"]}', 200),
+        ("POST", "/v1/embeddings", b'{"model": "echo", "input": "a", "encoding_format": "base64"}', 200),
+        ("GET", "/v1/models", b"", 200),
+        ("GET", "/v1/models/echo", b"", 200),
+        ("GET", "/v1/models/gpt-5", b"", 404),
+        ("GET", "/health", b"", 200),
+        ("GET", "/ready", b"", 200),
+    ],
+)
+async def test_an_answer_is_of_the_schema_its_status_has_in_the_document(
+    method: str, path: str, body: bytes, status: int
+) -> None:
+    answer = await request(ROUTER, method, path, body=body)
+    assert answer.status == status
+    document = (await get(ROUTER, "/openapi.json")).json
+    template = path if path in document["paths"] else "/v1/models/{id}"
+    operation = document["paths"][template]["post" if "post" in document["paths"][template] else "get"]
+    content = operation["responses"][str(status)]["content"]["application/json"]["schema"]
+    Draft202012Validator({**content, "components": document["components"]}).validate(answer.json)
+
+
+def test_an_answer_of_another_shape_is_not_of_the_schema() -> None:
+    """What the test above relies on."""
+    document = openapi("/")
+    reference = {"$ref": "#/components/schemas/ErrorEnvelope", "components": document["components"]}
+    assert not Draft202012Validator(reference).is_valid({"error": {"message": "only"}})
+
+
+def test_what_openai_s_own_document_asks_of_a_request_is_there() -> None:
+    schemas = openapi("/")["components"]["schemas"]
+    assert {"model", "messages"} <= set(schemas["ChatRequest"]["required"])
+    assert set(schemas["EmbeddingsRequest"]["required"]) == {"model", "input"}
+    assert "oneOf" not in json.dumps(schemas)

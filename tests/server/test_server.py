@@ -1,0 +1,23 @@
+"""The address at which `Server` listens."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import pytest
+
+from xrouter_asgi.server.server import _listener
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system decides")
+def test_a_client_whose_machine_is_gone_is_noticed_within_a_minute() -> None:
+    with _listener("127.0.0.1", 0) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            idle, interval, count = (
+                accepted.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            )
+    assert idle + interval * count <= 60

@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xrouter_asgi.context import Attempt, Principal, RequestContext, Usage
+from xrouter_asgi.decision import Considered
+from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
+from xrouter_asgi.events import RequestEnded, RequestStarted
+from xrouter_asgi.telemetry.access_log import AccessLog, LineBuffer
+
+
+def ended(context: RequestContext | None = None, **more: Any) -> RequestEnded:
+    facts: dict[str, Any] = {
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "status": 200,
+        "complete": True,
+        "duration": 1.25,
+        "first_byte": 0.5,
+        "received": 10,
+        "sent": 20,
+        "client": "127.0.0.1",
+    }
+    return RequestEnded(context or RequestContext("req_1"), **{**facts, **more})
+
+
+def chatted() -> RequestContext:
+    return RequestContext(
+        "req_1",
+        trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+        principal=Principal("key_1", "team"),
+        endpoint="chat",
+        model="assistant",
+        provider="local",
+        upstream_model="qwen3",
+        streamed=True,
+        usage=Usage(3, 4, 1),
+        attempts=[Attempt("local", "qwen3")],
+    )
+
+
+def line_of(event: object, *, readable: bool = False) -> str:
+    lines: list[str] = []
+    AccessLog(lines.append, readable=readable)(event)
+    (line,) = lines
+    return line
+
+
+def test_the_line_of_a_chat_tells_everything() -> None:
+    line = json.loads(line_of(ended(chatted())))
+    assert line.pop("time").endswith("+00:00")
+    assert line == {
+        "request_id": "req_1",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "client": "127.0.0.1",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "status": 200,
+        "complete": True,
+        "duration": 1.25,
+        "first_byte": 0.5,
+        "first_token": 0.5,
+        "received": 10,
+        "sent": 20,
+        "endpoint": "chat",
+        "model": "assistant",
+        "provider": "local",
+        "upstream_model": "qwen3",
+        "attempts": 1,
+        "principal": "key_1",
+        "owner": "team",
+        "prompt_tokens": 3,
+        "completion_tokens": 4,
+        "cached_tokens": 1,
+    }
+
+
+def test_the_document_names_every_member() -> None:
+    context = chatted()
+    context.attempts[:] = went_round().attempts
+    context.decision = went_round().decision
+    context.error = UpstreamUnavailable("No.")
+    text = (Path(__file__).parents[2] / "docs/telemetry.md").read_text("utf-8")
+    assert [name for name in json.loads(line_of(ended(context))) if f"`{name}`" not in text] == []
+
+
+def went_round() -> RequestContext:
+    """A request whose first target failed, whose second one was late, and whose third one was passed over."""
+    context = RequestContext("req_1", model="assistant", provider="c", upstream_model="m")
+    context.attempts += [
+        Attempt("a", "m", started=1.0, ended=1.25, error=UpstreamUnavailable("marked", code="connect_refused")),
+        Attempt("b", "m", started=1.5, ended=2.5, error=asyncio.CancelledError()),
+        Attempt("c", "m", started=2.0, ended=2.5, first=2.5),
+    ]
+    context.decision.version = "1a2b3c4d"
+    context.decision.candidates = (
+        Considered("a/m"),
+        Considered("b/m"),
+        Considered("c/m"),
+        Considered("d/m", excluded="circuit open for 3.2 s"),
+    )
+    context.decision.hedges = 1
+    return context
+
+
+def test_a_request_that_went_round_says_how() -> None:
+    line = json.loads(line_of(ended(went_round())))
+    assert {name: line[name] for name in ("config", "attempts", "attempts_made", "excluded", "hedges")} == {
+        "config": "1a2b3c4d",
+        "attempts": 3,
+        "attempts_made": [
+            {"target": "a/m", "error": "connect_refused", "took": 0.25},
+            {"target": "b/m", "error": "cancelled", "took": 1.0},
+            {"target": "c/m", "took": 0.5},
+        ],
+        "excluded": {"d/m": "circuit open for 3.2 s"},
+        "hedges": 1,
+    }
+
+
+def test_what_did_not_happen_is_not_told_of_a_detour() -> None:
+    context = RequestContext("req_1")
+    context.decision.candidates = (Considered("a/m", excluded="lacks vision"),)
+    line = json.loads(line_of(ended(context)))
+    assert line["excluded"] == {"a/m": "lacks vision"}
+    assert line.keys().isdisjoint({"config", "attempts_made", "hedges"})
+
+
+def test_an_attempt_that_nobody_ended_has_no_time() -> None:
+    context = RequestContext("req_1", attempts=[Attempt("a", "m", ended=1.0, started=0.5), Attempt("b", "m")])
+    assert json.loads(line_of(ended(context)))["attempts_made"] == [
+        {"target": "a/m", "took": 0.5},
+        {"target": "b/m"},
+    ]
+
+
+def test_the_line_of_a_detour_has_a_bound() -> None:
+    context = RequestContext("req_1", attempts=[Attempt("a", "m" * 5000) for _ in range(4)])
+    context.decision.candidates = tuple(Considered(f"a/{number}", excluded="w" * 5000) for number in range(1000))
+    assert len(line_of(ended(context))) < 8000
+    assert len(line_of(ended(context), readable=True)) < 8000
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    line = json.loads(line_of(ended(status=None, first_byte=None, client=None, complete=False)))
+    del line["time"]
+    assert line == {
+        "request_id": "req_1",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "complete": False,
+        "duration": 1.25,
+        "received": 10,
+        "sent": 20,
+        "attempts": 0,
+    }
+
+
+def test_an_answer_that_is_no_stream_has_no_first_token() -> None:
+    line = json.loads(line_of(ended()))
+    assert line["first_byte"] == 0.5
+    assert "first_token" not in line
+
+
+def test_an_error_is_one_word() -> None:
+    context = RequestContext("req_1", error=UpstreamUnavailable("marked", code="connect_refused"))
+    assert json.loads(line_of(ended(context)))["error"] == "connect_refused"
+    context = RequestContext("req_1", error=RequestRejected("marked", code="marked"))
+    assert json.loads(line_of(ended(context)))["error"] == "request_rejected"
+
+
+def test_what_a_client_chose_is_cut() -> None:
+    context = RequestContext("req_1", model="m" * 5000, upstream_model="u" * 5000)
+    line = line_of(ended(context, path="/" + "p" * 5000, method="M" * 5000))
+    assert len(line) < 1200
+
+
+@pytest.mark.parametrize("readable", [False, True])
+def test_a_path_can_neither_end_a_line_nor_order_a_terminal_about(readable: bool) -> None:
+    line = line_of(ended(path="/\n\x1b[2J\u2028\udc00й"), readable=readable)
+    assert line.isprintable()
+    if not readable:
+        assert json.loads(line)["path"] == "/\n\x1b[2J\u2028\udc00й"
+
+
+def test_the_readable_line_of_a_chat() -> None:
+    line = line_of(ended(chatted()), readable=True)
+    assert line.split("  ")[1:] == [
+        "200",
+        "POST /v1/chat/completions",
+        "1.250 s",
+        "assistant -> local/qwen3",
+        "3+4 tokens",
+        "key_1",
+        "req_1",
+    ]
+
+
+def test_the_readable_line_of_what_was_cut_off() -> None:
+    context = RequestContext("req_1", model="unknown", error=UpstreamUnavailable("No.", code="dns_error"))
+    line = line_of(ended(context, status=None, complete=False), readable=True)
+    assert line.split("  ")[1:] == [
+        "---",
+        "POST /v1/chat/completions",
+        "1.250 s",
+        "unknown",
+        "cut off",
+        "dns_error",
+        "req_1",
+    ]
+
+
+def test_the_readable_line_of_a_detour() -> None:
+    line = line_of(ended(went_round()), readable=True)
+    assert line.split("  ")[4:-1] == [
+        "assistant -> c/m",
+        "a/m connect_refused, b/m cancelled, without d/m (circuit open for 3.2 s), 1 hedged",
+    ]
+
+
+def test_other_events_have_no_line() -> None:
+    lines: list[str] = []
+    AccessLog(lines.append)(RequestStarted(RequestContext()))
+    assert lines == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_readable_lines_and_a_file_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, file = Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    AccessLog()(ended())
+    assert "  POST /v1/chat/completions  " in terminal.getvalue()
+    monkeypatch.setattr(sys, "stdout", file)
+    AccessLog()(ended())
+    assert json.loads(file.getvalue())["status"] == 200
+
+
+def test_the_logging_of_the_standard_library_is_an_option(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "xrouter.access")
+    AccessLog(logging.getLogger("xrouter.access").info)(ended(path="/100%s"))
+    (record,) = caplog.records
+    assert json.loads(record.getMessage())["path"] == "/100%s"
+
+
+# The buffer
+
+
+async def test_the_last_request_that_runs_writes_what_waits() -> None:
+    out = io.StringIO()
+    log = AccessLog(LineBuffer(out, delay=3600))
+    for _ in range(2):
+        log(RequestStarted(RequestContext()))
+    log(ended())
+    assert out.getvalue() == ""
+    log(ended())
+    assert out.getvalue().count("\n") == 2
+
+
+class Writes(io.StringIO):
+    """Keeps each write, and says when it was flushed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+        self.flushed = asyncio.Event()
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self.flushed.set()
+
+
+async def test_lines_are_written_many_at_a_time() -> None:
+    out = Writes()
+    buffer = LineBuffer(out, delay=0.001)
+    buffer("one")
+    buffer("two")
+    assert out.writes == []
+    await out.flushed.wait()
+    assert out.writes == ["one\ntwo\n"]
+    out.flushed.clear()
+    buffer("three")
+    await out.flushed.wait()
+    assert out.writes == ["one\ntwo\n", "three\n"]
+
+
+async def test_a_full_buffer_is_written_at_once() -> None:
+    out = Writes()
+    buffer = LineBuffer(out, delay=3600, limit=2)
+    buffer("one")
+    assert out.writes == []
+    buffer("two")
+    assert out.writes == ["one\ntwo\n"]
+
+
+def test_outside_a_loop_a_line_is_written_at_once() -> None:
+    out = Writes()
+    LineBuffer(out)("one")
+    assert out.writes == ["one\n"]
+
+
+def test_lines_of_a_loop_that_ended_early_come_with_those_of_the_next() -> None:
+    out = Writes()
+    buffer = LineBuffer(out, delay=0.001)
+
+    async def log(line: str) -> None:
+        buffer(line)
+
+    async def log_and_wait(line: str) -> None:
+        out.flushed.clear()
+        buffer(line)
+        async with asyncio.timeout(10):
+            await out.flushed.wait()
+
+    asyncio.run(log("one"))
+    asyncio.run(log_and_wait("two"))
+    assert "".join(out.writes) == "one\ntwo\n"
+
+
+def test_a_buffer_that_nobody_has_any_more_is_written() -> None:
+    out = Writes()
+
+    async def log() -> None:
+        LineBuffer(out, delay=3600)("one")
+
+    asyncio.run(log())
+    gc.collect()
+    assert out.writes == ["one\n"]
+
+
+def test_what_waits_is_written_at_exit() -> None:
+    program = (
+        "import asyncio\n"
+        "from xrouter_asgi.telemetry.access_log import LineBuffer\n"
+        "buffer = LineBuffer(delay=3600)\n"
+        "async def main(): buffer('the last line')\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("the last line\n", "")
+
+
+def test_an_encoding_that_lacks_a_letter_loses_no_line() -> None:
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii")
+    LineBuffer(out)("путь /v1")
+    assert raw.getvalue() == b"???? /v1\n"
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_loses_lines_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    LineBuffer(Full())("one")
+    assert "1 lines of the access log are lost" in caplog.text
+    closed = io.StringIO()
+    closed.close()
+    LineBuffer(closed)("one")
+    assert len(caplog.records) == 2

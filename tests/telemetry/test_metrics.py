@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from tests.asgi_client import Exchange, body_messages, get, http_scope, post, request
+from tests.scripted import ANSWER, ScriptedProvider, chat, chunk
+from tests.telemetry.measured import Measured, ended, went_round
+from xrouter_asgi.context import Attempt, RequestContext, Usage
+from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamUnavailable
+from xrouter_asgi.events import (
+    AttemptEnded,
+    AttemptRetried,
+    AttemptStarted,
+    CircuitOpened,
+    LimiterDegraded,
+    LimiterRestored,
+    RequestStarted,
+    UpstreamCooled,
+)
+from xrouter_asgi.middleware.request_events import AccessLogMiddleware
+from xrouter_asgi.telemetry.metrics import Metrics
+
+# What is counted
+
+
+async def test_a_chat_is_counted_and_measured_once() -> None:
+    measured = Measured()
+    await post(measured.app, "/v1/chat/completions", chat())
+    assert measured.numbers("xrouter.requests") == {("scripted", "200", "true", "chat"): 1}
+    assert measured.numbers("xrouter.attempts") == {("scripted", "scripted"): 1}
+    assert measured.sums("gen_ai.client.token.usage") == {
+        ("chat", "scripted", "scripted", "input"): (1, 3),
+        ("chat", "scripted", "scripted", "output"): (1, 2),
+    }
+    for name, labels in (
+        ("xrouter.request.duration", ("scripted", "chat")),
+        ("xrouter.request.overhead", ("chat",)),
+        ("gen_ai.client.operation.duration", ("chat", "scripted", "scripted")),
+    ):
+        ((measured_labels, (count, seconds)),) = measured.sums(name).items()
+        assert measured_labels == labels
+        assert count == 1
+        assert seconds > 0
+    assert measured.sums("xrouter.request.time_to_first_token") == {}
+    assert measured.sums("gen_ai.client.operation.time_to_first_chunk") == {}
+
+
+async def test_the_first_token_of_a_stream_is_measured_from_the_request_and_from_the_attempt() -> None:
+    measured = Measured()
+    await post(measured.app, "/v1/chat/completions", chat(stream=True))
+    ((labels, (count, seconds)),) = measured.sums("xrouter.request.time_to_first_token").items()
+    assert (labels, count) == (("scripted", "chat"), 1)
+    ((labels, (count, attempt)),) = measured.sums("gen_ai.client.operation.time_to_first_chunk").items()
+    assert (labels, count) == (("chat", "scripted", "scripted"), 1)
+    assert 0 < attempt < seconds
+
+
+async def test_a_failed_attempt_is_counted_by_what_it_failed_with() -> None:
+    measured = Measured(ScriptedProvider(UpstreamUnavailable("No.", code="connect_refused")))
+    await post(measured.app, "/v1/chat/completions", chat())
+    assert measured.numbers("xrouter.requests") == {("scripted", "502", "true", "chat"): 1}
+    assert measured.numbers("xrouter.attempts") == {("connect_refused", "scripted", "scripted"): 1}
+    ((labels, _),) = measured.sums("gen_ai.client.operation.duration").items()
+    assert labels == ("connect_refused", "chat", "scripted", "scripted")
+    assert measured.sums("gen_ai.client.token.usage") == {}
+
+
+async def test_an_attempt_that_the_client_cut_is_counted_as_cancelled() -> None:
+    measured = Measured(ScriptedProvider([chunk("a")], asyncio.Event()))
+    scope = http_scope("POST", "/v1/chat/completions")
+    body = body_messages(json.dumps(chat(stream=True)).encode())
+    await Exchange(measured.app, scope, script=body, leave_after=2).run()
+    assert measured.numbers("xrouter.requests") == {("scripted", "200", "false", "chat"): 1}
+    assert measured.numbers("xrouter.attempts") == {("cancelled", "scripted", "scripted"): 1}
+
+
+async def test_what_runs_is_in_flight_until_it_ends() -> None:
+    rest = asyncio.Event()
+    provider = ScriptedProvider([chunk("a")], rest, *ANSWER)
+    measured = Measured(provider)
+    running = asyncio.create_task(post(measured.app, "/v1/chat/completions", chat(stream=True)))
+    await provider.reached.wait()
+    assert measured.numbers("xrouter.requests.in_flight") == {(): 1}
+    assert measured.numbers("xrouter.attempts.in_flight") == {("scripted",): 1}
+    rest.set()
+    await running
+    assert measured.numbers("xrouter.requests.in_flight") == {(): 0}
+    assert measured.numbers("xrouter.attempts.in_flight") == {("scripted",): 0}
+
+
+def overhead_of(*attempts: Attempt) -> float:
+    measured = Measured()
+    measured.metrics(ended(RequestContext(endpoint="chat", attempts=list(attempts)), duration=10.0))
+    ((_, (_, seconds)),) = measured.sums("xrouter.request.overhead").items()
+    return seconds
+
+
+def attempt(started: float, ended: float | None) -> Attempt:
+    return Attempt("scripted", "there", started=started, ended=ended)
+
+
+def test_the_overhead_is_the_time_without_an_attempt() -> None:
+    assert overhead_of() == 10.0
+    assert overhead_of(attempt(100.0, 103.0), attempt(104.0, 106.0)) == pytest.approx(5.0)
+
+
+def test_attempts_that_overlap_are_not_taken_off_twice() -> None:
+    assert overhead_of(attempt(100.0, 104.0), attempt(101.0, 102.0), attempt(103.0, 106.0)) == pytest.approx(4.0)
+
+
+def test_an_attempt_that_nobody_ended_leaves_no_overhead() -> None:
+    assert overhead_of(attempt(time.perf_counter() - 3600, None)) == 0.0
+
+
+def test_the_limiter_is_degraded_until_it_is_restored() -> None:
+    measured = Measured()
+    assert measured.numbers("xrouter.limiter.degraded") == {(): 0}
+    measured.metrics(LimiterDegraded(RequestContext()))
+    assert measured.numbers("xrouter.limiter.degraded") == {(): 1}
+    measured.metrics(LimiterRestored(RequestContext()))
+    assert measured.numbers("xrouter.limiter.degraded") == {(): 0}
+
+
+def test_what_is_unknown_is_not_heeded() -> None:
+    measured = Measured()
+    before = len(measured.points())
+    measured.metrics("something else")
+    assert len(measured.points()) == before
+
+
+# The event loop
+
+
+async def test_the_event_loop_is_asked_how_late_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xrouter_asgi.telemetry.metrics._LAG_EVERY", 0.001)
+    measured = Measured()
+    measured.metrics(RequestStarted(RequestContext()))
+    for times in (1, 2):
+        time.sleep(0.02)  # noqa: ASYNC251 -- to hold up the loop is the point
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        ((count, seconds),) = measured.sums("xrouter.event_loop.lag").values()
+        assert count == times
+        assert seconds >= times * 0.01
+
+
+def test_each_event_loop_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = Measured()
+
+    async def asked() -> int:
+        calls: list[float] = []
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "call_at", lambda when, *_: calls.append(when))
+        for _ in range(3):
+            measured.metrics(RequestStarted(RequestContext()))
+        return len(calls)
+
+    assert asyncio.run(asked()) == 1
+    assert asyncio.run(asked()) == 1
+
+
+# Labels
+
+
+async def test_models_are_named_as_the_table_names_them() -> None:
+    measured = Measured()
+    for model in ("scripted", "local-llama", "local-qwen", "unknown", "local-*"):
+        await post(measured.app, "/v1/chat/completions", chat(model))
+    assert measured.numbers("xrouter.requests") == {
+        ("scripted", "200", "true", "chat"): 1,
+        ("local-*", "200", "true", "chat"): 3,
+        ("other", "404", "true", "chat"): 1,
+    }
+
+
+async def test_without_a_table_every_model_is_other() -> None:
+    measured = Measured()
+    measured.metrics = Metrics(MeterProvider([reader := InMemoryMetricReader()]))
+    measured.reader = reader
+    app = AccessLogMiddleware(measured.router, observers=[measured.metrics])
+    await post(app, "/v1/chat/completions", chat())
+    assert list(measured.numbers("xrouter.requests")) == [("other", "200", "true", "chat")]
+
+
+async def test_ten_thousand_odd_requests_leave_the_number_of_series_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xrouter_asgi.telemetry.metrics._LAG_EVERY", 3600)
+    measured = Measured()
+
+    async def send_odd(name: str) -> None:
+        await post(measured.app, f"/v1/chat/completions?{name}", chat(name))
+        await post(measured.app, "/v1/chat/completions", chat(f"local-{name}"))
+        await get(measured.app, f"/{name}")
+        await request(measured.app, name.upper(), "/v1/models")
+
+    await send_odd("odd")
+    measured.metrics(ended(RequestContext(model="odd"), path="/odd", method="ODD"))
+    before = len(measured.points())
+    for number in range(100):
+        await send_odd(f"odd-{number}")
+    for number in range(10_000):
+        context = RequestContext(f"odd-{number}", model=f"odd-{number}")
+        measured.metrics(ended(context, path=f"/odd/{number}", method=f"ODD{number}"))
+    assert len(measured.points()) == before
+    assert sum(measured.numbers("xrouter.requests").values()) == 10_405
+
+
+async def test_words_that_a_provider_makes_up_are_counted_to_a_bound() -> None:
+    measured = Measured()
+    for number in range(1000):
+        failed = Attempt("scripted", "there", ended=0.0, error=UpstreamError("No.", code=f"odd_{number}"))
+        context = RequestContext(model="scripted")
+        measured.metrics(AttemptStarted(context, failed))
+        measured.metrics(AttemptEnded(context, failed))
+    attempts = measured.numbers("xrouter.attempts")
+    assert len(attempts) == 101
+    assert attempts["other", "scripted", "scripted"] == 900
+
+
+async def test_the_code_of_an_upstreams_refusal_is_no_label() -> None:
+    measured = Measured(ScriptedProvider(RequestRejected("marked", code="marked")))
+    await post(measured.app, "/v1/chat/completions", chat())
+    assert list(measured.numbers("xrouter.attempts")) == [("request_rejected", "scripted", "scripted")]
+
+
+async def test_a_request_to_any_other_application_is_other() -> None:
+    measured = Measured()
+    measured.metrics(ended(RequestContext(), status=None, complete=False))
+    assert measured.numbers("xrouter.requests") == {("none", "none", "false", "other"): 1}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_no_metric_holds_a_secret(fails: bool) -> None:
+    steps = [UpstreamUnavailable("marked message", detail="marked detail")] if fails else []
+    measured = Measured(ScriptedProvider(*steps))
+    body = chat("local-marked", messages=[{"role": "user", "content": "marked"}], user="marked")
+    scope = http_scope(
+        "POST",
+        "/v1/chat/completions",
+        headers=[(b"authorization", b"Bearer marked"), (b"x-request-id", b"marked")],
+        query_string=b"key=marked",
+    )
+    await Exchange(measured.app, scope, script=body_messages(json.dumps(body).encode())).run()
+    assert "local-*" in repr(measured.points())
+    assert "marked" not in repr(measured.points()) + repr(measured.metrics)
+
+
+def test_threads_lose_no_count() -> None:
+    measured = Measured()
+    event = ended(RequestContext(usage=Usage(1)))
+
+    def count() -> None:
+        for _ in range(200):
+            measured.metrics(event)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        measured.points()  # somebody collects meanwhile
+    assert measured.numbers("xrouter.requests") == {("none", "200", "true", "other"): 800}
+
+
+async def test_the_document_names_every_metric_and_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xrouter_asgi.telemetry.metrics._LAG_EVERY", 0)
+    measured = Measured(ScriptedProvider([chunk("a")], UpstreamUnavailable("No.", code="dns_error")))
+    await post(measured.app, "/v1/chat/completions", chat(stream=True))
+    measured.metrics(ended(RequestContext(model="scripted", usage=Usage(1))))
+    for event in (
+        AttemptRetried(RequestContext(), "up", 1, 0.1, UpstreamUnavailable("No."), "up/m"),
+        CircuitOpened(RequestContext(), "up", 5.0, "up/m"),
+        UpstreamCooled(RequestContext(), "up", "quota", 600.0, "up/m"),
+        ended(went_round()),
+    ):
+        measured.metrics(event)
+    text = (Path(__file__).parents[2] / "docs/telemetry.md").read_text("utf-8").partition("## Metrics")[2]
+    rows = {row.split("`")[1]: row for row in text.splitlines() if row.startswith(("| `xrouter.", "| `gen_ai."))}
+    points = measured.points()
+    assert rows.keys() == {name for name, _ in points}
+    labels = {label for _, point in points for label in point.attributes or ()}
+    assert [label for label in labels if f"`{label}`" not in text] == []

@@ -1,0 +1,1 @@
+"""What ASGI leaves to the application: paths, bodies, clients that leave, answers, the end of a process."""

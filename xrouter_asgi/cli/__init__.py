@@ -1,0 +1,1 @@
+"""The command line: `xrouter serve | demo | check | explain | keys`."""

@@ -1,0 +1,88 @@
+"""What people type, and the lines of an import, as values."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ...keys import Grant
+from ...keys.secret import bits, importable
+from ...limits.base import Limit
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST = 100 * 365 * 86_400  # seconds
+_TEXTS = {"name", "owner"}
+_LISTS = {"models", "scopes", "limits"}
+
+
+def duration(text: str) -> float:
+    """Seconds, from `45s`, `30m`, `24h`, `90d` or `0`."""
+    match = re.fullmatch(r"(\d{1,9})([smhd])", "0s" if text == "0" else text)
+    seconds = int(match[1]) * _UNITS[match[2]] if match else _LONGEST + 1
+    if seconds > _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration. Write 30m, 24h or 90d, up to 100 years.")
+    return float(seconds)
+
+
+def moment(text: str) -> datetime:
+    """A time from now, such as `90d`, or an ISO 8601 date or time; UTC where it names no zone."""
+    if re.fullmatch(r"\d+[smhd]?", text):
+        return datetime.now(UTC) + timedelta(seconds=duration(text))
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time. Write 90d, 2027-01-31 or 2027-01-31T18:00Z."
+        ) from None
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
+def limit(text: str) -> str:
+    """A limit that the limiter will understand."""
+    try:
+        Limit.parse(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
+    return text
+
+
+def imported(number: int, line: str, grant: Grant) -> tuple[str, Grant]:
+    """The secret in a line of an import, and the grant with what the line says of it.
+
+    Raises:
+        ValueError: The line is no secret and no object of that form. The message never shows the line.
+    """
+    try:
+        secret, fields = _parts(line)
+        if not importable(secret) or bits(secret) < 128:
+            raise ValueError("its secret has less than 128 bits, or is not printable ASCII without spaces.")
+        return secret, replace(grant, **fields)
+    except ValueError as exc:
+        raise ValueError(f"Line {number}: {exc} Nothing was imported.") from None
+
+
+def _parts(line: str) -> tuple[str, dict[str, Any]]:
+    if not line.startswith("{"):
+        return line, {}
+    try:
+        document = json.loads(line)
+    except ValueError:
+        raise ValueError("it is no JSON object.") from None
+    secret = document.pop("secret", None)
+    if not isinstance(secret, str):
+        raise ValueError('it has no text "secret".')
+    if unknown := sorted(document.keys() - _TEXTS - _LISTS):
+        raise ValueError(f"{unknown[0]!r} is unknown. Known: {', '.join(sorted(_TEXTS | _LISTS))}.")
+    fields: dict[str, Any] = {}
+    for name, value in document.items():
+        items = value if name in _LISTS else [value]
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ValueError(f"{name!r} is not {'a list of texts' if name in _LISTS else 'a text'}.")
+        fields[name] = frozenset(items) if name == "scopes" else tuple(items) if name in _LISTS else value
+    for text in fields.get("limits", ()):
+        Limit.parse(text)
+    return secret, fields

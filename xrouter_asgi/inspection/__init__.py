@@ -1,0 +1,1 @@
+"""What `xrouter check` and `xrouter explain` say."""

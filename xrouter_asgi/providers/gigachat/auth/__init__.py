@@ -1,0 +1,1 @@
+"""Who we are at GigaChat: credentials, tokens and the client that sends them."""

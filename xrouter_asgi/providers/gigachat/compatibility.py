@@ -1,0 +1,85 @@
+"""What to change about a request that GigaChat refused, when the refusal may be about our way of putting it.
+
+Stands, models and releases differ in what they take, and none of them says so beforehand. Each repair is tried once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ...wire import ChatRequest
+from .options import StructuredOutput
+from .request.translate import Translation
+
+# The first generation, which the current host does not serve any more.
+_SUCCESSORS = {"GigaChat": "GigaChat-2", "GigaChat-Pro": "GigaChat-2-Pro", "GigaChat-Max": "GigaChat-2-Max"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a request is put to GigaChat.
+
+    Attributes:
+        structured: How a JSON schema is asked for.
+        adaptive: Whether another way may be tried.
+        replay_state: Send the state ids of earlier calls back.
+        plain_calls: Render earlier calls and their results as text.
+        fresh_files: Remembered uploads have been uploaded anew.
+        format_unknown: The model said that it knows no such `response_format`, not that it dislikes this schema.
+    """
+
+    model: str
+    structured: StructuredOutput
+    adaptive: bool
+    replay_state: bool = True
+    plain_calls: bool = False
+    fresh_files: bool = False
+    format_unknown: bool = False
+
+
+def repaired(plan: Plan, request: ChatRequest, sent: Translation, *, status: int, said: bytes) -> Plan | None:
+    """The plan to try after `plan` was refused; None if there is no better one.
+
+    Args:
+        sent: What was refused.
+        status, said: The refusal.
+    """
+    said = said.lower()
+    match status:
+        case 404 if b"no such model" in said:
+            successor = _SUCCESSORS.get(plan.model)
+            return replace(plan, model=successor) if successor is not None else None
+        case 403 | 404 if not plan.fresh_files and _has_files(sent) and (status == 404 or b"file" in said):
+            return replace(plan, fresh_files=True)
+        case 400 | 422:
+            return _repaired_body(plan, request, sent, said)
+        case _:
+            return None
+
+
+def without_native(request: ChatRequest) -> StructuredOutput:
+    """How to ask for a JSON schema where `response_format` is not known.
+
+    One forced function can stand for a schema, unless functions are needed for themselves.
+    """
+    return "prompt" if request.tools or request.functions else "function"
+
+
+def _repaired_body(plan: Plan, request: ChatRequest, sent: Translation, said: bytes) -> Plan | None:
+    # Beside functions a schema may be refused with the words for any wrong shape.
+    about_schema = "functions" in sent.body or any(word in said for word in (b"response_format", b"schema"))
+    if plan.adaptive and sent.uses_native_schema and about_schema:
+        return replace(plan, structured=without_native(request), format_unknown=b"unknown type" in said)
+    if plan.replay_state and sent.has_state_ids:
+        return replace(plan, replay_state=False)
+    if not plan.plain_calls and _has_calls(sent) and "functions" not in sent.body:
+        return replace(plan, plain_calls=True)
+    return None
+
+
+def _has_files(sent: Translation) -> bool:
+    return any("attachments" in message for message in sent.body["messages"])
+
+
+def _has_calls(sent: Translation) -> bool:
+    return any("function_call" in message for message in sent.body["messages"])

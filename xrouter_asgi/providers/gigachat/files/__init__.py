@@ -1,0 +1,1 @@
+"""Files at GigaChat: their types, downloads from clients' URLs and uploads."""

@@ -1,0 +1,183 @@
+"""Downloads from addresses that clients choose, without letting them choose where this gateway can reach.
+
+Each hop of a download is resolved once, every address it resolves to must be public (or explicitly allowed), and the
+connection goes to the very address that was checked: a name that resolves differently a moment later changes nothing.
+The name stays in `Host` and in TLS. No cookies, no credentials, no client certificate, no proxy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import httpx
+
+from ....errors import InvalidRequest
+from ...http import USER_AGENT, OwnedTransport, ssl_context
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
+
+_MAX_REDIRECTS = 5
+_REDIRECTS = {301, 302, 303, 307, 308}
+_TIMEOUT = {"connect": 5.0, "read": 10.0, "write": 5.0, "pool": 5.0, "first": 10.0}
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
+_AZURE_METADATA = ipaddress.IPv4Address("168.63.129.16")  # public by number, internal by use
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """The addresses of a name, by the system's resolver. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class Downloads:
+    """Fetches files over https from public addresses.
+
+    Args:
+        allow_networks: Networks such as `10.20.0.0/16` that may be fetched from although they are not public; from
+            them `http` is allowed too.
+        tls: For `https`; None trusts the public authorities.
+        timeout: Seconds for one download, redirects included.
+        resolve: Host and port to addresses.
+
+    Raises:
+        ValueError: For a network that is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_networks: Sequence[str] = (),
+        tls: ssl.SSLContext | None = None,
+        timeout: float = 30.0,
+        resolve: Resolve = resolve,
+    ) -> None:
+        self._allowed = [ipaddress.ip_network(network) for network in allow_networks]
+        self._tls = tls
+        self._timeout = timeout
+        self._resolve = resolve
+        self._transport: OwnedTransport | None = None
+
+    async def get(self, url: str, *, limit: int, param: str) -> bytes:
+        """The body of the file at `url`, at most `limit` bytes.
+
+        Raises:
+            InvalidRequest: About `param`: the file cannot be had, or must not be.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._follow(url, limit=limit, param=param)
+        except TimeoutError:
+            raise _refused("it took too long", param) from None
+        except (httpx.HTTPError, OSError, UnicodeError) as exc:  # UnicodeError: a name that cannot be one
+            raise _refused("its server could not be reached, or broke off", param) from exc
+
+    async def aclose(self) -> None:
+        """End downloads under way."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    async def _follow(self, address: str, *, limit: int, param: str) -> bytes:
+        url = _checked(address, param)
+        for _ in range(_MAX_REDIRECTS + 1):
+            async with self._open(url, param) as response:
+                if response.status_code not in _REDIRECTS:
+                    return await _body(response, limit, param)
+                url = _checked(response.headers.get("location", ""), param, base=url)
+        raise _refused(f"it was redirected more than {_MAX_REDIRECTS} times", param)
+
+    @asynccontextmanager
+    async def _open(self, url: httpx.URL, param: str) -> AsyncIterator[httpx.Response]:
+        pinned = await self._pin(url, param)
+        host = url.raw_host.decode("ascii")
+        request = httpx.Request(
+            "GET",
+            url.copy_with(host=str(pinned)),
+            headers=[
+                (b"Host", url.netloc),
+                (b"User-Agent", USER_AGENT.encode()),
+                (b"Accept", b"*/*"),
+                (b"Accept-Encoding", b"identity"),
+                (b"Connection", b"close"),
+            ],
+            extensions={"timeout": _TIMEOUT, "sni_hostname": host},
+        )
+        response = await self._opened().handle_async_request(request)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def _pin(self, url: httpx.URL, param: str) -> Address:
+        """The address to connect to; refused if even one of a name's addresses must not be reached."""
+        port = url.port or {"http": 80, "https": 443}[url.scheme]
+        # A zone belongs to this machine's interfaces, never to a public address.
+        found = [ipaddress.ip_address(text) for text in await self._resolve(url.host, port) if "%" not in text]
+        if not found:
+            raise _refused("its name has no address", param)
+        for address in found:
+            allowed = any(address in network for network in self._allowed)
+            if not allowed and (url.scheme == "http" or not is_public(address)):
+                # One sentence for both, and for every address: no map of the inside for who asks.
+                raise _refused("only https addresses on the public internet are fetched", param)
+        return found[0]
+
+    def _opened(self) -> OwnedTransport:
+        if self._transport is None:
+            tls = self._tls if self._tls is not None else ssl_context()
+            # Nothing is kept: a connection belongs to an address that was checked for one download.
+            limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
+            self._transport = OwnedTransport(httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits))
+        return self._transport
+
+
+def is_public(address: Address) -> bool:
+    """Whether anyone on the internet could reach that address too, whatever it is wrapped in."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if (inner := _embedded(address)) is not None:
+            return is_public(inner)
+        if address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast and address != _AZURE_METADATA
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.teredo is not None:
+        return address.teredo[1]
+    return address.ipv4_mapped or address.sixtofour
+
+
+def _checked(address: str, param: str, *, base: httpx.URL | None = None) -> httpx.URL:
+    try:
+        url = httpx.URL(address) if base is None else base.join(address)
+    except httpx.InvalidURL:
+        raise _refused("it cannot be parsed", param) from None
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
+        raise _refused("it must be an https URL without user and password", param)
+    return url
+
+
+async def _body(response: httpx.Response, limit: int, param: str) -> bytes:
+    if response.status_code != 200:
+        raise _refused(f"its server answered with status {response.status_code}", param)
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise _refused("its server compressed it", param)
+    chunks = bytearray()
+    async for chunk in response.aiter_raw():
+        chunks += chunk
+        if len(chunks) > limit:
+            raise _refused(f"it has more than {limit >> 20} MiB", param)
+    return bytes(chunks)
+
+
+def _refused(reason: str, param: str) -> InvalidRequest:
+    return InvalidRequest(f"The file at this address was not fetched: {reason}.", code="invalid_file_url", param=param)

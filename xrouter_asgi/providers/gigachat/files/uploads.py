@@ -1,0 +1,218 @@
+"""What a message refers to -> files of the account, each uploaded once.
+
+Clients send the same picture again with every turn of a conversation, so an upload is remembered by the digest of its
+bytes. Files belong to the `X-Client-ID` that uploaded them and stay in the account until they are deleted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import logging
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from ....errors import InvalidRequest, ModelNotFound, RequestRejected, UpstreamError, XRouterError
+from ....wire.codec import decode
+from ...http import Redaction
+from ..auth.client import Account
+from ..flights import Flights
+from ..request.translate import Attachment
+from ..response.errors import upstream_error
+from .downloads import Downloads
+from .types import LIMITS, FileType, expected_kind, recognise, too_large
+
+log = logging.getLogger("xrouter")
+
+_MAX_MEDIA = 80 << 20  # images and audio of one request
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    file_id: str
+    stale_at: float
+
+
+class Files:
+    """Uploads attachments and remembers them.
+
+    Args:
+        capacity: How many uploads are remembered; the least recently used is deleted first.
+        life: Seconds an upload is used before it is deleted from the account.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        downloads: Downloads,
+        *,
+        capacity: int = 1000,
+        life: float = 3600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._account = account
+        self._downloads = downloads
+        self._capacity = capacity
+        self._life = life
+        self._clock = clock
+        self._uploads: OrderedDict[str, _Upload] = OrderedDict()
+        self._flights: Flights[str, str] = Flights(end_unwanted=True)
+        self._deletions: Flights[str, None] = Flights()
+
+    async def ids(self, attachments: Sequence[Attachment]) -> dict[str, str]:
+        """`param` of each attachment -> id of its file in the account.
+
+        Raises:
+            InvalidRequest: About the `param` of an attachment that cannot be read, fetched or uploaded.
+            UpstreamError: The upstream failed while a file was uploaded.
+        """
+        self._sweep()
+        ids = {each.param: each.file_id for each in attachments if each.file_id is not None}
+        media = 0
+        read: list[tuple[Attachment, bytes, FileType]] = []
+        for attachment in attachments:
+            if attachment.file_id is None:
+                data = await self._read(attachment)
+                kind = recognise(data, param=attachment.param, filename=attachment.filename)
+                media += len(data) if kind.kind != "document" else 0
+                if media > _MAX_MEDIA:
+                    message = f"The images and recordings of a request have at most {_MAX_MEDIA >> 20} MiB together."
+                    raise InvalidRequest(message, code="file_too_large", param=attachment.param)
+                read.append((attachment, data, kind))
+        for attachment, data, kind in read:
+            ids[attachment.param] = await self._uploaded(data, kind, attachment)
+        return ids
+
+    def forget(self, ids: Collection[str]) -> bool:
+        """Upload these anew the next time. Tells whether any of them was remembered at all."""
+        stale = [key for key, upload in self._uploads.items() if upload.file_id in ids]
+        for key in stale:
+            del self._uploads[key]
+        return bool(stale)
+
+    async def aclose(self) -> None:
+        """End uploads, downloads and deletions under way. What was uploaded stays in the account."""
+        await self._flights.aclose()
+        await self._deletions.aclose()
+        await self._downloads.aclose()
+
+    async def _read(self, attachment: Attachment) -> bytes:
+        url = attachment.url or ""
+        kind = expected_kind(attachment.param)
+        if url[:5].lower() != "data:":
+            limit = LIMITS[kind] if kind is not None else max(LIMITS.values())
+            return await self._downloads.get(url, limit=limit, param=attachment.param)
+        data = _data(url, attachment.param)
+        if kind is not None and len(data) > LIMITS[kind]:
+            raise too_large(kind, attachment.param)
+        return data
+
+    async def _uploaded(self, data: bytes, kind: FileType, attachment: Attachment) -> str:
+        # Credential and client id are part of the key by construction: one `Files` serves one account.
+        key = hashlib.sha256(data).hexdigest()
+        if (upload := self._uploads.get(key)) is not None:
+            self._uploads.move_to_end(key)
+            return upload.file_id
+        try:
+            return await self._flights.join(key, lambda: self._upload(key, data, kind, attachment.filename))
+        except InvalidRequest as error:
+            # Those who share a flight may have the file in different places.
+            error.param = attachment.param
+            raise
+
+    async def _upload(self, key: str, data: bytes, kind: FileType, filename: str | None) -> str:
+        boundary = uuid.uuid4().hex
+        answer = await self._account.fetch(
+            "POST",
+            "/files",
+            headers=[
+                (b"Content-Type", f"multipart/form-data; boundary={boundary}".encode()),
+                (b"Accept", b"application/json"),
+            ],
+            content=_multipart(boundary, data, kind, filename),
+            limit=1 << 20,
+        )
+        if answer.status not in (200, 201):
+            redact = self._account.redact
+            raise _as_invalid(upstream_error(answer.status, answer.headers, answer.body, model="", redact=redact))
+        file_id = _file_id(answer.body, self._account.redact)
+        self._uploads[key] = _Upload(file_id, self._clock() + self._life)
+        while len(self._uploads) > self._capacity:
+            _, oldest = self._uploads.popitem(last=False)
+            self._delete(oldest.file_id)
+        return file_id
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        for key, upload in list(self._uploads.items()):
+            if now >= upload.stale_at:
+                del self._uploads[key]
+                self._delete(upload.file_id)
+
+    def _delete(self, file_id: str) -> None:
+        self._deletions.start(file_id, lambda: self._deleted(file_id))
+
+    async def _deleted(self, file_id: str) -> None:
+        try:
+            await self._account.fetch("POST", f"/files/{file_id}/delete", limit=1 << 20)
+        except XRouterError as error:
+            log.info("A file was not deleted from GigaChat: %s", error.message, extra={"file_id": file_id})
+
+
+def _data(url: str, param: str) -> bytes:
+    """The bytes of a `data:` URL (RFC 2397), percent-encoded or base64. Raises InvalidRequest."""
+    head, comma, text = url.partition(",")
+    try:
+        raw = unquote_to_bytes(text)
+        if comma and not head.lower().endswith(";base64"):
+            return raw
+        if comma:
+            return base64.b64decode(raw, validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        pass
+    raise InvalidRequest("This is not a data URL with valid base64.", code="invalid_file_data", param=param)
+
+
+def _multipart(boundary: str, data: bytes, kind: FileType, filename: str | None) -> bytes:
+    name = _safe_name(filename, kind)
+    return b"".join(
+        [
+            f"--{boundary}\r\n".encode(),
+            f'Content-Disposition: form-data; name="file"; filename="{name}"\r\n'.encode(),
+            f"Content-Type: {kind.mime}\r\n\r\n".encode(),
+            data,
+            f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\ngeneral\r\n'.encode(),
+            f"--{boundary}--\r\n".encode(),
+        ]
+    )
+
+
+def _safe_name(filename: str | None, kind: FileType) -> str:
+    """A name that ends as the type demands and cannot break out of its quotes."""
+    stem = (filename or "").rpartition(".")[0] or (filename or "")
+    safe = "".join(char for char in stem if char.isalnum() or char in " ._-")[:80].strip()
+    return f"{safe or 'file'}.{kind.extension}"
+
+
+def _file_id(body: bytes, redact: Redaction) -> str:
+    try:
+        file_id = decode(body)["id"]
+    except (ValueError, KeyError, TypeError):
+        file_id = None
+    if not isinstance(file_id, str) or not file_id.isascii() or not file_id.replace("-", "").isalnum():
+        said = redact(body.decode("utf-8", "replace"))[:300]
+        raise UpstreamError("GigaChat did not say under which id it stored a file.", code="bad_body", detail=said)
+    return file_id
+
+
+def _as_invalid(error: XRouterError) -> XRouterError:
+    """A file that GigaChat does not take is the request's fault; a failing GigaChat is not."""
+    if isinstance(error, RequestRejected | ModelNotFound):
+        return InvalidRequest(error.message, code="file_rejected", detail=error.detail)
+    return error

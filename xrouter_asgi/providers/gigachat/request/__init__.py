@@ -1,0 +1,1 @@
+"""A request in GigaChat's words."""

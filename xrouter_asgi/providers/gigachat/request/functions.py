@@ -1,0 +1,137 @@
+"""`tools` and `tool_choice`, and their predecessors `functions` and `function_call` -> GigaChat's functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ....wire import ChatRequest
+from ....wire.chat import Function, FunctionTool, NamedFunction, ToolChoice
+from .diagnostics import invalid, missing, unsupported_value
+from .function_names import Names
+from .json_schema import normalised
+from .warnings import Warnings
+
+_REQUIRED_HINT = "Do not answer in words now: call one of the functions."
+
+
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """The functions of one request, as GigaChat takes them.
+
+    Attributes:
+        specifications: The body's `functions`; empty when there are none.
+        call: The body's `function_call`.
+        hint: What the system message must say, as GigaChat has no word for it.
+    """
+
+    specifications: list[dict[str, Any]]
+    call: str | dict[str, str] | None = None
+    hint: str = ""
+
+
+def declared(request: ChatRequest) -> list[tuple[str, Function]]:
+    """The functions a client offers, each with its place in the request.
+
+    Raises:
+        UnsupportedOperation: A tool that is no function.
+        InvalidRequest: Two functions of one name, or both `tools` and `functions`.
+    """
+    found: list[tuple[str, Function]] = []
+    for index, tool in enumerate(request.tools or ()):
+        if not isinstance(tool, FunctionTool):
+            raise unsupported_value(f"tools[{index}].type", f"GigaChat does not know tools of type '{tool.type[:64]}'")
+        found.append((f"tools[{index}].function", tool.function))
+    if found and request.functions:
+        raise invalid("functions", "it replaces 'tools', so give one of them, not both")
+    found += [(f"functions[{index}]", function) for index, function in enumerate(request.functions or ())]
+    seen: set[str] = set()
+    for param, function in found:
+        if function.name in seen:
+            raise invalid(f"{param}.name", f"there are two functions named '{function.name[:64]}'")
+        seen.add(function.name)
+    return found
+
+
+def functions(
+    request: ChatRequest, offered: Sequence[tuple[str, Function]], *, names: Names, warnings: Warnings
+) -> Functions:
+    """Translate what is `declared()`, and the choice among it.
+
+    Raises:
+        InvalidRequest: A choice of what is not offered, or a schema that cannot be resolved.
+        UnsupportedOperation: A kind of choice GigaChat cannot make.
+    """
+    mode, allowed = _choice(request, {function.name for _, function in offered})
+    if not offered:
+        return Functions([])
+    chosen = [specification(item, names, param=param) for param, item in offered if item.name in allowed]
+    if isinstance(mode, NamedFunction):
+        return Functions(chosen, {"name": names.to_gigachat(mode.name)})
+    if mode != "required":
+        return Functions(chosen, mode)
+    if len(chosen) == 1:
+        return Functions(chosen, {"name": chosen[0]["name"]})
+    reason = "GigaChat can be made to call one function, not any of several"
+    warnings.add("tool_choice_required_emulated", param="tool_choice", reason=reason)
+    return Functions(chosen, "auto", _REQUIRED_HINT)
+
+
+def specification(function: Function, names: Names, *, param: str) -> dict[str, Any]:
+    """One function. `few_shot_examples` and `return_parameters`, which only GigaChat knows, are passed on."""
+    extra = function.model_extra or {}
+    result: dict[str, Any] = {
+        "name": names.to_gigachat(function.name),
+        "description": function.description or function.name,
+        "parameters": normalised(function.parameters, param=f"{param}.parameters"),
+    }
+    if isinstance(examples := extra.get("few_shot_examples"), list):
+        result["few_shot_examples"] = examples
+    if isinstance(returned := extra.get("return_parameters"), dict):
+        result["return_parameters"] = normalised(returned, param=f"{param}.return_parameters")
+    return result
+
+
+def _choice(request: ChatRequest, known: set[str]) -> tuple[str | NamedFunction, set[str]]:
+    """The mode, or the function to call, and the functions that are left to choose from."""
+    choice = request.tool_choice or request.function_call
+    param = "tool_choice" if request.tool_choice else "function_call"
+    match choice:
+        case None:
+            return "auto", known
+        case NamedFunction(name=name):
+            return NamedFunction(name=_among(known, name, param)), known
+        case ToolChoice(type="function", function=NamedFunction(name=name)):
+            return NamedFunction(name=_among(known, name, param)), known
+        case ToolChoice(type="function"):
+            raise missing("tool_choice.function")
+        case ToolChoice(type="allowed_tools"):
+            return _allowed(choice, known)
+        case ToolChoice():
+            raise unsupported_value("tool_choice.type", f"GigaChat cannot choose by '{choice.type[:64]}'")
+    if choice == "required" and not known:
+        raise invalid("tool_choice", "'required' needs 'tools'")
+    return choice, known
+
+
+def _allowed(choice: ToolChoice, known: set[str]) -> tuple[str, set[str]]:
+    param = "tool_choice.allowed_tools"
+    allowed = (choice.model_extra or {}).get("allowed_tools")
+    tools = allowed.get("tools") if isinstance(allowed, dict) else None
+    mode = allowed.get("mode", "auto") if isinstance(allowed, dict) else None
+    if not isinstance(tools, list) or not tools or mode not in ("auto", "required"):
+        raise invalid(param, "expected an object with 'mode', 'auto' or 'required', and 'tools', an array")
+    names = set()
+    for index, tool in enumerate(tools):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        name = function.get("name") if isinstance(function, dict) else None
+        names.add(_among(known, name, f"{param}.tools[{index}]"))
+    return mode, names
+
+
+def _among(known: set[str], name: object, param: str) -> str:
+    if not isinstance(name, str) or name not in known:
+        shown = f"'{name[:64]}' is" if isinstance(name, str) else "it names"
+        raise invalid(param, f"{shown} none of the functions of this request")
+    return name

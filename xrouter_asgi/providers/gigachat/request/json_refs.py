@@ -1,0 +1,82 @@
+"""`$ref` in a client's JSON schema: local ones are followed, cycles and floods are stopped, remote ones are refused."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+from ....errors import InvalidRequest
+from .diagnostics import invalid
+
+Schema: TypeAlias = dict[str, Any]
+Trail: TypeAlias = frozenset[str]
+
+MAX_NODES = 10_000
+"""A few references to references can stand for millions of nodes; the largest schema of a real tool has hundreds."""
+
+MAX_DEPTH = 32
+"""Levels of a schema, which is what 64 levels of JSON can hold without references."""
+
+ROOT: Trail = frozenset({"#"})
+
+
+class References:
+    """The references of one schema, with a budget for what they expand to.
+
+    Args:
+        root: The document that `#` points to.
+        param: Where the schema stands in the request, for errors.
+    """
+
+    def __init__(self, root: Schema, *, param: str) -> None:
+        self._root = root
+        self._param = param
+        self._nodes = 0
+
+    def count(self) -> None:
+        """Count one expanded node. Raises InvalidRequest beyond `MAX_NODES`."""
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise self._invalid(f"it expands to more than {MAX_NODES} nodes. Use fewer or smaller definitions")
+
+    def follow(self, schema: Schema, trail: Trail) -> tuple[Schema, Trail] | None:
+        """`schema` without its `$ref`: the target, overlaid with what stands beside the reference.
+
+        Args:
+            trail: The references that led here.
+
+        Returns:
+            The schema and the longer trail; None for a cycle, or for a chain of `MAX_DEPTH` references.
+
+        Raises:
+            InvalidRequest: The reference is not local, or points to nothing.
+        """
+        while isinstance(reference := schema.get("$ref"), str):
+            if reference in trail or len(trail) > MAX_DEPTH:
+                return None
+            beside = {key: value for key, value in schema.items() if key != "$ref"}
+            schema = {**self._target(reference), **beside}
+            trail = trail | {reference}
+        return schema, trail
+
+    def _target(self, reference: str) -> Schema:
+        pointer = unquote(reference[1:])
+        if not reference.startswith("#") or (pointer and not pointer.startswith("/")):
+            raise self._invalid(f"the reference {reference[:64]!r} is not local. Write one such as '#/$defs/Name'")
+        target: Any = self._root
+        for step in pointer.split("/")[1:]:
+            key = step.replace("~1", "/").replace("~0", "~")  # RFC 6901, section 4
+            if isinstance(target, list) and key.isdecimal() and len(key) < 8 and int(key) < len(target):
+                target = target[int(key)]
+            elif isinstance(target, dict) and key in target:
+                target = target[key]
+            else:
+                raise self._invalid(f"the reference {reference[:64]!r} points to nothing")
+        if isinstance(target, bool):
+            return {}
+        if not isinstance(target, dict):
+            raise self._invalid(f"the reference {reference[:64]!r} does not point to a schema")
+        return target
+
+    def _invalid(self, reason: str) -> InvalidRequest:
+        return invalid(self._param, reason)

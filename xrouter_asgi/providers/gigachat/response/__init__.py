@@ -1,0 +1,1 @@
+"""An answer of GigaChat in OpenAI's words."""

@@ -1,0 +1,163 @@
+"""What GigaChat says when it refuses or fails -> the errors of this package.
+
+Its own envelope is `{"status": 404, "message": "No such model"}`; token endpoints and older stands say `code` or
+`status_code`, and the balancers in front of it answer with pages of HTML. The status decides, and the words only where
+the status leaves more than one meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+
+from ....errors import (
+    ModelNotFound,
+    RequestRejected,
+    UpstreamError,
+    UpstreamForbidden,
+    UpstreamQuotaExceeded,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnauthorized,
+    UpstreamUnavailable,
+    XRouterError,
+)
+from ...http import Redaction, retry_after
+from ..headers import upstream_ids
+from .error_body import Words
+
+_HOSTS = (
+    "GigaChat-3 models are served by api.giga.chat only, first-generation and -preview models by "
+    "gigachat.devices.sberbank.ru only."
+)
+_STOP_EVENT = re.compile(r"temporarily unavailable due to technical reasons", re.IGNORECASE)
+_NO_MODEL = re.compile(r"\bno such model\b|\bmodel\b.*\bnot found\b", re.IGNORECASE)
+_CONTEXT = re.compile(
+    r"context (length|size|window)|maximum context|too many tokens|token limit"
+    r"|(prompt|request|input|payload|messages?) (is |are )?too (long|large)",
+    re.IGNORECASE,
+)
+
+# Which parameter the words are about; the first match counts, as calls in a history name functions too.
+_PARAMS = (
+    (re.compile(r"response_format|json_schema|json format type", re.IGNORECASE), "response_format"),
+    (re.compile(r"reasoning_effort"), "reasoning_effort"),
+    (re.compile(r"repetition_penalty"), "repetition_penalty"),
+    (re.compile(r"function (call|result)\b|system message|\bmessages?\b|attachment", re.IGNORECASE), "messages"),
+    (re.compile(r"\bfunctions?\b|\btools?\b|Field 'properties", re.IGNORECASE), "tools"),
+    (re.compile(r"\btemperature\b"), "temperature"),
+    (re.compile(r"\btop_p\b"), "top_p"),
+    (re.compile(r"\bmax_tokens\b"), "max_tokens"),
+)
+
+
+class ModelUnavailable(UpstreamUnavailable):
+    """GigaChat took the model out of service for a while (a "stop event"): asking again at once does not help."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "model_unavailable"
+    retryable = False
+
+
+def upstream_error(status: int, headers: httpx.Headers, body: bytes, *, model: str, redact: Redaction) -> XRouterError:
+    """The error for an answer other than 200.
+
+    Args:
+        model: The model that was asked for, in the client's words.
+        redact: Applied to GigaChat's words.
+    """
+    error = _error(status, Words.of(body, redact), model=model, wait=retry_after(headers))
+    error.upstream_ids = upstream_ids(headers)
+    ids = ", ".join(value for _, value in error.upstream_ids)
+    error.detail = f"{error.detail} Its ids: {ids}." if ids else error.detail
+    return error
+
+
+def event_error(event: dict[str, Any], *, model: str, redact: Redaction) -> XRouterError | None:
+    """The error that a document with status 200 is: an event of a stream, or a whole answer. None if it is none."""
+    if event.get("choices") or not ({"error", "message", "status", "status_code", "code"} & event.keys()):
+        return None
+    inner = event.get("error")
+    sources = [event, inner] if isinstance(inner, dict) else [event]
+    numbers = [source.get(key) for source in sources for key in ("status_code", "status", "code")]
+    status = next((number for number in numbers if isinstance(number, int) and 400 <= number < 600), 500)
+    return _error(status, Words.of_document(event, redact), model=model, wait=None)
+
+
+def _error(status: int, words: Words, *, model: str, wait: float | None) -> XRouterError:
+    if 400 <= status < 500:
+        return _refused(status, words, model=model, wait=wait)
+    message = words.sentence(f"it failed with status {status}")
+    detail = words.detail(status)
+    match status:
+        case 503:
+            return UpstreamUnavailable(
+                message,
+                code="upstream_unavailable",
+                type="service_unavailable_error",
+                status=503,
+                retry_after=wait,
+                detail=detail,
+            )
+        case 504:
+            return UpstreamTimeout(message, retryable=True, detail=detail)
+        case _ if status >= 500:
+            return UpstreamUnavailable(message, code="upstream_error", detail=detail)
+    return UpstreamError(f"GigaChat: it answered with the unexpected status {status}.", detail=detail)
+
+
+def _refused(status: int, words: Words, *, model: str, wait: float | None) -> XRouterError:
+    detail = words.detail(status)
+    match status:
+        case 401:
+            return UpstreamUnauthorized("GigaChat: the gateway's credentials were refused.", detail=detail)
+        case 402:
+            hint = "The tokens for this model are used up, or the tariff does not include it."
+            return UpstreamQuotaExceeded(f"{words.sentence('payment is required')} {hint}", detail=detail)
+        case 403 | 423:
+            return _forbidden(status, words)
+        case 404:
+            return _not_found(words, model)
+        case 408:
+            return UpstreamTimeout(words.sentence("it did not answer in time"), retryable=True, detail=detail)
+        case 429:
+            wait = wait or 1.0
+            message = f"{words.sentence('too many requests')} Please try again in {wait:g}s."
+            return UpstreamRateLimited(message, retry_after=wait, detail=detail)
+    return _rejected(status, words)
+
+
+def _forbidden(status: int, words: Words) -> XRouterError:
+    detail = words.detail(status)
+    if status == 423 or _STOP_EVENT.search(words.text):
+        return ModelUnavailable(words.sentence("the model is temporarily unavailable"), detail=detail)
+    if words.is_page:
+        # A firewall, or a path that does not exist there: the operator's business, not the caller's.
+        message = "GigaChat: access was denied before the request reached the model."
+        return UpstreamForbidden(message, status=502, type="server_error", code="upstream_forbidden", detail=detail)
+    return UpstreamForbidden(words.sentence("permission denied"), detail=detail)
+
+
+def _not_found(words: Words, model: str) -> XRouterError:
+    detail = words.detail(404)
+    if _NO_MODEL.search(words.text):
+        missing = f"The model `{model[:64]}` does not exist or you do not have access to it."
+        return ModelNotFound(model, f"{words.sentence('no such model')} {missing} {_HOSTS}", detail=detail)
+    if words.is_page or not words.text:
+        message = "GigaChat: what was asked for does not exist there."
+        return UpstreamError(message, code="upstream_not_found", trips=False, detail=f"{detail} Check 'base_url'.")
+    return RequestRejected(words.sentence("not found"), status=404, detail=detail)
+
+
+def _rejected(status: int, words: Words) -> RequestRejected:
+    message = words.sentence(f"the request was refused with status {status}")
+    detail = words.detail(status)
+    if status == 413 or (status in (400, 422) and _CONTEXT.search(words.text)):
+        return RequestRejected(message, code="context_length_exceeded", param="messages", detail=detail)
+    param = next((param for pattern, param in _PARAMS if pattern.search(words.text)), None)
+    if status == 422:
+        return RequestRejected(message, code="upstream_validation_failed", param=param, detail=detail)
+    return RequestRejected(message, status=status, param=param, detail=detail)

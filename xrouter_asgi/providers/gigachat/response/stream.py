@@ -1,0 +1,181 @@
+"""A streamed answer of GigaChat -> chunks in OpenAI's dialect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ....errors import UpstreamError
+from ....wire import ChatChunk
+from ....wire.codec import decode
+from .completion import Asked
+from .errors import event_error
+from .finish import finish_reason, is_usable
+from .text_filters import Stops
+from .thinking import Thinking
+from .usage import gross_usage
+
+
+class StreamTranslation:
+    """Translates one stream: `feed()` each event, then `close()`.
+
+    A call is held back until the answer ends, as GigaChat may repeat it or tell its state later; it comes in one piece
+    anyway. Structured output by a function is held back too, as only the end shows whether there was a call.
+
+    Attributes:
+        stopped: A stop sequence was met and the answer is finished for the client. Further events are read for their
+            usage only.
+        finished: The answer is whole, but for its usage perhaps.
+    """
+
+    def __init__(self, asked: Asked, *, request_id: str) -> None:
+        self._asked = asked
+        self._request_id = request_id
+        self._head: dict[str, Any] = {}
+        self._thinking = Thinking()
+        self._stops = Stops(asked.stops)
+        self._held = ""  # text of an answer that will be known at its end only
+        self._has_text = False
+        self._call: dict[str, Any] = {}
+        self._state: object = None
+        self._usage: dict[str, Any] | None = None
+        self._finished = False
+
+    @property
+    def stopped(self) -> bool:
+        return self._stops.hit
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
+
+    def feed(self, event: dict[str, Any]) -> list[ChatChunk]:
+        """The chunks that one decoded event makes, perhaps none.
+
+        Raises:
+            XRouterError: The event is an error; or `bad_event` for what is no event, or a call failed.
+        """
+        self._usage = gross_usage(event.get("usage")) or self._usage
+        if self._finished:
+            return []
+        if error := event_error(event, model=self._asked.model, redact=self._asked.redact):
+            raise error
+        choices = event.get("choices") or ()
+        if not isinstance(choices, list | tuple) or not all(isinstance(choice, dict) for choice in choices):
+            raise UpstreamError("GigaChat: an event of the stream has no proper choices.", code="bad_event")
+        return self._choice(event, choices[0]) if choices else []
+
+    def close(self) -> list[ChatChunk]:
+        """The chunks after the last event. Raises UpstreamError (`stream_broken`) when the answer is not finished."""
+        if not self._finished:
+            raise UpstreamError("GigaChat: the stream ended before the answer was finished.", code="stream_broken")
+        if self._asked.include_usage and self._usage is not None:
+            return [ChatChunk({**self._head, "choices": [], "usage": self._usage})]
+        return []
+
+    def _choice(self, event: dict[str, Any], choice: dict[str, Any]) -> list[ChatChunk]:
+        delta = choice.get("delta") or choice.get("message") or {}
+        if not isinstance(delta, dict):
+            raise UpstreamError("GigaChat: an event of the stream has no proper delta.", code="bad_event")
+        if delta.get("role") == "function_in_progress":  # a progress text, not the answer
+            delta = {}
+        said = choice.get("finish_reason")
+        if not delta and not said:
+            return []
+        deltas = self._delta(delta)
+        finish = "stop" if self.stopped else None
+        if said and not self.stopped:
+            more, finish = self._end(said)
+            deltas += more
+        first = not self._head
+        if first:
+            self._head = self._asked.head(event, kind="chat.completion.chunk", request_id=self._request_id)
+        chunks = [self._role(delta)] if first else []
+        chunks += [self._chunk(item) for item in deltas]
+        if finish:
+            self._finished = True
+            chunks.append(self._chunk({}, finish))
+        return chunks
+
+    def _delta(self, delta: dict[str, Any]) -> list[dict[str, Any]]:
+        """What can be shown of a delta now; the rest is noted."""
+        deltas = []
+        if isinstance(reasoning := delta.get("reasoning_content"), str) and reasoning:
+            deltas.append({"reasoning_content": reasoning})
+        if isinstance(content := delta.get("content"), str) and content:
+            deltas += self._shown(*self._thinking.feed(content))
+        if isinstance(call := delta.get("function_call"), dict):
+            self._merge(call)
+        self._state = delta.get("functions_state_id") or self._state
+        return deltas
+
+    def _shown(self, reasoning: str, text: str) -> list[dict[str, Any]]:
+        deltas = [{"reasoning_content": reasoning}] if reasoning else []
+        if self._asked.as_content:
+            self._held += text
+        elif text := self._stops.feed(text):
+            self._has_text = True
+            deltas.append({"content": text})
+        return deltas
+
+    def _merge(self, call: dict[str, Any]) -> None:
+        """A repeated call replaces what was known, an object adds members, text continues text that is not whole."""
+        if name := call.get("name"):
+            self._call["name"] = name
+        new, old = call.get("arguments"), self._call.get("arguments")
+        if isinstance(new, dict) and isinstance(old, dict):
+            self._call["arguments"] = old | new
+        elif isinstance(new, str) and isinstance(old, str) and not _is_object(old):
+            self._call["arguments"] = old + new
+        elif new is not None:
+            self._call["arguments"] = new
+
+    def _end(self, said: object) -> tuple[list[dict[str, Any]], str]:
+        """What was held back, and why the answer ended."""
+        deltas = self._shown(*self._thinking.close())
+        called = self._call if is_usable(self._call, said) else None
+        rest = self._stops.feed(self._asked.content(self._held, called)) + self._stops.close()
+        if rest:
+            self._has_text = True
+            deltas.append({"content": rest})
+        if self.stopped:
+            return deltas, "stop"
+        if self._asked.as_content:
+            called = None
+        if called:
+            deltas += self._called(called)
+        reason = finish_reason(
+            said, called=called is not None, has_text=self._has_text, as_function=self._asked.as_functions
+        )
+        return deltas, reason
+
+    def _called(self, called: dict[str, Any]) -> list[dict[str, Any]]:
+        """The fragments OpenAI sends: the name first, then the arguments."""
+        call = self._asked.tool_call(called, self._state)
+        function = call["function"]
+        if self._asked.as_functions:
+            return [
+                {"function_call": {"name": function["name"], "arguments": ""}},
+                {"function_call": {"arguments": function["arguments"]}},
+            ]
+        named = {"index": 0, **call, "function": {"name": function["name"], "arguments": ""}}
+        return [
+            {"tool_calls": [named]},
+            {"tool_calls": [{"index": 0, "function": {"arguments": function["arguments"]}}]},
+        ]
+
+    def _role(self, delta: dict[str, Any]) -> ChatChunk:
+        """The first chunk; its content is null when all that follows is a call."""
+        content = None if delta.get("function_call") and not delta.get("content") else ""
+        return self._chunk({"role": "assistant", "content": content, "refusal": None})
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> ChatChunk:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        usage = {"usage": None} if self._asked.include_usage else {}
+        return ChatChunk({**self._head, "choices": [choice], **usage})
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(decode(text.encode()), dict)
+    except ValueError:
+        return False

@@ -1,0 +1,84 @@
+"""A limit of parallel calls that finds out by itself what an upstream bears."""
+
+from __future__ import annotations
+
+from ..checks import require_positive
+
+# How much one late first chunk counts in the running mean, and how fast a lasting slowness becomes the ordinary.
+_SMOOTHING = 0.1
+_DRIFT = 0.01
+
+
+class AdaptiveLimit:
+    """Additive increase, multiplicative decrease, as TCP finds a link's capacity (RFC 5681).
+
+    It rises by 1 for each round of answers while at least half of it is in use. It is multiplied by `backoff` when the
+    upstream says it is asked too much, or when streams begin `tolerance` times later than is ordinary there. A call
+    that began before the last decrease causes no second one: it met the load that is already being taken back.
+
+    Args:
+        initial: Where it starts.
+        minimum, maximum: Its bounds. At least 1.
+        tolerance: How many times later than ordinary is a sign of load. Above 1.
+        backoff: Above 0, below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        initial: int = 10,
+        minimum: int = 1,
+        maximum: int = 100,
+        tolerance: float = 2.0,
+        backoff: float = 0.7,
+    ) -> None:
+        require_positive(minimum=minimum)
+        if not minimum <= initial <= maximum:
+            raise ValueError(f"'initial' is {initial!r}. Write a number from {minimum!r} to {maximum!r}.")
+        # Written so that NaN fails too.
+        if not (tolerance > 1 and 0 < backoff < 1):
+            raise ValueError(
+                f"'tolerance' is {tolerance!r} and 'backoff' {backoff!r}. Write one above 1, and one between 0 and 1."
+            )
+        self._value = float(initial)
+        self._minimum = minimum
+        self._maximum = maximum
+        self._tolerance = tolerance
+        self._backoff = backoff
+        self._recent: float | None = None
+        self._ordinary = 0.0
+        self._lowered = float("-inf")
+
+    @property
+    def value(self) -> int:
+        """How many may be under way now."""
+        return int(self._value)
+
+    def answered(self, *, began: float, now: float, in_use: int, streamed: bool) -> None:
+        """An upstream committed itself; for a stream that was its first chunk.
+
+        Args:
+            began, now: Seconds of one clock.
+            in_use: How many were under way.
+            streamed: Only streams tell how loaded an upstream is; a whole answer is as late as it is long.
+        """
+        if streamed and self._is_late(now - began):
+            self._lower(began, now)
+        elif 2 * in_use >= self._value:
+            self._value = min(self._value + 1 / self._value, float(self._maximum))
+
+    def refused(self, *, began: float, now: float) -> None:
+        """The upstream said that it is asked too much."""
+        self._lower(began, now)
+
+    def _is_late(self, first: float) -> bool:
+        if self._recent is None:
+            self._recent = self._ordinary = first
+        self._recent += _SMOOTHING * (first - self._recent)
+        self._ordinary = min(self._recent, self._ordinary + _DRIFT * (self._recent - self._ordinary))
+        return self._recent > self._tolerance * self._ordinary
+
+    def _lower(self, began: float, now: float) -> None:
+        if began >= self._lowered:
+            self._value = max(self._value * self._backoff, float(self._minimum))
+            self._lowered = now

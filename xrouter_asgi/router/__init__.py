@@ -1,0 +1,1 @@
+"""The hinge: bytes become typed calls, typed replies become bytes."""

@@ -1,0 +1,117 @@
+"""Which model: a table from the names clients use to providers, and the step that renames a model for its upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..context import stem
+from ..errors import UpstreamTimeout, XRouterError
+from ..providers.base import Call, Provider
+from ..wire import ModelsRequest
+
+# Seconds for the models of one provider. Clients ask at their start, and a silent one must not hold up the others.
+PATIENCE = 10.0
+
+logger = logging.getLogger("xrouter")
+
+
+class ModelTable(Mapping[str, Provider]):
+    """Names, and patterns with one `*`, to providers. A name beats a pattern, a longer pattern a shorter one."""
+
+    def __init__(self, models: Mapping[str, Provider]) -> None:
+        for name in models:
+            if not name or name.count("*") > 1:
+                raise ValueError(f"The model name {name!r} must not be empty nor hold more than one '*'.")
+        self._models = dict(models)
+        self._patterns = sorted((name for name in models if "*" in name), key=len, reverse=True)
+
+    def __getitem__(self, name: str) -> Provider:
+        return self._models[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def find(self, name: str) -> tuple[Provider, str] | None:
+        """The provider for a name and what `*` stands for in it; None when no one serves it."""
+        found = self._entry(name)
+        return None if found is None else found[1:]
+
+    def entry(self, name: str) -> str | None:
+        """Under which name or pattern of this table a model is served: one of few, whatever clients ask for."""
+        found = self._entry(name)
+        return None if found is None else found[0]
+
+    async def list(self) -> list[dict[str, Any]]:
+        """Every model that can be called by name, as OpenAI's model objects, sorted as configured.
+
+        A pattern stands for the models its provider lists; one that does not answer adds none, and a line to the log.
+
+        Raises:
+            XRouterError: Nobody answered, so there is nothing to list.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for name, provider in self._models.items():
+            if "*" not in name:
+                found[name] = _described(name, provider)
+        patterns = [(name, provider) for name, provider in self._models.items() if "*" in name]
+        failures = []
+        for models in await asyncio.gather(*(_expand_or_error(name, provider) for name, provider in patterns)):
+            if isinstance(models, XRouterError):
+                failures.append(models)
+                continue
+            for model in models:
+                found.setdefault(model["id"], model)
+        if failures and not found:
+            raise failures[0]
+        return list(found.values())
+
+    async def describe(self, name: str) -> dict[str, Any] | None:
+        """The model object of one name, None when nobody serves it. Only a pattern's model asks upstream.
+
+        Raises:
+            XRouterError: The provider behind the pattern cannot tell.
+        """
+        found = self._entry(name)
+        if found is None:
+            return None
+        written, provider, _ = found
+        if "*" not in written:
+            return _described(name, provider)
+        return next((model for model in await _expand(written, provider) if model["id"] == name), None)
+
+    def _entry(self, name: str) -> tuple[str, Provider, str] | None:
+        """The name or pattern that `name` falls under, its provider, and what `*` stands for."""
+        provider = self._models.get(name)
+        if provider is not None and "*" not in name:
+            return name, provider, ""
+        for pattern in self._patterns:
+            if found := stem(pattern, name):  # nothing is no name to ask an upstream for
+                return pattern, self._models[pattern], found
+        return None
+
+
+def _described(name: str, provider: Provider) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": provider.name}
+
+
+async def _expand_or_error(pattern: str, provider: Provider) -> list[dict[str, Any]] | XRouterError:
+    try:
+        return await _expand(pattern, provider)
+    except XRouterError as error:
+        logger.warning("The models of '%s' could not be listed: %s", provider.name, error.detail or error.message)
+        return error
+
+
+async def _expand(pattern: str, provider: Provider) -> list[dict[str, Any]]:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            reply = await provider.send(Call(ModelsRequest()))
+    except TimeoutError as error:
+        raise UpstreamTimeout("The upstream did not list its models in time.", code="first_byte_timeout") from error
+    return [{"created": 0, **model, "id": pattern.replace("*", model["id"])} for model in reply.models]

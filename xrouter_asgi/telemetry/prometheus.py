@@ -1,0 +1,90 @@
+"""What is measured, in Prometheus' text."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Mapping
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from starlette.types import Receive, Scope, Send
+
+from ..asgi.responses import NOSNIFF, send_error
+from ..errors import InvalidAPIKey, MethodNotAllowed
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricReader
+
+
+class MetricsApp:
+    """An ASGI application that shows Prometheus what was measured, on whatever path it is mounted or on its own port.
+
+        shown = MetricsApp(token=os.environ["METRICS_TOKEN"])
+        metrics = Metrics(MeterProvider([shown.reader]), models=router.models)
+        app = AccessLogMiddleware(router, observers=[AccessLog(), metrics])
+
+    Args:
+        token: The bearer token to demand; None shows everything to whoever gets here.
+
+    Attributes:
+        reader: To be given to the `MeterProvider` whose metrics are to be shown.
+
+    Raises:
+        ImportError: The `prometheus` extra is not installed.
+    """
+
+    def __init__(self, *, token: str | None = None) -> None:
+        try:
+            from opentelemetry.exporter.prometheus import PrometheusMetricReader
+            from prometheus_client import CollectorRegistry
+        except ImportError as error:
+            raise ImportError(
+                'MetricsApp needs OpenTelemetry\'s exporter for Prometheus: pip install "xrouter-asgi[prometheus]".'
+            ) from error
+        self._token = None if token is None else token.encode("utf-8")
+        self._registry = CollectorRegistry()
+        self._lock = Lock()
+        self.reader: MetricReader = PrometheusMetricReader(registry=self._registry, scope_info_enabled=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI scope: GET or HEAD on any path."""
+        match scope["type"]:
+            case "http":
+                await self._http(scope, send)
+            case "lifespan":
+                await receive()
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+                await send({"type": "lifespan.shutdown.complete"})
+            case kind:
+                raise ValueError(f"MetricsApp cannot answer an ASGI scope of type {kind!r}.")
+
+    async def _http(self, scope: Scope, send: Send) -> None:
+        headers = dict(scope["headers"])
+        if scope["method"] not in ("GET", "HEAD"):
+            await send_error(send, MethodNotAllowed("Metrics are only to be read. Use GET.", allow="GET, HEAD"))
+            return
+        if not self._admits(headers):
+            refused = InvalidAPIKey("Metrics are shown for the right bearer token only.")
+            await send_error(send, refused, headers=[(b"www-authenticate", b'Bearer realm="metrics"')])
+            return
+        accepted = headers.get(b"accept", b"").decode("latin-1")
+        # In a thread: many series take longer than a stream should wait for its next chunk.
+        body, content_type = await asyncio.to_thread(self._render, accepted)
+        fields = [(b"content-type", content_type.encode("ascii")), NOSNIFF, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _admits(self, headers: Mapping[bytes, bytes]) -> bool:
+        if self._token is None:
+            return True
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token)
+
+    def _render(self, accepted: str) -> tuple[bytes, str]:
+        from prometheus_client.exposition import choose_encoder
+
+        encode, content_type = choose_encoder(accepted)
+        with self._lock:  # two collections at once would mix in the exporter
+            return encode(self._registry), content_type

@@ -1,0 +1,177 @@
+"""The one state machine of a streamed answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Self
+
+from ..context import Usage
+from ..errors import UpstreamError, UpstreamUnavailable
+from .documents import ChatChunk
+
+_LOST = ("connection_lost", "truncated")  # how a connection ends that nobody meant to end
+_LATE = ("idle_timeout", "total_timeout")  # how one does that the upstream forgot to end
+
+
+class ChatStream:
+    """A streamed answer: an async iterator of batches of chunks, whose first batch is already in hand.
+
+    Made by `await ChatStream.start(…)`. It ends cleanly if, and only if, each choice that began has a
+    `finish_reason`: a stream that merely stops raises. A connection that is lost, or silent, after that harms no one.
+
+    Attributes:
+        usage: What the upstream counted, once it said so.
+        characters: How much text has come so far, arguments of tools and reasoning included.
+    """
+
+    def __init__(
+        self,
+        first: Sequence[ChatChunk],
+        rest: AsyncIterator[Sequence[ChatChunk]],
+        close: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        self._first = first
+        self._rest = rest
+        self._close = close
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
+        self._told: list[Callable[[BaseException | None], None]] = []
+        self.usage: Usage | None = None
+        self.characters = 0
+
+    @classmethod
+    async def start(
+        cls, batches: AsyncIterator[Sequence[ChatChunk]], *, close: Callable[[], Awaitable[None]] | None = None
+    ) -> Self:
+        """Wait for the first chunk: this is the commit point.
+
+        Args:
+            batches: What each read of the upstream returned; empty batches are passed over. An async generator is
+                closed together with the stream, another iterator by `close`.
+
+        Raises:
+            UpstreamError: `empty_stream`, or whatever `batches` raises before its first chunk; all is closed then.
+        """
+        if close is None:
+            close = getattr(batches, "aclose", None)
+        try:
+            async for batch in batches:
+                if batch:
+                    return cls(batch, batches, close)
+            raise UpstreamUnavailable("The upstream ended the stream before it began.", code="empty_stream")
+        except BaseException:
+            if close is not None:
+                await close()
+            raise
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Sequence[ChatChunk]:
+        """The next batch, never empty. Raises UpstreamError (`stream_broken`) when the end comes too early."""
+        batch, self._first = self._first, ()
+        try:
+            while not batch:
+                batch = await self._rest.__anext__()
+            for chunk in batch:
+                if chunk.text is None:
+                    self._note(chunk)
+                else:
+                    self._begun.add(0)
+                    self.characters += len(chunk.text)
+        except BaseException as error:
+            await self._end(error)
+            raise
+        return batch
+
+    def when_ended(self, told: Callable[[BaseException | None], None]) -> None:
+        """Have `told` called once: with None after a clean end, else with what broke the stream off.
+
+        A stream that is closed before its end was broken off by a `CancelledError`. Whoever asked first is told first.
+        """
+        self._told.append(told)
+
+    def read_through(
+        self, around: Callable[[AsyncIterator[Sequence[ChatChunk]]], AsyncIterator[Sequence[ChatChunk]]]
+    ) -> None:
+        """Read what is still to come through another iterator, such as one that watches the clock.
+
+        What it raises breaks the stream off. It is not closed; the upstream is.
+        """
+        self._rest = around(self._rest)
+
+    async def aclose(self) -> None:
+        """Close the upstream. Safe to call twice."""
+        self._tell(asyncio.CancelledError())
+        await self._shut()
+
+    async def _shut(self) -> None:
+        if self._close is not None:
+            close, self._close = self._close, None
+            await close()
+
+    def _tell(self, error: BaseException | None) -> None:
+        waiting, self._told = self._told, []
+        for told in waiting:
+            told(error)
+
+    async def _end(self, error: BaseException) -> None:
+        """Tell what the end comes to, and raise it unless it is `error` itself."""
+        outcome = self._outcome(error)
+        if outcome is None and isinstance(error, StopAsyncIteration):
+            self._tell(None)
+            return
+        # First the upstream: who waits for the end may take its place there at once.
+        try:
+            await self._shut()
+        finally:
+            self._tell(outcome)
+        if outcome is None:
+            raise StopAsyncIteration
+        if outcome is not error:
+            raise outcome from (error if isinstance(error, UpstreamError) else None)
+
+    def _outcome(self, error: BaseException) -> BaseException | None:
+        """What the stream broke off with, None if it is whole."""
+        detail = None
+        if isinstance(error, UpstreamError):
+            if error.code not in _LOST and not (self._complete and error.code in _LATE):
+                return error
+            detail = error.detail
+        elif not isinstance(error, StopAsyncIteration):
+            return error
+        if self._complete:
+            return None
+        message = "The upstream ended the stream before the answer was finished."
+        return UpstreamError(message, code="stream_broken", detail=detail)
+
+    @property
+    def _complete(self) -> bool:
+        return bool(self._finished) and self._begun <= self._finished
+
+    def _note(self, chunk: ChatChunk) -> None:
+        if chunk.value.get("usage") is not None:
+            self.usage = chunk.usage or self.usage
+        for choice in chunk.value.get("choices") or ():
+            delta = choice.get("delta") or {}
+            finished = choice.get("finish_reason") or ("audio" in delta and _is_whole(delta["audio"]))
+            (self._finished if finished else self._begun).add(choice.get("index", 0))
+            if isinstance(text := delta.get("content"), str):
+                self.characters += len(text)
+            if len(delta) > 1 or text is None:
+                self.characters += _length_beside_content(delta)
+
+
+def _is_whole(audio: object) -> bool:
+    """Whether spoken words are all there: they come with the time until when they can be referred to.
+
+    OpenAI gives a spoken answer no `finish_reason`.
+    """
+    return isinstance(audio, dict) and "expires_at" in audio
+
+
+def _length_beside_content(delta: dict[str, Any]) -> int:
+    texts = [delta.get("reasoning_content"), delta.get("refusal")]
+    texts += [(call.get("function") or {}).get("arguments") for call in delta.get("tool_calls") or ()]
+    return sum(len(text) for text in texts if isinstance(text, str))
