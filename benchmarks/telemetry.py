@@ -23,11 +23,11 @@ from starlette.types import ASGIApp, Message
 from tests.asgi_client import http_scope
 from xrouter_asgi import (
     AccessLog,
-    AccessLogMiddleware,
     EchoProvider,
     LineBuffer,
     LLMRouter,
     Metrics,
+    RequestEventsMiddleware,
     Target,
     TracingMiddleware,
 )
@@ -56,11 +56,11 @@ def _apps() -> dict[str, ASGIApp]:
         "tracing, no provider": TracingMiddleware(router),
         "tracing, not sampled": TracingMiddleware(router, tracer_provider=_tracer_provider(ALWAYS_OFF)),
         "tracing": TracingMiddleware(router, tracer_provider=_tracer_provider()),
-        "measuring, no observer": AccessLogMiddleware(router, observers=[]),
-        "access log": AccessLogMiddleware(router, observers=[log]),
-        "metrics": AccessLogMiddleware(router, observers=[metrics]),
+        "measuring, no observer": RequestEventsMiddleware(router, observers=[]),
+        "access log": RequestEventsMiddleware(router, observers=[log]),
+        "metrics": RequestEventsMiddleware(router, observers=[metrics]),
         "all": TracingMiddleware(
-            AccessLogMiddleware(router, observers=[log, metrics]), tracer_provider=_tracer_provider()
+            RequestEventsMiddleware(router, observers=[log, metrics]), tracer_provider=_tracer_provider()
         ),
     }
 

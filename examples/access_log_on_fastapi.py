@@ -2,7 +2,7 @@
 
     uvicorn --app-dir examples access_log_on_fastapi:app --no-access-log
 
-uvicorn's own log would write the query strings of URLs, and keys with them. `AccessLogMiddleware` writes JSON to the
+uvicorn's own log would write the query strings of URLs, and keys with them. `RequestEventsMiddleware` writes JSON to
 standard output, or lines for the eye to a terminal.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from xrouter_asgi import AccessLogMiddleware, EchoProvider, LLMRouter
+from xrouter_asgi import EchoProvider, LLMRouter, RequestEventsMiddleware
 
 router = LLMRouter({"echo": EchoProvider()})
 app = FastAPI(lifespan=router.lifespan)
-app.add_middleware(AccessLogMiddleware)
+app.add_middleware(RequestEventsMiddleware)
 app.mount("/llm", router)
 
 

@@ -15,7 +15,7 @@ from litestar.handlers import asgi
 from litestar.middleware import DefineMiddleware
 from opentelemetry.sdk.metrics import MeterProvider
 
-from xrouter_asgi import AccessLogMiddleware, EchoProvider, LLMRouter, Metrics, MetricsApp
+from xrouter_asgi import EchoProvider, LLMRouter, Metrics, MetricsApp, RequestEventsMiddleware
 
 router = LLMRouter({"echo": EchoProvider()})
 shown = MetricsApp()
@@ -27,12 +27,12 @@ async def hello() -> str:
     return "Hello.\n"
 
 
-measured: Any = AccessLogMiddleware  # Litestar has types of its own for ASGI
+measured: Any = RequestEventsMiddleware  # Litestar has types of its own for ASGI
 app = Litestar(
     [
         hello,
         # Litestar does not run the app's middleware for what is mounted: the router has its own.
-        asgi("/llm", is_mount=True, copy_scope=True)(AccessLogMiddleware(router, observers=[metrics])),
+        asgi("/llm", is_mount=True, copy_scope=True)(RequestEventsMiddleware(router, observers=[metrics])),
         asgi("/metrics", copy_scope=True)(shown),
     ],
     middleware=[DefineMiddleware(measured, observers=[metrics])],

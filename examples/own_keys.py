@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 
-from xrouter_asgi import LLMRouter, OpenAIProvider, OwnKey, Provider, Target
+from xrouter_asgi import BringYourOwnKey, LLMRouter, OpenAIProvider, Provider, Target
 
 
 def with_key(key: str) -> Provider:
     return OpenAIProvider(os.environ["LOCAL_URL"], api_key=key)
 
 
-app = LLMRouter({"*": Target(OwnKey(with_key), model="*")})
+app = LLMRouter({"*": Target(BringYourOwnKey(with_key), model="*")})

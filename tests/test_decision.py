@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from xrouter_asgi.context import Attempt, RequestContext
-from xrouter_asgi.decision import Considered, Decision
+from xrouter_asgi.decision import CandidateVerdict, Decision
 from xrouter_asgi.errors import RequestRejected, UpstreamTimeout
 
 
@@ -31,9 +31,9 @@ def test_it_tells_candidates_attempts_waits_and_who_served() -> None:
     good = attempt("b", 10.7, 11.9, first=11.0)
     decision = Decision([failed, good], began=10.0, version="v1", strategy="lowest_cost")
     decision.candidates = (
-        Considered("a/m", 0.123456),
-        Considered("b/m", 2.0),
-        Considered("c/m", excluded="lacks vision"),
+        CandidateVerdict("a/m", 0.123456),
+        CandidateVerdict("b/m", 2.0),
+        CandidateVerdict("c/m", excluded="lacks vision"),
     )
     assert told(decision) == {
         "version": "v1",
@@ -70,11 +70,11 @@ def test_who_served_is_the_attempt_that_committed_itself_though_another_began_la
 
 
 def test_an_attempt_or_a_hedge_more_and_who_was_passed_over_are_out_of_the_ordinary() -> None:
-    assert Decision().ordinary
-    assert Decision([attempt("a", 1.0, 2.0)], candidates=(Considered("a/m"), Considered("b/m"))).ordinary
-    assert not Decision([attempt("a", 1.0, 2.0), attempt("b", 2.0, 3.0)]).ordinary
-    assert not Decision([attempt("a", 1.0, 2.0)], hedges=1).ordinary
-    assert not Decision(candidates=(Considered("a/m"), Considered("b/m", excluded="own key"))).ordinary
+    assert Decision().is_trivial
+    assert Decision([attempt("a", 1.0, 2.0)], candidates=(CandidateVerdict("a/m"), CandidateVerdict("b/m"))).is_trivial
+    assert not Decision([attempt("a", 1.0, 2.0), attempt("b", 2.0, 3.0)]).is_trivial
+    assert not Decision([attempt("a", 1.0, 2.0)], hedges=1).is_trivial
+    assert not Decision(candidates=(CandidateVerdict("a/m"), CandidateVerdict("b/m", excluded="own key"))).is_trivial
 
 
 def test_nothing_served_is_left_out() -> None:
@@ -103,7 +103,7 @@ def test_a_name_that_a_client_made_up_is_cut_and_is_ascii() -> None:
 
 
 def test_of_very_many_candidates_the_last_are_only_counted() -> None:
-    decision = Decision(candidates=tuple(Considered(f"provider/model-{index}", 0.5) for index in range(1000)))
+    decision = Decision(candidates=tuple(CandidateVerdict(f"provider/model-{index}", 0.5) for index in range(1000)))
     value = told(decision)
     assert len(decision.to_json()) <= 4000
     assert value["candidates"][0]["target"] == "provider/model-0"

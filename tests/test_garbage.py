@@ -11,11 +11,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from starlette.types import ASGIApp, Scope
 
 from xrouter_asgi import (
-    AccessLogMiddleware,
     APIKeyMiddleware,
     Principal,
     RateLimitMiddleware,
     RequestContext,
+    RequestEventsMiddleware,
     TracingMiddleware,
 )
 from xrouter_asgi.settings import Settings
@@ -67,7 +67,7 @@ async def app(fake: FakeOpenAI) -> AsyncIterator[ASGIApp]:
         return None if (b"authorization", b"Bearer nobody") in scope["headers"] else Principal("somebody")
 
     limited = RateLimitMiddleware(router, limit="100/minute", models={"limited": "1/minute"})
-    known = AccessLogMiddleware(APIKeyMiddleware(limited, identify=identify), observers=[lambda event: None])
+    known = RequestEventsMiddleware(APIKeyMiddleware(limited, identify=identify), observers=[lambda event: None])
     async with router.lifespan():
         yield TracingMiddleware(known, tracer_provider=TracerProvider())
 

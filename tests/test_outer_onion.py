@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from xrouter_asgi.inspection.overview import describe_skins
-from xrouter_asgi.keys import Grant, Issuer, SQLKeyStore, new_secret
+from xrouter_asgi.keys import Issuer, KeySpec, SQLKeyStore, new_secret
 from xrouter_asgi.settings import Settings, load_keys
 from xrouter_asgi.standalone import create_app
 
@@ -71,7 +71,7 @@ async def issuer(config: Path, environment: Mapping[str, str] = os.environ) -> A
     await store.aclose()
 
 
-async def issue(config: Path, grant: Grant = Grant()) -> str:  # noqa: B008 -- frozen
+async def issue(config: Path, grant: KeySpec = KeySpec()) -> str:  # noqa: B008 -- frozen
     """The secret of a new key."""
     async with issuer(config) as making:
         return (await making.create(grant)).secret
@@ -98,7 +98,7 @@ class TestKeys:
             assert (refused.value.code, refused.value.type) == ("invalid_api_key", "invalid_request_error")
 
     async def test_a_key_is_held_to_its_models_and_limits(self, config: Path, gateway: Gateway) -> None:
-        async with sdk(gateway, await issue(config, Grant(models=("bird",), limits=("2/minute",)))) as client:
+        async with sdk(gateway, await issue(config, KeySpec(models=("bird",), limits=("2/minute",)))) as client:
             with pytest.raises(openai.PermissionDeniedError, match="may not use the model 'cat'"):
                 await ask(client, "cat")
             answered = await client.chat.completions.with_raw_response.create(
@@ -252,7 +252,7 @@ async def test_nothing_secret_is_told_and_all_the_rest_is_at_sigterm(tmp_path: P
         giga.key = environment["GIGA_KEY"] = base64.b64encode(f"{MARK}:giga".encode()).decode()
         config.write_text(EVERYTHING.format(up=up, giga=giga, collector=collecting))
         async with issuer(config, environment) as making:
-            made = await making.create(Grant())
+            made = await making.create(KeySpec())
         async with serving(config, environment) as gateway:
             told = await a_day(gateway, made.secret, up)
             await gateway.end()  # with lines, spans and uses still in memory

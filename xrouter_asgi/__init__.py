@@ -9,7 +9,7 @@ from .alerts import (
     CircuitsOpen,
     CredentialRefused,
     ErrorShare,
-    LimiterAlone,
+    LimitsDegraded,
     QuotaUsedUp,
     SlowShare,
     Webhook,
@@ -42,29 +42,29 @@ from .errors import (
     XRouterError,
 )
 from .keys import APIKey, CachedKeys, Hasher, KeyStore, MemoryKeyStore, StaticKeys
-from .limits import Budget, Limit, MemoryBudget, RedisBudget
+from .limits import Limit, LimitStore, MemoryLimits, RedisLimits
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
-from .middleware.request_events import AccessLogMiddleware
+from .middleware.request_events import RequestEventsMiddleware
 from .middleware.tracing import TracingMiddleware
 from .policies.breaker import CircuitBreaker, CircuitGroup
 from .policies.candidates import Candidate, Capabilities, Price
 from .policies.concurrency import Concurrency
 from .policies.fallback import Fallback
 from .policies.hedge import Hedge, HedgeBudget
-from .policies.prebuffer import Hold
+from .policies.prebuffer import Prebuffer
 from .policies.retry import Retry, RetryBudget
 from .policies.stack import Patience, resilient, stack
 from .policies.strategies import by_weight, in_order, lowest_cost, two_choices
 from .policies.timeout import Deadline, Timeout
-from .policies.upstream_state import Account
+from .policies.upstream_state import UpstreamState
 from .providers.base import Body, Call, Provider, Reply, Request
 from .providers.echo import EchoProvider
 from .providers.gigachat import GigaChatProvider
 from .providers.gigachat import Options as GigaChatOptions
 from .providers.http import Timeouts
 from .providers.openai import OpenAIProvider
-from .providers.own_key import OwnKey
+from .providers.own_key import BringYourOwnKey
 from .providers.target import Target
 from .queueing.adaptive import AdaptiveLimit
 from .queueing.slots import Slots
@@ -84,13 +84,11 @@ __all__ = [
     "APIKey",
     "APIKeyMiddleware",
     "AccessLog",
-    "AccessLogMiddleware",
-    "Account",
     "AdaptiveLimit",
     "Alert",
     "Alerts",
     "Body",
-    "Budget",
+    "BringYourOwnKey",
     "CachedKeys",
     "Call",
     "Candidate",
@@ -118,17 +116,17 @@ __all__ = [
     "Hasher",
     "Hedge",
     "HedgeBudget",
-    "Hold",
     "InvalidAPIKey",
     "InvalidRequest",
     "KeyStore",
     "KeyStoreUnavailable",
     "LLMRouter",
     "Limit",
-    "LimiterAlone",
+    "LimitStore",
+    "LimitsDegraded",
     "LineBuffer",
-    "MemoryBudget",
     "MemoryKeyStore",
+    "MemoryLimits",
     "MethodNotAllowed",
     "Metrics",
     "MetricsApp",
@@ -139,20 +137,21 @@ __all__ = [
     "NotFound",
     "NotReady",
     "OpenAIProvider",
-    "OwnKey",
     "Patience",
     "PayloadTooLarge",
     "PermissionDenied",
+    "Prebuffer",
     "Price",
     "Principal",
     "Provider",
     "QuotaUsedUp",
     "RateLimitExceeded",
     "RateLimitMiddleware",
-    "RedisBudget",
+    "RedisLimits",
     "Reply",
     "Request",
     "RequestContext",
+    "RequestEventsMiddleware",
     "RequestRejected",
     "Retry",
     "RetryBudget",
@@ -170,6 +169,7 @@ __all__ = [
     "UpstreamForbidden",
     "UpstreamQuotaExceeded",
     "UpstreamRateLimited",
+    "UpstreamState",
     "UpstreamTimeout",
     "UpstreamUnauthorized",
     "UpstreamUnavailable",

@@ -99,7 +99,7 @@ def stem(pattern: str, name: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class CostEstimate:
     """What a request may come to cost, before anything is sent.
 
     Attributes:
@@ -129,7 +129,7 @@ class RequestContext:
     request_id: str = field(default_factory=lambda: "req_" + os.urandom(16).hex())  # whoever makes it
     trace_id: str | None = None  # TracingMiddleware: 32 hexadecimal digits
     principal: Principal | None = None  # APIKeyMiddleware
-    admit: Callable[[Demand], Awaitable[None]] | None = None  # RateLimitMiddleware, for LLMRouter to ask
+    reserve_tokens: Callable[[CostEstimate], Awaitable[None]] | None = None  # RateLimitMiddleware, for LLMRouter to ask
     endpoint: str | None = None  # LLMRouter: chat, embeddings, models, …
     model: str | None = None  # LLMRouter: the name the client asked for
     provider: str | None = None  # LLMRouter: who answered
@@ -139,7 +139,7 @@ class RequestContext:
     characters: int = 0  # LLMRouter: of text that a stream brought so far
     error: XRouterError | None = None  # whoever answers: what it was refused with, or broke off with
     attempts: list[Attempt] = field(default_factory=list)  # Target
-    own_keys: frozenset[str] = frozenset()  # OwnKey: at which providers the caller's own credential was used
+    own_keys: frozenset[str] = frozenset()  # BringYourOwnKey: at which providers the caller's own credential was used
     decision: Decision = field(init=False, repr=False)  # Fallback: why it went where it went
     observers: list[Callable[[object], None]] = field(default_factory=list)  # whoever wants to be told of events
 

@@ -49,7 +49,7 @@ EXCLUDED: Final = "xrouter.excluded"
 WAITED: Final = "xrouter.waited"
 TARGET: Final = "xrouter.target"
 REASON: Final = "xrouter.reason"
-COOLS: Final = "xrouter.cools"
+COOLDOWN_KIND: Final = "xrouter.cooldown.kind"
 
 # Metrics; the numbers of attempts and hedges of one request are attributes of its span as well.
 OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
@@ -67,7 +67,7 @@ HEDGES: Final = "xrouter.hedges"
 EXCLUSIONS: Final = "xrouter.exclusions"
 CIRCUIT_STATE: Final = "xrouter.circuit.state"
 CIRCUIT_OPENED: Final = "xrouter.circuit.opened"
-RESTS: Final = "xrouter.upstream.rests"
+COOLDOWNS: Final = "xrouter.upstream.cooldowns"
 LIMITER_DEGRADED: Final = "xrouter.limiter.degraded"
 LOOP_LAG: Final = "xrouter.event_loop.lag"
 

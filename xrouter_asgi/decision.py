@@ -48,13 +48,14 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Considered:
+class CandidateVerdict:
     """A candidate as it was looked at.
 
     Attributes:
         name: `provider/model`, as configured.
         score: What the strategy ranked it by, the lowest first; None where it does not rank by a number.
-        excluded: Why it was not to be asked, such as `lacks vision` or `circuit open for 3.2 s`; None if it was.
+        excluded: Why it was not to be asked, such as `lacks vision` or `circuit open for 3.2 s`; None if
+            it may be.
     """
 
     name: str
@@ -78,7 +79,7 @@ class Decision:
     attempts: list[Attempt] = field(default_factory=list)
     version: str | None = None
     strategy: str | None = None
-    candidates: tuple[Considered, ...] = ()
+    candidates: tuple[CandidateVerdict, ...] = ()
     hedges: int = 0
     began: float = field(default_factory=time.perf_counter)
 
@@ -88,7 +89,7 @@ class Decision:
         return next((attempt for attempt in reversed(self.attempts) if attempt.first is not None), None)
 
     @property
-    def ordinary(self) -> bool:
+    def is_trivial(self) -> bool:
         """Whether there is nothing to explain: at most one attempt, nobody passed over, no hedge."""
         passed_over = self.candidates and self.candidates[-1].excluded is not None  # those come last
         return len(self.attempts) < 2 and not passed_over and not self.hedges
@@ -145,7 +146,7 @@ def _attempted(attempt: Attempt, waited: float) -> dict[str, Any]:
     )
 
 
-def _considered(each: Considered) -> dict[str, Any]:
+def _considered(each: CandidateVerdict) -> dict[str, Any]:
     score = None if each.score is None else float(f"{each.score:.4g}")
     return _known({"target": each.name, "score": score, "excluded": each.excluded})
 

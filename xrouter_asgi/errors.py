@@ -37,7 +37,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
-Cools: TypeAlias = Literal["rate", "quota", "credential"]
+CooldownKind: TypeAlias = Literal["rate", "quota", "credential"]
 """What of ours at an upstream has to rest: how fast we may ask, how much, or who we are there."""
 
 
@@ -67,7 +67,7 @@ class XRouterError(Exception):
     """Whether a circuit breaker counts it."""
     falls_back: bool = False
     """Whether another upstream may be asked instead. Taken back where the caller pays with a credential of its own."""
-    cools: ClassVar[Cools | None] = None
+    cooldown_kind: ClassVar[CooldownKind | None] = None
     """What makes further calls useless for a while, although the upstream is well."""
 
     def __init__(
@@ -219,7 +219,7 @@ class UpstreamUnauthorized(UpstreamError):
     code = "upstream_auth_failed"
     should_retry = False
     trips = False
-    cools = "credential"
+    cooldown_kind = "credential"
 
 
 class UpstreamForbidden(UpstreamError):
@@ -238,7 +238,7 @@ class UpstreamRateLimited(UpstreamError):
     code = "rate_limit_exceeded"
     retryable = True
     trips = False
-    cools: ClassVar[Cools | None] = "rate"
+    cooldown_kind: ClassVar[CooldownKind | None] = "rate"
 
 
 class ConcurrencyExceeded(UpstreamRateLimited):
@@ -246,7 +246,7 @@ class ConcurrencyExceeded(UpstreamRateLimited):
 
     code = "concurrency_limit"
     retryable = False
-    cools = None
+    cooldown_kind = None
 
 
 class UpstreamQuotaExceeded(UpstreamError):
@@ -257,7 +257,7 @@ class UpstreamQuotaExceeded(UpstreamError):
     code = "insufficient_quota"
     should_retry = False
     trips = False
-    cools = "quota"
+    cooldown_kind = "quota"
 
 
 class UpstreamUnavailable(UpstreamError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from .context import Attempt, RequestContext
-from .errors import Cools, XRouterError
+from .errors import CooldownKind, XRouterError
 
 Observer: TypeAlias = Callable[[object], None]
 
@@ -95,7 +95,7 @@ class CircuitClosed:
 
 
 @dataclass(frozen=True, slots=True)
-class UpstreamCooled:
+class CooldownStarted:
     """An upstream is well, but wants no requests from us for a while.
 
     Attributes:
@@ -106,7 +106,7 @@ class UpstreamCooled:
 
     context: RequestContext
     provider: str
-    cools: Cools
+    cooldown_kind: CooldownKind
     duration: float
     target: str = ""
 

@@ -18,7 +18,7 @@ from .asgi.scope import local_path
 from .events import Observer
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
-from .middleware.request_events import AccessLogMiddleware
+from .middleware.request_events import RequestEventsMiddleware
 from .middleware.tracing import TracingMiddleware
 from .providers.base import Provider
 from .providers.http import Instrument
@@ -110,7 +110,7 @@ def assemble(settings: Settings) -> Assembly:
     observers += _observers(settings, router, metrics, closing)
     if observers:
         # Above whatever refuses, so that refusals are logged and measured, too.
-        app = AccessLogMiddleware(app, observers=observers)
+        app = RequestEventsMiddleware(app, observers=observers)
     if tracing is not None and spans is not None:
         closing["tracing"] = partial(in_thread, spans.shutdown)
         # Above the log, so that a line bears the id of its trace.

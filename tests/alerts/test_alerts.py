@@ -11,7 +11,7 @@ import pytest
 
 from tests.alerts.happenings import Watched
 from tests.policies.virtual import now, virtual
-from xrouter_asgi.alerts import Alert, Alerts, CircuitsOpen, ErrorShare, Sign, Undelivered
+from xrouter_asgi.alerts import Alert, Alerts, CircuitsOpen, ErrorShare, Finding, Undelivered
 
 SECRET: ContextVar[str] = ContextVar("secret", default="")
 
@@ -22,9 +22,9 @@ class Switch:
     def __init__(self, name: str = "switch") -> None:
         self.name = name
 
-    def __call__(self, event: object, now: float, /) -> Sign | None:
+    def __call__(self, event: object, now: float, /) -> Finding | None:
         word, _, subject = str(event).partition(" ")
-        return Sign(subject, word == "wrong", f"{subject} is {word}.") if word in ("wrong", "well") else None
+        return Finding(subject, word == "wrong", f"{subject} is {word}.") if word in ("wrong", "well") else None
 
 
 class TestWhen:

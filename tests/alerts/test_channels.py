@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.fakes.http import Exchange, Server
-from xrouter_asgi.alerts import Alert, Alerts, LimiterAlone, Undelivered, Webhook, log, slack, telegram
+from xrouter_asgi.alerts import Alert, Alerts, LimitsDegraded, Undelivered, Webhook, log, slack, telegram
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.events import LimiterDegraded
 
@@ -100,7 +100,7 @@ async def test_a_webhook_that_never_answers_is_closed_when_it_is_given_up(caplog
         gone.set()
 
     async with Server(silent) as server:
-        alerts = Alerts([LimiterAlone()], [Webhook(f"{server.url}/s3cret")], patience=0.05)
+        alerts = Alerts([LimitsDegraded()], [Webhook(f"{server.url}/s3cret")], patience=0.05)
         alerts(LimiterDegraded(RequestContext()))
         await gone.wait()
         await alerts.aclose()

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from tests.alerts.happenings import Watched, attempted, ended, times
-from xrouter_asgi.alerts import CircuitsOpen, CredentialRefused, ErrorShare, LimiterAlone, QuotaUsedUp, SlowShare
+from xrouter_asgi.alerts import CircuitsOpen, CredentialRefused, ErrorShare, LimitsDegraded, QuotaUsedUp, SlowShare
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.errors import (
     InvalidAPIKey,
@@ -205,6 +205,6 @@ class TestRefusals:
 
 
 async def test_a_limiter_without_its_storage_is_told_until_it_is_back() -> None:
-    watched = Watched(LimiterAlone())
+    watched = Watched(LimitsDegraded())
     assert await watched.see(LimiterDegraded(CONTEXT)) == ["The storage of limits is away: each process decides alone."]
     assert await watched.see(ended(), LimiterRestored(CONTEXT)) == ["ok: The storage of limits is back."]

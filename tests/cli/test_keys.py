@@ -19,7 +19,7 @@ import pytest
 from xrouter_asgi.cli.keys import arguments, command
 from xrouter_asgi.cli.keys import text as overview
 from xrouter_asgi.cli.main import main
-from xrouter_asgi.keys import APIKey, AuditEntry, CachedKeys, Grant, Hasher, SQLKeyStore, new_secret
+from xrouter_asgi.keys import APIKey, AuditEntry, CachedKeys, Hasher, KeySpec, SQLKeyStore, new_secret
 from xrouter_asgi.settings.environment import KEYS_PEPPER, KEYS_URL
 
 PROGRAM = Path(sys.executable).with_name("xrouter")
@@ -337,6 +337,6 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_bare_secret_takes_the_grant_of_the_options() -> None:
-    grant = Grant(name="n")
+    grant = KeySpec(name="n")
     secret = new_secret()
     assert arguments.imported(1, secret, grant) == (secret, grant)

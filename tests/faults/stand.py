@@ -18,7 +18,7 @@ from tests.fakes.http import Handler
 from tests.fakes.openai import FakeOpenAI
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.conventions import error_type
-from xrouter_asgi.errors import Cools
+from xrouter_asgi.errors import CooldownKind
 from xrouter_asgi.events import AttemptEnded
 from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.fallback import Fallback
@@ -57,7 +57,7 @@ class Row:
     attempts: int = 1
     elsewhere_first: bool = False
     falls_back: bool = True
-    breaker: Literal["counts", "ignores"] | tuple[Cools, float] = "counts"
+    breaker: Literal["counts", "ignores"] | tuple[CooldownKind, float] = "counts"
     label: str | None = None
     modes: tuple[Literal["whole", "stream"], ...] = ("whole", "stream")
     timeouts: Mapping[str, float] | None = None

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.http import Exchange
 from tests.fakes.openai import DONE, JSON, chunked, endless, identity, raw, refuse, stream, whole
-from xrouter_asgi.events import CircuitOpened, UpstreamCooled
+from xrouter_asgi.events import CircuitOpened, CooldownStarted
 
 from .stand import Row, each, facing_row
 
@@ -157,7 +157,7 @@ async def test_a_circuit_opens_by_what_says_that_the_upstream_is_ill_and_by_noth
         assert stand.breaker("pair").state == ("open" if row.breaker == "counts" else "closed")
     opened = [event for told in many for event in told.of(CircuitOpened)]
     assert len(opened) == (row.breaker == "counts")
-    cooled = {(event.cools, event.duration) for told in many for event in told.of(UpstreamCooled)}
+    cooled = {(event.cooldown_kind, event.duration) for told in many for event in told.of(CooldownStarted)}
     assert cooled == ({row.breaker} if isinstance(row.breaker, tuple) else set())
 
 

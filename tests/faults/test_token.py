@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.faults import Fault, Reset, Stall, refusal
 from tests.fakes.gigachat import FakeGigaChat
-from xrouter_asgi.events import UpstreamCooled
+from xrouter_asgi.events import CooldownStarted
 from xrouter_asgi.providers.gigachat.auth.tokens import TokenSource
 
 from .stand import MANY, Stand, standing
@@ -52,7 +52,7 @@ async def test_refused_credentials_are_not_shown_again_and_rest(fake: FakeGigaCh
     assert (told.answer.status, told.answer.error["code"]) == (502, "upstream_auth_failed")
     assert told.answer.header("x-should-retry") == "false"
     assert made_good.labels == ["upstream_auth_failed", None]
-    assert [(event.cools, event.duration) for event in made_good.of(UpstreamCooled)] == [("credential", 60.0)]
+    assert [(event.cooldown_kind, event.duration) for event in made_good.of(CooldownStarted)] == [("credential", 60.0)]
     assert (fake.oauth_calls, fake.asked("/chat/completions")) == (1, [])
 
 

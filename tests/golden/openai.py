@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from starlette.types import ASGIApp
 
 from tests.fakes.openai_answers import chunk
-from xrouter_asgi import LLMRouter, OpenAIProvider, OwnKey, Target, TracingMiddleware
+from xrouter_asgi import BringYourOwnKey, LLMRouter, OpenAIProvider, Target, TracingMiddleware
 
 from .chat import WEATHER
 from .house import CHAT, EMBEDDINGS, hello, streamed
@@ -32,7 +32,7 @@ def of(*answers: Answer, model: str = "chat", **options: Any) -> Make:
 
 
 def _own_key(tape: Tape) -> ASGIApp:
-    own = OwnKey(lambda key: provider(tape, api_key=key), name="own")
+    own = BringYourOwnKey(lambda key: provider(tape, api_key=key), name="own")
     return LLMRouter({"m": Target(own, model="chat")})
 
 

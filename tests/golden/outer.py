@@ -10,13 +10,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.fakes.clock import Clock
 from xrouter_asgi import (
     AccessLog,
-    AccessLogMiddleware,
     APIKey,
     APIKeyMiddleware,
     LLMRouter,
-    MemoryBudget,
+    MemoryLimits,
     Principal,
     RateLimitMiddleware,
+    RequestEventsMiddleware,
     StaticKeys,
     Target,
     TracingMiddleware,
@@ -48,11 +48,11 @@ def keyed(app: ASGIApp, **options: Any) -> ASGIApp:
 
 
 def limited(app: ASGIApp, limit: str, **options: Any) -> ASGIApp:
-    return RateLimitMiddleware(app, limit=limit, budget=MemoryBudget(clock=Clock()), **options)
+    return RateLimitMiddleware(app, limit=limit, budget=MemoryLimits(clock=Clock()), **options)
 
 
 def logged(tape: Tape, app: ASGIApp) -> ASGIApp:
-    return AccessLogMiddleware(app, observers=[AccessLog(tape.log, readable=False)])
+    return RequestEventsMiddleware(app, observers=[AccessLog(tape.log, readable=False)])
 
 
 def onion(says: House, limit: str = "3/minute; 5000 tokens/minute; 2 parallel") -> Make:

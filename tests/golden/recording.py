@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 
 from starlette.types import ASGIApp, Message, Scope
 
-from tests.asgi import Exchange, body_messages, http_scope
+from tests.asgi_client import Exchange, body_messages, http_scope
 from tests.fakes.http import Exchange as Seen
 from tests.policies.virtual import VirtualLoop
 

@@ -8,11 +8,11 @@ import pytest
 
 from xrouter_asgi.keys import (
     CachedKeys,
-    Grant,
     Hasher,
     Issuer,
     KeyExists,
     KeyRegistry,
+    KeySpec,
     MemoryKeyStore,
     UnknownKey,
     new_secret,
@@ -22,7 +22,7 @@ from xrouter_asgi.keys import (
 from .clock import START, Clock
 
 DAY = 86_400.0
-GRANT = Grant(
+GRANT = KeySpec(
     name="laptop",
     owner="ann",
     expires_at=START + timedelta(days=90),
@@ -77,14 +77,14 @@ async def test_a_rotated_key_has_two_secrets_for_24_hours(registry: KeyRegistry,
 
 async def test_a_rotation_without_overlap_ends_the_old_secret_now(registry: KeyRegistry, clock: Clock) -> None:
     issuer = issuer_of(registry, clock)
-    old = await issuer.create(Grant())
+    old = await issuer.create(KeySpec())
     new = await issuer.rotate(old.key.id, overlap=0)
     assert await opens(registry, clock, old.secret, new.secret) == [False, True]
 
 
 async def test_a_rotation_may_prolong_the_key_but_not_the_old_secret(registry: KeyRegistry, clock: Clock) -> None:
     issuer = issuer_of(registry, clock)
-    old = await issuer.create(Grant(expires_at=START + timedelta(hours=1)))
+    old = await issuer.create(KeySpec(expires_at=START + timedelta(hours=1)))
     new = await issuer.rotate(old.key.id, expires_at=START + timedelta(days=9))
     clock.tick(3600)
     assert await opens(registry, clock, old.secret, new.secret) == [False, True]
@@ -97,7 +97,7 @@ async def test_a_rotation_may_prolong_the_key_but_not_the_old_secret(registry: K
 
 async def test_a_key_whose_end_is_past_is_rotated_only_with_another_end(registry: KeyRegistry, clock: Clock) -> None:
     issuer = issuer_of(registry, clock)
-    old = await issuer.create(Grant(expires_at=START + timedelta(hours=1)))
+    old = await issuer.create(KeySpec(expires_at=START + timedelta(hours=1)))
     clock.tick(3600)
     with pytest.raises(ValueError, match=r"ended at 2025-03-01T13:00:00\+00:00\. Give it another end"):
         await issuer.rotate(old.key.id)
@@ -107,7 +107,7 @@ async def test_a_key_whose_end_is_past_is_rotated_only_with_another_end(registry
 
 async def test_a_revoked_key_stays_so(registry: KeyRegistry, clock: Clock) -> None:
     issuer = issuer_of(registry, clock)
-    old = await issuer.create(Grant())
+    old = await issuer.create(KeySpec())
     new = await issuer.rotate(old.key.id)
     assert not (await issuer.revoke(old.key.id, reason="lost")).active
     assert await opens(registry, clock, old.secret, new.secret) == [False, False]
@@ -178,8 +178,8 @@ async def test_a_key_of_an_older_pepper_goes_on_and_a_new_one_takes_the_new(
     registry: KeyRegistry, clock: Clock
 ) -> None:
     first, second = Hasher({1: "o" * 32}), Hasher({2: "n" * 32, 1: "o" * 32})
-    old = await issuer_of(registry, clock, first).create(Grant())
-    new = await issuer_of(registry, clock, second).create(Grant())
+    old = await issuer_of(registry, clock, first).create(KeySpec())
+    new = await issuer_of(registry, clock, second).create(KeySpec())
     found = {}
     for name, hasher in (("first", first), ("second", second), ("only new", Hasher({2: "n" * 32})), ("none", Hasher())):
         keys = CachedKeys(registry, hasher=hasher, now=clock.wall)
@@ -211,7 +211,7 @@ async def test_an_unknown_id_is_said_to_be_so(registry: KeyRegistry, clock: Cloc
 )
 def test_a_grant_that_means_nothing_is_refused(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        Grant(**fields)
+        KeySpec(**fields)
 
 
 async def test_no_object_and_no_traceback_shows_a_secret_or_a_pepper(clock: Clock) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
 
 from xrouter_asgi import KeyStoreUnavailable
-from xrouter_asgi.keys import APIKey, CachedKeys, Grant, Issuer, MemoryKeyStore, new_secret
+from xrouter_asgi.keys import APIKey, CachedKeys, Issuer, KeySpec, MemoryKeyStore, new_secret
 from xrouter_asgi.keys.cache import FRESH, PAUSE, STALE
 
 from .clock import START, Clock
@@ -67,7 +67,7 @@ class Keys(RuleBasedStateMachine):
     def create(self, begins: int | None, lives: int | None) -> str:
         now = self.clock.seconds
         start, end = now + (begins or 0), now + lives if lives else inf
-        grant = Grant(
+        grant = KeySpec(
             not_before=START + timedelta(seconds=start) if begins else None,
             expires_at=START + timedelta(seconds=end) if lives else None,
         )

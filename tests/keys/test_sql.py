@@ -28,9 +28,9 @@ from xrouter_asgi.keys import (
     APIKey,
     AuditEntry,
     CachedKeys,
-    Grant,
     Hasher,
     Issuer,
+    KeySpec,
     SQLKeyStore,
     StoredSecret,
     new_secret,
@@ -355,7 +355,7 @@ async def test_postgresql_stops_and_starts_and_known_keys_go_on(
     await store.migrate()
     seconds = [0.0]
     keys = CachedKeys(store, clock=lambda: seconds[0])
-    issued = await Issuer(store, by="tester").create(Grant(name="known"))
+    issued = await Issuer(store, by="tester").create(KeySpec(name="known"))
     assert await keys.check(issued.secret) is not None
     await asyncio.to_thread(postgres.stop)
     for _ in range(5):
@@ -410,7 +410,7 @@ async def test_a_digest_or_a_password_reaches_no_log_and_no_error(
 async def test_a_key_without_a_pepper_is_pointed_out_once(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
     store = SQLKeyStore(sqlite_url)
     for hasher, told in ((Hasher({1: "p" * 32}), 0), (Hasher(), 1), (Hasher(), 1)):
-        issued = await Issuer(store, by="tester", hasher=hasher).create(Grant())
+        issued = await Issuer(store, by="tester", hasher=hasher).create(KeySpec())
         assert await CachedKeys(store, hasher=hasher).check(issued.secret) == issued.key
         assert caplog.text.count("is kept as plain SHA-256") == told
     await store.aclose()

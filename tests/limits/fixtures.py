@@ -11,11 +11,11 @@ from redis import Redis
 from tests.fakes.clock import Clock
 from tests.limits.scripts import replace_in_scripts
 from tests.limits.servers import RedisServer, redis_server
-from xrouter_asgi.limits.base import Budget
-from xrouter_asgi.limits.memory import MemoryBudget
-from xrouter_asgi.limits.redis import RedisBudget
+from xrouter_asgi.limits.base import LimitStore
+from xrouter_asgi.limits.memory import MemoryLimits
+from xrouter_asgi.limits.redis import RedisLimits
 
-MakeBudget: TypeAlias = Callable[..., RedisBudget]
+MakeBudget: TypeAlias = Callable[..., RedisLimits]
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +37,8 @@ async def redis_budget(redis_url: str) -> AsyncIterator[MakeBudget]:
     """Makes budgets on one empty Redis, and closes them."""
     made = []
 
-    def make(url: str = redis_url, **options: Any) -> RedisBudget:
-        budget = RedisBudget(url, **{"patience": 5.0, **options})
+    def make(url: str = redis_url, **options: Any) -> RedisLimits:
+        budget = RedisLimits(url, **{"patience": 5.0, **options})
         made.append(budget)
         return budget
 
@@ -61,7 +61,7 @@ class ServerClock(Clock):
         self._redis.delete("clock")
         self._redis.rpush("clock", whole, rest)
 
-    def rule(self, budget: RedisBudget) -> None:
+    def rule(self, budget: RedisLimits) -> None:
         """Make the scripts of a budget heed it."""
         replace_in_scripts(budget, "redis.call('TIME')", "redis.call('LRANGE', 'clock', 0, 1)")
 
@@ -70,10 +70,10 @@ class ServerClock(Clock):
 
 
 @pytest.fixture(params=["memory", "redis"])
-def budget_and_clock(request: pytest.FixtureRequest) -> Iterator[tuple[Budget, Clock]]:
+def budget_and_clock(request: pytest.FixtureRequest) -> Iterator[tuple[LimitStore, Clock]]:
     if request.param == "memory":
         clock = Clock()
-        yield MemoryBudget(clock=clock), clock
+        yield MemoryLimits(clock=clock), clock
         return
     server_clock = ServerClock(request.getfixturevalue("redis_url"))
     budget = request.getfixturevalue("redis_budget")()
@@ -83,10 +83,10 @@ def budget_and_clock(request: pytest.FixtureRequest) -> Iterator[tuple[Budget, C
 
 
 @pytest.fixture
-def budget(budget_and_clock: tuple[Budget, Clock]) -> Budget:
+def budget(budget_and_clock: tuple[LimitStore, Clock]) -> LimitStore:
     return budget_and_clock[0]
 
 
 @pytest.fixture
-def clock(budget_and_clock: tuple[Budget, Clock]) -> Clock:
+def clock(budget_and_clock: tuple[LimitStore, Clock]) -> Clock:
     return budget_and_clock[1]

@@ -11,8 +11,8 @@ import os
 import sys
 
 from tests.limits.scripts import replace_in_scripts
-from xrouter_asgi.limits.base import Charge, Grant, Limit
-from xrouter_asgi.limits.redis import RedisBudget
+from xrouter_asgi.limits.base import Charge, Limit, Reservation
+from xrouter_asgi.limits.redis import RedisLimits
 
 LIMIT = Limit(1000, window=2.0)
 _TICK = 0.01  # seconds
@@ -20,12 +20,12 @@ _MOST = 64  # at once; what a slow machine does not manage is not made up for la
 
 
 async def press(url: str, rate: int, seconds: float) -> None:
-    budget = RedisBudget(url, patience=5.0)
+    budget = RedisLimits(url, patience=5.0)
     replace_in_scripts(
         budget, "return reply", "redis.call('RPUSH', refused == 0 and 'admitted' or 'refused', now) return reply"
     )
     loop = asyncio.get_running_loop()
-    running: set[asyncio.Task[Grant]] = set()
+    running: set[asyncio.Task[Reservation]] = set()
     due, start = 0.0, loop.time()
     while (passed := loop.time() - start) < seconds:
         while due < passed:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from xrouter_asgi.limits.redis import RedisBudget
+from xrouter_asgi.limits.redis import RedisLimits
 
 
-def replace_in_scripts(budget: RedisBudget, text: str, other: str) -> None:
+def replace_in_scripts(budget: RedisLimits, text: str, other: str) -> None:
     """Change what the scripts of a budget do, on a Redis that is a real one for the rest."""
     counts = budget._counts
     for script in (counts._reserve, counts._settle, counts._announce):

@@ -11,9 +11,9 @@ from redis import Redis
 
 from tests.limits.fixtures import ServerClock
 from tests.limits.servers import RedisServer
-from xrouter_asgi.limits.base import Charge, Grant, parse_limits
-from xrouter_asgi.limits.memory import MemoryBudget
-from xrouter_asgi.limits.redis import RedisBudget
+from xrouter_asgi.limits.base import Charge, Reservation, parse_limits
+from xrouter_asgi.limits.memory import MemoryLimits
+from xrouter_asgi.limits.redis import RedisLimits
 
 LIMITS = parse_limits("5/minute; 40 tokens/minute; 60 tokens/hour; 2 parallel")
 Step: TypeAlias = tuple[str, float, int]
@@ -30,8 +30,8 @@ steps = st.lists(
 
 async def play(script: list[Step], url: str) -> None:
     clock = ServerClock(url)
-    memory = MemoryBudget(clock=clock)
-    redis = RedisBudget(url, patience=10.0, life=100_000.0)
+    memory = MemoryLimits(clock=clock)
+    redis = RedisLimits(url, patience=10.0, life=100_000.0)
     clock.rule(redis)
     try:
         leases: list[str] = []
@@ -54,7 +54,7 @@ async def play(script: list[Step], url: str) -> None:
         clock.close()
 
 
-def same(one: Grant, other: Grant) -> None:
+def same(one: Reservation, other: Reservation) -> None:
     assert (one.admitted, one.refused, one.local) == (other.admitted, other.refused, other.local)
     assert abs(one.retry_after - other.retry_after) < 0.01
     for here, there in zip(one.standings, other.standings, strict=True):

@@ -5,15 +5,15 @@ import time
 
 import pytest
 
-from xrouter_asgi.limits.availability import Away, Link
+from xrouter_asgi.limits.availability import StoreHealth, StoreUnavailable
 
 
 async def well() -> str:
     return "well"
 
 
-def link(**options: object) -> Link:
-    return Link(well, name="It", **{"patience": 0.05, "questions": 2, "restored": lambda: None, **options})  # type: ignore[arg-type]  # its own keywords
+def link(**options: object) -> StoreHealth:
+    return StoreHealth(well, name="It", **{"patience": 0.05, "questions": 2, "restored": lambda: None, **options})  # type: ignore[arg-type]  # its own keywords
 
 
 async def test_a_busy_process_does_not_take_its_own_slowness_for_an_outage() -> None:
@@ -35,7 +35,7 @@ async def test_a_busy_process_does_not_take_its_own_slowness_for_an_outage() -> 
 
 async def test_no_answer_in_time_means_away() -> None:
     over = link(patience=0.01)
-    with pytest.raises(Away):
+    with pytest.raises(StoreUnavailable):
         await over.ask(asyncio.Event().wait)
     assert not over.up
     await over.aclose()
@@ -51,7 +51,7 @@ async def test_any_failure_means_away_but_a_cancellation_does_not() -> None:
     asking.cancel()
     await asyncio.wait([asking])
     assert over.up
-    with pytest.raises(Away):
+    with pytest.raises(StoreUnavailable):
         await over.ask(defective)
     assert not over.up
     await over.aclose()
@@ -68,7 +68,7 @@ async def test_who_waits_for_a_turn_does_not_wait_for_what_is_away() -> None:
 
     over = link(patience=0.02)
     answers = await asyncio.gather(*(over.ask(silent) for _ in range(100)), return_exceptions=True)
-    assert all(isinstance(answer, Away) for answer in answers)
+    assert all(isinstance(answer, StoreUnavailable) for answer in answers)
     assert asked in (2, 3, 4)
     await over.aclose()
 
@@ -88,8 +88,8 @@ async def test_probes_become_rarer_until_one_is_answered(monkeypatch: pytest.Mon
         raise OSError
 
     monkeypatch.setattr("xrouter_asgi.limits.availability.asyncio.sleep", pause)
-    over = Link(probe, name="It", patience=0.05, questions=1, restored=back.set)
-    with pytest.raises(Away):
+    over = StoreHealth(probe, name="It", patience=0.05, questions=1, restored=back.set)
+    with pytest.raises(StoreUnavailable):
         await over.ask(broken)
     await back.wait()
     assert pauses == [1.0, 2.0, 4.0, 4.0, 4.0]

@@ -8,8 +8,8 @@ from itertools import count
 import pytest
 
 from tests.fakes.clock import Clock
-from xrouter_asgi.limits.base import Budget, Charge, Grant, Limit, parse_limits
-from xrouter_asgi.limits.redis import RedisBudget
+from xrouter_asgi.limits.base import Charge, Limit, LimitStore, Reservation, parse_limits
+from xrouter_asgi.limits.redis import RedisLimits
 
 REQUESTS = Limit.parse("3/minute")
 TOKENS = Limit.parse("100 tokens/minute")
@@ -18,19 +18,21 @@ PARALLEL = Limit.parse("2 parallel")
 _leases = map(str, count())
 
 
-async def take(budget: Budget, *charges: tuple[Limit, int], lease: str | None = None, subject: str = "key") -> Grant:
+async def take(
+    budget: LimitStore, *charges: tuple[Limit, int], lease: str | None = None, subject: str = "key"
+) -> Reservation:
     asked = [Charge(subject, limit, cost) for limit, cost in charges]
     return await budget.reserve(asked, lease=lease or f"lease {next(_leases)}")
 
 
-async def settle(budget: Budget, lease: str, costs: Sequence[int] | None = None) -> None:
+async def settle(budget: LimitStore, lease: str, costs: Sequence[int] | None = None) -> None:
     """Settle, and wait until everybody can see it."""
     budget.settle(lease, costs)
-    if isinstance(budget, RedisBudget) and budget._sending is not None:
+    if isinstance(budget, RedisLimits) and budget._sending is not None:
         await budget._sending
 
 
-async def remaining(budget: Budget, *limits: Limit) -> list[int]:
+async def remaining(budget: LimitStore, *limits: Limit) -> list[int]:
     """What is left, found by asking for what costs nothing, or for a place that is given back."""
     lease = f"look {next(_leases)}"
     grant = await take(budget, *((limit, int(limit.unit == "parallel")) for limit in limits), lease=lease)
@@ -38,14 +40,14 @@ async def remaining(budget: Budget, *limits: Limit) -> list[int]:
     return [standing.remaining + (standing.limit.unit == "parallel" and grant.admitted) for standing in grant.standings]
 
 
-async def test_as_much_is_admitted_as_the_limit_says(budget: Budget) -> None:
+async def test_as_much_is_admitted_as_the_limit_says(budget: LimitStore) -> None:
     grants = [await take(budget, (REQUESTS, 1)) for _ in range(5)]
     assert [grant.admitted for grant in grants] == [True, True, True, False, False]
     assert [grant.standings[0].remaining for grant in grants] == [2, 1, 0, 0, 0]
     assert [grant.refused for grant in grants] == [None, None, None, REQUESTS, REQUESTS]
 
 
-async def test_a_refusal_says_when_to_come_again_and_then_it_is_admitted(budget: Budget, clock: Clock) -> None:
+async def test_a_refusal_says_when_to_come_again_and_then_it_is_admitted(budget: LimitStore, clock: Clock) -> None:
     await take(budget, (REQUESTS, 1))
     clock.advance(20)
     await take(budget, (REQUESTS, 1))
@@ -59,7 +61,7 @@ async def test_a_refusal_says_when_to_come_again_and_then_it_is_admitted(budget:
     assert (await take(budget, (REQUESTS, 1))).admitted
 
 
-async def test_more_than_one_is_waited_for_as_long_as_it_takes(budget: Budget, clock: Clock) -> None:
+async def test_more_than_one_is_waited_for_as_long_as_it_takes(budget: LimitStore, clock: Clock) -> None:
     for cost in (50, 30, 20):
         await take(budget, (TOKENS, cost))
         clock.advance(10)
@@ -68,7 +70,7 @@ async def test_more_than_one_is_waited_for_as_long_as_it_takes(budget: Budget, c
     assert (await take(budget, (TOKENS, 100))).retry_after == pytest.approx(51)
 
 
-async def test_reset_is_when_everything_is_there_again(budget: Budget, clock: Clock) -> None:
+async def test_reset_is_when_everything_is_there_again(budget: LimitStore, clock: Clock) -> None:
     assert (await take(budget, (TOKENS, 0))).standings[0].reset == 0
     await take(budget, (TOKENS, 10))
     clock.advance(30)
@@ -80,7 +82,7 @@ async def test_reset_is_when_everything_is_there_again(budget: Budget, clock: Cl
     assert await remaining(budget, TOKENS) == [100]
 
 
-async def test_all_charges_are_taken_or_none(budget: Budget) -> None:
+async def test_all_charges_are_taken_or_none(budget: LimitStore) -> None:
     await take(budget, (REQUESTS, 1), (TOKENS, 90))
     refusal = await take(budget, (REQUESTS, 1), (TOKENS, 20), (PARALLEL, 1))
     assert not refusal.admitted
@@ -88,7 +90,7 @@ async def test_all_charges_are_taken_or_none(budget: Budget) -> None:
     assert await remaining(budget, REQUESTS, TOKENS, PARALLEL) == [2, 10, 2]
 
 
-async def test_a_refusal_names_the_limit_that_takes_longest(budget: Budget, clock: Clock) -> None:
+async def test_a_refusal_names_the_limit_that_takes_longest(budget: LimitStore, clock: Clock) -> None:
     hour = Limit.parse("1/hour")
     await take(budget, (REQUESTS, 3), (hour, 1))
     refusal = await take(budget, (REQUESTS, 1), (hour, 1))
@@ -96,14 +98,14 @@ async def test_a_refusal_names_the_limit_that_takes_longest(budget: Budget, cloc
     assert refusal.retry_after == pytest.approx(3_660, abs=60)
 
 
-async def test_subjects_do_not_share(budget: Budget) -> None:
+async def test_subjects_do_not_share(budget: LimitStore) -> None:
     await take(budget, (REQUESTS, 3), subject="a/b")
     assert (await take(budget, (REQUESTS, 3), subject="a")).admitted
     assert (await take(budget, (REQUESTS, 3), subject="")).admitted
     assert (await take(budget, (REQUESTS, 3), subject="\ud800\x00 key")).admitted
 
 
-async def test_a_parallel_request_ends_when_it_is_settled(budget: Budget) -> None:
+async def test_a_parallel_request_ends_when_it_is_settled(budget: LimitStore) -> None:
     assert (await take(budget, (PARALLEL, 1), lease="first")).admitted
     assert (await take(budget, (PARALLEL, 1), lease="second")).admitted
     refusal = await take(budget, (PARALLEL, 1))
@@ -115,19 +117,19 @@ async def test_a_parallel_request_ends_when_it_is_settled(budget: Budget) -> Non
     assert not (await take(budget, (PARALLEL, 1))).admitted
 
 
-async def test_what_was_not_used_is_given_back(budget: Budget) -> None:
+async def test_what_was_not_used_is_given_back(budget: LimitStore) -> None:
     await take(budget, (REQUESTS, 1), (TOKENS, 80), lease="mine")
     await settle(budget, "mine", [1, 30])
     assert await remaining(budget, REQUESTS, TOKENS) == [2, 70]
 
 
-async def test_without_costs_everything_is_given_back(budget: Budget) -> None:
+async def test_without_costs_everything_is_given_back(budget: LimitStore) -> None:
     await take(budget, (REQUESTS, 1), (TOKENS, 80), (PARALLEL, 1), lease="mine")
     await settle(budget, "mine")
     assert await remaining(budget, REQUESTS, TOKENS, PARALLEL) == [3, 100, 2]
 
 
-async def test_a_lease_is_settled_once(budget: Budget) -> None:
+async def test_a_lease_is_settled_once(budget: LimitStore) -> None:
     await take(budget, (TOKENS, 80), (PARALLEL, 1), lease="mine")
     await take(budget, (PARALLEL, 1), lease="other")
     for costs in ([50, 1], [0, 1], [100, 1], None):
@@ -135,13 +137,13 @@ async def test_a_lease_is_settled_once(budget: Budget) -> None:
     assert await remaining(budget, TOKENS, PARALLEL) == [50, 1]
 
 
-async def test_a_lease_that_is_asked_for_twice_is_taken_once(budget: Budget) -> None:
+async def test_a_lease_that_is_asked_for_twice_is_taken_once(budget: LimitStore) -> None:
     for _ in range(3):
         assert (await take(budget, (REQUESTS, 1), (PARALLEL, 1), lease="mine")).admitted
     assert await remaining(budget, REQUESTS, PARALLEL) == [2, 1]
 
 
-async def test_settling_what_was_refused_or_never_asked_changes_nothing(budget: Budget) -> None:
+async def test_settling_what_was_refused_or_never_asked_changes_nothing(budget: LimitStore) -> None:
     await take(budget, (TOKENS, 90))
     await take(budget, (TOKENS, 20), lease="refused")
     await settle(budget, "refused", [5])
@@ -149,7 +151,7 @@ async def test_settling_what_was_refused_or_never_asked_changes_nothing(budget: 
     assert await remaining(budget, TOKENS) == [10]
 
 
-async def test_a_refund_after_the_window_is_no_credit(budget: Budget, clock: Clock) -> None:
+async def test_a_refund_after_the_window_is_no_credit(budget: LimitStore, clock: Clock) -> None:
     await take(budget, (TOKENS, 80), lease="old")
     clock.advance(61)
     await take(budget, (TOKENS, 100))
@@ -158,7 +160,7 @@ async def test_a_refund_after_the_window_is_no_credit(budget: Budget, clock: Clo
     assert not (await take(budget, (TOKENS, 1))).admitted
 
 
-async def test_a_debt_is_carried_from_when_it_is_known(budget: Budget, clock: Clock) -> None:
+async def test_a_debt_is_carried_from_when_it_is_known(budget: LimitStore, clock: Clock) -> None:
     await take(budget, (TOKENS, 10), lease="long")
     clock.advance(200)
     await settle(budget, "long", [150])
@@ -171,7 +173,7 @@ async def test_a_debt_is_carried_from_when_it_is_known(budget: Budget, clock: Cl
     assert await remaining(budget, TOKENS) == [100]
 
 
-async def test_a_refund_frees_the_part_it_was_taken_from(budget: Budget, clock: Clock) -> None:
+async def test_a_refund_frees_the_part_it_was_taken_from(budget: LimitStore, clock: Clock) -> None:
     await take(budget, (TOKENS, 60), lease="mine")
     clock.advance(30)
     await take(budget, (TOKENS, 40))
@@ -188,7 +190,7 @@ async def test_a_cost_beyond_the_limit_cannot_be_asked_for() -> None:
         Charge("key", TOKENS, 101)
 
 
-async def test_several_windows_are_counted_apart(budget: Budget, clock: Clock) -> None:
+async def test_several_windows_are_counted_apart(budget: LimitStore, clock: Clock) -> None:
     minute, day = parse_limits("10 tokens/minute; 15 tokens/day")
     assert (await take(budget, (minute, 10), (day, 10))).admitted
     clock.advance(61)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from xrouter_asgi.limits.base import Limit, Standing
+from xrouter_asgi.limits.base import Limit, LimitStatus
 from xrouter_asgi.limits.headers import duration, ietf_headers, openai_headers
 
 
@@ -29,11 +29,11 @@ def test_durations_are_written_as_go_writes_them(seconds: float, text: str) -> N
 
 def test_the_tightest_limit_of_each_unit_is_told() -> None:
     standings = [
-        Standing(Limit.parse("60/minute"), 30, 61.0),
-        Standing(Limit.parse("1000/day"), 20, 5000.0),
-        Standing(Limit.parse("900 tokens/minute"), 0, 10.0),
-        Standing(Limit.parse("9000 tokens/day"), 0, 500.0),
-        Standing(Limit.parse("2 parallel"), 0, 0.0),
+        LimitStatus(Limit.parse("60/minute"), 30, 61.0),
+        LimitStatus(Limit.parse("1000/day"), 20, 5000.0),
+        LimitStatus(Limit.parse("900 tokens/minute"), 0, 10.0),
+        LimitStatus(Limit.parse("9000 tokens/day"), 0, 500.0),
+        LimitStatus(Limit.parse("2 parallel"), 0, 0.0),
     ]
     assert dict(openai_headers(standings)) == {
         b"x-ratelimit-limit-requests": b"1000",
@@ -46,7 +46,7 @@ def test_the_tightest_limit_of_each_unit_is_told() -> None:
 
 
 def test_tokens_have_no_unit_in_the_draft() -> None:
-    policy, state = ietf_headers([Standing(Limit.parse("900 tokens/minute per owner"), 7, 10.2)])
+    policy, state = ietf_headers([LimitStatus(Limit.parse("900 tokens/minute per owner"), 7, 10.2)])
     assert policy == (b"ratelimit-policy", b'"900 tokens per 1 minute per owner";q=900;w=60')
     assert state == (b"ratelimit", b'"900 tokens per 1 minute per owner";r=7;t=11')
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.fakes.clock import Clock
 from tests.limits.test_contract import PARALLEL, REQUESTS, TOKENS, take
 from xrouter_asgi.limits.base import Charge, Limit
-from xrouter_asgi.limits.memory import MemoryBudget
+from xrouter_asgi.limits.memory import MemoryLimits
 
 
 @given(
@@ -24,7 +24,7 @@ def test_no_window_holds_more_than_the_limit(
     amount: int, window: float, start: float, asked: list[tuple[float, int]]
 ) -> None:
     clock = Clock(start)
-    budget = MemoryBudget(clock=clock)
+    budget = MemoryLimits(clock=clock)
     limit = Limit(amount, "tokens", window)
     taken: list[tuple[float, int]] = []
     for number, (pause, cost) in enumerate(asked):
@@ -44,14 +44,14 @@ def test_no_window_holds_more_than_the_limit(
 
 
 async def test_inventing_subjects_does_not_fill_the_memory() -> None:
-    budget = MemoryBudget(max_subjects=100, clock=Clock())
+    budget = MemoryLimits(max_subjects=100, clock=Clock())
     for number in range(1000):
         assert (await take(budget, (REQUESTS, 1), (TOKENS, 1), subject=str(number))).admitted
     assert len(budget) <= 100
 
 
 async def test_who_asked_longest_ago_is_forgotten_first() -> None:
-    budget = MemoryBudget(max_subjects=3, clock=Clock())
+    budget = MemoryLimits(max_subjects=3, clock=Clock())
     for subject in ("busy", "quiet", "busy", "other", "busy", "another"):
         await take(budget, (REQUESTS, 1), subject=subject)
     assert not (await take(budget, (REQUESTS, 1), subject="busy")).admitted
@@ -60,7 +60,7 @@ async def test_who_asked_longest_ago_is_forgotten_first() -> None:
 
 async def test_expired_counts_go_while_others_are_asked() -> None:
     clock = Clock()
-    budget = MemoryBudget(clock=clock)
+    budget = MemoryLimits(clock=clock)
     day = Limit.parse("10/day")
     for number in range(50):
         await take(budget, (REQUESTS, 1), (day, 1), (PARALLEL, 1), lease=str(number), subject=str(number))
@@ -74,7 +74,7 @@ async def test_expired_counts_go_while_others_are_asked() -> None:
 
 @pytest.mark.parametrize(("cost", "left"), [(90, 60), (50, 100), (0, 100)])
 async def test_of_a_forgotten_count_only_the_debt_remains(cost: int, left: int) -> None:
-    budget = MemoryBudget(max_subjects=1, clock=Clock())
+    budget = MemoryLimits(max_subjects=1, clock=Clock())
     await take(budget, (TOKENS, 50), lease="mine")
     await take(budget, (TOKENS, 50), lease="other's", subject="other")
     budget.settle("mine", [cost])
@@ -82,7 +82,7 @@ async def test_of_a_forgotten_count_only_the_debt_remains(cost: int, left: int) 
 
 
 async def test_a_refund_to_a_count_that_began_again_is_no_credit() -> None:
-    budget = MemoryBudget(max_subjects=1, clock=Clock())
+    budget = MemoryLimits(max_subjects=1, clock=Clock())
     await take(budget, (TOKENS, 50), lease="mine")
     await take(budget, (TOKENS, 50), subject="other")
     await take(budget, (TOKENS, 10))
@@ -92,7 +92,7 @@ async def test_a_refund_to_a_count_that_began_again_is_no_credit() -> None:
 
 async def test_a_debt_outlives_the_count_it_was_made_in() -> None:
     clock = Clock()
-    budget = MemoryBudget(clock=clock)
+    budget = MemoryLimits(clock=clock)
     await take(budget, (REQUESTS, 1), (TOKENS, 10), lease="long")
     clock.advance(61)
     await take(budget, (REQUESTS, 1), (TOKENS, 10))
@@ -101,7 +101,7 @@ async def test_a_debt_outlives_the_count_it_was_made_in() -> None:
 
 
 async def test_a_settlement_names_a_cost_for_each_charge() -> None:
-    budget = MemoryBudget(clock=Clock())
+    budget = MemoryLimits(clock=Clock())
     await take(budget, (REQUESTS, 1), (TOKENS, 1), lease="mine")
     with pytest.raises(ValueError, match="zip"):
         budget.settle("mine", [1])
@@ -109,4 +109,4 @@ async def test_a_settlement_names_a_cost_for_each_charge() -> None:
 
 def test_a_memory_for_nobody_is_refused() -> None:
     with pytest.raises(ValueError, match="max_subjects must be at least 1, not 0"):
-        MemoryBudget(max_subjects=0)
+        MemoryLimits(max_subjects=0)

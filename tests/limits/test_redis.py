@@ -19,8 +19,8 @@ from tests.limits.servers import RedisServer, Wire
 from tests.limits.test_contract import PARALLEL, REQUESTS, TOKENS, remaining, settle, take
 from tests.limits.waiting import until
 from xrouter_asgi.limits.base import Charge, Limit
-from xrouter_asgi.limits.memory import MemoryBudget
-from xrouter_asgi.limits.redis import RedisBudget
+from xrouter_asgi.limits.memory import MemoryLimits
+from xrouter_asgi.limits.redis import RedisLimits
 from xrouter_asgi.limits.storage import budget_at
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 
@@ -255,7 +255,7 @@ async def test_redis_and_valkey_are_reached_by_their_url(scheme: str, redis_url:
 
 
 def test_memory_is_a_url_too() -> None:
-    assert isinstance(budget_at("memory://"), MemoryBudget)
+    assert isinstance(budget_at("memory://"), MemoryLimits)
 
 
 @pytest.mark.parametrize("url", ["memcached://:secret@x", "secret", ""])
@@ -268,9 +268,9 @@ def test_another_url_is_refused_without_showing_its_password(url: str) -> None:
 def test_without_redis_py_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(ImportError, match=r'pip install "xrouter-asgi\[redis\]"'):
-        RedisBudget("redis://127.0.0.1")
+        RedisLimits("redis://127.0.0.1")
 
 
 def test_nobody_shares_with_less_than_himself() -> None:
     with pytest.raises(ValueError, match="At least 1 worker shares the limits, not 0"):
-        RedisBudget("redis://127.0.0.1", workers=0)
+        RedisLimits("redis://127.0.0.1", workers=0)

@@ -16,7 +16,7 @@ from tests.limits.servers import RedisServer, Wire, free_port, redis_server
 from tests.limits.test_contract import PARALLEL, REQUESTS, TOKENS, remaining, settle, take
 from tests.limits.waiting import until
 from xrouter_asgi.limits.base import Charge, Limit
-from xrouter_asgi.limits.redis import RedisBudget
+from xrouter_asgi.limits.redis import RedisLimits
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ async def test_a_redis_that_is_full_stays_away(
     await until(lambda: budget._link.up)
 
 
-async def until_probed(budget: RedisBudget, caplog: pytest.LogCaptureFixture) -> list[str]:
+async def until_probed(budget: RedisLimits, caplog: pytest.LogCaptureFixture) -> list[str]:
     """Wait for a probe; what was written to the log by then."""
     probed = asyncio.Event()
     probe = budget._link._probe

@@ -19,8 +19,8 @@ from tests.fakes.clock import Clock
 from tests.scripted import USAGE, ScriptedProvider, chat, chunk
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.events import LimiterDegraded, LimiterRestored
-from xrouter_asgi.limits.base import Charge, Grant
-from xrouter_asgi.limits.memory import MemoryBudget
+from xrouter_asgi.limits.base import Charge, Reservation
+from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
@@ -31,7 +31,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def limited(app: ASGIApp = hello, *, limit: Any = "2/minute", **options: Any) -> RateLimitMiddleware:
-    return RateLimitMiddleware(app, limit=limit, **{"budget": MemoryBudget(clock=Clock()), **options})
+    return RateLimitMiddleware(app, limit=limit, **{"budget": MemoryLimits(clock=Clock()), **options})
 
 
 def in_front_of_a_model(provider: ScriptedProvider | None = None, **options: Any) -> RateLimitMiddleware:
@@ -72,7 +72,7 @@ async def test_an_application_that_never_heard_of_models_is_limited() -> None:
 
 async def test_a_refusal_says_in_openai_s_words_when_to_come_back() -> None:
     clock = Clock(0.0)
-    app = limited(limit="1/minute", budget=MemoryBudget(clock=clock))
+    app = limited(limit="1/minute", budget=MemoryLimits(clock=clock))
     await get(app, "/")
     clock.advance(49)
     refusal = await get(app, "/")
@@ -90,7 +90,7 @@ async def test_a_refusal_says_in_openai_s_words_when_to_come_back() -> None:
 
 async def test_a_wait_is_rounded_up_and_never_0_seconds() -> None:
     clock = Clock(0.0)
-    app = limited(limit="1/second", budget=MemoryBudget(clock=clock))
+    app = limited(limit="1/second", budget=MemoryLimits(clock=clock))
     await get(app, "/")
     clock.advance(0.9)
     refusal = await get(app, "/")
@@ -255,7 +255,7 @@ def test_starlette_takes_it_as_it_takes_its_own() -> None:
         assert [client.get("/").status_code for _ in range(2)] == [200, 429]
 
 
-class Closing(MemoryBudget):
+class Closing(MemoryLimits):
     closings = 0
 
     async def aclose(self) -> None:
@@ -362,7 +362,7 @@ async def test_concurrent_streams_overshoot_by_no_more_than_they_were_underestim
     usage = {"prompt_tokens": 30, "completion_tokens": actual - 30, "total_tokens": actual}
     go_on = asyncio.Event()
     provider = ScriptedProvider([chunk("text")], go_on, [chunk(finish="stop", usage=usage)])
-    app = in_front_of_a_model(provider, limit="100 tokens/minute", budget=MemoryBudget(clock=clock))
+    app = in_front_of_a_model(provider, limit="100 tokens/minute", budget=MemoryLimits(clock=clock))
     question = chat(stream=True)
     estimate = bound(question) + 10
     tasks = [asyncio.create_task(post(app, "/v1/chat/completions", question)) for _ in range(50)]
@@ -443,10 +443,10 @@ async def test_limiters_of_tokens_may_stand_inside_each_other() -> None:
 class Scripted:
     """A budget that answers as it is told."""
 
-    def __init__(self, *grants: Grant) -> None:
+    def __init__(self, *grants: Reservation) -> None:
         self._grants = list(grants)
 
-    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Grant:
+    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         return self._grants.pop(0)
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
@@ -457,7 +457,7 @@ class Scripted:
 
 
 async def test_deciding_alone_is_told_to_the_client_and_once_to_observers() -> None:
-    grants = [Grant(True), Grant(True, local=True), Grant(True, local=True), Grant(True)]
+    grants = [Reservation(True), Reservation(True, local=True), Reservation(True, local=True), Reservation(True)]
     events: list[object] = []
     app = limited(budget=Scripted(*grants))
 
@@ -471,7 +471,7 @@ async def test_deciding_alone_is_told_to_the_client_and_once_to_observers() -> N
 
 
 async def test_a_count_that_cannot_be_made_is_a_503() -> None:
-    answer = await get(limited(budget=Scripted(Grant(False, None, 1.0, local=True))), "/")
+    answer = await get(limited(budget=Scripted(Reservation(False, None, 1.0, local=True))), "/")
     assert answer.status == 503
     assert answer.error == {
         "message": "Limits cannot be checked now. Please try again in 1s.",

@@ -16,12 +16,12 @@ from tests.asgi_client import Exchange, body_messages, http_scope, post
 from tests.limits.fixtures import MakeBudget
 from tests.scripted import ScriptedProvider, Step, chat, chunk, completion, usage_chunk
 from tests.test_cancellation import Interrupted, cancel_now, cancel_one_tick_later
-from xrouter_asgi.context import Attempt, Demand, RequestContext, Usage
+from xrouter_asgi.context import Attempt, CostEstimate, RequestContext, Usage
 from xrouter_asgi.errors import UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
-from xrouter_asgi.limits.base import Budget, Charge, Grant, Limit, parse_limits
+from xrouter_asgi.limits.base import Charge, Limit, LimitStore, Reservation, parse_limits
 from xrouter_asgi.limits.estimates import tokens_spent
-from xrouter_asgi.limits.memory import MemoryBudget
-from xrouter_asgi.limits.redis import RedisBudget
+from xrouter_asgi.limits.memory import MemoryLimits
+from xrouter_asgi.limits.redis import RedisLimits
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.providers.target import Target
@@ -62,13 +62,13 @@ class Ledger(ScriptedProvider):
 class Notary:
     """Passes on to a budget, and notes how often each lease was settled."""
 
-    def __init__(self, inner: Budget) -> None:
+    def __init__(self, inner: LimitStore) -> None:
         self.inner = inner
         self.asked: dict[str, Sequence[Charge]] = {}
         self.refused: set[str] = set()
         self.settled: dict[str, Sequence[int]] = {}
 
-    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Grant:
+    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         assert lease not in self.asked
         self.asked[lease] = charges
         return await self.inner.reserve(charges, lease=lease)
@@ -83,7 +83,7 @@ class Notary:
 
     async def used(self) -> dict[str, int]:
         """What the counts say, by unit."""
-        if isinstance(self.inner, RedisBudget) and self.inner._sending is not None:
+        if isinstance(self.inner, RedisLimits) and self.inner._sending is not None:
             await self.inner._sending
         used: dict[str, int] = {}
         for limit in parse_limits(LIMITS):
@@ -128,7 +128,7 @@ async def test_a_request_cancelled_at_any_step_is_settled_once_and_to_the_truth(
     stream: bool, cancel: Callable[[], None], times: int
 ) -> None:
     for n in itertools.count(1):
-        provider, notary = Ledger(), Notary(MemoryBudget())
+        provider, notary = Ledger(), Notary(MemoryLimits())
         running = exchange(provider, notary, stream=stream)
         interrupted = Interrupted(running.run(), range(n, n + times), cancel)
         await asyncio.wait([asyncio.create_task(interrupted.run())])
@@ -159,7 +159,7 @@ async def test_a_request_cancelled_at_any_step_is_settled_once_in_redis_too(
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_that_leaves_at_any_step_is_settled_once_and_to_the_truth(stream: bool) -> None:
     for n in itertools.count(1):
-        provider, notary = Ledger(), Notary(MemoryBudget())
+        provider, notary = Ledger(), Notary(MemoryLimits())
         running = exchange(provider, notary, stream=stream)
         interrupted = Interrupted(running.run(), range(n, n + 1), running.leave)
         await asyncio.create_task(interrupted.run())
@@ -174,7 +174,7 @@ async def test_a_client_that_leaves_at_any_step_is_settled_once_and_to_the_truth
 async def test_a_client_that_leaves_after_any_message_is_settled_once_and_to_the_truth(
     messages: int, send_error: Exception | None
 ) -> None:
-    provider, notary = Ledger(), Notary(MemoryBudget())
+    provider, notary = Ledger(), Notary(MemoryLimits())
     running = exchange(provider, notary, stream=True, leave_after=messages, send_error=send_error)
     await running.run()
     await agree(notary, provider, stream=True)
@@ -183,7 +183,7 @@ async def test_a_client_that_leaves_after_any_message_is_settled_once_and_to_the
 @pytest.mark.parametrize("told", range(1, len(TEXT) + 1))
 async def test_a_stream_that_breaks_is_charged_for_what_it_said(told: int) -> None:
     steps: list[Step] = [[chunk(text)] for text in TEXT[:told]]
-    provider, notary = Ledger(*steps, UpstreamUnavailable("It broke.")), Notary(MemoryBudget())
+    provider, notary = Ledger(*steps, UpstreamUnavailable("It broke.")), Notary(MemoryLimits())
     await exchange(provider, notary, stream=True).run()
     await agree(notary, provider, stream=True)
     assert provider.said > 0
@@ -192,13 +192,13 @@ async def test_a_stream_that_breaks_is_charged_for_what_it_said(told: int) -> No
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("error", [UpstreamUnavailable("No."), UpstreamRateLimited("No."), UpstreamTimeout("No.")])
 async def test_what_no_upstream_accepted_costs_no_tokens(stream: bool, error: Exception) -> None:
-    notary = Notary(MemoryBudget())
+    notary = Notary(MemoryLimits())
     await exchange(ScriptedProvider(error), notary, stream=stream).run()
     assert await notary.used() == {"requests": 1, "tokens": 0, "parallel": 0}
 
 
 async def test_a_request_that_is_wrong_costs_a_request_and_no_tokens() -> None:
-    notary = Notary(MemoryBudget())
+    notary = Notary(MemoryLimits())
     router = LLMRouter({"scripted": ScriptedProvider()})
     app = RateLimitMiddleware(router, limit=LIMITS, budget=notary)
     assert (await post(app, "/v1/chat/completions", {"model": "scripted"})).status == 400
@@ -209,7 +209,7 @@ async def test_a_request_that_is_wrong_costs_a_request_and_no_tokens() -> None:
 # Without a count of the upstream's
 
 
-DEMAND = Demand("model", prompt_tokens=100)
+DEMAND = CostEstimate("model", prompt_tokens=100)
 LEFT = asyncio.CancelledError()
 
 
@@ -239,7 +239,7 @@ def test_what_a_request_came_to(context: RequestContext, spent: int | None) -> N
 async def test_an_answer_without_usage_is_charged_as_it_was_estimated() -> None:
     answer = completion()
     silent = type(answer)({key: value for key, value in answer.value.items() if key != "usage"})
-    notary = Notary(MemoryBudget())
+    notary = Notary(MemoryLimits())
     await exchange(ScriptedProvider(body=silent), notary, stream=False).run()
     assert (await notary.used())["tokens"] == len(json.dumps(chat())) // 2 + 1024
 

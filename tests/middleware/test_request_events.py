@@ -18,7 +18,7 @@ from tests.serving import uvicorn_here
 from xrouter_asgi.context import RequestContext, Usage
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.events import AttemptEnded, AttemptStarted, RequestEnded, RequestStarted
-from xrouter_asgi.middleware.request_events import AccessLogMiddleware
+from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
@@ -66,7 +66,7 @@ STREAM = json.dumps(chat(stream=True)).encode()
 
 async def test_a_request_is_measured(watching: Watching) -> None:
     app = Starlette(routes=[Route("/echo", lambda request: PlainTextResponse("hello"), methods=["POST"])])
-    answer = await request(AccessLogMiddleware(app, observers=[watching]), "POST", "/echo", body=b"12345")
+    answer = await request(RequestEventsMiddleware(app, observers=[watching]), "POST", "/echo", body=b"12345")
     end = watching.end
     assert (end.method, end.path, end.status, end.complete, end.client) == ("POST", "/echo", 200, True, "127.0.0.1")
     assert (end.received, end.sent) == (0, 5)  # the endpoint did not read
@@ -76,7 +76,9 @@ async def test_a_request_is_measured(watching: Watching) -> None:
 
 
 async def test_a_chat_is_told_from_its_begin_to_its_end(watching: Watching) -> None:
-    await post(AccessLogMiddleware(routed(ScriptedProvider()), observers=[watching]), "/v1/chat/completions", chat())
+    await post(
+        RequestEventsMiddleware(routed(ScriptedProvider()), observers=[watching]), "/v1/chat/completions", chat()
+    )
     assert [type(event) for event in watching.events] == [RequestStarted, AttemptStarted, AttemptEnded, RequestEnded]
     assert len({id(event.context) for event in watching.events}) == 1
     assert watching.end.context.usage == Usage(3, 2)
@@ -84,14 +86,14 @@ async def test_a_chat_is_told_from_its_begin_to_its_end(watching: Watching) -> N
 
 
 async def test_a_refusal_is_measured_like_any_answer(watching: Watching) -> None:
-    await get(AccessLogMiddleware(routed(ScriptedProvider()), observers=[watching]), "/nowhere")
+    await get(RequestEventsMiddleware(routed(ScriptedProvider()), observers=[watching]), "/nowhere")
     assert (watching.end.status, watching.end.complete) == (404, True)
     assert watching.end.context.error is not None
 
 
 async def test_a_stream_that_breaks_is_complete_and_has_its_error(watching: Watching) -> None:
     provider = ScriptedProvider([chunk("a")], UpstreamUnavailable("No."))
-    app = AccessLogMiddleware(routed(provider), observers=[watching])
+    app = RequestEventsMiddleware(routed(provider), observers=[watching])
     answer = await post(app, "/v1/chat/completions", chat(stream=True))
     assert (watching.end.status, watching.end.complete) == (200, True)
     assert watching.end.sent == len(answer.body)
@@ -100,7 +102,7 @@ async def test_a_stream_that_breaks_is_complete_and_has_its_error(watching: Watc
 
 async def test_a_stream_that_the_client_cuts_has_its_bytes(watching: Watching) -> None:
     provider = ScriptedProvider([chunk("a")], asyncio.Event())
-    app = AccessLogMiddleware(routed(provider), observers=[watching])
+    app = RequestEventsMiddleware(routed(provider), observers=[watching])
     scope = http_scope("POST", "/v1/chat/completions")
     answer = await Exchange(app, scope, script=body_messages(STREAM), leave_after=2).run()
     assert (watching.end.status, watching.end.complete) == (200, False)
@@ -112,7 +114,7 @@ async def test_a_client_that_closes_its_socket_in_a_stream_leaves_a_line() -> No
     lines: list[str] = []
     watching = Watching()
     provider = ScriptedProvider([chunk("hello")], asyncio.Event())
-    app = AccessLogMiddleware(routed(provider), observers=[AccessLog(lines.append), watching])
+    app = RequestEventsMiddleware(routed(provider), observers=[AccessLog(lines.append), watching])
     async with uvicorn_here(app) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
         head = f"POST /v1/chat/completions?key=marked HTTP/1.1\r\nhost: x\r\ncontent-length: {len(STREAM)}\r\n\r\n"
@@ -129,7 +131,7 @@ async def test_a_client_that_closes_its_socket_in_a_stream_leaves_a_line() -> No
 
 
 async def test_a_client_that_leaves_before_the_answer_has_no_status(watching: Watching) -> None:
-    app = AccessLogMiddleware(routed(ScriptedProvider(asyncio.Event())), observers=[watching])
+    app = RequestEventsMiddleware(routed(ScriptedProvider(asyncio.Event())), observers=[watching])
     exchange = Exchange(
         app, http_scope("POST", "/v1/chat/completions"), script=body_messages(json.dumps(chat()).encode())
     )
@@ -144,13 +146,15 @@ async def test_what_is_sent_to_a_client_that_left_is_not_counted(watching: Watch
         assert (await receive())["type"] == "http.disconnect"
         await send({"type": "http.response.body", "body": b"too late"})
 
-    exchange = Exchange(AccessLogMiddleware(app, observers=[watching]), http_scope("GET", "/"), leave_after=1)
+    exchange = Exchange(RequestEventsMiddleware(app, observers=[watching]), http_scope("GET", "/"), leave_after=1)
     await exchange.run()
     assert (watching.end.status, watching.end.complete, watching.end.sent) == (200, False, 0)
 
 
 async def test_a_server_that_raises_for_a_client_that_left_is_understood(watching: Watching) -> None:
-    app = AccessLogMiddleware(sending(HEAD, {"type": "http.response.body", "body": b"too late"}), observers=[watching])
+    app = RequestEventsMiddleware(
+        sending(HEAD, {"type": "http.response.body", "body": b"too late"}), observers=[watching]
+    )
     exchange = Exchange(app, http_scope("GET", "/"), leave_after=1, send_error=OSError("gone"))
     with pytest.raises(OSError, match="gone"):
         await exchange.run()
@@ -158,7 +162,7 @@ async def test_a_server_that_raises_for_a_client_that_left_is_understood(watchin
 
 
 async def test_a_server_that_raises_at_the_head_has_sent_no_status(watching: Watching) -> None:
-    app = AccessLogMiddleware(sending(HEAD), observers=[watching])
+    app = RequestEventsMiddleware(sending(HEAD), observers=[watching])
     exchange = Exchange(app, http_scope("GET", "/"), send_error=OSError("gone"))
     exchange.leave()
     with pytest.raises(OSError, match="gone"):
@@ -171,12 +175,12 @@ async def test_an_exception_before_the_answer_is_the_500_that_the_server_makes_o
         raise LookupError
 
     with pytest.raises(LookupError):
-        await get(AccessLogMiddleware(app, observers=[watching]), "/")
+        await get(RequestEventsMiddleware(app, observers=[watching]), "/")
     assert (watching.end.status, watching.end.complete) == (500, False)
 
 
 async def test_an_application_that_says_nothing_is_a_500_too(watching: Watching) -> None:
-    await Exchange(AccessLogMiddleware(sending(), observers=[watching]), http_scope("GET", "/")).run()
+    await Exchange(RequestEventsMiddleware(sending(), observers=[watching]), http_scope("GET", "/")).run()
     assert (watching.end.status, watching.end.complete) == (500, False)
 
 
@@ -186,13 +190,13 @@ async def test_an_exception_after_the_answer_leaves_it_complete(watching: Watchi
         raise LookupError
 
     with pytest.raises(LookupError):
-        await get(AccessLogMiddleware(app, observers=[watching]), "/")
+        await get(RequestEventsMiddleware(app, observers=[watching]), "/")
     assert (watching.end.status, watching.end.complete) == (200, True)
 
 
 async def test_a_cancelled_request_has_no_status(watching: Watching) -> None:
     provider = ScriptedProvider(asyncio.Event())
-    app = AccessLogMiddleware(routed(provider), observers=[watching])
+    app = RequestEventsMiddleware(routed(provider), observers=[watching])
     body = body_messages(json.dumps(chat()).encode())
     running = asyncio.create_task(Exchange(app, http_scope("POST", "/v1/chat/completions"), script=body).run())
     await provider.reached.wait()
@@ -208,7 +212,7 @@ async def test_a_stream_of_the_host_is_counted_and_passed_on_piece_by_piece(watc
         yield "two"
 
     app = Starlette(routes=[Route("/", lambda request: StreamingResponse(pieces()))])
-    answer = await get(AccessLogMiddleware(app, observers=[watching]), "/")
+    answer = await get(RequestEventsMiddleware(app, observers=[watching]), "/")
     assert answer.bodies == [b"one", b"two", b""]
     assert (watching.end.sent, watching.end.complete) == (6, True)
 
@@ -233,7 +237,7 @@ async def test_messages_of_extensions_go_through_untouched(watching: Watching, l
         return {"type": "http.disconnect"}
 
     hint: Message = {"type": "http.response.early_hint", "links": []}
-    app = AccessLogMiddleware(sending(hint, HEAD, last), observers=[watching])
+    app = RequestEventsMiddleware(sending(hint, HEAD, last), observers=[watching])
     await app(http_scope("GET", "/"), receive, send)
     assert sent[0] is hint
     assert sent[2] is last
@@ -243,7 +247,7 @@ async def test_messages_of_extensions_go_through_untouched(watching: Watching, l
 async def test_a_file_of_the_host_is_complete(watching: Watching, tmp_path: Any) -> None:
     (tmp_path / "file").write_bytes(b"12345")
     app = Starlette(routes=[Route("/", lambda request: FileResponse(tmp_path / "file"))])
-    await get(AccessLogMiddleware(app, observers=[watching]), "/")
+    await get(RequestEventsMiddleware(app, observers=[watching]), "/")
     assert (watching.end.sent, watching.end.complete) == (5, True)
 
 
@@ -251,7 +255,7 @@ async def test_an_observer_that_raises_harms_nothing(watching: Watching, caplog:
     def broken(event: object) -> None:
         raise LookupError
 
-    app = AccessLogMiddleware(routed(ScriptedProvider()), observers=[broken, watching])
+    app = RequestEventsMiddleware(routed(ScriptedProvider()), observers=[broken, watching])
     assert (await post(app, "/v1/chat/completions", chat())).status == 200
     assert len(watching.events) == 4
     assert caplog.text.count("An observer failed on") == 4
@@ -259,15 +263,15 @@ async def test_an_observer_that_raises_harms_nothing(watching: Watching, caplog:
 
 async def test_each_of_two_middlewares_tells_its_own_observers_once() -> None:
     outer, inner = Watching(), Watching()
-    app = AccessLogMiddleware(routed(ScriptedProvider()), observers=[inner])
-    await post(AccessLogMiddleware(app, observers=[outer]), "/v1/chat/completions", chat())
+    app = RequestEventsMiddleware(routed(ScriptedProvider()), observers=[inner])
+    await post(RequestEventsMiddleware(app, observers=[outer]), "/v1/chat/completions", chat())
     for watching in (outer, inner):
         names = [type(event) for event in watching.events]
         assert names == [RequestStarted, AttemptStarted, AttemptEnded, RequestEnded]
 
 
 async def test_the_default_observer_writes_to_the_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    await get(AccessLogMiddleware(sending(HEAD, {"type": "http.response.body", "body": b"hi"})), "/here")
+    await get(RequestEventsMiddleware(sending(HEAD, {"type": "http.response.body", "body": b"hi"})), "/here")
     assert json.loads(capsys.readouterr().out)["path"] == "/here"
 
 
@@ -278,7 +282,7 @@ async def test_a_lifespan_and_what_is_unknown_go_through_untouched(watching: Wat
         seen.append(scope)
 
     for scope in ({"type": "lifespan"}, {"type": "telepathy"}):
-        await Exchange(AccessLogMiddleware(app, observers=[watching]), scope).run()
+        await Exchange(RequestEventsMiddleware(app, observers=[watching]), scope).run()
         assert seen[-1] is scope
     assert watching.events == []
 
@@ -286,14 +290,14 @@ async def test_a_lifespan_and_what_is_unknown_go_through_untouched(watching: Wat
 async def test_the_scope_of_the_host_is_not_changed(watching: Watching) -> None:
     scope = http_scope("GET", "/")
     before = dict(scope)
-    await Exchange(AccessLogMiddleware(sending(HEAD), observers=[watching]), scope).run()
+    await Exchange(RequestEventsMiddleware(sending(HEAD), observers=[watching]), scope).run()
     assert scope == before
 
 
 async def test_a_context_that_is_there_is_used(watching: Watching) -> None:
     scope = http_scope("GET", "/", client=None)
     context = RequestContext.of(scope)
-    await Exchange(AccessLogMiddleware(sending(HEAD), observers=[watching]), scope).run()
+    await Exchange(RequestEventsMiddleware(sending(HEAD), observers=[watching]), scope).run()
     assert watching.end.context is context
     assert watching.end.client is None
 
@@ -337,7 +341,7 @@ def conversing(*replies: Message) -> ASGIApp:
 async def test_a_websocket_is_one_request_of_status_101(watching: Watching, code: int, complete: bool) -> None:
     app = conversing({"type": "websocket.send", "text": "йо"}, {"type": "websocket.send", "bytes": b"123"})
     await websocket(
-        AccessLogMiddleware(app, observers=[watching]),
+        RequestEventsMiddleware(app, observers=[watching]),
         {"type": "websocket.connect"},
         {"type": "websocket.receive", "text": "hi"},
         {"type": "websocket.receive", "bytes": b"123", "text": None},
@@ -350,7 +354,7 @@ async def test_a_websocket_is_one_request_of_status_101(watching: Watching, code
 async def test_a_websocket_that_the_application_closed_is_complete(watching: Watching) -> None:
     app = conversing({"type": "websocket.close", "code": 1011})
     await websocket(
-        AccessLogMiddleware(app, observers=[watching]),
+        RequestEventsMiddleware(app, observers=[watching]),
         {"type": "websocket.connect"},
         {"type": "websocket.receive", "bytes": None, "text": ""},
         {"type": "websocket.disconnect", "code": 1006},
@@ -375,7 +379,7 @@ async def test_a_websocket_that_the_application_closed_is_complete(watching: Wat
 async def test_a_refused_websocket_has_the_status_of_the_refusal(
     watching: Watching, messages: list[Message], status: int, sent: int
 ) -> None:
-    await websocket(AccessLogMiddleware(sending(*messages), observers=[watching]))
+    await websocket(RequestEventsMiddleware(sending(*messages), observers=[watching]))
     assert (watching.end.status, watching.end.complete, watching.end.sent) == (status, True, sent)
 
 
@@ -388,7 +392,7 @@ async def test_no_line_holds_a_secret(readable: bool, fails: bool) -> None:
     lines: list[str] = []
     steps = [UpstreamUnavailable("marked message", detail="marked detail")] if fails else []
     observer = AccessLog(lines.append, readable=readable)
-    app = AccessLogMiddleware(routed(ScriptedProvider(*steps)), observers=[observer])
+    app = RequestEventsMiddleware(routed(ScriptedProvider(*steps)), observers=[observer])
     scope = http_scope(
         "POST",
         "/v1/chat/completions",

@@ -24,10 +24,10 @@ from xrouter_asgi.errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from xrouter_asgi.events import CircuitClosed, CircuitHalfOpened, CircuitOpened, UpstreamCooled
+from xrouter_asgi.events import CircuitClosed, CircuitHalfOpened, CircuitOpened, CooldownStarted
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
 from xrouter_asgi.policies.timeout import Timeout
-from xrouter_asgi.policies.upstream_state import Account
+from xrouter_asgi.policies.upstream_state import UpstreamState
 from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.wire import ModelsRequest
 
@@ -266,7 +266,7 @@ async def test_lists_of_models_pass_and_count_for_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "cools", "seconds", "status", "code", "retryable", "should_retry"),
+    ("error", "cooldown_kind", "seconds", "status", "code", "retryable", "should_retry"),
     [
         (UpstreamRateLimited("Slow.", retry_after=7.0), "rate", 7.0, 429, "rate_limit_exceeded", True, None),
         (UpstreamRateLimited("Slow."), "rate", 1.0, 429, "rate_limit_exceeded", True, None),
@@ -277,7 +277,7 @@ async def test_lists_of_models_pass_and_count_for_nothing() -> None:
 )
 def test_what_concerns_us_cools_and_opens_nothing(
     error: XRouterError,
-    cools: str,
+    cooldown_kind: str,
     seconds: float,
     status: int,
     code: str,
@@ -291,8 +291,8 @@ def test_what_concerns_us_cools_and_opens_nothing(
         one = call()
         told = events_of(one)
         assert await error_of(policy, one) is error
-        assert [(type(event), vars_of(event)) for event in told] == [(UpstreamCooled, ("up", cools, seconds))]
-        assert policy.available() == f"cooling ({cools}) for {seconds:.1f} s"
+        assert [(type(event), vars_of(event)) for event in told] == [(CooldownStarted, ("up", cooldown_kind, seconds))]
+        assert policy.available() == f"cooling ({cooldown_kind}) for {seconds:.1f} s"
         await asyncio.sleep(seconds - 0.5)
         refused = await error_of(policy)
         assert isinstance(refused, CircuitOpen)
@@ -306,8 +306,8 @@ def test_what_concerns_us_cools_and_opens_nothing(
 
 
 def vars_of(event: object) -> tuple[str, str, float]:
-    assert isinstance(event, UpstreamCooled)
-    return event.provider, event.cools, event.duration
+    assert isinstance(event, CooldownStarted)
+    return event.provider, event.cooldown_kind, event.duration
 
 
 @virtual
@@ -430,7 +430,7 @@ async def test_a_rest_that_is_over_costs_no_look_at_the_clock_any_more() -> None
         looks += 1
         return now()
 
-    account = Account()
+    account = UpstreamState()
     policy = CircuitBreaker(Upstream([UpstreamUnauthorized("Who?")], WHOLE), account=account, clock=clock)
     await error_of(policy)
     await asyncio.sleep(60.0)
@@ -472,7 +472,7 @@ class TestAccount:
     def test_what_the_account_lacks_one_model_learns_for_all(self, error: XRouterError, why: str, code: str) -> None:
         @virtual
         async def scenario() -> None:
-            account, other = Account(), Upstream()
+            account, other = UpstreamState(), Upstream()
             first, second = breaker(Upstream([error]), account=account), breaker(other, account=account)
             await error_of(first)
             assert (first.available(), second.available()) == (why, why)
@@ -483,14 +483,14 @@ class TestAccount:
 
     @virtual
     async def test_a_rate_is_that_of_one_model(self) -> None:
-        account, limited = Account(), Upstream([UpstreamRateLimited("Slow.")])
+        account, limited = UpstreamState(), Upstream([UpstreamRateLimited("Slow.")])
         first, second = breaker(limited, account=account), breaker(Upstream(), account=account)
         await error_of(first)
         assert (first.available(), second.available()) == ("cooling (rate) for 1.0 s", None)
 
     @virtual
     async def test_of_two_rests_the_longer_is_kept_to(self) -> None:
-        account = Account()
+        account = UpstreamState()
         quota = breaker(Upstream([UpstreamQuotaExceeded("Broke.", retry_after=5.0)]), account=account)
         slow = breaker(Upstream([0.0, UpstreamRateLimited("Slow.", retry_after=3.0)]), account=account)
         slower = breaker(Upstream([0.0, UpstreamRateLimited("Slow.", retry_after=9.0)]), account=account)
@@ -519,6 +519,6 @@ async def test_events_say_which_model_it_is_about() -> None:
     assert told == [
         CircuitOpened(one.context, "up", 5.0, "up/small"),
         CircuitHalfOpened(one.context, "up", "up/small"),
-        UpstreamCooled(one.context, "up", "rate", 1.0, "up/small"),
+        CooldownStarted(one.context, "up", "rate", 1.0, "up/small"),
         CircuitClosed(one.context, "up", "up/small"),
     ]

@@ -21,7 +21,7 @@ def state_of(circuit: Circuit) -> str:
 
 
 def tell(circuit: Circuit, at: float, outcome: str) -> None:
-    era = circuit.admit(at)
+    era = circuit.reserve_tokens(at)
     assert era is not None
     getattr(circuit, outcome)(era, at)
 
@@ -90,7 +90,7 @@ def test_one_answer_ends_a_row() -> None:
 
 def test_answers_that_break_off_at_once_are_no_row() -> None:
     circuit = Circuit(minimum=3)
-    eras = [circuit.admit(0.0) for _ in range(12)]
+    eras = [circuit.reserve_tokens(0.0) for _ in range(12)]
     for era in eras:
         assert era is not None
         circuit.answered(era, 0.0)
@@ -111,7 +111,7 @@ def test_a_row_does_not_go_on_after_it_has_closed() -> None:
 def test_answers_that_break_off_count_as_failures() -> None:
     circuit = Circuit(minimum=2, failure_share=1.0)
     for _ in range(2):
-        era = circuit.admit(0.0)
+        era = circuit.reserve_tokens(0.0)
         assert era is not None
         circuit.answered(era, 0.0)
         assert state_of(circuit) == "closed"
@@ -130,15 +130,15 @@ def test_slow_answers_open_it_too() -> None:
 
 def test_open_it_lets_nobody_through_until_its_time_is_over() -> None:
     circuit = opened(open_for=5.0)
-    assert circuit.admit(4.9) is None
+    assert circuit.reserve_tokens(4.9) is None
     assert circuit.left(4.9) == pytest.approx(0.1)
-    assert circuit.admit(5.0) is not None
+    assert circuit.reserve_tokens(5.0) is not None
     assert state_of(circuit) == "half_open"
 
 
 def test_half_open_it_lets_only_probes_through() -> None:
     circuit = opened(probes=2)
-    eras = [circuit.admit(5.0) for _ in range(3)]
+    eras = [circuit.reserve_tokens(5.0) for _ in range(3)]
     assert eras[0] == eras[1] is not None
     assert eras[2] is None
     assert circuit.left(5.0) == 1.0
@@ -166,7 +166,7 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_a_bound(outcome: st
 
 def test_a_slow_probe_is_no_good_one() -> None:
     circuit = opened()
-    era = circuit.admit(5.0)
+    era = circuit.reserve_tokens(5.0)
     assert era is not None
     circuit.answered(era, 5.0, slow=True)
     assert (state_of(circuit), circuit.wait) == ("open", 10.0)
@@ -174,11 +174,11 @@ def test_a_slow_probe_is_no_good_one() -> None:
 
 def test_while_a_probe_says_nothing_another_goes_each_time_as_much_has_passed() -> None:
     circuit = opened(open_for=5.0)
-    assert circuit.admit(7.0) is not None
-    assert circuit.admit(11.9) is None
-    assert circuit.admit(12.0) is not None
-    assert circuit.admit(12.0) is None
-    assert circuit.admit(17.0) is not None
+    assert circuit.reserve_tokens(7.0) is not None
+    assert circuit.reserve_tokens(11.9) is None
+    assert circuit.reserve_tokens(12.0) is not None
+    assert circuit.reserve_tokens(12.0) is None
+    assert circuit.reserve_tokens(17.0) is not None
     assert state_of(circuit) == "half_open"
 
 
@@ -186,7 +186,7 @@ def test_while_a_probe_says_nothing_another_goes_each_time_as_much_has_passed() 
 def test_what_a_probe_says_late_counts_like_what_the_next_one_says(outcome: str, state: str) -> None:
     for late in (True, False):
         circuit = opened(open_for=5.0)
-        first, second = circuit.admit(5.0), circuit.admit(10.0)
+        first, second = circuit.reserve_tokens(5.0), circuit.reserve_tokens(10.0)
         assert first is not None
         assert second is not None
         getattr(circuit, outcome)(first if late else second, 11.0)
@@ -195,7 +195,7 @@ def test_what_a_probe_says_late_counts_like_what_the_next_one_says(outcome: str,
 
 def test_how_long_a_probe_took_to_fail_is_part_of_the_time_until_the_next() -> None:
     circuit = opened(open_for=5.0)
-    era = circuit.admit(5.0)
+    era = circuit.reserve_tokens(5.0)
     assert era is not None
     circuit.failed(era, 8.0)
     assert (state_of(circuit), circuit.left(8.0)) == ("open", 7.0)
@@ -209,9 +209,9 @@ def test_an_upstream_that_is_back_is_tried_within_10_s_however_long_it_was_away(
         for now in range(away):
             while under_way and under_way[0][0] <= now:
                 circuit.failed(under_way.pop(0)[1], now)
-            if (era := circuit.admit(now)) is not None:
+            if (era := circuit.reserve_tokens(now)) is not None:
                 under_way.append((now + takes, era))
-        assert any(circuit.admit(away + later) is not None for later in range(11))
+        assert any(circuit.reserve_tokens(away + later) is not None for later in range(11))
 
 
 def test_having_closed_it_starts_with_the_first_wait_again() -> None:
@@ -224,19 +224,19 @@ def test_having_closed_it_starts_with_the_first_wait_again() -> None:
 
 def test_a_probe_that_learnt_nothing_makes_room_for_another() -> None:
     circuit = opened()
-    era = circuit.admit(5.0)
+    era = circuit.reserve_tokens(5.0)
     assert era is not None
-    assert circuit.admit(5.0) is None
+    assert circuit.reserve_tokens(5.0) is None
     circuit.unheard(era)
-    assert circuit.admit(5.0) == era
+    assert circuit.reserve_tokens(5.0) == era
 
 
 def test_what_began_before_a_change_of_state_does_not_count_after_it() -> None:
     circuit = Circuit(minimum=2)
-    late = circuit.admit(0.0)
+    late = circuit.reserve_tokens(0.0)
     assert late is not None
     fail(circuit, 2)
-    probe = circuit.admit(5.0)
+    probe = circuit.reserve_tokens(5.0)
     assert probe is not None
     circuit.failed(late, 5.0)
     circuit.answered(late, 5.0)
@@ -277,7 +277,7 @@ class CircuitMachine(RuleBasedStateMachine):
     @rule()
     def ask(self) -> None:
         before, expected = self.circuit.state, self.circuit.left(self.now) == 0
-        era = self.circuit.admit(self.now)
+        era = self.circuit.reserve_tokens(self.now)
         assert (era is not None) == expected
         match before, self.circuit.state:
             case "open", "half_open":

@@ -116,7 +116,7 @@ async def test_who_waits_too_long_is_refused() -> None:
         await policy.send(call())
     assert now() == began + 7.0
     error = caught.value
-    assert (error.status, error.code, error.retryable, error.trips, error.cools, error.falls_back) == (
+    assert (error.status, error.code, error.retryable, error.trips, error.cooldown_kind, error.falls_back) == (
         429,
         "concurrency_limit",
         False,

@@ -12,7 +12,7 @@ from tests.policies.virtual import now, virtual
 from tests.scripted import ScriptedProvider, chunk, usage_chunk
 from tests.test_cancellation import Interrupted, cancel_now, cancel_one_tick_later, nothing_is_left
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
-from xrouter_asgi.policies.prebuffer import Hold
+from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.target import Target
@@ -46,7 +46,7 @@ def test_a_stream_is_handed_over_whole_when_the_first_bound_is_reached_or_it_has
     @virtual
     async def scenario() -> None:
         upstream = Upstream(SPOKEN)
-        reply = await Hold(upstream, **bounds).send(call(stream=True))
+        reply = await Prebuffer(upstream, **bounds).send(call(stream=True))
         assert (now(), reply.provider) == (at, "up")
         assert (await text_of(reply), now(), upstream.open) == ("abcd", 3.0, 0)
 
@@ -57,7 +57,7 @@ async def test_chunks_that_say_nothing_are_no_tokens_and_none_of_them_is_lost() 
     begins, ends = asyncio.Event(), asyncio.Event()
     batches = [[chunk("")], [chunk(), chunk("a")], [chunk("b")], [chunk(finish="stop")], [usage_chunk()]]
     provider = ScriptedProvider(batches[0], begins, batches[1], ends, *batches[2:])
-    sending = asyncio.create_task(Hold(provider, tokens=1).send(call(stream=True)))
+    sending = asyncio.create_task(Prebuffer(provider, tokens=1).send(call(stream=True)))
     await provider.reached.wait()
     assert not sending.done()
     begins.set()
@@ -72,7 +72,7 @@ async def test_what_breaks_a_stream_off_while_it_is_held_is_raised_at_once() -> 
     upstream = Upstream(["a", 1.0, lost()])
     one = call(stream=True)
     with pytest.raises(Exception, match="before the answer was finished") as broken:
-        await Hold(Target(upstream, model="m"), seconds=5.0).send(one)
+        await Prebuffer(Target(upstream, model="m"), seconds=5.0).send(one)
     assert (now(), upstream.open) == (1.0, 0)
     assert [attempt.error for attempt in one.context.attempts] == [broken.value]
     assert one.context.decision.served is None
@@ -81,7 +81,7 @@ async def test_what_breaks_a_stream_off_while_it_is_held_is_raised_at_once() -> 
 @virtual
 async def test_a_stream_that_ends_too_early_while_it_is_held_may_be_repeated_once() -> None:
     upstream = Upstream(["a", lost()], ["a", lost()], ["b"])
-    policy = Retry(Hold(upstream, tokens=5), clock=now)
+    policy = Retry(Prebuffer(upstream, tokens=5), clock=now)
     with pytest.raises(UpstreamError) as broken:
         await policy.send(call(stream=True))
     assert (broken.value.code, len(upstream.asked)) == ("stream_broken", 2)
@@ -90,7 +90,7 @@ async def test_a_stream_that_ends_too_early_while_it_is_held_may_be_repeated_onc
 @virtual
 async def test_what_breaks_it_off_later_breaks_off_the_stream() -> None:
     upstream = Upstream(["a", 1.0, lost()])
-    reply = await Hold(upstream, seconds=0.5).send(call(stream=True))
+    reply = await Prebuffer(upstream, seconds=0.5).send(call(stream=True))
     ended: list[BaseException | None] = []
     (await stream_of(reply)).when_ended(ended.append)
     with pytest.raises(Exception, match="before the answer was finished") as broken:
@@ -100,7 +100,7 @@ async def test_what_breaks_it_off_later_breaks_off_the_stream() -> None:
 
 @virtual
 async def test_whole_answers_and_lists_are_not_held() -> None:
-    policy = Hold(Upstream(), seconds=5.0)
+    policy = Prebuffer(Upstream(), seconds=5.0)
     await policy.send(call())
     await policy.send(Call(ModelsRequest()))
     assert now() == 0.0
@@ -115,7 +115,7 @@ def test_who_leaves_while_a_stream_is_held_closes_the_upstream_which_learns_why(
     async def scenario() -> None:
         upstream = Upstream(["a", HANG])
         one = call(stream=True)
-        task = asyncio.create_task(Hold(Target(upstream, model="m"), seconds=5.0).send(one))
+        task = asyncio.create_task(Prebuffer(Target(upstream, model="m"), seconds=5.0).send(one))
         await asyncio.sleep(1.0)
         assert upstream.open == 1
         task.cancel(*reason)
@@ -131,7 +131,7 @@ def test_who_leaves_while_a_stream_is_held_closes_the_upstream_which_learns_why(
 @virtual
 async def test_who_closes_a_stream_that_is_being_read_ahead_closes_the_upstream() -> None:
     upstream = Upstream(["a", HANG])
-    stream = await stream_of(await Hold(upstream, seconds=1.0).send(call(stream=True)))
+    stream = await stream_of(await Prebuffer(upstream, seconds=1.0).send(call(stream=True)))
     await stream.aclose()
     await stream.aclose()
     assert (upstream.open, now()) == (0, 1.0)
@@ -140,7 +140,7 @@ async def test_who_closes_a_stream_that_is_being_read_ahead_closes_the_upstream(
 @virtual
 async def test_who_leaves_while_he_waits_for_what_is_being_read_closes_the_upstream() -> None:
     upstream = Upstream(["a", HANG])
-    reply = await Hold(upstream, seconds=1.0).send(call(stream=True))
+    reply = await Prebuffer(upstream, seconds=1.0).send(call(stream=True))
     reading = asyncio.create_task(text_of(reply))
     await asyncio.sleep(1.0)
     reading.cancel()
@@ -155,7 +155,7 @@ async def test_a_call_cancelled_at_any_step_leaves_nothing_open(
     cancel: Callable[[], None], times: int, bounds: dict[str, Any]
 ) -> None:
     async def read(provider: ScriptedProvider) -> None:
-        stream = await stream_of(await Hold(provider, **bounds).send(call(stream=True)))
+        stream = await stream_of(await Prebuffer(provider, **bounds).send(call(stream=True)))
         try:
             async for _ in stream:
                 pass
@@ -178,7 +178,7 @@ async def test_a_call_cancelled_at_any_step_leaves_nothing_open(
 @virtual
 async def test_it_is_its_provider_otherwise() -> None:
     upstream = Upstream(name="one")
-    policy = Hold(upstream, tokens=1)
+    policy = Prebuffer(upstream, tokens=1)
     await policy.aclose()
     assert (policy.name, upstream.closings) == ("one", 1)
 
@@ -189,4 +189,4 @@ async def test_it_is_its_provider_otherwise() -> None:
 )
 def test_bounds_that_make_no_sense_are_refused(bounds: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Hold(Upstream(), **bounds)
+        Prebuffer(Upstream(), **bounds)

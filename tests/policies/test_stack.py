@@ -23,11 +23,11 @@ from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
-from xrouter_asgi.policies.prebuffer import Hold
+from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.stack import Patience, resilient, stack
 from xrouter_asgi.policies.timeout import Deadline, Timeout
-from xrouter_asgi.policies.upstream_state import Account
+from xrouter_asgi.policies.upstream_state import UpstreamState
 from xrouter_asgi.providers.base import Call, Provider, Reply
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.queueing.slots import Slots
@@ -75,7 +75,7 @@ class TestOrder:
         patience = Patience(hold=0.5, hold_tokens=20)
         whole = stacked(Upstream(), Upstream(name="other"), options={"parallel": 3}, patience=patience)
         candidate, _ = fallback_of(whole).candidates
-        assert layers(candidate.provider) == [Retry, CircuitBreaker, Hold, Concurrency, Timeout, Target, Upstream]
+        assert layers(candidate.provider) == [Retry, CircuitBreaker, Prebuffer, Concurrency, Timeout, Target, Upstream]
 
     def test_an_upstream_that_is_alone_has_no_breaker(self) -> None:
         """It has the last word on each request: there is nowhere else to go."""
@@ -95,7 +95,7 @@ class TestOrder:
         assert Concurrency not in layers(candidate.provider)
 
     def test_the_line_of_one_model_stands_before_that_of_the_account(self) -> None:
-        accounts = {"up": Account(slots=Slots(2))}
+        accounts = {"up": UpstreamState(slots=Slots(2))}
         (candidate,) = fallback_of(stacked(Upstream(), options={"parallel": 3}, accounts=accounts)).candidates
         assert layers(candidate.provider) == [Retry, Concurrency, Concurrency, Timeout, Target, Upstream]
         assert isinstance(candidate.provider, Retry)
@@ -132,7 +132,7 @@ class TestOrder:
         assert Hedge not in layers(candidate.provider)
 
     def test_models_share_the_retries_of_a_provider(self) -> None:
-        accounts: dict[str, Account] = {}
+        accounts: dict[str, UpstreamState] = {}
         first, second = (stacked(Upstream(name="a"), Upstream(name="b"), accounts=accounts) for _ in range(2))
         assert set(accounts) == {"a", "b"}
         for whole in (first, second):
@@ -269,7 +269,7 @@ class TestHealth:
 
     @virtual
     async def test_a_credential_that_one_model_saw_refused_is_not_shown_by_another(self) -> None:
-        accounts: dict[str, Account] = {}
+        accounts: dict[str, UpstreamState] = {}
         refusing, backup = Down("a", UpstreamUnauthorized), Upstream(name="b")
         for _ in range(2):
             one = call()
@@ -335,7 +335,7 @@ class TestLimits:
 
     @virtual
     async def test_models_of_one_account_share_its_limit(self) -> None:
-        accounts = {"a": Account(slots=Slots(2, clock=now))}
+        accounts = {"a": UpstreamState(slots=Slots(2, clock=now))}
         large, small = (stacked(Upstream([1.0], name="a"), Upstream(name="b"), accounts=accounts) for _ in range(2))
         running = self.pair(large)
         await asyncio.sleep(0.5)

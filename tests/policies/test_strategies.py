@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from tests.policies.candidates import call, candidate, embedding
-from xrouter_asgi.policies.candidates import Candidate, Capabilities, Need, Price, Standing, first_of
+from xrouter_asgi.policies.candidates import Candidate, CandidateStats, Capabilities, Price, Requirements, first_of
 from xrouter_asgi.policies.strategies import Strategy, by_weight, in_order, lowest_cost, two_choices
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.wire import ModelsRequest
 
 
-def standings(**options: dict[str, Any]) -> list[Standing]:
-    return [Standing(candidate(name, **more)) for name, more in options.items()]
+def standings(**options: dict[str, Any]) -> list[CandidateStats]:
+    return [CandidateStats(candidate(name, **more)) for name, more in options.items()]
 
 
-def names(strategy: Strategy, of: list[Standing], need: Need | None = None, seed: int = 1) -> list[str]:
-    ranked = strategy(of, need or Need(call()), Random(seed))
+def names(strategy: Strategy, of: list[CandidateStats], need: Requirements | None = None, seed: int = 1) -> list[str]:
+    ranked = strategy(of, need or Requirements(call()), Random(seed))
     return [each.standing.candidate.name.removesuffix("/m") for each in ranked]
 
 
@@ -39,8 +39,8 @@ def test_by_weight_what_weighs_nothing_comes_last_in_the_order_of_the_configurat
 
 def test_the_cheapest_for_this_call_comes_first() -> None:
     of = standings(unknown={}, long={"price": Price(1, 10)}, short={"price": Price(5, 2)})
-    short = Need(call(max_tokens=400))
-    long = Need(call(messages=[{"role": "user", "content": "x" * 60_000}], max_tokens=400))
+    short = Requirements(call(max_tokens=400))
+    long = Requirements(call(messages=[{"role": "user", "content": "x" * 60_000}], max_tokens=400))
     assert names(lowest_cost, of, short) == ["short", "long", "unknown"]
     assert names(lowest_cost, of, long) == ["long", "short", "unknown"]
 
@@ -64,7 +64,7 @@ def test_two_choices_of_one_is_that_one() -> None:
 
 def test_what_there_is_no_number_for_has_no_score() -> None:
     of = standings(a={"weight": 0}, b={"price": Price(4, 2)}, c={"weight": 0})
-    need = Need(call(messages=[{"role": "user", "content": "x" * 6000}], max_tokens=500))
+    need = Requirements(call(messages=[{"role": "user", "content": "x" * 6000}], max_tokens=500))
     by_price, weighed = lowest_cost(of, need, Random(1)), by_weight(of, need, Random(1))
     assert [each.score for each in by_price] == [pytest.approx(0.005), None, None]
     assert [each.score is None for each in weighed] == [False, True, True]
@@ -87,40 +87,40 @@ class TestNeed:
     def test_a_token_of_a_text_has_six_characters_at_most(self) -> None:
         parts = [{"type": "text", "text": "x" * 30}, {"type": "image_url", "image_url": {"url": "data:" + "y" * 999}}]
         messages = [{"role": "system", "content": "x" * 30}, {"role": "user", "content": parts}]
-        assert Need(call(messages=messages)).prompt_tokens == 10
+        assert Requirements(call(messages=messages)).prompt_tokens == 10
 
     def test_a_message_without_content_counts_nothing(self) -> None:
-        assert Need(call(messages=[{"role": "assistant", "content": None}])).prompt_tokens == 0
+        assert Requirements(call(messages=[{"role": "assistant", "content": None}])).prompt_tokens == 0
 
     @pytest.mark.parametrize(
         ("value", "tokens"),
         [("x" * 60, 10), (["x" * 60, "x" * 600], 100), ([1, 2, 3], 3), ([[1, 2], [1, 2, 3]], 3)],
     )
     def test_the_longest_input_of_embeddings_has_to_fit(self, value: Any, tokens: int) -> None:
-        assert Need(embedding(value)).prompt_tokens == tokens
+        assert Requirements(embedding(value)).prompt_tokens == tokens
 
     @pytest.mark.parametrize(
         ("asked", "tokens"),
         [({}, 500), ({"max_tokens": 20}, 20), ({"max_completion_tokens": 9000}, 500), ({"max_tokens": 20, "n": 3}, 60)],
     )
     def test_an_answer_is_taken_to_be_short_and_within_its_bound(self, asked: dict[str, Any], tokens: int) -> None:
-        assert Need(call(**asked)).answer_tokens == tokens
+        assert Requirements(call(**asked)).answer_tokens == tokens
 
     def test_embeddings_need_nothing_but_room(self) -> None:
-        need = Need(embedding("text"))
+        need = Requirements(embedding("text"))
         assert (need.tools, need.vision, need.json_schema, need.answer_tokens) == (False, False, False, 0)
 
     def test_a_list_of_models_needs_nothing(self) -> None:
-        need = Need(Call(ModelsRequest()))
+        need = Requirements(Call(ModelsRequest()))
         assert (need.vision, need.prompt_tokens) == (False, 0)
 
     def test_a_json_object_is_no_schema(self) -> None:
-        assert not Need(call(response_format={"type": "json_object"})).json_schema
+        assert not Requirements(call(response_format={"type": "json_object"})).json_schema
 
     def test_a_model_of_which_nothing_is_known_lacks_nothing(self) -> None:
-        need = Need(call(tools=[{"type": "function", "function": {"name": "f"}}]))
-        assert candidate("a").lacks(need) is None
-        assert candidate("a", capabilities=Capabilities(tools=False)).lacks(need) == "tools"
+        need = Requirements(call(tools=[{"type": "function", "function": {"name": "f"}}]))
+        assert candidate("a").missing_capability(need) is None
+        assert candidate("a", capabilities=Capabilities(tools=False)).missing_capability(need) == "tools"
 
 
 @pytest.mark.parametrize(

@@ -135,9 +135,3 @@ def test_a_reply_with_another_body_has_no_models() -> None:
 def test_an_operation_that_a_provider_lacks_is_named() -> None:
     request = EmbeddingsRequest.of({"model": "m", "input": "x"})
     assert unsupported("mine", request) == "The provider 'mine' does not support embeddings."
-
-
-async def test_more_dimensions_than_any_model_has_are_refused() -> None:
-    call = Call(EmbeddingsRequest.of({"model": "echo", "input": "a", "dimensions": 3073}))
-    with pytest.raises(InvalidRequest, match="at most 3072"):
-        await EchoProvider().send(call)

@@ -9,7 +9,7 @@ import pytest
 from tests.asgi_client import get, post
 from tests.fakes.openai import FakeOpenAI, refuse
 from tests.scripted import ScriptedProvider, chat, chunk
-from xrouter_asgi import InvalidAPIKey, InvalidRequest, LLMRouter, OpenAIProvider, OwnKey, Target, XRouterError
+from xrouter_asgi import BringYourOwnKey, InvalidAPIKey, InvalidRequest, LLMRouter, OpenAIProvider, Target, XRouterError
 from xrouter_asgi.errors import (
     UpstreamError,
     UpstreamQuotaExceeded,
@@ -60,12 +60,12 @@ class Built:
 class TestWithoutACredential(ProviderContract):
     @pytest.fixture
     def provider(self) -> Provider:
-        return OwnKey(Built(), inner=EchoProvider(models=["chat", "vectors"]))
+        return BringYourOwnKey(Built(), inner=EchoProvider(models=["chat", "vectors"]))
 
 
 async def test_each_credential_has_a_provider_to_itself() -> None:
     built = Built()
-    provider = OwnKey(built)
+    provider = BringYourOwnKey(built)
     for credential in ("one", "two", "one", " two\t"):
         reply = await provider.send(call(credential))
         assert (reply.provider, reply.model) == ("upstream", "upstream-model")
@@ -74,7 +74,7 @@ async def test_each_credential_has_a_provider_to_itself() -> None:
 
 async def test_credentials_that_share_a_long_prefix_are_not_mixed_up() -> None:
     built = Built()
-    provider = OwnKey(built)
+    provider = BringYourOwnKey(built)
     credentials = ["k" * 4000 + str(number) for number in range(20)]
     for credential in credentials:
         await provider.send(call(credential))
@@ -83,7 +83,7 @@ async def test_credentials_that_share_a_long_prefix_are_not_mixed_up() -> None:
 
 async def test_without_a_credential_the_inner_one_answers_and_is_not_asked_otherwise() -> None:
     built, inner = Built(), ScriptedProvider()
-    provider = OwnKey(built, inner=inner)
+    provider = BringYourOwnKey(built, inner=inner)
     await provider.send(call())
     await provider.send(call("  "))
     assert (len(inner.calls), built.made) == (2, [])
@@ -92,7 +92,7 @@ async def test_without_a_credential_the_inner_one_answers_and_is_not_asked_other
 
 
 async def test_without_an_inner_one_the_credential_is_asked_for() -> None:
-    router = LLMRouter({"*": OwnKey(Built())})
+    router = LLMRouter({"*": BringYourOwnKey(Built())})
     answer = await post(router, CHAT, chat())
     assert (answer.status, answer.error["code"]) == (401, None)
     assert "'x-provider-key'" in answer.error["message"]
@@ -103,7 +103,7 @@ async def test_other_headers_are_no_credential() -> None:
     built = Built()
     headers = [(name, b"key") for name in (b"authorization", b"x-api-key", b"api-key", b"x-provider-keys")]
     with pytest.raises(InvalidRequest, match="x-provider-key"):
-        await OwnKey(built).send(Call(ChatRequest.of(chat()), headers=headers))
+        await BringYourOwnKey(built).send(Call(ChatRequest.of(chat()), headers=headers))
     assert built.made == []
 
 
@@ -115,14 +115,14 @@ async def test_other_headers_are_no_credential() -> None:
 async def test_a_credential_that_no_header_may_hold_or_that_comes_twice_is_refused(values: tuple[str, ...]) -> None:
     built, inner = Built(), ScriptedProvider()
     with pytest.raises(InvalidAPIKey) as caught:
-        await OwnKey(built, inner=inner).send(call(*values))
+        await BringYourOwnKey(built, inner=inner).send(call(*values))
     assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
     assert (built.made, inner.calls) == ([], [])
 
 
 async def test_a_credential_beyond_4096_characters_is_refused() -> None:
     built = Built()
-    provider = OwnKey(built)
+    provider = BringYourOwnKey(built)
     await provider.send(call("k" * 4096))
     with pytest.raises(InvalidAPIKey):
         await provider.send(call("k" * 4097))
@@ -134,13 +134,13 @@ async def test_a_credential_that_the_provider_cannot_use_is_refused_without_repe
         raise ValueError(f"{credential} is not base64")
 
     with pytest.raises(InvalidAPIKey) as caught:
-        await OwnKey(build).send(call("mine"))
+        await BringYourOwnKey(build).send(call("mine"))
     assert caught.value.__suppress_context__
     assert "mine" not in str(caught.value)
 
 
 async def test_the_context_tells_where_the_callers_own_credential_was_used() -> None:
-    provider = OwnKey(Built(), inner=ScriptedProvider(), name="up")
+    provider = BringYourOwnKey(Built(), inner=ScriptedProvider(), name="up")
     for values, told in ((("mine",), {"up"}), ((), set())):
         asked = call(*values)
         await provider.send(asked)
@@ -153,7 +153,7 @@ class TestFailures:
         inner = ScriptedProvider()
         refused = UpstreamUnauthorized("The upstream refused this gateway's credentials.", detail="401")
         refused.upstream_ids = [("x-upstream-request-id", "7")]
-        router = LLMRouter({"*": OwnKey(Built(refused), inner=inner)})
+        router = LLMRouter({"*": BringYourOwnKey(Built(refused), inner=inner)})
         answer = await post(router, CHAT, chat(), headers=own("mine"))
         assert (answer.status, answer.error["code"]) == (401, "invalid_api_key")
         assert answer.error["message"] == "The upstream refused the credential in 'x-provider-key'."
@@ -162,7 +162,7 @@ class TestFailures:
 
     async def test_a_quota_that_is_used_up_is_the_callers(self) -> None:
         answer = await post(
-            LLMRouter({"*": OwnKey(Built(UpstreamQuotaExceeded("Ours.")))}), CHAT, chat(), headers=own("mine")
+            LLMRouter({"*": BringYourOwnKey(Built(UpstreamQuotaExceeded("Ours.")))}), CHAT, chat(), headers=own("mine")
         )
         assert (answer.status, answer.error["code"]) == (429, "insufficient_quota")
         assert "'x-provider-key'" in answer.error["message"]
@@ -182,7 +182,7 @@ class TestFailures:
     async def test_no_failure_falls_back_on_somebody_elses_account(self, kind: type[UpstreamError]) -> None:
         inner = ScriptedProvider()
         with pytest.raises(XRouterError) as caught:
-            await OwnKey(Built(kind("No.")), inner=inner).send(call("mine"))
+            await BringYourOwnKey(Built(kind("No.")), inner=inner).send(call("mine"))
         assert not caught.value.falls_back
         assert kind("No.").falls_back
         assert inner.calls == []
@@ -190,14 +190,14 @@ class TestFailures:
     async def test_the_callers_own_mistake_stays_what_it_is(self) -> None:
         error = InvalidRequest("Too hot.", param="temperature")
         with pytest.raises(InvalidRequest) as caught:
-            await OwnKey(Built(error)).send(call("mine"))
+            await BringYourOwnKey(Built(error)).send(call("mine"))
         assert caught.value is error
 
 
 class TestKeeping:
     async def test_no_more_providers_are_kept_than_the_limit(self) -> None:
         built = Built()
-        provider = OwnKey(built, limit=2)
+        provider = BringYourOwnKey(built, limit=2)
         for credential in ("one", "two", "one", "three"):
             await provider.send(call(credential))
         await asyncio.sleep(0)
@@ -209,7 +209,7 @@ class TestKeeping:
 
     async def test_one_that_must_go_is_closed_when_its_last_stream_has_ended(self) -> None:
         built = Built([chunk("a")], [chunk(finish="stop")])
-        provider = OwnKey(built, limit=1)
+        provider = BringYourOwnKey(built, limit=1)
         first = (await provider.send(call("one", stream=True))).body
         second = (await provider.send(call("one", stream=True))).body
         assert isinstance(first, ChatStream)
@@ -227,7 +227,7 @@ class TestKeeping:
 
     async def test_one_that_must_go_is_closed_when_its_last_call_was_cancelled(self) -> None:
         built = Built(asyncio.Event())
-        provider = OwnKey(built, limit=1)
+        provider = BringYourOwnKey(built, limit=1)
         asking = asyncio.create_task(provider.send(call("one")))
         await asyncio.sleep(0)
         await built.made[0][1].reached.wait()
@@ -247,7 +247,7 @@ class TestKeeping:
     async def test_closing_closes_all_also_those_that_still_answer(self) -> None:
         held = asyncio.Event()
         built, inner = Built([chunk("a")], held, [chunk(finish="stop")]), ScriptedProvider()
-        provider = OwnKey(built, inner=inner, limit=1)
+        provider = BringYourOwnKey(built, inner=inner, limit=1)
         streams = [(await provider.send(call(name, stream=True))).body for name in ("one", "two")]
         await provider.aclose()
         assert (built.closings, inner.closings) == ([1, 1], 1)
@@ -259,7 +259,7 @@ class TestKeeping:
 
     async def test_after_closing_a_credential_gets_a_new_provider(self) -> None:
         built = Built()
-        provider = OwnKey(built)
+        provider = BringYourOwnKey(built)
         for _ in range(2):
             await provider.send(call("one"))
             await provider.aclose()
@@ -272,7 +272,7 @@ class TestKeeping:
 
         closing = ScriptedProvider()
         providers = [Stuck(name="stuck"), closing]
-        provider = OwnKey(lambda credential: providers.pop(0))
+        provider = BringYourOwnKey(lambda credential: providers.pop(0))
         await provider.send(call("one"))
         await provider.send(call("two"))
         await provider.aclose()
@@ -281,22 +281,22 @@ class TestKeeping:
 
     async def test_closing_what_was_never_used_does_nothing(self) -> None:
         built = Built()
-        await OwnKey(built).aclose()
+        await BringYourOwnKey(built).aclose()
         assert built.made == []
 
     def test_a_limit_below_one_is_refused(self) -> None:
         with pytest.raises(ValueError, match="at least 1, not 0"):
-            OwnKey(Built(), limit=0)
+            BringYourOwnKey(Built(), limit=0)
 
 
 def test_it_is_called_as_it_is_told_or_as_the_inner_one() -> None:
-    assert OwnKey(Built()).name == "own_key"
-    assert OwnKey(Built(), inner=ScriptedProvider(name="inner")).name == "inner"
-    assert OwnKey(Built(), inner=ScriptedProvider(name="inner"), name="own").name == "own"
+    assert BringYourOwnKey(Built()).name == "own_key"
+    assert BringYourOwnKey(Built(), inner=ScriptedProvider(name="inner")).name == "inner"
+    assert BringYourOwnKey(Built(), inner=ScriptedProvider(name="inner"), name="own").name == "own"
 
 
 async def test_without_an_inner_one_a_script_is_listed_no_models() -> None:
-    reply = await OwnKey(Built(), name="own").send(Call(ModelsRequest()))
+    reply = await BringYourOwnKey(Built(), name="own").send(Call(ModelsRequest()))
     assert (reply.models, reply.provider) == ([], "own")
 
 
@@ -308,7 +308,7 @@ class TestOverHTTP:
 
     @pytest.fixture
     async def router(self, fake: FakeOpenAI) -> AsyncIterator[LLMRouter]:
-        provider = OwnKey(
+        provider = BringYourOwnKey(
             lambda key: OpenAIProvider(fake.base_url, api_key=key),
             inner=OpenAIProvider(fake.base_url, api_key="servers"),
         )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.asgi_client import Answer, Exchange, body_messages, http_scope
 from tests.scripted import ScriptedProvider, chat
-from xrouter_asgi.context import Demand, Principal, RequestContext
+from xrouter_asgi.context import CostEstimate, Principal, RequestContext
 from xrouter_asgi.errors import RateLimitExceeded
 from xrouter_asgi.router.router import LLMRouter
 
@@ -91,21 +91,21 @@ async def test_a_key_is_shown_its_own_models_only() -> None:
 async def test_a_limiter_is_asked_with_what_the_request_may_cost(
     path: str, value: dict[str, Any], completion_tokens: int | None
 ) -> None:
-    asked: list[Demand] = []
+    asked: list[CostEstimate] = []
 
-    async def admit(demand: Demand) -> None:
+    async def reserve_tokens(demand: CostEstimate) -> None:
         asked.append(demand)
 
-    assert (await ask(path, value, context=RequestContext(admit=admit))).status == 200
-    assert asked == [Demand("scripted", len(json.dumps(value)) // 2, completion_tokens)]
+    assert (await ask(path, value, context=RequestContext(reserve_tokens=reserve_tokens))).status == 200
+    assert asked == [CostEstimate("scripted", len(json.dumps(value)) // 2, completion_tokens)]
 
 
 async def test_what_a_limiter_refuses_reaches_no_provider() -> None:
-    async def refuse(demand: Demand) -> None:
+    async def refuse(demand: CostEstimate) -> None:
         raise RateLimitExceeded("Limit of 60 per 1 minute reached.", retry_after=12)
 
     provider = ScriptedProvider()
-    answer = await ask(CHAT, chat(), context=RequestContext(admit=refuse), provider=provider)
+    answer = await ask(CHAT, chat(), context=RequestContext(reserve_tokens=refuse), provider=provider)
     assert answer.status == 429
     assert answer.header("retry-after") == "12"
     assert provider.calls == []

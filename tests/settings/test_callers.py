@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from xrouter_asgi.limits import MemoryBudget, RedisBudget
+from xrouter_asgi.limits import MemoryLimits, RedisLimits
 from xrouter_asgi.settings import Settings, SettingsError, load_keys
 
 from .reading import ECHO, mistakes, read
@@ -136,13 +136,13 @@ class TestRateLimit:
     def test_they_are_counted_in_memory_unless_a_storage_is_named(self) -> None:
         alone = read('rate_limit.limit = "60/minute; 8 parallel"').limits
         assert alone is not None
-        assert isinstance(alone.build(), MemoryBudget)
+        assert isinstance(alone.build(), MemoryLimits)
         text = (
             'rate_limit = { limit = ["60/minute"], storage = "env:R", on_error = "closed", workers = 4, ietf = true }'
         )
         shared = read(text, R="redis://:secret@127.0.0.1:1/0").limits
         assert shared is not None
-        assert isinstance(shared.build(), RedisBudget)
+        assert isinstance(shared.build(), RedisLimits)
         assert "secret" not in repr(shared)
 
     @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ class TestRateLimit:
             ('on_error = "panic"', "rate_limit.on_error is 'panic'. Write 'degrade', 'open' or 'closed'."),
             (
                 'storage = "mongodb://:secret@h"',
-                "rate_limit cannot be used: RedisBudget cannot use a URL of the scheme",
+                "rate_limit cannot be used: RedisLimits cannot use a URL of the scheme",
             ),
             ("workers = 0", "rate_limit.workers is 0. It should be greater than 0."),
         ],
@@ -182,7 +182,7 @@ class TestRateLimit:
     def test_without_redis_py_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "redis.asyncio", None)
         (found,) = mistakes('rate_limit.storage = "redis://127.0.0.1"')
-        assert found.startswith("rate_limit cannot be used: RedisBudget needs redis-py.")
+        assert found.startswith("rate_limit cannot be used: RedisLimits needs redis-py.")
 
 
 class TestCORS:

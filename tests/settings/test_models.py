@@ -10,11 +10,11 @@ from tests.settings.test_document import problems
 from xrouter_asgi.policies.candidates import Capabilities, Price
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
-from xrouter_asgi.policies.prebuffer import Hold
+from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.strategies import STRATEGIES, by_weight
 from xrouter_asgi.policies.timeout import Deadline, Timeout
-from xrouter_asgi.policies.upstream_state import Account
+from xrouter_asgi.policies.upstream_state import UpstreamState
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_providers
@@ -28,7 +28,7 @@ PROVIDERS = {
 }
 
 
-def built(*targets: Any, accounts: dict[str, Account] | None = None, **more: Any) -> tuple[Any, Fallback]:
+def built(*targets: Any, accounts: dict[str, UpstreamState] | None = None, **more: Any) -> tuple[Any, Fallback]:
     """What stands outside of a model's fallback, and the fallback."""
     settings = Settings.parse({"providers": PROVIDERS, "models": {"m": {"targets": list(targets), **more}}})
     outer = settings.models["m"].build(
@@ -100,7 +100,7 @@ def test_clocks_and_retries_are_those_of_the_table() -> None:
 def test_a_hold_is_that_of_the_table() -> None:
     _, fallback = built("echo/m", hold={"seconds": 0.5, "tokens": 20})
     hold: Any = fallback.candidates[0].provider
-    while not isinstance(hold, Hold):
+    while not isinstance(hold, Prebuffer):
         hold = hold.inner
     assert (hold._seconds, hold._tokens) == (0.5, 20)
 
@@ -113,7 +113,7 @@ def test_fallback_and_hedges_are_those_of_the_table() -> None:
 
 
 def test_models_share_the_account_at_a_provider() -> None:
-    accounts: dict[str, Account] = {}
+    accounts: dict[str, UpstreamState] = {}
     for _ in range(2):
         built("echo/a", "short/m", accounts=accounts)
     assert set(accounts) == {"echo", "short"}

@@ -14,7 +14,7 @@ from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.gigachat import Options
 from xrouter_asgi.providers.http import Timeouts
-from xrouter_asgi.providers.own_key import OwnKey
+from xrouter_asgi.providers.own_key import BringYourOwnKey
 from xrouter_asgi.settings import GigaChatSettings, OpenAISettings, TimeoutSettings
 from xrouter_asgi.standalone import build_router
 from xrouter_asgi.wire import ChatRequest, ModelsRequest
@@ -123,7 +123,7 @@ class TestOwnKeys:
     def test_who_must_bring_one_needs_none_of_the_gateway(self, table: str) -> None:
         settings = read(f'[providers.mine]\nown_key = "required"\n{table}')
         provider = settings.providers["mine"].build("mine")
-        assert isinstance(provider, OwnKey)
+        assert isinstance(provider, BringYourOwnKey)
         assert provider.name == "mine"
 
     def test_who_may_bring_one_is_else_served_by_the_gateways(self) -> None:

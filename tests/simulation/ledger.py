@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from xrouter_asgi.limits import MemoryBudget
-from xrouter_asgi.limits.base import Charge, Grant
+from xrouter_asgi.limits import MemoryLimits
+from xrouter_asgi.limits.base import Charge, Reservation
 
 
-class Ledger(MemoryBudget):
+class Ledger(MemoryLimits):
     """Notes which reservations are open, and how often each was settled.
 
     Attributes:
@@ -21,7 +21,7 @@ class Ledger(MemoryBudget):
         self.open: set[str] = set()
         self.settled: dict[str, int] = {}
 
-    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Grant:
+    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         grant = await super().reserve(charges, lease=lease)
         if grant.admitted:
             self.open.add(lease)

@@ -12,7 +12,7 @@ from xrouter_asgi.policies.candidates import Candidate, first_of
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge, HedgeBudget
-from xrouter_asgi.policies.prebuffer import Hold
+from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.retry import Retry, RetryBudget
 from xrouter_asgi.policies.strategies import Strategy, by_weight, in_order, lowest_cost, two_choices
 from xrouter_asgi.policies.timeout import Deadline, Timeout
@@ -77,7 +77,7 @@ class Onion:
         line = Concurrency(timeout, slots=slots)
         held: Provider = line
         if dice.random() < 0.3:
-            held = Hold(line, seconds=dice.choice((None, 0.5, 3.0)), tokens=dice.randint(1, 4))
+            held = Prebuffer(line, seconds=dice.choice((None, 0.5, 3.0)), tokens=dice.randint(1, 4))
         breaker = CircuitBreaker(held, group=group, minimum=dice.choice((2, 5)), clock=now)
         budget = RetryBudget(ratio=RATIO, per_second=self.per_second, clock=now)
         retry = Retry(breaker, attempts=ATTEMPTS, budget=budget, elsewhere=elsewhere, clock=now, dice=dice)

@@ -14,7 +14,7 @@ from tests.simulation.upstream import SimulatedUpstream
 from tests.simulation.world import Broken, live
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.fallback import Fallback
-from xrouter_asgi.policies.prebuffer import Hold
+from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.retry import RetryBudget
 from xrouter_asgi.policies.stack import Patience, stack
 from xrouter_asgi.policies.timeout import Timeout
@@ -59,7 +59,7 @@ def a_budget_for_the_dead(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_hold_that_drops_the_beginning(patch: pytest.MonkeyPatch) -> None:
-    original = Hold.send
+    original = Prebuffer.send
 
     async def send(self: Any, call: Any, /) -> Any:
         reply = await original(self, call)
@@ -67,7 +67,7 @@ def a_hold_that_drops_the_beginning(patch: pytest.MonkeyPatch) -> None:
             await anext(reply.body, None)
         return reply
 
-    patch.setattr(Hold, "send", send)
+    patch.setattr(Prebuffer, "send", send)
 
 
 def an_end_that_is_always_good(patch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ def test_the_policies_stand_as_in_a_stack() -> None:
     upstreams = [SimulatedUpstream(name, random.Random(0)) for name in "ab"]
     candidates = [Candidate(Target(each, model="m"), f"{each.name}/m", parallel=1) for each in upstreams]
     real = stack(candidates, patience=Patience(first=5.0, idle=10.0))
-    by_chance = ("Gate", "Hedge", "Hold")
+    by_chance = ("Gate", "Hedge", "Prebuffer")
     simulated = [name for name in skins(Onion(upstreams, random.Random(0)).provider) if name not in by_chance]
     assert simulated == list(skins(real))
 

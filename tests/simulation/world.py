@@ -16,7 +16,7 @@ from tests.simulation.onion import ATTEMPTS, RATIO, TOTAL, Onion
 from tests.simulation.upstream import SimulatedUpstream
 from xrouter_asgi.events import AttemptEnded, AttemptRetried, AttemptStarted, CircuitOpened
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
-from xrouter_asgi.middleware.request_events import AccessLogMiddleware
+from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.router.router import LLMRouter
 
 GRACE = 1.0  # seconds over the deadline (R1)
@@ -50,7 +50,7 @@ class World:
         self._router = LLMRouter({"m": self._onion.provider}, commit_after=None)
         limit = dice.choice(("20/minute; 4 parallel", "5/minute", "2 parallel; 3000 tokens/minute", "1000/minute"))
         limited = RateLimitMiddleware(self._router, limit=limit, budget=self._ledger)
-        app: ASGIApp = AccessLogMiddleware(limited, observers=[self._observe])
+        app: ASGIApp = RequestEventsMiddleware(limited, observers=[self._observe])
         clients = 50 if crowded else dice.randint(1, 25)
         self._clients = [Client(Plan.draw(number, dice), app) for number in range(clients)]
         self._by_id = {client.plan.request_id: client for client in self._clients}

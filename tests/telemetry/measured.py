@@ -10,9 +10,9 @@ from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricR
 
 from tests.scripted import ScriptedProvider
 from xrouter_asgi.context import RequestContext
-from xrouter_asgi.decision import Considered
+from xrouter_asgi.decision import CandidateVerdict
 from xrouter_asgi.events import RequestEnded
-from xrouter_asgi.middleware.request_events import AccessLogMiddleware
+from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
@@ -27,7 +27,7 @@ class Measured:
         self.router = LLMRouter({"scripted": target, "local-*": target})
         self.reader = InMemoryMetricReader()
         self.metrics = Metrics(MeterProvider([self.reader]), models=self.router.models)
-        self.app = AccessLogMiddleware(self.router, observers=[self.metrics])
+        self.app = RequestEventsMiddleware(self.router, observers=[self.metrics])
 
     def points(self) -> list[tuple[str, NumberDataPoint | HistogramDataPoint]]:
         data = self.reader.get_metrics_data()
@@ -78,5 +78,5 @@ def went_round() -> RequestContext:
     """Of a request that was hedged, and passed a candidate over."""
     context = RequestContext(model="scripted")
     context.decision.hedges = 1
-    context.decision.candidates = (Considered("a/m"), Considered("b/m", excluded="circuit open for 3.2 s"))
+    context.decision.candidates = (CandidateVerdict("a/m"), CandidateVerdict("b/m", excluded="circuit open for 3.2 s"))
     return context

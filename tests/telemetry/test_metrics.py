@@ -20,12 +20,12 @@ from xrouter_asgi.events import (
     AttemptRetried,
     AttemptStarted,
     CircuitOpened,
+    CooldownStarted,
     LimiterDegraded,
     LimiterRestored,
     RequestStarted,
-    UpstreamCooled,
 )
-from xrouter_asgi.middleware.request_events import AccessLogMiddleware
+from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.telemetry.metrics import Metrics
 
 # What is counted
@@ -185,7 +185,7 @@ async def test_without_a_table_every_model_is_other() -> None:
     measured = Measured()
     measured.metrics = Metrics(MeterProvider([reader := InMemoryMetricReader()]))
     measured.reader = reader
-    app = AccessLogMiddleware(measured.router, observers=[measured.metrics])
+    app = RequestEventsMiddleware(measured.router, observers=[measured.metrics])
     await post(app, "/v1/chat/completions", chat())
     assert list(measured.numbers("xrouter.requests")) == [("other", "200", "true", "chat")]
 
@@ -276,7 +276,7 @@ async def test_the_document_names_every_metric_and_label(monkeypatch: pytest.Mon
     for event in (
         AttemptRetried(RequestContext(), "up", 1, 0.1, UpstreamUnavailable("No."), "up/m"),
         CircuitOpened(RequestContext(), "up", 5.0, "up/m"),
-        UpstreamCooled(RequestContext(), "up", "quota", 600.0, "up/m"),
+        CooldownStarted(RequestContext(), "up", "quota", 600.0, "up/m"),
         ended(went_round()),
     ):
         measured.metrics(event)

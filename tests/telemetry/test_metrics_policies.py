@@ -17,8 +17,8 @@ from xrouter_asgi.events import (
     CircuitClosed,
     CircuitHalfOpened,
     CircuitOpened,
+    CooldownStarted,
     ProviderReplaced,
-    UpstreamCooled,
 )
 from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.candidates import Capabilities
@@ -67,8 +67,8 @@ def test_a_circuit_of_a_provider_that_was_replaced_has_no_state() -> None:
 
 def test_a_rest_is_counted_by_what_has_to_rest() -> None:
     measured = Measured()
-    measured.metrics(UpstreamCooled(RequestContext(), "up", "quota", 600.0, "up/m"))
-    assert measured.numbers("xrouter.upstream.rests") == {("up", "quota", "up/m"): 1}
+    measured.metrics(CooldownStarted(RequestContext(), "up", "quota", 600.0, "up/m"))
+    assert measured.numbers("xrouter.upstream.cooldowns") == {("up", "quota", "up/m"): 1}
 
 
 def test_hedges_are_counted_once_for_each_request() -> None:

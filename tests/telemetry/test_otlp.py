@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from tests.asgi_client import get, post
 from tests.fakes.http import Exchange, Server
 from tests.scripted import ScriptedProvider, chat
-from xrouter_asgi.middleware.request_events import AccessLogMiddleware
+from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.middleware.tracing import TracingMiddleware
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
@@ -67,7 +67,7 @@ async def test_metrics_come_to_the_collector() -> None:
         provider = MeterProvider([otlp_metric_reader(server.url)])
         app = router()
         metrics = Metrics(provider, models=app.models)
-        await post(AccessLogMiddleware(app, observers=[metrics]), "/v1/chat/completions", chat())
+        await post(RequestEventsMiddleware(app, observers=[metrics]), "/v1/chat/completions", chat())
         await asyncio.to_thread(provider.shutdown)
     assert collector.requests[0].path == "/v1/metrics"
     (sent,) = ExportMetricsServiceRequest.FromString(collector.body).resource_metrics

@@ -15,19 +15,19 @@ from tests.asgi_client import get, post, request
 from tests.scripted import ScriptedProvider, chat
 from tests.serving import uvicorn_here
 from xrouter_asgi.errors import UpstreamUnavailable
-from xrouter_asgi.middleware.request_events import AccessLogMiddleware
+from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.telemetry.metrics import Metrics
 from xrouter_asgi.telemetry.prometheus import MetricsApp
 
 
-def measured(shown: MetricsApp) -> AccessLogMiddleware:
+def measured(shown: MetricsApp) -> RequestEventsMiddleware:
     good = Target(ScriptedProvider(), model="there")
     broken = Target(ScriptedProvider(UpstreamUnavailable("No.", code="dns_error")), model="there")
     router = LLMRouter({"scripted": good, "broken": broken})
     metrics = Metrics(MeterProvider([shown.reader]), models=router.models)
-    return AccessLogMiddleware(router, observers=[metrics])
+    return RequestEventsMiddleware(router, observers=[metrics])
 
 
 def samples(text: str) -> dict[str, float]:

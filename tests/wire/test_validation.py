@@ -148,6 +148,7 @@ def test_a_wrong_chat_request_is_told_by_code_and_path(body: dict[str, Any], cod
         ({"model": "m", "input": ["a", ""]}, VALUE, "input[1]"),
         ({"model": "m", "input": ["a"] * 2049}, "array_above_max_length", "input"),
         ({"model": "m", "input": "x", "dimensions": 0}, "integer_below_min_value", "dimensions"),
+        ({"model": "m", "input": "x", "dimensions": 65_537}, "integer_above_max_value", "dimensions"),
         ({"model": "m", "input": "x", "encoding_format": "int8"}, VALUE, "encoding_format"),
     ],
 )

@@ -1,9 +1,9 @@
 """Tell somebody when something is wrong, and when it is well again: an observer with rules and channels."""
 
 from .alerts import Alerts
-from .base import Alert, Channel, Rule, Sign, Undelivered
+from .base import Alert, Channel, Finding, Rule, Undelivered
 from .channels import Webhook, log, slack, telegram
-from .rules import CircuitsOpen, CredentialRefused, ErrorShare, LimiterAlone, QuotaUsedUp, SlowShare
+from .rules import CircuitsOpen, CredentialRefused, ErrorShare, LimitsDegraded, QuotaUsedUp, SlowShare
 
 __all__ = [
     "Alert",
@@ -12,10 +12,10 @@ __all__ = [
     "CircuitsOpen",
     "CredentialRefused",
     "ErrorShare",
-    "LimiterAlone",
+    "Finding",
+    "LimitsDegraded",
     "QuotaUsedUp",
     "Rule",
-    "Sign",
     "SlowShare",
     "Undelivered",
     "Webhook",

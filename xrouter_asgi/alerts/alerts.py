@@ -37,7 +37,7 @@ class Alerts:
     Each process watches itself.
 
         alerts = Alerts([ErrorShare(), CircuitsOpen()], [slack(os.environ["SLACK_WEBHOOK"])])
-        app = AccessLogMiddleware(router, observers=[AccessLog(), alerts])
+        app = RequestEventsMiddleware(router, observers=[AccessLog(), alerts])
 
     Args:
         rules: What to watch. Names must differ.

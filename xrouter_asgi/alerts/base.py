@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class Finding:
     """What a rule concludes from an event.
 
     Attributes:
@@ -30,7 +30,7 @@ class Rule(Protocol):
         """One word for what it watches, such as `circuit_open`."""
         ...
 
-    def __call__(self, event: object, now: float, /) -> Sign | None:
+    def __call__(self, event: object, now: float, /) -> Finding | None:
         """What the event shows, if anything. `now` is in seconds of the clock of `Alerts`."""
         ...
 
@@ -40,7 +40,7 @@ class Alert:
     """What somebody should know.
 
     Attributes:
-        rule, subject, text: See `Rule` and `Sign`.
+        rule, subject, text: See `Rule` and `Finding`.
         recovered: Whether it is over.
         time: Unix time in seconds.
     """

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from ..checks import require_positive, require_share
 from ..context import RequestContext
-from ..errors import Cools, UpstreamError
+from ..errors import CooldownKind, UpstreamError
 from ..events import (
     AttemptEnded,
     CircuitClosed,
@@ -18,7 +18,7 @@ from ..events import (
     RequestEnded,
 )
 from ..policies.base import Window
-from .base import Sign
+from .base import Finding
 
 _SLOTS = 12
 _NAMED = 5  # targets in an alert
@@ -39,9 +39,9 @@ class _Share(ABC):
         self._minimum = minimum
         self._counts = Window(2, slot=window / _SLOTS, slots=_SLOTS)
         self._which = f"requests of the last {window:g} s {bad}"
-        self._well = Sign("requests", False, f"Fewer than {share:.0%} of the {self._which}.")
+        self._well = Finding("requests", False, f"Fewer than {share:.0%} of the {self._which}.")
 
-    def __call__(self, event: object, now: float, /) -> Sign | None:
+    def __call__(self, event: object, now: float, /) -> Finding | None:
         if not isinstance(event, RequestEnded):
             return None
         bad = self._is_bad(event)
@@ -54,7 +54,7 @@ class _Share(ABC):
             return self._well
         if counted < self._minimum:
             return None
-        return Sign("requests", True, f"{found} of {counted} {self._which}.")
+        return Finding("requests", True, f"{found} of {counted} {self._which}.")
 
     @abstractmethod
     def _is_bad(self, event: RequestEnded) -> bool | None:
@@ -125,18 +125,18 @@ class CircuitsOpen:
     def __init__(self) -> None:
         self._open: dict[str, set[str]] = {}  # targets of each provider
 
-    def __call__(self, event: object, now: float, /) -> Sign | None:
+    def __call__(self, event: object, now: float, /) -> Finding | None:
         match event:
             case CircuitOpened(provider=name, duration=wait, target=target):
                 targets = self._open.setdefault(name, set())
                 targets.add(target)
                 left = f"The provider '{name}' keeps failing and is left alone for {wait:.0f} s"
-                return Sign(name, True, f"{left}: {_listed(targets)}." if any(targets) else f"{left}.")
+                return Finding(name, True, f"{left}: {_listed(targets)}." if any(targets) else f"{left}.")
             case CircuitClosed(provider=name, target=target):
                 self._open.get(name, set()).discard(target)
                 if self._open.get(name):
                     return None
-                return Sign(name, False, f"The provider '{name}' answers again.")
+                return Finding(name, False, f"The provider '{name}' answers again.")
             case ProviderReplaced(provider=name):
                 self._open.pop(name, None)
                 return _replaced(name)
@@ -149,12 +149,12 @@ class _Refused:
     Attempts with a credential of the caller's own say nothing about ours.
     """
 
-    def __init__(self, cools: Cools, *, wrong: str) -> None:
-        self._cools = cools
+    def __init__(self, cooldown_kind: CooldownKind, *, wrong: str) -> None:
+        self._cools = cooldown_kind
         self._wrong = wrong
         self._since: dict[str, float] = {}
 
-    def __call__(self, event: object, now: float, /) -> Sign | None:
+    def __call__(self, event: object, now: float, /) -> Finding | None:
         if isinstance(event, ProviderReplaced):
             self._since.pop(event.provider, None)
             return _replaced(event.provider)
@@ -162,12 +162,12 @@ class _Refused:
             return None
         attempt = event.attempt
         name, error = attempt.provider, attempt.error
-        if isinstance(error, UpstreamError) and error.cools == self._cools:
+        if isinstance(error, UpstreamError) and error.cooldown_kind == self._cools:
             self._since[name] = attempt.ended or attempt.started
-            return Sign(name, True, f"The provider '{name}' {self._wrong}.")
+            return Finding(name, True, f"The provider '{name}' {self._wrong}.")
         if error is None and name in self._since and attempt.started >= self._since[name]:
             del self._since[name]
-            return Sign(name, False, f"The provider '{name}' answers again.")
+            return Finding(name, False, f"The provider '{name}' answers again.")
         return None
 
 
@@ -189,17 +189,17 @@ class QuotaUsedUp(_Refused):
         super().__init__("quota", wrong="says that the quota of this gateway's account is used up")
 
 
-class LimiterAlone:
+class LimitsDegraded:
     """The count of limits that processes share is away, and when it is back."""
 
     name = "limiter_degraded"
 
-    def __call__(self, event: object, now: float, /) -> Sign | None:
+    def __call__(self, event: object, now: float, /) -> Finding | None:
         match event:
             case LimiterDegraded():
-                return Sign("limits", True, "The storage of limits is away: each process decides alone.")
+                return Finding("limits", True, "The storage of limits is away: each process decides alone.")
             case LimiterRestored():
-                return Sign("limits", False, "The storage of limits is back.")
+                return Finding("limits", False, "The storage of limits is back.")
         return None
 
 
@@ -209,6 +209,6 @@ def _listed(targets: Collection[str]) -> str:
     return ", ".join(named) + (f" and {more} more" if more else "")
 
 
-def _replaced(provider: str) -> Sign:
+def _replaced(provider: str) -> Finding:
     # Else what is gone would be wrong for ever, and told again after each cooldown.
-    return Sign(provider, False, f"The provider '{provider}' was replaced by new settings.")
+    return Finding(provider, False, f"The provider '{provider}' was replaced by new settings.")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
-from ..decision import Considered, Decision
+from ..decision import CandidateVerdict, Decision
 from ..inspection.overview import aligned
 from ..policies.fallback import Fallback, Plan
 from ..policies.timeout import Deadline
@@ -92,6 +92,6 @@ def _table(plan: Plan) -> str:
     return aligned([("", "target", "score", ""), *rows])
 
 
-def _row(place: int, each: Considered) -> Sequence[str]:
+def _row(place: int, each: CandidateVerdict) -> Sequence[str]:
     score = "" if each.score is None else f"{each.score:.4g}"
     return ("-" if each.excluded else str(place), each.name, score, each.excluded or "")

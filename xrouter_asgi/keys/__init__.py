@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from .base import APIKey, AuditEntry, FindKey, KeyExists, KeyRegistry, KeyStore, StoredSecret, UnknownKey
 from .cache import CachedKeys
-from .issuer import Grant, Issued, Issuer
+from .issuer import Issued, Issuer, KeySpec
 from .memory import CallableKeyStore, MemoryKeyStore, StaticKeys
 from .secret import Hasher, new_secret, well_formed
 
@@ -17,12 +17,12 @@ __all__ = [
     "CachedKeys",
     "CallableKeyStore",
     "FindKey",
-    "Grant",
     "Hasher",
     "Issued",
     "Issuer",
     "KeyExists",
     "KeyRegistry",
+    "KeySpec",
     "KeyStore",
     "MemoryKeyStore",
     "SQLKeyStore",

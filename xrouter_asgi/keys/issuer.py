@@ -18,7 +18,7 @@ _LONGEST = 200  # characters of a name, an owner, a limit; a model's name may be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class KeySpec:
     """What a key is made for: the fields of `APIKey` that somebody chooses.
 
     Raises:
@@ -83,12 +83,12 @@ class Issuer:
         self._hasher = hasher or Hasher()
         self._now = now
 
-    async def create(self, grant: Grant, *, kind: str = "live") -> Issued:
+    async def create(self, grant: KeySpec, *, kind: str = "live") -> Issued:
         """A key and its secret, of a kind that `new_secret` makes."""
         secret = new_secret(kind)
         return Issued(await self._add(grant, kind, secret, action="create"), secret)
 
-    async def adopt(self, secret: str, grant: Grant) -> APIKey:
+    async def adopt(self, secret: str, grant: KeySpec) -> APIKey:
         """Take a key of another gateway, so that its clients go on unchanged.
 
         Raises:
@@ -135,7 +135,7 @@ class Issuer:
         await self._registry.revoke(id, entry)
         return await self._registry.get(id)
 
-    async def _add(self, grant: Grant, kind: str, secret: str, *, action: str) -> APIKey:
+    async def _add(self, grant: KeySpec, kind: str, secret: str, *, action: str) -> APIKey:
         key = APIKey(
             id="key_" + "".join(choice(ALPHABET) for _ in range(8)),
             name=grant.name,
@@ -167,7 +167,7 @@ class Issuer:
         return AuditEntry(self._now(), self._by, action, id, before, after, reason)
 
 
-def describe(grant: Grant) -> dict[str, object]:
+def describe(grant: KeySpec) -> dict[str, object]:
     """A grant as JSON takes it, for the audit."""
     return {
         "name": grant.name,

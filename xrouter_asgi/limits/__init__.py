@@ -1,7 +1,7 @@
 """Limits and the budgets that keep them."""
 
-from .base import Budget, Limit
-from .memory import MemoryBudget
-from .redis import RedisBudget
+from .base import Limit, LimitStore
+from .memory import MemoryLimits
+from .redis import RedisLimits
 
-__all__ = ["Budget", "Limit", "MemoryBudget", "RedisBudget"]
+__all__ = ["Limit", "LimitStore", "MemoryLimits", "RedisLimits"]

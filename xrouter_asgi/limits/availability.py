@@ -20,11 +20,11 @@ Not more, because limits are to be exact again within 5 s of the return. A probe
 logger = logging.getLogger("xrouter")
 
 
-class Away(Exception):
+class StoreUnavailable(Exception):
     """What is at the other end did not answer, or was not asked because it did not answer before."""
 
 
-class Link:
+class StoreHealth:
     """Whether the other end may be asked.
 
     Whoever meets the failure waits `patience` at most; everybody after it does not wait at all, until a probe in the
@@ -63,12 +63,12 @@ class Link:
         """
         async with self._turn:
             if not self.up:
-                raise Away
+                raise StoreUnavailable
             try:
                 return await self._ask_in_time(question)
             except Exception as error:
                 self._lose(error)
-                raise Away from error
+                raise StoreUnavailable from error
 
     async def _ask_in_time(self, question: Callable[[], Awaitable[T]]) -> T:
         loop = asyncio.get_running_loop()

@@ -143,7 +143,7 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LimitStatus:
     """How far a limit is used up.
 
     Attributes:
@@ -157,7 +157,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class Reservation:
     """What a budget says to a reservation.
 
     Attributes:
@@ -171,14 +171,14 @@ class Grant:
     admitted: bool
     refused: Limit | None = None
     retry_after: float = 0.0
-    standings: tuple[Standing, ...] = field(default=())
+    standings: tuple[LimitStatus, ...] = field(default=())
     local: bool = False
 
 
-class Budget(Protocol):
+class LimitStore(Protocol):
     """Keeps the counts. One contract, whether they are in this process or shared."""
 
-    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Grant:
+    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         """Take all the charges, or none. Never raises for a count that is away: that is an answer too.
 
         No two charges are of the same subject and limit.

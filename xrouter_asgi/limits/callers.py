@@ -15,7 +15,7 @@ Key: TypeAlias = Callable[[Scope], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Subject:
     """On whose counts a request goes.
 
     Attributes:
@@ -30,7 +30,7 @@ class Caller:
     limits: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, scope: Scope, key: Key) -> Caller:
+    def of(cls, scope: Scope, key: Key) -> Subject:
         principal = RequestContext.of(scope).principal
         if principal is None:
             return cls(key(scope), None, address(scope))

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from ..context import Demand, RequestContext
+from ..context import CostEstimate, RequestContext
 
 _HISTORY: Final = 32
 _ENOUGH: Final = 8
@@ -46,7 +46,7 @@ class OutputEstimates:
             del self._seen[next(iter(self._seen))]
 
 
-def tokens_spent(context: RequestContext, demand: Demand) -> int | None:
+def tokens_spent(context: RequestContext, demand: CostEstimate) -> int | None:
     """What a request came to; None when it was answered whole and nobody counted, so that the estimate stands.
 
     The upstream's own count, if it sent one: zero is a number. Nothing, if no upstream accepted. Else what went through

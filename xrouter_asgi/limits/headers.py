@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from .base import Limit, Standing
+from .base import Limit, LimitStatus
 
 _UNITS: Final = {"requests": "requests", "parallel": "concurrent-requests"}  # tokens have no registered one
 
@@ -24,7 +24,7 @@ def duration(seconds: float) -> str:
     return f"{hours}h{text}" if hours else text
 
 
-def openai_headers(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
+def openai_headers(standings: Sequence[LimitStatus]) -> list[tuple[bytes, bytes]]:
     """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, each of the limit that is closest."""
     headers = []
     for unit in ("requests", "tokens"):
@@ -43,7 +43,7 @@ def openai_headers(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def ietf_headers(standings: Iterable[Standing]) -> list[tuple[bytes, bytes]]:
+def ietf_headers(standings: Iterable[LimitStatus]) -> list[tuple[bytes, bytes]]:
     """`RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11, with every limit."""
     policies, states = [], []
     for standing in standings:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate, islice
 from typing import TypeAlias
 
-from .base import PARTS, PLACE_WAIT, Charge, Grant, Limit, Standing
+from .base import PARTS, PLACE_WAIT, Charge, Limit, LimitStatus, Reservation
 
 _Key: TypeAlias = tuple[str, Limit]
 
 
-class MemoryBudget:
+class MemoryLimits:
     """Keeps the counts of one process. Nothing in here waits, so nothing can come between two steps.
 
     Args:
@@ -30,7 +30,7 @@ class MemoryBudget:
         self._places: dict[_Key, int] = {}
         self._leases: dict[str, list[tuple[Charge, int]]] = {}  # with the part each was taken in
 
-    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Grant:
+    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         now = self._clock()
         windows = [None if charge.limit.unit == "parallel" else self._window(charge, now) for charge in charges]
         refused, retry_after = None, 0.0
@@ -42,7 +42,7 @@ class MemoryBudget:
             if refused is None:
                 self._take(lease, charges, windows)
         standings = [self._standing(charge, window, now) for charge, window in zip(charges, windows, strict=True)]
-        return Grant(refused is None, refused, retry_after, tuple(standings))
+        return Reservation(refused is None, refused, retry_after, tuple(standings))
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
         taken = self._leases.pop(lease, None)
@@ -98,12 +98,12 @@ class MemoryBudget:
         if not self._places[key]:
             del self._places[key]
 
-    def _standing(self, charge: Charge, window: _Window | None, now: float) -> Standing:
+    def _standing(self, charge: Charge, window: _Window | None, now: float) -> LimitStatus:
         if window is None:
             taken, reset = self._places.get((charge.subject, charge.limit), 0), 0.0
         else:
             taken, reset = window.total, window.reset(now)
-        return Standing(charge.limit, max(0, charge.limit.amount - taken), reset)
+        return LimitStatus(charge.limit, max(0, charge.limit.amount - taken), reset)
 
 
 class _Window:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from .availability import Away, Link, in_background
-from .base import PLACE_WAIT, Charge, Grant
-from .memory import MemoryBudget
+from .availability import StoreHealth, StoreUnavailable, in_background
+from .base import PLACE_WAIT, Charge, Reservation
+from .memory import MemoryLimits
 from .redis_scripts import CONNECTIONS, RedisCounts
 
 OnError: TypeAlias = Literal["degrade", "open", "closed"]
@@ -24,7 +24,7 @@ _UNSENT: Final = 10_000
 logger = logging.getLogger("xrouter")
 
 
-class RedisBudget:
+class RedisLimits:
     """Keeps the counts of several processes in one Redis or Valkey.
 
     Redis is asked once for each reservation and never for longer than `patience`. When it does not answer, this
@@ -51,7 +51,7 @@ class RedisBudget:
         if workers < 1:
             raise ValueError(f"At least 1 worker shares the limits, not {workers}.")
         self._counts = RedisCounts(url, life=life)
-        self._link = Link(
+        self._link = StoreHealth(
             self._counts.probe,
             name="The Redis of the limits",
             patience=patience,
@@ -61,18 +61,18 @@ class RedisBudget:
         self._on_error = on_error
         self._workers = workers
         self._life = life
-        self._local = MemoryBudget()
+        self._local = MemoryLimits()
         self._held: dict[str, _Lease] = {}
         self._unsent: deque[_Settlement] = deque(maxlen=_UNSENT)
         self._sending: asyncio.Task[None] | None = None
         self._announcing: asyncio.Task[None] | None = None
 
-    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Grant:
+    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         asked = self._link.up
         held = self._held[lease] = _Lease(lease, charges)  # before the await, which may be cancelled
         try:
             grant = await self._link.ask(partial(self._counts.reserve, lease, charges))
-        except Away:
+        except StoreUnavailable:
             if asked:
                 self.settle(lease)  # it may have been taken, or will be
             else:
@@ -106,11 +106,11 @@ class RedisBudget:
             logger.warning("%d settlements of limits were not sent: Redis is away", len(self._unsent))
         await self._counts.aclose()
 
-    async def _reserve_alone(self, lease: str, charges: Sequence[Charge]) -> Grant:
+    async def _reserve_alone(self, lease: str, charges: Sequence[Charge]) -> Reservation:
         if self._on_error == "closed":
-            return Grant(False, None, PLACE_WAIT, local=True)
+            return Reservation(False, None, PLACE_WAIT, local=True)
         if self._on_error == "open":
-            grant = Grant(True, local=True)
+            grant = Reservation(True, local=True)
         else:
             grant = await self._local.reserve([self._share(charge) for charge in charges], lease=lease)
             grant = _as_asked(grant, charges)
@@ -137,7 +137,7 @@ class RedisBudget:
             places = {held.name: held.places for held in self._held.values() if held.granted and held.places}
             if not places:
                 return
-            with suppress(Away):
+            with suppress(StoreUnavailable):
                 await self._link.ask(partial(self._counts.announce, places))
 
     def _resume(self) -> None:
@@ -155,7 +155,7 @@ class RedisBudget:
             settlement = self._unsent.popleft()
             try:
                 await self._link.ask(partial(self._counts.settle, *settlement))
-            except Away:
+            except StoreUnavailable:
                 self._unsent.appendleft(settlement)  # may have arrived; to repeat it changes nothing
 
 
@@ -196,7 +196,7 @@ class _Settlement(NamedTuple):
     differences: Sequence[int]
 
 
-def _as_asked(grant: Grant, charges: Sequence[Charge]) -> Grant:
+def _as_asked(grant: Reservation, charges: Sequence[Charge]) -> Reservation:
     """The same about the whole limits: a client need not know of shares."""
     limits = [charge.limit for charge in charges]
     standings = tuple(replace(standing, limit=limit) for standing, limit in zip(grant.standings, limits, strict=True))

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from .base import PARTS, Charge, Grant, Standing
+from .base import PARTS, Charge, LimitStatus, Reservation
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -55,7 +55,7 @@ class RedisCounts:
         """Do what a reservation does, for nobody: a server that is full or a replica answers a PING, too."""
         await self.reserve(os.urandom(16).hex(), [])
 
-    async def reserve(self, lease: str, charges: Sequence[Charge]) -> Grant:
+    async def reserve(self, lease: str, charges: Sequence[Charge]) -> Reservation:
         """Take all or none."""
         # A request is not settled unless it is given back, and that is decided at once.
         kept = self._life if all(charge.limit.unit == "requests" for charge in charges) else _KEPT
@@ -64,11 +64,11 @@ class RedisCounts:
             arguments += charge.limit.amount, charge.cost, _micro(charge.limit.window)
         refused, wait, *numbers = await self._reserve(_keys(lease, charges), arguments)
         standings = tuple(
-            Standing(charge.limit, remaining, reset / 1e6)
+            LimitStatus(charge.limit, remaining, reset / 1e6)
             for charge, remaining, reset in zip(charges, numbers[::2], numbers[1::2], strict=True)
         )
         limit = charges[refused - 1].limit if refused else None
-        return Grant(limit is None, limit, wait / 1e6, standings)
+        return Reservation(limit is None, limit, wait / 1e6, standings)
 
     async def settle(self, lease: str, charges: Sequence[Charge], differences: Sequence[int]) -> None:
         """Correct what was taken, once."""
@@ -116,14 +116,14 @@ def _connect(url: str) -> Redis:
     """
     scheme, _, rest = url.partition("://")
     if scheme not in _SCHEMES:
-        raise ValueError(f"RedisBudget cannot use a URL of the scheme {scheme[:32]!r}. Known: {', '.join(_SCHEMES)}.")
+        raise ValueError(f"RedisLimits cannot use a URL of the scheme {scheme[:32]!r}. Known: {', '.join(_SCHEMES)}.")
     try:
         from redis.asyncio import ConnectionPool, Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
         from redis.exceptions import ConnectionError, ReadOnlyError
     except ImportError as error:
-        raise ImportError('RedisBudget needs redis-py. Install it with: pip install "xrouter-asgi[redis]"') from error
+        raise ImportError('RedisLimits needs redis-py. Install it with: pip install "xrouter-asgi[redis]"') from error
     pool = ConnectionPool.from_url(
         f"{_SCHEMES[scheme]}://{rest}",
         max_connections=CONNECTIONS + 1,  # one to find out whether the server is back

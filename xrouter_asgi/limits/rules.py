@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from ..context import matches
 from .base import Charge, Limit, parse_limits
-from .callers import Caller
+from .callers import Subject
 
 Limits: TypeAlias = str | Limit | Iterable[str | Limit]
 
@@ -18,13 +18,13 @@ logger = logging.getLogger("xrouter")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LimitRule:
     """A limit, and the pattern of models on whose count it is kept; None for all models."""
 
     limit: Limit
     pattern: str | None = None
 
-    def charge(self, caller: Caller, *, model: str = "", cost: int = 1) -> Charge | None:
+    def charge(self, caller: Subject, *, model: str = "", cost: int = 1) -> Charge | None:
         """What this costs a caller; None when the limit does not concern it."""
         subject = {
             "key": caller.key,
@@ -60,23 +60,25 @@ class Rules:
         # Neither may grow with what clients send: patterns come from here, limits from keys.
         self._of = lru_cache(maxsize=1024)(self._combine)
 
-    def at_the_door(self, caller: Caller) -> tuple[Rule, ...]:
+    def before_body(self, caller: Subject) -> tuple[LimitRule, ...]:
         """What can be counted before the body is read: requests, unless per model."""
         return self._of(caller.limits, None)[0]
 
-    def for_model(self, caller: Caller, model: str) -> tuple[Rule, ...]:
+    def for_model(self, caller: Subject, model: str) -> tuple[LimitRule, ...]:
         """What is left to count when the model and the size of the request are known."""
         pattern = next((pattern for pattern in self._patterns if matches(pattern, model)), None)
         return self._of(caller.limits, pattern)[1]
 
-    def _combine(self, texts: tuple[str, ...], pattern: str | None) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    def _combine(
+        self, texts: tuple[str, ...], pattern: str | None
+    ) -> tuple[tuple[LimitRule, ...], tuple[LimitRule, ...]]:
         own = _own_limits(texts)
         of_model = self._models.get(pattern, ()) if pattern is not None else ()
         by_kind = {limit.kind: limit for limit in (*self._general, *own)}
         door = [limit for limit in by_kind.values() if limit.unit != "tokens" and limit.per != "model"]
         replaced = {limit.kind for limit in of_model} - {limit.kind for limit in own}
         later = [limit for limit in by_kind.values() if limit not in door and limit.kind not in replaced]
-        return tuple(map(Rule, door)), (*map(Rule, later), *(Rule(limit, pattern) for limit in of_model))
+        return tuple(map(LimitRule, door)), (*map(LimitRule, later), *(LimitRule(limit, pattern) for limit in of_model))
 
 
 def _own_limits(texts: tuple[str, ...]) -> tuple[Limit, ...]:

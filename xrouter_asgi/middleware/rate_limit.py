@@ -12,14 +12,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..asgi.lifespan import ClosingAtShutdown
 from ..asgi.responses import id_header, send_error
 from ..asgi.scope import local_path
-from ..context import Demand, RequestContext
+from ..context import CostEstimate, RequestContext
 from ..errors import InvalidRequest, RateLimitExceeded, XRouterError
 from ..events import LimiterDegraded, LimiterRestored
-from ..limits.base import Budget, Charge, Grant, Limit, Standing
-from ..limits.callers import Caller, Key, principal_or_address
+from ..limits.base import Charge, Limit, LimitStatus, LimitStore, Reservation
+from ..limits.callers import Key, Subject, principal_or_address
 from ..limits.estimates import OutputEstimates, tokens_spent
 from ..limits.headers import ietf_headers, openai_headers
-from ..limits.rules import Limits, Rule, Rules
+from ..limits.rules import LimitRule, Limits, Rules
 from ..limits.storage import budget_at
 
 
@@ -51,7 +51,7 @@ class RateLimitMiddleware:
         limit: Limits,
         key: Key = principal_or_address,
         models: Mapping[str, Limits] | None = None,
-        budget: Budget | str = "memory://",
+        budget: LimitStore | str = "memory://",
         exclude_paths: Collection[str] = (),
         ietf: bool = False,
     ) -> None:
@@ -83,7 +83,7 @@ class RateLimitMiddleware:
             finally:
                 limited.settle()
 
-    def note(self, grant: Grant, context: RequestContext) -> None:
+    def note(self, grant: Reservation, context: RequestContext) -> None:
         """Tell when the shared count goes away and when it is back."""
         if grant.local != self._local:
             self._local = grant.local
@@ -94,7 +94,7 @@ class RateLimitMiddleware:
 class _Reservation:
     lease: str
     charges: Sequence[Charge]
-    demand: Demand | None
+    demand: CostEstimate | None
     granted: bool = False
 
 
@@ -104,11 +104,11 @@ class _LimitedRequest:
     def __init__(self, limiter: RateLimitMiddleware, scope: Scope) -> None:
         self._limiter = limiter
         self._context = RequestContext.of(scope)
-        self._caller = Caller.of(scope, limiter.key)
+        self._caller = Subject.of(scope, limiter.key)
         self._reservations: list[_Reservation] = []
-        self._standings: list[Standing] = []
+        self._standings: list[LimitStatus] = []
         self._local = False
-        self._outer_admit = self._context.admit
+        self._outer_admit = self._context.reserve_tokens
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_standings(message: Message) -> None:
@@ -117,17 +117,17 @@ class _LimitedRequest:
             await send(message)
 
         try:
-            await self._reserve(self._charges(self._limiter.rules.at_the_door(self._caller)))
+            await self._reserve(self._charges(self._limiter.rules.before_body(self._caller)))
         except XRouterError as error:
             self._context.error = error
             identity = id_header(self._context.request_id)
             await send_error(send_with_standings, error, headers=[identity])
             self._context.release()
             return
-        self._context.admit = self.admit
+        self._context.reserve_tokens = self.reserve_tokens
         await self._limiter.app(scope, receive, send_with_standings)
 
-    async def admit(self, demand: Demand) -> None:
+    async def reserve_tokens(self, demand: CostEstimate) -> None:
         """Reserve what a call may come to, when its size is known.
 
         Raises:
@@ -142,7 +142,7 @@ class _LimitedRequest:
     def settle(self) -> None:
         """Say what the request came to. Waits for nothing, so nothing can come between."""
         limiter, context = self._limiter, self._context
-        context.admit = self._outer_admit  # it holds this object, which holds the context
+        context.reserve_tokens = self._outer_admit  # it holds this object, which holds the context
         for reservation in self._reservations:
             demand = reservation.demand
             if not reservation.granted:  # cancelled while it was asked for
@@ -153,12 +153,12 @@ class _LimitedRequest:
             if demand is not None and demand.completion_tokens != 0 and context.usage is not None:
                 limiter.estimates.learn(self._caller.key or "", demand.model, context.usage.completion_tokens)
 
-    def _charges(self, rules: Sequence[Rule], demand: Demand | None = None) -> list[Charge]:
+    def _charges(self, rules: Sequence[LimitRule], demand: CostEstimate | None = None) -> list[Charge]:
         model = "" if demand is None else demand.model
         charges = (rule.charge(self._caller, model=model, cost=self._cost(rule.limit, demand)) for rule in rules)
         return [charge for charge in charges if charge is not None]
 
-    def _cost(self, limit: Limit, demand: Demand | None) -> int:
+    def _cost(self, limit: Limit, demand: CostEstimate | None) -> int:
         """What to reserve. A guess is cut to the limit; what the client says itself is not."""
         if limit.unit != "tokens" or demand is None:
             return 1
@@ -169,7 +169,7 @@ class _LimitedRequest:
             output = self._limiter.estimates.expect(self._caller.key or "", demand.model, limit=limit.amount)
         return min(demand.prompt_tokens + output, limit.amount)
 
-    async def _reserve(self, charges: Sequence[Charge], demand: Demand | None = None) -> None:
+    async def _reserve(self, charges: Sequence[Charge], demand: CostEstimate | None = None) -> None:
         if not charges:
             return
         reservation = _Reservation(os.urandom(16).hex(), charges, demand)
@@ -200,7 +200,7 @@ def _came_to(charge: Charge, spent: int | None) -> int:
     return charge.cost if spent is None or charge.limit.unit != "tokens" else spent
 
 
-def _refusal(grant: Grant) -> XRouterError:
+def _refusal(grant: Reservation) -> XRouterError:
     if grant.refused is None:
         return XRouterError(
             "Limits cannot be checked now. Please try again in 1s.",
@@ -219,7 +219,7 @@ def _refusal(grant: Grant) -> XRouterError:
     )
 
 
-def _too_large(demand: Demand, limit: Limit) -> InvalidRequest:
+def _too_large(demand: CostEstimate, limit: Limit) -> InvalidRequest:
     tokens = demand.prompt_tokens + (demand.completion_tokens or 0)
     return InvalidRequest(
         f"This request may take {tokens} tokens, and the limit is {limit}. Send less text, or ask for fewer tokens.",

@@ -16,7 +16,7 @@ from ..telemetry.access_log import AccessLog
 _GOOD_CODES = (1000, 1001, 1005)  # RFC 6455, 7.4.1: normal, going away, none given
 
 
-class AccessLogMiddleware:
+class RequestEventsMiddleware:
     """Measure each request, or each WebSocket, and tell observers when it has ended, also when it was cut off.
 
     Answers get an `x-request-id` if the inside sets none, so that a line and a complaint can be brought together.

@@ -7,22 +7,22 @@ from hashlib import blake2b
 
 from ..providers.base import Call
 from ..wire.codec import encode
-from .candidates import Standing
+from .candidates import CandidateStats
 
 _CONVERSATIONS = 10_000  # that are remembered; the one not heard of for longest goes first
 
 
-class Conversations:
+class SessionAffinity:
     """Remembers who answered 10,000 conversations, each process its own."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, Standing] = OrderedDict()
+        self._known: OrderedDict[bytes, CandidateStats] = OrderedDict()
 
-    def last(self, call: Call) -> Standing | None:
+    def last(self, call: Call) -> CandidateStats | None:
         """Who answered the conversation of this call last."""
         return self._known.get(_conversation(call))
 
-    def answered(self, call: Call, standing: Standing) -> None:
+    def answered(self, call: Call, standing: CandidateStats) -> None:
         """Note who answered it."""
         conversation = _conversation(call)
         self._known[conversation] = standing

@@ -8,17 +8,17 @@ from collections.abc import Callable
 
 from ..checks import require_positive
 from ..context import RequestContext
-from ..errors import CircuitOpen, Cools, RequestRejected, XRouterError
-from ..events import CircuitClosed, CircuitHalfOpened, CircuitOpened, UpstreamCooled
+from ..errors import CircuitOpen, CooldownKind, RequestRejected, XRouterError
+from ..events import CircuitClosed, CircuitHalfOpened, CircuitOpened, CooldownStarted
 from ..providers.base import Call, Provider, Reply
 from ..wire import ModelsRequest
 from ..wire.stream import ChatStream
 from .circuit import Circuit, Era, State
-from .upstream_state import Account, Rest
+from .upstream_state import Cooldown, UpstreamState
 
 # Seconds of rest where the upstream names none. A rate is tried again soon, each time later; a credential and an
 # account have to be mended by somebody.
-_REST: dict[Cools, float] = {"rate": 1.0, "credential": 60.0, "quota": 600.0}
+_REST: dict[CooldownKind, float] = {"rate": 1.0, "credential": 60.0, "quota": 600.0}
 _LONGEST_RATE = 60.0
 
 
@@ -72,7 +72,7 @@ class CircuitBreaker:
         inner: Provider,
         *,
         group: CircuitGroup | None = None,
-        account: Account | None = None,
+        account: UpstreamState | None = None,
         target: str = "",
         window: float = 30.0,
         minimum: int = 20,
@@ -86,7 +86,7 @@ class CircuitBreaker:
     ) -> None:
         require_positive(slow=slow)
         self.inner = inner
-        self.account = account or Account(clock=clock)
+        self.account = account or UpstreamState(clock=clock)
         self._target = target
         self._slow = slow
         self._clock = clock
@@ -100,7 +100,7 @@ class CircuitBreaker:
             probes=probes,
             may_open=lambda: group is None or group.spares(self),
         )
-        self._rest: Rest | None = None
+        self._rest: Cooldown | None = None
         self._next_rest = _REST["rate"]
         if group is not None:
             group.join(self)
@@ -123,7 +123,7 @@ class CircuitBreaker:
             return None  # as nearly always, and asked of each of a hundred candidates
         now = self._clock() if now is None else now
         if (rest := self._resting(now)) is not None:
-            return f"cooling ({rest.cools}) for {rest.until - now:.1f} s"
+            return f"cooling ({rest.cooldown_kind}) for {rest.until - now:.1f} s"
         if (left := self._circuit.left(now)) > 0:
             return f"circuit {self.state.replace('_', '-')} for {left:.1f} s"
         return None
@@ -168,7 +168,7 @@ class CircuitBreaker:
         self._rest = self.account.rest = None  # so that `available` need not look at the clock any more
         left = self._circuit.left(now)
         before = self.state
-        era = self._circuit.admit(now)
+        era = self._circuit.reserve_tokens(now)
         self._tell(context, before, now)
         if era is None:
             raise CircuitOpen(
@@ -177,7 +177,7 @@ class CircuitBreaker:
             )
         return era
 
-    def _resting(self, now: float) -> Rest | None:
+    def _resting(self, now: float) -> Cooldown | None:
         """The rest that ends last of those that have not ended."""
         own, shared = _lasting(self._rest, now), _lasting(self.account.rest, now)
         if own is None or shared is None:
@@ -195,8 +195,8 @@ class CircuitBreaker:
             self._circuit.unheard(era)
         self._tell(context, before, now)
         # What may not fall back was refused to a caller's own account, which is not ours to rest.
-        if error.cools is not None and error.falls_back:
-            self._cool(context, error.cools, error, now)
+        if error.cooldown_kind is not None and error.falls_back:
+            self._cool(context, error.cooldown_kind, error, now)
 
     def _note_end(self, context: RequestContext, era: Era, error: BaseException | None) -> None:
         # A stream that took too long was alive until then.
@@ -205,23 +205,23 @@ class CircuitBreaker:
             self._circuit.broke(era, now)
             self._tell(context, before, now)
 
-    def _cool(self, context: RequestContext, cools: Cools, error: XRouterError, now: float) -> None:
+    def _cool(self, context: RequestContext, cooldown_kind: CooldownKind, error: XRouterError, now: float) -> None:
         wait = error.retry_after
-        resting = _lasting(self._rest if cools == "rate" else self.account.rest, now)
+        resting = _lasting(self._rest if cooldown_kind == "rate" else self.account.rest, now)
         if wait is None:
             if resting is not None:
                 return  # one of many that were under way when the rest began
-            wait = _REST[cools]
-            if cools == "rate":
+            wait = _REST[cooldown_kind]
+            if cooldown_kind == "rate":
                 wait, self._next_rest = self._next_rest, min(2 * self._next_rest, _LONGEST_RATE)
         if resting is not None and resting.until >= now + wait:
             return
-        rest = Rest(cools, now + wait, error.code, error.type, error.status)
-        if cools == "rate":
+        rest = Cooldown(cooldown_kind, now + wait, error.code, error.type, error.status)
+        if cooldown_kind == "rate":
             self._rest = rest
         else:
             self.account.rest = rest
-        context.emit(UpstreamCooled(context, self.name, cools, wait, self._target))
+        context.emit(CooldownStarted(context, self.name, cooldown_kind, wait, self._target))
 
     def _tell(self, context: RequestContext, before: State, now: float) -> None:
         """Tell of a change of state, if there was one."""
@@ -236,5 +236,5 @@ class CircuitBreaker:
                 context.emit(CircuitClosed(context, self.name, self._target))
 
 
-def _lasting(rest: Rest | None, now: float) -> Rest | None:
+def _lasting(rest: Cooldown | None, now: float) -> Cooldown | None:
     return rest if rest is not None and now < rest.until else None

@@ -88,7 +88,7 @@ class Candidate:
         if not self.weight >= 0:
             raise ValueError(f"The weight of '{self.name}' is {self.weight}. Write a number of 0 or more.")
 
-    def lacks(self, need: Need) -> str | None:
+    def missing_capability(self, need: Requirements) -> str | None:
         """What of the needed this model is known to lack, such as `vision`; None if nothing is."""
         known = self.capabilities
         if not known.tools and need.tools:
@@ -103,7 +103,7 @@ class Candidate:
 
 
 @dataclass(slots=True, eq=False)
-class Standing:
+class CandidateStats:
     """What is known of a candidate by whoever asks it.
 
     Attributes:
@@ -124,7 +124,7 @@ class Standing:
         self.latency = self.latency + _SMOOTHING * (seconds - self.latency) if self.latency else seconds
 
 
-class Need:
+class Requirements:
     """What a call needs of a model. Looked up when asked for, since most candidates can do everything."""
 
     def __init__(self, call: Call) -> None:
@@ -185,7 +185,7 @@ def _tokens(text: object) -> int:
     return len(text) if isinstance(text, list) else len(str(text)) // _CHARACTERS
 
 
-def pays_for_himself(call: Call) -> bool:
+def uses_client_credential(call: Call) -> bool:
     """Whether the caller brings a key of his own for the upstream, which no other one may be shown."""
     return bool(call.header(_OWN_KEY))
 

@@ -80,7 +80,7 @@ class Circuit:
             return left
         return min(1.0, left) if self._trying + self._answered >= self._probes else 0.0  # a probe may answer soon
 
-    def admit(self, now: float) -> Era | None:
+    def reserve_tokens(self, now: float) -> Era | None:
         """Let one through; None if not. Afterwards tell `answered`, `failed` or `unheard` with what it returned."""
         if self.left(now) > 0:
             return None

@@ -11,14 +11,14 @@ from functools import cached_property
 from random import Random
 from typing import NamedTuple
 
-from ..decision import Considered
+from ..decision import CandidateVerdict
 from ..errors import CircuitOpen, ConcurrencyExceeded, InvalidRequest, UnsupportedOperation, UpstreamError, XRouterError
 from ..providers.base import Call, Reply
 from ..wire import ModelsRequest
 from ..wire.stream import ChatStream
-from .affinity import Conversations
+from .affinity import SessionAffinity
 from .base import ATTEMPTS
-from .candidates import Candidate, Capabilities, Need, Standing, pays_for_himself
+from .candidates import Candidate, CandidateStats, Capabilities, Requirements, uses_client_credential
 from .strategies import Ranked, Strategy, in_order
 
 _TOO_LONG = "context_length_exceeded"
@@ -31,7 +31,7 @@ class Failure(NamedTuple):
     """What a candidate failed with, and when."""
 
     error: XRouterError
-    standing: Standing
+    standing: CandidateStats
     at: float
 
 
@@ -46,15 +46,15 @@ class Plan:
     """
 
     order: Sequence[Ranked]
-    excluded: Sequence[tuple[Standing, str]]
+    excluded: Sequence[tuple[CandidateStats, str]]
     strategy: str
 
     @cached_property
-    def considered(self) -> tuple[Considered, ...]:
+    def considered(self) -> tuple[CandidateVerdict, ...]:
         """The plan as a `Decision` tells it."""
         told = {id(standing) for standing, _ in self.excluded}
-        asked = [Considered(each.candidate.name, score) for each, score in self.order if id(each) not in told]
-        return (*asked, *(Considered(each.candidate.name, None, why) for each, why in self.excluded))
+        asked = [CandidateVerdict(each.candidate.name, score) for each, score in self.order if id(each) not in told]
+        return (*asked, *(CandidateVerdict(each.candidate.name, None, why) for each, why in self.excluded))
 
 
 class Fallback:
@@ -98,13 +98,13 @@ class Fallback:
         if attempts < 1:
             raise ValueError(f"'attempts' is {attempts}. Write at least 1.")
         self.candidates = tuple(candidates)
-        self._standings = [Standing(candidate) for candidate in candidates]
+        self._standings = [CandidateStats(candidate) for candidate in candidates]
         self._strategy = strategy
         self._attempts = attempts
         self._content_policy = content_policy
         self._random = random or Random()  # noqa: S311 -- it spreads load and guards nothing
         self._clock = clock
-        self._conversations = Conversations() if sticky else None
+        self._conversations = SessionAffinity() if sticky else None
         self._only = self._only_plan()
 
     @property
@@ -116,15 +116,15 @@ class Fallback:
         """Where the call would go now. Asks nobody."""
         if self._only is not None:
             return self._only
-        if pays_for_himself(call):
+        if uses_client_credential(call):
             first, *others = self._standings
             return Plan([Ranked(first)], [(each, "own key") for each in others], "own key")
-        need = Need(call)
+        need = Requirements(call)
         free, excluded, lacking = [], [], []
         for standing in self._standings:
             candidate = standing.candidate
-            if lacks := candidate.lacks(need):
-                lacking.append((standing, _LACKS + lacks))
+            if missing_capability := candidate.missing_capability(need):
+                lacking.append((standing, _LACKS + missing_capability))
                 continue
             if candidate.available is not None and (why := candidate.available()) is not None:
                 excluded.append((standing, why))
@@ -180,7 +180,7 @@ class Fallback:
             raise ExceptionGroup("Not every candidate could be closed.", failures)
 
     async def _ask(
-        self, call: Call, standing: Standing, sending: Awaitable[Reply], failures: list[Failure]
+        self, call: Call, standing: CandidateStats, sending: Awaitable[Reply], failures: list[Failure]
     ) -> Reply | None:
         """The reply; None if there is one failure more."""
         began = self._clock()
@@ -247,7 +247,7 @@ class Fallback:
             return None
         return Plan([Ranked(first)], [], in_order.__name__)
 
-    def _ordered(self, standings: Sequence[Standing], need: Need) -> Sequence[Ranked]:
+    def _ordered(self, standings: Sequence[CandidateStats], need: Requirements) -> Sequence[Ranked]:
         return self._strategy(standings, need, self._random) if standings else ()
 
     def _kept_together(self, call: Call, plan: Plan) -> Plan:

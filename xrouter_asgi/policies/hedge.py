@@ -17,7 +17,7 @@ from ..providers.base import Call, Provider, Reply
 from ..wire import ChatRequest
 from ..wire.stream import ChatStream
 from .base import ATTEMPTS
-from .candidates import pays_for_himself
+from .candidates import uses_client_credential
 
 Runner: TypeAlias = asyncio.Task[Reply]
 
@@ -195,4 +195,4 @@ async def _give_up(losers: Sequence[Runner]) -> None:
 
 
 def _may_be_asked_twice(request: ChatRequest, call: Call) -> bool:
-    return not (request.tools or request.functions or pays_for_himself(call))
+    return not (request.tools or request.functions or uses_client_credential(call))

@@ -18,7 +18,7 @@ from ..wire.stream import ChatStream
 Batch: TypeAlias = Sequence[ChatChunk]
 
 
-class Hold:
+class Prebuffer:
     """Read on in a stream that has begun, and hand it over only then; whoever reads it misses nothing.
 
     What breaks a stream off in this time is raised from `send`, as if it had never begun, so the call may be repeated

@@ -15,11 +15,11 @@ from .candidates import Candidate, first_of
 from .concurrency import Concurrency
 from .fallback import Fallback
 from .hedge import Hedge, HedgeBudget
-from .prebuffer import Hold
+from .prebuffer import Prebuffer
 from .retry import Retry, RetryBudget
 from .strategies import Strategy, in_order
 from .timeout import Deadline, Timeout
-from .upstream_state import Account
+from .upstream_state import UpstreamState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Patience:
     Attributes:
         attempts, retry_billed: See `Retry`.
         first, idle: See `Timeout`; None leaves them to the provider's own clocks.
-        hold, hold_tokens: `seconds` and `tokens` of `Hold`; None for both hands streams over as soon as they begin.
+        hold, hold_tokens: `seconds` and `tokens` of `Prebuffer`; None for both hands streams over at once.
         total: Seconds for everything: all attempts, all waits and the end of the stream. None for no bound.
     """
 
@@ -47,7 +47,7 @@ def resilient(
     *,
     patience: Patience = Patience(),
     parallel: int | None = None,
-    account: Account | None = None,
+    account: UpstreamState | None = None,
 ) -> Provider:
     """One provider, or one model at it (`Target`), with clocks, a breaker and retries.
 
@@ -56,7 +56,7 @@ def resilient(
         account: What it shares with others at the same upstream.
     """
     bare = Candidate(provider, provider.name, parallel=parallel)
-    return _within(_Upstreams(patience).candidate(bare, account or Account()).provider, patience.total)
+    return _within(_Upstreams(patience).candidate(bare, account or UpstreamState()).provider, patience.total)
 
 
 def stack(
@@ -67,7 +67,7 @@ def stack(
     content_policy: bool = False,
     patience: Patience = Patience(),
     hedge: float | None = None,
-    accounts: dict[str, Account] | None = None,
+    accounts: dict[str, UpstreamState] | None = None,
     clock: Callable[[], float] = time.monotonic,
     random: Random | None = None,
 ) -> Provider:
@@ -86,7 +86,8 @@ def stack(
     accounts = {} if accounts is None else accounts
     upstreams = _Upstreams(patience, among=len(candidates), group=CircuitGroup(), clock=clock, random=random)
     each = [
-        upstreams.candidate(one, accounts.setdefault(one.provider.name, Account(clock=clock))) for one in candidates
+        upstreams.candidate(one, accounts.setdefault(one.provider.name, UpstreamState(clock=clock)))
+        for one in candidates
     ]
     if hedge is not None and len(each) > 1:
         # Below fallback, which acts on failures: an upstream that is only slow has not failed. Above retries, so that
@@ -112,7 +113,7 @@ class _Upstreams:
     clock: Callable[[], float] = time.monotonic
     random: Random | None = None
 
-    def candidate(self, bare: Candidate, account: Account) -> Candidate:
+    def candidate(self, bare: Candidate, account: UpstreamState) -> Candidate:
         """The candidate with all policies of one upstream around it."""
         layer = self.timed(bare)
         if bare.own_key:
@@ -165,7 +166,7 @@ class _Upstreams:
             return layer
         # Below all that acts on failures, for which a stream that breaks off meanwhile has failed like one that never
         # began. Above the line, which learns from the first chunk how loaded an upstream is.
-        return Hold(layer, seconds=self.patience.hold, tokens=self.patience.hold_tokens)
+        return Prebuffer(layer, seconds=self.patience.hold, tokens=self.patience.hold_tokens)
 
     def timed(self, bare: Candidate) -> Provider:
         if bare.punctual and self.patience.first is None and self.patience.idle is None:

@@ -13,7 +13,7 @@ from operator import itemgetter
 from random import Random
 from typing import NamedTuple, TypeAlias
 
-from .candidates import Need, Standing
+from .candidates import CandidateStats, Requirements
 
 
 class Ranked(NamedTuple):
@@ -23,19 +23,19 @@ class Ranked(NamedTuple):
         score: What it was ranked by, the lowest first; None without a number.
     """
 
-    standing: Standing
+    standing: CandidateStats
     score: float | None = None
 
 
-Strategy: TypeAlias = Callable[[Sequence[Standing], Need, Random], Sequence[Ranked]]
+Strategy: TypeAlias = Callable[[Sequence[CandidateStats], Requirements, Random], Sequence[Ranked]]
 
 
-def in_order(standings: Sequence[Standing], need: Need, random: Random, /) -> Sequence[Ranked]:
+def in_order(standings: Sequence[CandidateStats], need: Requirements, random: Random, /) -> Sequence[Ranked]:
     """As they are configured."""
     return _ranked(standings, repeat(None))
 
 
-def by_weight(standings: Sequence[Standing], need: Need, random: Random, /) -> Sequence[Ranked]:
+def by_weight(standings: Sequence[CandidateStats], need: Requirements, random: Random, /) -> Sequence[Ranked]:
     """At random, each first as often as its weight says, and so on among the rest. Those of weight 0 come last.
 
     The order is that of exponential variates (Efraimidis and Spirakis, "Weighted random sampling with a reservoir").
@@ -45,7 +45,7 @@ def by_weight(standings: Sequence[Standing], need: Need, random: Random, /) -> S
     return _sorted(standings, [-log(1.0 - roll()) / weight if weight else math.inf for weight in weights])
 
 
-def lowest_cost(standings: Sequence[Standing], need: Need, random: Random, /) -> Sequence[Ranked]:
+def lowest_cost(standings: Sequence[CandidateStats], need: Requirements, random: Random, /) -> Sequence[Ranked]:
     """The cheapest for this call first; those without a price last."""
     prompt, answer = need.prompt_tokens / 1e6, need.answer_tokens / 1e6
     prices = [standing.candidate.price for standing in standings]
@@ -53,7 +53,7 @@ def lowest_cost(standings: Sequence[Standing], need: Need, random: Random, /) ->
     return _sorted(standings, costs)
 
 
-def two_choices(standings: Sequence[Standing], need: Need, random: Random, /) -> Sequence[Ranked]:
+def two_choices(standings: Sequence[CandidateStats], need: Requirements, random: Random, /) -> Sequence[Ranked]:
     """The better of two at random, by latency x load; then the others, the best first.
 
     Two at random, and not the best of all, so that not everybody runs to the same one before its load is seen
@@ -82,11 +82,11 @@ STRATEGIES: Mapping[str, Strategy] = {
 _SCORE = itemgetter(1)
 
 
-def _ranked(standings: Iterable[Standing], scores: Iterable[float | None]) -> list[Ranked]:
+def _ranked(standings: Iterable[CandidateStats], scores: Iterable[float | None]) -> list[Ranked]:
     return list(map(tuple.__new__, repeat(Ranked), zip(standings, scores, strict=False)))
 
 
-def _sorted(standings: Iterable[Standing], scores: Iterable[float]) -> list[Ranked]:
+def _sorted(standings: Iterable[CandidateStats], scores: Iterable[float]) -> list[Ranked]:
     """The lowest score first, equals in the order of the configuration. Infinity stands for none."""
     ranked = _ranked(standings, scores)
     ranked.sort(key=_SCORE)

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import CircuitOpen, Cools
+from ..errors import CircuitOpen, CooldownKind
 from ..queueing.slots import Slots
 from .retry import RetryBudget
 
-_WHY: dict[Cools, str] = {
+_WHY: dict[CooldownKind, str] = {
     "rate": "The upstream's rate limit is reached.",
     "credential": "The upstream refused this gateway's credentials.",
     "quota": "The quota of this gateway's account at the upstream is used up.",
@@ -18,10 +18,10 @@ _WHY: dict[Cools, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class Cooldown:
     """What of ours rests at the upstream, and until when. The answers meanwhile are like the one that began it."""
 
-    cools: Cools
+    cooldown_kind: CooldownKind
     until: float
     code: str | None
     type: str
@@ -31,17 +31,17 @@ class Rest:
         """What to raise instead of asking."""
         left = self.until - now
         return CircuitOpen(
-            f"{_WHY[self.cools]} Try again in {left:.1f} s.",
+            f"{_WHY[self.cooldown_kind]} Try again in {left:.1f} s.",
             status=self.status,
             type=self.type,
             code=self.code,
             retry_after=left,
-            retryable=self.cools == "rate",  # for who waits that long
-            should_retry=None if self.cools == "rate" else False,
+            retryable=self.cooldown_kind == "rate",  # for who waits that long
+            should_retry=None if self.cooldown_kind == "rate" else False,
         )
 
 
-class Account:
+class UpstreamState:
     """The account of this gateway at one provider.
 
     A refused credential and a used-up quota are the account's: where one model met it, the others need not ask. A rate
@@ -66,4 +66,4 @@ class Account:
     ) -> None:
         self.budget = budget or RetryBudget(clock=clock)
         self.slots = slots
-        self.rest: Rest | None = None
+        self.rest: Cooldown | None = None

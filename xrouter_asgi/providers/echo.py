@@ -10,13 +10,12 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from ..errors import InvalidRequest, ModelNotFound
+from ..errors import ModelNotFound
 from ..wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
 from ..wire.stream import ChatStream
 from .base import Call, Reply, now
 
 _DIMENSIONS = 8
-_MAX_DIMENSIONS = 3072  # of text-embedding-3-large; more would hold up the event loop
 _WORD = re.compile(r"\S+\s*|\s+")
 
 
@@ -80,13 +79,10 @@ def _complete(request: ChatRequest, model: str) -> ChatCompletion:
 
 def _embed(request: EmbeddingsRequest, model: str) -> EmbeddingList:
     """Unit vectors that depend on the text alone, so that equal texts are equal vectors."""
-    dimensions = request.dimensions or _DIMENSIONS
-    if dimensions > _MAX_DIMENSIONS:
-        raise InvalidRequest(f"This model has at most {_MAX_DIMENSIONS} dimensions.", param="dimensions")
     inputs = request.input
     texts = inputs if isinstance(inputs, list) and not isinstance(inputs[0], int) else [inputs]
     data = [
-        {"object": "embedding", "index": index, "embedding": _vector(str(text), dimensions)}
+        {"object": "embedding", "index": index, "embedding": _vector(str(text), request.dimensions or _DIMENSIONS)}
         for index, text in enumerate(texts)
     ]
     count = sum(len(_words(str(text))) for text in texts)

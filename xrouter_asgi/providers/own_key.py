@@ -37,7 +37,7 @@ class _Owned:
     calls: int = 0
 
 
-class OwnKey:
+class BringYourOwnKey:
     """Sends a call with the caller's own credential for the upstream, from the header `x-provider-key`.
 
     Each credential has a provider to itself: connections, tokens and queues are shared with nobody. What goes wrong

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from starlette.types import Receive, Scope
 
 from ..asgi.body import read_body
-from ..context import Demand
+from ..context import CostEstimate
 from ..wire import ChatRequest, Document, EmbeddingsRequest
 from ..wire.codec import parse_request
 
@@ -43,11 +43,11 @@ def _parse(kind: Posted, body: bytes) -> tuple[ChatRequest | EmbeddingsRequest, 
     return kind.of(value), Document(value, body)
 
 
-def demand(request: ChatRequest | EmbeddingsRequest, document: Document) -> Demand:
+def demand(request: ChatRequest | EmbeddingsRequest, document: Document) -> CostEstimate:
     """What the request may come to cost, at most."""
     # A token is at least two bytes of JSON in every language that the tokenizers of today know.
     prompt = len(document.data) // 2
     if isinstance(request, EmbeddingsRequest):
-        return Demand(request.model, prompt, completion_tokens=0)
+        return CostEstimate(request.model, prompt, completion_tokens=0)
     bound = request.max_completion_tokens or request.max_tokens
-    return Demand(request.model, prompt, None if bound is None else bound * (request.n or 1))
+    return CostEstimate(request.model, prompt, None if bound is None else bound * (request.n or 1))

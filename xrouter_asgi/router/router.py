@@ -216,8 +216,8 @@ class LLMRouter:
         async with DisconnectGuard(receive) as guard:
             self._running.add(guard)
             try:
-                if context.admit is not None:
-                    await context.admit(demand(request, document))
+                if context.reserve_tokens is not None:
+                    await context.reserve_tokens(demand(request, document))
                 explained = self._explains(scope, context)
                 if self._commit_after is None or not (isinstance(request, ChatRequest) and request.stream):
                     await _pass(provider, call, send, explained=explained)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
 from ..keys import CachedKeys, Hasher
-from ..limits import Budget, MemoryBudget, RedisBudget
+from ..limits import LimitStore, MemoryLimits, RedisLimits
 from ..limits.base import parse_limits
 from .base import Buildable, Count, Some, Table
 from .references import Hidden, Secret, place_of, reveal
@@ -91,11 +91,11 @@ class RateLimitSettings(Buildable):
         """Whether other processes count, too."""
         return self.storage.get_secret_value() != MEMORY
 
-    def build(self) -> Budget:
+    def build(self) -> LimitStore:
         """What keeps the counts. Opens no connection."""
         if not self.shared:
-            return MemoryBudget()
-        return RedisBudget(self.storage.get_secret_value(), on_error=self.on_error, workers=self.workers)
+            return MemoryLimits()
+        return RedisLimits(self.storage.get_secret_value(), on_error=self.on_error, workers=self.workers)
 
     def _try(self) -> None:
         self.build()

@@ -13,7 +13,7 @@ from ..alerts import (
     CircuitsOpen,
     CredentialRefused,
     ErrorShare,
-    LimiterAlone,
+    LimitsDegraded,
     QuotaUsedUp,
     Rule,
     SlowShare,
@@ -142,7 +142,7 @@ class AlertsSettings(Table):
             CircuitsOpen(),
             CredentialRefused(),
             QuotaUsedUp(),
-            LimiterAlone(),
+            LimitsDegraded(),
         ]
         if self.slow is not None:
             rules.append(SlowShare(slow=self.slow, share=self.slow_share, window=self.window, minimum=self.minimum))

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from ..policies.candidates import Candidate, Capabilities, Price
 from ..policies.stack import Patience, stack
 from ..policies.strategies import STRATEGIES
-from ..policies.upstream_state import Account
+from ..policies.upstream_state import UpstreamState
 from ..providers.base import Provider
 from ..providers.gigachat import GigaChatProvider
 from ..providers.target import Target
@@ -103,7 +103,7 @@ class RetrySettings(Table):
 
 
 class HoldSettings(Table):
-    """See `policies.hold.Hold`."""
+    """See `policies.hold.Prebuffer`."""
 
     seconds: Seconds | None = None
     tokens: Count | None = None
@@ -138,7 +138,7 @@ class ModelSettings(Table):
         self,
         providers: Mapping[str, Provider],
         tables: Mapping[str, ProviderSettings],
-        accounts: dict[str, Account],
+        accounts: dict[str, UpstreamState],
     ) -> Provider:
         """All targets as one provider.
 

@@ -10,14 +10,14 @@ from typing import Annotated, Literal, Self, TypeAlias, TypedDict
 
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, model_validator
 
-from ..policies.upstream_state import Account
+from ..policies.upstream_state import UpstreamState
 from ..providers.base import Provider
 from ..providers.echo import EchoProvider
 from ..providers.gigachat import GigaChatProvider, Options
 from ..providers.gigachat.provider import AUTH_URL, BASE_URL
 from ..providers.http import Instrument, Timeouts, Upstream, ssl_context
 from ..providers.openai import OpenAIProvider
-from ..providers.own_key import OwnKey
+from ..providers.own_key import BringYourOwnKey
 from ..queueing.adaptive import AdaptiveLimit
 from ..queueing.slots import Slots
 from .base import Buildable, Count, Seconds, Some, Table
@@ -93,7 +93,9 @@ class UpstreamSettings(Buildable):
         inner = None if self.own_key == "required" else self._provider(name, instrument)
         # Once: to read the certificates takes longer than a request, and the warning of `insecure` is told here.
         trust = ssl_context(self.ca_bundle, insecure=self.insecure)
-        return OwnKey(lambda key: self._with_only(key)._provider(name, instrument, trust), inner=inner, name=name)
+        return BringYourOwnKey(
+            lambda key: self._with_only(key)._provider(name, instrument, trust), inner=inner, name=name
+        )
 
     @abstractmethod
     def _provider(self, name: str, instrument: Instrument | None, trust: ssl.SSLContext | None = None) -> Provider:
@@ -110,9 +112,9 @@ class UpstreamSettings(Buildable):
         if self.own_key:
             checked._with_only(_ANYBODY)._provider("", None)
 
-    def account(self) -> Account:
+    def account(self) -> UpstreamState:
         """What the models of one provider share."""
-        return Account()
+        return UpstreamState()
 
     def _connection(self, trust: ssl.SSLContext | None) -> _Connection:
         return {
@@ -198,10 +200,10 @@ class OpenAISettings(UpstreamSettings):
     ask_usage: bool = True
     max_parallel: Annotated[int | Literal["adaptive"], PlainValidator(_parallel)] | None = None
 
-    def account(self) -> Account:
+    def account(self) -> UpstreamState:
         if self.max_parallel is None:
-            return Account()
-        return Account(slots=Slots(AdaptiveLimit() if self.max_parallel == "adaptive" else self.max_parallel))
+            return UpstreamState()
+        return UpstreamState(slots=Slots(AdaptiveLimit() if self.max_parallel == "adaptive" else self.max_parallel))
 
     @model_validator(mode="after")
     def _counts_one_account(self) -> Self:

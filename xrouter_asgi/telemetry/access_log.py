@@ -72,7 +72,7 @@ def as_json(event: RequestEnded) -> str:
         line += f',"cached_tokens":{usage.cached_tokens}'
     if context.error is not None:
         line += f',"error":"{conventions.error_type(context.error)}"'
-    if not context.decision.ordinary:
+    if not context.decision.is_trivial:
         line += "," + _as_members(_unusual(context.decision))
     what = _what(
         event.client,
@@ -163,7 +163,7 @@ def readable(event: RequestEnded) -> str:
         f"{event.duration:.3f} s",
         served and served[:_LONGEST],
         usage,
-        None if context.decision.ordinary else _detour(context.decision),
+        None if context.decision.is_trivial else _detour(context.decision),
         None if event.complete else "cut off",
         context.error and conventions.error_type(context.error),
         context.principal and context.principal.id,

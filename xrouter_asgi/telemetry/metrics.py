@@ -23,12 +23,12 @@ from ..events import (
     CircuitClosed,
     CircuitHalfOpened,
     CircuitOpened,
+    CooldownStarted,
     LimiterDegraded,
     LimiterRestored,
     ProviderReplaced,
     RequestEnded,
     RequestStarted,
-    UpstreamCooled,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,13 @@ _LAG_EVERY = 0.5  # seconds
 _CLOSED, _HALF_OPEN, _OPEN = range(3)
 
 # By the first word of the reasons that `Fallback` and what stands below it give.
-_REASONS = {"circuit": "circuit_open", "cooling": "cooling", "over": "over_limit", "lacks": "lacks", "own": "own_key"}
+_REASONS = {
+    "circuit": "circuit_open",
+    "cooling": "cooling",
+    "over": "over_limit",
+    "lacks": "lacks",
+    "own": "own_key",
+}
 
 
 class Names(Protocol):
@@ -138,7 +144,7 @@ class Metrics:
             who = _operation(context, context.provider or _NONE, model)
             self._usage.record(context.usage.prompt_tokens, {**who, names.USAGE_KIND: "input"})
             self._usage.record(context.usage.completion_tokens, {**who, names.USAGE_KIND: "output"})
-        if not context.decision.ordinary:
+        if not context.decision.is_trivial:
             self._policies.went_round(context.decision, model)
 
     def _attempt_ended(self, context: RequestContext, attempt: Attempt) -> None:
@@ -185,13 +191,18 @@ class _PolicyCounts:
         # By model as well: each has a breaker of its own around a target that several have.
         self._opened = _Tally(names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
         self._states = _Tally(names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
-        self._rests = _Tally(names.PROVIDER, names.TARGET, names.COOLS)
+        self._cooldowns = _Tally(names.PROVIDER, names.TARGET, names.COOLDOWN_KIND)
         for name, tally, unit, what in (
             (names.RETRIES, self._retries, "{retry}", "Repetitions at the same upstream"),
             (names.HEDGES, self._hedges, "{hedge}", "Upstreams that were asked because another one was late"),
             (names.EXCLUSIONS, self._exclusions, "{candidate}", "Candidates that requests passed over"),
             (names.CIRCUIT_OPENED, self._opened, "{time}", "How often a circuit breaker opened"),
-            (names.RESTS, self._rests, "{time}", "How often an upstream that is well was left alone for a while"),
+            (
+                names.COOLDOWNS,
+                self._cooldowns,
+                "{time}",
+                "How often an upstream that is well was left alone for a while",
+            ),
         ):
             meter.create_observable_counter(name, [tally.observe], unit, what)
         meter.create_observable_gauge(
@@ -209,8 +220,8 @@ class _PolicyCounts:
                 self._states.set(_HALF_OPEN, *self._circuit(event))
             case CircuitClosed():
                 self._states.set(_CLOSED, *self._circuit(event))
-            case UpstreamCooled():
-                self._rests.add(1, event.provider, event.target, event.cools)
+            case CooldownStarted():
+                self._cooldowns.add(1, event.provider, event.target, event.cooldown_kind)
             case ProviderReplaced():
                 # Its circuits are gone: the state of one that was open would stay as it is for ever.
                 self._states.forget(event.provider)

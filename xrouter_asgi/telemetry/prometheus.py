@@ -22,7 +22,7 @@ class MetricsApp:
 
         shown = MetricsApp(token=os.environ["METRICS_TOKEN"])
         metrics = Metrics(MeterProvider([shown.reader]), models=router.models)
-        app = AccessLogMiddleware(router, observers=[AccessLog(), metrics])
+        app = RequestEventsMiddleware(router, observers=[AccessLog(), metrics])
 
     Args:
         token: The bearer token to demand; None shows everything to whoever gets here.

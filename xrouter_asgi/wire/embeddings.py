@@ -27,6 +27,8 @@ def _kind(value: Any) -> str | None:
 
 _kind.__name__ = "a string or an array"
 
+_MAX_DIMENSIONS = 65_536  # more than any vector store keeps (Qdrant's bound, the widest)
+
 Tokens = Annotated[list[Integer], Field(min_length=1, max_length=300_000)]
 
 
@@ -42,7 +44,7 @@ class EmbeddingsRequest(WireModel):
         Discriminator(_kind),
     ]
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: Annotated[Integer, Field(ge=1)] | None = None
+    dimensions: Annotated[Integer, Field(ge=1, le=_MAX_DIMENSIONS)] | None = None
     user: Text | None = None
 
 

@@ -15,7 +15,7 @@ from tests.fakes.gigachat import FakeGigaChat
 from tests.fakes.http import Exchange, Server
 from xrouter_asgi.errors import InvalidRequest, RequestRejected, UpstreamError, UpstreamUnauthorized
 from xrouter_asgi.providers.base import Reply
-from xrouter_asgi.providers.gigachat.auth.client import Account
+from xrouter_asgi.providers.gigachat.auth.client import GigaChatClient
 from xrouter_asgi.providers.gigachat.auth.credentials import AuthorizationKey
 from xrouter_asgi.providers.gigachat.auth.tokens import TokenSource
 from xrouter_asgi.providers.gigachat.files.downloads import Downloads
@@ -45,12 +45,12 @@ def attached(data: bytes, param: str = "messages[0].content[0].image_url", filen
 
 
 @pytest.fixture
-async def account(fake: FakeGigaChat, clock: Clock) -> AsyncIterator[Account]:
+async def account(fake: FakeGigaChat, clock: Clock) -> AsyncIterator[GigaChatClient]:
     api, oauth = Upstream(fake.base_url), Upstream(fake.auth_url)
     redact = Redaction()
     login = AuthorizationKey(fake.key, scope=fake.scope, upstream=oauth, redact=redact)
     tokens = TokenSource(login, clock=clock, monotonic=clock)
-    account = Account(api, tokens, client_id="gateway", redact=redact)
+    account = GigaChatClient(api, tokens, client_id="gateway", redact=redact)
     yield account
     await account.aclose()
     await api.aclose()
@@ -58,7 +58,7 @@ async def account(fake: FakeGigaChat, clock: Clock) -> AsyncIterator[Account]:
 
 
 @pytest.fixture
-async def files(account: Account, clock: Clock) -> AsyncIterator[Files]:
+async def files(account: GigaChatClient, clock: Clock) -> AsyncIterator[Files]:
     files = Files(account, Downloads(), capacity=2, life=100.0, clock=clock)
     yield files
     await files.aclose()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from xrouter_asgi.errors import UpstreamUnavailable
-from xrouter_asgi.providers.gigachat.flights import Flights
+from xrouter_asgi.providers.gigachat.flights import SingleFlight
 
 
 class Work:
@@ -36,14 +36,14 @@ class Reluctant:
         raise AssertionError
 
 
-async def joined(flights: Flights[str, str], work: Work, count: int) -> list[asyncio.Task[str]]:
+async def joined(flights: SingleFlight[str, str], work: Work, count: int) -> list[asyncio.Task[str]]:
     tasks = [asyncio.ensure_future(flights.join("key", work)) for _ in range(count)]
     await asyncio.sleep(0)
     return tasks
 
 
 async def test_all_who_want_the_same_share_one_result() -> None:
-    flights: Flights[str, str] = Flights()
+    flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     tasks = await joined(flights, work, 5)
     work.outcome.set_result("done")
@@ -52,7 +52,7 @@ async def test_all_who_want_the_same_share_one_result() -> None:
 
 
 async def test_all_who_want_the_same_share_one_failure_each_in_a_copy_of_its_own() -> None:
-    flights: Flights[str, str] = Flights()
+    flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     tasks = await joined(flights, work, 2)
     work.outcome.set_exception(UpstreamUnavailable("No.", code="token_unavailable", detail="why"))
@@ -64,7 +64,7 @@ async def test_all_who_want_the_same_share_one_failure_each_in_a_copy_of_its_own
 
 
 async def test_a_mistake_of_ours_passes_through() -> None:
-    flights: Flights[str, str] = Flights()
+    flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     (task,) = await joined(flights, work, 1)
     work.outcome.set_exception(ZeroDivisionError())
@@ -73,7 +73,7 @@ async def test_a_mistake_of_ours_passes_through() -> None:
 
 
 async def test_a_cancelled_waiter_leaves_the_flight_to_the_others() -> None:
-    flights: Flights[str, str] = Flights()
+    flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     leaving, staying = await joined(flights, work, 2)
     leaving.cancel()
@@ -83,7 +83,7 @@ async def test_a_cancelled_waiter_leaves_the_flight_to_the_others() -> None:
 
 
 async def test_a_failure_nobody_waits_for_is_not_reported_as_forgotten() -> None:
-    flights: Flights[str, str] = Flights()
+    flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     reports: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
@@ -96,7 +96,7 @@ async def test_a_failure_nobody_waits_for_is_not_reported_as_forgotten() -> None
 
 
 async def test_after_a_flight_has_landed_the_next_one_starts() -> None:
-    flights: Flights[str, str] = Flights()
+    flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     work.outcome.set_result("done")
     await flights.join("key", work)
@@ -105,7 +105,7 @@ async def test_after_a_flight_has_landed_the_next_one_starts() -> None:
 
 
 async def test_a_flight_goes_on_when_nobody_waits_for_it_any_more() -> None:
-    flights: Flights[str, str] = Flights()
+    flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     (task,) = await joined(flights, work, 1)
     task.cancel()
@@ -118,7 +118,7 @@ async def test_a_flight_goes_on_when_nobody_waits_for_it_any_more() -> None:
 
 class TestEndUnwanted:
     async def test_the_last_one_who_leaves_ends_the_flight(self) -> None:
-        flights: Flights[str, str] = Flights(end_unwanted=True)
+        flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
         work = Work()
         first, last = await joined(flights, work, 2)
         flight = flights.start("key", work)
@@ -130,7 +130,7 @@ class TestEndUnwanted:
         assert flight.cancelled()
 
     async def test_whoever_comes_while_a_flight_ends_gets_another_one(self) -> None:
-        flights: Flights[str, str] = Flights(end_unwanted=True)
+        flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
         reluctant = Reluctant()
         leaving = asyncio.ensure_future(flights.join("key", reluctant))
         await asyncio.sleep(0)
@@ -144,7 +144,7 @@ class TestEndUnwanted:
         assert await staying == "done"
 
     async def test_closing_waits_for_what_is_ending(self) -> None:
-        flights: Flights[str, str] = Flights(end_unwanted=True)
+        flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
         reluctant = Reluctant()
         leaving = asyncio.ensure_future(flights.join("key", reluctant))
         await asyncio.sleep(0)
@@ -157,7 +157,7 @@ class TestEndUnwanted:
         assert reluctant.ended.is_set()
 
     async def test_a_flight_that_landed_is_not_ended(self) -> None:
-        flights: Flights[str, str] = Flights(end_unwanted=True)
+        flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
         work = Work()
         work.outcome.set_result("done")
         assert await flights.join("key", work) == "done"
@@ -165,7 +165,7 @@ class TestEndUnwanted:
 
 
 async def test_closing_ends_flights_and_tells_those_who_wait() -> None:
-    flights: Flights[str, str] = Flights()
+    flights: SingleFlight[str, str] = SingleFlight()
     (task,) = await joined(flights, Work(), 1)
     await flights.aclose()
     with pytest.raises(UpstreamUnavailable, match="closed"):

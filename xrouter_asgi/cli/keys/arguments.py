@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ...keys import Grant
+from ...keys import KeySpec
 from ...keys.secret import bits, importable
 from ...limits.base import Limit
 
@@ -50,7 +50,7 @@ def limit(text: str) -> str:
     return text
 
 
-def imported(number: int, line: str, grant: Grant) -> tuple[str, Grant]:
+def imported(number: int, line: str, grant: KeySpec) -> tuple[str, KeySpec]:
     """The secret in a line of an import, and the grant with what the line says of it.
 
     Raises:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...errors import KeyStoreUnavailable
-from ...keys import APIKey, Grant, Hasher, Issued, Issuer, KeyExists, UnknownKey
+from ...keys import APIKey, Hasher, Issued, Issuer, KeyExists, KeySpec, UnknownKey
 from ...keys.base import utc_now
 from ...keys.issuer import OVERLAP
 from ...keys.secret import KINDS
@@ -229,8 +229,8 @@ async def _migrate(work: _Work) -> None:
     work.tell("The key tables are up to date.", {"migrated": True})
 
 
-def _grant(options: argparse.Namespace) -> Grant:
-    return Grant(
+def _grant(options: argparse.Namespace) -> KeySpec:
+    return KeySpec(
         name=options.name,
         owner=options.owner,
         not_before=options.not_before,

@@ -15,9 +15,9 @@ from ...wire.codec import encode
 from ...wire.stream import ChatStream
 from ..base import Call, Reply
 from ..http import AnswerStream, Timeouts, start_stream
-from .auth.client import Account
+from .auth.client import GigaChatClient
 from .auth.credentials import digest
-from .compatibility import Plan, repaired, without_native
+from .compatibility import Repairs, repaired, without_native
 from .files.uploads import Files
 from .headers import fact, fit, passed_on, upstream_ids
 from .options import Options
@@ -40,7 +40,7 @@ class Chat:
 
     def __init__(
         self,
-        account: Account,
+        account: GigaChatClient,
         *,
         slots: Slots,
         files: Files,
@@ -94,7 +94,7 @@ class Chat:
 
     async def _ask(
         self, call: Call, request: ChatRequest, found: Sequence[Attachment], files: Mapping[str, str]
-    ) -> tuple[AnswerStream, Translation, Plan]:
+    ) -> tuple[AnswerStream, Translation, Repairs]:
         """Put the request to GigaChat until it is taken, or cannot be put better.
 
         Raises:
@@ -126,16 +126,16 @@ class Chat:
                 files = await self._files.ids(found)
             plan = better
 
-    def _plan(self, call: Call, request: ChatRequest) -> Plan:
+    def _plan(self, call: Call, request: ChatRequest) -> Repairs:
         model = self._aliases.get(call.model, call.model)
         model = self._successors.get(model, model)
         structured = self._options.structured_output
         if structured != "auto":
-            return Plan(model, structured, adaptive=False)
+            return Repairs(model, structured, adaptive=False)
         known = model in self._without_native
-        return Plan(model, without_native(request) if known else "native", adaptive=not known)
+        return Repairs(model, without_native(request) if known else "native", adaptive=not known)
 
-    def _learn(self, first: Plan, plan: Plan) -> None:
+    def _learn(self, first: Repairs, plan: Repairs) -> None:
         """Remember what made a difference, once it has."""
         if plan.model != first.model:
             self._successors[first.model] = plan.model

@@ -16,7 +16,7 @@ _SUCCESSORS = {"GigaChat": "GigaChat-2", "GigaChat-Pro": "GigaChat-2-Pro", "Giga
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Repairs:
     """How a request is put to GigaChat.
 
     Attributes:
@@ -37,7 +37,7 @@ class Plan:
     format_unknown: bool = False
 
 
-def repaired(plan: Plan, request: ChatRequest, sent: Translation, *, status: int, said: bytes) -> Plan | None:
+def repaired(plan: Repairs, request: ChatRequest, sent: Translation, *, status: int, said: bytes) -> Repairs | None:
     """The plan to try after `plan` was refused; None if there is no better one.
 
     Args:
@@ -65,7 +65,7 @@ def without_native(request: ChatRequest) -> StructuredOutput:
     return "prompt" if request.tools or request.functions else "function"
 
 
-def _repaired_body(plan: Plan, request: ChatRequest, sent: Translation, said: bytes) -> Plan | None:
+def _repaired_body(plan: Repairs, request: ChatRequest, sent: Translation, said: bytes) -> Repairs | None:
     # Beside functions a schema may be refused with the words for any wrong shape.
     about_schema = "functions" in sent.body or any(word in said for word in (b"response_format", b"schema"))
     if plan.adaptive and sent.uses_native_schema and about_schema:

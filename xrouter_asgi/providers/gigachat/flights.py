@@ -14,7 +14,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class Flights(Generic[Key, Value]):
+class SingleFlight(Generic[Key, Value]):
     """At most one flight per key; whoever joins it shares its result and its failure.
 
     A flight belongs to nobody who waits for it: a waiter that is cancelled leaves alone.

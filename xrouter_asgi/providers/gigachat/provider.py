@@ -17,14 +17,14 @@ from ...wire import ChatRequest, EmbeddingsRequest, ModelList
 from ...wire.codec import encode
 from ..base import Call, Reply
 from ..http import USER_AGENT, Answer, Instrument, Redaction, Timeouts, ssl_context
-from .auth.client import Account, GigaChatUpstream
+from .auth.client import GigaChatClient, GigaChatUpstream
 from .auth.credentials import SCOPES, AuthorizationKey, Login, Password, ReadyToken, digest, secrets_of
 from .auth.tokens import TokenSource
 from .chat import Chat
 from .embeddings import batches, merge
 from .files.downloads import Downloads
 from .files.uploads import Files
-from .flights import Flights
+from .flights import SingleFlight
 from .headers import fact, passed_on, upstream_ids
 from .models import models
 from .options import Options
@@ -136,7 +136,7 @@ class GigaChatProvider:
         # A token changes while the account stays the same: it names the account only if nothing else does.
         salt = digest(credentials, user, cert) if credentials or user or cert else digest(access_token)
         client_id = client_id or digest("client id", salt)[:32]
-        self._account = Account(api, tokens, client_id=client_id, redact=self._redact)
+        self._account = GigaChatClient(api, tokens, client_id=client_id, redact=self._redact)
         if max_parallel is None:
             max_parallel = 1 if scope == SCOPES[0] and not user and not cert else 10
         self._files = Files(self._account, Downloads(allow_networks=allow_networks), clock=monotonic)
@@ -150,7 +150,7 @@ class GigaChatProvider:
             salt=salt,
             name=name,
         )
-        self._models: Flights[str, ModelList] = Flights()
+        self._models: SingleFlight[str, ModelList] = SingleFlight()
         self._listed: ModelList | None = None
         self._listed_until = float("-inf")
         self._monotonic = monotonic

@@ -28,7 +28,7 @@ class GigaChatUpstream(Upstream):
         )
 
 
-class Account:
+class GigaChatClient:
     """Sends requests in the name of one account.
 
     Args:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from ....errors import UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable, XRouterError
-from ..flights import Flights
+from ..flights import SingleFlight
 from .credentials import Login, Token
 
 log = logging.getLogger("xrouter")
@@ -55,7 +55,7 @@ class TokenSource:
         self._backoff = backoff
         self._clock = clock
         self._monotonic = monotonic
-        self._flights: Flights[str, str] = Flights()
+        self._flights: SingleFlight[str, str] = SingleFlight()
         self._token = ready
         self._renew_at = self._needed_at = self._expires_at = float("inf")
         self._failure: XRouterError | None = None

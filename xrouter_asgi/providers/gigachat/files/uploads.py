@@ -20,8 +20,8 @@ from urllib.parse import unquote_to_bytes
 from ....errors import InvalidRequest, ModelNotFound, RequestRejected, UpstreamError, XRouterError
 from ....wire.codec import decode
 from ...http import Redaction
-from ..auth.client import Account
-from ..flights import Flights
+from ..auth.client import GigaChatClient
+from ..flights import SingleFlight
 from ..request.translate import Attachment
 from ..response.errors import upstream_error
 from .downloads import Downloads
@@ -49,7 +49,7 @@ class Files:
 
     def __init__(
         self,
-        account: Account,
+        account: GigaChatClient,
         downloads: Downloads,
         *,
         capacity: int = 1000,
@@ -62,8 +62,8 @@ class Files:
         self._life = life
         self._clock = clock
         self._uploads: OrderedDict[str, _Upload] = OrderedDict()
-        self._flights: Flights[str, str] = Flights(end_unwanted=True)
-        self._deletions: Flights[str, None] = Flights()
+        self._flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
+        self._deletions: SingleFlight[str, None] = SingleFlight()
 
     async def ids(self, attachments: Sequence[Attachment]) -> dict[str, str]:
         """`param` of each attachment -> id of its file in the account.

@@ -19,7 +19,7 @@ _SAFE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_]")
 
 
-class Names:
+class FunctionNames:
     """A reversible table of the names in one request.
 
     An alias depends on the name alone, except where two would collide, so that the same tools give the same prompt in

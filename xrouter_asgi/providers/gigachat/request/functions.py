@@ -9,7 +9,7 @@ from typing import Any
 from ....wire import ChatRequest
 from ....wire.chat import Function, FunctionTool, NamedFunction, ToolChoice
 from .diagnostics import invalid, missing, unsupported_value
-from .function_names import Names
+from .function_names import FunctionNames
 from .json_schema import normalised
 from .warnings import Warnings
 
@@ -55,7 +55,7 @@ def declared(request: ChatRequest) -> list[tuple[str, Function]]:
 
 
 def functions(
-    request: ChatRequest, offered: Sequence[tuple[str, Function]], *, names: Names, warnings: Warnings
+    request: ChatRequest, offered: Sequence[tuple[str, Function]], *, names: FunctionNames, warnings: Warnings
 ) -> Functions:
     """Translate what is `declared()`, and the choice among it.
 
@@ -78,7 +78,7 @@ def functions(
     return Functions(chosen, "auto", _REQUIRED_HINT)
 
 
-def specification(function: Function, names: Names, *, param: str) -> dict[str, Any]:
+def specification(function: Function, names: FunctionNames, *, param: str) -> dict[str, Any]:
     """One function. `few_shot_examples` and `return_parameters`, which only GigaChat knows, are passed on."""
     extra = function.model_extra or {}
     result: dict[str, Any] = {

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from ....wire.chat import AssistantMessage, FunctionMessage, Message, ToolMessage
 from .diagnostics import unsupported_value
 
-Place: TypeAlias = tuple[int, int]
+Position: TypeAlias = tuple[int, int]
 """The index of an assistant message, and the position of the call in it."""
 
 _Key: TypeAlias = tuple[str, str]
@@ -65,13 +65,13 @@ def ids_in(messages: Sequence[Message]) -> frozenset[str]:
     return frozenset(call.id for message in assistants for call in message.tool_calls or ())
 
 
-def results_of(messages: Sequence[Message]) -> dict[Place, int]:
+def results_of(messages: Sequence[Message]) -> dict[Position, int]:
     """For each call that has a result, the index of the message that holds it.
 
     Some clients number their calls anew in every turn: an id means the call that was made last under it.
     """
-    waiting: dict[_Key, deque[Place]] = {}
-    results: dict[Place, int] = {}
+    waiting: dict[_Key, deque[Position]] = {}
+    results: dict[Position, int] = {}
     for index, message in enumerate(messages):
         match message:
             case AssistantMessage():

@@ -16,7 +16,7 @@ from ....wire.chat import AssistantMessage, FunctionMessage, Message, SystemMess
 from ....wire.codec import decode, encode
 from ..options import Options
 from .attachments import Content, attached, text_of
-from .function_names import Names
+from .function_names import FunctionNames
 from .history import PastCall, calls_of, results_of
 from .tool_calls import parsed_arguments, state_of
 from .warnings import Warnings
@@ -41,7 +41,7 @@ class Conversation:
         self,
         messages: Sequence[Message],
         *,
-        names: Names,
+        names: FunctionNames,
         options: Options,
         files: Mapping[str, str],
         warnings: Warnings,

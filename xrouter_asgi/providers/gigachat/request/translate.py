@@ -15,7 +15,7 @@ from ..options import Options, StructuredOutput
 from ..response.completion import Asked, answer_warning, completion
 from ..response.stream import StreamTranslation
 from .attachments import Attachment, attachments
-from .function_names import Names
+from .function_names import FunctionNames
 from .functions import Functions, declared, functions, specification
 from .history import ids_in, names_in
 from .messages import Conversation
@@ -91,7 +91,7 @@ def translate(
     warnings = Warnings(strict=options.strict)
     offered = declared(request)
     shape = structure(request, mode=structured, has_functions=bool(offered), warnings=warnings)
-    names = Names([function.name for _, function in offered] + names_in(request.messages) + _names_of(shape))
+    names = FunctionNames([function.name for _, function in offered] + names_in(request.messages) + _names_of(shape))
     chosen = _functions_of(shape, names) or functions(request, offered, names=names, warnings=warnings)
     conversation = Conversation(
         request.messages,
@@ -123,7 +123,7 @@ def _names_of(shape: Structure) -> list[str]:
     return [] if shape.function is None else [shape.function.name]
 
 
-def _functions_of(shape: Structure, names: Names) -> Functions | None:
+def _functions_of(shape: Structure, names: FunctionNames) -> Functions | None:
     """The one function that structured output may need; the client offers none then."""
     if shape.function is None:
         return None
@@ -131,7 +131,7 @@ def _functions_of(shape: Structure, names: Names) -> Functions | None:
     return Functions([only], {"name": only["name"]})
 
 
-def _asked(request: ChatRequest, names: Names, chosen: Functions, shape: Structure, redact: Redaction) -> Asked:
+def _asked(request: ChatRequest, names: FunctionNames, chosen: Functions, shape: Structure, redact: Redaction) -> Asked:
     stop = request.stop or ()
     return Asked(
         model=request.model,

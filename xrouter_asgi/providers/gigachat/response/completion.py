@@ -11,7 +11,7 @@ from ....errors import UpstreamError
 from ....wire import ChatCompletion
 from ...base import now
 from ...http import Redaction
-from ..request.function_names import Names
+from ..request.function_names import FunctionNames
 from ..request.json_refs import Schema
 from ..request.structured_output import without_fence
 from ..request.tool_calls import argument_text, call_id
@@ -39,7 +39,7 @@ class Asked:
     """
 
     model: str
-    names: Names = field(default_factory=Names)
+    names: FunctionNames = field(default_factory=FunctionNames)
     schemas: Mapping[str, Schema] = field(default_factory=dict)
     used_ids: frozenset[str] = frozenset()
     stops: tuple[str, ...] = ()
