@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from ..errors import KeyStoreUnavailable
+from ..queueing.single_flight import SingleFlight
 from .base import APIKey, FindKey, KeyStore, utc_now
 from .memory import CallableKeyStore
 from .secret import Hasher, importable, well_formed
@@ -68,7 +69,7 @@ class CachedKeys:
         self._now = now
         self._known: _Recent[_Known] = _Recent()
         self._unknown: _Recent[float] = _Recent()
-        self._flights: dict[bytes, asyncio.Task[APIKey | None]] = {}
+        self._flights: SingleFlight[bytes, APIKey | None] = SingleFlight()
         self._away = False
         self._ask_again_at = 0.0
 
@@ -88,8 +89,7 @@ class CachedKeys:
 
     async def aclose(self) -> None:
         """Close the store, once the lookups under way have ended."""
-        if self._flights:
-            await asyncio.wait(self._flights.values())
+        await self._flights.wait()
         await self._store.aclose()
 
     async def _find(self, digests: Sequence[bytes]) -> APIKey | None:
@@ -115,18 +115,7 @@ class CachedKeys:
                 raise _unavailable()
             # This one tries; the others do not wait for it.
             self._ask_again_at = now + PAUSE
-        flight = self._flights.get(digests[0])
-        if flight is None:
-            flight = self._flights[digests[0]] = asyncio.create_task(self._look_up(digests))
-            flight.add_done_callback(lambda flight: self._landed(digests[0], flight))
-        # Not awaited itself: a waiter that is cancelled would take it from the others.
-        await asyncio.wait([flight])
-        return flight.result()
-
-    def _landed(self, digest: bytes, flight: asyncio.Task[APIKey | None]) -> None:
-        del self._flights[digest]
-        if not flight.cancelled():
-            flight.exception()  # Seen, also when every waiter has left.
+        return await self._flights.do(digests[0], lambda: self._look_up(digests))
 
     async def _look_up(self, digests: Sequence[bytes]) -> APIKey | None:
         # The age counts from the question: the key may be revoked before the answer is here.

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from ...errors import XRouterError
+from ...queueing.single_flight import SingleFlight
 from ...wire import ChatRequest, EmbeddingsRequest, ModelList
 from ...wire.codec import encode
 from ..base import Call, Reply
@@ -24,7 +25,6 @@ from .chat import Chat
 from .embeddings import batches, merge
 from .files.downloads import Downloads
 from .files.uploads import Files
-from .flights import SingleFlight
 from .headers import fact, passed_on, upstream_ids
 from .models import models
 from .options import Options
@@ -198,7 +198,7 @@ class GigaChatProvider:
 
     async def _list(self) -> ModelList:
         if self._listed is None or self._monotonic() >= self._listed_until:
-            self._listed = await self._models.join("models", self._fetch_models)
+            self._listed = await self._models.do("models", self._fetch_models)
             self._listed_until = self._monotonic() + _MODELS_LIFE
         return self._listed
 

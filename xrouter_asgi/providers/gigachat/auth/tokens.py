@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from ....errors import UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable, XRouterError
-from ..flights import SingleFlight
+from ....queueing.single_flight import SingleFlight
 from .credentials import Login, Token
 
 log = logging.getLogger("xrouter")
@@ -76,7 +76,7 @@ class TokenSource:
         if now < self._quiet_until and self._failure is not None:
             return self._old_token(copy.copy(self._failure))
         try:
-            return await self._flights.join("access token", self._renew)
+            return await self._flights.do("access token", self._renew)
         except XRouterError as error:
             return self._old_token(error)
 

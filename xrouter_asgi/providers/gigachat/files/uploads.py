@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from ....errors import InvalidRequest, ModelNotFound, RequestRejected, UpstreamError, XRouterError
+from ....queueing.single_flight import SingleFlight
 from ....wire.codec import decode
 from ...http import Redaction
 from ..auth.client import GigaChatClient
-from ..flights import SingleFlight
 from ..request.translate import Attachment
 from ..response.errors import upstream_error
 from .downloads import Downloads
@@ -120,7 +120,7 @@ class Files:
             self._uploads.move_to_end(key)
             return upload.file_id
         try:
-            return await self._flights.join(key, lambda: self._upload(key, data, kind, attachment.filename))
+            return await self._flights.do(key, lambda: self._upload(key, data, kind, attachment.filename))
         except InvalidRequest as error:
             # Those who share a flight may have the file in different places.
             error.param = attachment.param

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from xrouter_asgi.errors import UpstreamUnavailable
-from xrouter_asgi.providers.gigachat.flights import SingleFlight
+from xrouter_asgi.queueing.single_flight import SingleFlight
 
 
 class Work:
-    """Counts how often it is done, and ends when the test says so."""
+    """Counts its calls and ends when the test sets `outcome`."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -21,7 +21,7 @@ class Work:
 
 
 class Reluctant:
-    """Takes its time to end when it is cancelled."""
+    """Ends only after `go` is set, even when it is cancelled."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -37,12 +37,12 @@ class Reluctant:
 
 
 async def joined(flights: SingleFlight[str, str], work: Work, count: int) -> list[asyncio.Task[str]]:
-    tasks = [asyncio.ensure_future(flights.join("key", work)) for _ in range(count)]
+    tasks = [asyncio.ensure_future(flights.do("key", work)) for _ in range(count)]
     await asyncio.sleep(0)
     return tasks
 
 
-async def test_all_who_want_the_same_share_one_result() -> None:
+async def test_callers_of_one_key_share_one_result() -> None:
     flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     tasks = await joined(flights, work, 5)
@@ -51,7 +51,7 @@ async def test_all_who_want_the_same_share_one_result() -> None:
     assert work.count == 1
 
 
-async def test_all_who_want_the_same_share_one_failure_each_in_a_copy_of_its_own() -> None:
+async def test_each_caller_gets_its_own_copy_of_the_failure() -> None:
     flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     tasks = await joined(flights, work, 2)
@@ -63,7 +63,7 @@ async def test_all_who_want_the_same_share_one_failure_each_in_a_copy_of_its_own
     assert (first.message, first.code, first.detail) == ("No.", "token_unavailable", "why")
 
 
-async def test_a_mistake_of_ours_passes_through() -> None:
+async def test_an_unexpected_exception_passes_through() -> None:
     flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     (task,) = await joined(flights, work, 1)
@@ -72,7 +72,7 @@ async def test_a_mistake_of_ours_passes_through() -> None:
         await task
 
 
-async def test_a_cancelled_waiter_leaves_the_flight_to_the_others() -> None:
+async def test_a_cancelled_caller_leaves_the_flight_to_the_others() -> None:
     flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     leaving, staying = await joined(flights, work, 2)
@@ -82,7 +82,7 @@ async def test_a_cancelled_waiter_leaves_the_flight_to_the_others() -> None:
     assert await staying == "done"
 
 
-async def test_a_failure_nobody_waits_for_is_not_reported_as_forgotten() -> None:
+async def test_asyncio_does_not_report_a_failure_that_nobody_waits_for() -> None:
     flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     reports: list[object] = []
@@ -95,16 +95,16 @@ async def test_a_failure_nobody_waits_for_is_not_reported_as_forgotten() -> None
     assert reports == []
 
 
-async def test_after_a_flight_has_landed_the_next_one_starts() -> None:
+async def test_a_call_after_the_flight_ended_starts_a_new_one() -> None:
     flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     work.outcome.set_result("done")
-    await flights.join("key", work)
-    await flights.join("key", work)
+    await flights.do("key", work)
+    await flights.do("key", work)
     assert work.count == 2
 
 
-async def test_a_flight_goes_on_when_nobody_waits_for_it_any_more() -> None:
+async def test_a_flight_goes_on_after_its_last_caller_has_left() -> None:
     flights: SingleFlight[str, str] = SingleFlight()
     work = Work()
     (task,) = await joined(flights, work, 1)
@@ -116,8 +116,48 @@ async def test_a_flight_goes_on_when_nobody_waits_for_it_any_more() -> None:
     assert work.count == 1
 
 
+async def test_a_deadline_ends_the_wait_of_one_caller_and_not_the_flight() -> None:
+    flights: SingleFlight[str, str] = SingleFlight()
+    work = Work()
+    now = asyncio.get_running_loop().time()
+    (staying,) = await joined(flights, work, 1)
+    with pytest.raises(TimeoutError):
+        await flights.do("key", work, deadline=now)
+    work.outcome.set_result("done")
+    assert await staying == "done"
+    assert work.count == 1
+
+
+async def test_a_flight_that_ends_before_the_deadline_answers() -> None:
+    flights: SingleFlight[str, str] = SingleFlight()
+    work = Work()
+    work.outcome.set_result("done")
+    assert await flights.do("key", work, deadline=asyncio.get_running_loop().time() + 60) == "done"
+
+
+async def test_waiting_for_all_flights_cancels_none() -> None:
+    flights: SingleFlight[str, str] = SingleFlight()
+    work = Work()
+    (task,) = await joined(flights, work, 1)
+    waiting = asyncio.ensure_future(flights.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    work.outcome.set_result("done")
+    await waiting
+    assert await task == "done"
+
+
 class TestEndUnwanted:
-    async def test_the_last_one_who_leaves_ends_the_flight(self) -> None:
+    async def test_a_deadline_of_the_last_caller_cancels_the_flight(self) -> None:
+        flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
+        work = Work()
+        flight = flights.start("key", work)
+        with pytest.raises(TimeoutError):
+            await flights.do("key", work, deadline=asyncio.get_running_loop().time())
+        await asyncio.wait({flight})
+        assert flight.cancelled()
+
+    async def test_the_last_caller_to_leave_cancels_the_flight(self) -> None:
         flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
         work = Work()
         first, last = await joined(flights, work, 2)
@@ -129,10 +169,10 @@ class TestEndUnwanted:
         await asyncio.wait({flight})
         assert flight.cancelled()
 
-    async def test_whoever_comes_while_a_flight_ends_gets_another_one(self) -> None:
+    async def test_a_caller_does_not_join_a_flight_that_is_being_cancelled(self) -> None:
         flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
         reluctant = Reluctant()
-        leaving = asyncio.ensure_future(flights.join("key", reluctant))
+        leaving = asyncio.ensure_future(flights.do("key", reluctant))
         await asyncio.sleep(0)
         leaving.cancel()
         await asyncio.wait({leaving})
@@ -143,10 +183,10 @@ class TestEndUnwanted:
         work.outcome.set_result("done")
         assert await staying == "done"
 
-    async def test_closing_waits_for_what_is_ending(self) -> None:
+    async def test_closing_waits_for_flights_that_are_being_cancelled(self) -> None:
         flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
         reluctant = Reluctant()
-        leaving = asyncio.ensure_future(flights.join("key", reluctant))
+        leaving = asyncio.ensure_future(flights.do("key", reluctant))
         await asyncio.sleep(0)
         leaving.cancel()
         await asyncio.wait({leaving})
@@ -156,15 +196,15 @@ class TestEndUnwanted:
         await closing
         assert reluctant.ended.is_set()
 
-    async def test_a_flight_that_landed_is_not_ended(self) -> None:
+    async def test_a_flight_that_ended_by_itself_is_not_cancelled(self) -> None:
         flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
         work = Work()
         work.outcome.set_result("done")
-        assert await flights.join("key", work) == "done"
-        assert await flights.join("key", work) == "done"
+        assert await flights.do("key", work) == "done"
+        assert await flights.do("key", work) == "done"
 
 
-async def test_closing_ends_flights_and_tells_those_who_wait() -> None:
+async def test_closing_cancels_flights_and_tells_their_callers() -> None:
     flights: SingleFlight[str, str] = SingleFlight()
     (task,) = await joined(flights, Work(), 1)
     await flights.aclose()
