@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
 
 from ..errors import KeyStoreUnavailable
 from ..queueing.single_flight import SingleFlight
+from ..recent import Recent
 from .base import APIKey, FindKey, KeyStore, utc_now
 from .memory import CallableKeyStore
 from .secret import Hasher, importable, well_formed
@@ -31,8 +30,6 @@ PAUSE = 1.0
 """Seconds between two attempts to reach a store that is away."""
 ENTRIES = 10_000
 """Of known keys, and as many of unknown ones."""
-
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +64,8 @@ class CachedKeys:
         self._hasher = hasher or Hasher()
         self._clock = clock
         self._now = now
-        self._known: _Recent[_Known] = _Recent()
-        self._unknown: _Recent[float] = _Recent()
+        self._known: Recent[bytes, _Known] = Recent(ENTRIES)
+        self._unknown: Recent[bytes, float] = Recent(ENTRIES)
         self._flights: SingleFlight[bytes, APIKey | None] = SingleFlight()
         self._away = False
         self._ask_again_at = 0.0
@@ -146,24 +143,3 @@ class CachedKeys:
 
 def _unavailable() -> KeyStoreUnavailable:
     return KeyStoreUnavailable("API keys cannot be checked right now. Try again in a moment.", retry_after=PAUSE)
-
-
-class _Recent(Generic[V]):
-    """A mapping of at most `ENTRIES`, which lets go of what was asked for longest ago."""
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[bytes, V] = OrderedDict()
-
-    def get(self, digest: bytes) -> V | None:
-        if (value := self._entries.get(digest)) is not None:
-            self._entries.move_to_end(digest)
-        return value
-
-    def put(self, digest: bytes, value: V) -> None:
-        self._entries[digest] = value
-        self._entries.move_to_end(digest)
-        if len(self._entries) > ENTRIES:
-            self._entries.popitem(last=False)
-
-    def discard(self, digest: bytes) -> None:
-        self._entries.pop(digest, None)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from hashlib import blake2b
 
 from ..providers.base import Call
+from ..recent import Recent
 from ..wire.codec import encode
 from .candidates import CandidateStats
 
-_CONVERSATIONS = 10_000  # that are remembered; the one not heard of for longest goes first
+_CONVERSATIONS = 10_000  # that are remembered
 
 
 class SessionAffinity:
     """Remembers who answered 10,000 conversations, each process its own."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, CandidateStats] = OrderedDict()
+        self._known: Recent[bytes, CandidateStats] = Recent(_CONVERSATIONS)
 
     def last(self, call: Call) -> CandidateStats | None:
         """Who answered the conversation of this call last."""
@@ -24,11 +24,7 @@ class SessionAffinity:
 
     def answered(self, call: Call, standing: CandidateStats) -> None:
         """Note who answered it."""
-        conversation = _conversation(call)
-        self._known[conversation] = standing
-        self._known.move_to_end(conversation)
-        if len(self._known) > _CONVERSATIONS:
-            self._known.popitem(last=False)
+        self._known.put(_conversation(call), standing)
 
 
 def _conversation(call: Call) -> bytes:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from ..errors import (
     UpstreamUnauthorized,
     XRouterError,
 )
+from ..recent import Recent
 from ..wire import ModelList, ModelsRequest
 from ..wire.stream import ChatStream
 from .base import Call, Provider, Reply
@@ -70,9 +70,8 @@ class BringYourOwnKey:
         self.name = name or (inner.name if inner is not None else "own_key")
         self._build = build
         self._inner = inner
-        self._limit = limit
         # By the whole digest of the credential, which is kept nowhere but in its provider.
-        self._kept: OrderedDict[bytes, _Owned] = OrderedDict()
+        self._kept: Recent[bytes, _Owned] = Recent(limit)
         self._leaving: set[_Owned] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -130,11 +129,8 @@ class BringYourOwnKey:
             except ValueError:
                 # Its text may hold the credential.
                 raise InvalidAPIKey(f"The credential in '{HEADER}' has a form that cannot be used.") from None
-            self._kept[digest] = owned
-            if len(self._kept) > self._limit:
-                _, oldest = self._kept.popitem(last=False)
+            if (oldest := self._kept.put(digest, owned)) is not None:
                 self._let_go(oldest)
-        self._kept.move_to_end(digest)
         return owned
 
     def _let_go(self, owned: _Owned) -> None:

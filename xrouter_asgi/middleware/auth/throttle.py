@@ -6,14 +6,15 @@ import hashlib
 import math
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import IPv6Address
 
+from ...recent import Recent
+
 ADDRESSES = 10_000
-"""Addresses that are remembered; the one that failed longest ago goes first."""
+"""Addresses that are remembered after a failure."""
 TRUSTED = 10_000
-"""Secrets that are remembered as good; the one that was used longest ago goes first."""
+"""Secrets that are remembered as good."""
 
 
 class Failures:
@@ -37,37 +38,30 @@ class Failures:
         self._burst = max(1.0, rate) * self._interval
         self._clock = clock
         # By address, when all of its failures will be forgotten: a leaky bucket in one number (GCRA).
-        self._clean: OrderedDict[bytes | str, float] = OrderedDict()
+        self._clean: Recent[bytes | str, float] = Recent(ADDRESSES)
         # Keyed, so that these digests are of use nowhere else, such as in a dump of this process.
         self._pepper = os.urandom(32)
-        self._trusted: OrderedDict[bytes, None] = OrderedDict()
+        self._trusted: Recent[bytes, bool] = Recent(TRUSTED)
 
     def wait(self, address: str, secret: str) -> float:
         """Seconds until this address may try this secret; 0 for now."""
         if not self._clean:
             return 0.0
-        clean = self._clean.get(_network(address), 0.0)
+        clean = self._clean.get(_network(address)) or 0.0
         wait = clean + self._interval - self._burst - self._clock()
         # A rounding error is no reason to wait.
         return 0.0 if wait < 1e-6 or self._digest(secret) in self._trusted else wait
 
     def wrong(self, address: str, secret: str) -> None:
         now = self._clock()
-        self._trusted.pop(self._digest(secret), None)
+        self._trusted.discard(self._digest(secret))
         network = _network(address)
-        clean = max(now, self._clean.get(network, 0.0)) + self._interval
+        clean = max(now, self._clean.get(network) or 0.0) + self._interval
         # Failures that were under way together do not add up: the wait is one interval at most.
-        self._clean[network] = min(clean, now + self._burst)
-        self._clean.move_to_end(network)
-        if len(self._clean) > ADDRESSES:
-            self._clean.popitem(last=False)
+        self._clean.put(network, min(clean, now + self._burst))
 
     def right(self, secret: str) -> None:
-        digest = self._digest(secret)
-        self._trusted[digest] = None
-        self._trusted.move_to_end(digest)
-        if len(self._trusted) > TRUSTED:
-            self._trusted.popitem(last=False)
+        self._trusted.put(self._digest(secret), True)
 
     def _digest(self, secret: str) -> bytes:
         return hashlib.blake2b(secret.encode("latin-1"), key=self._pepper, digest_size=32).digest()

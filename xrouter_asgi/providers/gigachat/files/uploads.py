@@ -12,13 +12,13 @@ import hashlib
 import logging
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from ....errors import InvalidRequest, ModelNotFound, RequestRejected, UpstreamError, XRouterError
 from ....queueing.single_flight import SingleFlight
+from ....recent import Recent
 from ....wire.codec import decode
 from ...http import Redaction
 from ..auth.client import GigaChatClient
@@ -58,10 +58,9 @@ class Files:
     ) -> None:
         self._account = account
         self._downloads = downloads
-        self._capacity = capacity
         self._life = life
         self._clock = clock
-        self._uploads: OrderedDict[str, _Upload] = OrderedDict()
+        self._uploads: Recent[str, _Upload] = Recent(capacity)
         self._flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
         self._deletions: SingleFlight[str, None] = SingleFlight()
 
@@ -93,7 +92,7 @@ class Files:
         """Upload these anew the next time. Tells whether any of them was remembered at all."""
         stale = [key for key, upload in self._uploads.items() if upload.file_id in ids]
         for key in stale:
-            del self._uploads[key]
+            self._uploads.discard(key)
         return bool(stale)
 
     async def aclose(self) -> None:
@@ -117,7 +116,6 @@ class Files:
         # Credential and client id are part of the key by construction: one `Files` serves one account.
         key = hashlib.sha256(data).hexdigest()
         if (upload := self._uploads.get(key)) is not None:
-            self._uploads.move_to_end(key)
             return upload.file_id
         try:
             return await self._flights.do(key, lambda: self._upload(key, data, kind, attachment.filename))
@@ -142,9 +140,8 @@ class Files:
             redact = self._account.redact
             raise _as_invalid(upstream_error(answer.status, answer.headers, answer.body, model="", redact=redact))
         file_id = _file_id(answer.body, self._account.redact)
-        self._uploads[key] = _Upload(file_id, self._clock() + self._life)
-        while len(self._uploads) > self._capacity:
-            _, oldest = self._uploads.popitem(last=False)
+        oldest = self._uploads.put(key, _Upload(file_id, self._clock() + self._life))
+        if oldest is not None:
             self._delete(oldest.file_id)
         return file_id
 
@@ -152,7 +149,7 @@ class Files:
         now = self._clock()
         for key, upload in list(self._uploads.items()):
             if now >= upload.stale_at:
-                del self._uploads[key]
+                self._uploads.discard(key)
                 self._delete(upload.file_id)
 
     def _delete(self, file_id: str) -> None:
