@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -141,6 +141,7 @@ class RequestContext:
     attempts: list[Attempt] = field(default_factory=list)  # Target
     own_keys: frozenset[str] = frozenset()  # BringYourOwnKey: at which providers the caller's own credential was used
     decision: Decision = field(init=False, repr=False)  # Fallback: why it went where it went
+    propagate: Callable[[Attempt], Sequence[tuple[bytes, bytes]]] | None = None  # TracingMiddleware, for Target to ask
     observers: list[Callable[[object], None]] = field(default_factory=list)  # whoever wants to be told of events
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ import time
 from asyncio import CancelledError
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from .conventions import error_type
 from .errors import XRouterError
@@ -30,7 +30,6 @@ class Attempt:
     Attributes:
         first: When the upstream committed itself: its answer, or the first chunk of its stream, was here.
         error: What it failed with; `CancelledError` if the client left.
-        traceparent: The W3C trace context to send along, set by whoever traces.
     """
 
     provider: str
@@ -39,12 +38,28 @@ class Attempt:
     first: float | None = None
     ended: float | None = None
     error: BaseException | None = None
-    traceparent: str | None = None
 
     @property
     def target(self) -> str:
         """`provider/model`; of the model, which a client may have chosen, no more than 128 characters."""
         return f"{self.provider}/{self.model[:_LONGEST]}"
+
+
+UnreadyKind: TypeAlias = Literal["circuit_open", "cooling", "queue_full", "capability", "own_key", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unready:
+    """Why a provider does not take a call now.
+
+    Attributes:
+        until: When that is over, in seconds of the event loop's clock; None if nobody can say.
+        text: The same for people to read, such as `circuit open for 3.2 s`.
+    """
+
+    kind: UnreadyKind
+    until: float | None
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +69,12 @@ class CandidateVerdict:
     Attributes:
         name: `provider/model`, as configured.
         score: What the strategy ranked it by, the lowest first; None where it does not rank by a number.
-        excluded: Why it was not to be asked, such as `lacks vision` or `circuit open for 3.2 s`; None if
-            it may be.
+        excluded: Why it was passed over; None if it was not.
     """
 
     name: str
     score: float | None = None
-    excluded: str | None = None
+    excluded: Unready | None = None
 
 
 @dataclass(slots=True)
@@ -97,7 +111,7 @@ class Decision:
     @property
     def excluded(self) -> dict[str, str]:
         """Who was passed over, and why; of very many the first 32."""
-        excluded = ((each.name, each.excluded[:_LONGEST]) for each in self.candidates if each.excluded is not None)
+        excluded = ((each.name, each.excluded.text[:_LONGEST]) for each in self.candidates if each.excluded is not None)
         return dict(islice(excluded, MOST_NAMED))
 
     @property
@@ -148,7 +162,7 @@ def _attempted(attempt: Attempt, waited: float) -> dict[str, Any]:
 
 def _considered(each: CandidateVerdict) -> dict[str, Any]:
     score = None if each.score is None else float(f"{each.score:.4g}")
-    return _known({"target": each.name, "score": score, "excluded": each.excluded})
+    return _known({"target": each.name, "score": score, "excluded": each.excluded and each.excluded.text})
 
 
 def _kind(error: BaseException) -> str:

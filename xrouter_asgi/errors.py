@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 CooldownKind: TypeAlias = Literal["rate", "quota", "credential"]
 """What of ours at an upstream has to rest: how fast we may ask, how much, or who we are there."""
@@ -98,6 +98,13 @@ class XRouterError(Exception):
         for name, value in own.items():
             if value is not None:
                 setattr(self, name, value)
+
+    def but(self, **changes: object) -> Self:
+        """A copy of the error that differs in these attributes: an error that others may hold is never changed."""
+        error = type(self).__new__(type(self), *self.args)
+        error.__dict__.update(self.__dict__, **changes)
+        error.__cause__ = self.__cause__
+        return error
 
     def envelope(self) -> dict[str, Any]:
         """The body of the answer, in OpenAI's shape."""

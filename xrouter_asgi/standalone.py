@@ -20,7 +20,7 @@ from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.request_events import RequestEventsMiddleware
 from .middleware.tracing import TracingMiddleware
-from .providers.base import Provider
+from .providers.base import ReadyProvider
 from .providers.http import Instrument
 from .reloading import ReloadableRouter
 from .router.router import LLMRouter
@@ -141,7 +141,7 @@ def build_router(settings: Settings, instrument: Instrument | None = None) -> LL
     )
 
 
-def build_providers(settings: Settings, instrument: Instrument | None = None) -> dict[str, Provider]:
+def build_providers(settings: Settings, instrument: Instrument | None = None) -> dict[str, ReadyProvider]:
     """A provider for each table of `[providers]`, by its name. Opens no connection."""
     return {name: table.build(name, instrument=instrument) for name, table in settings.providers.items()}
 

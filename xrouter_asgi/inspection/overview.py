@@ -12,9 +12,8 @@ from pydantic import SecretStr
 
 from ..errors import XRouterError
 from ..limits.base import parse_limits
-from ..providers.base import Call, Provider
+from ..providers.base import ReadyProvider
 from ..settings import AlertsSettings, MetricsSettings, RateLimitSettings, Settings, TracingSettings
-from ..wire import ModelsRequest
 
 T = TypeVar("T")
 
@@ -106,19 +105,19 @@ def _place(url: SecretStr) -> str:
     return f"{parts.scheme}://{host}{parts.path}"
 
 
-async def survey(providers: Mapping[str, Provider]) -> list[Finding]:
+async def survey(providers: Mapping[str, ReadyProvider]) -> list[Finding]:
     """Ask all of them at once for their models, and close them."""
     return list(await asyncio.gather(*(_ask(name, provider) for name, provider in providers.items())))
 
 
-async def _ask(name: str, provider: Provider) -> Finding:
+async def _ask(name: str, provider: ReadyProvider) -> Finding:
     try:
-        reply = await provider.send(Call(ModelsRequest()))
+        listed = await provider.models()
     except XRouterError as error:
         return Finding(name, failure=_printable(f"{error.message} ({error.detail})" if error.detail else error.message))
     finally:
         await provider.aclose()
-    return Finding(name, models=[_printable(model["id"]) for model in reply.models])
+    return Finding(name, models=[_printable(model["id"]) for model in listed.value["data"]])
 
 
 def _printable(text: str) -> str:

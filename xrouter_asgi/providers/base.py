@@ -1,80 +1,114 @@
-"""The seam of the inner onion: a provider takes a typed call and gives a typed reply."""
+"""The seam of the inner onion: a provider takes a typed call and gives a typed reply.
+
+A provider of yours needs `Provider` alone. Ours are `ReadyProvider`s as well, and so is every wrapper (see `target`).
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast, runtime_checkable
 
-from ..context import Attempt, RequestContext
-from ..wire import ChatCompletion, ChatRequest, Document, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from ..context import RequestContext
+from ..decision import Attempt
+from ..decision import Unready as Unready
+from ..errors import XRouterError
+from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document, EmbeddingList, EmbeddingsRequest, ModelList
 from ..wire.stream import ChatStream
 
-Request: TypeAlias = ChatRequest | EmbeddingsRequest | ModelsRequest
-Body: TypeAlias = ChatCompletion | ChatStream | EmbeddingList | ModelList
+Request: TypeAlias = ChatRequest | EmbeddingsRequest
+Body: TypeAlias = ChatCompletion | ChatStream | EmbeddingList
+HeaderList: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+CLIENT_CREDENTIAL = b"x-provider-key"
+"""The header with the caller's own credential for the upstream."""
+
+_FROM_REQUEST = cast(Document, None)
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """What goes down the inner onion. Never changed: a policy that wants another one uses `dataclasses.replace`.
+    """What goes down the inner onion. Nobody changes it: whoever wants another one makes a copy.
 
-    It is not frozen only because that more than doubles the time to make one, and each request makes three.
+    It is not frozen because that more than doubles the time to make one, and each request makes three.
 
     Attributes:
         request: What is asked.
         model: The model to ask for: first the client's name, below `Target` the upstream's.
         stem: What `*` stood for when the client's name matched a pattern.
-        document: The request as JSON, the client's own bytes where there are any.
+        document: The request as JSON: the client's own bytes where there are any.
         headers: The client's headers as ASGI gives them. A provider reads the few that it knows by name; none is ever
             copied upstream as a whole.
         context: What becomes known about this request.
-        traceparent: The W3C trace context to send along, if this call is traced.
-        deadline: When everything has to be over, queues and retries included, in seconds of the event loop's clock
-            (`time.monotonic()`, unless the loop has a clock of its own).
+        deadline: When everything has to be over, queues and retries included, in seconds of the event loop's clock.
+        elsewhere: Whether another upstream can be asked instead, so that waiting for this one is a waste. Set by
+            `Fallback`.
+        repeats: What this upstream failed with before, when `Fallback` comes back to it.
+        attempt: The attempt that it is part of; None above `Target`.
+        trace_headers: Headers that hang the upstream's spans below this attempt. Never the client's baggage.
     """
 
     request: Request = field(repr=False)  # prompts stay out of logs and tracebacks
     model: str = ""
     stem: str = ""
-    document: Document = field(default=None, kw_only=True)  # type: ignore[assignment]  # set below, from `request`
-    headers: Sequence[tuple[bytes, bytes]] = field(default=(), kw_only=True, repr=False)
+    document: Document = field(default=_FROM_REQUEST, kw_only=True)
+    headers: HeaderList = field(default=(), kw_only=True, repr=False)
     context: RequestContext = field(default_factory=RequestContext, kw_only=True)
-    traceparent: str | None = field(default=None, kw_only=True)
     deadline: float | None = field(default=None, kw_only=True)
+    elsewhere: bool = field(default=False, kw_only=True)
+    repeats: XRouterError | None = field(default=None, kw_only=True)
+    attempt: Attempt | None = field(default=None, kw_only=True)
+    trace_headers: HeaderList = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.document is None:
-            body = self.request.model_dump(mode="json", by_alias=True, exclude_unset=True)
-            self.document = Document(body)
+        if self.document is _FROM_REQUEST:
+            self.document = Document(self.request.model_dump(mode="json", by_alias=True, exclude_unset=True))
         if not self.model:
-            self.model = getattr(self.request, "model", "")
+            self.model = self.request.model
 
-    def to(self, attempt: Attempt) -> Call:
-        """The same call, for the model and within the trace of an attempt."""
-        return self._with(attempt.model, attempt.traceparent, self.deadline)
+    def within(self, attempt: Attempt, trace_headers: HeaderList) -> Call:
+        """The same call as part of this attempt, for its model."""
+        call = self._copy()
+        call.model = attempt.model
+        call.attempt = attempt
+        call.trace_headers = trace_headers
+        return call
+
+    def to(self, model: str) -> Call:
+        """The same call for this model."""
+        call = self._copy()
+        call.model = model
+        return call
 
     def until(self, deadline: float) -> Call:
         """The same call with this deadline."""
-        return self._with(self.model, self.traceparent, deadline)
+        call = self._copy()
+        call.deadline = deadline
+        return call
 
-    def _with(self, model: str, traceparent: str | None, deadline: float | None) -> Call:
-        # Not by `dataclasses.replace` nor by the class, which take several times as long.
+    def among_others(self, *, elsewhere: bool, repeats: XRouterError | None = None) -> Call:
+        """The same call for one of several upstreams."""
+        call = self._copy()
+        call.elsewhere = elsewhere
+        call.repeats = repeats
+        return call
+
+    def _copy(self) -> Call:
+        # `dataclasses.replace` and the class itself take four times as long.
         call = object.__new__(Call)
         call.request = self.request
-        call.model = model
+        call.model = self.model
         call.stem = self.stem
         call.document = self.document
         call.headers = self.headers
         call.context = self.context
-        call.traceparent = traceparent
-        call.deadline = deadline
+        call.deadline = self.deadline
+        call.elsewhere = self.elsewhere
+        call.repeats = self.repeats
+        call.attempt = self.attempt
+        call.trace_headers = self.trace_headers
         return call
-
-    @property
-    def trace_headers(self) -> list[tuple[bytes, bytes]]:
-        """What to send along so that the upstream's spans hang below this call's; never the client's baggage."""
-        return [] if self.traceparent is None else [(b"traceparent", self.traceparent.encode("ascii"))]
 
     def header(self, name: bytes) -> str | None:
         """The client's header of that lower-case name."""
@@ -99,16 +133,32 @@ class Reply:
     headers: Sequence[tuple[str, str]] = ()
 
     @property
-    def models(self) -> list[dict[str, Any]]:
-        """The model objects in the reply to a `ModelsRequest`."""
-        if not isinstance(self.body, ModelList):
-            raise TypeError(f"The provider '{self.provider}' answered a ModelsRequest with {type(self.body).__name__}.")
-        models: list[dict[str, Any]] = self.body.value["data"]
-        return models
+    def stream(self) -> ChatStream | None:
+        """The body if it is a stream, None if it is whole."""
+        return self.body if isinstance(self.body, ChatStream) else None
+
+    def when_ended(self, told: Callable[[BaseException | None], None]) -> None:
+        """Have `told` called once, at the end of the body: at once for a whole one. See `ChatStream.when_ended`."""
+        if isinstance(self.body, ChatStream):
+            self.body.when_ended(told)
+        else:
+            told(None)
+
+    def read_through(
+        self, around: Callable[[AsyncIterator[Sequence[ChatChunk]]], AsyncIterator[Sequence[ChatChunk]]]
+    ) -> None:
+        """Read the rest of a stream through another iterator. Nothing is left to read of a whole body."""
+        if isinstance(self.body, ChatStream):
+            self.body.read_through(around)
+
+    async def aclose(self) -> None:
+        """Close the upstream of a stream that nobody will read on. Safe to call twice."""
+        if isinstance(self.body, ChatStream):
+            await self.body.aclose()
 
 
 class Provider(Protocol):
-    """Says a call in the language of one upstream. Policies have the same shape and wrap one."""
+    """Says a call in the language of one upstream. This is all that a provider of yours needs."""
 
     @property
     def name(self) -> str:
@@ -118,22 +168,49 @@ class Provider(Protocol):
     async def send(self, call: Call, /) -> Reply:
         """Answer the call. Returns when, and only when, the upstream has accepted.
 
+        `Target` ends a call that is still not answered, or whose stream has not ended, 0.1 s after `call.deadline`.
+
         Raises:
             XRouterError: And nothing else. An UpstreamError is the upstream's fault, an InvalidRequest the caller's.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close connections; safe to call twice. The provider is made by whoever also closes it."""
+        """Close connections; safe to call twice. Whoever makes a provider closes it."""
         ...
+
+
+@runtime_checkable
+class ReadyProvider(Provider, Protocol):
+    """A provider that says beforehand whether it can take a call, keeps deadlines by itself, and lists its models."""
+
+    def ready(self, call: Call, /) -> Unready | None:
+        """None if the call would go upstream at once; else why not, and until when. Asks nobody and changes nothing."""
+        ...
+
+    async def models(self, *, deadline: float | None = None) -> ModelList:
+        """The models of the upstream, under its own names.
+
+        Args:
+            deadline: When to stop waiting, in seconds of the event loop's clock. Work that others share goes on.
+
+        Raises:
+            XRouterError: As `send`.
+        """
+        ...
+
+
+def uses_client_credential(call: Call) -> bool:
+    """Whether the caller brings a credential of its own for the upstream, which no other upstream may be shown."""
+    return bool(call.header(CLIENT_CREDENTIAL))
 
 
 def unsupported(provider: str, request: Request) -> str:
     """The sentence for an operation that a provider does not have."""
-    operation = {ChatRequest: "chat completions", EmbeddingsRequest: "embeddings", ModelsRequest: "listing models"}
-    return f"The provider '{provider}' does not support {operation[type(request)]}."
+    operation = "chat completions" if isinstance(request, ChatRequest) else "embeddings"
+    return f"The provider '{provider}' does not support {operation}."
 
 
-def now() -> int:
+def unix_time() -> int:
     """Unix time in whole seconds, as `created` wants it."""
     return int(time.time())

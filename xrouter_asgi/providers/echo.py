@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from ..errors import ModelNotFound
-from ..wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from ..wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ..wire.stream import ChatStream
-from .base import Call, Reply, now
+from .base import Call, Reply, Unready, unix_time
 
 _DIMENSIONS = 8
 _WORD = re.compile(r"\S+\s*|\s+")
@@ -32,26 +32,29 @@ class EchoProvider:
         self._models = tuple(models)
         self._delay = delay
 
+    def ready(self, call: Call, /) -> Unready | None:
+        """None: an echo is always there."""
+        return None
+
     async def send(self, call: Call, /) -> Reply:
         match call.request:
-            case ModelsRequest():
-                body: Any = self._list()
             case _ if call.model not in self._models:
                 raise ModelNotFound(call.model)
             case EmbeddingsRequest() as request:
-                body = _embed(request, call.model)
+                body: Any = _embed(request, call.model)
             case ChatRequest(stream=True) as request:
                 body = await ChatStream.start(self._stream(request, call.model))
             case ChatRequest() as request:
                 body = _complete(request, call.model)
         return Reply(body, provider=self.name, model=call.model)
 
-    async def aclose(self) -> None:
-        """There is nothing to close."""
-
-    def _list(self) -> ModelList:
+    async def models(self, *, deadline: float | None = None) -> ModelList:
+        """The names it serves."""
         models = [{"id": model, "object": "model", "created": 0, "owned_by": self.name} for model in self._models]
         return ModelList({"object": "list", "data": models})
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
 
     async def _stream(self, request: ChatRequest, model: str) -> AsyncIterator[list[ChatChunk]]:
         head = _head("chat.completion.chunk", model)
@@ -97,7 +100,7 @@ def _vector(text: str, dimensions: int) -> list[float]:
 
 
 def _head(kind: str, model: str) -> dict[str, Any]:
-    return {"id": f"chatcmpl-{os.urandom(12).hex()}", "object": kind, "created": now(), "model": model}
+    return {"id": f"chatcmpl-{os.urandom(12).hex()}", "object": kind, "created": unix_time(), "model": model}
 
 
 def _last_user_text(request: ChatRequest) -> str:

@@ -18,11 +18,10 @@ from ..errors import (
     XRouterError,
 )
 from ..recent import Recent
-from ..wire import ModelList, ModelsRequest
-from ..wire.stream import ChatStream
-from .base import Call, Provider, Reply
+from ..wire import ModelList
+from .base import CLIENT_CREDENTIAL, Call, Provider, ReadyProvider, Reply, Unready, uses_client_credential
 
-HEADER = "x-provider-key"
+HEADER = CLIENT_CREDENTIAL.decode("ascii")
 
 _USABLE = re.compile(r"[\x21-\x7e]{1,4096}")  # what a header upstream can hold
 
@@ -75,6 +74,12 @@ class BringYourOwnKey:
         self._leaving: set[_Owned] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
+    def ready(self, call: Call, /) -> Unready | None:
+        """What `inner` says. Callers with a credential of their own wait for nobody."""
+        if uses_client_credential(call) or not isinstance(self._inner, ReadyProvider):
+            return None
+        return self._inner.ready(call)
+
     async def send(self, call: Call, /) -> Reply:
         """Answer the call.
 
@@ -93,11 +98,14 @@ class BringYourOwnKey:
         except BaseException:
             self._ended(owned)
             raise
-        if isinstance(reply.body, ChatStream):
-            reply.body.when_ended(lambda error: self._ended(owned))
-        else:
-            self._ended(owned)
+        reply.when_ended(lambda error: self._ended(owned))
         return reply
+
+    async def models(self, *, deadline: float | None = None) -> ModelList:
+        """The models that `inner` lists; none without it."""
+        if isinstance(self._inner, ReadyProvider):
+            return await self._inner.models(deadline=deadline)
+        return ModelList({"object": "list", "data": []})
 
     async def aclose(self) -> None:
         """Close every provider, `inner` too."""
@@ -114,8 +122,6 @@ class BringYourOwnKey:
     async def _send_without(self, call: Call) -> Reply:
         if self._inner is not None:
             return await self._inner.send(call)
-        if isinstance(call.request, ModelsRequest):
-            return Reply(ModelList({"object": "list", "data": []}), provider=self.name)
         raise InvalidRequest(
             f"This model is used with a credential of your own. Send it in the header '{HEADER}'.", status=401
         )
@@ -153,7 +159,7 @@ class BringYourOwnKey:
 
 def _credential(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
     """What the caller sent; None for nothing, and for an empty value."""
-    values = [value for name, value in headers if name == HEADER.encode()]
+    values = [value for name, value in headers if name == CLIENT_CREDENTIAL]
     if len(values) > 1:
         raise InvalidAPIKey(f"The header '{HEADER}' came more than once.")
     credential = values[0].decode("latin-1").strip(" \t") if values else ""
@@ -167,12 +173,7 @@ async def _send_to(provider: Provider, call: Call) -> Reply:
     try:
         return await provider.send(call)
     except UpstreamError as error:
-        blamed = _blamed(error)
-        blamed.falls_back = False
-        if blamed is error:
-            raise
-        blamed.upstream_ids = error.upstream_ids
-        raise blamed from error
+        raise _blamed(error).but(falls_back=False, upstream_ids=error.upstream_ids) from error
 
 
 def _blamed(error: UpstreamError) -> XRouterError:

@@ -1,66 +1,158 @@
-"""A model at a provider: each call through it is an attempt."""
+"""A model at a provider, and what every wrapper of a provider has in common."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
+from collections.abc import Coroutine
 from functools import partial
+from typing import Any, TypeAlias
 
-from ..context import Attempt, RequestContext, stem
-from ..errors import XRouterError
+from ..clock import now
+from ..context import RequestContext, stem
+from ..decision import Attempt
+from ..errors import UpstreamTimeout, XRouterError
 from ..events import AttemptEnded, AttemptStarted
-from ..wire import ModelList, ModelsRequest
-from ..wire.stream import ChatStream
-from .base import Call, Provider, Reply
+from ..wire import ModelList
+from .alarm import Alarm
+from .base import Call, Provider, ReadyProvider, Reply, Unready
+
+_GRACE = 0.1  # seconds after the deadline: a provider that keeps deadlines says better what happened
+_USUAL = 120.0  # seconds until a first byte (Timeouts.first): lateness after less time shows nothing
 
 
 class Target:
     """A model at a provider. Each call through it is an attempt, noted in the context and told to its observers.
 
+    It is the backstop of deadlines: it ends what the provider itself has not ended 0.1 s after `call.deadline`.
+
     Args:
         inner: The provider.
-        model: The upstream's name of the model. A `*` in it stands for what the pattern in the table matched.
+        model: The upstream's name of the model. A `*` in it stands for what the pattern in the table matched. None asks
+            for the model by the client's own name.
     """
 
-    def __init__(self, inner: Provider, *, model: str) -> None:
+    def __init__(self, inner: Provider, *, model: str | None = None) -> None:
         self.inner = inner
         self.model = model
+        self._ready = inner if isinstance(inner, ReadyProvider) else None
 
     @property
     def name(self) -> str:
         return self.inner.name
 
+    def ready(self, call: Call, /) -> Unready | None:
+        """What the provider says; one that says nothing is always ready."""
+        return None if self._ready is None else self._ready.ready(call)
+
     async def send(self, call: Call, /) -> Reply:
-        """Pass the call on with the upstream's model. The list of models is answered by what `*` may stand for."""
-        if isinstance(call.request, ModelsRequest):
-            return await self._stems(call)
-        attempt = Attempt(self.name, self.model.replace("*", call.stem))
-        call.context.attempts.append(attempt)
-        if call.context.observers:
-            call.context.emit(AttemptStarted(call.context, attempt))
-        ended = partial(_end, call.context, attempt)
+        """Pass the call on with the upstream's model.
+
+        Raises:
+            UpstreamTimeout: `total_timeout`: the provider did not keep the deadline.
+        """
+        model = call.model if self.model is None else self.model.replace("*", call.stem)
+        if call.attempt is not None:
+            return await self.inner.send(call.to(model))  # one target around another: the outer one counts
+        context = call.context
+        attempt = Attempt(self.name, model)
+        context.attempts.append(attempt)
+        if context.observers:
+            context.emit(AttemptStarted(context, attempt))
+        trace_headers = () if context.propagate is None else context.propagate(attempt)
+        call = call.within(attempt, trace_headers)
         try:
-            reply = await self.inner.send(call.to(attempt))
+            reply = await (self.inner.send(call) if call.deadline is None else _send_until(call.deadline, self.inner, call))
         except BaseException as error:
-            ended(error)
+            _end(context, attempt, error)
             raise
         attempt.first = time.perf_counter()
-        if isinstance(reply.body, ChatStream):
-            reply.body.when_ended(ended)
-        else:
-            ended(None)
+        reply.when_ended(partial(_end, context, attempt))
         return reply
+
+    async def models(self, names: str = "*", *, deadline: float | None = None) -> ModelList:
+        """The models that can be asked for through it, under the names that clients use.
+
+        Args:
+            names: How clients write the name: a pattern whose `*` stands for what the `*` in `model` stands for.
+            deadline: See `ReadyProvider.models`.
+        """
+        pattern = names if self.model is None else self.model
+        if self._ready is None or "*" not in pattern:
+            return ModelList({"object": "list", "data": []})
+        listed = await self._ready.models(deadline=deadline)
+        data = [
+            {**each, "id": names.replace("*", matched)}
+            for each in listed.value["data"]
+            if (matched := stem(pattern, each["id"]))  # no upstream has a model without a name
+        ]
+        return ModelList({"object": "list", "data": data})
 
     async def aclose(self) -> None:
         await self.inner.aclose()
 
-    async def _stems(self, call: Call) -> Reply:
-        if "*" not in self.model:
-            return Reply(ModelList({"object": "list", "data": []}), provider=self.name)
-        reply = await self.inner.send(call)
-        data = [{**model, "id": name} for model in reply.models if (name := stem(self.model, model["id"]))]
-        return replace(reply, body=ModelList({"object": "list", "data": data}))
+
+class Wrapper:
+    """A provider around another one: a policy. It forwards everything; a policy overrides what it changes.
+
+    Args:
+        inner: What it stands around. A provider that is no attempt yet gets a `Target`; see `as_target`.
+    """
+
+    def __init__(self, inner: Provider) -> None:
+        self.inner = as_target(inner)
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    def ready(self, call: Call, /) -> Unready | None:
+        """What the inner provider says, unless the policy itself stands in the way."""
+        return self.inner.ready(call)
+
+    def send(self, call: Call, /) -> Coroutine[Any, Any, Reply]:
+        """Answer the call. See `Provider.send`."""
+        return self.inner.send(call)
+
+    async def models(self, names: str = "*", *, deadline: float | None = None) -> ModelList:
+        """The models that the inner provider lists. See `Target.models`."""
+        return await self.inner.models(names, deadline=deadline)
+
+    async def aclose(self) -> None:
+        """Close the inner provider."""
+        await self.inner.aclose()
+
+
+Attempting: TypeAlias = Target | Wrapper
+"""Makes an attempt of each call that goes through it."""
+
+
+def as_target(provider: Provider) -> Attempting:
+    """The provider, with a `Target` around it if calls through it are no attempts yet.
+
+    So attempts, spans, metrics and alerts never depend on how a provider was put together.
+    """
+    return provider if isinstance(provider, (Target, Wrapper)) else Target(provider)
+
+
+async def _send_until(deadline: float, provider: Provider, call: Call) -> Reply:
+    """Send the call; end it, or its stream, a moment after the deadline."""
+    began = now()
+    overdue = partial(_overdue, trips=deadline - began >= _USUAL)
+    alarm = Alarm()
+    try:
+        with alarm.at(deadline + _GRACE, overdue):
+            reply = await provider.send(call)
+    finally:
+        alarm.stop()
+    if (stream := reply.stream) is not None:
+        timer = asyncio.get_running_loop().call_at(deadline + _GRACE, lambda: stream.break_off(overdue()))
+        stream.when_ended(lambda error: timer.cancel())
+    return reply
+
+
+def _overdue(*, trips: bool) -> UpstreamTimeout:
+    return UpstreamTimeout("The upstream did not finish its answer in time.", code="total_timeout", trips=trips)
 
 
 def _end(context: RequestContext, attempt: Attempt, error: BaseException | None) -> None:

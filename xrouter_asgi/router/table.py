@@ -1,4 +1,4 @@
-"""Which model: a table from the names clients use to providers, and the step that renames a model for its upstream."""
+"""Which model: a table from the names that clients use to providers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..clock import now
 from ..context import stem
 from ..errors import UpstreamTimeout, XRouterError
-from ..providers.base import Call, Provider
-from ..wire import ModelsRequest
+from ..providers.base import Provider
+from ..providers.target import Attempting, as_target
 
 # Seconds for the models of one provider. Clients ask at their start, and a silent one must not hold up the others.
 PATIENCE = 10.0
@@ -18,17 +19,17 @@ PATIENCE = 10.0
 logger = logging.getLogger("xrouter")
 
 
-class ModelTable(Mapping[str, Provider]):
+class ModelTable(Mapping[str, Attempting]):
     """Names, and patterns with one `*`, to providers. A name beats a pattern, a longer pattern a shorter one."""
 
     def __init__(self, models: Mapping[str, Provider]) -> None:
         for name in models:
             if not name or name.count("*") > 1:
                 raise ValueError(f"The model name {name!r} must not be empty nor hold more than one '*'.")
-        self._models = dict(models)
+        self._models = {name: as_target(provider) for name, provider in models.items()}
         self._patterns = sorted((name for name in models if "*" in name), key=len, reverse=True)
 
-    def __getitem__(self, name: str) -> Provider:
+    def __getitem__(self, name: str) -> Attempting:
         return self._models[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -37,7 +38,7 @@ class ModelTable(Mapping[str, Provider]):
     def __len__(self) -> int:
         return len(self._models)
 
-    def find(self, name: str) -> tuple[Provider, str] | None:
+    def find(self, name: str) -> tuple[Attempting, str] | None:
         """The provider for a name and what `*` stands for in it; None when no one serves it."""
         found = self._entry(name)
         return None if found is None else found[1:]
@@ -85,7 +86,7 @@ class ModelTable(Mapping[str, Provider]):
             return _described(name, provider)
         return next((model for model in await _expand(written, provider) if model["id"] == name), None)
 
-    def _entry(self, name: str) -> tuple[str, Provider, str] | None:
+    def _entry(self, name: str) -> tuple[str, Attempting, str] | None:
         """The name or pattern that `name` falls under, its provider, and what `*` stands for."""
         provider = self._models.get(name)
         if provider is not None and "*" not in name:
@@ -96,11 +97,11 @@ class ModelTable(Mapping[str, Provider]):
         return None
 
 
-def _described(name: str, provider: Provider) -> dict[str, Any]:
+def _described(name: str, provider: Attempting) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": provider.name}
 
 
-async def _expand_or_error(pattern: str, provider: Provider) -> list[dict[str, Any]] | XRouterError:
+async def _expand_or_error(pattern: str, provider: Attempting) -> list[dict[str, Any]] | XRouterError:
     try:
         return await _expand(pattern, provider)
     except XRouterError as error:
@@ -108,10 +109,11 @@ async def _expand_or_error(pattern: str, provider: Provider) -> list[dict[str, A
         return error
 
 
-async def _expand(pattern: str, provider: Provider) -> list[dict[str, Any]]:
+async def _expand(pattern: str, provider: Attempting) -> list[dict[str, Any]]:
+    deadline = now() + PATIENCE
     try:
-        async with asyncio.timeout(PATIENCE):
-            reply = await provider.send(Call(ModelsRequest()))
+        async with asyncio.timeout_at(deadline):
+            listed = await provider.models(pattern, deadline=deadline)
     except TimeoutError as error:
         raise UpstreamTimeout("The upstream did not list its models in time.", code="first_byte_timeout") from error
-    return [{"created": 0, **model, "id": pattern.replace("*", model["id"])} for model in reply.models]
+    return [{"created": 0, **model} for model in listed.value["data"]]

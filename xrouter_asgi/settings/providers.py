@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self, TypeAlias, TypedDict
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, model_validator
 
 from ..policies.upstream_state import UpstreamState
-from ..providers.base import Provider
+from ..providers.base import ReadyProvider
 from ..providers.echo import EchoProvider
 from ..providers.gigachat import GigaChatProvider, Options
 from ..providers.gigachat.provider import AUTH_URL, BASE_URL
@@ -86,7 +86,7 @@ class UpstreamSettings(Buildable):
     proxy: Hidden | None = None
     own_key: Literal[False, True, "required"] = False
 
-    def build(self, name: str, *, instrument: Instrument | None = None) -> Provider:
+    def build(self, name: str, *, instrument: Instrument | None = None) -> ReadyProvider:
         """The provider of that name. Opens nothing but the files with certificates."""
         if not self.own_key:
             return self._provider(name, instrument)
@@ -98,7 +98,7 @@ class UpstreamSettings(Buildable):
         )
 
     @abstractmethod
-    def _provider(self, name: str, instrument: Instrument | None, trust: ssl.SSLContext | None = None) -> Provider:
+    def _provider(self, name: str, instrument: Instrument | None, trust: ssl.SSLContext | None = None) -> ReadyProvider:
         """With the credential of these settings. `trust` stands in place of `ca_bundle` and `insecure`."""
 
     @abstractmethod

@@ -11,6 +11,7 @@ They hold who, which, how much and how long; never a prompt, an answer, a header
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property
 
 from opentelemetry import baggage
@@ -36,7 +37,7 @@ from .. import conventions as names
 from ..context import Attempt, RequestContext
 from ..decision import MOST_NAMED, Decision
 from ..errors import XRouterError
-from ..events import AttemptEnded, AttemptStarted
+from ..events import AttemptEnded
 
 logger = logging.getLogger("xrouter")
 
@@ -67,6 +68,7 @@ class Spans:
             logger.exception("A span could not be begun")
             return None
         context.trace_id = f"{spans.context.trace_id:032x}"
+        context.propagate = spans.propagate
         context.observers.append(spans)
         return spans
 
@@ -119,13 +121,22 @@ class RequestSpans:
         """Of the span that all others hang below."""
         return self._top.get_span_context()
 
+    def propagate(self, attempt: Attempt) -> Sequence[tuple[bytes, bytes]]:
+        """Begin the span of an attempt. Returns the headers that hang the upstream's spans below it. Raises nothing."""
+        try:
+            span = self._begin_attempt(attempt)
+        except Exception:
+            logger.exception("The span of an attempt could not be begun")
+            return ()
+        if not self._propagate:
+            return ()
+        value = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+        return [(b"traceparent", value.encode("ascii"))]
+
     def __call__(self, event: object) -> None:
-        """Heed the attempts."""
-        match event:
-            case AttemptStarted():
-                self._begin_attempt(event.attempt)
-            case AttemptEnded():
-                self._end_attempt(event.attempt)
+        """End the span of an attempt that has ended."""
+        if isinstance(event, AttemptEnded):
+            self._end_attempt(event.attempt)
 
     def end(self) -> None:
         """End what still runs. Raises nothing."""
@@ -144,10 +155,10 @@ class RequestSpans:
         except Exception:
             logger.exception("A span could not be ended")
 
-    def _begin_attempt(self, attempt: Attempt) -> None:
+    def _begin_attempt(self, attempt: Attempt) -> SpanContext:
+        """The span below which the upstream's hang."""
         if not self._top.is_recording():
-            self._send_along(attempt, self.context)
-            return
+            return self.context
         operation = names.operation(self._request.endpoint)
         if self._call is None:
             model = (self._request.model or attempt.model)[:_LONGEST]
@@ -162,13 +173,9 @@ class RequestSpans:
             attributes={names.OPERATION: operation, names.PROVIDER: attempt.provider, names.REQUEST_MODEL: model},
         )
         self._attempts[attempt] = span
-        self._send_along(attempt, span.get_span_context())
         # What the client put into its baggage is not the upstream's business.
         attach(baggage.clear(set_span_in_context(span, inside)))
-
-    def _send_along(self, attempt: Attempt, context: SpanContext) -> None:
-        if self._propagate:
-            attempt.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+        return span.get_span_context()
 
     def _end_attempt(self, attempt: Attempt) -> None:
         span = self._attempts.pop(attempt, None)

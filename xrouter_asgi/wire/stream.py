@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Self
 
 from ..context import Usage
-from ..errors import UpstreamError, UpstreamUnavailable
+from ..errors import UpstreamError, UpstreamUnavailable, XRouterError
 from .documents import ChatChunk
 
 _LOST = ("connection_lost", "truncated")  # how a connection ends that nobody meant to end
@@ -37,6 +37,9 @@ class ChatStream:
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self._told: list[Callable[[BaseException | None], None]] = []
+        self._reader: asyncio.Task[Any] | None = None  # who waits for the next batch
+        self._cancelling = 0  # how often that task was being cancelled already when `break_off` cancelled it
+        self._broken: XRouterError | None = None
         self.usage: Usage | None = None
         self.characters = 0
 
@@ -72,8 +75,13 @@ class ChatStream:
         """The next batch, never empty. Raises UpstreamError (`stream_broken`) when the end comes too early."""
         batch, self._first = self._first, ()
         try:
-            while not batch:
-                batch = await self._rest.__anext__()
+            if not batch:
+                self._reader = asyncio.current_task()
+                while not batch:
+                    if self._broken is not None:
+                        raise self._broken
+                    batch = await self._rest.__anext__()
+                self._reader = None
             for chunk in batch:
                 if chunk.text is None:
                     self._note(chunk)
@@ -81,9 +89,20 @@ class ChatStream:
                     self._begun.add(0)
                     self.characters += len(chunk.text)
         except BaseException as error:
-            await self._end(error)
+            cause = self._cause(error)
+            await self._end(cause)
+            if cause is not error:
+                raise cause from None
             raise
         return batch
+
+    def break_off(self, error: XRouterError) -> None:
+        """End the stream with this error, also while somebody waits for its next batch."""
+        if self._broken is None:
+            self._broken = error
+            if self._reader is not None:
+                self._cancelling = self._reader.cancelling()
+                self._reader.cancel(error)
 
     def when_ended(self, told: Callable[[BaseException | None], None]) -> None:
         """Have `told` called once: with None after a clean end, else with what broke the stream off.
@@ -105,6 +124,14 @@ class ChatStream:
         """Close the upstream. Safe to call twice."""
         self._tell(asyncio.CancelledError())
         await self._shut()
+
+    def _cause(self, error: BaseException) -> BaseException:
+        """What to tell of an error in reading: a cancellation by `break_off` stands for what broke the stream off."""
+        reader, self._reader = self._reader, None
+        if self._broken is None or reader is None or not isinstance(error, asyncio.CancelledError):
+            return error
+        # A cancellation from outside may have come on top of ours; it counts more.
+        return error if reader.uncancel() > self._cancelling else self._broken
 
     async def _shut(self) -> None:
         if self._close is not None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 
-from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ...wire.stream import ChatStream
-from ..base import Call, Reply
+from ..base import Call, Reply, Unready
 from ..http import (
     USER_AGENT,
     Answer,
@@ -95,9 +95,14 @@ class OpenAIProvider:
         self._ask_usage = ask_usage
         self._redact = Redaction([api_key or "", *headers.values()])
         self._models: tuple[float, ModelList] | None = None  # until when, by the monotonic clock
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"OpenAIProvider(name={self.name!r})"
+
+    def ready(self, call: Call, /) -> Unready | None:
+        """None until it is closed: an upstream that speaks OpenAI takes any number of calls."""
+        return Unready("closed", None, "closed") if self._closed else None
 
     async def send(self, call: Call, /) -> Reply:
         match call.request:
@@ -105,31 +110,32 @@ class OpenAIProvider:
                 body: Any = await (self._stream(call, request) if request.stream else self._complete(call))
             case EmbeddingsRequest():
                 body = await self._embed(call)
-            case ModelsRequest():
-                body = await self._list(call)
         return Reply(body, provider=self.name, model=call.model)
 
+    async def models(self, *, deadline: float | None = None) -> ModelList:
+        """The models of the upstream, remembered for a minute. See `ReadyProvider.models`."""
+        if self._models is not None and monotonic() < self._models[0]:
+            return self._models[1]
+        answer = await self._upstream.fetch("GET", "/models", headers=_RECEIVE_JSON, limit=MAX_BODY, deadline=deadline)
+        value = read_object(answer, answer.body, model="", redact=self._redact)
+        check_models(value)
+        models = ModelList(value, answer.body)
+        self._models = monotonic() + MODELS_TTL, models
+        return models
+
     async def aclose(self) -> None:
+        self._closed = True
         await self._upstream.aclose()
 
     async def _complete(self, call: Call) -> ChatCompletion:
-        value, data = await self._ask("POST", "/chat/completions", call, request_body(call))
+        value, data = await self._ask("/chat/completions", call)
         check_completion(value)
         return ChatCompletion(value, data)
 
     async def _embed(self, call: Call) -> EmbeddingList:
-        value, data = await self._ask("POST", "/embeddings", call, request_body(call))
+        value, data = await self._ask("/embeddings", call)
         check_embeddings(value)
         return EmbeddingList(value, data)
-
-    async def _list(self, call: Call) -> ModelList:
-        if self._models is not None and monotonic() < self._models[0]:
-            return self._models[1]
-        value, data = await self._ask("GET", "/models", call)
-        check_models(value)
-        models = ModelList(value, data)
-        self._models = monotonic() + MODELS_TTL, models
-        return models
 
     async def _stream(self, call: Call, request: ChatRequest) -> ChatStream:
         ask_usage = self._ask_usage and not request.include_usage
@@ -145,10 +151,10 @@ class OpenAIProvider:
         chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, redact=self._redact)
         return await start_stream(Batches(answer, chunks, idle=self._timeouts.idle), self._timeouts)
 
-    async def _ask(self, method: str, path: str, call: Call, content: bytes = b"") -> tuple[Any, bytes]:
-        headers = [*(_SEND_JSON if content else _RECEIVE_JSON), *call.trace_headers]
+    async def _ask(self, path: str, call: Call) -> tuple[Any, bytes]:
+        headers = [*_SEND_JSON, *call.trace_headers]
         answer = await self._upstream.fetch(
-            method, path, headers=headers, content=content, limit=MAX_BODY, deadline=call.deadline
+            "POST", path, headers=headers, content=request_body(call), limit=MAX_BODY, deadline=call.deadline
         )
         return self._read(answer, answer.body, call), answer.body
 

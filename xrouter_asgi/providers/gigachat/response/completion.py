@@ -9,7 +9,7 @@ from typing import Any
 
 from ....errors import UpstreamError
 from ....wire import ChatCompletion
-from ...base import now
+from ...base import unix_time
 from ...http import Redaction
 from ..request.function_names import FunctionNames
 from ..request.json_refs import Schema
@@ -55,7 +55,7 @@ class Asked:
         head = {
             "id": f"chatcmpl-{request_id.replace('-', '')}",
             "object": kind,
-            "created": created if isinstance(created, int) else now(),
+            "created": created if isinstance(created, int) else unix_time(),
             "model": self.model,
         }
         if isinstance(build, str):
