@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 from .conventions import error_type
-from .errors import XRouterError
+from .errors import ModelNotFound, XRouterError
 
 MOST_NAMED = 32
 """Candidates that a span or a line of a log names; a model may have any number."""
@@ -45,7 +45,9 @@ class Attempt:
         return f"{self.provider}/{self.model[:_LONGEST]}"
 
 
-UnreadyKind: TypeAlias = Literal["circuit_open", "cooling", "queue_full", "capability", "own_key", "closed"]
+UnreadyKind: TypeAlias = Literal[
+    "circuit_open", "cooling", "queue_full", "capability", "own_key", "retry_budget", "closed"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class Unready:
     kind: UnreadyKind
     until: float | None
     text: str
+
+    def __str__(self) -> str:
+        return self.text[:_LONGEST]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class Decision:
         strategy: How candidates were ranked.
         candidates: In the order in which they were to be asked, the excluded ones last.
         hedges: Upstreams that were asked although an earlier one had not failed.
+        served: The attempt whose answer the client gets; None while there is none.
         began: When the request was here, in seconds of `time.perf_counter()`.
     """
 
@@ -95,12 +101,8 @@ class Decision:
     strategy: str | None = None
     candidates: tuple[CandidateVerdict, ...] = ()
     hedges: int = 0
+    served: Attempt | None = None
     began: float = field(default_factory=time.perf_counter)
-
-    @property
-    def served(self) -> Attempt | None:
-        """The attempt whose answer the client got; None while there is none."""
-        return next((attempt for attempt in reversed(self.attempts) if attempt.first is not None), None)
 
     @property
     def is_trivial(self) -> bool:
@@ -109,9 +111,9 @@ class Decision:
         return len(self.attempts) < 2 and not passed_over and not self.hedges
 
     @property
-    def excluded(self) -> dict[str, str]:
-        """Who was passed over, and why; of very many the first 32."""
-        excluded = ((each.name, each.excluded.text[:_LONGEST]) for each in self.candidates if each.excluded is not None)
+    def excluded(self) -> dict[str, Unready]:
+        """The candidates that were passed over, and why; of very many the first 32."""
+        excluded = ((each.name, each.excluded) for each in self.candidates if each.excluded is not None)
         return dict(islice(excluded, MOST_NAMED))
 
     @property
@@ -156,13 +158,22 @@ def _attempted(attempt: Attempt, waited: float) -> dict[str, Any]:
             "first_ms": None if attempt.first is None else _milliseconds(attempt.first - attempt.started),
             "took_ms": None if attempt.ended is None else _milliseconds(attempt.ended - attempt.started),
             "error": None if attempt.error is None else _kind(attempt.error),
+            "hint": _hint(attempt),
         }
     )
 
 
+def _hint(attempt: Attempt) -> str | None:
+    """What the operator can do about an attempt that failed; None where the error says it all."""
+    if not isinstance(attempt.error, ModelNotFound):
+        return None
+    model = attempt.model[:_LONGEST]
+    return f"the provider '{attempt.provider}' has no model '{model}'; map it with Target(provider, model=...)"
+
+
 def _considered(each: CandidateVerdict) -> dict[str, Any]:
     score = None if each.score is None else float(f"{each.score:.4g}")
-    return _known({"target": each.name, "score": score, "excluded": each.excluded and each.excluded.text})
+    return _known({"target": each.name, "score": score, "excluded": each.excluded and str(each.excluded)})
 
 
 def _kind(error: BaseException) -> str:

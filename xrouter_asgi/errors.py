@@ -99,6 +99,11 @@ class XRouterError(Exception):
             if value is not None:
                 setattr(self, name, value)
 
+    @property
+    def tells_to_wait(self) -> bool:
+        """Whether the upstream wants to be left alone for a while: it told for how long, or that it is overloaded."""
+        return self.retry_after is not None or self.code == "upstream_overloaded"
+
     def but(self, **changes: object) -> Self:
         """A copy of the error that differs in these attributes: an error that others may hold is never changed."""
         error = type(self).__new__(type(self), *self.args)

@@ -94,4 +94,4 @@ def _table(plan: Plan) -> str:
 
 def _row(place: int, each: CandidateVerdict) -> Sequence[str]:
     score = "" if each.score is None else f"{each.score:.4g}"
-    return ("-" if each.excluded else str(place), each.name, score, each.excluded or "")
+    return ("-" if each.excluded else str(place), each.name, score, str(each.excluded or ""))

@@ -22,9 +22,9 @@ class SessionAffinity:
         """Who answered the conversation of this call last."""
         return self._known.get(_conversation(call))
 
-    def answered(self, call: Call, standing: CandidateStats) -> None:
+    def answered(self, call: Call, candidate: CandidateStats) -> None:
         """Note who answered it."""
-        self._known.put(_conversation(call), standing)
+        self._known.put(_conversation(call), candidate)
 
 
 def _conversation(call: Call) -> bytes:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 
-from ..checks import require_positive
+from ..clock import now
 from ..context import RequestContext
 from ..errors import CircuitOpen, CooldownKind, RequestRejected, XRouterError
 from ..events import CircuitClosed, CircuitHalfOpened, CircuitOpened, CooldownStarted
-from ..providers.base import Call, Provider, Reply
-from ..wire import ModelsRequest
-from ..wire.stream import ChatStream
-from .circuit import Circuit, Era, State
+from ..providers.base import Call, Provider, Reply, Unready
+from ..providers.target import Wrapper
+from .circuit import Circuit, Generation, State, Thresholds
 from .upstream_state import Cooldown, UpstreamState
 
-# Seconds of rest where the upstream names none. A rate is tried again soon, each time later; a credential and an
+# Seconds of a cooldown where the upstream names none. A rate is tried again soon, each time later; a credential and an
 # account have to be mended by somebody.
-_REST: dict[CooldownKind, float] = {"rate": 1.0, "credential": 60.0, "quota": 600.0}
+_COOLDOWN: dict[CooldownKind, float] = {"rate": 1.0, "credential": 60.0, "quota": 600.0}
 _LONGEST_RATE = 60.0
 
 
@@ -38,31 +35,28 @@ class CircuitGroup:
     def spares(self, member: CircuitBreaker) -> bool:
         """Whether another one can do without it: closed, and not cooling."""
         return any(
-            other.state == "closed" and other.available() is None for other in self._members if other is not member
+            other.state == "closed" and other.unready() is None for other in self._members if other is not member
         )
 
 
-class CircuitBreaker:
+class CircuitBreaker(Wrapper):
     """Leave an upstream alone that keeps failing, so that it can recover and nobody waits in vain.
 
-    Counted are errors that trip (`trips`), streams that break off, and, if `slow` is set, streams that begin late.
-    What concerns us and not the upstream's health opens nothing but cools: after a 429 nothing is sent until the time
-    it told (else for 1 s, doubled up to 60), after a refused credential for 60 s, after a quota is used up for 600 s.
-    The latter two rest for all breakers of an account. A rest is never shortened. It also begins for the last of a
-    group: asking would bring no answer.
+    Errors that trip (`trips`) count, and streams that break off. What concerns us and not the upstream's health opens
+    nothing but starts a cooldown: after a 429 nothing is sent until the time it told (else for 1 s, doubled up to 60),
+    after a refused credential for 60 s, after a quota is used up for 600 s. The latter two hold for all breakers that
+    share an `UpstreamState`. A cooldown is never shortened. It also starts for the last of a group: asking would bring
+    no answer.
 
     Args:
         inner: The provider.
         group: See `CircuitGroup`; without one it opens whatever others do.
-        account: What is shared with other models of the provider; one of its own by default.
+        upstream: What is shared with other models of the provider; one of its own by default.
         target: What events call what it guards, such as `provider/model`.
-        window, minimum, failure_share, slow_share, open_for, open_at_most, probes: See `Circuit`.
-        slow: Seconds for the first chunk from which a stream counts as slow; None: none does. Whole answers are not
-            judged, they are as slow as they are long.
-        clock: Seconds of a clock that only goes forward.
+        thresholds: When it opens.
 
     Raises:
-        CircuitOpen: The upstream was not asked. While it cools, status, type and code are those of its refusal.
+        CircuitOpen: The upstream was not asked. During a cooldown, status, type and code are those of its refusal.
 
     Place it above Concurrency and Timeout: a queue of ours says nothing about the upstream, silence does.
     """
@@ -72,169 +66,135 @@ class CircuitBreaker:
         inner: Provider,
         *,
         group: CircuitGroup | None = None,
-        account: UpstreamState | None = None,
+        upstream: UpstreamState | None = None,
         target: str = "",
-        window: float = 30.0,
-        minimum: int = 20,
-        failure_share: float = 0.5,
-        slow: float | None = None,
-        slow_share: float = 0.8,
-        open_for: float = 5.0,
-        open_at_most: float = 10.0,
-        probes: int = 1,
-        clock: Callable[[], float] = time.monotonic,
+        thresholds: Thresholds = Thresholds(),  # noqa: B008 -- frozen
     ) -> None:
-        require_positive(slow=slow)
-        self.inner = inner
-        self.account = account or UpstreamState(clock=clock)
+        super().__init__(inner)
+        self.upstream = upstream or UpstreamState()
         self._target = target
-        self._slow = slow
-        self._clock = clock
-        self._circuit = Circuit(
-            window=window,
-            minimum=minimum,
-            failure_share=failure_share,
-            slow_share=slow_share,
-            open_for=open_for,
-            open_at_most=open_at_most,
-            probes=probes,
-            may_open=lambda: group is None or group.spares(self),
-        )
-        self._rest: Cooldown | None = None
-        self._next_rest = _REST["rate"]
+        self._circuit = Circuit(thresholds, may_open=lambda: group is None or group.spares(self))
+        self._cooldown: Cooldown | None = None
+        self._next_rate_cooldown = _COOLDOWN["rate"]
         if group is not None:
             group.join(self)
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
 
     @property
     def state(self) -> State:
         return self._circuit.state
 
-    def available(self, now: float | None = None) -> str | None:
-        """None when a call would be let through; else why not, and for how long, for people to read.
+    def ready(self, call: Call, /) -> Unready | None:
+        return self.unready() or self.inner.ready(call)
 
-        Args:
-            now: In seconds of its clock; the present by default.
-        """
-        if self._circuit.state == "closed" and self._rest is None and self.account.rest is None:
+    def unready(self) -> Unready | None:
+        """Why this breaker itself would let no call through now, whatever is asked; None if it would."""
+        if self._circuit.state == "closed" and self._cooldown is None and self.upstream.cooldown is None:
             return None  # as nearly always, and asked of each of a hundred candidates
-        now = self._clock() if now is None else now
-        if (rest := self._resting(now)) is not None:
-            return f"cooling ({rest.cooldown_kind}) for {rest.until - now:.1f} s"
-        if (left := self._circuit.left(now)) > 0:
-            return f"circuit {self.state.replace('_', '-')} for {left:.1f} s"
+        time = now()
+        if (cooldown := self._lasting(time)) is not None:
+            return Unready("cooling", cooldown.until, f"cooling ({cooldown.kind}) for {cooldown.until - time:.1f} s")
+        if (left := self._circuit.left(time)) > 0:
+            return Unready("circuit_open", time + left, f"circuit {self.state.replace('_', '-')} for {left:.1f} s")
         return None
 
     async def send(self, call: Call, /) -> Reply:
-        if isinstance(call.request, ModelsRequest):
-            return await self.inner.send(call)
-        began = self._clock()
-        era = self._admit(call.context, began)
+        generation = self._admit(call.context)
         try:
             reply = await self.inner.send(call)
         except XRouterError as error:
-            self._note_error(call.context, era, error)
+            self._note_error(call.context, generation, error)
             raise
         except asyncio.CancelledError as given_up:
             match given_up.args:
                 case (XRouterError() as reason, *_):  # a clock further out ran out meanwhile
-                    self._note_error(call.context, era, reason)
+                    self._note_error(call.context, generation, reason)
                 case _:
-                    self._circuit.unheard(era)
+                    self._circuit.no_result(generation)
             raise
         except BaseException:
-            self._circuit.unheard(era)
+            self._circuit.no_result(generation)
             raise
-        self._next_rest = _REST["rate"]
-        stream = reply.body if isinstance(reply.body, ChatStream) else None
-        now = self._clock()
-        slow = stream is not None and self._slow is not None and now - began >= self._slow
-        before = self.state
-        self._circuit.answered(era, now, slow=slow)
-        self._tell(call.context, before, now)
-        if stream is not None:
-            stream.when_ended(lambda error: self._note_end(call.context, era, error))
+        self._next_rate_cooldown = _COOLDOWN["rate"]
+        before, time = self.state, now()
+        self._circuit.success(generation, time)
+        self._tell(call.context, before, time)
+        reply.when_ended(lambda error: self._note_end(call.context, generation, error))
         return reply
 
-    async def aclose(self) -> None:
-        await self.inner.aclose()
-
-    def _admit(self, context: RequestContext, now: float) -> Era:
-        if (rest := self._resting(now)) is not None:
-            raise rest.refusal(now)
-        self._rest = self.account.rest = None  # so that `available` need not look at the clock any more
-        left = self._circuit.left(now)
+    def _admit(self, context: RequestContext) -> Generation:
+        time = now()
+        if (cooldown := self._lasting(time)) is not None:
+            raise cooldown.refusal(time)
+        self._cooldown = self.upstream.cooldown = None  # so that `unready` need not look at the clock any more
+        left = self._circuit.left(time)
         before = self.state
-        era = self._circuit.reserve_tokens(now)
-        self._tell(context, before, now)
-        if era is None:
+        generation = self._circuit.admit(time)
+        self._tell(context, before, time)
+        if generation is None:
             raise CircuitOpen(
                 f"The upstream '{self.name}' keeps failing and is left alone. Try again in {left:.1f} s.",
                 retry_after=left,
             )
-        return era
+        return generation
 
-    def _resting(self, now: float) -> Cooldown | None:
-        """The rest that ends last of those that have not ended."""
-        own, shared = _lasting(self._rest, now), _lasting(self.account.rest, now)
+    def _lasting(self, time: float) -> Cooldown | None:
+        """The cooldown that ends last of those that have not ended."""
+        own, shared = _if_lasting(self._cooldown, time), _if_lasting(self.upstream.cooldown, time)
         if own is None or shared is None:
             return own or shared
-        return max(own, shared, key=lambda rest: rest.until)
+        return max(own, shared, key=lambda cooldown: cooldown.until)
 
-    def _note_error(self, context: RequestContext, era: Era, error: XRouterError) -> None:
-        now = self._clock()
-        before = self.state
+    def _note_error(self, context: RequestContext, generation: Generation, error: XRouterError) -> None:
+        before, time = self.state, now()
         if error.trips:
-            self._circuit.failed(era, now)
+            self._circuit.failure(generation, time)
         elif isinstance(error, RequestRejected):
-            self._circuit.answered(era, now)  # an upstream that finds fault is well
+            self._circuit.success(generation, time)  # an upstream that finds fault is well
         else:
-            self._circuit.unheard(era)
-        self._tell(context, before, now)
-        # What may not fall back was refused to a caller's own account, which is not ours to rest.
+            self._circuit.no_result(generation)
+        self._tell(context, before, time)
+        # What may not fall back was refused to a caller's own account, which is not ours to cool down.
         if error.cooldown_kind is not None and error.falls_back:
-            self._cool(context, error.cooldown_kind, error, now)
+            self._cool_down(context, error.cooldown_kind, error, time)
 
-    def _note_end(self, context: RequestContext, era: Era, error: BaseException | None) -> None:
+    def _note_end(self, context: RequestContext, generation: Generation, error: BaseException | None) -> None:
         # A stream that took too long was alive until then.
         if isinstance(error, XRouterError) and error.trips and error.code != "total_timeout":
-            before, now = self.state, self._clock()
-            self._circuit.broke(era, now)
-            self._tell(context, before, now)
+            before, time = self.state, now()
+            self._circuit.broken_off(generation, time)
+            self._tell(context, before, time)
 
-    def _cool(self, context: RequestContext, cooldown_kind: CooldownKind, error: XRouterError, now: float) -> None:
+    def _cool_down(self, context: RequestContext, kind: CooldownKind, error: XRouterError, time: float) -> None:
         wait = error.retry_after
-        resting = _lasting(self._rest if cooldown_kind == "rate" else self.account.rest, now)
+        running = _if_lasting(self._cooldown if kind == "rate" else self.upstream.cooldown, time)
         if wait is None:
-            if resting is not None:
-                return  # one of many that were under way when the rest began
-            wait = _REST[cooldown_kind]
-            if cooldown_kind == "rate":
-                wait, self._next_rest = self._next_rest, min(2 * self._next_rest, _LONGEST_RATE)
-        if resting is not None and resting.until >= now + wait:
+            if running is not None:
+                return  # one of many that were under way when the cooldown began
+            wait = _COOLDOWN[kind]
+            if kind == "rate":
+                wait = self._next_rate_cooldown
+                self._next_rate_cooldown = min(2 * wait, _LONGEST_RATE)
+        if running is not None and running.until >= time + wait:
             return
-        rest = Cooldown(cooldown_kind, now + wait, error.code, error.type, error.status)
-        if cooldown_kind == "rate":
-            self._rest = rest
+        cooldown = Cooldown(kind, time + wait, error.code, error.type, error.status)
+        if kind == "rate":
+            self._cooldown = cooldown
         else:
-            self.account.rest = rest
-        context.emit(CooldownStarted(context, self.name, cooldown_kind, wait, self._target))
+            self.upstream.cooldown = cooldown
+        context.emit(CooldownStarted(context, self.name, kind, wait, self._target))
 
-    def _tell(self, context: RequestContext, before: State, now: float) -> None:
+    def _tell(self, context: RequestContext, before: State, time: float) -> None:
         """Tell of a change of state, if there was one."""
         if self.state == before:
             return
         match self.state:
             case "open":
-                context.emit(CircuitOpened(context, self.name, self._circuit.left(now), self._target))
+                context.emit(CircuitOpened(context, self.name, self._circuit.left(time), self._target))
             case "half_open":
                 context.emit(CircuitHalfOpened(context, self.name, self._target))
             case _:
                 context.emit(CircuitClosed(context, self.name, self._target))
 
 
-def _lasting(rest: Cooldown | None, now: float) -> Cooldown | None:
-    return rest if rest is not None and now < rest.until else None
+def _if_lasting(cooldown: Cooldown | None, time: float) -> Cooldown | None:
+    return cooldown if cooldown is not None and time < cooldown.until else None

@@ -1,27 +1,18 @@
-"""Candidates for a call: where it may go, what each of them can do and costs, and what a call needs."""
+"""Candidates for a call: where it may go, what each of them can do and costs, and what a call requires."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
-from typing import TypeAlias
+from functools import cached_property
 
-from ..errors import XRouterError
-from ..providers.base import Call, Provider, Reply
+from ..providers.base import Call, Provider
+from ..providers.target import Attempting, as_target
 from ..wire import ChatRequest, EmbeddingsRequest
 
-_OWN_KEY = b"x-provider-key"  # see providers.own_key
 _CHARACTERS = 6  # of one token at most: plain English has 4 to 5 (OpenAI's tokenizer page), Russian 2 to 4
 _ANSWER = 500  # tokens that an answer is taken to have
 _SMOOTHING = 0.2  # of the moving average of latencies: some ten calls decide
-
-
-Available: TypeAlias = Callable[[], str | None]
-"""Says why a candidate is not to be asked now; None if it may be."""
-
-Again: TypeAlias = Callable[[Call, XRouterError, float], Awaitable[Reply] | None]
-"""Asks a candidate once more after its error of so many seconds ago, when it told to; None if that is of no use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +56,6 @@ class Candidate:
         capabilities: For calls that need them.
         parallel: How many calls at once it bears, for `stack` to keep to; None for any number.
         own_key: Whether callers may bring a key of their own. What one of them meets says nothing about the others.
-        punctual: Whether the provider itself keeps to `call.deadline`, as `OpenAIProvider` does.
-        available: Such as that of a breaker.
-        again: For the case that nobody else answers either. Such as that of `Retry`.
 
     Raises:
         ValueError: For a weight below 0.
@@ -80,52 +68,54 @@ class Candidate:
     capabilities: Capabilities = field(default=Capabilities(), kw_only=True)
     parallel: int | None = field(default=None, kw_only=True)
     own_key: bool = field(default=False, kw_only=True)
-    punctual: bool = field(default=False, kw_only=True)
-    available: Available | None = field(default=None, kw_only=True)
-    again: Again | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.weight >= 0:
             raise ValueError(f"The weight of '{self.name}' is {self.weight}. Write a number of 0 or more.")
 
-    def missing_capability(self, need: Requirements) -> str | None:
-        """What of the needed this model is known to lack, such as `vision`; None if nothing is."""
+    def missing_capability(self, requirements: Requirements) -> str | None:
+        """What the call requires and this model is known to lack, such as `vision`; None if nothing is."""
         known = self.capabilities
-        if not known.tools and need.tools:
+        if not known.tools and requirements.tools:
             return "tools"
-        if not known.vision and need.vision:
+        if not known.vision and requirements.vision:
             return "vision"
-        if not known.json_schema and need.json_schema:
+        if not known.json_schema and requirements.json_schema:
             return "json_schema"
-        if known.context is not None and need.prompt_tokens > known.context:
+        if known.context is not None and requirements.prompt_tokens > known.context:
             return "context"
         return None
 
 
 @dataclass(slots=True, eq=False)
 class CandidateStats:
-    """What is known of a candidate by whoever asks it.
+    """What `Fallback` knows of a candidate from its calls.
 
     Attributes:
+        provider: The candidate's, as one that makes attempts.
         load: Calls under way, streams included until their end.
         latency: Seconds to the first event of late, as a moving average; 0 while unknown.
     """
 
     candidate: Candidate
+    provider: Attempting = field(init=False)
     load: int = 0
     latency: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.provider = as_target(self.candidate.provider)
 
     def ended(self) -> None:
         """Note that a call is over."""
         self.load -= 1
 
-    def heard_after(self, seconds: float) -> None:
+    def answered_after(self, seconds: float) -> None:
         """Note how long a call took to its first event."""
         self.latency = self.latency + _SMOOTHING * (seconds - self.latency) if self.latency else seconds
 
 
 class Requirements:
-    """What a call needs of a model. Looked up when asked for, since most candidates can do everything."""
+    """What a call requires of a model. Each is found out when it is asked for: most candidates can do everything."""
 
     def __init__(self, call: Call) -> None:
         self._request = call.request
@@ -183,21 +173,3 @@ def _is_tokens(value: list[str] | list[int] | list[list[int]]) -> bool:
 
 def _tokens(text: object) -> int:
     return len(text) if isinstance(text, list) else len(str(text)) // _CHARACTERS
-
-
-def uses_client_credential(call: Call) -> bool:
-    """Whether the caller brings a key of his own for the upstream, which no other one may be shown."""
-    return bool(call.header(_OWN_KEY))
-
-
-def first_of(*reasons: Available) -> Available | None:
-    """What says the first reason of several not to ask a candidate."""
-    return reduce(_either, reasons) if reasons else None
-
-
-def _either(first: Available, second: Available) -> Available:
-    # No loop over any number of them: it is asked of each of a hundred candidates, and mostly there are two.
-    def available() -> str | None:
-        return first() or second()
-
-    return available

@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 from typing import NamedTuple
 
+from ..clock import now
 from ..decision import CandidateVerdict
 from ..errors import CircuitOpen, ConcurrencyExceeded, InvalidRequest, UnsupportedOperation, UpstreamError, XRouterError
-from ..providers.base import Call, Reply
-from ..wire import ModelsRequest
-from ..wire.stream import ChatStream
+from ..events import AttemptRetried
+from ..providers.base import Call, Reply, Unready, uses_client_credential
+from ..providers.target import Wrapper
+from ..wire import ModelList
 from .affinity import SessionAffinity
+from .backoff import Backoff
 from .base import ATTEMPTS
-from .candidates import Candidate, CandidateStats, Capabilities, Requirements, uses_client_credential
+from .candidates import Candidate, CandidateStats, Capabilities, Requirements
 from .strategies import Ranked, Strategy, in_order
 
 _TOO_LONG = "context_length_exceeded"
 _CONTENT = frozenset({"content_filter", "content_policy_violation"})  # codes of Azure and of OpenAI
-_LACKS = "lacks "
 _NOT_ASKED = (CircuitOpen, ConcurrencyExceeded)
+_OWN_KEY = Unready("own_key", None, "own key")
+_BACKOFF = Backoff()
 
 
 class Failure(NamedTuple):
     """What a candidate failed with, and when."""
 
     error: XRouterError
-    standing: CandidateStats
+    stats: CandidateStats
     at: float
 
 
@@ -40,41 +43,45 @@ class Plan:
     """In which order candidates are to be asked, and which are not.
 
     Attributes:
-        order: Those to ask. Those that are not available come last: each refuses for itself, or has a line to stand in.
-        excluded: Those that are not available, and those that lack something, each with the reason.
+        order: Those to ask. Those that are not ready come last: each refuses for itself, or has a queue to wait in.
+        unready: Those that are not ready.
+        unable: Those that lack a capability. They are not in the order.
         strategy: How the order came about.
     """
 
     order: Sequence[Ranked]
-    excluded: Sequence[tuple[CandidateStats, str]]
+    unready: Sequence[tuple[CandidateStats, Unready]]
+    unable: Sequence[tuple[CandidateStats, Unready]]
     strategy: str
 
     @cached_property
     def considered(self) -> tuple[CandidateVerdict, ...]:
         """The plan as a `Decision` tells it."""
-        told = {id(standing) for standing, _ in self.excluded}
-        asked = [CandidateVerdict(each.candidate.name, score) for each, score in self.order if id(each) not in told]
-        return (*asked, *(CandidateVerdict(each.candidate.name, None, why) for each, why in self.excluded))
+        excluded = (*self.unready, *self.unable)
+        told = {id(stats) for stats, _ in excluded}
+        asked = [CandidateVerdict(stats.candidate.name, score) for stats, score in self.order if id(stats) not in told]
+        return (*asked, *(CandidateVerdict(stats.candidate.name, None, why) for stats, why in excluded))
 
 
-class Fallback:
+class Fallback(Wrapper):
     """Asks candidates one after another until one of them answers. Until then, nothing has reached the client.
 
-    If nobody did, the one that told the shortest wait is waited for and asked once more (`Candidate.again`).
+    If nobody did, it waits for the one that told the shortest wait, and asks that one once more.
 
-    An error decides itself whether it moves on (`falls_back`): the upstream's faults do, a mistake of the caller's does
-    not. A conversation that is too long moves only to a model whose context is known to be longer. Whoever pays the
-    upstream with a key of his own (`x-provider-key`) is sent to the first candidate and to no other.
+    The error says whether it moves on (`falls_back`): the upstream's faults do, a mistake of the caller's does not. A
+    conversation that is too long moves only to a model whose context is known to be longer. A caller who pays the
+    upstream with a credential of its own (`x-provider-key`) is sent to the first candidate and to no other.
 
     Args:
         candidates: At least one.
         strategy: In which order they are asked.
-        attempts: Calls to upstreams for one request in all, repetitions below included. A candidate is not asked once
-            they are used up.
-        sticky: Keep a conversation with the candidate that answered it last, whose cache of the prompt is warm. A
-            conversation is known by `prompt_cache_key`, else by how it begins. Each process remembers 10,000.
+        attempts: Calls to upstreams for one request in all, repetitions below included. No candidate is asked once they
+            are used up.
+        session_affinity: Keep a conversation with the candidate that answered it last, whose cache of the prompt is
+            warm. A conversation is known by `prompt_cache_key`, else by how it begins. Each process remembers 10,000.
         content_policy: Whether what one upstream refused for its content may be shown to another one.
-        clock: Monotonic seconds, for latencies.
+        backoff: How long to wait for one that told to, when nobody has answered; None does not wait.
+        random: For strategies and waits.
 
     Raises:
         ValueError: For no candidates, or less than one attempt.
@@ -88,53 +95,51 @@ class Fallback:
         *,
         strategy: Strategy = in_order,
         attempts: int = ATTEMPTS,
-        sticky: bool = False,
+        session_affinity: bool = False,
         content_policy: bool = False,
+        backoff: Backoff | None = _BACKOFF,
         random: Random | None = None,
-        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if not candidates:
             raise ValueError("A Fallback without candidates can answer nothing. Give at least one.")
         if attempts < 1:
             raise ValueError(f"'attempts' is {attempts}. Write at least 1.")
-        self.candidates = tuple(candidates)
-        self._standings = [CandidateStats(candidate) for candidate in candidates]
+        super().__init__(candidates[0].provider)
+        self._candidates = [CandidateStats(candidate) for candidate in candidates]
         self._strategy = strategy
         self._attempts = attempts
         self._content_policy = content_policy
+        self._backoff = backoff
         self._random = random or Random()  # noqa: S311 -- it spreads load and guards nothing
-        self._clock = clock
-        self._conversations = SessionAffinity() if sticky else None
+        self._affinity = SessionAffinity() if session_affinity else None
         self._only = self._only_plan()
 
-    @property
-    def name(self) -> str:
-        """The first candidate's."""
-        return self.candidates[0].provider.name
+    def ready(self, call: Call, /) -> Unready | None:
+        """None if one candidate is ready; else what the first says."""
+        reasons = [each.provider.ready(call) for each in self._candidates]
+        return reasons[0] if all(reasons) else None
 
     def plan(self, call: Call) -> Plan:
         """Where the call would go now. Asks nobody."""
         if self._only is not None:
             return self._only
         if uses_client_credential(call):
-            first, *others = self._standings
-            return Plan([Ranked(first)], [(each, "own key") for each in others], "own key")
-        need = Requirements(call)
-        free, excluded, lacking = [], [], []
-        for standing in self._standings:
-            candidate = standing.candidate
-            if missing_capability := candidate.missing_capability(need):
-                lacking.append((standing, _LACKS + missing_capability))
-                continue
-            if candidate.available is not None and (why := candidate.available()) is not None:
-                excluded.append((standing, why))
+            first, *others = self._candidates
+            return Plan([Ranked(first)], [], [(each, _OWN_KEY) for each in others], "own key")
+        requirements = Requirements(call)
+        ready, unready, unable = [], [], []
+        for stats in self._candidates:
+            if missing := stats.candidate.missing_capability(requirements):
+                unable.append((stats, Unready("capability", None, f"lacks {missing}")))
+            elif (why := stats.provider.ready(call)) is not None:
+                unready.append((stats, why))
             else:
-                free.append(standing)
+                ready.append(stats)
         name = getattr(self._strategy, "__name__", "own")
-        plan = self._kept_together(call, Plan(self._ordered(free, need), [*excluded, *lacking], name))
-        if not excluded:
+        plan = self._kept_together(call, Plan(self._ordered(ready, requirements), unready, unable, name))
+        if not unready:
             return plan
-        last = self._ordered([standing for standing, _ in excluded], need)
+        last = self._ordered([stats for stats, _ in unready], requirements)
         return replace(plan, order=[*plan.order, *last])
 
     async def send(self, call: Call, /) -> Reply:
@@ -145,8 +150,6 @@ class Fallback:
             InvalidRequest: `context_length_exceeded`: it is too long for all of them.
             XRouterError: What the last upstream that failed said.
         """
-        if isinstance(call.request, ModelsRequest):
-            return await self._first_list(call)
         plan = self.plan(call)
         decision = call.context.decision
         if not decision.candidates:  # else this one stands below another, which decided
@@ -155,11 +158,12 @@ class Fallback:
         if not plan.order:
             raise _unable(call, plan)
         failures: list[Failure] = []
-        for standing, _ in plan.order:
-            if failures and not self._may_follow(standing.candidate, failures, call):
+        if len(plan.order) > 1:
+            call = call.among_others(elsewhere=True, repeats=call.repeats)
+        for stats, _ in plan.order:
+            if failures and not self._may_follow(stats.candidate, failures, call):
                 continue
-            sending = standing.candidate.provider.send(call)
-            if (reply := await self._ask(call, standing, sending, failures)) is not None:
+            if (reply := await self._ask(call, stats, failures)) is not None:
                 return reply
         if (reply := await self._ask_again(call, failures)) is not None:
             return reply
@@ -168,10 +172,21 @@ class Fallback:
         finally:
             failures.clear()  # the error's traceback holds this frame, which must not hold the error
 
+    async def models(self, names: str = "*", *, deadline: float | None = None) -> ModelList:
+        """The models of the first candidate that lists any."""
+        *others, last = self._candidates
+        for each in others:
+            try:
+                return await each.provider.models(names, deadline=deadline)
+            except XRouterError as error:
+                if not error.falls_back:
+                    raise
+        return await last.provider.models(names, deadline=deadline)
+
     async def aclose(self) -> None:
         """Close every candidate. One that fails to keeps no other open."""
         failures = []
-        for provider in {id(each.provider): each.provider for each in self.candidates}.values():
+        for provider in {id(each.provider): each.provider for each in self._candidates}.values():
             try:
                 await provider.aclose()
             except Exception as error:
@@ -179,60 +194,56 @@ class Fallback:
         if failures:
             raise ExceptionGroup("Not every candidate could be closed.", failures)
 
-    async def _ask(
-        self, call: Call, standing: CandidateStats, sending: Awaitable[Reply], failures: list[Failure]
-    ) -> Reply | None:
+    async def _ask(self, call: Call, stats: CandidateStats, failures: list[Failure]) -> Reply | None:
         """The reply; None if there is one failure more."""
-        began = self._clock()
-        standing.load += 1
+        began = now()
+        stats.load += 1
         try:
-            reply = await sending
+            reply = await stats.provider.send(call)
         except XRouterError as error:
-            standing.load -= 1
-            failures.append(Failure(error, standing, self._clock()))
+            stats.load -= 1
+            failures.append(Failure(error, stats, now()))
             return None
         except BaseException:
-            standing.load -= 1
+            stats.load -= 1
             raise
-        standing.heard_after(self._clock() - began)
-        if self._conversations is not None:
-            self._conversations.answered(call, standing)
-        if isinstance(reply.body, ChatStream):
-            reply.body.when_ended(lambda _: standing.ended())
-        else:
-            standing.ended()
+        stats.answered_after(now() - began)
+        if self._affinity is not None:
+            self._affinity.answered(call, stats)
+        reply.when_ended(lambda _: stats.ended())
         return reply
 
     async def _ask_again(self, call: Call, failures: list[Failure]) -> Reply | None:
-        """Ask the candidate that told the shortest wait once more, if there is any such; None if that is of no use."""
-        for error, standing, at in sorted(failures, key=_told_wait):
-            candidate = standing.candidate
-            if candidate.again is None or not self._may_follow(candidate, failures, call):
+        """Wait for the candidate that told the shortest wait, and ask it once more; None if that is of no use."""
+        for error, stats, at in sorted(failures, key=_told_wait):
+            wait = self._wait(error, at)
+            if wait is None or not self._may_follow(stats.candidate, failures, call):
                 continue
-            sending = candidate.again(call, error, self._clock() - at)
-            if sending is not None:
-                return await self._ask(call, standing, sending, failures)
+            then = now() + wait
+            repeated = call.among_others(elsewhere=False, repeats=error)
+            if (call.deadline is not None and then >= call.deadline) or not _ready_by(then, stats, repeated):
+                continue
+            call.context.emit(AttemptRetried(call.context, stats.provider.name, 1, wait, error, stats.candidate.name))
+            await asyncio.sleep(wait)
+            return await self._ask(repeated, stats, failures)
         return None
 
-    async def _first_list(self, call: Call) -> Reply:
-        """The models of the first candidate that lists any."""
-        *others, last = self.candidates
-        for candidate in others:
-            try:
-                return await candidate.provider.send(call)
-            except XRouterError as error:
-                if not error.falls_back:
-                    raise
-        return await last.provider.send(call)
+    def _wait(self, error: XRouterError, at: float) -> float | None:
+        """Seconds from now until the candidate that failed at that time may be asked again; None for never."""
+        repeatable = error.retryable and error.tells_to_wait and error.should_retry is not False
+        if self._backoff is None or not repeatable:
+            return None
+        wait = self._backoff.wait(error, 1, self._random)
+        return None if wait is None else max(0.0, at + wait - now())
 
     def _may_follow(self, candidate: Candidate, failures: Sequence[Failure], call: Call) -> bool:
         """Whether the candidate may be asked after these failures."""
         asked = sum(not isinstance(error, _NOT_ASKED) for error, *_ in failures)
         if max(asked, len(call.context.attempts)) >= self._attempts:
             return False
-        if call.deadline is not None and call.deadline <= asyncio.get_running_loop().time():
+        if call.deadline is not None and call.deadline <= now():
             return False
-        too_long = [standing.candidate for error, standing, _ in failures if error.code == _TOO_LONG]
+        too_long = [stats.candidate for error, stats, _ in failures if error.code == _TOO_LONG]
         if not all(_holds_more(candidate, failed) for failed in too_long):
             return False
         error = failures[-1].error
@@ -240,26 +251,31 @@ class Fallback:
 
     def _only_plan(self) -> Plan | None:
         """The plan for every call, where there is nothing to choose and nothing to find out."""
-        (first, *others) = self._standings
+        (first, *others) = self._candidates
         candidate = first.candidate
-        simple = not (others or candidate.own_key or candidate.available or self._conversations)
+        simple = not (others or candidate.own_key or self._affinity)
         if not simple or candidate.capabilities != Capabilities() or self._strategy is not in_order:
             return None
-        return Plan([Ranked(first)], [], in_order.__name__)
+        return Plan([Ranked(first)], [], [], in_order.__name__)
 
-    def _ordered(self, standings: Sequence[CandidateStats], need: Requirements) -> Sequence[Ranked]:
-        return self._strategy(standings, need, self._random) if standings else ()
+    def _ordered(self, candidates: Sequence[CandidateStats], requirements: Requirements) -> Sequence[Ranked]:
+        return self._strategy(candidates, requirements, self._random) if candidates else ()
 
     def _kept_together(self, call: Call, plan: Plan) -> Plan:
         """The plan with the candidate in front that answered this conversation before, if it is in it at all."""
-        if self._conversations is None:
+        if self._affinity is None:
             return plan
-        before = self._conversations.last(call)
-        first = next((each for each in plan.order if each.standing is before), None)
+        before = self._affinity.last(call)
+        first = next((each for each in plan.order if each.stats is before), None)
         if first is None:
             return plan
         order = [first, *(each for each in plan.order if each is not first)]
-        return replace(plan, order=order, strategy=f"{plan.strategy}, sticky")
+        return replace(plan, order=order, strategy=f"{plan.strategy}, session affinity")
+
+
+def _ready_by(then: float, stats: CandidateStats, call: Call) -> bool:
+    unready = stats.provider.ready(call)
+    return unready is None or (unready.until is not None and unready.until <= then)
 
 
 def _told_wait(failure: Failure) -> float:
@@ -273,16 +289,14 @@ def _holds_more(candidate: Candidate, other: Candidate) -> bool:
 
 
 def _unable(call: Call, plan: Plan) -> XRouterError:
-    lacking = {why.removeprefix(_LACKS) for _, why in plan.excluded}
+    lacking = sorted({why.text.removeprefix("lacks ") for _, why in plan.unable})
     name = call.model[:128]
     if "context" in lacking:
         message = f"The conversation is longer than the context of the model '{name}'. Shorten it."
         return InvalidRequest(message, code=_TOO_LONG, param="messages")
-    return UnsupportedOperation(f"The model '{name}' cannot take this request, because it lacks {_listed(lacking)}.")
-
-
-def _listed(words: Iterable[str]) -> str:
-    return " or ".join(sorted(words))
+    return UnsupportedOperation(
+        f"The model '{name}' cannot take this request, because it lacks {' or '.join(lacking)}."
+    )
 
 
 def _telling(failures: Sequence[Failure]) -> XRouterError:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
-from ..checks import require_positive, require_share
+from ..checks import require_share
+from ..clock import now
 from ..errors import XRouterError
-from ..providers.base import Call, Provider, Reply
+from ..providers.base import Call, Provider, Reply, uses_client_credential
+from ..providers.target import Wrapper, as_target
 from ..wire import ChatRequest
-from ..wire.stream import ChatStream
 from .base import ATTEMPTS
-from .candidates import uses_client_credential
 
 Runner: TypeAlias = asyncio.Task[Reply]
 
 _QUANTILE = 0.95  # "The tail at scale" (Dean and Barroso, 2013) hedges there: some 5 % of the calls would
+_MINIMUM = 20  # calls of one kind before the first hedge
 _REMEMBERED = 200  # calls from which it is learnt
 _BURST = 5.0  # hedges that a quiet time saves up
 
@@ -57,15 +57,9 @@ class HedgeBudget:
 
 
 class Latencies:
-    """How long the calls of late took.
+    """How long the calls of late took."""
 
-    Args:
-        minimum: Calls before anything is concluded. At least 1.
-    """
-
-    def __init__(self, *, minimum: int = 20) -> None:
-        require_positive(minimum=minimum)
-        self._minimum = minimum
+    def __init__(self) -> None:
         self._order: deque[float] = deque()
         self._sorted: list[float] = []
 
@@ -77,13 +71,13 @@ class Latencies:
         insort(self._sorted, seconds)
 
     def unusual(self) -> float | None:
-        """The 95th percentile; None while too few are known."""
-        if len(self._sorted) < self._minimum:
+        """The 95th percentile; None before 20 calls."""
+        if len(self._sorted) < _MINIMUM:
             return None
         return self._sorted[math.ceil(_QUANTILE * len(self._sorted)) - 1]
 
 
-class Hedge:
+class Hedge(Wrapper):
     """Asks a second upstream when the first one's first event comes later than 95 % of them did, and takes the sooner.
 
     The loser is cancelled and closed; it was asked and may cost money, so it stays noted as an attempt. Streams and
@@ -94,9 +88,6 @@ class Hedge:
         inner: The upstream to ask first.
         second: Who is asked besides, once; its own retries are its own affair.
         budget: See `HedgeBudget`; one of its own by default.
-        minimum: Calls of one kind before the first hedge. At least 1.
-        attempts: Calls to upstreams for one request, earlier ones included, from which on there is no hedge any more.
-        clock, sleep: Monotonic seconds, and a wait in them.
 
     Raises:
         XRouterError: What the first upstream failed with, if both did.
@@ -110,34 +101,23 @@ class Hedge:
         *,
         second: Provider,
         budget: HedgeBudget | None = None,
-        minimum: int = 20,
-        attempts: int = ATTEMPTS,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self.inner = inner
-        self.second = second
+        super().__init__(inner)
+        self.second = as_target(second)
         self.budget = budget or HedgeBudget()
-        self._attempts = attempts
-        self._clock = clock
-        self._sleep = sleep
-        self._plain, self._streamed = Latencies(minimum=minimum), Latencies(minimum=minimum)
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
+        self._plain, self._streamed = Latencies(), Latencies()
 
     async def send(self, call: Call, /) -> Reply:
         """Answer the call, by whichever upstream is sooner."""
-        if not isinstance(call.request, ChatRequest):
+        if not isinstance(call.request, ChatRequest) or call.repeats is not None:
             return await self.inner.send(call)
         latencies = self._streamed if call.request.stream else self._plain
         self.budget.request()
-        patience = latencies.unusual() if _may_be_asked_twice(call.request, call) else None
-        began = self._clock()
-        reply = await (self.inner.send(call) if patience is None else self._race(call, patience))
+        delay = latencies.unusual() if _may_be_asked_twice(call.request, call) else None
+        began = now()
+        reply = await (self.inner.send(call) if delay is None else self._race(call, delay))
         # Also if the other one was sooner: the first would have taken at least so long.
-        latencies.add(self._clock() - began)
+        latencies.add(now() - began)
         return reply
 
     async def aclose(self) -> None:
@@ -147,23 +127,22 @@ class Hedge:
         finally:
             await self.second.aclose()
 
-    async def _race(self, call: Call, patience: float) -> Reply:
+    async def _race(self, call: Call, delay: float) -> Reply:
+        """Ask the second upstream if the first one has not answered after so many seconds."""
         before = len(call.context.attempts)
         first = asyncio.create_task(self.inner.send(call))
-        timer = asyncio.ensure_future(self._sleep(patience))
         runners = [first]
         winner = None
         try:
-            await asyncio.wait((first, timer), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((first,), timeout=delay)
             # The first one may still stand in line, and is no attempt yet.
             made = max(len(call.context.attempts), before + 1)
-            if not first.done() and made < self._attempts and self.budget.hedge():
+            if not first.done() and made < ATTEMPTS and self.budget.hedge():
                 call.context.decision.hedges += 1
                 runners.append(asyncio.create_task(self.second.send(call)))
             winner = await _soonest(runners)
             return winner.result()
         finally:
-            timer.cancel()
             await _give_up([runner for runner in runners if runner is not winner])
 
 
@@ -186,9 +165,9 @@ async def _give_up(losers: Sequence[Runner]) -> None:
         loser.cancel()
     for outcome in await asyncio.gather(*losers, return_exceptions=True):
         match outcome:
-            case Reply(body=ChatStream() as stream):
-                await stream.aclose()
-            case XRouterError() | asyncio.CancelledError() | Reply():
+            case Reply() as reply:
+                await reply.aclose()
+            case XRouterError() | asyncio.CancelledError():
                 pass
             case defect:
                 logger.error("The loser of a race failed by a defect of this program", exc_info=defect)

@@ -1,4 +1,5 @@
-"""When an answer counts as begun: the beginning of a stream is kept back, so that a failure in it can be made good."""
+"""When an answer has begun: the first part of a stream is read before it is handed over, so that a failure in it can
+be made good."""
 
 from __future__ import annotations
 
@@ -10,19 +11,21 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from ..checks import require_positive
+from ..clock import now
 from ..errors import XRouterError
 from ..providers.base import Call, Provider, Reply
+from ..providers.target import Wrapper
 from ..wire import ChatChunk
 from ..wire.stream import ChatStream
 
 Batch: TypeAlias = Sequence[ChatChunk]
 
 
-class Prebuffer:
-    """Read on in a stream that has begun, and hand it over only then; whoever reads it misses nothing.
+class Prebuffer(Wrapper):
+    """Read the first part of a stream before handing it over. This delays the commit point; no chunk is lost.
 
-    What breaks a stream off in this time is raised from `send`, as if it had never begun, so the call may be repeated
-    or go elsewhere. The price is that every stream begins so much later.
+    `send` raises what breaks the stream off in this time, as if it had never begun, so the call may be repeated or go
+    elsewhere. The price is that every stream begins so much later.
 
     Args:
         inner: The provider.
@@ -42,20 +45,16 @@ class Prebuffer:
     def __init__(self, inner: Provider, *, seconds: float | None = None, tokens: int | None = None) -> None:
         require_positive(seconds=seconds, tokens=tokens)
         if seconds is None and tokens is None:
-            raise ValueError("A Hold without an end hands nothing over. Give 'seconds', 'tokens' or both.")
-        self.inner = inner
+            raise ValueError("A Prebuffer without an end hands nothing over. Give 'seconds', 'tokens' or both.")
+        super().__init__(inner)
         self._seconds = seconds
         self._tokens = tokens
 
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
     async def send(self, call: Call, /) -> Reply:
         reply = await self.inner.send(call)
-        if not isinstance(reply.body, ChatStream):
+        if reply.stream is None:
             return reply
-        ahead = _Ahead(reply.body)
+        ahead = _ReadAhead(reply.stream)
         try:
             await ahead.read(self._seconds, self._tokens)
             stream = await ChatStream.start(ahead, close=ahead.aclose)
@@ -63,19 +62,14 @@ class Prebuffer:
             await ahead.stop(given_up)
             raise
         except XRouterError as error:
-            if error.code == "stream_broken":
-                error.retryable = True  # nobody has seen anything of it, so it is like one whose body was cut off
-            for attempt in call.context.attempts:
-                if attempt.error is error:
-                    attempt.first = None  # it has served nobody
-            raise
+            if error.code != "stream_broken":
+                raise
+            # Nobody has seen anything of it, so it is like an answer whose body was cut off.
+            raise error.but(retryable=True) from error
         return replace(reply, body=stream)
 
-    async def aclose(self) -> None:
-        await self.inner.aclose()
 
-
-class _Ahead:
+class _ReadAhead:
     """A stream of which some batches are in hand, and maybe one is just being read.
 
     That one is read by a task of its own: a read that is cancelled would end the stream.
@@ -88,11 +82,10 @@ class _Ahead:
 
     async def read(self, seconds: float | None, tokens: int | None) -> None:
         """Take batches in hand until one of the bounds is reached, or the stream has ended."""
-        loop = asyncio.get_running_loop()
-        until = math.inf if seconds is None else loop.time() + seconds
+        until = math.inf if seconds is None else now() + seconds
         missing = math.inf if tokens is None else tokens
-        while missing > 0 and (left := until - loop.time()) > 0:
-            self._reading = self._reading or loop.create_task(self._next())
+        while missing > 0 and (left := until - now()) > 0:
+            self._reading = self._reading or asyncio.create_task(self._next())
             await asyncio.wait({self._reading}, timeout=None if left == math.inf else left)
             if not self._reading.done():
                 return
@@ -102,7 +95,7 @@ class _Ahead:
             self._batches.append(batch)
             missing -= sum(map(_says_something, batch))
 
-    def __aiter__(self) -> _Ahead:
+    def __aiter__(self) -> _ReadAhead:
         return self
 
     async def __anext__(self) -> Batch:

@@ -1,6 +1,6 @@
 """Strategies: in which order candidates are asked.
 
-Each is a pure function: the same standings, need and randomness give the same order. One of your own is one more
+Each is a pure function: the same candidates, requirements and randomness give the same order. One of your own is one more
 function of that shape.
 """
 
@@ -23,43 +23,47 @@ class Ranked(NamedTuple):
         score: What it was ranked by, the lowest first; None without a number.
     """
 
-    standing: CandidateStats
+    stats: CandidateStats
     score: float | None = None
 
 
 Strategy: TypeAlias = Callable[[Sequence[CandidateStats], Requirements, Random], Sequence[Ranked]]
 
 
-def in_order(standings: Sequence[CandidateStats], need: Requirements, random: Random, /) -> Sequence[Ranked]:
+def in_order(candidates: Sequence[CandidateStats], requirements: Requirements, random: Random, /) -> Sequence[Ranked]:
     """As they are configured."""
-    return _ranked(standings, repeat(None))
+    return _ranked(candidates, repeat(None))
 
 
-def by_weight(standings: Sequence[CandidateStats], need: Requirements, random: Random, /) -> Sequence[Ranked]:
+def by_weight(candidates: Sequence[CandidateStats], requirements: Requirements, random: Random, /) -> Sequence[Ranked]:
     """At random, each first as often as its weight says, and so on among the rest. Those of weight 0 come last.
 
     The order is that of exponential variates (Efraimidis and Spirakis, "Weighted random sampling with a reservoir").
     """
     roll, log = random.random, math.log
-    weights = [standing.candidate.weight for standing in standings]
-    return _sorted(standings, [-log(1.0 - roll()) / weight if weight else math.inf for weight in weights])
+    weights = [stats.candidate.weight for stats in candidates]
+    return _sorted(candidates, [-log(1.0 - roll()) / weight if weight else math.inf for weight in weights])
 
 
-def lowest_cost(standings: Sequence[CandidateStats], need: Requirements, random: Random, /) -> Sequence[Ranked]:
+def lowest_cost(
+    candidates: Sequence[CandidateStats], requirements: Requirements, random: Random, /
+) -> Sequence[Ranked]:
     """The cheapest for this call first; those without a price last."""
-    prompt, answer = need.prompt_tokens / 1e6, need.answer_tokens / 1e6
-    prices = [standing.candidate.price for standing in standings]
+    prompt, answer = requirements.prompt_tokens / 1e6, requirements.answer_tokens / 1e6
+    prices = [stats.candidate.price for stats in candidates]
     costs = [math.inf if price is None else price.input * prompt + price.output * answer for price in prices]
-    return _sorted(standings, costs)
+    return _sorted(candidates, costs)
 
 
-def two_choices(standings: Sequence[CandidateStats], need: Requirements, random: Random, /) -> Sequence[Ranked]:
+def two_choices(
+    candidates: Sequence[CandidateStats], requirements: Requirements, random: Random, /
+) -> Sequence[Ranked]:
     """The better of two at random, by latency x load; then the others, the best first.
 
     Two at random, and not the best of all, so that not everybody runs to the same one before its load is seen
     (Mitzenmacher, "The power of two choices in randomized load balancing"). One that was never asked counts as fast.
     """
-    ranked = _ranked(standings, [standing.latency * (standing.load + 1) for standing in standings])
+    ranked = _ranked(candidates, [stats.latency * (stats.load + 1) for stats in candidates])
     if len(ranked) < 2:
         return ranked
     # Those without traffic so far are all equal; then it is chance that decides, not the order of the configuration.
@@ -82,16 +86,16 @@ STRATEGIES: Mapping[str, Strategy] = {
 _SCORE = itemgetter(1)
 
 
-def _ranked(standings: Iterable[CandidateStats], scores: Iterable[float | None]) -> list[Ranked]:
-    return list(map(tuple.__new__, repeat(Ranked), zip(standings, scores, strict=False)))
+def _ranked(candidates: Iterable[CandidateStats], scores: Iterable[float | None]) -> list[Ranked]:
+    return list(map(tuple.__new__, repeat(Ranked), zip(candidates, scores, strict=False)))
 
 
-def _sorted(standings: Iterable[CandidateStats], scores: Iterable[float]) -> list[Ranked]:
+def _sorted(candidates: Iterable[CandidateStats], scores: Iterable[float]) -> list[Ranked]:
     """The lowest score first, equals in the order of the configuration. Infinity stands for none."""
-    ranked = _ranked(standings, scores)
+    ranked = _ranked(candidates, scores)
     ranked.sort(key=_SCORE)
     for place in reversed(range(len(ranked))):
         if ranked[place].score != math.inf:
             break
-        ranked[place] = Ranked(ranked[place].standing)
+        ranked[place] = Ranked(ranked[place].stats)
     return ranked

@@ -124,6 +124,7 @@ class Reply:
         model: The upstream's name of the model that answered.
         warnings: What was ignored or changed on the way, as words for `x-xrouter-warnings` such as `seed_ignored`.
         headers: Facts about the upstream's answer for the client, such as `x-gigachat-request-id`.
+        attempt: The attempt that brought it. Set by `Target`.
     """
 
     body: Body
@@ -131,6 +132,7 @@ class Reply:
     model: str = ""
     warnings: Sequence[str] = ()
     headers: Sequence[tuple[str, str]] = ()
+    attempt: Attempt | None = None
 
     @property
     def stream(self) -> ChatStream | None:

@@ -62,11 +62,14 @@ class Target:
         trace_headers = () if context.propagate is None else context.propagate(attempt)
         call = call.within(attempt, trace_headers)
         try:
-            reply = await (self.inner.send(call) if call.deadline is None else _send_until(call.deadline, self.inner, call))
+            reply = await (
+                self.inner.send(call) if call.deadline is None else _send_until(call.deadline, self.inner, call)
+            )
         except BaseException as error:
             _end(context, attempt, error)
             raise
         attempt.first = time.perf_counter()
+        reply.attempt = attempt
         reply.when_ended(partial(_end, context, attempt))
         return reply
 

@@ -27,6 +27,7 @@ async def send_reply(send: Send, call: Call, reply: Reply, *, explained: bool) -
     """
     context = call.context
     context.provider = reply.provider
+    context.decision.served = reply.attempt
     context.upstream_model = reply.model
     headers = _headers(reply, context, explained=explained)
     match call.request, reply.body:

@@ -13,10 +13,9 @@ from ..policies.stack import Patience, stack
 from ..policies.strategies import STRATEGIES
 from ..policies.upstream_state import UpstreamState
 from ..providers.base import Provider
-from ..providers.gigachat import GigaChatProvider
 from ..providers.target import Target
 from .base import Count, Seconds, Some, Table
-from .providers import OpenAISettings, ProviderSettings, UpstreamSettings
+from .providers import ProviderSettings, UpstreamSettings
 
 _PATIENCE = Patience()
 _CAPABILITIES = Capabilities()
@@ -82,8 +81,6 @@ class TargetSettings(Table):
             capabilities=Capabilities(**self.capabilities.model_dump()),
             parallel=self.parallel,
             own_key=isinstance(table, UpstreamSettings) and bool(table.own_key),
-            punctual=isinstance(table, OpenAISettings),
-            available=provider.available if isinstance(provider, GigaChatProvider) else None,
         )
 
 
@@ -149,19 +146,19 @@ class ModelSettings(Table):
         return stack(
             [each.build(providers[each.provider], tables[each.provider]) for each in self.targets],
             strategy=STRATEGIES[self.strategy],
-            sticky=self.sticky,
+            session_affinity=self.sticky,
             content_policy=self.content_policy,
             patience=Patience(
                 attempts=self.retry.attempts,
                 retry_billed=self.retry.billed,
                 first=self.timeouts.first,
                 idle=self.timeouts.idle,
-                hold=self.hold.seconds if self.hold else None,
-                hold_tokens=self.hold.tokens if self.hold else None,
+                prebuffer=self.hold.seconds if self.hold else None,
+                prebuffer_tokens=self.hold.tokens if self.hold else None,
                 total=self._total(tables),
             ),
             hedge=self.hedge,
-            accounts=accounts,
+            upstreams=accounts,
         )
 
     def _total(self, tables: Mapping[str, ProviderSettings]) -> float | None:

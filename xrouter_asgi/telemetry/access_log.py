@@ -136,7 +136,7 @@ def _unusual(decision: Decision) -> Mapping[str, object]:
     fields: dict[str, object] = {
         "config": decision.version,
         "attempts_made": [_made(attempt) for attempt in decision.attempts],
-        "excluded": decision.excluded,
+        "excluded": {name: str(why) for name, why in decision.excluded.items()},
         "hedges": decision.hedges,
     }
     return {name: value for name, value in fields.items() if value}

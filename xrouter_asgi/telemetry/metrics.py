@@ -41,13 +41,6 @@ _LAG_EVERY = 0.5  # seconds
 _CLOSED, _HALF_OPEN, _OPEN = range(3)
 
 # By the first word of the reasons that `Fallback` and what stands below it give.
-_REASONS = {
-    "circuit": "circuit_open",
-    "cooling": "cooling",
-    "over": "over_limit",
-    "lacks": "lacks",
-    "own": "own_key",
-}
 
 
 class Names(Protocol):
@@ -234,7 +227,7 @@ class _PolicyCounts:
         if decision.hedges:
             self._hedges.add(decision.hedges, model)
         for name, why in decision.excluded.items():
-            self._exclusions.add(1, model, name, _REASONS.get(why.partition(" ")[0], _OTHER))
+            self._exclusions.add(1, model, name, why.kind)
 
 
 def _operation(context: RequestContext, provider: str, model: str) -> dict[str, str]:

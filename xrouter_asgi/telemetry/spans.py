@@ -195,8 +195,9 @@ class RequestSpans:
             attributes[names.PROVIDER] = request.provider
         if request.upstream_model:
             attributes[names.RESPONSE_MODEL] = request.upstream_model[:_LONGEST]
-        if request.streamed and (first := request.attempts[-1].first) is not None:
-            attributes[names.FIRST_CHUNK] = first - request.attempts[0].started
+        served = request.decision.served
+        if request.streamed and served is not None and served.first is not None:
+            attributes[names.FIRST_CHUNK] = served.first - request.attempts[0].started
         if request.usage is not None:
             attributes[names.INPUT_TOKENS] = request.usage.prompt_tokens
             attributes[names.OUTPUT_TOKENS] = request.usage.completion_tokens
