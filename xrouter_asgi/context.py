@@ -148,6 +148,11 @@ class RequestContext:
         self.decision = Decision(self.attempts)
 
     @property
+    def caller(self) -> str:
+        """Whose turn it is in a queue: the principal's id. Requests without a principal share one name."""
+        return "" if self.principal is None else self.principal.id
+
+    @property
     def facts(self) -> dict[str, object]:
         """For a line in the log, as its `extra`: which request, and which attempt at which provider it came to."""
         last = self.attempts[-1].provider if self.attempts else None

@@ -10,17 +10,16 @@ from hypothesis import strategies as st
 
 from tests.policies.upstream import HANG, Step, Upstream, call, stream_of, text_of
 from tests.policies.virtual import now, virtual
-from xrouter_asgi.errors import ConcurrencyExceeded, UpstreamRateLimited, UpstreamUnavailable
+from xrouter_asgi.errors import ConcurrencyExceeded, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.policies.concurrency import Concurrency
-from xrouter_asgi.providers.base import Call, Reply
+from xrouter_asgi.providers.base import Reply, Unready
 from xrouter_asgi.queueing.adaptive import AdaptiveLimit
 from xrouter_asgi.queueing.slots import Slots
-from xrouter_asgi.wire import ModelsRequest
 from xrouter_asgi.wire.stream import ChatStream
 
 
 def concurrency(upstream: Upstream, **options: Any) -> Concurrency:
-    return Concurrency(upstream, slots=Slots(clock=now, **options))
+    return Concurrency(upstream, slots=Slots(**options))
 
 
 async def all_of(calls: Sequence[Awaitable[Reply]]) -> list[Reply | BaseException]:
@@ -36,21 +35,21 @@ async def settle() -> None:
 
 
 @virtual
-async def test_it_says_when_a_call_would_have_to_wait() -> None:
+async def test_it_is_not_ready_while_a_call_would_have_to_wait() -> None:
     policy = concurrency(Upstream([1.0]), limit=2)
     asked = [asyncio.create_task(policy.send(call()))]
     await settle()
-    assert policy.available() is None
+    assert policy.ready(call()) is None
     asked += [asyncio.create_task(policy.send(call())) for _ in range(2)]
     await settle()
-    assert policy.available() == "over its limit: 2 of 2 calls under way"
+    assert policy.ready(call()) == Unready("queue_full", None, "over its limit: 2 of 2 calls under way")
     await all_of(asked)
-    assert policy.available() is None
+    assert policy.ready(call()) is None
 
 
 @virtual
 async def test_upstreams_that_share_their_slots_are_counted_together() -> None:
-    slots = Slots(2, clock=now)
+    slots = Slots(2)
     upstreams = [Upstream([1.0]) for _ in range(2)]
     policies = [Concurrency(upstream, slots=slots) for upstream in upstreams]
     await all_of([policy.send(call()) for policy in policies for _ in range(3)])
@@ -90,20 +89,7 @@ async def test_a_failed_call_gives_its_slot_back() -> None:
     assert policy.slots.in_flight == 0
 
 
-@virtual
-async def test_lists_of_models_are_not_counted() -> None:
-    policy = concurrency(Upstream([HANG]), limit=1, queue=0)
-    task = asyncio.create_task(policy.send(call()))
-    await settle()
-    models = asyncio.create_task(policy.send(Call(ModelsRequest())))
-    await settle()
-    assert (policy.slots.in_flight, policy.slots.waiting) == (1, 0)
-    for each in (task, models):
-        each.cancel()
-    await asyncio.wait([task, models])
-
-
-# The line
+# The queue
 
 
 @virtual
@@ -112,7 +98,7 @@ async def test_who_waits_too_long_is_refused() -> None:
     holder = asyncio.create_task(policy.send(call()))
     await settle()
     began = now()
-    with pytest.raises(ConcurrencyExceeded, match=r"serves 1 calls at a time") as caught:
+    with pytest.raises(ConcurrencyExceeded, match=r"serves 1 call at a time here, and none became free within 7 s\. Please try again in 1\.0s\.$") as caught:
         await policy.send(call())
     assert now() == began + 7.0
     error = caught.value
@@ -135,22 +121,22 @@ async def test_nobody_waits_beyond_the_deadline() -> None:
     holder = asyncio.create_task(policy.send(call()))
     await settle()
     for deadline in (5.0, 5.0):  # the second time it is over already
-        with pytest.raises(ConcurrencyExceeded):
+        with pytest.raises(UpstreamTimeout, match="in the time of this call") as caught:
             await policy.send(call(deadline=deadline))
-        assert now() == 5.0
+        assert (now(), caught.value.code, caught.value.trips) == (5.0, "total_timeout", False)
     holder.cancel()
     await asyncio.wait([holder])
 
 
 @virtual
-async def test_a_full_line_refuses_at_once() -> None:
+async def test_a_full_queue_refuses_at_once() -> None:
     policy = concurrency(Upstream([1.0]), limit=2, queue=3)
     replies = await all_of([policy.send(call()) for _ in range(7)])
     assert [isinstance(reply, Reply) for reply in replies] == [True] * 5 + [False] * 2
 
 
 @virtual
-async def test_without_a_line_only_the_slots_serve() -> None:
+async def test_without_a_queue_only_the_slots_serve() -> None:
     policy = concurrency(Upstream([1.0]), limit=2, queue=0)
     replies = await all_of([policy.send(call()) for _ in range(4)])
     assert [isinstance(reply, Reply) for reply in replies] == [True, True, False, False]
@@ -166,19 +152,11 @@ async def test_callers_are_served_in_turn() -> None:
 
 
 @virtual
-async def test_a_caller_of_few_calls_takes_the_place_of_one_of_many_in_a_full_line() -> None:
+async def test_a_caller_of_few_calls_takes_the_place_of_one_of_many_in_a_full_queue() -> None:
     policy = concurrency(Upstream([1.0]), limit=1, queue=3)
     replies = await all_of([policy.send(call(caller=caller)) for caller in "aaaabbb"])
     # a's last leaves for b's first; then both have as many as is fair, and b's others are refused.
     assert [isinstance(reply, Reply) for reply in replies] == [True, True, True, False, True, False, False]
-
-
-@virtual
-async def test_callers_can_be_told_apart_otherwise() -> None:
-    upstream = Upstream([1.0])
-    policy = concurrency(upstream, limit=1, caller=lambda call: call.model)
-    await all_of([policy.send(call(model=model)) for model in "aaab"])
-    assert "".join(asked.call.model for asked in upstream.asked) == "aaba"
 
 
 @virtual
@@ -207,7 +185,7 @@ async def test_the_wait_that_is_told_has_an_upper_bound() -> None:
 
 
 @virtual
-async def test_who_leaves_the_line_is_passed_over() -> None:
+async def test_who_leaves_the_queue_is_passed_over() -> None:
     upstream = Upstream([5.0])
     policy = concurrency(upstream, limit=1)
     tasks = [asyncio.create_task(policy.send(call())) for _ in range(3)]
@@ -238,7 +216,7 @@ async def test_who_leaves_in_the_moment_of_being_served_is_passed_over() -> None
     tasks = [asyncio.create_task(policy.send(call())) for _ in range(3)]
     await settle()
     tasks[0].cancel()
-    tasks[1].cancel()  # not yet out of the line when the slot comes
+    tasks[1].cancel()  # not yet out of the queue when the slot comes
     await asyncio.wait(tasks)
     assert [task.cancelled() for task in tasks] == [True, True, False]
     assert (len(upstream.asked), policy.slots.in_flight, policy.slots.waiting) == (2, 0, 0)
@@ -385,18 +363,6 @@ async def test_long_answers_are_no_sign_of_load() -> None:
     for _ in range(20):
         await policy.send(call())
     assert policy.slots.limit == 10
-
-
-# The rest of being a provider
-
-
-@virtual
-async def test_it_is_its_provider_otherwise() -> None:
-    upstream = Upstream(name="one")
-    policy = concurrency(upstream)
-    await policy.send(Call(ModelsRequest()))
-    await policy.aclose()
-    assert (policy.name, len(upstream.asked), upstream.closings) == ("one", 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,24 @@
-"""A limit of parallel calls that finds out by itself what an upstream bears."""
+"""A limit of parallel calls that learns what an upstream bears."""
 
 from __future__ import annotations
 
 from ..checks import require_positive
 
-# How much one late first chunk counts in the running mean, and how fast a lasting slowness becomes the ordinary.
-_SMOOTHING = 0.1
-_DRIFT = 0.01
+_SMOOTHING = 0.1  # the weight of one stream in the recent time to a first chunk
+_DRIFT = 0.01  # how fast lasting slowness becomes the usual time
 
 
 class AdaptiveLimit:
     """Additive increase, multiplicative decrease, as TCP finds a link's capacity (RFC 5681).
 
-    It rises by 1 for each round of answers while at least half of it is in use. It is multiplied by `backoff` when the
-    upstream says it is asked too much, or when streams begin `tolerance` times later than is ordinary there. A call
+    The limit rises by 1 for each round of answers while at least half of it is in use. It is multiplied by `backoff`
+    when the upstream says that it gets too many calls, or when streams begin `tolerance` times later than usual. A call
     that began before the last decrease causes no second one: it met the load that is already being taken back.
 
     Args:
-        initial: Where it starts.
+        initial: Where the limit starts.
         minimum, maximum: Its bounds. At least 1.
-        tolerance: How many times later than ordinary is a sign of load. Above 1.
+        tolerance: How many times later than usual is a sign of load. Above 1.
         backoff: Above 0, below 1.
     """
 
@@ -46,7 +45,7 @@ class AdaptiveLimit:
         self._tolerance = tolerance
         self._backoff = backoff
         self._recent: float | None = None
-        self._ordinary = 0.0
+        self._usual = 0.0
         self._lowered = float("-inf")
 
     @property
@@ -55,12 +54,12 @@ class AdaptiveLimit:
         return int(self._value)
 
     def answered(self, *, began: float, now: float, in_use: int, streamed: bool) -> None:
-        """An upstream committed itself; for a stream that was its first chunk.
+        """Note that the upstream committed itself, to a stream by its first chunk.
 
         Args:
             began, now: Seconds of one clock.
-            in_use: How many were under way.
-            streamed: Only streams tell how loaded an upstream is; a whole answer is as late as it is long.
+            in_use: How many calls were under way.
+            streamed: Only streams tell how loaded an upstream is: a long whole answer comes late anyway.
         """
         if streamed and self._is_late(now - began):
             self._lower(began, now)
@@ -68,15 +67,15 @@ class AdaptiveLimit:
             self._value = min(self._value + 1 / self._value, float(self._maximum))
 
     def refused(self, *, began: float, now: float) -> None:
-        """The upstream said that it is asked too much."""
+        """Note that the upstream said that it gets too many calls."""
         self._lower(began, now)
 
     def _is_late(self, first: float) -> bool:
         if self._recent is None:
-            self._recent = self._ordinary = first
+            self._recent = self._usual = first
         self._recent += _SMOOTHING * (first - self._recent)
-        self._ordinary = min(self._recent, self._ordinary + _DRIFT * (self._recent - self._ordinary))
-        return self._recent > self._tolerance * self._ordinary
+        self._usual = min(self._recent, self._usual + _DRIFT * (self._recent - self._usual))
+        return self._recent > self._tolerance * self._usual
 
     def _lower(self, began: float, now: float) -> None:
         if began >= self._lowered:

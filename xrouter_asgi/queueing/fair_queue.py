@@ -1,4 +1,4 @@
-"""Waiting in line, fairly: each caller has a line of its own, and they are served in turn."""
+"""A queue in which callers take turns."""
 
 from __future__ import annotations
 
@@ -6,60 +6,60 @@ import asyncio
 from collections import deque
 from typing import TypeAlias
 
-Turn: TypeAlias = "asyncio.Future[bool]"
-"""True when it is one's turn, False when one has to leave. Done by whoever serves the lines; cancelled by leaving."""
+Waiter: TypeAlias = "asyncio.Future[bool]"
+"""Resolved with True when it is served, with False when it is sent away; cancelled when it leaves."""
 
 
-class Lines:
-    """Who waits. One caller's thousand calls hold up another's first by a single turn."""
+class FairQueue:
+    """Serves callers in rotation: one caller's thousand waiters delay another caller's first by a single turn."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, deque[Turn]] = {}  # the next to be served is first
-        self._waiting = 0
+        self._queues: dict[str, deque[Waiter]] = {}  # the next caller to be served comes first
+        self._length = 0
 
     def __len__(self) -> int:
-        return self._waiting
+        return self._length
 
     def length(self, caller: str) -> int:
-        """How many of this caller's calls wait."""
-        return len(self._lines.get(caller, ()))
+        """How many waiters this caller has."""
+        return len(self._queues.get(caller, ()))
 
     def longest(self) -> str:
-        """The caller with the most calls in line. There has to be one."""
-        return max(self._lines, key=self.length)
+        """The caller with the most waiters. The queue must not be empty."""
+        return max(self._queues, key=self.length)
 
-    def join(self, caller: str, turn: Turn) -> None:
-        self._lines.setdefault(caller, deque()).append(turn)
-        self._waiting += 1
+    def add(self, caller: str, waiter: Waiter) -> None:
+        self._queues.setdefault(caller, deque()).append(waiter)
+        self._length += 1
 
-    def leave(self, caller: str, turn: Turn) -> None:
-        """Take out one that waits; nothing happens to one that does not."""
-        line = self._lines.get(caller, deque())
-        if turn in line:
-            line.remove(turn)
-            self._left(caller, line)
+    def discard(self, caller: str, waiter: Waiter) -> None:
+        """Remove a waiter, if it is still here."""
+        queue = self._queues.get(caller, deque())
+        if waiter in queue:
+            queue.remove(waiter)
+            self._removed(caller, queue)
 
-    def next(self) -> Turn | None:
-        """Take out who is to be served: the first of the caller whose turn it is. That caller is last then."""
-        while self._lines:
-            caller, line = next(iter(self._lines.items()))
-            turn = line.popleft()
-            del self._lines[caller]
-            if line:
-                self._lines[caller] = line
-            self._waiting -= 1
-            if not turn.done():  # else it is about to leave
-                return turn
+    def next(self) -> Waiter | None:
+        """Remove and return the waiter to serve now. Its caller goes to the end of the rotation."""
+        while self._queues:
+            caller, queue = next(iter(self._queues.items()))
+            waiter = queue.popleft()
+            del self._queues[caller]
+            if queue:
+                self._queues[caller] = queue
+            self._length -= 1
+            if not waiter.done():  # else it is about to leave
+                return waiter
         return None
 
-    def last(self, caller: str) -> Turn:
-        """Take out who came last of a caller that has calls in line."""
-        line = self._lines[caller]
-        turn = line.pop()
-        self._left(caller, line)
-        return turn
+    def last(self, caller: str) -> Waiter:
+        """Remove and return the newest waiter of a caller that has one."""
+        queue = self._queues[caller]
+        waiter = queue.pop()
+        self._removed(caller, queue)
+        return waiter
 
-    def _left(self, caller: str, line: deque[Turn]) -> None:
-        self._waiting -= 1
-        if not line:
-            del self._lines[caller]
+    def _removed(self, caller: str, queue: deque[Waiter]) -> None:
+        self._length -= 1
+        if not queue:
+            del self._queues[caller]

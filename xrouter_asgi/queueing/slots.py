@@ -1,47 +1,36 @@
-"""The places of calls that may be under way at once, and a fair queue in front of them."""
+"""The calls that an upstream may have under way at once, and a fair queue for the rest."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 
 from ..checks import require_positive
-from ..errors import ConcurrencyExceeded, UpstreamRateLimited, XRouterError
-from ..providers.base import Call
+from ..clock import now
+from ..errors import ConcurrencyExceeded, UpstreamRateLimited, UpstreamTimeout, XRouterError
 from .adaptive import AdaptiveLimit
-from .fair_queue import Lines
+from .fair_queue import FairQueue, Waiter
 
-# How much one call counts in the mean of how long a slot is held; and what clients are told at least and at most.
-_SMOOTHING = 0.2
-_SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 60.0
-
-
-def by_principal(call: Call) -> str:
-    """Who calls: the id of the principal; all that have none share one name."""
-    principal = call.context.principal
-    return "" if principal is None else principal.id
+_SMOOTHING = 0.2  # the weight of one call in the mean time that a slot is held
+_SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds; bounds of `retry_after`
 
 
 class Slots:
-    """The slots of one upstream, taken and given back by `Concurrency`, or by several that share them.
+    """The slots of one upstream. Several users may share them.
 
-    Waiting calls are served caller by caller, so that one caller's storm does not hold up another's single call. When
-    the line is full, a newcomer is refused; or, if its caller has fewer calls in line than somebody else, the last of
-    those who have most.
+    Callers wait in a fair queue, so that one caller's storm does not hold up another's single call. A call that finds
+    the queue full is refused, unless another caller has at least two more waiters: then the newest of those is.
 
     Args:
-        limit: How many may be under way: a number above 0, or an `AdaptiveLimit`.
-        queue: How many may wait. At least 0.
-        queue_timeout: Seconds one of them waits; `call.deadline` comes before it. Above 0.
-        caller: Whose line a call stands in.
-        clock: The clock of `call.deadline`.
+        limit: How many calls may be under way: a number above 0, or an `AdaptiveLimit`.
+        queue: How many calls may wait. At least 0.
+        queue_timeout: Seconds that a call waits at most. Above 0.
+        name: Whose slots they are, for messages to clients.
 
     Attributes:
-        limit: How many may be under way now.
+        limit: How many calls may be under way now.
         in_flight: How many are under way.
 
-    Nobody stands in line while there is a free slot: whoever gives one back, or raises the limit, serves the line.
+    Nobody waits while a slot is free: `Slot.release()` and a rising limit serve the queue.
     """
 
     def __init__(
@@ -50,8 +39,7 @@ class Slots:
         *,
         queue: int = 1000,
         queue_timeout: float = 30.0,
-        caller: Callable[[Call], str] = by_principal,
-        clock: Callable[[], float] = time.monotonic,
+        name: str = "The upstream",
     ) -> None:
         require_positive(queue_timeout=queue_timeout, limit=limit if isinstance(limit, int) else None)
         if queue < 0:
@@ -59,94 +47,94 @@ class Slots:
         self._adaptive = None if isinstance(limit, int) else limit
         self.limit = limit if isinstance(limit, int) else limit.value
         self.in_flight = 0
-        self._queue = queue
+        self._capacity = queue
         self._queue_timeout = queue_timeout
-        self._caller = caller
-        self._clock = clock
-        self._lines = Lines()
-        self._held = _SHORTEST_WAIT
+        self._name = name
+        self._queue = FairQueue()
+        self._mean_held = _SHORTEST_WAIT
 
     @property
     def waiting(self) -> int:
-        """How many stand in line."""
-        return len(self._lines)
+        """How many calls wait."""
+        return len(self._queue)
 
-    def available(self) -> str | None:
-        """None when a call would find a slot at once; else why not, for people to read."""
+    def over_limit(self) -> str | None:
+        """None while a call would get a slot at once; else why it would not, for people to read."""
         if self.in_flight < self.limit:
             return None
         return f"over its limit: {self.in_flight} of {self.limit} calls under way"
 
-    async def acquire(self, call: Call) -> float:
-        """Take a slot, after standing in line if need be.
+    async def acquire(self, caller: str = "", *, deadline: float | None = None) -> Slot:
+        """Take a slot, after waiting for it if need be. Release it on every way out.
 
-        Returns:
-            When it was taken, for the methods below.
+        Args:
+            caller: Who calls: each caller has an equal share of the queue.
+            deadline: When to stop waiting, in the loop's time.
 
         Raises:
-            ConcurrencyExceeded: There is none.
+            ConcurrencyExceeded: The queue is full, or no slot became free within `queue_timeout`.
+            UpstreamTimeout: `total_timeout`: the deadline came first.
         """
         if self.in_flight < self.limit:
             self.in_flight += 1
-            return self._clock()
-        caller = self._caller(call)
-        patience = self._queue_timeout
-        if call.deadline is not None:
-            patience = min(patience, call.deadline - self._clock())
-        if patience <= 0 or not self._has_room_for(caller):
-            raise self._refusal()
-        await self._stand_in_line(caller, patience)
-        return self._clock()
-
-    async def _stand_in_line(self, caller: str, patience: float) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._lines.join(caller, turn)
+            return Slot(self)
+        until = now() + self._queue_timeout
+        if deadline is not None and deadline <= now():
+            raise self._too_late()
+        if not self._make_room_for(caller):
+            raise self._refusal("all are taken, and the queue is full")
         try:
-            async with asyncio.timeout(patience):
-                served: bool = await turn
-        except BaseException as error:
-            if turn.done() and not turn.cancelled():
-                if turn.result():
-                    self._free()  # It came in the very moment in which we left.
+            await self._enqueue(caller, until if deadline is None else min(until, deadline))
+        except TimeoutError:
+            if deadline is not None and deadline < until:
+                raise self._too_late() from None
+            raise self._refusal(f"none became free within {self._queue_timeout:g} s") from None
+        return Slot(self)
+
+    async def _enqueue(self, caller: str, until: float) -> None:
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        self._queue.add(caller, waiter)
+        try:
+            async with asyncio.timeout_at(until):
+                served = await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled():
+                if waiter.result():
+                    self._free()  # The slot came in the very moment of leaving.
             else:
-                self._lines.leave(caller, turn)
-            if isinstance(error, TimeoutError):
-                raise self._refusal() from None
+                self._queue.discard(caller, waiter)
             raise
         if not served:
-            raise self._refusal()
+            raise self._refusal("all are taken, and the queue is full")
 
-    def _has_room_for(self, caller: str) -> bool:
-        """Whether the line has room, if need be by sending away the last of a caller who takes more of it."""
-        if len(self._lines) < self._queue:
+    def _make_room_for(self, caller: str) -> bool:
+        """Whether the queue has room, if need be by sending away the newest waiter of the caller who has most."""
+        if len(self._queue) < self._capacity:
             return True
-        if not self._lines:
+        if not self._queue:
             return False
-        longest = self._lines.longest()
-        if self._lines.length(longest) <= self._lines.length(caller) + 1:
+        longest = self._queue.longest()
+        if self._queue.length(longest) <= self._queue.length(caller) + 1:
             return False
-        last = self._lines.last(longest)
-        if not last.done():  # else it is about to leave
-            last.set_result(False)
+        newest = self._queue.last(longest)
+        if not newest.done():  # else it is about to leave
+            newest.set_result(False)
         return True
 
-    def answered(self, began: float, *, streamed: bool) -> None:
-        """An upstream committed itself; for a stream that was its first chunk."""
+    def _answered(self, began: float, *, streamed: bool) -> None:
         if self._adaptive is not None:
-            self._adaptive.answered(began=began, now=self._clock(), in_use=self.in_flight, streamed=streamed)
+            self._adaptive.answered(began=began, now=now(), in_use=self.in_flight, streamed=streamed)
             self.limit = self._adaptive.value
             self._serve()
 
-    def failed(self, began: float, error: BaseException) -> None:
-        """A call failed, which still has its slot."""
+    def _failed(self, began: float, error: BaseException) -> None:
         overloaded = isinstance(error, XRouterError) and error.code == "upstream_overloaded"
         if self._adaptive is not None and (isinstance(error, UpstreamRateLimited) or overloaded):
-            self._adaptive.refused(began=began, now=self._clock())
+            self._adaptive.refused(began=began, now=now())
             self.limit = self._adaptive.value
 
-    def release(self, began: float) -> None:
-        """Give a slot back."""
-        self._held += _SMOOTHING * (self._clock() - began - self._held)
+    def _release(self, began: float) -> None:
+        self._mean_held += _SMOOTHING * (now() - began - self._mean_held)
         self._free()
 
     def _free(self) -> None:
@@ -154,14 +142,54 @@ class Slots:
         self._serve()
 
     def _serve(self) -> None:
-        while self.in_flight < self.limit and (turn := self._lines.next()) is not None:
+        while self.in_flight < self.limit and (waiter := self._queue.next()) is not None:
             self.in_flight += 1
-            turn.set_result(True)
+            waiter.set_result(True)
 
-    def _refusal(self) -> ConcurrencyExceeded:
-        wait = self._held * (len(self._lines) + 1) / self.limit
+    def _refusal(self, reason: str) -> ConcurrencyExceeded:
+        wait = self._mean_held * (len(self._queue) + 1) / self.limit
         wait = min(max(wait, _SHORTEST_WAIT), _LONGEST_WAIT)
         return ConcurrencyExceeded(
-            f"The upstream serves {self.limit} calls at a time here, and all are taken. Try again in {wait:.1f} s.",
+            f"{self._name} serves {_calls(self.limit)} at a time here, and {reason}. Please try again in {wait:.1f}s.",
             retry_after=wait,
         )
+
+    def _too_late(self) -> UpstreamTimeout:
+        return UpstreamTimeout(
+            f"{self._name} serves {_calls(self.limit)} at a time here, and none became free in the time of this call.",
+            code="total_timeout",
+            trips=False,  # the upstream was not asked
+        )
+
+    def __repr__(self) -> str:
+        return f"Slots({self.in_flight} of {self.limit} taken, {self.waiting} waiting)"
+
+
+class Slot:
+    """A slot that is held. Tell it what becomes of its call, then release it."""
+
+    __slots__ = ("_began", "_slots")
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots: Slots | None = slots
+        self._began = now()
+
+    def answered(self, *, streamed: bool) -> None:
+        """Note that the upstream committed itself, to a stream by its first chunk."""
+        if self._slots is not None:
+            self._slots._answered(self._began, streamed=streamed)
+
+    def failed(self, error: BaseException) -> None:
+        """Note that the call failed."""
+        if self._slots is not None:
+            self._slots._failed(self._began, error)
+
+    def release(self) -> None:
+        """Give the slot back. May be called twice."""
+        if self._slots is not None:
+            slots, self._slots = self._slots, None
+            slots._release(self._began)
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number} calls"
