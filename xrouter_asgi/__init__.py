@@ -74,7 +74,7 @@ from .telemetry.access_log import AccessLog, LineBuffer
 from .telemetry.metrics import Metrics
 from .telemetry.otlp import otlp_metric_reader, otlp_tracer_provider
 from .telemetry.prometheus import MetricsApp
-from .wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from .wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from .wire.stream import ChatStream
 
 if TYPE_CHECKING:
@@ -133,7 +133,6 @@ __all__ = [
     "ModelList",
     "ModelNotFound",
     "ModelTable",
-    "ModelsRequest",
     "NotFound",
     "NotReady",
     "OpenAIProvider",

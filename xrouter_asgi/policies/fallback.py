@@ -105,7 +105,8 @@ class Fallback(Wrapper):
         if attempts < 1:
             raise ValueError(f"'attempts' is {attempts}. Write at least 1.")
         super().__init__(candidates[0].provider)
-        self._candidates = [CandidateStats(candidate) for candidate in candidates]
+        self.candidates = tuple(candidates)
+        self._stats = [CandidateStats(candidate) for candidate in candidates]
         self._strategy = strategy
         self._attempts = attempts
         self._content_policy = content_policy
@@ -116,7 +117,7 @@ class Fallback(Wrapper):
 
     def ready(self, call: Call, /) -> Unready | None:
         """None if one candidate is ready; else what the first says."""
-        reasons = [each.provider.ready(call) for each in self._candidates]
+        reasons = [each.provider.ready(call) for each in self._stats]
         return reasons[0] if all(reasons) else None
 
     def plan(self, call: Call) -> Plan:
@@ -124,11 +125,11 @@ class Fallback(Wrapper):
         if self._only is not None:
             return self._only
         if uses_client_credential(call):
-            first, *others = self._candidates
+            first, *others = self._stats
             return Plan([Ranked(first)], [], [(each, _OWN_KEY) for each in others], "own key")
         requirements = Requirements(call)
         ready, unready, unable = [], [], []
-        for stats in self._candidates:
+        for stats in self._stats:
             if missing := stats.candidate.missing_capability(requirements):
                 unable.append((stats, Unready("capability", None, f"lacks {missing}")))
             elif (why := stats.provider.ready(call)) is not None:
@@ -174,7 +175,7 @@ class Fallback(Wrapper):
 
     async def models(self, names: str = "*", *, deadline: float | None = None) -> ModelList:
         """The models of the first candidate that lists any."""
-        *others, last = self._candidates
+        *others, last = self._stats
         for each in others:
             try:
                 return await each.provider.models(names, deadline=deadline)
@@ -186,7 +187,7 @@ class Fallback(Wrapper):
     async def aclose(self) -> None:
         """Close every candidate. One that fails to keeps no other open."""
         failures = []
-        for provider in {id(each.provider): each.provider for each in self._candidates}.values():
+        for provider in {id(each.provider): each.provider for each in self._stats}.values():
             try:
                 await provider.aclose()
             except Exception as error:
@@ -251,7 +252,7 @@ class Fallback(Wrapper):
 
     def _only_plan(self) -> Plan | None:
         """The plan for every call, where there is nothing to choose and nothing to find out."""
-        (first, *others) = self._candidates
+        (first, *others) = self._stats
         candidate = first.candidate
         simple = not (others or candidate.own_key or self._affinity)
         if not simple or candidate.capabilities != Capabilities() or self._strategy is not in_order:

@@ -3,7 +3,6 @@
 from .chat import ChatRequest
 from .documents import ChatChunk, ChatCompletion, Document, EmbeddingList, ModelList
 from .embeddings import EmbeddingsRequest
-from .models import ModelsRequest
 
 __all__ = [
     "ChatChunk",
@@ -13,5 +12,4 @@ __all__ = [
     "EmbeddingList",
     "EmbeddingsRequest",
     "ModelList",
-    "ModelsRequest",
 ]
