@@ -98,7 +98,10 @@ async def test_who_waits_too_long_is_refused() -> None:
     holder = asyncio.create_task(policy.send(call()))
     await settle()
     began = now()
-    with pytest.raises(ConcurrencyExceeded, match=r"serves 1 call at a time here, and none became free within 7 s\. Please try again in 1\.0s\.$") as caught:
+    with pytest.raises(
+        ConcurrencyExceeded,
+        match=r"serves 1 call at a time here, and none became free within 7 s\. Please try again in 1\.0s\.$",
+    ) as caught:
         await policy.send(call())
     assert now() == began + 7.0
     error = caught.value
