@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeAlias
 
-from xrouter_asgi.providers.base import Call, Reply
+from xrouter_asgi.providers.base import Call, Reply, Unready
 from xrouter_asgi.wire import (
     ChatChunk,
     ChatCompletion,
@@ -14,7 +14,6 @@ from xrouter_asgi.wire import (
     EmbeddingList,
     EmbeddingsRequest,
     ModelList,
-    ModelsRequest,
 )
 from xrouter_asgi.wire.stream import ChatStream
 
@@ -70,6 +69,8 @@ class ScriptedProvider:
         reached: Set when a script waits for the first time.
         settled: Set when an exchange has ended.
         closings: How often the provider itself was closed.
+        listings: How often it was asked for its models.
+        unready: What `ready` says.
     """
 
     def __init__(
@@ -80,6 +81,8 @@ class ScriptedProvider:
         self.opened = 0
         self.closed = 0
         self.closings = 0
+        self.listings = 0
+        self.unready: Unready | None = None
         self.reached = asyncio.Event()
         self.settled = asyncio.Event()
         self._steps = steps or ANSWER
@@ -95,17 +98,19 @@ class ScriptedProvider:
             case ChatRequest() | EmbeddingsRequest():
                 await self._run()
                 body = body or (completion() if isinstance(call.request, ChatRequest) else embeddings())
-            case ModelsRequest():
-                await self._run()
-                body = body or self._list()
         return Reply(body, provider=self.name, model="upstream-model")
+
+    def ready(self, call: Call, /) -> Unready | None:
+        return self.unready
+
+    async def models(self, *, deadline: float | None = None) -> ModelList:
+        self.listings += 1
+        await self._run()
+        models = [{"id": model, "object": "model", "created": 7, "owned_by": self.name} for model in self._models]
+        return ModelList({"object": "list", "data": models})
 
     async def aclose(self) -> None:
         self.closings += 1
-
-    def _list(self) -> ModelList:
-        models = [{"id": model, "object": "model", "created": 7, "owned_by": self.name} for model in self._models]
-        return ModelList({"object": "list", "data": models})
 
     async def _run(self) -> None:
         async for _ in self._stream():

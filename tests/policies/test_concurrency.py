@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.policies.upstream import HANG, Step, Upstream, call, stream_of, text_of
-from tests.policies.virtual import now, virtual
+from tests.policies.virtual import virtual
+from xrouter_asgi.clock import now
 from xrouter_asgi.errors import ConcurrencyExceeded, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.providers.base import Reply, Unready
@@ -98,7 +99,10 @@ async def test_who_waits_too_long_is_refused() -> None:
     holder = asyncio.create_task(policy.send(call()))
     await settle()
     began = now()
-    with pytest.raises(ConcurrencyExceeded, match=r"serves 1 call at a time here, and none became free within 7 s\. Please try again in 1\.0s\.$") as caught:
+    with pytest.raises(
+        ConcurrencyExceeded,
+        match=r"serves 1 call at a time here, and none became free within 7 s\. Please try again in 1\.0s\.$",
+    ) as caught:
         await policy.send(call())
     assert now() == began + 7.0
     error = caught.value
