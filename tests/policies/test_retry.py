@@ -279,6 +279,25 @@ async def test_it_is_as_ready_as_its_upstream_unless_the_budget_is_empty() -> No
     assert str(policy.ready(coming_back())) == "no retry is left"
 
 
+@pytest.mark.parametrize(("provider", "useful"), [("up", False), ("other", True)])
+def test_who_has_been_asked_three_times_itself_is_asked_no_more(provider: str, useful: bool) -> None:
+    @virtual
+    async def scenario() -> None:
+        upstream, one = Upstream(), call()
+        one.context.attempts += [Attempt("up", "m"), Attempt("up", "m"), Attempt(provider, "m")]
+        policy, again = retry(upstream), coming_back(busy(), one)
+        assert (policy.ready(again) is None) is useful
+        if useful:
+            await policy.send(again)
+        else:
+            with pytest.raises(UpstreamRateLimited) as caught:
+                await policy.send(again)
+            assert caught.value.should_retry is False
+        assert len(upstream.asked) == useful
+
+    scenario()
+
+
 # When
 
 
