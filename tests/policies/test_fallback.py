@@ -627,6 +627,11 @@ class TestModels:
 
 
 class TestClosing:
+    async def test_each_provider_is_closed_once(self) -> None:
+        provider, other = ScriptedProvider(), ScriptedProvider()
+        await Fallback([Candidate(provider, "a"), Candidate(provider, "b"), Candidate(other, "c")]).aclose()
+        assert (provider.closings, other.closings) == (1, 1)
+
     async def test_one_that_cannot_be_closed_keeps_no_other_open(self) -> None:
         class Stuck(ScriptedProvider):
             async def aclose(self) -> None:

@@ -187,7 +187,7 @@ class Fallback(Wrapper):
     async def aclose(self) -> None:
         """Close every candidate. One that fails to keeps no other open."""
         failures = []
-        for provider in {id(each.provider): each.provider for each in self._stats}.values():
+        for provider in {id(each.provider): each.provider for each in self.candidates}.values():
             try:
                 await provider.aclose()
             except Exception as error:
