@@ -384,6 +384,13 @@ class TestComingBack:
         await asyncio.sleep(60.0)
         assert upstream.times == [0.0]
 
+    @virtual
+    async def test_a_fallback_below_another_waits_for_nobody_while_the_other_has_more_to_ask(self) -> None:
+        inner, outer = Upstream([told(2.0)], ["hi"], name="a"), Upstream(name="b")
+        whole = Fallback([Candidate(among(inner), "a"), Candidate(outer, "b")])
+        assert (await whole.send(call())).provider == "b"
+        assert (now(), inner.times) == (0.0, [0.0])
+
 
 class TestBounds:
     async def test_at_most_four_attempts_are_made(self) -> None:
