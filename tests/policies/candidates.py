@@ -7,14 +7,16 @@ from typing import Any
 from tests.scripted import ScriptedProvider, Step, chat
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.policies.candidates import Candidate
-from xrouter_asgi.providers.base import Call
+from xrouter_asgi.providers.base import Call, Unready
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.wire import ChatRequest, EmbeddingsRequest
 
 
-def candidate(name: str, *steps: Step, **options: Any) -> Candidate:
-    """A model `m` at a provider of that name, whose calls are noted as attempts."""
-    return Candidate(Target(ScriptedProvider(*steps, name=name), model="m"), f"{name}/m", **options)
+def candidate(name: str, *steps: Step, unready: Unready | None = None, **options: Any) -> Candidate:
+    """A model `m` at a provider of that name, which says that it is `unready`."""
+    provider = ScriptedProvider(*steps, name=name)
+    provider.unready = unready
+    return Candidate(Target(provider, model="m"), f"{name}/m", **options)
 
 
 def scripted(one: Candidate) -> ScriptedProvider:

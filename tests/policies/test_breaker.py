@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.policies.upstream import HANG, WHOLE, Step, Upstream, call, events_of, stream_of, text_of
-from tests.policies.virtual import now, virtual
+from tests.policies.virtual import virtual
+from xrouter_asgi.clock import now
 from xrouter_asgi.errors import (
     CircuitOpen,
     ConcurrencyExceeded,
@@ -26,14 +27,14 @@ from xrouter_asgi.errors import (
 )
 from xrouter_asgi.events import CircuitClosed, CircuitHalfOpened, CircuitOpened, CooldownStarted
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
+from xrouter_asgi.policies.circuit import Thresholds
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.policies.upstream_state import UpstreamState
-from xrouter_asgi.providers.base import Call, Provider
-from xrouter_asgi.wire import ModelsRequest
+from xrouter_asgi.providers.base import Call, Provider, Unready
 
 
-def breaker(upstream: Provider, **options: Any) -> CircuitBreaker:
-    return CircuitBreaker(upstream, clock=now, **{"minimum": 2, **options})
+def breaker(inner: Provider, **options: Any) -> CircuitBreaker:
+    return CircuitBreaker(inner, **{"thresholds": Thresholds(minimum=2), **options})
 
 
 def down() -> UpstreamUnavailable:
@@ -44,16 +45,22 @@ def state_of(policy: CircuitBreaker) -> str:
     return policy.state  # as a word, which may have changed whatever was asserted before
 
 
+def why(policy: CircuitBreaker) -> str | None:
+    """Why it would refuse a call now, for people."""
+    unready = policy.unready()
+    return None if unready is None else unready.text
+
+
 async def error_of(policy: CircuitBreaker, one: Call | None = None) -> XRouterError:
     with pytest.raises(XRouterError) as caught:
         await policy.send(one or call())
     return caught.value
 
 
-async def opened(*scenes: Sequence[Step], **options: Any) -> tuple[CircuitBreaker, Upstream]:
+async def opened(*scenes: Sequence[Step]) -> tuple[CircuitBreaker, Upstream]:
     """A breaker that has just opened, above an upstream that plays `scenes` next."""
     upstream = Upstream([down()], [down()], *(scenes or [WHOLE]))
-    policy = breaker(upstream, **options)
+    policy = breaker(upstream)
     for _ in range(2):
         await error_of(policy)
     assert state_of(policy) == "open"
@@ -139,14 +146,23 @@ async def test_streams_that_break_off_open_it() -> None:
 
 
 @virtual
-@pytest.mark.parametrize(("total", "patience", "state"), [(5.0, 60.0, "open"), (60.0, 5.0, "closed")])
-async def test_a_clock_further_out_that_ends_the_wait_opens_it_unless_it_was_the_callers_own(
-    total: float, patience: float, state: str
-) -> None:
-    policy = breaker(Upstream([HANG], [HANG]))
+async def test_a_clock_further_out_that_ends_the_wait_opens_it() -> None:
+    policy = breaker(Upstream([HANG]))
     for _ in range(2):
         with pytest.raises(UpstreamTimeout):
-            await Timeout(policy, total=total).send(call().until(now() + patience))
+            await Timeout(policy, first=5.0).send(call(stream=True))
+    assert state_of(policy) == "open"
+
+
+@virtual
+@pytest.mark.parametrize(("patience", "state"), [(119.9, "closed"), (120.0, "open")])
+async def test_a_deadline_that_the_upstream_does_not_keep_opens_it_unless_it_was_short(
+    patience: float, state: str
+) -> None:
+    policy = breaker(Upstream([HANG]))
+    for _ in range(2):
+        with pytest.raises(UpstreamTimeout):
+            await policy.send(call(deadline=now() + patience))
     assert state_of(policy) == state
 
 
@@ -166,23 +182,6 @@ async def test_streams_that_end_or_are_not_wanted_any_more_do_not_open_it() -> N
         await text_of(await policy.send(call(stream=True)))
         stream = await stream_of(await policy.send(call(stream=True)))
         await stream.aclose()
-    assert state_of(policy) == "closed"
-
-
-@virtual
-async def test_streams_that_begin_late_open_it_if_asked_to() -> None:
-    for slow, state in ((3.0, "open"), (3.1, "closed"), (None, "closed")):
-        policy = breaker(Upstream([3.0, "a"]), slow=slow)
-        for _ in range(2):
-            await text_of(await policy.send(call(stream=True)))
-        assert state_of(policy) == state
-
-
-@virtual
-async def test_whole_answers_are_never_late() -> None:
-    policy = breaker(Upstream([3.0]), slow=1.0)
-    for _ in range(5):
-        await policy.send(call())
     assert state_of(policy) == "closed"
 
 
@@ -238,7 +237,7 @@ async def test_a_probe_that_hangs_does_not_keep_an_upstream_away_that_is_back() 
 @virtual
 async def test_after_half_a_minute_of_health_it_opens_by_twenty_time_outs() -> None:
     upstream = Upstream(*[WHOLE] * 1500, [HANG])
-    policy = breaker(Timeout(upstream, first=2.0), minimum=20)
+    policy = breaker(Timeout(upstream, first=2.0), thresholds=Thresholds())
     for _ in range(1500):
         await text_of(await policy.send(call(stream=True)))
         await asyncio.sleep(0.02)
@@ -251,18 +250,7 @@ async def test_after_half_a_minute_of_health_it_opens_by_twenty_time_outs() -> N
     assert 2.3 < took < 2.5
 
 
-@virtual
-async def test_lists_of_models_pass_and_count_for_nothing() -> None:
-    policy, upstream = await opened()
-    await policy.send(Call(ModelsRequest()))
-    assert (state_of(policy), len(upstream.asked)) == ("open", 3)
-    failing = breaker(Upstream([down()]))
-    for _ in range(5):
-        await error_of(failing, Call(ModelsRequest()))
-    assert state_of(failing) == "closed"
-
-
-# Rest
+# Cooldowns
 
 
 @pytest.mark.parametrize(
@@ -292,7 +280,7 @@ def test_what_concerns_us_cools_and_opens_nothing(
         told = events_of(one)
         assert await error_of(policy, one) is error
         assert [(type(event), vars_of(event)) for event in told] == [(CooldownStarted, ("up", cooldown_kind, seconds))]
-        assert policy.available() == f"cooling ({cooldown_kind}) for {seconds:.1f} s"
+        assert why(policy) == f"cooling ({cooldown_kind}) for {seconds:.1f} s"
         await asyncio.sleep(seconds - 0.5)
         refused = await error_of(policy)
         assert isinstance(refused, CircuitOpen)
@@ -300,7 +288,7 @@ def test_what_concerns_us_cools_and_opens_nothing(
         assert (refused.should_retry, refused.retry_after) == (should_retry, 0.5)
         await asyncio.sleep(0.5)
         await policy.send(call())
-        assert (state_of(policy), policy.available(), len(upstream.asked)) == ("closed", None, 2)
+        assert (state_of(policy), why(policy), len(upstream.asked)) == ("closed", None, 2)
 
     scenario()
 
@@ -311,7 +299,7 @@ def vars_of(event: object) -> tuple[str, str, float]:
 
 
 @virtual
-async def test_an_unknown_rest_doubles_each_time_until_an_answer_comes() -> None:
+async def test_a_cooldown_of_unknown_length_doubles_each_time_until_an_answer_comes() -> None:
     limited: list[Step] = [UpstreamRateLimited("Slow.")]
     policy = breaker(Upstream(*[limited] * 8, WHOLE, limited))
     one = call()
@@ -325,28 +313,28 @@ async def test_an_unknown_rest_doubles_each_time_until_an_answer_comes() -> None
 
 
 @virtual
-async def test_a_rest_is_made_longer_but_never_shorter() -> None:
+async def test_a_cooldown_is_made_longer_but_never_shorter() -> None:
     scenes: list[list[Step]] = [[0.1, UpstreamRateLimited("Slow.", retry_after=wait)] for wait in (5.0, 9.0, 3.0)]
     policy = breaker(Upstream(*scenes))
     await asyncio.gather(*(error_of(policy) for _ in range(3)))
-    assert policy.available() == "cooling (rate) for 9.0 s"
+    assert why(policy) == "cooling (rate) for 9.0 s"
 
 
 @virtual
 async def test_many_refusals_at_once_are_one() -> None:
     policy = breaker(Upstream([0.1, UpstreamRateLimited("Slow.")]))
     await asyncio.gather(*(error_of(policy) for _ in range(10)))
-    assert policy.available() == "cooling (rate) for 1.0 s"
+    assert why(policy) == "cooling (rate) for 1.0 s"
     await asyncio.sleep(1.0)
     await error_of(policy)
-    assert policy.available() == "cooling (rate) for 2.0 s"
+    assert why(policy) == "cooling (rate) for 2.0 s"
 
 
 @virtual
 async def test_a_refusal_to_a_callers_own_account_cools_nobody_elses() -> None:
     policy = breaker(Upstream([UpstreamRateLimited("Slow.", retry_after=5.0, falls_back=False)]))
     await error_of(policy)
-    assert policy.available() is None
+    assert policy.unready() is None
 
 
 # Who may open
@@ -399,83 +387,84 @@ def test_whatever_fails_one_of_a_group_is_closed(script: list[tuple[int, bool, f
 
 
 @virtual
-async def test_it_tells_why_it_would_refuse_and_for_how_long() -> None:
+async def test_it_tells_why_it_would_refuse_and_until_when() -> None:
     policy, _ = await opened([HANG])
-    assert policy.available() == "circuit open for 5.0 s"
-    assert policy.available(now() + 2.0) == "circuit open for 3.0 s"
-    assert policy.available(now() + 5.0) is None
-    await asyncio.sleep(5.0)
+    assert policy.unready() == Unready("circuit_open", 5.0, "circuit open for 5.0 s")
+    await asyncio.sleep(2.0)
+    assert policy.unready() == Unready("circuit_open", 5.0, "circuit open for 3.0 s")
+    await asyncio.sleep(3.0)
+    assert policy.unready() is None
     probe = asyncio.create_task(policy.send(call()))
     await asyncio.sleep(0.5)
-    assert policy.available() == "circuit half-open for 1.0 s"
+    assert policy.unready() == Unready("circuit_open", 6.5, "circuit half-open for 1.0 s")
     probe.cancel()
     await asyncio.wait([probe])
-    assert policy.available() is None
+    assert policy.unready() is None
 
 
 @virtual
-async def test_asking_whether_it_is_available_changes_nothing() -> None:
+async def test_a_cooldown_says_until_when_it_lasts() -> None:
+    policy = breaker(Upstream([1.0, UpstreamRateLimited("Slow.", retry_after=7.0)]))
+    await error_of(policy)
+    await asyncio.sleep(2.0)
+    assert policy.unready() == Unready("cooling", 8.0, "cooling (rate) for 5.0 s")
+
+
+@virtual
+async def test_it_is_as_ready_as_its_upstream_unless_it_stands_in_the_way() -> None:
+    policy, upstream = await opened()
+    upstream.unready = Unready("queue_full", None, "over its limit")
+    assert policy.ready(call()) == policy.unready() == Unready("circuit_open", 5.0, "circuit open for 5.0 s")
+    await asyncio.sleep(5.0)
+    assert policy.ready(call()) is upstream.unready
+    assert policy.unready() is None
+
+
+@virtual
+async def test_asking_whether_it_is_ready_changes_nothing() -> None:
     policy, _ = await opened()
     await asyncio.sleep(5.0)
-    assert policy.available() is None
+    assert policy.ready(call()) is None
     assert state_of(policy) == "open"
 
 
 @virtual
-async def test_a_rest_that_is_over_costs_no_look_at_the_clock_any_more() -> None:
+async def test_a_cooldown_that_is_over_costs_no_look_at_the_clock_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
 
-    def clock() -> float:
+    def looked() -> float:
         nonlocal looks
         looks += 1
         return now()
 
-    account = UpstreamState()
-    policy = CircuitBreaker(Upstream([UpstreamUnauthorized("Who?")], WHOLE), account=account, clock=clock)
+    monkeypatch.setattr("xrouter_asgi.policies.breaker.now", looked)
+    shared = UpstreamState()
+    policy = CircuitBreaker(Upstream([UpstreamUnauthorized("Who?")], WHOLE), upstream=shared)
     await error_of(policy)
     await asyncio.sleep(60.0)
     await policy.send(call())
     before = looks
-    assert (policy.available(), account.rest, looks) == (None, None, before)
+    assert (policy.unready(), shared.cooldown, looks) == (None, None, before)
 
 
-# The rest of being a provider
-
-
-@virtual
-async def test_it_is_its_provider_otherwise() -> None:
-    upstream = Upstream(name="one")
-    policy = CircuitBreaker(upstream)
-    await policy.send(call())
-    await policy.aclose()
-    assert (policy.name, len(upstream.asked), upstream.closings) == ("one", 1, 1)
-
-
-def test_options_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"'slow' is 0\.0"):
-        CircuitBreaker(Upstream(), slow=0.0)
-    with pytest.raises(ValueError, match=r"'probes' is 0"):
-        CircuitBreaker(Upstream(), probes=0)
-
-
-class TestAccount:
-    """What rests for all models of a provider, and what does not."""
+class TestUpstreamState:
+    """What cools down for all models of a provider, and what does not."""
 
     @pytest.mark.parametrize(
-        ("error", "why", "code"),
+        ("error", "text", "code"),
         [
             (UpstreamUnauthorized("Who?"), "cooling (credential) for 60.0 s", "upstream_auth_failed"),
             (UpstreamQuotaExceeded("Broke."), "cooling (quota) for 600.0 s", "insufficient_quota"),
         ],
         ids=["credential", "quota"],
     )
-    def test_what_the_account_lacks_one_model_learns_for_all(self, error: XRouterError, why: str, code: str) -> None:
+    def test_what_the_account_lacks_one_model_learns_for_all(self, error: XRouterError, text: str, code: str) -> None:
         @virtual
         async def scenario() -> None:
-            account, other = UpstreamState(), Upstream()
-            first, second = breaker(Upstream([error]), account=account), breaker(other, account=account)
+            shared, other = UpstreamState(), Upstream()
+            first, second = breaker(Upstream([error]), upstream=shared), breaker(other, upstream=shared)
             await error_of(first)
-            assert (first.available(), second.available()) == (why, why)
+            assert (why(first), why(second)) == (text, text)
             refused = await error_of(second)
             assert (type(refused), refused.code, other.asked) == (CircuitOpen, code, [])
 
@@ -483,19 +472,19 @@ class TestAccount:
 
     @virtual
     async def test_a_rate_is_that_of_one_model(self) -> None:
-        account, limited = UpstreamState(), Upstream([UpstreamRateLimited("Slow.")])
-        first, second = breaker(limited, account=account), breaker(Upstream(), account=account)
+        shared, limited = UpstreamState(), Upstream([UpstreamRateLimited("Slow.")])
+        first, second = breaker(limited, upstream=shared), breaker(Upstream(), upstream=shared)
         await error_of(first)
-        assert (first.available(), second.available()) == ("cooling (rate) for 1.0 s", None)
+        assert (why(first), why(second)) == ("cooling (rate) for 1.0 s", None)
 
     @virtual
-    async def test_of_two_rests_the_longer_is_kept_to(self) -> None:
-        account = UpstreamState()
-        quota = breaker(Upstream([UpstreamQuotaExceeded("Broke.", retry_after=5.0)]), account=account)
-        slow = breaker(Upstream([0.0, UpstreamRateLimited("Slow.", retry_after=3.0)]), account=account)
-        slower = breaker(Upstream([0.0, UpstreamRateLimited("Slow.", retry_after=9.0)]), account=account)
+    async def test_of_two_cooldowns_the_longer_is_kept_to(self) -> None:
+        shared = UpstreamState()
+        quota = breaker(Upstream([UpstreamQuotaExceeded("Broke.", retry_after=5.0)]), upstream=shared)
+        slow = breaker(Upstream([0.0, UpstreamRateLimited("Slow.", retry_after=3.0)]), upstream=shared)
+        slower = breaker(Upstream([0.0, UpstreamRateLimited("Slow.", retry_after=9.0)]), upstream=shared)
         await asyncio.gather(*(error_of(each) for each in (slow, slower, quota)))
-        assert [each.available() for each in (slow, slower)] == [
+        assert [why(each) for each in (slow, slower)] == [
             "cooling (quota) for 5.0 s",
             "cooling (rate) for 9.0 s",
         ]
@@ -504,7 +493,7 @@ class TestAccount:
     async def test_without_one_to_share_each_has_its_own(self) -> None:
         first, second = breaker(Upstream([UpstreamUnauthorized("Who?")])), breaker(Upstream())
         await error_of(first)
-        assert second.available() is None
+        assert second.unready() is None
 
 
 @virtual

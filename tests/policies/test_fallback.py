@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+import contextlib
 from typing import Any
 
 import pytest
 
 from tests.policies.candidates import call, candidate, scripted
+from tests.policies.test_backoff import Widest
+from tests.policies.upstream import Upstream, events_of
+from tests.policies.virtual import virtual
 from tests.scripted import ScriptedProvider, chunk
-from xrouter_asgi.context import Principal, RequestContext
+from xrouter_asgi.clock import now
+from xrouter_asgi.context import Attempt, Principal, RequestContext
 from xrouter_asgi.errors import (
     CircuitOpen,
     InvalidRequest,
@@ -21,14 +24,14 @@ from xrouter_asgi.errors import (
     UpstreamUnavailable,
     XRouterError,
 )
+from xrouter_asgi.events import AttemptRetried
 from xrouter_asgi.policies import affinity as conversations
-from xrouter_asgi.policies import candidates as words
+from xrouter_asgi.policies.backoff import Backoff
 from xrouter_asgi.policies.candidates import Candidate, Capabilities, Price
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.strategies import lowest_cost
-from xrouter_asgi.providers import own_key
-from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.wire import ModelsRequest
+from xrouter_asgi.providers.base import Call, Reply, Unready
+from xrouter_asgi.providers.target import Target, Wrapper
 from xrouter_asgi.wire.stream import ChatStream
 
 PICTURE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://e.example/a.png"}}]}]
@@ -49,7 +52,7 @@ def window(tokens: int | None) -> Capabilities:
 
 
 def order_of(one: Fallback, of: Call) -> list[str]:
-    return [ranked.standing.candidate.name for ranked in one.plan(of).order]
+    return [ranked.stats.candidate.name for ranked in one.plan(of).order]
 
 
 def asked(*candidates: Candidate) -> list[int]:
@@ -179,86 +182,214 @@ class TestCapabilities:
         assert (refused.value.status, refused.value.code) == (400, "context_length_exceeded")
 
 
-class TestAvailability:
-    async def test_a_candidate_that_is_not_available_is_not_asked_while_another_answers(self) -> None:
-        first, second = candidate("a", available=lambda: "circuit open for 3 s"), candidate("b")
+OPEN = Unready("circuit_open", None, "circuit open for 3 s")
+
+
+class Refusing(Wrapper):
+    """Stands in the way of every call, as an open circuit does."""
+
+    def ready(self, call: Call, /) -> Unready | None:
+        return OPEN
+
+    async def send(self, call: Call, /) -> Reply:
+        raise CircuitOpen("open", retry_after=3)
+
+
+class TestUnready:
+    async def test_a_candidate_that_is_not_ready_is_not_asked_while_another_answers(self) -> None:
+        first, second = candidate("a", unready=OPEN), candidate("b")
         await Fallback([first, second]).send(call())
         assert asked(first, second) == [0, 1]
 
-    async def test_if_those_that_are_available_fail_the_others_may_say_no_for_themselves(self) -> None:
-        first = candidate("a", CircuitOpen("open"), available=lambda: "circuit open for 3 s")
-        second = candidate("b", down("b is down"))
+    async def test_if_those_that_are_ready_fail_the_others_may_say_no_for_themselves(self) -> None:
+        first, second = candidate("a", CircuitOpen("open"), unready=OPEN), candidate("b", down("b is down"))
         with pytest.raises(UpstreamUnavailable, match="b is down"):
             await Fallback([first, second]).send(call())
         assert asked(first, second) == [1, 1]
 
     async def test_who_says_no_for_himself_takes_no_attempt_from_the_others(self) -> None:
-        held = [Candidate(ScriptedProvider(CircuitOpen("open")), str(i), available=lambda: "open") for i in range(5)]
-        last = candidate("z", available=lambda: "over its limit")
+        held = [Candidate(Refusing(candidate(str(i)).provider), str(i)) for i in range(5)]
+        last = candidate("z", unready=Unready("queue_full", None, "over its limit"))
         assert (await Fallback([*held, last]).send(call())).provider == "z"
 
-    async def test_if_none_is_available_each_refuses_for_itself(self) -> None:
+    async def test_if_none_is_ready_each_refuses_for_itself(self) -> None:
         refusal = CircuitOpen("open", retry_after=3)
-        candidates = [candidate(name, refusal, available=lambda: "circuit open") for name in "ab"]
+        candidates = [candidate(name, refusal, unready=OPEN) for name in "ab"]
         with pytest.raises(CircuitOpen):
             await Fallback(candidates).send(call())
         assert asked(*candidates) == [1, 1]
 
-    async def test_a_candidate_that_is_available_again_is_first_again(self) -> None:
-        said: list[str | None] = ["cooling", None]
-        one = Fallback([candidate("a", available=lambda: said.pop(0)), candidate("b")])
-        assert [order_of(one, call())[0] for _ in range(2)] == ["b/m", "a/m"]
+    async def test_a_candidate_that_is_ready_again_is_first_again(self) -> None:
+        first = candidate("a", unready=Unready("cooling", None, "cooling"))
+        one = Fallback([first, candidate("b")])
+        assert order_of(one, call())[0] == "b/m"
+        scripted(first).unready = None
+        assert order_of(one, call())[0] == "a/m"
+
+    async def test_it_is_ready_if_one_candidate_is(self) -> None:
+        full = Unready("queue_full", None, "over its limit")
+        assert Fallback([candidate("a", unready=OPEN), candidate("b")]).ready(call()) is None
+        assert Fallback([candidate("a", unready=full), candidate("b", unready=OPEN)]).ready(call()) is full
 
 
-class TestAgain:
-    """What `Retry.again` does is played by a function."""
+def told(seconds: float | None) -> UpstreamRateLimited:
+    return UpstreamRateLimited("slow down", retry_after=seconds)
 
-    def scene(self, *failures: tuple[str, XRouterError], useless: str = "") -> tuple[Fallback, list[str]]:
-        """Candidates that fail; whoever is asked again and is not `useless` answers then. And who was, and how late."""
-        again: list[str] = []
-        times = iter(range(100))
 
-        def ask(one: Candidate) -> Callable[[Call, XRouterError, float], Awaitable[Reply] | None]:
-            def ask_again(call: Call, error: XRouterError, since: float) -> Awaitable[Reply] | None:
-                again.append(f"{one.name} after {since:.0f}")
-                return None if one.provider.name in useless else ScriptedProvider(name=one.provider.name).send(call)
+def overloaded() -> UpstreamUnavailable:
+    return UpstreamUnavailable("overloaded", code="upstream_overloaded")
 
-            return ask_again
 
-        candidates = [candidate(name, error) for name, error in failures]
-        candidates = [replace(one, again=ask(one)) for one in candidates]
-        return Fallback(candidates, clock=lambda: next(times)), again
+def among(*upstreams: Upstream, **options: Any) -> Fallback:
+    candidates = [Candidate(Target(each, model="m"), f"{each.name}/m") for each in upstreams]
+    return Fallback(candidates, **{"random": Widest(), **options})
 
-    def told(self, seconds: float) -> UpstreamRateLimited:
-        return UpstreamRateLimited("slow down", retry_after=seconds)
 
-    async def test_if_nobody_answers_the_one_that_told_the_shortest_wait_is_asked_again(self) -> None:
-        one, again = self.scene(("a", self.told(3)), ("b", self.told(2)), ("c", down()))
-        assert (await one.send(call())).provider == "b"
-        assert again == ["b/m after 3"]
+class TestComingBack:
+    """Nobody answered, and an upstream told to wait."""
 
+    @virtual
+    async def test_the_one_that_told_the_shortest_wait_is_asked_again(self) -> None:
+        first, second = Upstream([told(3.0)], ["hi"], name="a"), Upstream([told(2.0)], ["hi"], name="b")
+        third = Upstream([down()], name="c")
+        assert (await among(first, second, third).send(call())).provider == "b"
+        assert [each.times for each in (first, second, third)] == [[0.0], [0.0, 2.5], [0.0]]
+
+    @virtual
+    async def test_it_is_told_what_it_failed_with_and_that_nobody_else_can_be_asked(self) -> None:
+        error = told(2.0)
+        first, second = Upstream([error], ["hi"], name="a"), Upstream([down()], name="b")
+        await among(first, second).send(call())
+        assert [(asked.call.elsewhere, asked.call.repeats) for asked in first.asked] == [(True, None), (False, error)]
+        assert [(asked.call.elsewhere, asked.call.repeats) for asked in second.asked] == [(True, None)]
+
+    @virtual
     async def test_where_that_is_of_no_use_the_next_one_is(self) -> None:
-        one, again = self.scene(("a", self.told(3)), ("b", self.told(2)), ("c", down()), useless="b")
-        assert (await one.send(call())).provider == "a"
-        assert [each[0] for each in again] == ["b", "a"]
+        first, second = Upstream([told(3.0)], ["hi"], name="a"), Upstream([told(2.0)], name="b")
+        second.unready = Unready("retry_budget", None, "no retry is left")
+        assert (await among(first, second).send(call())).provider == "a"
+        assert [len(each.asked) for each in (first, second)] == [2, 1]
 
-    async def test_where_it_is_of_no_use_at_all_the_failure_is_told(self) -> None:
-        one, again = self.scene(("a", self.told(3)), ("b", down("b is down")), useless="ab")
+    @virtual
+    async def test_where_it_is_of_no_use_at_all_the_failure_is_told_at_once(self) -> None:
+        first, second = Upstream([told(9.0)], ["hi"], name="a"), Upstream([down("b is down")], name="b")
         with pytest.raises(UpstreamUnavailable, match="b is down"):
-            await one.send(call())
-        assert [each[0] for each in again] == ["a", "b"]
+            await among(first, second).send(call())
+        assert (now(), len(first.asked)) == (0.0, 1)
 
+    @virtual
+    @pytest.mark.parametrize(("until", "times"), [(2.5, [0.0, 2.5]), (2.6, [0.0])])
+    async def test_who_is_not_ready_by_then_is_not_waited_for(self, until: float, times: list[float]) -> None:
+        upstream = Upstream([told(2.0)], ["hi"], name="a")
+        upstream.unready = Unready("cooling", until, "cooling")
+        with contextlib.suppress(UpstreamRateLimited):
+            await among(upstream).send(call())
+        assert upstream.times == times
+
+    @virtual
     async def test_a_mistake_of_the_callers_is_told_at_once(self) -> None:
-        one, again = self.scene(("a", self.told(1)), ("b", RequestRejected("no")))
+        first, second = Upstream([told(1.0)], name="a"), Upstream([RequestRejected("no")], name="b")
         with pytest.raises(UpstreamRateLimited):
-            await one.send(call())
-        assert again == []
+            await among(first, second).send(call())
+        assert (now(), len(first.asked)) == (0.0, 1)
 
-    async def test_once_the_attempts_are_used_up_nobody_is(self) -> None:
-        one, again = self.scene(*[(name, self.told(1)) for name in "abcd"])
+    @virtual
+    async def test_once_the_attempts_are_used_up_nobody_is_asked_again(self) -> None:
+        upstreams = [Upstream([told(1.0)], name=name) for name in "abcd"]
         with pytest.raises(UpstreamRateLimited):
-            await one.send(call())
-        assert again == []
+            await among(*upstreams).send(call())
+        assert (now(), [len(each.asked) for each in upstreams]) == (0.0, [1, 1, 1, 1])
+
+    @virtual
+    async def test_it_is_asked_again_only_once(self) -> None:
+        first, second = Upstream([told(1.0)], [down("again")], name="a"), Upstream([down()], name="b")
+        with pytest.raises(UpstreamUnavailable, match="again"):
+            await among(first, second).send(call())
+        assert [len(each.asked) for each in (first, second)] == [2, 1]
+
+    @pytest.mark.parametrize(("takes", "wait"), [(0.0, 2.5), (1.5, 1.0), (9.0, 0.0)])
+    def test_what_has_passed_of_a_wait_is_not_waited_again(self, takes: float, wait: float) -> None:
+        @virtual
+        async def scenario() -> None:
+            error = told(2.0)
+            first, second = Upstream([error], ["hi"], name="a"), Upstream([takes, down()], name="b")
+            one = call()
+            events = events_of(one)
+            await among(first, second).send(one)
+            assert first.times == [0.0, takes + wait]
+            assert events == [AttemptRetried(one.context, "a", 1, wait, error, "a/m")]
+
+        scenario()
+
+    @pytest.mark.parametrize(
+        ("error", "made", "useful"),
+        [
+            (told(2.0), 2, True),
+            (overloaded(), 2, True),
+            (CircuitOpen("Cooling.", retry_after=2.0, retryable=True), 2, True),
+            (told(2.0), 3, False),
+            (told(6.0), 0, False),
+            (told(None), 0, False),
+            (CircuitOpen("Open.", retry_after=1.0), 0, False),
+            (UpstreamUnavailable("Busy.", retry_after=1.0, should_retry=False), 0, False),
+            (down(), 0, False),
+        ],
+        ids=lambda value: getattr(value, "code", None) or str(value),
+    )
+    def test_to_wait_is_of_use_if_it_told_so_and_an_attempt_is_left(
+        self, error: XRouterError, made: int, useful: bool
+    ) -> None:
+        @virtual
+        async def scenario() -> None:
+            upstream = Upstream([error], ["hi"])
+            one = call()
+            one.context.attempts += [Attempt("other", "m")] * made
+            with contextlib.suppress(XRouterError):
+                await among(upstream).send(one)
+            assert len(upstream.asked) == 1 + useful
+
+        scenario()
+
+    @pytest.mark.parametrize(("left", "times"), [(2.5, [0.0]), (2.6, [0.0, 2.5])])
+    def test_who_would_be_asked_after_the_deadline_is_not_waited_for(self, left: float, times: list[float]) -> None:
+        @virtual
+        async def scenario() -> None:
+            upstream = Upstream([told(2.0)], ["hi"])
+            with contextlib.suppress(UpstreamRateLimited):
+                await among(upstream).send(call(deadline=left))
+            assert (upstream.times, now()) == (times, times[-1])
+
+        scenario()
+
+    @virtual
+    async def test_without_backoff_nobody_is_waited_for(self) -> None:
+        upstream = Upstream([told(1.0)], ["hi"])
+        with pytest.raises(UpstreamRateLimited):
+            await among(upstream, backoff=None).send(call())
+        assert (upstream.times, now()) == ([0.0], 0.0)
+
+    @virtual
+    async def test_its_backoff_says_how_long(self) -> None:
+        upstream = Upstream([told(9.0)], ["hi"])
+        await among(upstream, backoff=Backoff(base=2.0, longest=9.0)).send(call())
+        assert upstream.times == [0.0, 11.0]
+
+    @virtual
+    async def test_who_leaves_while_waiting_asks_no_more(self) -> None:
+        upstream = Upstream([told(2.0)], ["hi"])
+        task = asyncio.create_task(among(upstream).send(call()))
+        await asyncio.sleep(1.0)
+        task.cancel()
+        await asyncio.wait([task])
+        await asyncio.sleep(60.0)
+        assert upstream.times == [0.0]
+
+    @virtual
+    async def test_a_fallback_below_another_waits_for_nobody_while_the_other_has_more_to_ask(self) -> None:
+        inner, outer = Upstream([told(2.0)], ["hi"], name="a"), Upstream(name="b")
+        whole = Fallback([Candidate(among(inner), "a"), Candidate(outer, "b")])
+        assert (await whole.send(call())).provider == "b"
+        assert (now(), inner.times) == (0.0, [0.0])
 
 
 class TestBounds:
@@ -269,39 +400,31 @@ class TestBounds:
         assert asked(*candidates) == [1, 1, 1, 1, 0, 0]
 
     async def test_repetitions_below_count_as_attempts(self) -> None:
-        class Twice:
-            def __init__(self, inner: Candidate) -> None:
-                self.inner = inner.provider
-                self.name = self.inner.name
-
-            async def send(self, call: Call, /) -> Any:
+        class Twice(Wrapper):
+            async def send(self, call: Call, /) -> Reply:
                 with pytest.raises(UpstreamUnavailable):
                     await self.inner.send(call)
                 return await self.inner.send(call)
 
-            async def aclose(self) -> None: ...
-
         candidates = [candidate(str(number), down()) for number in range(3)]
         with pytest.raises(UpstreamUnavailable):
-            await Fallback([Candidate(Twice(each), each.name) for each in candidates]).send(call())
+            await Fallback([Candidate(Twice(each.provider), each.name) for each in candidates]).send(call())
         assert asked(*candidates) == [2, 2, 0]
 
-    async def test_candidates_that_note_no_attempts_are_bounded_too(self) -> None:
+    async def test_providers_without_a_target_are_bounded_too(self) -> None:
         providers = [ScriptedProvider(down(), name=str(number)) for number in range(3)]
         with pytest.raises(UpstreamUnavailable):
             await Fallback([Candidate(each, each.name) for each in providers], attempts=2).send(call())
         assert [len(each.calls) for each in providers] == [1, 1, 0]
 
     async def test_after_the_deadline_no_other_is_asked(self) -> None:
-        now = asyncio.get_running_loop().time()
         second = candidate("b")
         with pytest.raises(UpstreamUnavailable):
-            await Fallback([candidate("a", down()), second]).send(call(deadline=now))
+            await Fallback([candidate("a", down()), second]).send(call(deadline=now()))
         assert asked(second) == [0]
 
     async def test_before_the_deadline_another_is_asked(self) -> None:
-        later = asyncio.get_running_loop().time() + 1000
-        reply = await Fallback([candidate("a", down()), candidate("b")]).send(call(deadline=later))
+        reply = await Fallback([candidate("a", down()), candidate("b")]).send(call(deadline=now() + 1000))
         assert reply.provider == "b"
 
     @pytest.mark.parametrize(("candidates", "options"), [([], {}), ([candidate("a")], {"attempts": 0})])
@@ -328,11 +451,8 @@ class TestTheErrorThatIsTold:
 
 
 class TestOwnKey:
-    def test_the_header_is_the_one_of_own_key(self) -> None:
-        assert words._OWN_KEY.decode() == own_key.HEADER
-
     async def test_whoever_pays_himself_is_not_moved(self) -> None:
-        first = candidate("a", available=lambda: "circuit open", price=Price(9, 9))
+        first = candidate("a", unready=OPEN, price=Price(9, 9))
         second = candidate("b", price=Price(1, 1))
         reply = await Fallback([first, second], strategy=lowest_cost).send(call(key="secret"))
         assert reply.provider == "a"
@@ -350,11 +470,11 @@ def turn(*texts: str, **more: Any) -> Call:
     return call(messages=[{"role": roles[i % 2], "content": text} for i, text in enumerate(texts)], **more)
 
 
-class TestSticky:
+class TestSessionAffinity:
     async def moved(self, **options: Any) -> Fallback:
         """With a conversation `hi` that was moved to the second candidate, and a first one that is well again."""
         steps = [down()]
-        one = Fallback([candidate("a"), candidate("b")], sticky=True, **options)
+        one = Fallback([candidate("a"), candidate("b")], session_affinity=True, **options)
         flaky = scripted(one.candidates[0])
         flaky._steps = steps
         assert (await one.send(turn("hi"))).provider == "b"
@@ -372,14 +492,14 @@ class TestSticky:
         assert order_of(one, turn("hi", context=context)) == ["a/m", "b/m"]
 
     async def test_a_client_may_name_its_conversation(self) -> None:
-        one = Fallback([candidate("a", down()), candidate("b")], sticky=True)
+        one = Fallback([candidate("a", down()), candidate("b")], session_affinity=True)
         await one.send(turn("hi", prompt_cache_key="c1"))
         assert order_of(one, turn("other words", prompt_cache_key="c1")) == ["b/m", "a/m"]
         assert order_of(one, turn("hi", prompt_cache_key="c2")) == ["a/m", "b/m"]
 
-    async def test_it_leaves_a_candidate_that_is_not_available(self) -> None:
+    async def test_it_leaves_a_candidate_that_is_not_ready(self) -> None:
         one = await self.moved()
-        object.__setattr__(one.candidates[1], "available", lambda: "cooling")
+        scripted(one.candidates[1]).unready = OPEN
         assert order_of(one, turn("hi")) == ["a/m", "b/m"]
 
     async def test_without_being_asked_nothing_is_remembered(self) -> None:
@@ -391,13 +511,13 @@ class TestSticky:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(conversations, "_CONVERSATIONS", 2)
-        one = Fallback([candidate("a", down()), candidate("b")], sticky=True)
+        one = Fallback([candidate("a", down()), candidate("b")], session_affinity=True)
         for text in ("1", "2", "1", "3"):
             await one.send(turn(text))
         assert [order_of(one, turn(text))[0] for text in "123"] == ["b/m", "a/m", "b/m"]
 
     async def test_a_conversation_without_a_user_is_known_by_its_first_message(self) -> None:
-        one = Fallback([candidate("a", down()), candidate("b")], sticky=True)
+        one = Fallback([candidate("a", down()), candidate("b")], session_affinity=True)
         system = {"role": "system", "content": "Begin."}
         await one.send(call(messages=[system]))
         assert order_of(one, call(messages=[system, {"role": "assistant", "content": "So."}])) == ["b/m", "a/m"]
@@ -407,31 +527,32 @@ class TestTheDecision:
     async def test_it_tells_the_order_the_excluded_and_the_attempts(self) -> None:
         first, second, third, fourth = (
             candidate("a", down(), price=Price(2, 2)),
-            candidate("b", available=lambda: "circuit open for 3.2 s"),
+            candidate("b", unready=OPEN),
             candidate("c", price=Price(1, 1), capabilities=Capabilities(tools=False)),
             candidate("d", price=Price(3, 3)),
         )
         context = RequestContext()
-        await Fallback([first, second, third, fourth], strategy=lowest_cost).send(call(context=context, tools=TOOLS))
+        one = Fallback([first, second, third, fourth], strategy=lowest_cost)
+        reply = await one.send(call(context=context, tools=TOOLS))
         decision = context.decision
         assert decision.strategy == "lowest_cost"
         assert [(each.name, each.excluded) for each in decision.candidates] == [
             ("a/m", None),
             ("d/m", None),
-            ("b/m", "circuit open for 3.2 s"),
-            ("c/m", "lacks tools"),
+            ("b/m", OPEN),
+            ("c/m", Unready("capability", None, "lacks tools")),
         ]
         scores = [each.score for each in decision.candidates]
         assert scores[0] == pytest.approx(2 * 500 / 1e6)
         assert [attempt.provider for attempt in decision.attempts] == ["a", "d"]
-        assert decision.served is decision.attempts[1]
+        assert reply.attempt is decision.attempts[1]
 
     async def test_it_says_that_a_conversation_was_kept_together(self) -> None:
-        one = Fallback([candidate("a")], sticky=True)
+        one = Fallback([candidate("a")], session_affinity=True)
         await one.send(turn("hi"))
         context = RequestContext()
         await one.send(turn("hi", context=context))
-        assert context.decision.strategy == "in_order, sticky"
+        assert context.decision.strategy == "in_order, session affinity"
 
     async def test_the_outer_of_two_fallbacks_decided(self) -> None:
         context = RequestContext()
@@ -440,66 +561,76 @@ class TestTheDecision:
         assert [each.name for each in context.decision.candidates] == ["a/m", "others"]
         assert context.decision.strategy == "in_order"
 
-    async def test_who_is_asked_although_none_is_available_is_told_once(self) -> None:
+    async def test_who_is_asked_although_none_is_ready_is_told_once(self) -> None:
         context = RequestContext()
-        await Fallback([candidate("a", available=lambda: "cooling")]).send(call(context=context))
-        assert [(each.name, each.excluded) for each in context.decision.candidates] == [("a/m", "cooling")]
+        await Fallback([candidate(name, unready=OPEN) for name in "ab"]).send(call(context=context))
+        assert [(each.name, each.excluded) for each in context.decision.candidates] == [("a/m", OPEN), ("b/m", OPEN)]
+
+    async def test_of_a_caller_with_an_own_key_it_tells_why_the_others_were_passed_over(self) -> None:
+        context = RequestContext()
+        await Fallback([candidate("a"), candidate("b")]).send(call(context=context, key="secret"))
+        assert [(each.name, each.excluded and each.excluded.kind) for each in context.decision.candidates] == [
+            ("a/m", None),
+            ("b/m", "own_key"),
+        ]
 
 
-class TestStandings:
+class TestStats:
     async def test_a_stream_loads_its_candidate_until_it_ends(self) -> None:
         one = Fallback([candidate("a")])
-        standing = one.plan(call()).order[0].standing
+        stats = one.plan(call()).order[0].stats
         reply = await one.send(call(stream=True))
         assert isinstance(reply.body, ChatStream)
-        assert standing.load == 1
+        assert stats.load == 1
         await reply.body.aclose()
-        assert standing.load == 0
+        assert stats.load == 0
 
     @pytest.mark.parametrize("steps", [(), (down(),)])
     async def test_a_call_that_is_over_loads_nobody(self, steps: tuple[Any, ...]) -> None:
         one = Fallback([candidate("a", *steps), candidate("b")])
         await one.send(call())
-        assert [ranked.standing.load for ranked in one.plan(call()).order] == [0, 0]
+        assert [ranked.stats.load for ranked in one.plan(call()).order] == [0, 0]
 
     async def test_a_cancelled_call_loads_nobody_and_closes_its_upstream(self) -> None:
         first, second = candidate("a", asyncio.Event()), candidate("b")
         one = Fallback([first, second])
         task = asyncio.create_task(one.send(call()))
         await scripted(first).reached.wait()
-        assert one.plan(call()).order[0].standing.load == 1
+        assert one.plan(call()).order[0].stats.load == 1
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert one.plan(call()).order[0].standing.load == 0
+        assert one.plan(call()).order[0].stats.load == 0
         assert scripted(first).closed == 1
         assert asked(second) == [0]
 
+    @virtual
     async def test_the_latency_is_a_moving_average_of_those_that_answered(self) -> None:
-        times = iter([0.0, 2.0, 10.0, 11.0])
-        one = Fallback([candidate("a")], clock=lambda: next(times))
-        for _ in range(2):
-            await one.send(call())
-        assert one.plan(call()).order[0].standing.latency == pytest.approx(2.0 + 0.2 * (1.0 - 2.0))
+        one = among(Upstream([2.0], [9.0, RequestRejected("no")], [1.0]))
+        for _ in range(3):
+            with contextlib.suppress(RequestRejected):
+                await one.send(call())
+        assert one.plan(call()).order[0].stats.latency == pytest.approx(2.0 + 0.2 * (1.0 - 2.0))
 
 
 class TestModels:
     def listing(self, name: str, *steps: Any) -> Candidate:
         return Candidate(ScriptedProvider(*steps, name=name, models=[name]), f"{name}/*")
 
+    async def listed(self, *candidates: Candidate) -> list[str]:
+        models = await Fallback(candidates).models()
+        return [model["id"] for model in models.value["data"]]
+
     async def test_the_first_that_lists_its_models_is_heard(self) -> None:
-        one = Fallback([self.listing("a", down()), self.listing("b"), self.listing("c")])
-        assert [model["id"] for model in (await one.send(Call(ModelsRequest()))).models] == ["b"]
+        assert await self.listed(self.listing("a", down()), self.listing("b"), self.listing("c")) == ["b"]
 
     async def test_an_error_that_does_not_fall_back_is_told(self) -> None:
-        one = Fallback([self.listing("a", InvalidRequest("own key")), self.listing("b")])
         with pytest.raises(InvalidRequest, match="own key"):
-            await one.send(Call(ModelsRequest()))
+            await self.listed(self.listing("a", InvalidRequest("own key")), self.listing("b"))
 
     async def test_the_last_one_says_what_is_wrong(self) -> None:
-        one = Fallback([self.listing("a", down("one")), self.listing("b", down("two"))])
         with pytest.raises(UpstreamError, match="two"):
-            await one.send(Call(ModelsRequest()))
+            await self.listed(self.listing("a", down("one")), self.listing("b", down("two")))
 
 
 class TestClosing:

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from tests.fakes.clock import Clock
 from tests.policies.upstream import HANG, Upstream, call, events_of, text_of
-from tests.policies.virtual import now, virtual
+from tests.policies.virtual import virtual
+from xrouter_asgi.clock import now
 from xrouter_asgi.context import Attempt
 from xrouter_asgi.errors import (
     CircuitOpen,
@@ -28,10 +29,9 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.events import AttemptRetried
+from xrouter_asgi.policies.backoff import Backoff
 from xrouter_asgi.policies.retry import Retry, RetryBudget
-from xrouter_asgi.providers.base import Call
-from xrouter_asgi.providers.target import Target
-from xrouter_asgi.wire import ModelsRequest
+from xrouter_asgi.providers.base import Call, Unready
 
 
 class Widest(random.Random):
@@ -45,12 +45,21 @@ def down(**more: Any) -> UpstreamUnavailable:
     return UpstreamUnavailable("Down.", code=more.pop("code", "connect_refused"), **more)
 
 
+def busy(wait: float = 2.0) -> UpstreamRateLimited:
+    return UpstreamRateLimited("Slow.", retry_after=wait)
+
+
 def always(*errors: BaseException) -> Upstream:
     return Upstream(*([error] for error in errors))
 
 
 def retry(upstream: Upstream, **options: Any) -> Retry:
-    return Retry(upstream, clock=now, dice=options.pop("dice", Widest()), **options)
+    return Retry(upstream, **{"random": Widest(), **options})
+
+
+def coming_back(error: XRouterError | None = None, one: Call | None = None) -> Call:
+    """A call that `Fallback` comes back with, after the upstream failed with that error."""
+    return (one or call()).among_others(elsewhere=False, repeats=error or busy())
 
 
 # What is repeated
@@ -70,17 +79,15 @@ async def test_attempts_at_other_upstreams_count() -> None:
     one = call()
     one.context.attempts += [Attempt("other", "m"), Attempt("other", "m")]
     with pytest.raises(UpstreamUnavailable):
-        await Retry(Target(upstream, model="m"), clock=now).send(one)
+        await retry(upstream).send(one)
     assert len(upstream.asked) == 1
 
 
 @virtual
 async def test_after_the_last_attempt_its_error_is_told_and_that_enough_was_tried() -> None:
-    errors = [down(), down(), down()]
-    with pytest.raises(UpstreamUnavailable) as caught:
-        await retry(always(*errors)).send(call())
-    assert caught.value is errors[2]
-    assert [error.should_retry for error in errors] == [None, None, False]
+    with pytest.raises(UpstreamUnavailable, match="three") as caught:
+        await retry(always(*(UpstreamUnavailable(word) for word in ("one", "two", "three")))).send(call())
+    assert caught.value.should_retry is False
 
 
 @pytest.mark.parametrize(
@@ -148,16 +155,6 @@ def test_each_kind_of_accident_is_repeated_once(codes: Sequence[str], attempts: 
 
 
 @virtual
-async def test_an_overloaded_upstream_that_was_waited_for_is_not_waited_for_again() -> None:
-    upstream = always(down(code="upstream_overloaded"))
-    asking = retry(upstream, elsewhere=True).again(call(), down(code="upstream_overloaded"), 0.0)
-    assert asking is not None
-    with pytest.raises(UpstreamUnavailable):
-        await asking
-    assert len(upstream.asked) == 1
-
-
-@virtual
 async def test_what_may_have_been_billed_is_repeated_on_demand_only() -> None:
     upstream = Upstream([UpstreamTimeout("Late.", code="first_byte_timeout")], ["hi"])
     await retry(upstream, retry_billed=True).send(call())
@@ -182,14 +179,6 @@ async def test_nothing_is_repeated_once_a_stream_has_begun() -> None:
 
 
 @virtual
-async def test_lists_of_models_are_not_repeated() -> None:
-    upstream = always(down())
-    with pytest.raises(UpstreamUnavailable):
-        await retry(upstream).send(Call(ModelsRequest()))
-    assert len(upstream.asked) == 1
-
-
-@virtual
 async def test_one_attempt_is_no_retry() -> None:
     upstream = always(down())
     with pytest.raises(UpstreamUnavailable):
@@ -197,13 +186,13 @@ async def test_one_attempt_is_no_retry() -> None:
     assert len(upstream.asked) == 1
 
 
-# Where somebody else can be asked
+# Where another upstream can be asked
 
 
 @pytest.mark.parametrize(
     ("error", "attempts"),
     [
-        (UpstreamRateLimited("Slow.", retry_after=1.0), 1),
+        (busy(1.0), 1),
         (CircuitOpen("Cooling.", retry_after=1.0, retryable=True), 1),
         (down(code="upstream_unavailable", retry_after=1.0), 1),
         (down(code="upstream_overloaded"), 1),
@@ -217,72 +206,96 @@ def test_a_told_wait_is_not_waited_while_others_can_be_asked(error: XRouterError
     async def scenario() -> None:
         upstream = always(error)
         with pytest.raises(type(error)) as caught:
-            await retry(upstream, elsewhere=True).send(call())
+            await retry(upstream).send(call().among_others(elsewhere=True))
         assert len(upstream.asked) == attempts
         assert caught.value.should_retry is (None if attempts == 1 else False)
 
     scenario()
 
 
-@pytest.mark.parametrize(("since", "at"), [(0.0, 2.5), (1.5, 1.0), (9.0, 0.0)])
-def test_what_has_passed_of_a_wait_is_not_waited_again(since: float, at: float) -> None:
-    @virtual
-    async def scenario() -> None:
-        upstream = Upstream(["hi"])
-        one = call()
-        told = events_of(one)
-        error = UpstreamRateLimited("Slow.", retry_after=2.0)
-        asking = retry(upstream, elsewhere=True).again(one, error, since)
-        assert asking is not None
-        await asking
-        assert upstream.times == [at]
-        assert told == [AttemptRetried(one.context, "up", 1, at, error)]
+# When Fallback comes back
 
-    scenario()
+
+@virtual
+async def test_coming_back_is_asking_at_once() -> None:
+    upstream = Upstream(["hi"])
+    await retry(upstream).send(coming_back())
+    assert upstream.times == [0.0]
 
 
 @virtual
 async def test_who_was_waited_for_may_tell_another_wait() -> None:
-    upstream = Upstream([UpstreamRateLimited("Slow.", retry_after=1.0)], ["hi"])
-    asking = retry(upstream, elsewhere=True).again(call(), UpstreamRateLimited("Slow.", retry_after=2.0), 0.0)
-    assert asking is not None
-    await asking
-    assert upstream.times == [2.5, 4.0]
+    upstream = Upstream([busy(1.0)], ["hi"])
+    await retry(upstream).send(coming_back())
+    assert upstream.times == [0.0, 1.5]
 
 
-@pytest.mark.parametrize(
-    ("error", "made", "useful"),
-    [
-        (UpstreamRateLimited("Slow.", retry_after=2.0), 3, True),
-        (down(code="upstream_overloaded"), 3, True),
-        (UpstreamRateLimited("Slow.", retry_after=2.0), 4, False),
-        (UpstreamRateLimited("Slow.", retry_after=6.0), 1, False),
-        (UpstreamRateLimited("Slow."), 1, False),
-        (CircuitOpen("Open.", retry_after=1.0), 1, False),
-        (down(), 1, False),
-    ],
-    ids=lambda value: getattr(value, "code", None) or str(value),
-)
-async def test_to_wait_for_an_upstream_is_of_use_if_it_told_so_and_an_attempt_is_left(
-    error: XRouterError, made: int, useful: bool
-) -> None:
-    one = call()
-    one.context.attempts += [Attempt("other", "m")] * made
-    asking = retry(Upstream(), elsewhere=True).again(one, error, 0.0)
-    assert (asking is not None) is useful
-    if asking is not None:
-        asking.close()
+@virtual
+async def test_an_overloaded_upstream_that_was_waited_for_is_not_waited_for_again() -> None:
+    upstream = always(down(code="upstream_overloaded"))
+    with pytest.raises(UpstreamUnavailable):
+        await retry(upstream).send(coming_back(down(code="upstream_overloaded")))
+    assert len(upstream.asked) == 1
+
+
+@virtual
+async def test_coming_back_takes_a_retry_out_of_the_budget_and_is_no_request() -> None:
+    upstream = Upstream()
+    policy = retry(upstream, budget=RetryBudget(ratio=1.0, per_second=1))
+    await policy.send(coming_back())
+    assert policy.ready(coming_back()) == Unready("retry_budget", None, "no retry is left")
+    with pytest.raises(UpstreamRateLimited) as caught:
+        await policy.send(coming_back())
+    assert (len(upstream.asked), caught.value.should_retry) == (1, False)
+    await policy.send(call())  # the only one that earns a retry
+    await policy.send(coming_back())
+    assert policy.ready(coming_back()) is not None
+    assert len(upstream.asked) == 3
+
+
+@virtual
+async def test_asking_whether_it_is_ready_takes_nothing_out_of_the_budget() -> None:
+    policy = retry(Upstream(), budget=RetryBudget(ratio=0, per_second=1))
+    for _ in range(5):
+        assert policy.ready(coming_back()) is None
+    await policy.send(coming_back())
+
+
+@virtual
+async def test_an_empty_budget_stands_in_the_way_of_nobody_who_asks_for_the_first_time() -> None:
+    policy = retry(Upstream(), budget=RetryBudget(ratio=0, per_second=0))
+    assert policy.ready(call()) is None
+    await policy.send(call())
+
+
+@virtual
+async def test_it_is_as_ready_as_its_upstream_unless_the_budget_is_empty() -> None:
+    upstream = Upstream()
+    upstream.unready = Unready("circuit_open", 5.0, "circuit open for 5.0 s")
+    policy = retry(upstream, budget=RetryBudget(ratio=0, per_second=1))
+    assert policy.ready(call()) is policy.ready(coming_back()) is upstream.unready
+    await policy.send(coming_back())
+    assert policy.ready(call()) is upstream.unready
+    assert str(policy.ready(coming_back())) == "no retry is left"
 
 
 @pytest.mark.parametrize(("provider", "useful"), [("up", False), ("other", True)])
-async def test_who_has_been_asked_three_times_itself_is_asked_no_more(provider: str, useful: bool) -> None:
-    one = call()
-    one.context.attempts += [Attempt("up", "m"), Attempt("up", "m"), Attempt(provider, "m")]
-    error = UpstreamRateLimited("Slow.", retry_after=2.0)
-    asking = retry(Upstream(), elsewhere=True).again(one, error, 0.0)
-    assert ((asking is not None), error.should_retry) == (useful, None if useful else False)
-    if asking is not None:
-        asking.close()
+def test_who_has_been_asked_three_times_itself_is_asked_no_more(provider: str, useful: bool) -> None:
+    @virtual
+    async def scenario() -> None:
+        upstream, one = Upstream(), call()
+        one.context.attempts += [Attempt("up", "m"), Attempt("up", "m"), Attempt(provider, "m")]
+        policy, again = retry(upstream), coming_back(busy(), one)
+        assert (policy.ready(again) is None) is useful
+        if useful:
+            await policy.send(again)
+        else:
+            with pytest.raises(UpstreamRateLimited) as caught:
+                await policy.send(again)
+            assert caught.value.should_retry is False
+        assert len(upstream.asked) == useful
+
+    scenario()
 
 
 # When
@@ -292,14 +305,8 @@ async def test_who_has_been_asked_three_times_itself_is_asked_no_more(provider: 
 async def test_the_widest_wait_doubles_up_to_its_cap() -> None:
     upstream = always(down())
     with pytest.raises(UpstreamUnavailable):
-        await retry(upstream, attempts=6, base=1.0, cap=5.0).send(call())
+        await retry(upstream, attempts=6, backoff=Backoff(base=1.0, cap=5.0)).send(call())
     assert upstream.times == [0.0, 1.0, 3.0, 7.0, 12.0, 17.0]
-
-
-@given(seed=st.integers(), number=st.integers(1, 8))
-def test_a_wait_is_anywhere_between_nothing_and_the_widest(seed: int, number: int) -> None:
-    policy = Retry(Upstream(), dice=random.Random(seed))
-    assert 0 <= policy._wait(down(), number) <= min(8.0, 0.5 * 2 ** (number - 1))
 
 
 @virtual
@@ -368,7 +375,7 @@ async def test_who_leaves_while_asking_closes_the_upstream_and_asks_no_more() ->
 @virtual
 async def test_without_budget_nothing_is_repeated() -> None:
     upstream = always(down())
-    policy = retry(upstream, budget=RetryBudget(ratio=0, per_second=0, clock=now))
+    policy = retry(upstream, budget=RetryBudget(ratio=0, per_second=0))
     with pytest.raises(UpstreamUnavailable) as caught:
         await policy.send(call())
     assert (len(upstream.asked), caught.value.should_retry) == (1, False)
@@ -383,7 +390,7 @@ def test_two_hundred_requests_at_a_dead_provider_make_at_most_270_attempts(seed:
     async def scenario() -> None:
         dice = random.Random(seed)
         upstream = always(down())
-        policy = retry(upstream, dice=dice)
+        policy = retry(upstream, random=dice)
 
         async def lane() -> None:
             for _ in range(200 // lanes):
@@ -436,7 +443,7 @@ def test_an_upstream_is_alive_only_if_it_answers_or_finds_fault(error: XRouterEr
 
 @virtual
 async def test_what_shares_a_provider_shares_its_budget() -> None:
-    budget = RetryBudget(ratio=0, per_second=1, clock=now)
+    budget = RetryBudget(ratio=0, per_second=1)
     upstream = always(down())
     for policy in (retry(upstream, budget=budget), retry(upstream, budget=budget)):
         with pytest.raises(UpstreamUnavailable):
@@ -511,25 +518,10 @@ TestBudget = BudgetMachine.TestCase
 TestBudget.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-# The rest of being a provider
-
-
-@virtual
-async def test_it_is_its_provider_otherwise() -> None:
-    upstream = Upstream(name="one")
-    policy = Retry(upstream)
-    await policy.send(Call(ModelsRequest()))
-    await policy.aclose()
-    assert (policy.name, len(upstream.asked), upstream.closings) == ("one", 1, 1)
-
-
 @pytest.mark.parametrize(
     ("make", "word"),
     [
         (lambda: Retry(Upstream(), attempts=0), "attempts"),
-        (lambda: Retry(Upstream(), base=0.0), "base"),
-        (lambda: Retry(Upstream(), cap=-1.0), "cap"),
-        (lambda: Retry(Upstream(), patience=float("nan")), "patience"),
         (lambda: RetryBudget(ratio=-0.1), "ratio"),
         (lambda: RetryBudget(per_second=-1), "per_second"),
         (lambda: RetryBudget(window=0.0), "window"),

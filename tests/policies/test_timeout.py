@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from tests.policies.upstream import HANG, Step, Upstream, call, stream_of, text_of
-from tests.policies.virtual import now, virtual
+from tests.policies.virtual import virtual
+from xrouter_asgi.clock import now
 from xrouter_asgi.errors import UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.timeout import Deadline, Timeout

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tests.policies.virtual import now
 from tests.scripted import chat, chunk, completion
+from xrouter_asgi.clock import now
 from xrouter_asgi.context import Principal, RequestContext
-from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.wire import ChatChunk, ChatRequest, ModelList, ModelsRequest
+from xrouter_asgi.events import AttemptEnded, AttemptStarted
+from xrouter_asgi.providers.base import Call, Reply, Unready
+from xrouter_asgi.wire import ChatChunk, ChatRequest, ModelList
 from xrouter_asgi.wire.stream import ChatStream
 
 Step: TypeAlias = float | str | BaseException
@@ -36,33 +37,41 @@ class Upstream:
         asked: What came.
         open: How many are being answered.
         most: How many were so at once.
+        closings: How often it was closed.
+        listings: The deadline of each list of models that was asked for.
+        unready: What `ready` says.
     """
 
-    def __init__(self, *scenes: Sequence[Step], name: str = "up", clock: Callable[[], float] = now) -> None:
+    def __init__(self, *scenes: Sequence[Step], name: str = "up", models: Sequence[str] = ("m",)) -> None:
         self.name = name
         self.asked: list[Asked] = []
         self.open = 0
         self.most = 0
         self.closings = 0
+        self.listings: list[float | None] = []
+        self.unready: Unready | None = None
         self._scenes = list(scenes) or [WHOLE]
-        self._clock = clock
+        self._models = models
 
     @property
     def times(self) -> list[float]:
         return [asked.at for asked in self.asked]
 
     async def send(self, call: Call, /) -> Reply:
-        self.asked.append(Asked(self._clock(), call))
+        self.asked.append(Asked(now(), call))
         scene = self._scenes[min(len(self.asked), len(self._scenes)) - 1]
-        if isinstance(call.request, ModelsRequest):
-            async for _ in self._play(scene):
-                pass
-            return Reply(ModelList({"object": "list", "data": []}), provider=self.name)
         if isinstance(call.request, ChatRequest) and call.request.stream:
             return Reply(await ChatStream.start(self._play(scene)), provider=self.name)
         async for _ in self._play(scene):
             pass
         return Reply(completion(), provider=self.name)
+
+    def ready(self, call: Call, /) -> Unready | None:
+        return self.unready
+
+    async def models(self, *, deadline: float | None = None) -> ModelList:
+        self.listings.append(deadline)
+        return ModelList({"object": "list", "data": [{"id": name, "object": "model"} for name in self._models]})
 
     async def aclose(self) -> None:
         self.closings += 1
@@ -91,9 +100,14 @@ def call(*, stream: bool = False, deadline: float | None = None, caller: str | N
 
 
 def events_of(one: Call) -> list[object]:
-    """What observers of the call are told from now on."""
+    """What observers of the call are told from now on, beside the attempts."""
     told: list[object] = []
-    one.context.observers.append(told.append)
+
+    def observe(event: object) -> None:
+        if not isinstance(event, (AttemptStarted, AttemptEnded)):
+            told.append(event)
+
+    one.context.observers.append(observe)
     return told
 
 

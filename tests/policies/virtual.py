@@ -46,7 +46,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a test in a loop of its own with virtual time. `now()` is its clock."""
+    """Run a test in a loop of its own with virtual time."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -56,8 +56,3 @@ def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
         assert not left
 
     return run
-
-
-def now() -> float:
-    """The time of the running loop."""
-    return asyncio.get_running_loop().time()

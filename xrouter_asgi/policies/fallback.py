@@ -66,7 +66,8 @@ class Plan:
 class Fallback(Wrapper):
     """Asks candidates one after another until one of them answers. Until then, nothing has reached the client.
 
-    If nobody did, it waits for the one that told the shortest wait, and asks that one once more.
+    If nobody did, it waits for the one that told the shortest wait, and asks that one once more. It waits for nobody
+    while a fallback above it has others to ask (`call.elsewhere`).
 
     The error says whether it moves on (`falls_back`): the upstream's faults do, a mistake of the caller's does not. A
     conversation that is too long moves only to a model whose context is known to be longer. A caller who pays the
@@ -159,6 +160,7 @@ class Fallback(Wrapper):
         if not plan.order:
             raise _unable(call, plan)
         failures: list[Failure] = []
+        elsewhere = call.elsewhere
         if len(plan.order) > 1:
             call = call.among_others(elsewhere=True, repeats=call.repeats)
         for stats, _ in plan.order:
@@ -166,7 +168,7 @@ class Fallback(Wrapper):
                 continue
             if (reply := await self._ask(call, stats, failures)) is not None:
                 return reply
-        if (reply := await self._ask_again(call, failures)) is not None:
+        if not elsewhere and (reply := await self._ask_again(call, failures)) is not None:
             return reply
         try:
             raise _telling(failures)
@@ -187,7 +189,7 @@ class Fallback(Wrapper):
     async def aclose(self) -> None:
         """Close every candidate. One that fails to keeps no other open."""
         failures = []
-        for provider in {id(each.provider): each.provider for each in self._stats}.values():
+        for provider in {id(each.provider): each.provider for each in self.candidates}.values():
             try:
                 await provider.aclose()
             except Exception as error:

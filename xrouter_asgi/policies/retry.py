@@ -122,7 +122,8 @@ class Retry(Wrapper):
     that tells a short wait. A time-out after the request was taken is not, for its answer may have been paid for.
 
     Where others can be asked meanwhile (`call.elsewhere`), an upstream that tells a wait, or is overloaded, is left at
-    once; `Fallback` comes back to it. Coming back (`call.repeats`) takes a retry out of the budget, too.
+    once; `Fallback` comes back to it. Coming back (`call.repeats`) takes a retry out of the budget, too, and is refused
+    after `attempts` at this upstream.
 
     Args:
         inner: The provider.
@@ -163,7 +164,7 @@ class Retry(Wrapper):
         self._random = random or Random()  # noqa: S311 -- spreads load, hides nothing
 
     def ready(self, call: Call, /) -> Unready | None:
-        if call.repeats is not None and not self.budget.allows():
+        if call.repeats is not None and not (self._is_left(call) and self.budget.allows()):
             return Unready("retry_budget", None, "no retry is left")
         return self.inner.ready(call)
 
@@ -172,7 +173,7 @@ class Retry(Wrapper):
         retry = 1  # the number of the next one
         if call.repeats is None:
             self.budget.request()
-        elif self.budget.retry():
+        elif self._is_left(call) and self.budget.retry():
             repeated = (call.repeats.code,)
             retry = 2
         else:
@@ -194,6 +195,10 @@ class Retry(Wrapper):
                 return reply
             await asyncio.sleep(wait)
             retry += 1
+
+    def _is_left(self, call: Call) -> bool:
+        """Whether this upstream was asked less often for the request than it may be."""
+        return sum(attempt.provider == self.name for attempt in call.context.attempts) < self._attempts
 
     def _note(self, error: XRouterError) -> None:
         if error.trips:
