@@ -53,7 +53,7 @@ class Patience:
 def resilient(
     provider: Provider,
     *,
-    patience: Patience = Patience(),  # noqa: B008 -- frozen
+    patience: Patience = Patience(),
     parallel: int | None = None,
     upstream: UpstreamState | None = None,
 ) -> Provider:
@@ -75,7 +75,7 @@ def stack(
     strategy: Strategy = in_order,
     session_affinity: bool = False,
     content_policy: bool = False,
-    patience: Patience = Patience(),  # noqa: B008 -- frozen
+    patience: Patience = Patience(),
     hedge: float | None = None,
     upstreams: dict[str, UpstreamState] | None = None,
     random: Random | None = None,
@@ -134,8 +134,8 @@ def _upstream(
     # whole account: nobody waits for the one while holding what others could use of the other.
     layer = layer if shared.slots is None else Concurrency(layer, slots=shared.slots)
     layer = layer if candidate.parallel is None else Concurrency(layer, slots=Slots(candidate.parallel))
-    # Below all that acts on failures, for which a stream that breaks off meanwhile has failed like one that never began.
-    # Above the queue, which learns from the first chunk how loaded an upstream is.
+    # Below all that acts on failures: a stream that breaks off meanwhile has failed like one that never began. Above the
+    # queue, which learns from the first chunk how loaded an upstream is.
     layer = _prebuffered(layer, patience) if patience.prebuffers else layer
     # Above the queue, which says nothing about the upstream, and above the clocks, because silence does. Where there is
     # nowhere else to go, the upstream's own no is worth more than one of ours.
