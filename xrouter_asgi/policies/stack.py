@@ -138,8 +138,8 @@ def _upstream(
         layer = Concurrency(layer, slots=shared.slots)
     if candidate.parallel is not None:
         layer = Concurrency(layer, slots=Slots(candidate.parallel))
-    # Below all that acts on failures: a stream that breaks off meanwhile has failed like one that never began. Above the
-    # queue, which learns from the first chunk how loaded an upstream is.
+    # Below all that acts on failures: a stream that breaks off meanwhile has failed like one that never began. Above
+    # the queue, which learns from the first chunk how loaded an upstream is.
     if patience.prebuffers:
         layer = Prebuffer(layer, seconds=patience.prebuffer, tokens=patience.prebuffer_tokens)
     # Above the queue, which says nothing about the upstream, and above the clocks, because silence does. Where there is
