@@ -11,7 +11,7 @@ from typing import Any
 
 from ...keys import KeySpec
 from ...keys.secret import bits, importable
-from ...limits.base import Limit
+from ...limits.limit import Limit
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 100 * 365 * 86_400  # seconds
