@@ -87,6 +87,27 @@ async def test_places_are_leases_as_long_as_their_requests_run(redis_store: Make
     await until(lambda: store._renewing is not None and store._renewing.done())
 
 
+async def test_a_reservation_that_waits_for_its_answer_holds_no_slot(
+    redis_store: MakeStore, redis_process: RedisServer
+) -> None:
+    other, mine = redis_store(), Charge("key", Limit.parse("1 parallel"))
+    for lease in ("one", "two"):
+        await take(other, (PARALLEL, 1), lease=lease)
+    async with Wire(redis_process.port) as wire:
+        store = redis_store(wire.url, slot_ttl=0.9)
+        await store.reserve([mine], lease="mine")
+        # Redis then knows the script, and has a connection for each of the two.
+        await asyncio.gather(*(store._scripts.renew({"mine": [mine]}) for _ in range(2)))
+        wire.heard.clear()
+        wire.delay = 0.5
+        assert not (await take(store, (PARALLEL, 1))).admitted
+        assert wire.heard.count(b"EVALSHA") >= 2  # slots were renewed while it waited
+        for lease in ("one", "two"):
+            await settle(other, lease, [1])
+        assert await remaining(other, PARALLEL) == [2]
+        await store.aclose()
+
+
 async def test_a_redis_that_lost_everything_hears_of_running_requests_again(
     redis_store: MakeStore, redis_url: str
 ) -> None:
@@ -209,6 +230,17 @@ async def test_requests_that_ran_need_no_settling(redis_store: MakeStore, redis_
         await settle(store, "mine", [1])
         assert wire.heard == b""
         assert store._leases == {}
+        await store.aclose()
+
+
+async def test_a_refused_reservation_needs_no_settling(redis_store: MakeStore, redis_process: RedisServer) -> None:
+    async with Wire(redis_process.port) as wire:
+        store = redis_store(wire.url)
+        await take(store, (TOKENS, 100))
+        assert not (await take(store, (TOKENS, 1), (PARALLEL, 1), lease="refused")).admitted
+        wire.heard.clear()
+        await settle(store, "refused", [1, 1])
+        assert wire.heard == b""
         await store.aclose()
 
 

@@ -211,6 +211,18 @@ async def test_what_could_not_be_sent_before_the_end_is_told(
     assert "1 settlements of limits were not sent: Redis is away" in caplog.messages
 
 
+async def test_as_many_settlements_are_kept_as_may_wait(
+    redis_store: MakeStore, nowhere: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xrouter_asgi.limits.redis.MAX_UNSENT", 3)
+    store = redis_store(nowhere)
+    for lease in "abcdef":
+        await take(store, (PARALLEL, 1), lease=lease)
+        store.settle(lease, [1])
+    await store.aclose()
+    assert "3 settlements of limits were not sent: Redis is away" in caplog.messages
+
+
 async def test_a_replica_is_no_place_to_count(server: RedisServer, redis_store: MakeStore) -> None:
     """After a failover the old primary refuses writes until the name leads elsewhere."""
     store = redis_store(server.url)

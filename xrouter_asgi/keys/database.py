@@ -1,8 +1,8 @@
 """One database: its engine, its transactions, its migrations.
 
 Every transaction runs in a task of its own, and goes on when its caller is cancelled: SQLAlchemy on asyncpg loses the
-connection when a query is cancelled (https://github.com/sqlalchemy/sqlalchemy/issues/12077). The drivers' timeouts bound a
-transaction.
+connection when a query is cancelled (https://github.com/sqlalchemy/sqlalchemy/issues/12077). The timeouts of the
+drivers bound a transaction.
 """
 
 from __future__ import annotations
