@@ -14,7 +14,10 @@ from .secret import ALPHABET, KINDS, Hasher, bits, importable, new_secret
 
 OVERLAP = 24 * 3600.0
 """Seconds for which both secrets of a rotated key are good."""
-_MAX_TEXT = 200  # characters; the width of the columns, see schema.py
+MAX_TEXT = 200
+"""Characters of a name, an owner, a model or a limit: the width of the columns in schema.py."""
+MIN_BITS = 128
+"""Of a secret that is imported. Fewer could be guessed, as the digests are fast (see secret.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +44,9 @@ class KeySpec:
                     f"Scope {scope[:20]!r} is no lower-case word, such as 'chat', 'embeddings' or your own."
                 )
         for text in (self.name, self.owner or "", *self.models, *self.limits):
-            if len(text) > _MAX_TEXT or not text.isprintable():
+            if len(text) > MAX_TEXT or not text.isprintable():
                 raise ValueError(
-                    f"{text[:20]!r} is longer than {_MAX_TEXT} characters, or holds one that does not print."
+                    f"{text[:20]!r} is longer than {MAX_TEXT} characters, or holds one that does not print."
                 )
         for model in self.models:
             if model.count("*") > 1 or not model:
@@ -79,7 +82,7 @@ class Issuer:
         self, registry: KeyRegistry, *, by: str, hasher: Hasher | None = None, now: Callable[[], datetime] = utc_now
     ) -> None:
         self._registry = registry
-        self._by = by[:_MAX_TEXT]
+        self._by = by[:MAX_TEXT]
         self._hasher = hasher or Hasher()
         self._now = now
 
@@ -97,8 +100,8 @@ class Issuer:
         """
         if not importable(secret):
             raise ValueError("The secret is not 1 to 512 printable ASCII characters without spaces.")
-        if bits(secret) < 128:
-            raise ValueError("The secret has less than 128 bits and could be guessed. Create a new one.")
+        if bits(secret) < MIN_BITS:
+            raise ValueError(f"The secret has less than {MIN_BITS} bits and could be guessed. Create a new one.")
         return await self._add(spec, "imported", secret, action="import")
 
     async def rotate(self, id: str, *, overlap: float = OVERLAP, expires_at: datetime | None = None) -> Issued:

@@ -12,7 +12,8 @@ from ..recent import Recent
 _ANSWERS: Final = 32  # the last ones of a model to a key
 _ENOUGH: Final = 8  # answers
 _QUANTILE: Final = 0.9
-_UNKNOWN: Final = 1024  # tokens
+_UNKNOWN: Final = 1024  # tokens …
+_UNKNOWN_SHARE: Final = 0.1  # … but at most this share of the limit
 _PAIRS: Final = 4096  # of a key and a model
 
 
@@ -32,7 +33,7 @@ class OutputEstimates:
         """
         seen = self._seen.get((key, model)) or ()
         if len(seen) < _ENOUGH:
-            return min(_UNKNOWN, limit // 10)
+            return min(_UNKNOWN, int(limit * _UNKNOWN_SHARE))
         return sorted(seen)[int(len(seen) * _QUANTILE)]
 
     def learn(self, key: str, model: str, tokens: int) -> None:
