@@ -34,7 +34,7 @@ async def settle(store: LimitStore, lease: str, costs: Sequence[int] | None = No
 
 
 async def remaining(store: LimitStore, *limits: Limit) -> list[int]:
-    """What is left, found by asking for what costs nothing, or for a place that is given back."""
+    """What is left, found by asking for what costs nothing, or for a slot that is given back."""
     lease = f"look {next(_leases)}"
     reservation = await take(store, *((limit, int(limit.unit == "parallel")) for limit in limits), lease=lease)
     await settle(store, lease)

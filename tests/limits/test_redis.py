@@ -60,7 +60,7 @@ async def test_four_processes_at_five_times_the_limit_admit_no_more_than_it_in_a
     assert mean(held) >= 0.95 * LIMIT.amount  # so whoever is refused is so for want of room
 
 
-async def test_the_places_of_a_process_that_died_are_free_after_their_life(
+async def test_the_slots_of_a_process_that_died_are_free_after_their_time(
     redis_store: MakeStore, server_clock: ServerClock
 ) -> None:
     dead, alive = redis_store(), redis_store()
@@ -74,7 +74,7 @@ async def test_the_places_of_a_process_that_died_are_free_after_their_life(
     assert await remaining(alive, PARALLEL, TOKENS) == [2, 90]
 
 
-async def test_places_are_leases_as_long_as_their_requests_run(redis_store: MakeStore) -> None:
+async def test_slots_are_held_as_long_as_their_requests_run(redis_store: MakeStore) -> None:
     store, other = redis_store(slot_ttl=0.3), redis_store()
     for lease in ("one", "two"):
         assert (await take(store, (PARALLEL, 1), lease=lease)).admitted
@@ -123,7 +123,7 @@ async def test_a_redis_that_lost_everything_hears_of_running_requests_again(
     assert await remaining(redis_store(), PARALLEL) == [2]
 
 
-async def test_more_places_than_one_call_may_take_are_all_leases(
+async def test_more_slots_than_one_call_may_renew_are_all_held(
     redis_store: MakeStore, server_clock: ServerClock
 ) -> None:
     many = Limit(1200, "parallel", 0.0)
@@ -146,7 +146,7 @@ async def test_a_reservation_that_comes_after_its_settlement_takes_nothing(redis
 
 
 async def test_a_settlement_that_is_repeated_takes_effect_once(redis_store: MakeStore) -> None:
-    """As when its answer was lost."""
+    """As it happens when the answer is lost."""
     store = redis_store()
     charges = [Charge("key", TOKENS, 60), Charge("key", PARALLEL)]
     await store.reserve(charges, lease="mine")
@@ -172,7 +172,7 @@ async def test_a_refund_to_a_count_that_redis_lost_is_no_credit(
     assert not (await take(store, (TOKENS, 1))).local  # nothing that Redis took for a mistake
 
 
-async def test_a_place_that_was_given_back_is_not_leases_again(redis_store: MakeStore) -> None:
+async def test_a_slot_that_was_given_back_is_not_held_again(redis_store: MakeStore) -> None:
     store = redis_store()
     await take(store, (PARALLEL, 1), lease="mine")
     await settle(store, "mine", [1])
@@ -245,7 +245,7 @@ async def test_a_refused_reservation_needs_no_settling(redis_store: MakeStore, r
 
 
 async def test_a_server_that_stops_sends_the_settlements_that_are_left(redis_store: MakeStore, redis_url: str) -> None:
-    """A request is cut off by the end of the server; its place is free when the server is gone."""
+    """A request is cut off by the end of the server; its slot is free when the server is gone."""
     reached, stopping = asyncio.Event(), asyncio.Event()
 
     async def endless(scope: Scope, receive: Receive, send: Send) -> None:

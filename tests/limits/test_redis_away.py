@@ -152,14 +152,14 @@ async def until_probed(store: RedisLimits, caplog: pytest.LogCaptureFixture) -> 
 
 async def test_redis_stopped_and_started_under_load_is_exact_again(server: RedisServer, redis_store: MakeStore) -> None:
     store = redis_store(server.url, timeout=0.05)
-    limit, place = Limit.parse("100000/minute"), Limit.parse("50 parallel")
+    limit, slots = Limit.parse("100000/minute"), Limit.parse("50 parallel")
     numbers, running, locally = itertools.count(), True, 0
 
     async def load() -> None:
         nonlocal locally
         while running:
             lease = f"load {next(numbers)}"
-            reservation = await store.reserve([Charge("load", limit), Charge("load", place)], lease=lease)
+            reservation = await store.reserve([Charge("load", limit), Charge("load", slots)], lease=lease)
             assert reservation.admitted
             locally += reservation.local
             await asyncio.sleep(0.005)
@@ -182,7 +182,7 @@ async def test_redis_stopped_and_started_under_load_is_exact_again(server: Redis
     assert not (await take(store, (PARALLEL, 1))).local
     for lease in ("over the outage", "in the outage"):
         await settle(store, lease, [1])
-    assert await remaining(store, PARALLEL, place) == [2, 50]
+    assert await remaining(store, PARALLEL, slots) == [2, 50]
 
 
 async def test_settlements_wait_until_redis_is_back(
@@ -223,7 +223,7 @@ async def test_as_many_settlements_are_kept_as_may_wait(
     assert "3 settlements of limits were not sent: Redis is away" in caplog.messages
 
 
-async def test_a_replica_is_no_place_to_count(server: RedisServer, redis_store: MakeStore) -> None:
+async def test_a_replica_does_not_count(server: RedisServer, redis_store: MakeStore) -> None:
     """After a failover the old primary refuses writes until the name leads elsewhere."""
     store = redis_store(server.url)
     await take(store, (REQUESTS, 1))

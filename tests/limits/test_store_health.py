@@ -58,7 +58,7 @@ async def test_any_failure_means_away_but_a_cancellation_does_not() -> None:
 
 
 async def test_who_waits_for_a_turn_does_not_wait_for_what_is_away() -> None:
-    """Of a hundred questions at once two are asked, each twice at most; the others learn from these."""
+    """Of a hundred calls at once two are made, each twice at most; the others learn from these."""
     asked = 0
 
     async def silent() -> None:
