@@ -20,7 +20,7 @@ app.add_middleware(
     RateLimitMiddleware,
     limit="60/minute per address; 100000 tokens/minute per address; 8 parallel per address",
     models={"*-small": "200 tokens/minute per address"},
-    budget=os.environ.get("LIMITS_URL", "memory://"),
+    store=os.environ.get("LIMITS_URL", "memory://"),
     exclude_paths=("/health",),
 )
 

@@ -100,7 +100,7 @@ def test_only_settings_read_the_environment_or_files(file: Path) -> None:
     match file.as_posix():
         case "cli/main.py":  # NO_COLOR, which is the terminal's matter
             environment -= {"environ"}
-        case "limits/redis_scripts.py":  # Lua files that belong to the package
+        case "limits/scripts.py":  # Lua files that belong to the package
             files -= {"read_text"}
         case "providers/http/tls.py":  # certificates
             files -= {"read_bytes"}

@@ -93,11 +93,11 @@ def assemble(settings: Settings) -> Assembly:
     router = ReloadableRouter(settings, build=partial(build_router, instrument=instrument), observers=observers)
     app: ASGIApp = router
     if limits is not None:
-        budget = limits.build()
-        closing["limits"] = budget.aclose
+        store = limits.build()
+        closing["limits"] = store.aclose
         # Next to the router, which alone can tell it the model and the tokens.
         app = RateLimitMiddleware(
-            app, limit=limits.limit, models=limits.models, budget=budget, exclude_paths=OPEN, ietf=limits.ietf
+            app, limit=limits.limit, models=limits.models, store=store, exclude_paths=OPEN, ietf=limits.ietf
         )
     if settings.keys is not None:
         keys = settings.keys.build()

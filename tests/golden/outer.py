@@ -48,7 +48,7 @@ def keyed(app: ASGIApp, **options: Any) -> ASGIApp:
 
 
 def limited(app: ASGIApp, limit: str, **options: Any) -> ASGIApp:
-    return RateLimitMiddleware(app, limit=limit, budget=MemoryLimits(clock=Clock()), **options)
+    return RateLimitMiddleware(app, limit=limit, store=MemoryLimits(clock=Clock()), **options)
 
 
 def logged(tape: Tape, app: ASGIApp) -> ASGIApp:

@@ -282,7 +282,7 @@ async def test_whatever_a_store_raises_is_a_503_and_admits_nobody(clock: Clock, 
 
 
 async def test_a_store_that_does_not_answer_counts_as_away(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "PATIENCE", 0.01)
+    monkeypatch.setattr(cache, "TIMEOUT", 0.01)
     store = Scripted({SECRET: KEY})
     store.gate = asyncio.Event()
     with pytest.raises(KeyStoreUnavailable):
@@ -290,7 +290,7 @@ async def test_a_store_that_does_not_answer_counts_as_away(clock: Clock, monkeyp
 
 
 async def test_junk_cannot_push_good_keys_out(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "ENTRIES", 10)
+    monkeypatch.setattr(cache, "CAPACITY", 10)
     secrets = [new_secret() for _ in range(10)]
     store = Scripted(dict.fromkeys(secrets, KEY))
     keys = cached(store, clock)
@@ -303,7 +303,7 @@ async def test_junk_cannot_push_good_keys_out(clock: Clock, monkeypatch: pytest.
 
 
 async def test_the_key_that_was_used_longest_ago_is_let_go_first(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "ENTRIES", 2)
+    monkeypatch.setattr(cache, "CAPACITY", 2)
     first, second, third = secrets = [new_secret() for _ in range(3)]
     store = Scripted(dict.fromkeys(secrets, KEY))
     keys = cached(store, clock)
@@ -349,6 +349,8 @@ async def test_closing_waits_for_lookups_and_closes_the_store(clock: Clock) -> N
     check = asyncio.create_task(keys.check(SECRET))
     await store.entered.wait()
     closing = asyncio.create_task(keys.aclose())
+    for _ in range(5):  # enough for a store that is closed at once
+        await asyncio.sleep(0)
     assert not store.closed
     store.gate.set()
     await closing

@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
 
 from xrouter_asgi import KeyStoreUnavailable
 from xrouter_asgi.keys import APIKey, CachedKeys, Issuer, KeySpec, MemoryKeyStore, new_secret
-from xrouter_asgi.keys.cache import FRESH, PAUSE, STALE
+from xrouter_asgi.keys.cache import RETRY_INTERVAL, STALE_IF_ERROR, TTL
 
 from .clock import START, Clock
 
@@ -120,15 +120,15 @@ class Keys(RuleBasedStateMachine):
     def check(self, secret: str, process: int) -> None:
         now, truth = self.clock.seconds, self.truth.get(secret)
         good = truth is not None and truth.good(now)
-        away = self.store.away or now < self.back + PAUSE
+        away = self.store.away or now < self.back + RETRY_INTERVAL
         changed = self.changed[truth.id] if truth is not None else -inf
         try:
             key = self.loop.run_until_complete(self.processes[process].check(secret))
         except KeyStoreUnavailable:
             assert away
-            # Whoever was seen to be good lately goes on being so. The answer was FRESH seconds old then, at most.
+            # Whoever was seen to be good lately goes on being so. The answer was TTL seconds old then, at most.
             seen = self.seen.get((secret, process), -inf)
-            assert not good or now >= seen - FRESH + STALE
+            assert not good or now >= seen - TTL + STALE_IF_ERROR
             return
         if key is None:
             assert not good
@@ -136,7 +136,7 @@ class Keys(RuleBasedStateMachine):
         assert truth is not None
         assert key.id == truth.id
         # A process may not know yet of a change: for as long as an answer is fresh, and longer in an outage.
-        assert good or now < changed + (STALE if away else FRESH)
+        assert good or now < changed + (STALE_IF_ERROR if away else TTL)
         if good and not away:
             self.seen[secret, process] = now
 

@@ -265,7 +265,7 @@ async def test_a_program_that_is_shut_down_during_a_transaction_rolls_it_back(sq
 
 
 async def test_uses_are_gathered_and_written_at_once(sql: SQLKeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql_module, "LAG", 0.0)
+    monkeypatch.setattr(sql_module, "FLUSH_INTERVAL", 0.0)
     written = asyncio.Event()
     runs: list[bool] = []
     run = Database.run
@@ -313,7 +313,7 @@ async def test_a_use_that_is_told_late_does_not_turn_the_clock_back(sqlite_url: 
 @pytest.fixture
 def locked(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
     """Somebody else who writes for longer than anybody waits."""
-    monkeypatch.setattr("xrouter_asgi.keys.database.PATIENCE", 0.01)
+    monkeypatch.setattr("xrouter_asgi.keys.database.TIMEOUT", 0.01)
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
         yield connection
 

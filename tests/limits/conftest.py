@@ -1,7 +1,7 @@
-"""Budgets and a Redis of their own for every test in this folder."""
+"""Stores and a Redis of their own for every test in this folder."""
 
 from __future__ import annotations
 
-from tests.limits.fixtures import budget, budget_and_clock, clock, redis_budget, redis_process, redis_url
+from tests.limits.fixtures import clock, redis_process, redis_store, redis_url, store, store_and_clock
 
-__all__ = ["budget", "budget_and_clock", "clock", "redis_budget", "redis_process", "redis_url"]
+__all__ = ["clock", "redis_process", "redis_store", "redis_url", "store", "store_and_clock"]

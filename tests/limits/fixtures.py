@@ -1,4 +1,4 @@
-"""Budgets of both kinds, on a clock that a test moves."""
+"""Stores of both kinds, on a clock that a test moves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xrouter_asgi.limits.base import LimitStore
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.limits.redis import RedisLimits
 
-MakeBudget: TypeAlias = Callable[..., RedisLimits]
+MakeStore: TypeAlias = Callable[..., RedisLimits]
 
 
 @pytest.fixture(scope="session")
@@ -33,18 +33,18 @@ def redis_url(redis_process: RedisServer) -> str:
 
 
 @pytest.fixture
-async def redis_budget(redis_url: str) -> AsyncIterator[MakeBudget]:
-    """Makes budgets on one empty Redis, and closes them."""
+async def redis_store(redis_url: str) -> AsyncIterator[MakeStore]:
+    """Makes stores on one empty Redis, and closes them."""
     made = []
 
     def make(url: str = redis_url, **options: Any) -> RedisLimits:
-        budget = RedisLimits(url, **{"patience": 5.0, **options})
-        made.append(budget)
-        return budget
+        store = RedisLimits(url, **{"timeout": 5.0, **options})
+        made.append(store)
+        return store
 
     yield make
-    for budget in made:
-        await budget.aclose()
+    for store in made:
+        await store.aclose()
 
 
 class ServerClock(Clock):
@@ -61,32 +61,32 @@ class ServerClock(Clock):
         self._redis.delete("clock")
         self._redis.rpush("clock", whole, rest)
 
-    def rule(self, budget: RedisLimits) -> None:
-        """Make the scripts of a budget heed it."""
-        replace_in_scripts(budget, "redis.call('TIME')", "redis.call('LRANGE', 'clock', 0, 1)")
+    def rule(self, store: RedisLimits) -> None:
+        """Make the scripts of a store heed it."""
+        replace_in_scripts(store, "redis.call('TIME')", "redis.call('LRANGE', 'clock', 0, 1)")
 
     def close(self) -> None:
         self._redis.close()
 
 
 @pytest.fixture(params=["memory", "redis"])
-def budget_and_clock(request: pytest.FixtureRequest) -> Iterator[tuple[LimitStore, Clock]]:
+def store_and_clock(request: pytest.FixtureRequest) -> Iterator[tuple[LimitStore, Clock]]:
     if request.param == "memory":
         clock = Clock()
         yield MemoryLimits(clock=clock), clock
         return
     server_clock = ServerClock(request.getfixturevalue("redis_url"))
-    budget = request.getfixturevalue("redis_budget")()
-    server_clock.rule(budget)
-    yield budget, server_clock
+    store = request.getfixturevalue("redis_store")()
+    server_clock.rule(store)
+    yield store, server_clock
     server_clock.close()
 
 
 @pytest.fixture
-def budget(budget_and_clock: tuple[LimitStore, Clock]) -> LimitStore:
-    return budget_and_clock[0]
+def store(store_and_clock: tuple[LimitStore, Clock]) -> LimitStore:
+    return store_and_clock[0]
 
 
 @pytest.fixture
-def clock(budget_and_clock: tuple[LimitStore, Clock]) -> Clock:
-    return budget_and_clock[1]
+def clock(store_and_clock: tuple[LimitStore, Clock]) -> Clock:
+    return store_and_clock[1]

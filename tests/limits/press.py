@@ -11,7 +11,8 @@ import os
 import sys
 
 from tests.limits.scripts import replace_in_scripts
-from xrouter_asgi.limits.base import Charge, Limit, Reservation
+from xrouter_asgi.limits.base import Charge, Reservation
+from xrouter_asgi.limits.limit import Limit
 from xrouter_asgi.limits.redis import RedisLimits
 
 LIMIT = Limit(1000, window=2.0)
@@ -20,9 +21,9 @@ _MOST = 64  # at once; what a slow machine does not manage is not made up for la
 
 
 async def press(url: str, rate: int, seconds: float) -> None:
-    budget = RedisLimits(url, patience=5.0)
+    store = RedisLimits(url, timeout=5.0)
     replace_in_scripts(
-        budget, "return reply", "redis.call('RPUSH', refused == 0 and 'admitted' or 'refused', now) return reply"
+        store, "return reply", "redis.call('RPUSH', refused == 0 and 'admitted' or 'refused', now) return reply"
     )
     loop = asyncio.get_running_loop()
     running: set[asyncio.Task[Reservation]] = set()
@@ -31,12 +32,12 @@ async def press(url: str, rate: int, seconds: float) -> None:
         while due < passed:
             due += 1 / rate
             if len(running) < _MOST:
-                asking = budget.reserve([Charge("key", LIMIT)], lease=f"{os.getpid()} {due}")
+                asking = store.reserve([Charge("key", LIMIT)], lease=f"{os.getpid()} {due}")
                 running.add(task := asyncio.create_task(asking))
                 task.add_done_callback(running.discard)
         await asyncio.sleep(_TICK)
     await asyncio.gather(*running)
-    await budget.aclose()
+    await store.aclose()
 
 
 if __name__ == "__main__":

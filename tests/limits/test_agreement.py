@@ -11,7 +11,8 @@ from redis import Redis
 
 from tests.limits.fixtures import ServerClock
 from tests.limits.servers import RedisServer
-from xrouter_asgi.limits.base import Charge, Reservation, parse_limits
+from xrouter_asgi.limits.base import Charge, Reservation
+from xrouter_asgi.limits.limit import parse_limits
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.limits.redis import RedisLimits
 
@@ -31,7 +32,7 @@ steps = st.lists(
 async def play(script: list[Step], url: str) -> None:
     clock = ServerClock(url)
     memory = MemoryLimits(clock=clock)
-    redis = RedisLimits(url, patience=10.0, life=100_000.0)
+    redis = RedisLimits(url, timeout=10.0, slot_ttl=100_000.0)
     clock.rule(redis)
     try:
         leases: list[str] = []
@@ -57,7 +58,7 @@ async def play(script: list[Step], url: str) -> None:
 def same(one: Reservation, other: Reservation) -> None:
     assert (one.admitted, one.refused, one.local) == (other.admitted, other.refused, other.local)
     assert abs(one.retry_after - other.retry_after) < 0.01
-    for here, there in zip(one.standings, other.standings, strict=True):
+    for here, there in zip(one.statuses, other.statuses, strict=True):
         assert (here.limit, here.remaining) == (there.limit, there.remaining)
         assert abs(here.reset - there.reset) < 0.01
 

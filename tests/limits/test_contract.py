@@ -1,4 +1,4 @@
-"""What every budget promises, in memory and on a real Redis."""
+"""What every store promises, in memory and on a real Redis."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from itertools import count
 import pytest
 
 from tests.fakes.clock import Clock
-from xrouter_asgi.limits.base import Charge, Limit, LimitStore, Reservation, parse_limits
+from xrouter_asgi.limits.base import Charge, LimitStore, Reservation
+from xrouter_asgi.limits.limit import Limit, parse_limits
 from xrouter_asgi.limits.redis import RedisLimits
 
 REQUESTS = Limit.parse("3/minute")
@@ -19,170 +20,172 @@ _leases = map(str, count())
 
 
 async def take(
-    budget: LimitStore, *charges: tuple[Limit, int], lease: str | None = None, subject: str = "key"
+    store: LimitStore, *charges: tuple[Limit, int], lease: str | None = None, subject: str = "key"
 ) -> Reservation:
     asked = [Charge(subject, limit, cost) for limit, cost in charges]
-    return await budget.reserve(asked, lease=lease or f"lease {next(_leases)}")
+    return await store.reserve(asked, lease=lease or f"lease {next(_leases)}")
 
 
-async def settle(budget: LimitStore, lease: str, costs: Sequence[int] | None = None) -> None:
+async def settle(store: LimitStore, lease: str, costs: Sequence[int] | None = None) -> None:
     """Settle, and wait until everybody can see it."""
-    budget.settle(lease, costs)
-    if isinstance(budget, RedisLimits) and budget._sending is not None:
-        await budget._sending
+    store.settle(lease, costs)
+    if isinstance(store, RedisLimits) and store._sending is not None:
+        await store._sending
 
 
-async def remaining(budget: LimitStore, *limits: Limit) -> list[int]:
-    """What is left, found by asking for what costs nothing, or for a place that is given back."""
+async def remaining(store: LimitStore, *limits: Limit) -> list[int]:
+    """What is left, found by asking for what costs nothing, or for a slot that is given back."""
     lease = f"look {next(_leases)}"
-    grant = await take(budget, *((limit, int(limit.unit == "parallel")) for limit in limits), lease=lease)
-    await settle(budget, lease)
-    return [standing.remaining + (standing.limit.unit == "parallel" and grant.admitted) for standing in grant.standings]
+    reservation = await take(store, *((limit, int(limit.unit == "parallel")) for limit in limits), lease=lease)
+    await settle(store, lease)
+    return [
+        status.remaining + (status.limit.unit == "parallel" and reservation.admitted) for status in reservation.statuses
+    ]
 
 
-async def test_as_much_is_admitted_as_the_limit_says(budget: LimitStore) -> None:
-    grants = [await take(budget, (REQUESTS, 1)) for _ in range(5)]
-    assert [grant.admitted for grant in grants] == [True, True, True, False, False]
-    assert [grant.standings[0].remaining for grant in grants] == [2, 1, 0, 0, 0]
-    assert [grant.refused for grant in grants] == [None, None, None, REQUESTS, REQUESTS]
+async def test_as_much_is_admitted_as_the_limit_says(store: LimitStore) -> None:
+    reservations = [await take(store, (REQUESTS, 1)) for _ in range(5)]
+    assert [reservation.admitted for reservation in reservations] == [True, True, True, False, False]
+    assert [reservation.statuses[0].remaining for reservation in reservations] == [2, 1, 0, 0, 0]
+    assert [reservation.refused for reservation in reservations] == [None, None, None, REQUESTS, REQUESTS]
 
 
-async def test_a_refusal_says_when_to_come_again_and_then_it_is_admitted(budget: LimitStore, clock: Clock) -> None:
-    await take(budget, (REQUESTS, 1))
+async def test_a_refusal_says_when_to_come_again_and_then_it_is_admitted(store: LimitStore, clock: Clock) -> None:
+    await take(store, (REQUESTS, 1))
     clock.advance(20)
-    await take(budget, (REQUESTS, 1))
-    await take(budget, (REQUESTS, 1))
+    await take(store, (REQUESTS, 1))
+    await take(store, (REQUESTS, 1))
     clock.advance(10.5)
-    refusal = await take(budget, (REQUESTS, 1))
+    refusal = await take(store, (REQUESTS, 1))
     assert refusal.retry_after == pytest.approx(30.5)  # the first one's part ends 61 s after it began
     clock.advance(refusal.retry_after - 0.001)
-    assert not (await take(budget, (REQUESTS, 1))).admitted
+    assert not (await take(store, (REQUESTS, 1))).admitted
     clock.advance(0.001)
-    assert (await take(budget, (REQUESTS, 1))).admitted
+    assert (await take(store, (REQUESTS, 1))).admitted
 
 
-async def test_more_than_one_is_waited_for_as_long_as_it_takes(budget: LimitStore, clock: Clock) -> None:
+async def test_more_than_one_is_waited_for_as_long_as_it_takes(store: LimitStore, clock: Clock) -> None:
     for cost in (50, 30, 20):
-        await take(budget, (TOKENS, cost))
+        await take(store, (TOKENS, cost))
         clock.advance(10)
-    assert (await take(budget, (TOKENS, 50))).retry_after == pytest.approx(31)
-    assert (await take(budget, (TOKENS, 51))).retry_after == pytest.approx(41)
-    assert (await take(budget, (TOKENS, 100))).retry_after == pytest.approx(51)
+    assert (await take(store, (TOKENS, 50))).retry_after == pytest.approx(31)
+    assert (await take(store, (TOKENS, 51))).retry_after == pytest.approx(41)
+    assert (await take(store, (TOKENS, 100))).retry_after == pytest.approx(51)
 
 
-async def test_reset_is_when_everything_is_there_again(budget: LimitStore, clock: Clock) -> None:
-    assert (await take(budget, (TOKENS, 0))).standings[0].reset == 0
-    await take(budget, (TOKENS, 10))
+async def test_reset_is_when_everything_is_there_again(store: LimitStore, clock: Clock) -> None:
+    assert (await take(store, (TOKENS, 0))).statuses[0].reset == 0
+    await take(store, (TOKENS, 10))
     clock.advance(30)
-    grant = await take(budget, (TOKENS, 10))
-    assert grant.standings[0].reset == pytest.approx(61)
+    reservation = await take(store, (TOKENS, 10))
+    assert reservation.statuses[0].reset == pytest.approx(61)
     clock.advance(60.9)
-    assert await remaining(budget, TOKENS) == [90]
+    assert await remaining(store, TOKENS) == [90]
     clock.advance(0.1)
-    assert await remaining(budget, TOKENS) == [100]
+    assert await remaining(store, TOKENS) == [100]
 
 
-async def test_all_charges_are_taken_or_none(budget: LimitStore) -> None:
-    await take(budget, (REQUESTS, 1), (TOKENS, 90))
-    refusal = await take(budget, (REQUESTS, 1), (TOKENS, 20), (PARALLEL, 1))
+async def test_all_charges_are_taken_or_none(store: LimitStore) -> None:
+    await take(store, (REQUESTS, 1), (TOKENS, 90))
+    refusal = await take(store, (REQUESTS, 1), (TOKENS, 20), (PARALLEL, 1))
     assert not refusal.admitted
     assert refusal.refused == TOKENS
-    assert await remaining(budget, REQUESTS, TOKENS, PARALLEL) == [2, 10, 2]
+    assert await remaining(store, REQUESTS, TOKENS, PARALLEL) == [2, 10, 2]
 
 
-async def test_a_refusal_names_the_limit_that_takes_longest(budget: LimitStore, clock: Clock) -> None:
+async def test_a_refusal_names_the_limit_that_takes_longest(store: LimitStore, clock: Clock) -> None:
     hour = Limit.parse("1/hour")
-    await take(budget, (REQUESTS, 3), (hour, 1))
-    refusal = await take(budget, (REQUESTS, 1), (hour, 1))
+    await take(store, (REQUESTS, 3), (hour, 1))
+    refusal = await take(store, (REQUESTS, 1), (hour, 1))
     assert refusal.refused == hour
     assert refusal.retry_after == pytest.approx(3_660, abs=60)
 
 
-async def test_subjects_do_not_share(budget: LimitStore) -> None:
-    await take(budget, (REQUESTS, 3), subject="a/b")
-    assert (await take(budget, (REQUESTS, 3), subject="a")).admitted
-    assert (await take(budget, (REQUESTS, 3), subject="")).admitted
-    assert (await take(budget, (REQUESTS, 3), subject="\ud800\x00 key")).admitted
+async def test_subjects_do_not_share(store: LimitStore) -> None:
+    await take(store, (REQUESTS, 3), subject="a/b")
+    assert (await take(store, (REQUESTS, 3), subject="a")).admitted
+    assert (await take(store, (REQUESTS, 3), subject="")).admitted
+    assert (await take(store, (REQUESTS, 3), subject="\ud800\x00 key")).admitted
 
 
-async def test_a_parallel_request_ends_when_it_is_settled(budget: LimitStore) -> None:
-    assert (await take(budget, (PARALLEL, 1), lease="first")).admitted
-    assert (await take(budget, (PARALLEL, 1), lease="second")).admitted
-    refusal = await take(budget, (PARALLEL, 1))
+async def test_a_parallel_request_ends_when_it_is_settled(store: LimitStore) -> None:
+    assert (await take(store, (PARALLEL, 1), lease="first")).admitted
+    assert (await take(store, (PARALLEL, 1), lease="second")).admitted
+    refusal = await take(store, (PARALLEL, 1))
     assert refusal.refused == PARALLEL
     assert refusal.retry_after == 1
-    assert refusal.standings[0].remaining == 0
-    await settle(budget, "first", [1])
-    assert (await take(budget, (PARALLEL, 1))).admitted
-    assert not (await take(budget, (PARALLEL, 1))).admitted
+    assert refusal.statuses[0].remaining == 0
+    await settle(store, "first", [1])
+    assert (await take(store, (PARALLEL, 1))).admitted
+    assert not (await take(store, (PARALLEL, 1))).admitted
 
 
-async def test_what_was_not_used_is_given_back(budget: LimitStore) -> None:
-    await take(budget, (REQUESTS, 1), (TOKENS, 80), lease="mine")
-    await settle(budget, "mine", [1, 30])
-    assert await remaining(budget, REQUESTS, TOKENS) == [2, 70]
+async def test_what_was_not_used_is_given_back(store: LimitStore) -> None:
+    await take(store, (REQUESTS, 1), (TOKENS, 80), lease="mine")
+    await settle(store, "mine", [1, 30])
+    assert await remaining(store, REQUESTS, TOKENS) == [2, 70]
 
 
-async def test_without_costs_everything_is_given_back(budget: LimitStore) -> None:
-    await take(budget, (REQUESTS, 1), (TOKENS, 80), (PARALLEL, 1), lease="mine")
-    await settle(budget, "mine")
-    assert await remaining(budget, REQUESTS, TOKENS, PARALLEL) == [3, 100, 2]
+async def test_without_costs_everything_is_given_back(store: LimitStore) -> None:
+    await take(store, (REQUESTS, 1), (TOKENS, 80), (PARALLEL, 1), lease="mine")
+    await settle(store, "mine")
+    assert await remaining(store, REQUESTS, TOKENS, PARALLEL) == [3, 100, 2]
 
 
-async def test_a_lease_is_settled_once(budget: LimitStore) -> None:
-    await take(budget, (TOKENS, 80), (PARALLEL, 1), lease="mine")
-    await take(budget, (PARALLEL, 1), lease="other")
+async def test_a_lease_is_settled_once(store: LimitStore) -> None:
+    await take(store, (TOKENS, 80), (PARALLEL, 1), lease="mine")
+    await take(store, (PARALLEL, 1), lease="other")
     for costs in ([50, 1], [0, 1], [100, 1], None):
-        await settle(budget, "mine", costs)
-    assert await remaining(budget, TOKENS, PARALLEL) == [50, 1]
+        await settle(store, "mine", costs)
+    assert await remaining(store, TOKENS, PARALLEL) == [50, 1]
 
 
-async def test_a_lease_that_is_asked_for_twice_is_taken_once(budget: LimitStore) -> None:
+async def test_a_lease_that_is_asked_for_twice_is_taken_once(store: LimitStore) -> None:
     for _ in range(3):
-        assert (await take(budget, (REQUESTS, 1), (PARALLEL, 1), lease="mine")).admitted
-    assert await remaining(budget, REQUESTS, PARALLEL) == [2, 1]
+        assert (await take(store, (REQUESTS, 1), (PARALLEL, 1), lease="mine")).admitted
+    assert await remaining(store, REQUESTS, PARALLEL) == [2, 1]
 
 
-async def test_settling_what_was_refused_or_never_asked_changes_nothing(budget: LimitStore) -> None:
-    await take(budget, (TOKENS, 90))
-    await take(budget, (TOKENS, 20), lease="refused")
-    await settle(budget, "refused", [5])
-    await settle(budget, "never asked", [5])
-    assert await remaining(budget, TOKENS) == [10]
+async def test_settling_what_was_refused_or_never_asked_changes_nothing(store: LimitStore) -> None:
+    await take(store, (TOKENS, 90))
+    await take(store, (TOKENS, 20), lease="refused")
+    await settle(store, "refused", [5])
+    await settle(store, "never asked", [5])
+    assert await remaining(store, TOKENS) == [10]
 
 
-async def test_a_refund_after_the_window_is_no_credit(budget: LimitStore, clock: Clock) -> None:
-    await take(budget, (TOKENS, 80), lease="old")
+async def test_a_refund_after_the_window_is_no_credit(store: LimitStore, clock: Clock) -> None:
+    await take(store, (TOKENS, 80), lease="old")
     clock.advance(61)
-    await take(budget, (TOKENS, 100))
-    await settle(budget, "old", [0])
-    assert await remaining(budget, TOKENS) == [0]
-    assert not (await take(budget, (TOKENS, 1))).admitted
+    await take(store, (TOKENS, 100))
+    await settle(store, "old", [0])
+    assert await remaining(store, TOKENS) == [0]
+    assert not (await take(store, (TOKENS, 1))).admitted
 
 
-async def test_a_debt_is_carried_from_when_it_is_known(budget: LimitStore, clock: Clock) -> None:
-    await take(budget, (TOKENS, 10), lease="long")
+async def test_a_debt_is_carried_from_when_it_is_known(store: LimitStore, clock: Clock) -> None:
+    await take(store, (TOKENS, 10), lease="long")
     clock.advance(200)
-    await settle(budget, "long", [150])
-    assert not (await take(budget, (TOKENS, 1))).admitted
+    await settle(store, "long", [150])
+    assert not (await take(store, (TOKENS, 1))).admitted
     clock.advance(60.9)
-    refusal = await take(budget, (TOKENS, 1))
+    refusal = await take(store, (TOKENS, 1))
     assert not refusal.admitted
     assert refusal.retry_after == pytest.approx(0.1)
     clock.advance(0.1)
-    assert await remaining(budget, TOKENS) == [100]
+    assert await remaining(store, TOKENS) == [100]
 
 
-async def test_a_refund_frees_the_part_it_was_taken_from(budget: LimitStore, clock: Clock) -> None:
-    await take(budget, (TOKENS, 60), lease="mine")
+async def test_a_refund_frees_the_part_it_was_taken_from(store: LimitStore, clock: Clock) -> None:
+    await take(store, (TOKENS, 60), lease="mine")
     clock.advance(30)
-    await take(budget, (TOKENS, 40))
-    await settle(budget, "mine", [10])
-    refusal = await take(budget, (TOKENS, 60))
+    await take(store, (TOKENS, 40))
+    await settle(store, "mine", [10])
+    refusal = await take(store, (TOKENS, 60))
     assert not refusal.admitted
     assert refusal.retry_after == pytest.approx(31)
     clock.advance(31)
-    assert await remaining(budget, TOKENS) == [60]
+    assert await remaining(store, TOKENS) == [60]
 
 
 async def test_a_cost_beyond_the_limit_cannot_be_asked_for() -> None:
@@ -190,10 +193,10 @@ async def test_a_cost_beyond_the_limit_cannot_be_asked_for() -> None:
         Charge("key", TOKENS, 101)
 
 
-async def test_several_windows_are_counted_apart(budget: LimitStore, clock: Clock) -> None:
+async def test_several_windows_are_counted_apart(store: LimitStore, clock: Clock) -> None:
     minute, day = parse_limits("10 tokens/minute; 15 tokens/day")
-    assert (await take(budget, (minute, 10), (day, 10))).admitted
+    assert (await take(store, (minute, 10), (day, 10))).admitted
     clock.advance(61)
-    assert await remaining(budget, minute, day) == [10, 5]
-    refusal = await take(budget, (minute, 6), (day, 6))
+    assert await remaining(store, minute, day) == [10, 5]
+    refusal = await take(store, (minute, 6), (day, 6))
     assert refusal.refused == day

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from xrouter_asgi.limits.estimates import OutputEstimates
 
 PLENTY = 1_000_000
@@ -38,8 +40,9 @@ def test_keys_and_models_are_learned_apart() -> None:
     assert estimates.expect("key", "other", limit=PLENTY) == 1024
 
 
-def test_the_pair_met_longest_ago_is_forgotten() -> None:
-    estimates = OutputEstimates(pairs=2)
+def test_the_pair_met_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xrouter_asgi.limits.estimates._PAIRS", 2)
+    estimates = OutputEstimates()
     for model in ["one"] * 8 + ["two"] * 8 + ["one", "three"]:
         estimates.learn("key", model, 5)
     expected = [estimates.expect("key", model, limit=PLENTY) for model in ("one", "two", "three")]

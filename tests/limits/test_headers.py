@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from xrouter_asgi.limits.base import Limit, LimitStatus
+from xrouter_asgi.limits.base import LimitStatus
 from xrouter_asgi.limits.headers import duration, ietf_headers, openai_headers
+from xrouter_asgi.limits.limit import Limit
 
 
 @pytest.mark.parametrize(
@@ -28,14 +29,14 @@ def test_durations_are_written_as_go_writes_them(seconds: float, text: str) -> N
 
 
 def test_the_tightest_limit_of_each_unit_is_told() -> None:
-    standings = [
+    statuses = [
         LimitStatus(Limit.parse("60/minute"), 30, 61.0),
         LimitStatus(Limit.parse("1000/day"), 20, 5000.0),
         LimitStatus(Limit.parse("900 tokens/minute"), 0, 10.0),
         LimitStatus(Limit.parse("9000 tokens/day"), 0, 500.0),
         LimitStatus(Limit.parse("2 parallel"), 0, 0.0),
     ]
-    assert dict(openai_headers(standings)) == {
+    assert dict(openai_headers(statuses)) == {
         b"x-ratelimit-limit-requests": b"1000",
         b"x-ratelimit-remaining-requests": b"20",
         b"x-ratelimit-reset-requests": b"1h23m20s",

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.fakes.clock import Clock
 from tests.limits.test_contract import PARALLEL, REQUESTS, TOKENS, take
-from xrouter_asgi.limits.base import Charge, Limit
+from xrouter_asgi.limits.base import Charge
+from xrouter_asgi.limits.limit import Limit
 from xrouter_asgi.limits.memory import MemoryLimits
 
 
@@ -24,87 +25,87 @@ def test_no_window_holds_more_than_the_limit(
     amount: int, window: float, start: float, asked: list[tuple[float, int]]
 ) -> None:
     clock = Clock(start)
-    budget = MemoryLimits(clock=clock)
+    store = MemoryLimits(clock=clock)
     limit = Limit(amount, "tokens", window)
     taken: list[tuple[float, int]] = []
     for number, (pause, cost) in enumerate(asked):
         clock.advance(pause * window)
         cost = min(cost, amount)
-        grant = asyncio.run(budget.reserve([Charge("key", limit, cost)], lease=str(number)))
-        if grant.admitted:
+        reservation = asyncio.run(store.reserve([Charge("key", limit, cost)], lease=str(number)))
+        if reservation.admitted:
             taken.append((clock.now, cost))
             held = sum(cost for moment, cost in taken if moment > clock.now - window)
             assert held <= amount
-            assert grant.standings[0].remaining <= amount - held
+            assert reservation.statuses[0].remaining <= amount - held
         else:
-            clock.advance(grant.retry_after * 1.000001)
-            again = asyncio.run(budget.reserve([Charge("key", limit, cost)], lease=f"again {number}"))
+            clock.advance(reservation.retry_after * 1.000001)
+            again = asyncio.run(store.reserve([Charge("key", limit, cost)], lease=f"again {number}"))
             assert again.admitted, "came back when told to"
             taken.append((clock.now, cost))
 
 
 async def test_inventing_subjects_does_not_fill_the_memory() -> None:
-    budget = MemoryLimits(max_subjects=100, clock=Clock())
+    store = MemoryLimits(max_subjects=100, clock=Clock())
     for number in range(1000):
-        assert (await take(budget, (REQUESTS, 1), (TOKENS, 1), subject=str(number))).admitted
-    assert len(budget) <= 100
+        assert (await take(store, (REQUESTS, 1), (TOKENS, 1), subject=str(number))).admitted
+    assert len(store) <= 100
 
 
 async def test_who_asked_longest_ago_is_forgotten_first() -> None:
-    budget = MemoryLimits(max_subjects=3, clock=Clock())
+    store = MemoryLimits(max_subjects=3, clock=Clock())
     for subject in ("busy", "quiet", "busy", "other", "busy", "another"):
-        await take(budget, (REQUESTS, 1), subject=subject)
-    assert not (await take(budget, (REQUESTS, 1), subject="busy")).admitted
-    assert (await take(budget, (REQUESTS, 3), subject="quiet")).admitted
+        await take(store, (REQUESTS, 1), subject=subject)
+    assert not (await take(store, (REQUESTS, 1), subject="busy")).admitted
+    assert (await take(store, (REQUESTS, 3), subject="quiet")).admitted
 
 
 async def test_expired_counts_go_while_others_are_asked() -> None:
     clock = Clock()
-    budget = MemoryLimits(clock=clock)
+    store = MemoryLimits(clock=clock)
     day = Limit.parse("10/day")
     for number in range(50):
-        await take(budget, (REQUESTS, 1), (day, 1), (PARALLEL, 1), lease=str(number), subject=str(number))
-        budget.settle(str(number), [1, 1, 1])
-    assert len(budget) == 100
+        await take(store, (REQUESTS, 1), (day, 1), (PARALLEL, 1), lease=str(number), subject=str(number))
+        store.settle(str(number), [1, 1, 1])
+    assert len(store) == 100
     clock.advance(61)
     for _ in range(25):
-        await take(budget, (REQUESTS, 0), subject="other")
-    assert len(budget) == 51  # the days, and the other's
+        await take(store, (REQUESTS, 0), subject="other")
+    assert len(store) == 51  # the days, and the other's
 
 
 @pytest.mark.parametrize(("cost", "left"), [(90, 60), (50, 100), (0, 100)])
 async def test_of_a_forgotten_count_only_the_debt_remains(cost: int, left: int) -> None:
-    budget = MemoryLimits(max_subjects=1, clock=Clock())
-    await take(budget, (TOKENS, 50), lease="mine")
-    await take(budget, (TOKENS, 50), lease="other's", subject="other")
-    budget.settle("mine", [cost])
-    assert (await take(budget, (TOKENS, 0))).standings[0].remaining == left
+    store = MemoryLimits(max_subjects=1, clock=Clock())
+    await take(store, (TOKENS, 50), lease="mine")
+    await take(store, (TOKENS, 50), lease="other's", subject="other")
+    store.settle("mine", [cost])
+    assert (await take(store, (TOKENS, 0))).statuses[0].remaining == left
 
 
 async def test_a_refund_to_a_count_that_began_again_is_no_credit() -> None:
-    budget = MemoryLimits(max_subjects=1, clock=Clock())
-    await take(budget, (TOKENS, 50), lease="mine")
-    await take(budget, (TOKENS, 50), subject="other")
-    await take(budget, (TOKENS, 10))
-    budget.settle("mine", [0])
-    assert (await take(budget, (TOKENS, 0))).standings[0].remaining == 100
+    store = MemoryLimits(max_subjects=1, clock=Clock())
+    await take(store, (TOKENS, 50), lease="mine")
+    await take(store, (TOKENS, 50), subject="other")
+    await take(store, (TOKENS, 10))
+    store.settle("mine", [0])
+    assert (await take(store, (TOKENS, 0))).statuses[0].remaining == 100
 
 
 async def test_a_debt_outlives_the_count_it_was_made_in() -> None:
     clock = Clock()
-    budget = MemoryLimits(clock=clock)
-    await take(budget, (REQUESTS, 1), (TOKENS, 10), lease="long")
+    store = MemoryLimits(clock=clock)
+    await take(store, (REQUESTS, 1), (TOKENS, 10), lease="long")
     clock.advance(61)
-    await take(budget, (REQUESTS, 1), (TOKENS, 10))
-    budget.settle("long", [1, 60])
-    assert (await take(budget, (TOKENS, 0))).standings[0].remaining == 40
+    await take(store, (REQUESTS, 1), (TOKENS, 10))
+    store.settle("long", [1, 60])
+    assert (await take(store, (TOKENS, 0))).statuses[0].remaining == 40
 
 
 async def test_a_settlement_names_a_cost_for_each_charge() -> None:
-    budget = MemoryLimits(clock=Clock())
-    await take(budget, (REQUESTS, 1), (TOKENS, 1), lease="mine")
+    store = MemoryLimits(clock=Clock())
+    await take(store, (REQUESTS, 1), (TOKENS, 1), lease="mine")
     with pytest.raises(ValueError, match="zip"):
-        budget.settle("mine", [1])
+        store.settle("mine", [1])
 
 
 def test_a_memory_for_nobody_is_refused() -> None:

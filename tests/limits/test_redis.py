@@ -13,15 +13,15 @@ from redis import Redis
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.asgi_client import Exchange, get
-from tests.limits.fixtures import MakeBudget, ServerClock
+from tests.limits.fixtures import MakeStore, ServerClock
 from tests.limits.press import LIMIT
 from tests.limits.servers import RedisServer, Wire
 from tests.limits.test_contract import PARALLEL, REQUESTS, TOKENS, remaining, settle, take
 from tests.limits.waiting import until
-from xrouter_asgi.limits.base import Charge, Limit
+from xrouter_asgi.limits.base import Charge
+from xrouter_asgi.limits.limit import Limit
 from xrouter_asgi.limits.memory import MemoryLimits
-from xrouter_asgi.limits.redis import RedisLimits
-from xrouter_asgi.limits.storage import budget_at
+from xrouter_asgi.limits.redis import RedisLimits, store_at
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 
 
@@ -35,8 +35,8 @@ def server_clock(redis_url: str) -> Iterator[ServerClock]:
 # Several processes
 
 
-async def test_budgets_on_one_redis_share_their_counts(redis_budget: MakeBudget) -> None:
-    one, other = redis_budget(), redis_budget()
+async def test_stores_on_one_redis_share_their_counts(redis_store: MakeStore) -> None:
+    one, other = redis_store(), redis_store()
     await take(one, (REQUESTS, 1), (TOKENS, 60), (PARALLEL, 1), lease="mine")
     assert await remaining(other, REQUESTS, TOKENS, PARALLEL) == [2, 40, 1]
     await settle(one, "mine", [1, 10, 1])
@@ -60,10 +60,10 @@ async def test_four_processes_at_five_times_the_limit_admit_no_more_than_it_in_a
     assert mean(held) >= 0.95 * LIMIT.amount  # so whoever is refused is so for want of room
 
 
-async def test_the_places_of_a_process_that_died_are_free_after_their_life(
-    redis_budget: MakeBudget, server_clock: ServerClock
+async def test_the_slots_of_a_process_that_died_are_free_after_their_time(
+    redis_store: MakeStore, server_clock: ServerClock
 ) -> None:
-    dead, alive = redis_budget(), redis_budget()
+    dead, alive = redis_store(), redis_store()
     server_clock.rule(dead)
     server_clock.rule(alive)
     await take(dead, (PARALLEL, 1), (TOKENS, 10))
@@ -74,148 +74,178 @@ async def test_the_places_of_a_process_that_died_are_free_after_their_life(
     assert await remaining(alive, PARALLEL, TOKENS) == [2, 90]
 
 
-async def test_places_are_held_as_long_as_their_requests_run(redis_budget: MakeBudget) -> None:
-    budget, other = redis_budget(life=0.3), redis_budget()
+async def test_slots_are_held_as_long_as_their_requests_run(redis_store: MakeStore) -> None:
+    store, other = redis_store(slot_ttl=0.3), redis_store()
     for lease in ("one", "two"):
-        assert (await take(budget, (PARALLEL, 1), lease=lease)).admitted
+        assert (await take(store, (PARALLEL, 1), lease=lease)).admitted
     for _ in range(12):
         await asyncio.sleep(0.05)
         assert not (await take(other, (PARALLEL, 1))).admitted
-    await settle(budget, "one", [1])
+    await settle(store, "one", [1])
     assert (await take(other, (PARALLEL, 1))).admitted
-    await settle(budget, "two", [1])
-    await until(lambda: budget._announcing is not None and budget._announcing.done())
+    await settle(store, "two", [1])
+    await until(lambda: store._renewing is not None and store._renewing.done())
+
+
+async def test_a_reservation_that_waits_for_its_answer_holds_no_slot(
+    redis_store: MakeStore, redis_process: RedisServer
+) -> None:
+    other, mine = redis_store(), Charge("key", Limit.parse("1 parallel"))
+    for lease in ("one", "two"):
+        await take(other, (PARALLEL, 1), lease=lease)
+    async with Wire(redis_process.port) as wire:
+        store = redis_store(wire.url, slot_ttl=0.9)
+        await store.reserve([mine], lease="mine")
+        # Redis then knows the script, and has a connection for each of the two.
+        await asyncio.gather(*(store._scripts.renew({"mine": [mine]}) for _ in range(2)))
+        wire.heard.clear()
+        wire.delay = 0.5
+        assert not (await take(store, (PARALLEL, 1))).admitted
+        assert wire.heard.count(b"EVALSHA") >= 2  # slots were renewed while it waited
+        for lease in ("one", "two"):
+            await settle(other, lease, [1])
+        assert await remaining(other, PARALLEL) == [2]
+        await store.aclose()
 
 
 async def test_a_redis_that_lost_everything_hears_of_running_requests_again(
-    redis_budget: MakeBudget, redis_url: str
+    redis_store: MakeStore, redis_url: str
 ) -> None:
-    budget = redis_budget(life=0.3)
-    await take(budget, (PARALLEL, 1), lease="mine")
+    store = redis_store(slot_ttl=0.3)
+    await take(store, (PARALLEL, 1), lease="mine")
     with Redis.from_url(redis_url) as client:
         client.flushall()
         client.script_flush()
-        assert await remaining(redis_budget(), PARALLEL) == [2]
+        assert await remaining(redis_store(), PARALLEL) == [2]
         await until(lambda: len(client.keys("*parallel*")) == 1)
-    assert await remaining(redis_budget(), PARALLEL) == [1]
-    await settle(budget, "mine", [1])
-    assert await remaining(redis_budget(), PARALLEL) == [2]
+    assert await remaining(redis_store(), PARALLEL) == [1]
+    await settle(store, "mine", [1])
+    assert await remaining(redis_store(), PARALLEL) == [2]
 
 
-async def test_more_places_than_one_call_may_take_are_all_held(
-    redis_budget: MakeBudget, server_clock: ServerClock
+async def test_more_slots_than_one_call_may_renew_are_all_held(
+    redis_store: MakeStore, server_clock: ServerClock
 ) -> None:
     many = Limit(1200, "parallel", 0.0)
-    budget = redis_budget()
-    server_clock.rule(budget)
+    store = redis_store()
+    server_clock.rule(store)
     for number in range(1100):
-        await take(budget, (many, 1), lease=f"many {number}")
+        await take(store, (many, 1), lease=f"many {number}")
     server_clock.advance(14)
-    await budget._counts.announce({lease: held.places for lease, held in budget._held.items()})
+    await store._scripts.renew({lease: held.slots for lease, held in store._leases.items()})
     server_clock.advance(14)
-    assert await remaining(budget, many) == [100]
+    assert await remaining(store, many) == [100]
 
 
-async def test_a_reservation_that_comes_after_its_settlement_takes_nothing(redis_budget: MakeBudget) -> None:
-    budget = redis_budget()
+async def test_a_reservation_that_comes_after_its_settlement_takes_nothing(redis_store: MakeStore) -> None:
+    store = redis_store()
     charges = [Charge("key", TOKENS, 60), Charge("key", PARALLEL)]
-    await budget._counts.settle("late", charges, [-60, -1])
-    await budget._counts.reserve("late", charges)
-    assert await remaining(budget, TOKENS, PARALLEL) == [100, 2]
+    await store._scripts.settle("late", charges, [-60, -1])
+    await store._scripts.reserve("late", charges)
+    assert await remaining(store, TOKENS, PARALLEL) == [100, 2]
 
 
-async def test_a_settlement_that_is_repeated_takes_effect_once(redis_budget: MakeBudget) -> None:
-    """As when its answer was lost."""
-    budget = redis_budget()
+async def test_a_settlement_that_is_repeated_takes_effect_once(redis_store: MakeStore) -> None:
+    """As it happens when the answer is lost."""
+    store = redis_store()
     charges = [Charge("key", TOKENS, 60), Charge("key", PARALLEL)]
-    await budget.reserve(charges, lease="mine")
+    await store.reserve(charges, lease="mine")
     for _ in range(3):
-        await budget._counts.settle("mine", charges, [-20, 0])
-    assert await remaining(budget, TOKENS, PARALLEL) == [60, 2]
+        await store._scripts.settle("mine", charges, [-20, 0])
+    assert await remaining(store, TOKENS, PARALLEL) == [60, 2]
 
 
 @pytest.mark.parametrize(("later", "left"), [(0, 0), (2, 10)])  # seconds; two are more than a part of the window
 async def test_a_refund_to_a_count_that_redis_lost_is_no_credit(
-    later: float, left: int, redis_budget: MakeBudget, server_clock: ServerClock, redis_url: str
+    later: float, left: int, redis_store: MakeStore, server_clock: ServerClock, redis_url: str
 ) -> None:
-    budget = redis_budget()
-    server_clock.rule(budget)
-    await take(budget, (TOKENS, 50), lease="mine")
+    store = redis_store()
+    server_clock.rule(store)
+    await take(store, (TOKENS, 50), lease="mine")
     with Redis.from_url(redis_url, decode_responses=True) as client:
         client.delete(*client.keys("*tokens*"))
         server_clock.advance(later)
-        await take(budget, (TOKENS, 10))
-        await settle(budget, "mine", [0])
+        await take(store, (TOKENS, 10))
+        await settle(store, "mine", [0])
         (count,) = client.keys("*tokens*")
         assert sum(map(int, client.hvals(count))) == left
-    assert not (await take(budget, (TOKENS, 1))).local  # nothing that Redis took for a mistake
+    assert not (await take(store, (TOKENS, 1))).local  # nothing that Redis took for a mistake
 
 
-async def test_a_place_that_was_given_back_is_not_held_again(redis_budget: MakeBudget) -> None:
-    budget = redis_budget()
-    await take(budget, (PARALLEL, 1), lease="mine")
-    await settle(budget, "mine", [1])
-    await budget._counts.announce({"mine": [Charge("key", PARALLEL)]})
-    assert await remaining(budget, PARALLEL) == [2]
+async def test_a_slot_that_was_given_back_is_not_held_again(redis_store: MakeStore) -> None:
+    store = redis_store()
+    await take(store, (PARALLEL, 1), lease="mine")
+    await settle(store, "mine", [1])
+    await store._scripts.renew({"mine": [Charge("key", PARALLEL)]})
+    assert await remaining(store, PARALLEL) == [2]
 
 
-async def test_a_server_that_forgot_the_scripts_gets_them_again(redis_budget: MakeBudget, redis_url: str) -> None:
-    budget = redis_budget()
-    await take(budget, (REQUESTS, 1))
+async def test_a_server_that_forgot_the_scripts_gets_them_again(redis_store: MakeStore, redis_url: str) -> None:
+    store = redis_store()
+    await take(store, (REQUESTS, 1))
     with Redis.from_url(redis_url) as client:
         client.script_flush()
-    grant = await take(budget, (REQUESTS, 1))
-    assert (grant.local, grant.standings[0].remaining) == (False, 1)
+    reservation = await take(store, (REQUESTS, 1))
+    assert (reservation.local, reservation.statuses[0].remaining) == (False, 1)
 
 
-async def test_a_connection_that_was_closed_while_idle_is_replaced(redis_budget: MakeBudget, redis_url: str) -> None:
-    budget = redis_budget()
-    await take(budget, (REQUESTS, 1))
+async def test_a_connection_that_was_closed_while_idle_is_replaced(redis_store: MakeStore, redis_url: str) -> None:
+    store = redis_store()
+    await take(store, (REQUESTS, 1))
     with Redis.from_url(redis_url) as client:
         client.client_kill_filter(_type="normal", skipme=True)
-    grant = await take(budget, (REQUESTS, 1))
-    assert (grant.local, grant.standings[0].remaining) == (False, 1)
+    reservation = await take(store, (REQUESTS, 1))
+    assert (reservation.local, reservation.statuses[0].remaining) == (False, 1)
 
 
-async def test_what_a_client_sends_never_reaches_redis(redis_budget: MakeBudget, redis_process: RedisServer) -> None:
+async def test_what_a_client_sends_never_reaches_redis(redis_store: MakeStore, redis_process: RedisServer) -> None:
     async with Wire(redis_process.port) as wire:
-        budget = redis_budget(wire.url)
+        store = redis_store(wire.url)
         charges = [Charge("alice@example.org", limit) for limit in (REQUESTS, TOKENS, PARALLEL)]
-        await budget.reserve(charges, lease="lease")
-        await settle(budget, "lease")
-        await budget._counts.announce({"lease": charges[2:]})
+        await store.reserve(charges, lease="lease")
+        await settle(store, "lease")
+        await store._scripts.renew({"lease": charges[2:]})
         assert b"EVALSHA" in wire.heard
         assert b"alice" not in wire.heard
-        await budget.aclose()
+        await store.aclose()
 
 
-async def test_one_reservation_is_one_round_trip(redis_budget: MakeBudget, redis_process: RedisServer) -> None:
+async def test_one_reservation_is_one_round_trip(redis_store: MakeStore, redis_process: RedisServer) -> None:
     async with Wire(redis_process.port) as wire:
-        budget = redis_budget(wire.url)
-        await take(budget, (REQUESTS, 1))
+        store = redis_store(wire.url)
+        await take(store, (REQUESTS, 1))
         wire.heard.clear()
-        await take(budget, (REQUESTS, 1), (TOKENS, 10), (PARALLEL, 1))
+        await take(store, (REQUESTS, 1), (TOKENS, 10), (PARALLEL, 1))
         assert wire.heard.count(b"EVALSHA") == 1
         assert wire.heard.startswith(b"*")
         assert wire.heard.count(b"\r\n*") == 0  # one command
-        await budget.aclose()
+        await store.aclose()
 
 
-async def test_requests_that_ran_need_no_settling(redis_budget: MakeBudget, redis_process: RedisServer) -> None:
+async def test_requests_that_ran_need_no_settling(redis_store: MakeStore, redis_process: RedisServer) -> None:
     async with Wire(redis_process.port) as wire:
-        budget = redis_budget(wire.url)
-        await take(budget, (REQUESTS, 1), lease="mine")
+        store = redis_store(wire.url)
+        await take(store, (REQUESTS, 1), lease="mine")
         wire.heard.clear()
-        await settle(budget, "mine", [1])
+        await settle(store, "mine", [1])
         assert wire.heard == b""
-        assert budget._held == {}
-        await budget.aclose()
+        assert store._leases == {}
+        await store.aclose()
 
 
-async def test_a_server_that_stops_sends_the_settlements_that_are_left(
-    redis_budget: MakeBudget, redis_url: str
-) -> None:
-    """A request is cut off by the end of the server; its place is free when the server is gone."""
+async def test_a_refused_reservation_needs_no_settling(redis_store: MakeStore, redis_process: RedisServer) -> None:
+    async with Wire(redis_process.port) as wire:
+        store = redis_store(wire.url)
+        await take(store, (TOKENS, 100))
+        assert not (await take(store, (TOKENS, 1), (PARALLEL, 1), lease="refused")).admitted
+        wire.heard.clear()
+        await settle(store, "refused", [1, 1])
+        assert wire.heard == b""
+        await store.aclose()
+
+
+async def test_a_server_that_stops_sends_the_settlements_that_are_left(redis_store: MakeStore, redis_url: str) -> None:
+    """A request is cut off by the end of the server; its slot is free when the server is gone."""
     reached, stopping = asyncio.Event(), asyncio.Event()
 
     async def endless(scope: Scope, receive: Receive, send: Send) -> None:
@@ -231,8 +261,8 @@ async def test_a_server_that_stops_sends_the_settlements_that_are_left(
     async def send(message: Message) -> None:
         told.append(message)
 
-    app = RateLimitMiddleware(endless, limit="2 parallel", key=lambda scope: "key", budget=redis_url)
-    other = redis_budget()
+    app = RateLimitMiddleware(endless, limit="2 parallel", key=lambda scope: "key", store=redis_url)
+    other = redis_store()
     lifespan = asyncio.create_task(app({"type": "lifespan"}, Exchange(app, {})._receive, send))
     request = asyncio.create_task(get(app, "/"))
     await reached.wait()
@@ -249,19 +279,19 @@ async def test_a_server_that_stops_sends_the_settlements_that_are_left(
 
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
 async def test_redis_and_valkey_are_reached_by_their_url(scheme: str, redis_url: str) -> None:
-    budget = budget_at(redis_url.replace("redis", scheme, 1))
-    assert not (await take(budget, (REQUESTS, 1))).local
-    await budget.aclose()
+    store = store_at(redis_url.replace("redis", scheme, 1))
+    assert not (await take(store, (REQUESTS, 1))).local
+    await store.aclose()
 
 
 def test_memory_is_a_url_too() -> None:
-    assert isinstance(budget_at("memory://"), MemoryLimits)
+    assert isinstance(store_at("memory://"), MemoryLimits)
 
 
 @pytest.mark.parametrize("url", ["memcached://:secret@x", "secret", ""])
 def test_another_url_is_refused_without_showing_its_password(url: str) -> None:
     with pytest.raises(ValueError, match="Known: redis, rediss, unix") as caught:
-        budget_at(url)
+        store_at(url)
     assert "secret@" not in str(caught.value)
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.limits.fixtures import budget, budget_and_clock, clock, redis_budget, redis_process, redis_url
+from tests.limits.fixtures import clock, redis_process, redis_store, redis_url, store, store_and_clock
 from tests.middleware.spans import Recorded
 
-__all__ = ["budget", "budget_and_clock", "clock", "recorded", "redis_budget", "redis_process", "redis_url"]
+__all__ = ["clock", "recorded", "redis_process", "redis_store", "redis_url", "store", "store_and_clock"]
 
 
 @pytest.fixture

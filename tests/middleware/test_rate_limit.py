@@ -31,7 +31,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def limited(app: ASGIApp = hello, *, limit: Any = "2/minute", **options: Any) -> RateLimitMiddleware:
-    return RateLimitMiddleware(app, limit=limit, **{"budget": MemoryLimits(clock=Clock()), **options})
+    return RateLimitMiddleware(app, limit=limit, **{"store": MemoryLimits(clock=Clock()), **options})
 
 
 def in_front_of_a_model(provider: ScriptedProvider | None = None, **options: Any) -> RateLimitMiddleware:
@@ -72,7 +72,7 @@ async def test_an_application_that_never_heard_of_models_is_limited() -> None:
 
 async def test_a_refusal_says_in_openai_s_words_when_to_come_back() -> None:
     clock = Clock(0.0)
-    app = limited(limit="1/minute", budget=MemoryLimits(clock=clock))
+    app = limited(limit="1/minute", store=MemoryLimits(clock=clock))
     await get(app, "/")
     clock.advance(49)
     refusal = await get(app, "/")
@@ -90,7 +90,7 @@ async def test_a_refusal_says_in_openai_s_words_when_to_come_back() -> None:
 
 async def test_a_wait_is_rounded_up_and_never_0_seconds() -> None:
     clock = Clock(0.0)
-    app = limited(limit="1/second", budget=MemoryLimits(clock=clock))
+    app = limited(limit="1/second", store=MemoryLimits(clock=clock))
     await get(app, "/")
     clock.advance(0.9)
     refusal = await get(app, "/")
@@ -262,16 +262,16 @@ class Closing(MemoryLimits):
         self.closings += 1
 
 
-def test_the_lifespan_closes_the_budget_that_was_made_here_before_the_host_goes(
+def test_the_lifespan_closes_the_store_that_was_made_here_before_the_host_goes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own = Closing()
-    monkeypatch.setattr("xrouter_asgi.middleware.rate_limit.budget_at", lambda url: own)
+    monkeypatch.setattr("xrouter_asgi.middleware.rate_limit.store_at", lambda url: own)
     theirs = Closing()
-    budgets: tuple[str | Closing, ...] = ("memory://", theirs)
-    for budget in budgets:
-        with TestClient(RateLimitMiddleware(Starlette(), limit="1/minute", budget=budget)):
-            assert own.closings == 0 or budget is theirs
+    stores: tuple[str | Closing, ...] = ("memory://", theirs)
+    for store in stores:
+        with TestClient(RateLimitMiddleware(Starlette(), limit="1/minute", store=store)):
+            assert own.closings == 0 or store is theirs
     assert (own.closings, theirs.closings) == (1, 0)
 
 
@@ -362,7 +362,7 @@ async def test_concurrent_streams_overshoot_by_no_more_than_they_were_underestim
     usage = {"prompt_tokens": 30, "completion_tokens": actual - 30, "total_tokens": actual}
     go_on = asyncio.Event()
     provider = ScriptedProvider([chunk("text")], go_on, [chunk(finish="stop", usage=usage)])
-    app = in_front_of_a_model(provider, limit="100 tokens/minute", budget=MemoryLimits(clock=clock))
+    app = in_front_of_a_model(provider, limit="100 tokens/minute", store=MemoryLimits(clock=clock))
     question = chat(stream=True)
     estimate = bound(question) + 10
     tasks = [asyncio.create_task(post(app, "/v1/chat/completions", question)) for _ in range(50)]
@@ -441,10 +441,10 @@ async def test_limiters_of_tokens_may_stand_inside_each_other() -> None:
 
 
 class Scripted:
-    """A budget that answers as it is told."""
+    """A store that answers as it is told."""
 
-    def __init__(self, *grants: Reservation) -> None:
-        self._grants = list(grants)
+    def __init__(self, *reservations: Reservation) -> None:
+        self._grants = list(reservations)
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         return self._grants.pop(0)
@@ -457,21 +457,21 @@ class Scripted:
 
 
 async def test_deciding_alone_is_told_to_the_client_and_once_to_observers() -> None:
-    grants = [Reservation(True), Reservation(True, local=True), Reservation(True, local=True), Reservation(True)]
+    reservations = [Reservation(True), Reservation(True, local=True), Reservation(True, local=True), Reservation(True)]
     events: list[object] = []
-    app = limited(budget=Scripted(*grants))
+    app = limited(store=Scripted(*reservations))
 
     async def observed(scope: Scope, receive: Receive, send: Send) -> None:
         RequestContext.of(scope).observers.append(events.append)
         await app(scope, receive, send)
 
-    told = [limit_headers(await get(observed, "/")).get("scope") for _ in grants]
+    told = [limit_headers(await get(observed, "/")).get("scope") for _ in reservations]
     assert told == [None, "local", "local", None]
     assert list(map(type, events)) == [LimiterDegraded, LimiterRestored]
 
 
 async def test_a_count_that_cannot_be_made_is_a_503() -> None:
-    answer = await get(limited(budget=Scripted(Reservation(False, None, 1.0, local=True))), "/")
+    answer = await get(limited(store=Scripted(Reservation(False, None, 1.0, local=True))), "/")
     assert answer.status == 503
     assert answer.error == {
         "message": "Limits cannot be checked now. Please try again in 1s.",

@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 
 from tests.asgi_client import Exchange, body_messages, http_scope, post
-from tests.limits.fixtures import MakeBudget
+from tests.limits.fixtures import MakeStore
 from tests.scripted import ScriptedProvider, Step, chat, chunk, completion, usage_chunk
 from tests.test_cancellation import Interrupted, cancel_now, cancel_one_tick_later
 from xrouter_asgi.context import Attempt, CostEstimate, RequestContext, Usage
 from xrouter_asgi.errors import UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
-from xrouter_asgi.limits.base import Charge, Limit, LimitStore, Reservation, parse_limits
+from xrouter_asgi.limits.base import Charge, LimitStore, Reservation
 from xrouter_asgi.limits.estimates import tokens_spent
+from xrouter_asgi.limits.limit import Limit, parse_limits
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.limits.redis import RedisLimits
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
@@ -60,7 +61,7 @@ class Ledger(ScriptedProvider):
 
 
 class Notary:
-    """Passes on to a budget, and notes how often each lease was settled."""
+    """Passes on to a store, and notes how often each lease was settled."""
 
     def __init__(self, inner: LimitStore) -> None:
         self.inner = inner
@@ -89,16 +90,16 @@ class Notary:
         for limit in parse_limits(LIMITS):
             look = [Charge("address 127.0.0.1", limit, int(limit.unit == "parallel"))]
             lease = f"look {next(_numbers)}"
-            grant = await self.inner.reserve(look, lease=lease)
+            reservation = await self.inner.reserve(look, lease=lease)
             self.inner.settle(lease)
-            used[limit.unit] = limit.amount - grant.standings[0].remaining - look[0].cost
+            used[limit.unit] = limit.amount - reservation.statuses[0].remaining - look[0].cost
         return used
 
 
 def exchange(provider: ScriptedProvider, notary: Notary, *, stream: bool, **options: object) -> Exchange:
     body = json.dumps(chat(stream=stream)).encode()
     router = LLMRouter({"scripted": Target(provider, model="upstream-model")})
-    app = RateLimitMiddleware(router, limit=LIMITS, budget=notary)
+    app = RateLimitMiddleware(router, limit=LIMITS, store=notary)
     scope = http_scope("POST", "/v1/chat/completions")
     return Exchange(app, scope, script=body_messages(body), **options)  # type: ignore[arg-type]  # its own keywords
 
@@ -140,17 +141,17 @@ async def test_a_request_cancelled_at_any_step_is_settled_once_and_to_the_truth(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_request_cancelled_at_any_step_is_settled_once_in_redis_too(
-    stream: bool, redis_budget: MakeBudget
+    stream: bool, redis_store: MakeStore
 ) -> None:
     for n in itertools.count(1):
         provider = Ledger()
-        budget = redis_budget()
-        notary = Notary(budget)
+        store = redis_store()
+        notary = Notary(store)
         running = exchange(provider, notary, stream=stream)
         interrupted = Interrupted(running.run(), range(n, n + 1), cancel_now)
         await asyncio.wait([asyncio.create_task(interrupted.run())])
         await agree(notary, provider, stream=stream)
-        await budget._counts._command("FLUSHALL")
+        await store._scripts._command("FLUSHALL")
         if interrupted.suspensions < n:
             break
     assert n > (6 if stream else 2)
@@ -200,7 +201,7 @@ async def test_what_no_upstream_accepted_costs_no_tokens(stream: bool, error: Ex
 async def test_a_request_that_is_wrong_costs_a_request_and_no_tokens() -> None:
     notary = Notary(MemoryLimits())
     router = LLMRouter({"scripted": ScriptedProvider()})
-    app = RateLimitMiddleware(router, limit=LIMITS, budget=notary)
+    app = RateLimitMiddleware(router, limit=LIMITS, store=notary)
     assert (await post(app, "/v1/chat/completions", {"model": "scripted"})).status == 400
     assert (await post(app, "/v1/chat/completions", chat(model="unknown"))).status == 404
     assert await notary.used() == {"requests": 2, "tokens": 0, "parallel": 0}

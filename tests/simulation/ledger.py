@@ -1,4 +1,4 @@
-"""A budget that keeps account of its reservations."""
+"""A store of limits that records its reservations."""
 
 from __future__ import annotations
 

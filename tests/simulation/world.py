@@ -49,7 +49,7 @@ class World:
         # Without comments: a client counts an answer as begun by its head, which a comment sends before there is one.
         self._router = LLMRouter({"m": self._onion.provider}, commit_after=None)
         limit = dice.choice(("20/minute; 4 parallel", "5/minute", "2 parallel; 3000 tokens/minute", "1000/minute"))
-        limited = RateLimitMiddleware(self._router, limit=limit, budget=self._ledger)
+        limited = RateLimitMiddleware(self._router, limit=limit, store=self._ledger)
         app: ASGIApp = RequestEventsMiddleware(limited, observers=[self._observe])
         clients = 50 if crowded else dice.randint(1, 25)
         self._clients = [Client(Plan.draw(number, dice), app) for number in range(clients)]

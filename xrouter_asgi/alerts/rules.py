@@ -143,7 +143,7 @@ class CircuitsOpen:
         return None
 
 
-class _Refused:
+class _RefusalRule:
     """A provider refuses us for a reason that somebody has to mend; well when it answers an attempt begun later.
 
     Attempts with a credential of the caller's own say nothing about ours.
@@ -171,7 +171,7 @@ class _Refused:
         return None
 
 
-class CredentialRefused(_Refused):
+class CredentialRefused(_RefusalRule):
     """A provider refuses the credential of this gateway."""
 
     name = "credential_refused"
@@ -180,7 +180,7 @@ class CredentialRefused(_Refused):
         super().__init__("credential", wrong="refuses the credential of this gateway. Check that it has not expired")
 
 
-class QuotaUsedUp(_Refused):
+class QuotaUsedUp(_RefusalRule):
     """The account of this gateway at a provider has no money or tokens left."""
 
     name = "quota_used_up"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from ..errors import XRouterError
-from ..limits.base import parse_limits
+from ..limits.limit import parse_limits
 from ..providers.base import ReadyProvider
 from ..settings import AlertsSettings, MetricsSettings, RateLimitSettings, Settings, TracingSettings
 

@@ -35,7 +35,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # SQLAlchemy is an extra, and heavy: it is imported by who asks for it.
+    # SQLAlchemy is an extra, and slow to import: only those who ask for it import it.
     if name != "SQLKeyStore":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -1,6 +1,6 @@
-"""What an API key is, and what every store of them can do.
+"""What an API key is, and what every store of keys can do.
 
-A store never sees a secret: it is asked by digests (see `secret.Hasher`), so a copy of it opens nothing.
+A store never sees a secret. It is asked for digests (see `secret.Hasher`), so a copy of the store opens nothing.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from ..context import Principal
 
 
 def utc_now() -> datetime:
-    """The wall clock, which expiry is measured by."""
+    """The wall clock, which decides about expiry."""
     return datetime.now(UTC)
 
 
 def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
-    """The earlier of two ends, where None is never."""
+    """The earlier of two times; None means never."""
     return min((end for end in (one, other) if end is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class APIKey:
-    """What is known about one key; never its secret. Times are aware datetimes.
+    """Everything about one key but its secret. Times are aware datetimes.
 
     Attributes:
-        id: Public: `key_` and 8 characters. It may stand in logs.
-        owner: Whom the key belongs to: a user, a team, a tenant.
-        kind: `live`, `test` or `admin`, as in the prefix of its secret, or `imported` from another gateway.
+        id: `key_` and 8 characters. Public; may be logged.
+        owner: A user, a team, a tenant.
+        kind: `live`, `test` or `admin`, as in the prefix of its secret; `imported` if another gateway created it.
         active: False once it is revoked.
-        not_before, expires_at: It is good from the one up to, but not at, the other. For a secret that was rotated
-            away, `expires_at` is the end of the overlap.
-        scopes, models, limits: As in `Principal`, which they become.
-        last_used_at: Written in batches, so it may lag.
+        not_before, expires_at: The key is valid from `not_before` until just before `expires_at`. For a secret that was
+            rotated away, `expires_at` is the end of the overlap.
+        scopes, models, limits: As in `Principal`.
+        last_used_at: Stores write it in batches, so it may be late.
     """
 
     id: str
@@ -64,32 +64,32 @@ class APIKey:
 
 @runtime_checkable
 class KeyStore(Protocol):
-    """Where keys are looked up.
+    """Finds keys by digest.
 
     Attributes:
-        imported: Whether it may hold keys that another gateway made. If not, a secret that `well_formed` refuses is
-            refused without a lookup.
+        imported: Whether the store may hold keys that another gateway created. If not, a secret that `well_formed`
+            refuses is refused without a lookup.
     """
 
     imported: bool
 
     async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
-        """The key that one of the digests belongs to, also when it is revoked or expired; None when there is none.
+        """The key of one of these digests, also a revoked or expired one; None if there is none.
 
         Raises:
-            KeyStoreUnavailable: The store cannot tell.
+            KeyStoreUnavailable: The store is away.
         """
         ...
 
     def used(self, key: APIKey, /) -> None:
-        """Note that the key was used now. Does not block and does not raise; the write may come later."""
+        """Note that the key was used now. Never blocks and never raises; the store may write it later."""
         ...
 
     async def aclose(self) -> None: ...
 
 
 FindKey: TypeAlias = Callable[[bytes], Awaitable[APIKey | None]]
-"""A function that finds a key by one digest: taken wherever a KeyStore is."""
+"""A function that finds a key by one digest; accepted wherever a KeyStore is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class StoredSecret:
     """What a store keeps of a secret.
 
     Attributes:
-        pepper: The version of the pepper that it was digested with; 0 for none.
+        pepper: The version of the pepper in the digest; 0 for none.
     """
 
     digest: bytes = field(repr=False)
@@ -106,12 +106,12 @@ class StoredSecret:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One change of a key. Entries are only ever added.
+    """One change of a key. Entries are never changed or deleted.
 
     Attributes:
         action: `create`, `import`, `rotate` or `revoke`.
         before, after: The fields that changed, without secrets.
-        reason: Why, in the words of who did it.
+        reason: Why, as the person who did it wrote it.
     """
 
     at: datetime
@@ -124,9 +124,9 @@ class AuditEntry:
 
 
 class KeyRegistry(KeyStore, Protocol):
-    """A store whose keys can be changed, each change with one entry in its audit. `Issuer` is the usual caller.
+    """A store whose keys can be changed. Each change adds one audit entry. `Issuer` is the usual caller.
 
-    Every method raises KeyStoreUnavailable when the store is away.
+    Every method raises KeyStoreUnavailable if the store is away.
     """
 
     async def add(self, key: APIKey, secret: StoredSecret, entry: AuditEntry, /) -> None:
@@ -136,14 +136,14 @@ class KeyRegistry(KeyStore, Protocol):
     async def rotate(
         self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime, expires_at: datetime | None
     ) -> None:
-        """Give the key another secret and another end; the secrets it has are good up to `until` at most.
+        """Give the key another secret and another end. Its other secrets end at `until` or before.
 
         Raises UnknownKey, and KeyExists when the digest is taken.
         """
         ...
 
     async def revoke(self, id: str, entry: AuditEntry, /) -> None:
-        """For good. Raises UnknownKey."""
+        """Cannot be undone. Raises UnknownKey."""
         ...
 
     async def get(self, id: str, /) -> APIKey:
@@ -155,7 +155,7 @@ class KeyRegistry(KeyStore, Protocol):
         ...
 
     async def audit(self, id: str, /) -> Sequence[AuditEntry]:
-        """What happened to the key, oldest first."""
+        """The changes of the key, oldest first."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What stands between requests and a store: it makes lookups rare, and an outage of the store bearable."""
+"""The cache between requests and a key store: few lookups, and known keys that survive an outage of the store."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from .secret import Hasher, importable, well_formed
 
 logger = logging.getLogger("xrouter")
 
-FRESH = 5.0
-"""Seconds a found key is good without asking again: the bound of a revocation made elsewhere."""
-MISSING = 2.0
-"""Seconds an unknown key stays unknown without asking again."""
-STALE = 60.0
-"""Seconds a found key is good while the store cannot be asked."""
-PATIENCE = 2.0
-"""Seconds a lookup may take before the store counts as away."""
-PAUSE = 1.0
-"""Seconds between two attempts to reach a store that is away."""
-ENTRIES = 10_000
-"""Of known keys, and as many of unknown ones."""
+TTL = 5.0
+"""Seconds for which a found key is used without another lookup. A revocation takes effect after them."""
+NEGATIVE_TTL = 2.0
+"""Seconds for which an unknown key stays unknown without another lookup."""
+STALE_IF_ERROR = 60.0
+"""Seconds for which a found key is used while the store is away (the name is that of RFC 5861)."""
+TIMEOUT = 2.0
+"""Seconds that a lookup may take before the store counts as away."""
+RETRY_INTERVAL = 1.0
+"""Seconds between two lookups while the store is away."""
+CAPACITY = 10_000
+"""Known keys that are remembered, and as many unknown ones."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Found:
     key: APIKey
     since: float
 
 
 class CachedKeys:
-    """Checks secrets against a store, with a memory of its answers.
+    """Checks secrets against a store, and remembers what the store said.
 
-    It is keyed by whole digests; known and unknown ones are apart, so that junk cannot push good keys out. Lookups of
-    the same secret share one flight. A revocation made anywhere is effective after `FRESH` seconds, or after
-    `STALE` when the store goes away in between.
+    The cache is keyed by whole digests. Known and unknown keys have a cache each, so that junk cannot displace good
+    keys. Concurrent lookups of one secret are one lookup. A revocation takes effect everywhere after `TTL` seconds, or
+    after `STALE_IF_ERROR` if the store goes away in between.
 
     Args:
-        store: Where keys are; also a function `async (digest) -> APIKey | None`.
+        store: Where keys are kept; or a function `async (digest) -> APIKey | None`.
         hasher: The one that the keys were stored with.
-        clock: Monotonic seconds, for the age of answers.
-        now: The wall clock, for the validity of keys.
+        clock: Monotonic seconds, for the age of an entry.
+        now: The wall clock, for the validity of a key.
     """
 
     def __init__(
@@ -64,17 +64,18 @@ class CachedKeys:
         self._hasher = hasher or Hasher()
         self._clock = clock
         self._now = now
-        self._known: Recent[bytes, _Known] = Recent(ENTRIES)
-        self._unknown: Recent[bytes, float] = Recent(ENTRIES)
+        self._known: Recent[bytes, _Found] = Recent(CAPACITY)
+        self._unknown: Recent[bytes, float] = Recent(CAPACITY)
         self._flights: SingleFlight[bytes, APIKey | None] = SingleFlight()
         self._away = False
-        self._ask_again_at = 0.0
+        self._retry_at = 0.0
 
     async def check(self, secret: str) -> APIKey | None:
-        """The key that the secret opens. None when it is unknown, revoked, expired or not yet good: all one case.
+        """The key of this secret; None if it is unknown, revoked, expired or not yet valid, without a difference.
 
         Raises:
-            KeyStoreUnavailable: The store cannot tell, and the key was not seen to be good in the last minute.
+            KeyStoreUnavailable: The store is away, and no entry of the last `STALE_IF_ERROR` seconds says that the key
+                is good.
         """
         if not (well_formed(secret) or (self._store.imported and importable(secret))):
             return None
@@ -85,7 +86,7 @@ class CachedKeys:
         return key
 
     async def aclose(self) -> None:
-        """Close the store, once the lookups under way have ended."""
+        """Wait for the lookups under way, then close the store."""
         await self._flights.wait()
         await self._store.aclose()
 
@@ -93,34 +94,34 @@ class CachedKeys:
         now = self._clock()
         known = self._known.get(digests[0])
         good = known is not None and known.key.usable(self._now())
-        # A key that is no longer good is treated as one that never was, so that time does not tell them apart.
-        if known is not None and now < known.since + (FRESH if good else MISSING):
+        # A key that is no longer good is cached like an unknown one, so that timing does not tell them apart.
+        if known is not None and now < known.since + (TTL if good else NEGATIVE_TTL):
             return known.key
         unknown_since = self._unknown.get(digests[0])
-        if unknown_since is not None and now < unknown_since + MISSING:
+        if unknown_since is not None and now < unknown_since + NEGATIVE_TTL:
             return None
         try:
             return await self._ask(digests, now)
         except KeyStoreUnavailable:
-            if known is not None and good and now < known.since + STALE:
+            if known is not None and good and now < known.since + STALE_IF_ERROR:
                 return known.key
             raise
 
     async def _ask(self, digests: Sequence[bytes], now: float) -> APIKey | None:
         if self._away:
-            if now < self._ask_again_at:
+            if now < self._retry_at:
                 raise _unavailable()
-            # This one tries; the others do not wait for it.
-            self._ask_again_at = now + PAUSE
+            # This caller tries; the others do not wait for it.
+            self._retry_at = now + RETRY_INTERVAL
         return await self._flights.do(digests[0], lambda: self._look_up(digests))
 
     async def _look_up(self, digests: Sequence[bytes]) -> APIKey | None:
-        # The age counts from the question: the key may be revoked before the answer is here.
+        # The age counts from the start: the key may be revoked between the store's read and its answer.
         since = self._clock()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 key = await self._store.find(digests)
-        except Exception as exc:  # Whatever a store raises, it must neither admit anyone nor be a 500.
+        except Exception as exc:  # no exception of a store may admit anyone, or become a 500
             self._lost(exc)
             raise _unavailable() from exc
         if self._away:
@@ -130,16 +131,18 @@ class CachedKeys:
             self._known.discard(digests[0])
             self._unknown.put(digests[0], since)
         else:
-            self._known.put(digests[0], _Known(key, since))
+            self._known.put(digests[0], _Found(key, since))
         return key
 
     def _lost(self, error: Exception) -> None:
         if not self._away:
             why = getattr(error, "detail", None) or type(error).__name__
-            logger.error("The key store cannot be asked (%s). Known keys stay good for %.0f s.", why, STALE)
+            logger.error("The key store cannot be asked (%s). Known keys stay good for %.0f s.", why, STALE_IF_ERROR)
         self._away = True
-        self._ask_again_at = self._clock() + PAUSE
+        self._retry_at = self._clock() + RETRY_INTERVAL
 
 
 def _unavailable() -> KeyStoreUnavailable:
-    return KeyStoreUnavailable("API keys cannot be checked right now. Try again in a moment.", retry_after=PAUSE)
+    return KeyStoreUnavailable(
+        "API keys cannot be checked right now. Try again in a moment.", retry_after=RETRY_INTERVAL
+    )

@@ -1,8 +1,8 @@
 """One database: its engine, its transactions, its migrations.
 
-Every transaction runs in a task of its own, which a caller that is cancelled leaves alone: cancelled in the middle of a
-query, SQLAlchemy on asyncpg loses the connection (https://github.com/sqlalchemy/sqlalchemy/issues/12077). What bounds a
-transaction in its place are the drivers' own timeouts.
+Every transaction runs in a task of its own, and goes on when its caller is cancelled: SQLAlchemy on asyncpg loses the
+connection when a query is cancelled (https://github.com/sqlalchemy/sqlalchemy/issues/12077). The timeouts of the
+drivers bound a transaction.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from .schema import REVISION, VERSION_TABLE
 
 T = TypeVar("T")
 
-PATIENCE = 2.0
+TIMEOUT = 2.0
 """Seconds to wait for a connection, for a statement, and for a lock of SQLite."""
 _MIGRATION_LOCK = 0x78726F75746572  # "xrouter", for pg_advisory_xact_lock
 
 
 class Database:
-    """A database by the URL that people write: `sqlite:///keys.db`, `postgresql://user:password@host/name`.
+    """A database at `sqlite:///keys.db` or `postgresql://user:password@host/name`.
 
-    SQLite is migrated when it is first used. PostgreSQL is not: it may belong to others.
+    SQLite is migrated at first use. PostgreSQL is not, because it may belong to others.
 
     Raises:
-        ValueError: The URL names no database that is supported.
+        ValueError: The URL names no supported database.
         ModuleNotFoundError: The driver is not installed.
     """
 
@@ -49,19 +49,19 @@ class Database:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], /, *, writes: bool = False) -> T:
-        """What `work` returns, done in one transaction.
+        """Do `work` in one transaction, and return its result.
 
         Raises:
-            KeyStoreUnavailable: The database is away, locked, or not migrated; `detail` says which.
+            KeyStoreUnavailable: The database is away, locked or not migrated; `detail` says which.
         """
         return await self._own(self._run(work, writes))
 
     async def migrate(self) -> None:
-        """Bring the tables up to `REVISION`. Safe to do twice, also at the same time."""
+        """Bring the tables up to `REVISION`. May be called twice, also at the same time."""
         await self._own(self._transact(lambda connection: connection.run_sync(_migrate), writes=True))
 
     async def aclose(self) -> None:
-        """Wait for the transactions under way, and close the connections."""
+        """Wait for the transactions under way, then close the connections."""
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._own(self._engine.dispose())
@@ -76,7 +76,7 @@ class Database:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # Seen, also when whoever waited has left.
+            task.exception()  # asyncio reports an exception that nobody retrieved
 
     async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]], writes: bool) -> T:
         async with self._opening:
@@ -100,12 +100,12 @@ class Database:
                 return await work(connection)
         except (KeyStoreUnavailable, KeyExists, UnknownKey):
             raise
-        except Exception as exc:  # asyncpg, when it connects, raises errors of its own that SQLAlchemy does not wrap.
+        except Exception as exc:  # SQLAlchemy does not wrap what asyncpg raises when it connects
             cause = getattr(exc, "orig", None) or exc
             raise _unavailable(f"{type(cause).__name__}: {cause}") from exc
 
     def __repr__(self) -> str:
-        # A password may also stand in the query.
+        # The query may hold a password too.
         return f"{self._url.set(query={}).render_as_string(hide_password=True)!r}"
 
 
@@ -114,11 +114,11 @@ def _unavailable(detail: str) -> KeyStoreUnavailable:
 
 
 def async_url(url: str) -> URL:
-    """The URL with the driver that is meant by it, and libpq's `sslmode` in asyncpg's words."""
+    """The URL with the async driver, and with libpq's `sslmode` under asyncpg's name `ssl`."""
     try:
         parsed = make_url(url)
     except ArgumentError:
-        # Without the text: it may hold a password.
+        # The message omits the text, which may hold a password.
         raise ValueError(
             "The URL of the key store is none. Write sqlite:///keys.db or postgresql://host/name."
         ) from None
@@ -134,13 +134,13 @@ def async_url(url: str) -> URL:
 
 def _engine(url: URL) -> AsyncEngine:
     sqlite = url.get_backend_name() == "sqlite"
-    options: dict[str, Any] = {"connect_args": {"timeout": PATIENCE}}
+    options: dict[str, Any] = {"connect_args": {"timeout": TIMEOUT}}
     if not sqlite:
-        options["connect_args"]["command_timeout"] = PATIENCE
-        options["pool_timeout"] = PATIENCE
-        options["pool_pre_ping"] = True  # A server that was restarted costs nobody an error.
+        options["connect_args"]["command_timeout"] = TIMEOUT
+        options["pool_timeout"] = TIMEOUT
+        options["pool_pre_ping"] = True  # a restarted server costs nobody an error
     try:
-        # The parameters of a statement are digests, which do not belong into a log.
+        # The parameters of a statement are digests, which must not be logged.
         engine = create_async_engine(url, hide_parameters=True, **options)
     except ModuleNotFoundError as exc:
         driver, extra = ("aiosqlite", "sql") if sqlite else ("asyncpg", "postgres")
@@ -153,34 +153,34 @@ def _engine(url: URL) -> AsyncEngine:
 
 
 def _make_file(engine: AsyncEngine) -> None:
-    """Make the file, or raise what forbids it: aiosqlite would leave a thread behind that outlives the event loop.
+    """Make the file, or raise the reason why not: in aiosqlite a failure leaves a thread that outlives the event loop.
 
-    The journal mode stays in the file. Of several that open a new one at once, all but one may find it locked however
-    long they are ready to wait (SQLite does not wait when that might end in a deadlock), so they ask again.
+    The journal mode is stored in the file. When several processes open a new file at once, SQLite may tell all but one
+    that it is locked, whatever their timeout (it does not wait where that might deadlock), so this asks again.
     """
     (file,), options = engine.dialect.create_connect_args(engine.url)
-    patience = time.monotonic() + PATIENCE
-    with closing(sqlite3.connect(file, uri=options.get("uri", False), timeout=PATIENCE)) as connection:
+    deadline = time.monotonic() + TIMEOUT
+    with closing(sqlite3.connect(file, uri=options.get("uri", False), timeout=TIMEOUT)) as connection:
         while True:
             try:
-                connection.execute("PRAGMA journal_mode=WAL")  # Readers and the writer do not wait for each other.
+                connection.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not wait for each other
                 return
             except sqlite3.OperationalError as exc:
-                if exc.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > patience:
+                if exc.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
 
 
 def _connect_sqlite(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # Begin by our own words alone.
+    connection.isolation_level = None  # no implicit BEGIN: see _begin_sqlite
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that turns from reading to writing fails at once instead of waiting for the lock
-    # (https://sqlite.org/lang_transaction.html, SQLITE_BUSY_SNAPSHOT), so a writer takes it at its start.
+    # A writer takes the lock at its start: a transaction that first reads and then writes would fail at once instead of
+    # waiting for the lock (https://sqlite.org/lang_transaction.html, SQLITE_BUSY_SNAPSHOT).
     writes = connection.get_execution_options().get("writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

@@ -1,4 +1,4 @@
-"""Whoever makes, rotates and revokes keys, and has each of it written down."""
+"""Creates, rotates and revokes keys, each with an audit entry."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from .secret import ALPHABET, KINDS, Hasher, bits, importable, new_secret
 
 OVERLAP = 24 * 3600.0
 """Seconds for which both secrets of a rotated key are good."""
-_LONGEST = 200  # characters of a name, an owner, a limit; a model's name may be as long
+MAX_TEXT = 200
+"""Characters of a name, an owner, a model or a limit: the width of the columns in schema.py."""
+MIN_BITS = 128
+"""Of a secret that is imported. Fewer could be guessed, as the digests are fast (see secret.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySpec:
-    """What a key is made for: the fields of `APIKey` that somebody chooses.
+    """The fields of `APIKey` that the creator of a key chooses.
 
     Raises:
-        ValueError: A scope is no word, a pattern has more than one `*`, a text is too long, a time has no zone, or the
-            end lies before the beginning.
+        ValueError: A scope is not a word, a pattern has more than one `*`, a text is too long, a time has no zone, or
+            the key would end before it begins.
     """
 
     name: str = ""
@@ -41,9 +44,9 @@ class KeySpec:
                     f"Scope {scope[:20]!r} is no lower-case word, such as 'chat', 'embeddings' or your own."
                 )
         for text in (self.name, self.owner or "", *self.models, *self.limits):
-            if len(text) > _LONGEST or not text.isprintable():
+            if len(text) > MAX_TEXT or not text.isprintable():
                 raise ValueError(
-                    f"{text[:20]!r} is longer than {_LONGEST} characters, or holds one that does not print."
+                    f"{text[:20]!r} is longer than {MAX_TEXT} characters, or holds one that does not print."
                 )
         for model in self.models:
             if model.count("*") > 1 or not model:
@@ -57,14 +60,14 @@ class KeySpec:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A key and its secret, which is nowhere else: show it once."""
+    """A key and its secret, which is kept nowhere: show it once."""
 
     key: APIKey
     secret: str = field(repr=False)
 
 
 class Issuer:
-    """Makes and changes the keys of one registry.
+    """Creates and changes the keys of one registry.
 
     Args:
         registry: Where the keys are kept.
@@ -72,44 +75,44 @@ class Issuer:
         hasher: The one that the keys are checked with.
         now: The wall clock.
 
-    All methods raise KeyStoreUnavailable when the registry is away.
+    All methods raise KeyStoreUnavailable if the registry is away.
     """
 
     def __init__(
         self, registry: KeyRegistry, *, by: str, hasher: Hasher | None = None, now: Callable[[], datetime] = utc_now
     ) -> None:
         self._registry = registry
-        self._by = by[:_LONGEST]
+        self._by = by[:MAX_TEXT]
         self._hasher = hasher or Hasher()
         self._now = now
 
-    async def create(self, grant: KeySpec, *, kind: str = "live") -> Issued:
-        """A key and its secret, of a kind that `new_secret` makes."""
+    async def create(self, spec: KeySpec, *, kind: str = "live") -> Issued:
+        """Create a key of one of the `KINDS`. Raises ValueError for another kind."""
         secret = new_secret(kind)
-        return Issued(await self._add(grant, kind, secret, action="create"), secret)
+        return Issued(await self._add(spec, kind, secret, action="create"), secret)
 
-    async def adopt(self, secret: str, grant: KeySpec) -> APIKey:
-        """Take a key of another gateway, so that its clients go on unchanged.
+    async def adopt(self, secret: str, spec: KeySpec) -> APIKey:
+        """Import the key of another gateway, so that its clients need no change.
 
         Raises:
-            KeyExists: It is here already.
-            ValueError: It cannot stand in a header, or could be guessed: it has less than 128 bits.
+            KeyExists: The registry has it already.
+            ValueError: It cannot be sent in a header; or it has less than 128 bits and could be guessed.
         """
         if not importable(secret):
             raise ValueError("The secret is not 1 to 512 printable ASCII characters without spaces.")
-        if bits(secret) < 128:
-            raise ValueError("The secret has less than 128 bits and could be guessed. Create a new one.")
-        return await self._add(grant, "imported", secret, action="import")
+        if bits(secret) < MIN_BITS:
+            raise ValueError(f"The secret has less than {MIN_BITS} bits and could be guessed. Create a new one.")
+        return await self._add(spec, "imported", secret, action="import")
 
     async def rotate(self, id: str, *, overlap: float = OVERLAP, expires_at: datetime | None = None) -> Issued:
-        """Another secret for the key; the old one stays good for `overlap` seconds, but not beyond its own end.
+        """Give the key another secret. The old one stays good for `overlap` seconds, but not beyond its own end.
 
         Args:
-            expires_at: Another end for the key. None leaves the one it has.
+            expires_at: Another end for the key; None keeps the one it has.
 
         Raises:
-            UnknownKey: There is none with this id.
-            ValueError: The key is revoked, or its end is past.
+            UnknownKey: No key has this id.
+            ValueError: The key is revoked or has expired.
         """
         key, now = await self._registry.get(id), self._now()
         end = expires_at or key.expires_at
@@ -127,7 +130,7 @@ class Issuer:
         return Issued(await self._registry.get(id), secret)
 
     async def revoke(self, id: str, *, reason: str | None = None) -> APIKey:
-        """End all secrets of the key, for good. Raises UnknownKey."""
+        """End all secrets of the key; cannot be undone. Raises UnknownKey."""
         key = await self._registry.get(id)
         if not key.active:
             return key
@@ -135,20 +138,20 @@ class Issuer:
         await self._registry.revoke(id, entry)
         return await self._registry.get(id)
 
-    async def _add(self, grant: KeySpec, kind: str, secret: str, *, action: str) -> APIKey:
+    async def _add(self, spec: KeySpec, kind: str, secret: str, *, action: str) -> APIKey:
         key = APIKey(
             id="key_" + "".join(choice(ALPHABET) for _ in range(8)),
-            name=grant.name,
-            owner=grant.owner,
+            name=spec.name,
+            owner=spec.owner,
             kind=kind,
             created_at=self._now(),
-            not_before=grant.not_before,
-            expires_at=grant.expires_at,
-            scopes=grant.scopes,
-            models=grant.models,
-            limits=grant.limits,
+            not_before=spec.not_before,
+            expires_at=spec.expires_at,
+            scopes=spec.scopes,
+            models=spec.models,
+            limits=spec.limits,
         )
-        entry = self._entry(action, key.id, after={"kind": kind, **describe(grant)})
+        entry = self._entry(action, key.id, after={"kind": kind, **_described(spec)})
         await self._registry.add(key, self._stored(secret), entry)
         return key
 
@@ -167,16 +170,16 @@ class Issuer:
         return AuditEntry(self._now(), self._by, action, id, before, after, reason)
 
 
-def describe(grant: KeySpec) -> dict[str, object]:
-    """A grant as JSON takes it, for the audit."""
+def _described(spec: KeySpec) -> dict[str, object]:
+    """The spec in JSON types, for the audit."""
     return {
-        "name": grant.name,
-        "owner": grant.owner,
-        "not_before": _text(grant.not_before),
-        "expires_at": _text(grant.expires_at),
-        "scopes": sorted(grant.scopes),
-        "models": list(grant.models),
-        "limits": list(grant.limits),
+        "name": spec.name,
+        "owner": spec.owner,
+        "not_before": _text(spec.not_before),
+        "expires_at": _text(spec.expires_at),
+        "scopes": sorted(spec.scopes),
+        "models": list(spec.models),
+        "limits": list(spec.limits),
     }
 
 

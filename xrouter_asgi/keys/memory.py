@@ -17,7 +17,7 @@ class _Secret:
 
 
 class MemoryKeyStore:
-    """Keys for the life of the process: for tests, and for hosts that make keys as they run.
+    """Keeps keys for the life of the process: for tests, and for hosts that create keys while they run.
 
     Args:
         imported: Whether keys of another gateway may be added.
@@ -79,14 +79,14 @@ class MemoryKeyStore:
 
 
 class StaticKeys:
-    """A fixed list, such as the one of a settings file.
+    """A fixed list of keys.
 
     Args:
-        keys: By their secrets, of ours or of any other making.
-        hasher: The one that `CachedKeys` has.
+        keys: Keys by their secrets, which need not be of our form.
+        hasher: The same as of `CachedKeys`.
 
     Raises:
-        ValueError: A secret cannot stand in a header, or is longer than 512 characters.
+        ValueError: A secret cannot be sent in a header, or is longer than 512 characters.
     """
 
     def __init__(self, keys: Mapping[str, APIKey], *, hasher: Hasher | None = None) -> None:
@@ -109,7 +109,7 @@ class StaticKeys:
 
 
 class CallableKeyStore:
-    """A function as a store: `async (digest) -> APIKey | None`, asked with one digest after the other."""
+    """A function as a store: `async (digest) -> APIKey | None`, called with one digest after the other."""
 
     imported = True
 

@@ -1,4 +1,4 @@
-"""The tables. Their names start with `xrouter_key`, so that they may live in a host's own database."""
+"""The tables. Their names start with `xrouter_key`, so that they fit into a host's own database."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 REVISION = "0001"
-"""The migration that makes these tables; the newest in `migrations/versions`."""
+"""The newest migration in `migrations/versions`, which makes these tables."""
 VERSION_TABLE = "xrouter_keys_version"
-"""Not Alembic's usual name, which belongs to the host."""
+"""Not Alembic's default name, which a host may use itself."""
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware datetime in UTC. SQLite keeps no time zone, so it is taken off and put back."""
+    """An aware datetime in UTC. SQLite stores no time zone, so this type removes it and adds it again."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -61,7 +61,7 @@ keys = Table(
     Column("last_used_at", Moment),
 )
 
-# A key has several while an overlap lasts.
+# A key has several secrets during an overlap.
 secrets = Table(
     "xrouter_key_secrets",
     metadata,
@@ -72,7 +72,7 @@ secrets = Table(
     Column("expires_at", Moment),
 )
 
-# Triggers of the migration refuse to change or delete a row.
+# Triggers, made by the migration, refuse to change or delete a row.
 audit = Table(
     "xrouter_key_audit",
     metadata,

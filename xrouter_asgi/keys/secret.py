@@ -1,8 +1,8 @@
 """Secrets and their digests.
 
-A secret is `xr_live_`, 32 random characters and 6 of checksum: 46 characters that a double click selects whole, that
-need no escaping, and that one regular expression finds in a leak. Its 190 bits cannot be guessed, so a fast digest is
-enough; a slow one would only be a way to keep the gateway busy.
+A secret is `xr_live_`, 32 random characters and a checksum of 6. A double click selects all 46 characters, they need no
+escaping, and one regular expression finds them in a leak. Nobody guesses 190 bits, so a fast digest is enough; a slow
+one would only let attackers keep the gateway busy.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Self
 
 KINDS = ("live", "test", "admin")
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-LONGEST = 512  # characters of an imported secret
+MAX_LENGTH = 512  # characters of an imported secret
 
 _FORM = re.compile(rf"xr_(?:{'|'.join(KINDS)})_[0-9A-Za-z]{{38}}")
 _PEPPERS = re.compile(r"(\d{1,4}):([^,\s]*)")
 
 
 def new_secret(kind: str = "live") -> str:
-    """A secret that nobody has seen before, of one of the `KINDS`. Raises ValueError for another."""
+    """A new secret of one of the `KINDS`. Raises ValueError for another kind."""
     if kind not in KINDS:
         raise ValueError(f"Kind {kind!r} is unknown. Known: {', '.join(KINDS)}.")
     body = f"xr_{kind}_" + "".join(secrets.choice(ALPHABET) for _ in range(32))
@@ -36,13 +36,13 @@ def new_secret(kind: str = "live") -> str:
 def well_formed(secret: str) -> bool:
     """Whether `new_secret` can have made it.
 
-    The checksum is public: it tells a typo from a key without a lookup, and an attacker nothing.
+    The checksum is public. It finds a typo without a lookup, and tells an attacker nothing.
     """
     return _FORM.fullmatch(secret) is not None and secret[-6:] == _checksum(secret[:-6])
 
 
 def _checksum(body: str) -> str:
-    """The CRC-32 (as in zlib) in base 62, with leading zeros: 6 digits hold all of its 32 bits."""
+    """The CRC-32 (as in zlib) in base 62, with leading zeros: 6 digits hold its 32 bits."""
     number = zlib.crc32(body.encode("ascii"))
     digits = ""
     for _ in range(6):
@@ -52,15 +52,15 @@ def _checksum(body: str) -> str:
 
 
 def importable(secret: str) -> bool:
-    """Whether a secret of another gateway has a form that can be looked up: printable ASCII, at most `LONGEST`."""
-    return 0 < len(secret) <= LONGEST and secret.isascii() and secret.isprintable() and " " not in secret
+    """Whether another gateway's secret may be looked up: printable ASCII without spaces, at most `MAX_LENGTH`."""
+    return 0 < len(secret) <= MAX_LENGTH and secret.isascii() and secret.isprintable() and " " not in secret
 
 
 def bits(secret: str) -> float:
-    """How much a secret of unknown making can hold at most, by the length and the alphabet of each of its parts.
+    """The most entropy that a secret of unknown form can have, by the length and the alphabet of each of its parts.
 
-    Parts shorter than 8, such as `sk` and `proj`, are prefixes and count nothing, nor does a part that comes again. A
-    part with few different characters repeats itself: it counts as three of each.
+    A part shorter than 8, such as `sk` or `proj`, is a prefix and adds nothing; nor does a part that occurs again. In a
+    part that repeats few characters, each of them counts three times at most.
     """
     parts = {part for part in re.split(r"[^0-9A-Za-z]", secret) if len(part) >= 8}
     return sum(min(len(part), 3 * len(set(part))) * math.log2(_alphabet(part)) for part in parts)
@@ -76,11 +76,11 @@ def _alphabet(part: str) -> int:
 class Hasher:
     """Digests secrets by HMAC-SHA-256 with a pepper, or by plain SHA-256 without one.
 
-    With a pepper, a copy of the store alone cannot confirm a secret that was found elsewhere.
+    With a pepper, nobody can use a copy of the store to confirm a secret that was found elsewhere.
 
     Args:
-        peppers: Secrets of at least 32 characters by their version, a number from 1. The highest is for new keys; the
-            lower ones keep older keys good. Version 0 with an empty text keeps keys good that were made without any.
+        peppers: Secrets of at least 32 characters, by version, a number from 1. New keys get the highest version; lower
+            ones keep older keys valid. Version 0 with an empty text keeps keys valid that have no pepper.
 
     Raises:
         ValueError: A pepper is too short, or version 0 has one.
@@ -98,7 +98,7 @@ class Hasher:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From a text such as `2:PEPPER,1:OLDER`, or one pepper alone, which is version 1. Nothing means none."""
+        """Read `2:PEPPER,1:OLDER`, or one pepper, which becomes version 1. An empty text means no pepper."""
         if not text.strip():
             return cls()
         pairs = [pair.strip() for pair in text.split(",")]
@@ -107,21 +107,21 @@ class Hasher:
             return cls({1: pairs[0]})
         found = [(int(match[1]), match[2]) for match in matches if match is not None]
         if len({version for version, _ in found}) < len(pairs):
-            # Without the text: it holds secrets.
+            # The message omits the text, which holds secrets.
             raise ValueError('The peppers are not pairs of different versions. Write them as "2:PEPPER,1:OLDER".')
         return cls(dict(found))
 
     @property
     def version(self) -> int:
-        """Of the pepper for new keys; 0 when they get none."""
+        """The version of the pepper for new keys; 0 if they get none."""
         return next(iter(self._peppers))
 
     def digest(self, secret: str) -> bytes:
-        """The 32 bytes that a new key is stored as."""
+        """The 32 bytes that a store keeps of a new secret."""
         return self.digests(secret)[0]
 
     def digests(self, secret: str) -> tuple[bytes, ...]:
-        """All that the secret may be stored as, the current one first."""
+        """The digests under which a secret may be stored, the current one first."""
         data = secret.encode("utf-8", "surrogatepass")
         return tuple(
             hmac.digest(pepper, data, "sha256") if version else hashlib.sha256(data).digest()
@@ -129,7 +129,7 @@ class Hasher:
         )
 
     def __str__(self) -> str:
-        """The scheme, to be told at start."""
+        """The scheme, as `xrouter serve` prints it."""
         return f"HMAC-SHA-256 with pepper {self.version}" if self.version else "SHA-256 without a pepper"
 
     def __repr__(self) -> str:

@@ -21,21 +21,21 @@ from .schema import audit, keys, secrets
 
 logger = logging.getLogger("xrouter")
 
-LAG = 10.0
-"""Seconds that uses of keys are gathered for, before they are written at once."""
+FLUSH_INTERVAL = 10.0
+"""Seconds for which uses of keys are collected before one write."""
 
 
 class SQLKeyStore:
-    """Keys in a database that several processes share. Opened at first use.
+    """Keeps keys in a database that several processes share. Connects at first use.
 
     Args:
-        url: `sqlite:///keys.db`, which makes the file and its tables, or `postgresql://user:password@host/name`, whose
-            tables `xrouter keys migrate` makes.
-        imported: Whether keys of another gateway may be in it.
+        url: `sqlite:///keys.db` or `postgresql://user:password@host/name`. The file and tables of SQLite are made at
+            first use; `xrouter keys migrate` makes the tables of PostgreSQL.
+        imported: Whether it may hold keys that another gateway created.
         now: The wall clock.
 
     Raises:
-        ValueError: The URL names no database that is supported.
+        ValueError: The URL names no supported database.
         ModuleNotFoundError: The driver is not installed.
     """
 
@@ -57,7 +57,7 @@ class SQLKeyStore:
         found = {row.digest: row for row in await self._rows(statement)}
         for digest in digests:
             row = found.get(digest)
-            # Compared once more, so that no collation or type of a database decides what is equal.
+            # Compared here too, so that no collation or column type of a database decides what is equal.
             if row is not None and hmac.compare_digest(row.digest, digest):
                 self._warn_of_plain_digest(row)
                 return replace(_key(row), expires_at=earlier(row.expires_at, row.secret_expires_at))
@@ -66,7 +66,7 @@ class SQLKeyStore:
     def used(self, key: APIKey, /) -> None:
         self._used[key.id] = self._now()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LAG, self._write_later)
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_INTERVAL, self._write_later)
 
     async def add(self, key: APIKey, secret: StoredSecret, entry: AuditEntry, /) -> None:
         async def work(connection: AsyncConnection) -> None:
@@ -118,7 +118,7 @@ class SQLKeyStore:
         await self._database.migrate()
 
     async def aclose(self) -> None:
-        """Write the last uses, and close the connections."""
+        """Write the last uses, then close the connections."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -136,14 +136,14 @@ class SQLKeyStore:
         return await self._database.run(work)
 
     async def _change(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
-        async def told(connection: AsyncConnection) -> None:
+        async def checked(connection: AsyncConnection) -> None:
             try:
                 await work(connection)
             except IntegrityError:
-                # Without the cause, which shows the statement.
+                # The cause is omitted: it shows the statement.
                 raise KeyExists("The key is in the store already.") from None
 
-        await self._database.run(told, writes=True)
+        await self._database.run(checked, writes=True)
 
     def _warn_of_plain_digest(self, row: Row[Any]) -> None:
         if row.pepper == 0 and not self._warned:
@@ -172,7 +172,7 @@ class SQLKeyStore:
             await self._change(work)
         except KeyStoreUnavailable as exc:
             logger.warning("The last uses of %d keys could not be written: %s", len(batch), exc.detail)
-            self._used = batch | self._used  # For the next time.
+            self._used = batch | self._used  # for the next write
 
 
 async def _update(connection: AsyncConnection, id: str, values: Mapping[str, object]) -> None:

@@ -1,6 +1,7 @@
-"""Limits and the budgets that keep them."""
+"""Limits and the stores that count them."""
 
-from .base import Limit, LimitStore
+from .base import LimitStore
+from .limit import Limit
 from .memory import MemoryLimits
 from .redis import RedisLimits
 

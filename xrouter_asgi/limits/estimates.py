@@ -1,4 +1,4 @@
-"""How many tokens a request will take, guessed before it is sent, and what it came to when nobody said."""
+"""How many tokens a request will take, and how many it took when the upstream does not say."""
 
 from __future__ import annotations
 
@@ -7,51 +7,50 @@ from collections import deque
 from typing import Final
 
 from ..context import CostEstimate, RequestContext
+from ..recent import Recent
 
-_HISTORY: Final = 32
-_ENOUGH: Final = 8
+_ANSWERS: Final = 32  # the last ones of a model to a key
+_ENOUGH: Final = 8  # answers
 _QUANTILE: Final = 0.9
-_UNKNOWN: Final = 1024  # tokens
+_UNKNOWN: Final = 1024  # tokens …
+_UNKNOWN_SHARE: Final = 0.1  # … but at most this share of the limit
+_PAIRS: Final = 4096  # of a key and a model
 
 
 class OutputEstimates:
-    """How long the answers of a model to a key have been: so many tokens as nine in ten of the last 32 did not exceed.
+    """Estimates how many tokens a model answers a key with: nine in ten of the last 32 answers had no more.
 
-    What the tenth takes on top is a debt, so the guess need not be a bound.
-
-    Args:
-        pairs: Keys and models remembered; beyond it the pair that was met longest ago is forgotten.
+    The tenth puts its limit into debt, so the estimate need not be a bound. Remembers 4,096 pairs of key and model.
     """
 
-    def __init__(self, *, pairs: int = 4096) -> None:
-        self._pairs = pairs
-        self._seen: dict[tuple[str, str], deque[int]] = {}
+    def __init__(self) -> None:
+        self._seen: Recent[tuple[str, str], deque[int]] = Recent(_PAIRS)
 
     def expect(self, key: str, model: str, *, limit: int) -> int:
-        """Tokens of output to count with against a limit of so many.
+        """Tokens of output to reserve from a limit of `limit` tokens.
 
-        Until 8 answers were seen it is 1024, but a tenth of the limit at most: a mere guess must not shut others out.
+        Until 8 answers were seen it is 1024, but at most a tenth of the limit: a mere guess must not lock others out.
         """
-        seen = self._seen.get((key, model), ())
+        seen = self._seen.get((key, model)) or ()
         if len(seen) < _ENOUGH:
-            return min(_UNKNOWN, limit // 10)
+            return min(_UNKNOWN, int(limit * _UNKNOWN_SHARE))
         return sorted(seen)[int(len(seen) * _QUANTILE)]
 
     def learn(self, key: str, model: str, tokens: int) -> None:
-        """Tokens of output that an answer had."""
-        seen = self._seen.pop((key, model), None) or deque(maxlen=_HISTORY)
+        """Note how many tokens an answer had."""
+        seen = self._seen.get((key, model))
+        if seen is None:
+            seen = deque(maxlen=_ANSWERS)
+            self._seen.put((key, model), seen)
         seen.append(tokens)
-        self._seen[key, model] = seen
-        if len(self._seen) > self._pairs:
-            del self._seen[next(iter(self._seen))]
 
 
-def tokens_spent(context: RequestContext, demand: CostEstimate) -> int | None:
-    """What a request came to; None when it was answered whole and nobody counted, so that the estimate stands.
+def tokens_spent(context: RequestContext, estimate: CostEstimate) -> int | None:
+    """How many tokens a request took. None for a whole answer without a count: the estimate stands.
 
-    The upstream's own count, if it sent one: zero is a number. Nothing, if no upstream accepted. Else what went through
-    here: the bound of the input, and a token for each two characters of output. English and Russian take three or four
-    characters for one, Chinese about two.
+    The upstream's own count, if it sent one, also 0. 0 if no upstream accepted the request. Otherwise the bound of the
+    input, plus one token for every two characters of output: a token of Chinese has about two characters, one of
+    English or Russian three or four.
     """
     if context.usage is not None:
         return context.usage.total_tokens
@@ -59,11 +58,11 @@ def tokens_spent(context: RequestContext, demand: CostEstimate) -> int | None:
         return 0
     if context.provider is not None and not context.streamed:
         return None
-    return demand.prompt_tokens + (context.characters + 1) // 2
+    return estimate.prompt_tokens + (context.characters + 1) // 2
 
 
 def _accepted(context: RequestContext) -> bool:
-    """Whether an upstream may have done work. One that we left may have; one that failed before its answer has not."""
+    """Whether an upstream may have done work: one that we left may have, one that failed before its answer has not."""
     if not context.attempts:  # a provider without a Target
         return context.error is None or context.streamed
     return any(

@@ -1,4 +1,4 @@
-"""How far limits are used up, as headers of an answer."""
+"""The headers that tell a client how much of its limits is left."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from .base import Limit, LimitStatus
+from .base import LimitStatus
+from .limit import Limit
 
-_UNITS: Final = {"requests": "requests", "parallel": "concurrent-requests"}  # tokens have no registered one
+_UNITS: Final = {"requests": "requests", "parallel": "concurrent-requests"}  # the draft registers no unit for tokens
 
 
 def duration(seconds: float) -> str:
-    """As Go writes it, rounded up to milliseconds: `12ms`, `7.66s`, `6m0s`, `1h0m0s`."""
+    """Go's notation, rounded up to milliseconds: `12ms`, `7.66s`, `6m0s`, `1h0m0s`."""
     milliseconds = math.ceil(seconds * 1000 - 1e-6)
     if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"
@@ -24,13 +25,13 @@ def duration(seconds: float) -> str:
     return f"{hours}h{text}" if hours else text
 
 
-def openai_headers(standings: Sequence[LimitStatus]) -> list[tuple[bytes, bytes]]:
-    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, each of the limit that is closest."""
+def openai_headers(statuses: Sequence[LimitStatus]) -> list[tuple[bytes, bytes]]:
+    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, for the request and the token limit with least left."""
     headers = []
     for unit in ("requests", "tokens"):
         tightest = min(
-            (standing for standing in standings if standing.limit.unit == unit),
-            key=lambda standing: (standing.remaining, -standing.reset),
+            (status for status in statuses if status.limit.unit == unit),
+            key=lambda status: (status.remaining, -status.reset),
             default=None,
         )
         if tightest is not None:
@@ -43,19 +44,17 @@ def openai_headers(standings: Sequence[LimitStatus]) -> list[tuple[bytes, bytes]
     return headers
 
 
-def ietf_headers(standings: Iterable[LimitStatus]) -> list[tuple[bytes, bytes]]:
-    """`RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11, with every limit."""
+def ietf_headers(statuses: Iterable[LimitStatus]) -> list[tuple[bytes, bytes]]:
+    """`RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11, for every limit."""
     policies, states = [], []
-    for standing in standings:
-        name = _name(standing.limit)
-        unit = _UNITS.get(standing.limit.unit)
-        window = math.ceil(standing.limit.window)
+    for status in statuses:
+        name = _name(status.limit)
+        unit = _UNITS.get(status.limit.unit)
+        window = math.ceil(status.limit.window)
         policies.append(
-            f'"{name}";q={standing.limit.amount}'
-            + (f';qu="{unit}"' if unit else "")
-            + (f";w={window}" if window else "")
+            f'"{name}";q={status.limit.amount}' + (f';qu="{unit}"' if unit else "") + (f";w={window}" if window else "")
         )
-        states.append(f'"{name}";r={standing.remaining}' + (f";t={math.ceil(standing.reset)}" if window else ""))
+        states.append(f'"{name}";r={status.remaining}' + (f";t={math.ceil(status.reset)}" if window else ""))
     if not policies:
         return []
     return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())]

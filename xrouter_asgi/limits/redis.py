@@ -1,4 +1,4 @@
-"""Counts that several processes share, and what is done while they are away."""
+"""Counts that several processes share, and what each process does while they are unavailable."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from .availability import StoreHealth, StoreUnavailable, in_background
-from .base import PLACE_WAIT, Charge, Reservation
+from .base import SLOT_RETRY_AFTER, Charge, LimitStore, Reservation
 from .memory import MemoryLimits
-from .redis_scripts import CONNECTIONS, RedisCounts
+from .scripts import CONNECTIONS, RedisScripts
+from .store_health import StoreHealth, StoreUnavailable, in_background
 
 OnError: TypeAlias = Literal["degrade", "open", "closed"]
 
-_UNSENT: Final = 10_000
-"""Settlements kept for a Redis that is away; beyond it the oldest are lost, and their estimates stand."""
+TIMEOUT: Final = 0.05
+"""Seconds that a request waits for Redis."""
+MAX_UNSENT: Final = 10_000
+"""Settlements kept while Redis is away. A new one replaces the oldest, whose estimated cost then stands."""
 
 logger = logging.getLogger("xrouter")
 
@@ -27,16 +29,16 @@ logger = logging.getLogger("xrouter")
 class RedisLimits:
     """Keeps the counts of several processes in one Redis or Valkey.
 
-    Redis is asked once for each reservation and never for longer than `patience`. When it does not answer, this
-    process goes on without it and asks again in the background. Settlements wait until it is back.
+    A reservation is one call to Redis and waits at most `timeout`. While Redis does not answer, this process goes on
+    without it and probes it in the background. Settlements wait until Redis is back.
 
     Args:
         url: `redis://`, `rediss://`, `unix://`, or the same for Valkey; as redis-py takes it.
-        on_error: What to do while Redis is away. `degrade`: admit this process's share of each limit. `open`: admit
-            everything. `closed`: admit nothing.
-        workers: How many processes share the limits; at least 1.
-        patience: Seconds that a request waits for Redis.
-        life: Seconds after which the parallel requests of a process that died are over.
+        on_error: What to do while Redis is away. `degrade` admits this process's share of each limit, `open`
+            everything, `closed` nothing.
+        workers: How many processes share the limits. At least 1.
+        timeout: Seconds that a request waits for Redis.
+        slot_ttl: Seconds after which the parallel slots of a process that died are free.
     """
 
     def __init__(
@@ -45,105 +47,105 @@ class RedisLimits:
         *,
         on_error: OnError = "degrade",
         workers: int = 1,
-        patience: float = 0.05,
-        life: float = 15.0,
+        timeout: float = TIMEOUT,
+        slot_ttl: float = 15.0,
     ) -> None:
         if workers < 1:
             raise ValueError(f"At least 1 worker shares the limits, not {workers}.")
-        self._counts = RedisCounts(url, life=life)
-        self._link = StoreHealth(
-            self._counts.probe,
+        self._scripts = RedisScripts(url, slot_ttl=slot_ttl)
+        self._health = StoreHealth(
+            self._scripts.probe,
             name="The Redis of the limits",
-            patience=patience,
-            questions=CONNECTIONS,
-            restored=self._resume,
+            timeout=timeout,
+            max_parallel=CONNECTIONS,
+            on_restored=self._resume,
         )
         self._on_error = on_error
         self._workers = workers
-        self._life = life
+        self._slot_ttl = slot_ttl
         self._local = MemoryLimits()
-        self._held: dict[str, _Lease] = {}
-        self._unsent: deque[_Settlement] = deque(maxlen=_UNSENT)
+        self._leases: dict[str, _Lease] = {}
+        self._unsent: deque[_Settlement] = deque(maxlen=MAX_UNSENT)
         self._sending: asyncio.Task[None] | None = None
-        self._announcing: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
-        asked = self._link.up
-        held = self._held[lease] = _Lease(lease, charges)  # before the await, which may be cancelled
+        was_up = self._health.up
+        reserving = self._leases[lease] = _Lease(lease, charges)  # before the await, which may be cancelled
         try:
-            grant = await self._link.ask(partial(self._counts.reserve, lease, charges))
+            reservation = await self._health.call(partial(self._scripts.reserve, lease, charges))
         except StoreUnavailable:
-            if asked:
-                self.settle(lease)  # it may have been taken, or will be
+            if was_up:
+                self.settle(lease)  # Redis may have taken it, or may take it later
             else:
-                del self._held[lease]
-            return await self._reserve_alone(lease, charges)
-        if grant.admitted:
-            self._hold(held)
+                del self._leases[lease]
+            return await self._reserve_locally(lease, charges)
+        if reservation.admitted:
+            self._hold(reserving)
         else:
-            del self._held[lease]
-        return grant
+            del self._leases[lease]
+        return reservation
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
         self._local.settle(lease, costs)
-        held = self._held.pop(lease, None)
-        if held is None:
+        settled = self._leases.pop(lease, None)
+        if settled is None:
             return
-        differences = held.differences(costs)
-        if held.places or any(differences):
-            self._unsent.append(_Settlement(held.name, held.charges, differences))
+        differences = settled.differences(costs)
+        if settled.slots or any(differences):
+            self._unsent.append(_Settlement(settled.name, settled.charges, differences))
             self._send_soon()
 
     async def aclose(self) -> None:
         """Send the settlements that are left, if Redis answers; then close the connections."""
         if self._sending is not None:
             await asyncio.wait([self._sending])
-        if self._announcing is not None:
-            self._announcing.cancel()
-            await asyncio.wait([self._announcing])
-        await self._link.aclose()
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait([self._renewing])
+        await self._health.aclose()
         if self._unsent:
             logger.warning("%d settlements of limits were not sent: Redis is away", len(self._unsent))
-        await self._counts.aclose()
+        await self._scripts.aclose()
 
-    async def _reserve_alone(self, lease: str, charges: Sequence[Charge]) -> Reservation:
+    async def _reserve_locally(self, lease: str, charges: Sequence[Charge]) -> Reservation:
         if self._on_error == "closed":
-            return Reservation(False, None, PLACE_WAIT, local=True)
+            return Reservation(False, None, SLOT_RETRY_AFTER, local=True)
         if self._on_error == "open":
-            grant = Reservation(True, local=True)
+            reservation = Reservation(True, local=True)
         else:
-            grant = await self._local.reserve([self._share(charge) for charge in charges], lease=lease)
-            grant = _as_asked(grant, charges)
-        if grant.admitted:
-            held = self._held[lease] = _Lease(lease, charges, alone=True)
+            shares = [self._share(charge) for charge in charges]
+            reservation = _of_whole_limits(await self._local.reserve(shares, lease=lease), charges)
+        if reservation.admitted:
+            held = self._leases[lease] = _Lease(lease, charges, local=True)
             self._hold(held)
-        return grant
+        return reservation
 
     def _share(self, charge: Charge) -> Charge:
         amount = max(1, charge.limit.amount // self._workers)
         return Charge(charge.subject, replace(charge.limit, amount=amount), min(charge.cost, amount))
 
-    def _hold(self, held: _Lease) -> None:
-        """From now on, until it is settled, its places are held."""
-        held.granted = True
-        if held.places and (self._announcing is None or self._announcing.done()):
-            self._announcing = in_background(self._announce(self._life / 3))
+    def _hold(self, lease: _Lease) -> None:
+        """Renew the slots of this lease from now on, until it is settled."""
+        lease.admitted = True
+        if lease.slots and (self._renewing is None or self._renewing.done()):
+            self._renewing = in_background(self._renew(self._slot_ttl / 3))
 
-    async def _announce(self, pause: float) -> None:
-        """Hold the places in Redis as long as there are any, also those that were given while it was away."""
+    async def _renew(self, pause: float) -> None:
+        """Renew slots as long as there are any, also those that were admitted while Redis was away."""
         while True:
             await asyncio.sleep(pause)
-            pause = self._life / 3
-            places = {held.name: held.places for held in self._held.values() if held.granted and held.places}
-            if not places:
+            pause = self._slot_ttl / 3
+            slots = {lease.name: lease.slots for lease in self._leases.values() if lease.admitted and lease.slots}
+            if not slots:
                 return
             with suppress(StoreUnavailable):
-                await self._link.ask(partial(self._counts.announce, places))
+                await self._health.call(partial(self._scripts.renew, slots))
 
     def _resume(self) -> None:
-        if self._announcing is not None:
-            self._announcing.cancel()
-        self._announcing = in_background(self._announce(0))
+        if self._renewing is not None:
+            self._renewing.cancel()
+        self._renewing = in_background(self._renew(0))
         self._send_soon()
 
     def _send_soon(self) -> None:
@@ -151,40 +153,40 @@ class RedisLimits:
             self._sending = in_background(self._send())
 
     async def _send(self) -> None:
-        while self._unsent and self._link.up:
+        while self._unsent and self._health.up:
             settlement = self._unsent.popleft()
             try:
-                await self._link.ask(partial(self._counts.settle, *settlement))
+                await self._health.call(partial(self._scripts.settle, *settlement))
             except StoreUnavailable:
-                self._unsent.appendleft(settlement)  # may have arrived; to repeat it changes nothing
+                self._unsent.appendleft(settlement)  # Redis may have it already; a second time changes nothing
 
 
 @dataclass(slots=True)
 class _Lease:
-    """What was asked for.
+    """A reservation that is not settled yet.
 
     Attributes:
-        alone: This process gave it, and Redis knows at most of its places.
-        granted: The answer was yes.
+        local: This process admitted it alone; Redis hears of its slots only.
+        admitted: False until the answer is yes.
     """
 
     lease: str
     charges: Sequence[Charge]
-    alone: bool = False
-    granted: bool = False
+    local: bool = False
+    admitted: bool = False
 
     @property
     def name(self) -> str:
-        """As Redis knows it. Under the first name it may have been told that nothing was taken."""
-        return f"{self.lease}:alone" if self.alone else self.lease
+        """The name in Redis. A local lease needs another one: the first was settled, and takes nothing any more."""
+        return f"{self.lease}:local" if self.local else self.lease
 
     @property
-    def places(self) -> list[Charge]:
+    def slots(self) -> list[Charge]:
         return [charge for charge in self.charges if charge.limit.unit == "parallel"]
 
     def differences(self, costs: Sequence[int] | None) -> list[int]:
-        """What Redis has to correct for each charge."""
-        if self.alone:
+        """What Redis has to add to each charge."""
+        if self.local:
             return [0] * len(self.charges)
         costs = costs or [0] * len(self.charges)
         return [cost - charge.cost for charge, cost in zip(self.charges, costs, strict=True)]
@@ -196,9 +198,19 @@ class _Settlement(NamedTuple):
     differences: Sequence[int]
 
 
-def _as_asked(grant: Reservation, charges: Sequence[Charge]) -> Reservation:
-    """The same about the whole limits: a client need not know of shares."""
+def _of_whole_limits(reservation: Reservation, charges: Sequence[Charge]) -> Reservation:
+    """The same answer in terms of whole limits: clients do not know about shares."""
     limits = [charge.limit for charge in charges]
-    standings = tuple(replace(standing, limit=limit) for standing, limit in zip(grant.standings, limits, strict=True))
-    refused = next((limit for limit in limits if grant.refused and limit.kind == grant.refused.kind), None)
-    return replace(grant, refused=refused, standings=standings, local=True)
+    statuses = tuple(replace(status, limit=limit) for status, limit in zip(reservation.statuses, limits, strict=True))
+    refused = next((limit for limit in limits if reservation.refused and limit.kind == reservation.refused.kind), None)
+    return replace(reservation, refused=refused, statuses=statuses, local=True)
+
+
+def store_at(url: str) -> LimitStore:
+    """The store for a URL: `memory://`, or any that `RedisLimits` takes.
+
+    Raises:
+        ValueError: The scheme is unknown.
+        ImportError: redis-py is not installed.
+    """
+    return MemoryLimits() if url == "memory://" else RedisLimits(url)

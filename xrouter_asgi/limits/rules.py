@@ -1,73 +1,98 @@
-"""Which limits hold for whom, and on whose count."""
+"""Which limits apply to a request, and on whose counts."""
 
 from __future__ import annotations
 
+import ipaddress
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from ..context import matches
-from .base import Charge, Limit, parse_limits
-from .callers import Subject
+from ..context import RequestContext, matches
+from .base import Charge
+from .limit import Limit, parse_limits
 
 Limits: TypeAlias = str | Limit | Iterable[str | Limit]
+Scope: TypeAlias = MutableMapping[str, Any]
+Key: TypeAlias = Callable[[Scope], str | None]
 
 logger = logging.getLogger("xrouter")
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """Who is charged for a request.
+
+    Attributes:
+        key: None if no limit per key applies.
+        owner: None if the key has no owner; then the key is its own owner.
+        limits: The limits of the caller's own key.
+    """
+
+    key: str | None
+    owner: str | None
+    address: str
+    limits: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, scope: Scope, key: Key) -> Subject:
+        principal = RequestContext.of(scope).principal
+        if principal is None:
+            return cls(key(scope), None, address(scope))
+        return cls(key(scope), principal.owner, address(scope), principal.limits)
+
+
+@dataclass(frozen=True, slots=True)
 class LimitRule:
-    """A limit, and the pattern of models on whose count it is kept; None for all models."""
+    """A limit, and the pattern of models that share its count; None for all models."""
 
     limit: Limit
     pattern: str | None = None
 
-    def charge(self, caller: Subject, *, model: str = "", cost: int = 1) -> Charge | None:
-        """What this costs a caller; None when the limit does not concern it."""
-        subject = {
-            "key": caller.key,
-            "owner": caller.owner or caller.key,
+    def charge(self, subject: Subject, *, model: str = "", cost: int = 1) -> Charge | None:
+        """The charge for one request; None if the limit does not apply to this subject."""
+        counted = {
+            "key": subject.key,
+            "owner": subject.owner or subject.key,
             "model": model,
-            "address": caller.address,
+            "address": subject.address,
             "all": "",
         }[self.limit.per]
-        if subject is None:
+        if counted is None:
             return None
         if self.pattern is not None:
-            subject = f"{self.pattern}\0{subject}"
-        return Charge(subject, self.limit, cost)
+            counted = f"{self.pattern}\0{counted}"
+        return Charge(counted, self.limit, cost)
 
 
-class Rules:
-    """General limits, limits of models, and limits that callers bring along.
+class LimitRules:
+    """Combines general limits, limits of models, and the limits of callers' keys.
 
-    A caller's own limit stands in place of the general one of the same kind, that is with the same unit, window and
-    subject. So does a limit of tokens for a model. A limit of requests for a model comes on top of the general one,
-    which was counted before the model was known.
+    A key's limit replaces the general one of the same kind: the same unit, window and `per`. So does a token limit of a
+    model. A request limit of a model adds to the general one, because requests are counted before the model is known.
 
     Args:
-        general: For everybody.
-        models: Limits by the name of a model, or by a pattern with one `*`. A name beats a pattern, a longer pattern a
-            shorter one.
+        general: Limits for everybody.
+        models: Limits by the name of a model, or by a pattern with one `*`. A name wins over a pattern, and a longer
+            pattern over a shorter one.
     """
 
     def __init__(self, general: Limits, models: Mapping[str, Limits]) -> None:
         self._general = parse_limits(general)
         self._models = {pattern: parse_limits(limits) for pattern, limits in models.items()}
         self._patterns = sorted(self._models, key=lambda pattern: ("*" in pattern, -len(pattern)))
-        # Neither may grow with what clients send: patterns come from here, limits from keys.
-        self._of = lru_cache(maxsize=1024)(self._combine)
+        # What clients send cannot fill this cache: patterns come from the settings, limits from keys.
+        self._combined = lru_cache(maxsize=1024)(self._combine)
 
-    def before_body(self, caller: Subject) -> tuple[LimitRule, ...]:
-        """What can be counted before the body is read: requests, unless per model."""
-        return self._of(caller.limits, None)[0]
+    def before_body(self, subject: Subject) -> tuple[LimitRule, ...]:
+        """Limits that are counted before the body is read: requests, unless per model."""
+        return self._combined(subject.limits, None)[0]
 
-    def for_model(self, caller: Subject, model: str) -> tuple[LimitRule, ...]:
-        """What is left to count when the model and the size of the request are known."""
+    def for_model(self, subject: Subject, model: str) -> tuple[LimitRule, ...]:
+        """The other limits, which need the model and the size of the request."""
         pattern = next((pattern for pattern in self._patterns if matches(pattern, model)), None)
-        return self._of(caller.limits, pattern)[1]
+        return self._combined(subject.limits, pattern)[1]
 
     def _combine(
         self, texts: tuple[str, ...], pattern: str | None
@@ -75,16 +100,44 @@ class Rules:
         own = _own_limits(texts)
         of_model = self._models.get(pattern, ()) if pattern is not None else ()
         by_kind = {limit.kind: limit for limit in (*self._general, *own)}
-        door = [limit for limit in by_kind.values() if limit.unit != "tokens" and limit.per != "model"]
+        early = [limit for limit in by_kind.values() if limit.unit != "tokens" and limit.per != "model"]
         replaced = {limit.kind for limit in of_model} - {limit.kind for limit in own}
-        later = [limit for limit in by_kind.values() if limit not in door and limit.kind not in replaced]
-        return tuple(map(LimitRule, door)), (*map(LimitRule, later), *(LimitRule(limit, pattern) for limit in of_model))
+        late = [limit for limit in by_kind.values() if limit not in early and limit.kind not in replaced]
+        return tuple(map(LimitRule, early)), (*map(LimitRule, late), *(LimitRule(limit, pattern) for limit in of_model))
 
 
 def _own_limits(texts: tuple[str, ...]) -> tuple[Limit, ...]:
     try:
         return parse_limits(texts)
     except ValueError as error:
-        # Written into a key long ago; the general limits hold, and the request is not to fail.
+        # The key may be years old. Its request must not fail for that: the general limits apply.
         logger.error("The limits of a key are not heeded: %s", error)
         return ()
+
+
+def principal_or_address(scope: Scope) -> str | None:
+    """The id of the authenticated principal, else the address."""
+    principal = RequestContext.of(scope).principal
+    return f"address {address(scope)}" if principal is None else principal.id
+
+
+def address(scope: Scope) -> str:
+    """The peer's address; for IPv6 its /64 network, because one customer has all addresses of it.
+
+    Reads no header. Behind a proxy let the server put the client's address here (uvicorn: `--proxy-headers`).
+    """
+    client = scope.get("client")
+    return _network(client[0]) if client else ""
+
+
+@lru_cache(maxsize=4096)
+def _network(host: str) -> str:
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found.packed[:8] + bytes(8), 64)))

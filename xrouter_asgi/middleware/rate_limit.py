@@ -15,12 +15,12 @@ from ..asgi.scope import local_path
 from ..context import CostEstimate, RequestContext
 from ..errors import InvalidRequest, RateLimitExceeded, XRouterError
 from ..events import LimiterDegraded, LimiterRestored
-from ..limits.base import Charge, Limit, LimitStatus, LimitStore, Reservation
-from ..limits.callers import Key, Subject, principal_or_address
+from ..limits.base import Charge, LimitStatus, LimitStore, Reservation
 from ..limits.estimates import OutputEstimates, tokens_spent
 from ..limits.headers import ietf_headers, openai_headers
-from ..limits.rules import LimitRule, Limits, Rules
-from ..limits.storage import budget_at
+from ..limits.limit import Limit
+from ..limits.redis import store_at
+from ..limits.rules import Key, LimitRule, LimitRules, Limits, Subject, principal_or_address
 
 
 class RateLimitMiddleware:
@@ -39,7 +39,7 @@ class RateLimitMiddleware:
         key: Whom a limit per key belongs to; None for nobody. By default the principal, else the address.
         models: Limits by the name of a model, or a pattern with one `*`: of tokens in place of those of the same kind,
             others on top.
-        budget: Keeps the counts; or the URL of a storage, whose budget is then closed with the lifespan.
+        store: Keeps the counts. A URL makes one, which is closed with the lifespan: `memory://`, `redis://…`.
         exclude_paths: Paths below the mount that are not counted, such as `/health`; exact.
         ietf: Whether to send the `RateLimit` and `RateLimit-Policy` fields, which are still a draft.
     """
@@ -51,17 +51,17 @@ class RateLimitMiddleware:
         limit: Limits,
         key: Key = principal_or_address,
         models: Mapping[str, Limits] | None = None,
-        budget: LimitStore | str = "memory://",
+        store: LimitStore | str = "memory://",
         exclude_paths: Collection[str] = (),
         ietf: bool = False,
     ) -> None:
         self.app = app
-        self.budget = budget_at(budget) if isinstance(budget, str) else budget
-        self.rules = Rules(limit, models or {})
+        self.store = store_at(store) if isinstance(store, str) else store
+        self.rules = LimitRules(limit, models or {})
         self.key = key
         self.estimates = OutputEstimates()
         self.ietf = ietf
-        ours = {"budget": self.budget.aclose} if isinstance(budget, str) else {}
+        ours = {"limits": self.store.aclose} if isinstance(store, str) else {}
         self._lifespan = ClosingAtShutdown(app, closing=ours)
         self._exclude_paths = frozenset(exclude_paths)
         for path in self._exclude_paths:
@@ -83,19 +83,19 @@ class RateLimitMiddleware:
             finally:
                 limited.settle()
 
-    def note(self, grant: Reservation, context: RequestContext) -> None:
+    def note(self, reservation: Reservation, context: RequestContext) -> None:
         """Tell when the shared count goes away and when it is back."""
-        if grant.local != self._local:
-            self._local = grant.local
-            context.emit(LimiterDegraded(context) if grant.local else LimiterRestored(context))
+        if reservation.local != self._local:
+            self._local = reservation.local
+            context.emit(LimiterDegraded(context) if reservation.local else LimiterRestored(context))
 
 
 @dataclass(slots=True)
-class _Reservation:
+class _Claim:
     lease: str
     charges: Sequence[Charge]
     demand: CostEstimate | None
-    granted: bool = False
+    admitted: bool = False
 
 
 class _LimitedRequest:
@@ -105,13 +105,13 @@ class _LimitedRequest:
         self._limiter = limiter
         self._context = RequestContext.of(scope)
         self._caller = Subject.of(scope, limiter.key)
-        self._reservations: list[_Reservation] = []
-        self._standings: list[LimitStatus] = []
+        self._claims: list[_Claim] = []
+        self._statuses: list[LimitStatus] = []
         self._local = False
         self._outer_admit = self._context.reserve_tokens
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_standings(message: Message) -> None:
+        async def send_with_statuses(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": self._add_headers(message.get("headers", ()))}
             await send(message)
@@ -121,11 +121,11 @@ class _LimitedRequest:
         except XRouterError as error:
             self._context.error = error
             identity = id_header(self._context.request_id)
-            await send_error(send_with_standings, error, headers=[identity])
+            await send_error(send_with_statuses, error, headers=[identity])
             self._context.release()
             return
         self._context.reserve_tokens = self.reserve_tokens
-        await self._limiter.app(scope, receive, send_with_standings)
+        await self._limiter.app(scope, receive, send_with_statuses)
 
     async def reserve_tokens(self, demand: CostEstimate) -> None:
         """Reserve what a call may come to, when its size is known.
@@ -143,13 +143,13 @@ class _LimitedRequest:
         """Say what the request came to. Waits for nothing, so nothing can come between."""
         limiter, context = self._limiter, self._context
         context.reserve_tokens = self._outer_admit  # it holds this object, which holds the context
-        for reservation in self._reservations:
-            demand = reservation.demand
-            if not reservation.granted:  # cancelled while it was asked for
-                limiter.budget.settle(reservation.lease)
+        for claim in self._claims:
+            demand = claim.demand
+            if not claim.admitted:  # cancelled while it was asked for
+                limiter.store.settle(claim.lease)
                 continue
             spent = None if demand is None else tokens_spent(context, demand)
-            limiter.budget.settle(reservation.lease, [_came_to(charge, spent) for charge in reservation.charges])
+            limiter.store.settle(claim.lease, [_came_to(charge, spent) for charge in claim.charges])
             if demand is not None and demand.completion_tokens != 0 and context.usage is not None:
                 limiter.estimates.learn(self._caller.key or "", demand.model, context.usage.completion_tokens)
 
@@ -172,25 +172,25 @@ class _LimitedRequest:
     async def _reserve(self, charges: Sequence[Charge], demand: CostEstimate | None = None) -> None:
         if not charges:
             return
-        reservation = _Reservation(os.urandom(16).hex(), charges, demand)
-        self._reservations.append(reservation)  # before the await, which may be cancelled
-        grant = await self._limiter.budget.reserve(charges, lease=reservation.lease)
-        self._limiter.note(grant, self._context)
-        self._local |= grant.local
-        self._standings += grant.standings
-        reservation.granted = grant.admitted
-        if not grant.admitted:
-            for taken in self._reservations:
-                self._limiter.budget.settle(taken.lease)
-            self._reservations.clear()
-            raise _refusal(grant)
+        claim = _Claim(os.urandom(16).hex(), charges, demand)
+        self._claims.append(claim)  # before the await, which may be cancelled
+        reservation = await self._limiter.store.reserve(charges, lease=claim.lease)
+        self._limiter.note(reservation, self._context)
+        self._local |= reservation.local
+        self._statuses += reservation.statuses
+        claim.admitted = reservation.admitted
+        if not reservation.admitted:
+            for taken in self._claims:
+                self._limiter.store.settle(taken.lease)
+            self._claims.clear()
+            raise _refusal(reservation)
 
     def _add_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Where an application or a limiter further in says something itself, it is left."""
         said = {name.lower() for name, _ in headers}
-        ours = openai_headers(self._standings)
+        ours = openai_headers(self._statuses)
         if self._limiter.ietf:
-            ours += ietf_headers(self._standings)
+            ours += ietf_headers(self._statuses)
         if self._local:
             ours.append((b"x-ratelimit-scope", b"local"))
         return [*headers, *(header for header in ours if header[0] not in said)]
@@ -200,22 +200,22 @@ def _came_to(charge: Charge, spent: int | None) -> int:
     return charge.cost if spent is None or charge.limit.unit != "tokens" else spent
 
 
-def _refusal(grant: Reservation) -> XRouterError:
-    if grant.refused is None:
+def _refusal(reservation: Reservation) -> XRouterError:
+    if reservation.refused is None:
         return XRouterError(
             "Limits cannot be checked now. Please try again in 1s.",
             status=503,
             type="service_unavailable_error",
             code="limiter_unavailable",
-            retry_after=grant.retry_after,
+            retry_after=reservation.retry_after,
         )
     # In these words, because clients read the seconds out of them.
-    wait = math.ceil(grant.retry_after * 1000) / 1000
+    wait = math.ceil(reservation.retry_after * 1000) / 1000
     text = f"{wait * 1000:.0f}ms" if wait < 1 else f"{wait:.10g}s"
     return RateLimitExceeded(
-        f"Limit of {grant.refused} reached. Please try again in {text}.",
-        type="tokens" if grant.refused.unit == "tokens" else "requests",
-        retry_after=grant.retry_after,
+        f"Limit of {reservation.refused} reached. Please try again in {text}.",
+        type="tokens" if reservation.refused.unit == "tokens" else "requests",
+        retry_after=reservation.retry_after,
     )
 
 

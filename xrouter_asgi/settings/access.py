@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 
 from ..keys import CachedKeys, Hasher
 from ..limits import LimitStore, MemoryLimits, RedisLimits
-from ..limits.base import parse_limits
+from ..limits.limit import parse_limits
 from .base import Buildable, Count, Some, Table
 from .references import Hidden, Secret, place_of, reveal
 

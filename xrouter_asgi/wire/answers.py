@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 
-class Answer(BaseModel):
+class AnswerModel(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
@@ -24,18 +24,18 @@ class ErrorEnvelope(BaseModel):
     error: ErrorBody
 
 
-class CalledFunction(Answer):
+class CalledFunction(AnswerModel):
     name: str
     arguments: str
 
 
-class AnsweredToolCall(Answer):
+class AnsweredToolCall(AnswerModel):
     id: str
     type: str
     function: CalledFunction | None = None
 
 
-class AnswerMessage(Answer):
+class AnswerMessage(AnswerModel):
     role: Literal["assistant"]
     content: str | None
     refusal: str | None = None
@@ -43,19 +43,19 @@ class AnswerMessage(Answer):
     tool_calls: list[AnsweredToolCall] | None = None
 
 
-class Choice(Answer):
+class Choice(AnswerModel):
     index: int
     message: AnswerMessage
     finish_reason: str
 
 
-class TokenUsage(Answer):
+class TokenUsage(AnswerModel):
     prompt_tokens: int
     completion_tokens: int | None = None
     total_tokens: int
 
 
-class ChatCompletionAnswer(Answer):
+class ChatCompletionAnswer(AnswerModel):
     id: str
     object: Literal["chat.completion"]
     created: int
@@ -64,20 +64,20 @@ class ChatCompletionAnswer(Answer):
     usage: TokenUsage | None = None
 
 
-class Vector(Answer):
+class Vector(AnswerModel):
     object: Literal["embedding"]
     index: int
     embedding: list[float] | str
 
 
-class EmbeddingsAnswer(Answer):
+class EmbeddingsAnswer(AnswerModel):
     object: Literal["list"]
     model: str
     data: list[Vector]
     usage: TokenUsage | None = None
 
 
-class Model(Answer):
+class Model(AnswerModel):
     id: str
     object: Literal["model"]
     created: int

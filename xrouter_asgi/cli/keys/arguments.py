@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ...keys import KeySpec
+from ...keys.issuer import MIN_BITS
 from ...keys.secret import bits, importable
-from ...limits.base import Limit
+from ...limits.limit import Limit
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 100 * 365 * 86_400  # seconds
@@ -58,8 +59,8 @@ def imported(number: int, line: str, grant: KeySpec) -> tuple[str, KeySpec]:
     """
     try:
         secret, fields = _parts(line)
-        if not importable(secret) or bits(secret) < 128:
-            raise ValueError("its secret has less than 128 bits, or is not printable ASCII without spaces.")
+        if not importable(secret) or bits(secret) < MIN_BITS:
+            raise ValueError(f"its secret has less than {MIN_BITS} bits, or is not printable ASCII without spaces.")
         return secret, replace(grant, **fields)
     except ValueError as exc:
         raise ValueError(f"Line {number}: {exc} Nothing was imported.") from None

@@ -1,4 +1,4 @@
-"""Run the migrations on the connection that `Database` hands over, inside its transaction."""
+"""Runs the migrations on the connection of `Database`, inside its transaction."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class OwnedTransport(httpx.AsyncBaseTransport):
         """
         if self._closed:
             raise RuntimeError("This transport is closed. Make a new one.")
-        exchange = _Exchange(self._inner, request)
+        exchange = _SharedExchange(self._inner, request)
         owner = asyncio.create_task(exchange.run())
         self._owners.add(owner)
         owner.add_done_callback(self._owners.discard)
@@ -78,7 +78,7 @@ class OwnedTransport(httpx.AsyncBaseTransport):
         return f"OwnedTransport({type(self._inner).__name__}, running={self.running})"
 
 
-class _Exchange:
+class _SharedExchange:
     """What owner and caller share. `run` is the owner's, everything else the caller's."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> None:
@@ -167,7 +167,7 @@ class _Exchange:
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, exchange: _Exchange) -> None:
+    def __init__(self, exchange: _SharedExchange) -> None:
         self._exchange = exchange
 
     def __aiter__(self) -> AsyncIterator[bytes]:

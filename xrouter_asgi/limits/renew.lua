@@ -1,7 +1,7 @@
--- Hold the places of leases that still run, also after Redis came back empty.
+-- Extend the slots of leases that still run. Also restores them in a Redis that lost its data.
 --
--- KEYS  pairs of a lease's record and the places it has one of
--- ARGV  how long a place is held (µs), then the lease of each pair
+-- KEYS  pairs: a lease's record, and the count it has a slot of
+-- ARGV  how long a slot is held (µs), then the lease of each pair
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]

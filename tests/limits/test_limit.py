@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from xrouter_asgi.limits.base import Limit, parse_limits
+from xrouter_asgi.limits.limit import Limit, parse_limits
 
 
 @pytest.mark.parametrize(

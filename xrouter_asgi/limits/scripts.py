@@ -1,4 +1,4 @@
-"""Counts in Redis or Valkey: what the Lua files of this folder do, as calls."""
+"""The Lua scripts of this folder, which count in Redis or Valkey, as methods."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from .base import PARTS, Charge, LimitStatus, Reservation
+from .base import SLICES, Charge, LimitStatus, Reservation
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 Command: TypeAlias = Callable[..., Awaitable[Any]]
 
 CONNECTIONS: Final = 32
-"""More at once make no server faster, and take this process so long that answers seem to be late."""
+"""More connections do not make a server faster, and keep this process so busy that answers seem to be late."""
 
-_KEPT: Final = 3_600
-"""Seconds that a lease with tokens or a place may run; one that is settled later leaves its estimate as it is."""
-_BATCH: Final = 500  # places held by one call: Redis does nothing else meanwhile
+_LEASE_TTL: Final = 3_600
+"""Seconds that a lease with tokens or a slot may run. One that is settled later keeps its estimated cost."""
+_BATCH: Final = 500  # slots renewed by one call, because Redis does nothing else meanwhile
 _SCHEMES: Final = {
     "redis": "redis",
     "rediss": "rediss",
@@ -32,65 +32,65 @@ _SCHEMES: Final = {
 }
 
 
-class RedisCounts:
-    """Asks one server. Every call is one round trip, counts by the server's clock, and may be repeated.
+class RedisScripts:
+    """Runs the scripts on one server. Every call is one round trip, uses the server's clock, and may be repeated.
 
-    All keys stand under one hash tag, so that a cluster keeps them on one node, where one script can reach them. They
-    hold digests, never what a client sent.
+    All keys have one hash tag, so that a cluster keeps them on one node, where one script can reach them. Keys hold
+    digests, never text of a client.
 
     Args:
-        url: As redis-py takes it; the schemes `valkey`, `valkeys` and `redis+unix` of the library `limits` as well.
-        life: Seconds that a place is held without being announced again.
+        url: As redis-py takes it; also the schemes `valkey`, `valkeys` and `redis+unix` of the library `limits`.
+        slot_ttl: Seconds that a slot is held without being renewed.
     """
 
-    def __init__(self, url: str, *, life: float) -> None:
+    def __init__(self, url: str, *, slot_ttl: float) -> None:
         self._redis = _connect(url)
-        self._life = life
+        self._slot_ttl = slot_ttl
         self._command: Command = self._redis.execute_command
-        self._reserve, self._settle, self._announce = (
-            _Script(self._command, name) for name in ("reserve", "settle", "announce")
+        self._reserve, self._settle, self._renew = (
+            _Script(self._command, name) for name in ("reserve", "settle", "renew")
         )
 
     async def probe(self) -> None:
-        """Do what a reservation does, for nobody: a server that is full or a replica answers a PING, too."""
+        """Reserve nothing. A PING would not do: a full server and a replica answer it too."""
         await self.reserve(os.urandom(16).hex(), [])
 
     async def reserve(self, lease: str, charges: Sequence[Charge]) -> Reservation:
-        """Take all or none."""
-        # A request is not settled unless it is given back, and that is decided at once.
-        kept = self._life if all(charge.limit.unit == "requests" for charge in charges) else _KEPT
-        arguments: list[object] = [lease, _micro(self._life), _milli(kept), PARTS]
+        """Take all the charges, or none."""
+        # A charge for requests alone is settled only to give it back, which happens at once or never.
+        lease_ttl = self._slot_ttl if all(charge.limit.unit == "requests" for charge in charges) else _LEASE_TTL
+        arguments: list[object] = [lease, _micro(self._slot_ttl), _milli(lease_ttl), SLICES]
         for charge in charges:
             arguments += charge.limit.amount, charge.cost, _micro(charge.limit.window)
         refused, wait, *numbers = await self._reserve(_keys(lease, charges), arguments)
-        standings = tuple(
+        statuses = tuple(
             LimitStatus(charge.limit, remaining, reset / 1e6)
             for charge, remaining, reset in zip(charges, numbers[::2], numbers[1::2], strict=True)
         )
         limit = charges[refused - 1].limit if refused else None
-        return Reservation(limit is None, limit, wait / 1e6, standings)
+        return Reservation(limit is None, limit, wait / 1e6, statuses)
 
     async def settle(self, lease: str, charges: Sequence[Charge], differences: Sequence[int]) -> None:
-        """Correct what was taken, once."""
-        arguments: list[object] = [lease, _milli(self._life), PARTS]
+        """Add the differences to what was taken, once."""
+        arguments: list[object] = [lease, _milli(self._slot_ttl), SLICES]
         for charge, difference in zip(charges, differences, strict=True):
             arguments += difference, _micro(charge.limit.window)
         await self._settle(_keys(lease, charges), arguments)
 
-    async def announce(self, places: Mapping[str, Sequence[Charge]]) -> None:
-        """Hold the places of these leases for another life."""
-        pairs = [(lease, place) for lease, charges in places.items() for place in charges]
+    async def renew(self, slots: Mapping[str, Sequence[Charge]]) -> None:
+        """Hold the slots of these leases for another `slot_ttl`."""
+        pairs = [(lease, slot) for lease, charges in slots.items() for slot in charges]
         for start in range(0, len(pairs), _BATCH):
             batch = pairs[start : start + _BATCH]
-            keys = [key for lease, place in batch for key in _keys(lease, [place])]
-            await self._announce(keys, [_micro(self._life), *(lease for lease, _ in batch)])
+            keys = [key for lease, slot in batch for key in _keys(lease, [slot])]
+            await self._renew(keys, [_micro(self._slot_ttl), *(lease for lease, _ in batch)])
 
     async def aclose(self) -> None:
         await self._redis.aclose()
 
 
 class _Script:
-    """A Lua file, sent whole when the server does not know it yet or any more."""
+    """A Lua file; sent as a digest, and whole only to a server that does not know it."""
 
     def __init__(self, command: Command, name: str) -> None:
         self._command = command
@@ -108,10 +108,10 @@ class _Script:
 
 
 def _connect(url: str) -> Redis:
-    """A client that connects when it is first used, and asks twice, once on a new connection.
+    """A client that connects at first use, and tries every command twice, the second time on a new connection.
 
     Raises:
-        ValueError: A scheme nobody knows here. The rest of the URL may hold a password and is not shown.
+        ValueError: The scheme is unknown. The message does not show the rest of the URL, which may hold a password.
         ImportError: redis-py is not installed.
     """
     scheme, _, rest = url.partition("://")
@@ -126,9 +126,9 @@ def _connect(url: str) -> Redis:
         raise ImportError('RedisLimits needs redis-py. Install it with: pip install "xrouter-asgi[redis]"') from error
     pool = ConnectionPool.from_url(
         f"{_SCHEMES[scheme]}://{rest}",
-        max_connections=CONNECTIONS + 1,  # one to find out whether the server is back
+        max_connections=CONNECTIONS + 1,  # one for probes
         retry=Retry(NoBackoff(), 1),
-        retry_on_error=[ConnectionError, ReadOnlyError],  # closed while idle; demoted to a replica
+        retry_on_error=[ConnectionError, ReadOnlyError],  # the server closed an idle connection; became a replica
     )
     return Redis.from_pool(pool)
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from xrouter_asgi.limits.availability import StoreHealth, StoreUnavailable
+from xrouter_asgi.limits.store_health import StoreHealth, StoreUnavailable
 
 
 async def well() -> str:
@@ -13,7 +13,7 @@ async def well() -> str:
 
 
 def link(**options: object) -> StoreHealth:
-    return StoreHealth(well, name="It", **{"patience": 0.05, "questions": 2, "restored": lambda: None, **options})  # type: ignore[arg-type]  # its own keywords
+    return StoreHealth(well, name="It", **{"timeout": 0.05, "max_parallel": 2, "on_restored": lambda: None, **options})  # type: ignore[arg-type]  # its own keywords
 
 
 async def test_a_busy_process_does_not_take_its_own_slowness_for_an_outage() -> None:
@@ -28,15 +28,15 @@ async def test_a_busy_process_does_not_take_its_own_slowness_for_an_outage() -> 
         return "well"
 
     over = link()
-    assert await over.ask(answered_while_busy) == "well"
+    assert await over.call(answered_while_busy) == "well"
     assert asked == 2
     assert over.up
 
 
 async def test_no_answer_in_time_means_away() -> None:
-    over = link(patience=0.01)
+    over = link(timeout=0.01)
     with pytest.raises(StoreUnavailable):
-        await over.ask(asyncio.Event().wait)
+        await over.call(asyncio.Event().wait)
     assert not over.up
     await over.aclose()
 
@@ -46,19 +46,19 @@ async def test_any_failure_means_away_but_a_cancellation_does_not() -> None:
         raise RuntimeError
 
     over = link()
-    asking = asyncio.create_task(over.ask(asyncio.Event().wait))
+    asking = asyncio.create_task(over.call(asyncio.Event().wait))
     await asyncio.sleep(0)
     asking.cancel()
     await asyncio.wait([asking])
     assert over.up
     with pytest.raises(StoreUnavailable):
-        await over.ask(defective)
+        await over.call(defective)
     assert not over.up
     await over.aclose()
 
 
 async def test_who_waits_for_a_turn_does_not_wait_for_what_is_away() -> None:
-    """Of a hundred questions at once two are asked, each twice at most; the others learn from these."""
+    """Of a hundred calls at once two are made, each twice at most; the others learn from these."""
     asked = 0
 
     async def silent() -> None:
@@ -66,8 +66,8 @@ async def test_who_waits_for_a_turn_does_not_wait_for_what_is_away() -> None:
         asked += 1
         await asyncio.Event().wait()
 
-    over = link(patience=0.02)
-    answers = await asyncio.gather(*(over.ask(silent) for _ in range(100)), return_exceptions=True)
+    over = link(timeout=0.02)
+    answers = await asyncio.gather(*(over.call(silent) for _ in range(100)), return_exceptions=True)
     assert all(isinstance(answer, StoreUnavailable) for answer in answers)
     assert asked in (2, 3, 4)
     await over.aclose()
@@ -87,11 +87,11 @@ async def test_probes_become_rarer_until_one_is_answered(monkeypatch: pytest.Mon
     async def broken() -> None:
         raise OSError
 
-    monkeypatch.setattr("xrouter_asgi.limits.availability.asyncio.sleep", pause)
-    over = StoreHealth(probe, name="It", patience=0.05, questions=1, restored=back.set)
+    monkeypatch.setattr("xrouter_asgi.limits.store_health.asyncio.sleep", pause)
+    over = StoreHealth(probe, name="It", timeout=0.05, max_parallel=1, on_restored=back.set)
     with pytest.raises(StoreUnavailable):
-        await over.ask(broken)
+        await over.call(broken)
     await back.wait()
     assert pauses == [1.0, 2.0, 4.0, 4.0, 4.0]
-    assert await over.ask(well) == "well"
+    assert await over.call(well) == "well"
     await over.aclose()

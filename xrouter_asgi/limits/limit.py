@@ -1,0 +1,113 @@
+"""A limit, and the notation in which people write it: `60/minute`, `100000 tokens/day per owner`, `8 parallel`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeAlias, cast, get_args
+
+Unit: TypeAlias = Literal["requests", "tokens", "parallel"]
+Per: TypeAlias = Literal["key", "owner", "model", "address", "all"]
+
+_NOTATION = re.compile(
+    r"""\s* (?P<amount>[0-9]{1,15})
+        \s* (?: (?P<parallel>parallel)
+              | (?: (?P<unit>requests?|tokens?) \s* )? (?P<window> (?:/|per\b) \s* (?:[1-9][0-9]{0,5})? \s* [a-z]+ ) )
+        (?: \s+ per \s+ (?P<per>[a-z]+) )? \s*""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_SECONDS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most that each subject may use.
+
+    Attributes:
+        amount: At least 1.
+        unit: What is counted: `requests`, `tokens`, or `parallel` requests.
+        window: Seconds, above 0; 0 for `parallel`.
+        per: What has a count of its own: each key, each owner of keys, each model, each address; or `all` share one.
+    """
+
+    amount: int
+    unit: Unit = "requests"
+    window: float = 60.0
+    per: Per = "key"
+
+    def __post_init__(self) -> None:
+        if self.amount < 1:
+            raise ValueError(f"The amount of a limit must be at least 1, not {self.amount}.")
+        if (self.window > 0) == (self.unit == "parallel") or self.window < 0:
+            raise ValueError(f"A limit of {self.unit} cannot have a window of {self.window:g} seconds.")
+
+    @property
+    def kind(self) -> tuple[Unit, float, Per]:
+        """Everything but the amount. A more specific limit replaces a general one of the same kind."""
+        return self.unit, self.window, self.per
+
+    @classmethod
+    def parse(cls, text: str) -> Limit:
+        """Read `60/minute`, `100000 tokens/day per owner` or `8 parallel`.
+
+        The window is written as in the library `limits`: `/minute`, `/10 seconds`, `per 2 hours`.
+
+        Raises:
+            ValueError: The message shows what may be written instead.
+        """
+        match = _NOTATION.fullmatch(text)
+        per = (match["per"] or "key").lower() if match else ""
+        if match is None or per not in get_args(Per):
+            raise _unreadable(text)
+        unit: Unit = "tokens" if (match["unit"] or "").lower().startswith("token") else "requests"
+        if match["parallel"]:
+            return cls(int(match["amount"]), "parallel", 0.0, cast(Per, per))
+        return cls(int(match["amount"]), unit, _window(match["window"], text), cast(Per, per))
+
+    def __str__(self) -> str:
+        """The form that clients read: `60 per 1 minute`, `100000 tokens per 1 day`, `8 parallel requests`."""
+        if self.unit == "parallel":
+            return f"{self.amount} parallel requests"
+        what = f"{self.amount} tokens" if self.unit == "tokens" else f"{self.amount}"
+        for name, seconds in _SECONDS:
+            count, rest = divmod(self.window, seconds)
+            if not rest:
+                return f"{what} per {count:g} {name}{'s' if count > 1 else ''}"
+        return f"{what} per {self.window:g} seconds"
+
+
+def _window(text: str, whole: str) -> float:
+    # Imported here because it takes 80 ms, and only those who set limits need it.
+    from limits import parse
+
+    try:
+        return float(parse(f"1 {text}").get_expiry())
+    except ValueError as error:
+        raise _unreadable(whole) from error
+
+
+def _unreadable(text: str) -> ValueError:
+    return ValueError(
+        f"The limit {text!r} cannot be read. Write it like '60/minute', '100000 tokens/day per owner' or '8 parallel'; "
+        f"the subject after the last 'per' is one of {', '.join(get_args(Per))}."
+    )
+
+
+@lru_cache(maxsize=4096)  # API keys bring their own limits, as text, with every request
+def _parse_text(text: str) -> tuple[Limit, ...]:
+    return tuple(Limit.parse(part) for part in re.split("[;,|]", text) if part.strip())
+
+
+def parse_limits(limits: str | Limit | Iterable[str | Limit]) -> tuple[Limit, ...]:
+    """Read several limits: `60/minute; 8 parallel`, or any iterable of such texts and of limits.
+
+    Raises:
+        ValueError: One cannot be read, or two are of the same kind.
+    """
+    given = (limits,) if isinstance(limits, str | Limit) else limits
+    found = tuple(limit for item in given for limit in (_parse_text(item) if isinstance(item, str) else (item,)))
+    if len({limit.kind for limit in found}) < len(found):
+        raise ValueError(f"Two of these limits are of the same kind: {'; '.join(map(str, found))}.")
+    return found
