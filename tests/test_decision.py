@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from xrouter_asgi.context import Attempt, RequestContext
-from xrouter_asgi.decision import CandidateVerdict, Decision
-from xrouter_asgi.errors import RequestRejected, UpstreamTimeout
+from xrouter_asgi.decision import CandidateVerdict, Decision, Unready
+from xrouter_asgi.errors import ModelNotFound, RequestRejected, UpstreamTimeout
 
 
 def attempt(provider: str, started: float, ended: float | None, **more: Any) -> Attempt:
@@ -29,11 +29,11 @@ def test_a_context_and_its_decision_hold_the_same_attempts() -> None:
 def test_it_tells_candidates_attempts_waits_and_who_served() -> None:
     failed = attempt("a", 10.1, 10.2, error=UpstreamTimeout("slow", code="first_byte_timeout"))
     good = attempt("b", 10.7, 11.9, first=11.0)
-    decision = Decision([failed, good], began=10.0, version="v1", strategy="lowest_cost")
+    decision = Decision([failed, good], served=good, began=10.0, version="v1", strategy="lowest_cost")
     decision.candidates = (
         CandidateVerdict("a/m", 0.123456),
         CandidateVerdict("b/m", 2.0),
-        CandidateVerdict("c/m", excluded="lacks vision"),
+        CandidateVerdict("c/m", excluded=Unready("capability", None, "lacks vision")),
     )
     assert told(decision) == {
         "version": "v1",
@@ -63,10 +63,15 @@ def test_an_attempt_that_began_before_another_ended_has_not_waited() -> None:
     assert [each["waited_ms"] for each in told(decision)["attempts"]] == [0, 0]
 
 
-def test_who_served_is_the_attempt_that_committed_itself_though_another_began_later() -> None:
+def test_an_attempt_that_was_given_up_is_told_as_cancelled() -> None:
     decision = Decision([attempt("a", 1.0, 2.0, first=2.0), attempt("b", 1.5, 2.0, error=asyncio.CancelledError())])
-    assert decision.served is decision.attempts[0]
     assert told(decision)["attempts"][1]["error"] == "cancelled"
+
+
+def test_an_attempt_at_a_model_that_the_upstream_does_not_know_tells_what_to_do() -> None:
+    decision = Decision([attempt("a", 1.0, 2.0, error=ModelNotFound("m"))])
+    (told_of,) = told(decision)["attempts"]
+    assert told_of["hint"] == "the provider 'a' has no model 'm'; map it with Target(provider, model=...)"
 
 
 def test_an_attempt_or_a_hedge_more_and_who_was_passed_over_are_out_of_the_ordinary() -> None:
@@ -74,7 +79,9 @@ def test_an_attempt_or_a_hedge_more_and_who_was_passed_over_are_out_of_the_ordin
     assert Decision([attempt("a", 1.0, 2.0)], candidates=(CandidateVerdict("a/m"), CandidateVerdict("b/m"))).is_trivial
     assert not Decision([attempt("a", 1.0, 2.0), attempt("b", 2.0, 3.0)]).is_trivial
     assert not Decision([attempt("a", 1.0, 2.0)], hedges=1).is_trivial
-    assert not Decision(candidates=(CandidateVerdict("a/m"), CandidateVerdict("b/m", excluded="own key"))).is_trivial
+    assert not Decision(
+        candidates=(CandidateVerdict("a/m"), CandidateVerdict("b/m", excluded=Unready("own_key", None, "own key")))
+    ).is_trivial
 
 
 def test_nothing_served_is_left_out() -> None:

@@ -53,7 +53,8 @@ from .policies.concurrency import Concurrency
 from .policies.fallback import Fallback
 from .policies.hedge import Hedge, HedgeBudget
 from .policies.prebuffer import Prebuffer
-from .policies.retry import Retry, RetryBudget
+from .policies.retry import Retry
+from .policies.retry_budget import RetryBudget
 from .policies.stack import Patience, resilient, stack
 from .policies.strategies import by_weight, in_order, lowest_cost, two_choices
 from .policies.timeout import Deadline, Timeout

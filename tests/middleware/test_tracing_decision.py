@@ -9,9 +9,11 @@ from tests.asgi_client import get, post
 from tests.middleware.spans import Recorded
 from tests.middleware.traced import answering, traced
 from tests.policies.candidates import candidate
-from tests.scripted import chat
+from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi.context import RequestContext
+from xrouter_asgi.decision import Unready
 from xrouter_asgi.errors import UpstreamUnavailable
+from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.router.router import LLMRouter
 
@@ -26,12 +28,18 @@ DECISION = {
 }
 
 
+def unready(why: str) -> ScriptedProvider:
+    provider = ScriptedProvider()
+    provider.unready = Unready("circuit_open", None, why)
+    return provider
+
+
 async def test_the_server_span_tells_why_the_request_went_where_it_went(recorded: Recorded) -> None:
     fallback = Fallback(
         [
             candidate("a", UpstreamUnavailable("No.", code="connect_refused")),
             candidate("b"),
-            candidate("c", available=lambda: "circuit open for 3.2 s"),
+            Candidate(unready("circuit open for 3.2 s"), "c/m"),
         ]
     )
     await post(traced(LLMRouter({"scripted": fallback}, version="v1"), recorded), "/v1/chat/completions", chat())
@@ -66,7 +74,7 @@ async def test_a_span_of_the_host_bears_the_decision(recorded: Recorded) -> None
 
 
 async def test_of_very_many_candidates_a_span_names_a_few(recorded: Recorded) -> None:
-    many = Fallback([candidate(f"up{number}", available=lambda: "w" * 1000) for number in range(100)])
+    many = Fallback([Candidate(unready("w" * 1000), f"up{number}/m") for number in range(100)])
     await post(traced(LLMRouter({"scripted": many}), recorded), "/v1/chat/completions", chat())
     for name in ("xrouter.candidates", "xrouter.excluded"):
         named = recorded["POST chat"][name]

@@ -11,22 +11,21 @@ from starlette.types import Receive, Scope, Send
 
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post
 from tests.middleware.spans import Recorded
-from tests.middleware.traced import answering, routed, traced
+from tests.middleware.traced import answering, routed, traced, traceparent_of
 from tests.scripted import ScriptedProvider, chat, chunk, usage_chunk
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamUnavailable
 from xrouter_asgi.providers.base import Call, Provider, Reply
-from xrouter_asgi.providers.target import Target
+from xrouter_asgi.providers.target import Target, Wrapper
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.wire import ChatRequest
 
 
-class InOrder:
-    """Asks one provider after another, as a fallback does."""
-
-    name = "in order"
+class InOrder(Wrapper):
+    """A policy of a user's own: it asks one provider after another."""
 
     def __init__(self, *inner: Provider) -> None:
+        super().__init__(inner[0])
         self._inner = inner
 
     async def send(self, call: Call, /) -> Reply:
@@ -37,9 +36,6 @@ class InOrder:
             except UpstreamError:
                 continue
         return await last.send(call)
-
-    async def aclose(self) -> None:
-        pass
 
 
 async def test_a_plain_app_gets_one_server_span(recorded: Recorded) -> None:
@@ -111,7 +107,7 @@ async def test_the_attempt_is_the_parent_of_what_the_upstream_does(recorded: Rec
     await post(traced(routed(provider), recorded), "/v1/chat/completions", chat())
     span = recorded.spans[-1].context
     assert span is not None
-    assert provider.calls[0].traceparent == f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    assert traceparent_of(provider.calls[0]) == f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
 
 
 async def test_embeddings_are_called_embeddings(recorded: Recorded) -> None:

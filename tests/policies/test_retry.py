@@ -30,7 +30,8 @@ from xrouter_asgi.errors import (
 )
 from xrouter_asgi.events import AttemptRetried
 from xrouter_asgi.policies.backoff import Backoff
-from xrouter_asgi.policies.retry import Retry, RetryBudget
+from xrouter_asgi.policies.retry import Retry
+from xrouter_asgi.policies.retry_budget import RetryBudget
 from xrouter_asgi.providers.base import Call, Unready
 
 

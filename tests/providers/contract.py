@@ -14,7 +14,7 @@ import pytest
 
 from xrouter_asgi.context import Usage
 from xrouter_asgi.errors import InvalidRequest, UpstreamError, XRouterError
-from xrouter_asgi.providers.base import Call, Provider, Reply
+from xrouter_asgi.providers.base import Call, Provider, ReadyProvider, Reply
 from xrouter_asgi.wire import (
     ChatChunk,
     ChatCompletion,
@@ -22,7 +22,6 @@ from xrouter_asgi.wire import (
     EmbeddingList,
     EmbeddingsRequest,
     ModelList,
-    ModelsRequest,
 )
 from xrouter_asgi.wire.stream import ChatStream
 
@@ -117,12 +116,12 @@ class ProviderContract:
         assert rows[0]["embedding"] != rows[1]["embedding"]
         assert all(isinstance(number, float) for row in rows for number in row["embedding"])
 
-    async def test_the_models_have_names(self, provider: Provider) -> None:
-        reply = await provider.send(Call(ModelsRequest()))
-        assert isinstance(reply.body, ModelList)
-        assert reply.body.value["object"] == "list"
-        assert self.model in {row["id"] for row in reply.body.value["data"]}
-        assert {row["object"] for row in reply.body.value["data"]} == {"model"}
+    async def test_the_models_have_names(self, provider: ReadyProvider) -> None:
+        listed = await provider.models()
+        assert isinstance(listed, ModelList)
+        assert listed.value["object"] == "list"
+        assert self.model in {row["id"] for row in listed.value["data"]}
+        assert {row["object"] for row in listed.value["data"]} == {"model"}
 
     async def test_a_call_is_left_as_it_was(self, provider: Provider) -> None:
         call = self.chat()

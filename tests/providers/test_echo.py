@@ -9,7 +9,7 @@ import pytest
 from xrouter_asgi.errors import ModelNotFound
 from xrouter_asgi.providers.base import Call, Reply, unsupported
 from xrouter_asgi.providers.echo import EchoProvider
-from xrouter_asgi.wire import ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from xrouter_asgi.wire import ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest
 from xrouter_asgi.wire.stream import ChatStream
 
 USER = {"role": "user", "content": "Hello,  my\nworld! "}
@@ -75,9 +75,8 @@ async def test_an_unknown_model_is_not_found(stream: bool) -> None:
 
 
 async def test_it_lists_its_models() -> None:
-    reply = await EchoProvider(models=["one", "two"], name="mine").send(Call(ModelsRequest()))
-    assert isinstance(reply.body, ModelList)
-    assert [(row["id"], row["owned_by"]) for row in reply.body.value["data"]] == [("one", "mine"), ("two", "mine")]
+    listed = await EchoProvider(models=["one", "two"], name="mine").models()
+    assert [(row["id"], row["owned_by"]) for row in listed.value["data"]] == [("one", "mine"), ("two", "mine")]
 
 
 @pytest.mark.parametrize(
@@ -106,11 +105,9 @@ class TestCall:
         request = ChatRequest.of({"model": "m", "messages": [USER], "response_format": schema})
         assert Call(request).document.value["response_format"] == schema
 
-    def test_a_request_without_a_model_has_none(self) -> None:
-        assert Call(ModelsRequest()).model == ""
-
     def test_a_header_is_found_by_its_name(self) -> None:
-        call = Call(ModelsRequest(), headers=[(b"x-a", b"1"), (b"x-b", b"\xe9"), (b"x-b", b"2")])
+        request = EmbeddingsRequest.of({"model": "echo", "input": "x"})
+        call = Call(request, headers=[(b"x-a", b"1"), (b"x-b", b"\xe9"), (b"x-b", b"2")])
         assert (call.header(b"x-b"), call.header(b"x-c")) == ("é", None)
 
     def test_prompts_and_keys_are_not_shown(self) -> None:
@@ -123,13 +120,6 @@ class TestCall:
         reply = Reply(ChatCompletion({"id": "x", "choices": [{"message": {"content": "private"}}]}), provider="p")
         assert "private" not in repr(reply)
         assert "ChatCompletion(id, choices)" in repr(reply)
-
-
-def test_a_reply_with_another_body_has_no_models() -> None:
-    models = [{"id": "a", "object": "model"}]
-    assert Reply(ModelList({"object": "list", "data": models}), provider="p").models == models
-    with pytest.raises(TypeError, match="'p' answered a ModelsRequest with ChatCompletion"):
-        assert Reply(ChatCompletion({}), provider="p").models
 
 
 def test_an_operation_that_a_provider_lacks_is_named() -> None:

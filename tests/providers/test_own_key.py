@@ -20,7 +20,7 @@ from xrouter_asgi.errors import (
 )
 from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.providers.echo import EchoProvider
-from xrouter_asgi.wire import ChatRequest, ModelsRequest
+from xrouter_asgi.wire import ChatRequest
 from xrouter_asgi.wire.stream import ChatStream
 
 from .contract import ProviderContract
@@ -295,9 +295,10 @@ def test_it_is_called_as_it_is_told_or_as_the_inner_one() -> None:
     assert BringYourOwnKey(Built(), inner=ScriptedProvider(name="inner"), name="own").name == "own"
 
 
-async def test_without_an_inner_one_a_script_is_listed_no_models() -> None:
-    reply = await BringYourOwnKey(Built(), name="own").send(Call(ModelsRequest()))
-    assert (reply.models, reply.provider) == ([], "own")
+async def test_only_an_inner_provider_has_models_to_list() -> None:
+    assert (await BringYourOwnKey(Built()).models()).value["data"] == []
+    listed = await BringYourOwnKey(Built(), inner=ScriptedProvider(models=["one"])).models()
+    assert [model["id"] for model in listed.value["data"]] == ["one"]
 
 
 class TestOverHTTP:

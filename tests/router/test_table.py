@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from tests.scripted import ScriptedProvider, chat, completion
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.events import AttemptEnded, AttemptStarted
+from xrouter_asgi.policies.retry import Retry
+from xrouter_asgi.policies.stack import resilient
 from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router import table as routing
 from xrouter_asgi.router.table import ModelTable
-from xrouter_asgi.wire import ChatRequest, ModelList, ModelsRequest
+from xrouter_asgi.wire import ChatRequest, ModelList
 from xrouter_asgi.wire.stream import ChatStream
 
 
@@ -103,8 +105,15 @@ async def test_names_are_listed_as_configured_without_asking_anyone() -> None:
     assert provider.calls == []
 
 
-async def test_a_pattern_is_listed_as_the_models_of_its_provider() -> None:
-    listed = await ModelTable({"up/*": ScriptedProvider(models=["m1", "org/m2"])}).list()
+async def test_a_pattern_is_listed_as_the_models_of_its_provider_with_such_names() -> None:
+    provider = ScriptedProvider(models=["up/m1", "other", "up/org/m2"])
+    for one in (provider, Retry(provider), resilient(provider)):
+        listed = await ModelTable({"up/*": one}).list()
+        assert [model["id"] for model in listed] == ["up/m1", "up/org/m2"]
+
+
+async def test_a_pattern_over_a_star_is_listed_as_all_models_of_its_provider() -> None:
+    listed = await ModelTable({"up/*": Target(ScriptedProvider(models=["m1", "org/m2"]), model="*")}).list()
     assert [model["id"] for model in listed] == ["up/m1", "up/org/m2"]
     assert listed[0]["created"] == 7
 
@@ -125,7 +134,7 @@ async def test_a_pattern_that_cannot_be_listed_is_logged_and_left_out(
     error: UpstreamError, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = ScriptedProvider(error, name="broken")
-    listed = await ModelTable({"x/*": broken, "y/*": ScriptedProvider(models=["m"])}).list()
+    listed = await ModelTable({"x/*": broken, "y/*": ScriptedProvider(models=["y/m"])}).list()
     assert [model["id"] for model in listed] == ["y/m"]
     assert caplog.messages == [f"The models of 'broken' could not be listed: {said}"]
 
@@ -157,7 +166,7 @@ async def test_an_outage_does_not_make_a_model_unknown() -> None:
 
 
 async def test_a_model_is_described_by_whom_it_is_served() -> None:
-    models = ModelTable({"*": ScriptedProvider(name="all", models=["up/m"]), "up/*": ScriptedProvider(models=["n"])})
+    models = ModelTable({"*": ScriptedProvider(name="all", models=["up/m"]), "up/*": ScriptedProvider(models=["up/n"])})
     assert await models.describe("up/m") is None
 
 
@@ -167,8 +176,12 @@ async def test_a_name_that_nobody_serves_is_not_described() -> None:
 
 async def test_a_model_without_a_date_is_listed_with_one() -> None:
     bare = {"id": "m", "object": "model", "owned_by": "x"}
-    provider = ScriptedProvider(body=ModelList({"object": "list", "data": [bare]}))
-    assert await ModelTable({"*": provider}).list() == [{**bare, "created": 0}]
+
+    class Undated(ScriptedProvider):
+        async def models(self, *, deadline: float | None = None) -> ModelList:
+            return ModelList({"object": "list", "data": [bare]})
+
+    assert await ModelTable({"*": Undated()}).list() == [{**bare, "created": 0}]
 
 
 async def test_one_name_is_described_without_asking_anyone() -> None:
@@ -179,7 +192,7 @@ async def test_one_name_is_described_without_asking_anyone() -> None:
 
 
 async def test_a_model_of_a_pattern_is_described_when_it_is_listed() -> None:
-    models = ModelTable({"up/*": ScriptedProvider(models=["m"])})
+    models = ModelTable({"up/*": ScriptedProvider(models=["up/m"])})
     described = await models.describe("up/m")
     assert described is not None
     assert described["id"] == "up/m"
@@ -222,9 +235,8 @@ async def test_a_pattern_over_a_target_is_listed_by_what_its_star_may_stand_for(
 
 async def test_a_target_without_a_star_lists_nothing_and_asks_nobody() -> None:
     inner = ScriptedProvider()
-    reply = await Target(inner, model="one").send(Call(ModelsRequest()))
-    assert reply.models == []
-    assert inner.calls == []
+    assert (await Target(inner, model="one").models()).value["data"] == []
+    assert inner.listings == 0
 
 
 async def test_a_target_is_called_and_closed_like_its_provider() -> None:

@@ -17,7 +17,7 @@ from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.providers.own_key import BringYourOwnKey
 from xrouter_asgi.settings import GigaChatSettings, OpenAISettings, TimeoutSettings
 from xrouter_asgi.standalone import build_router
-from xrouter_asgi.wire import ChatRequest, ModelsRequest
+from xrouter_asgi.wire import ChatRequest
 
 from .reading import mistakes, read
 
@@ -82,7 +82,8 @@ class TestMaxParallel:
             running = asyncio.create_task(router.models["large"].send(chats[0]))
             await fake.arrived()
             assert (await router.models["small"].send(chats[1])).provider == "echo"
-            assert chats[1].context.decision.candidates[1].excluded == "over its limit: 1 of 1 calls under way"
+            (_, passed_over) = chats[1].context.decision.candidates
+            assert str(passed_over.excluded) == "over its limit: 1 of 1 calls under way"
             done.set()
             await asyncio.wait([running])
             assert isinstance(running.exception(), RequestRejected)
@@ -104,7 +105,8 @@ class TestMaxParallel:
             running = asyncio.create_task(router.models["one"].send(chats[0]))
             await fake.arrived("/chat/completions")
             assert (await router.models["one"].send(chats[1])).provider == "echo"
-            assert chats[1].context.decision.candidates[1].excluded == "over its limit: 1 of 1 calls under way"
+            (_, passed_over) = chats[1].context.decision.candidates
+            assert str(passed_over.excluded) == "over its limit: 1 of 1 calls under way"
             running.cancel()
             await asyncio.wait([running])
             await router.aclose()
@@ -153,7 +155,7 @@ class TestOwnKeys:
             )
             provider = settings.providers["mine"].build("mine")
             for headers in ([], [(b"x-provider-key", b"callers")]):
-                await provider.send(Call(ModelsRequest(), headers=headers))
+                await provider.send(Call(ChatRequest.of(chat("m")), headers=headers))
             await provider.aclose()
         sent = [(each.headers["authorization"], each.headers.get("openai-organization")) for each in fake.requests]
         assert sent == [("Bearer gateways", "ours"), ("Bearer callers", None)]
@@ -167,6 +169,6 @@ class TestOwnKeys:
         provider = read(text).providers["mine"].build("mine")
         for caller in (b"one", b"two"):
             with pytest.raises(UpstreamUnavailable):
-                await provider.send(Call(ModelsRequest(), headers=[(b"x-provider-key", caller)]))
+                await provider.send(Call(ChatRequest.of(chat("m")), headers=[(b"x-provider-key", caller)]))
         await provider.aclose()
         assert [message[:19] for message in caplog.messages] == ["TLS certificates of"]

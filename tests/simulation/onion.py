@@ -13,7 +13,8 @@ from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge, HedgeBudget
 from xrouter_asgi.policies.prebuffer import Prebuffer
-from xrouter_asgi.policies.retry import Retry, RetryBudget
+from xrouter_asgi.policies.retry import Retry
+from xrouter_asgi.policies.retry_budget import RetryBudget
 from xrouter_asgi.policies.strategies import Strategy, by_weight, in_order, lowest_cost, two_choices
 from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.base import Call, Provider, Reply

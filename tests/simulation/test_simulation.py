@@ -15,7 +15,7 @@ from tests.simulation.world import Broken, live
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.prebuffer import Prebuffer
-from xrouter_asgi.policies.retry import RetryBudget
+from xrouter_asgi.policies.retry_budget import RetryBudget
 from xrouter_asgi.policies.stack import Patience, stack
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.providers.target import Target

@@ -10,7 +10,7 @@ from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricR
 
 from tests.scripted import ScriptedProvider
 from xrouter_asgi.context import RequestContext
-from xrouter_asgi.decision import CandidateVerdict
+from xrouter_asgi.decision import CandidateVerdict, Unready
 from xrouter_asgi.events import RequestEnded
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.providers.base import Provider
@@ -78,5 +78,8 @@ def went_round() -> RequestContext:
     """Of a request that was hedged, and passed a candidate over."""
     context = RequestContext(model="scripted")
     context.decision.hedges = 1
-    context.decision.candidates = (CandidateVerdict("a/m"), CandidateVerdict("b/m", excluded="circuit open for 3.2 s"))
+    context.decision.candidates = (
+        CandidateVerdict("a/m"),
+        CandidateVerdict("b/m", excluded=Unready("circuit_open", 3.2, "circuit open for 3.2 s")),
+    )
     return context

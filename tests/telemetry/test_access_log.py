@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from xrouter_asgi.context import Attempt, Principal, RequestContext, Usage
-from xrouter_asgi.decision import CandidateVerdict
+from xrouter_asgi.decision import CandidateVerdict, Unready
 from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
 from xrouter_asgi.events import RequestEnded, RequestStarted
 from xrouter_asgi.telemetry.access_log import AccessLog, LineBuffer
@@ -107,7 +107,7 @@ def went_round() -> RequestContext:
         CandidateVerdict("a/m"),
         CandidateVerdict("b/m"),
         CandidateVerdict("c/m"),
-        CandidateVerdict("d/m", excluded="circuit open for 3.2 s"),
+        CandidateVerdict("d/m", excluded=Unready("circuit_open", 3.2, "circuit open for 3.2 s")),
     )
     context.decision.hedges = 1
     return context
@@ -130,7 +130,7 @@ def test_a_request_that_went_round_says_how() -> None:
 
 def test_what_did_not_happen_is_not_told_of_a_detour() -> None:
     context = RequestContext("req_1")
-    context.decision.candidates = (CandidateVerdict("a/m", excluded="lacks vision"),)
+    context.decision.candidates = (CandidateVerdict("a/m", excluded=Unready("capability", None, "lacks vision")),)
     line = json.loads(line_of(ended(context)))
     assert line["excluded"] == {"a/m": "lacks vision"}
     assert line.keys().isdisjoint({"config", "attempts_made", "hedges"})
@@ -146,7 +146,9 @@ def test_an_attempt_that_nobody_ended_has_no_time() -> None:
 
 def test_the_line_of_a_detour_has_a_bound() -> None:
     context = RequestContext("req_1", attempts=[Attempt("a", "m" * 5000) for _ in range(4)])
-    context.decision.candidates = tuple(CandidateVerdict(f"a/{number}", excluded="w" * 5000) for number in range(1000))
+    context.decision.candidates = tuple(
+        CandidateVerdict(f"a/{number}", excluded=Unready("capability", None, "w" * 5000)) for number in range(1000)
+    )
     assert len(line_of(ended(context))) < 8000
     assert len(line_of(ended(context), readable=True)) < 8000
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import pytest
 
 from tests.asgi_client import post
-from tests.policies.candidates import call, candidate
+from tests.policies.candidates import candidate
 from tests.scripted import ScriptedProvider, chat
 from tests.telemetry.measured import Measured, ended
 from xrouter_asgi.context import RequestContext
-from xrouter_asgi.errors import UpstreamUnauthorized, UpstreamUnavailable
+from xrouter_asgi.decision import Unready, UnreadyKind
+from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.events import (
     AttemptRetried,
     CircuitClosed,
@@ -20,10 +19,8 @@ from xrouter_asgi.events import (
     CooldownStarted,
     ProviderReplaced,
 )
-from xrouter_asgi.policies.breaker import CircuitBreaker
-from xrouter_asgi.policies.candidates import Capabilities
+from xrouter_asgi.policies.candidates import Candidate, Capabilities
 from xrouter_asgi.policies.fallback import Fallback
-from xrouter_asgi.queueing.slots import Slots
 
 
 def test_a_retry_is_counted_by_what_made_it_needed() -> None:
@@ -80,48 +77,13 @@ def test_hedges_are_counted_once_for_each_request() -> None:
     assert measured.numbers("xrouter.exclusions") == {}
 
 
-async def over_its_limit() -> str:
-    slots = Slots(1)
-    await slots.acquire(call())
-    return slots.available() or ""
-
-
-async def cooling() -> str:
-    breaker = CircuitBreaker(ScriptedProvider(UpstreamUnauthorized("No.")))
-    with pytest.raises(UpstreamUnauthorized):
-        await breaker.send(call())
-    return breaker.available() or ""
-
-
-async def circuit_open() -> str:
-    breaker = CircuitBreaker(ScriptedProvider(UpstreamUnavailable("No.")), minimum=1)
-    with pytest.raises(UpstreamUnavailable):
-        await breaker.send(call())
-    return breaker.available() or ""
-
-
-async def of_a_hosts_own() -> str:
-    return "it is 10 pm"
-
-
-@pytest.mark.parametrize(
-    ("reason", "word"),
-    [
-        (circuit_open, "circuit_open"),
-        (cooling, "cooling"),
-        (over_its_limit, "over_limit"),
-        (of_a_hosts_own, "other"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-async def test_who_was_passed_over_is_counted_by_a_word_for_the_reason(
-    reason: Callable[[], Awaitable[str]], word: str
-) -> None:
-    why = await reason()
-    assert why
-    measured = Measured(Fallback([candidate("a", available=lambda: why), candidate("b")]))
+@pytest.mark.parametrize("kind", ["circuit_open", "cooling", "queue_full", "closed"])
+async def test_who_was_passed_over_is_counted_by_the_kind_of_its_reason(kind: UnreadyKind) -> None:
+    resting = ScriptedProvider()
+    resting.unready = Unready(kind, None, "for 3 s")
+    measured = Measured(Fallback([Candidate(resting, "a/m"), candidate("b")]))
     await post(measured.app, "/v1/chat/completions", chat())
-    assert measured.numbers("xrouter.exclusions") == {("scripted", word, "a/m"): 1}
+    assert measured.numbers("xrouter.exclusions") == {("scripted", kind, "a/m"): 1}
 
 
 async def test_who_lacks_something_or_would_see_a_foreign_key_is_counted() -> None:
@@ -132,6 +94,6 @@ async def test_who_lacks_something_or_would_see_a_foreign_key_is_counted() -> No
     key = (b"x-provider-key", b"mine")
     await post(measured.app, "/v1/chat/completions", chat(), headers=[key])
     assert measured.numbers("xrouter.exclusions") == {
-        ("scripted", "lacks", "a/m"): 1,
+        ("scripted", "capability", "a/m"): 1,
         ("scripted", "own_key", "a/m"): 1,
     }

@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from xrouter_asgi.errors import InvalidRequest
-from xrouter_asgi.wire import ChatRequest, EmbeddingsRequest, ModelsRequest
+from xrouter_asgi.wire import ChatRequest, EmbeddingsRequest
 from xrouter_asgi.wire.validation import WireModel
 
 HELLO = {"role": "user", "content": "hello"}
@@ -281,10 +281,6 @@ def test_a_validated_request_is_accepted_again() -> None:
 )
 def test_usage_is_wanted_only_in_a_stream_that_asked_for_it(members: dict[str, Any], wanted: bool) -> None:
     assert ChatRequest.of(chat(**members)).include_usage is wanted
-
-
-def test_listing_models_takes_nothing() -> None:
-    assert ModelsRequest.of({}) == ModelsRequest()
 
 
 def test_a_rule_without_words_of_its_own_is_told_in_pydantics() -> None:

@@ -86,7 +86,7 @@ class Circuit:
         return min(1.0, left) if all_out else 0.0  # a probe may be answered soon
 
     def admit(self, now: float) -> Generation | None:
-        """Let a call through; None if not. Afterwards tell `success`, `failure` or `no_result` with what it returned."""
+        """Let a call through; None if not. Then tell `success`, `failure` or `no_result` the generation it returns."""
         if self.left(now) > 0:
             return None
         if self.state == "open":

@@ -53,7 +53,7 @@ class Patience:
 def resilient(
     provider: Provider,
     *,
-    patience: Patience = Patience(),  # noqa: B008 -- frozen
+    patience: Patience = Patience(),
     parallel: int | None = None,
     upstream: UpstreamState | None = None,
 ) -> Provider:
@@ -75,7 +75,7 @@ def stack(
     strategy: Strategy = in_order,
     session_affinity: bool = False,
     content_policy: bool = False,
-    patience: Patience = Patience(),  # noqa: B008 -- frozen
+    patience: Patience = Patience(),
     hedge: float | None = None,
     upstreams: dict[str, UpstreamState] | None = None,
     random: Random | None = None,
@@ -93,17 +93,18 @@ def stack(
     upstreams = {} if upstreams is None else upstreams
     group = CircuitGroup() if len(candidates) > 1 else None
     attempts = _attempts_each(patience.attempts, len(candidates))
-    policed: list[Candidate] = []
+    layers: list[Candidate] = []
     for each in candidates:
         shared = upstreams.setdefault(each.provider.name, UpstreamState())
         layer = _upstream(each, shared, patience, attempts=attempts, alone=group is None, group=group, random=random)
-        policed.append(replace(each, provider=layer))
+        layers.append(replace(each, provider=layer))
     # Below fallback, which acts on failures: an upstream that is only slow has not failed. Above retries, so that what
     # is raced is all that an upstream will say.
-    policed = policed if hedge is None else _hedged(policed, strategy, HedgeBudget(share=hedge))
+    if hedge is not None:
+        layers = _hedged(layers, strategy, HedgeBudget(share=hedge))
     # Above all policies of one upstream, so that the next one has clocks, a breaker and retries of its own.
     layer = Fallback(
-        policed,
+        layers,
         strategy=strategy,
         session_affinity=session_affinity,
         content_policy=content_policy,
@@ -127,25 +128,28 @@ def _upstream(
     """The policies of one upstream."""
     layer = candidate.provider
     # Next to the upstream, so that nothing but its own silence counts.
-    layer = Timeout(layer, first=patience.first, idle=patience.idle) if patience.watches else layer
+    if patience.watches:
+        layer = Timeout(layer, first=patience.first, idle=patience.idle)
     if candidate.own_key:
         return layer  # a queue, a breaker or a budget would let one caller's key spoil it for the others
     # Above the clocks, which must not run while a call waits in a queue. First the queue of one model, then that of the
     # whole account: nobody waits for the one while holding what others could use of the other.
-    layer = layer if shared.slots is None else Concurrency(layer, slots=shared.slots)
-    layer = layer if candidate.parallel is None else Concurrency(layer, slots=Slots(candidate.parallel))
-    # Below all that acts on failures, for which a stream that breaks off meanwhile has failed like one that never began.
-    # Above the queue, which learns from the first chunk how loaded an upstream is.
-    layer = _prebuffered(layer, patience) if patience.prebuffers else layer
+    if shared.slots is not None:
+        layer = Concurrency(layer, slots=shared.slots)
+    if candidate.parallel is not None:
+        layer = Concurrency(layer, slots=Slots(candidate.parallel))
+    # Below all that acts on failures: a stream that breaks off meanwhile has failed like one that never began. Above
+    # the queue, which learns from the first chunk how loaded an upstream is.
+    if patience.prebuffers:
+        layer = Prebuffer(layer, seconds=patience.prebuffer, tokens=patience.prebuffer_tokens)
     # Above the queue, which says nothing about the upstream, and above the clocks, because silence does. Where there is
     # nowhere else to go, the upstream's own no is worth more than one of ours.
-    layer = layer if alone else CircuitBreaker(layer, group=group, upstream=shared, target=candidate.name)
+    if not alone:
+        layer = CircuitBreaker(layer, group=group, upstream=shared, target=candidate.name)
     # Above the breaker, so that every attempt counts there and none is made once it is open. Below fallback, so that a
     # failure of a moment does not move a conversation away from its warm cache.
-    return (
-        layer
-        if attempts < 2
-        else Retry(
+    if attempts > 1:
+        layer = Retry(
             layer,
             attempts=attempts,
             retry_billed=patience.retry_billed,
@@ -153,11 +157,7 @@ def _upstream(
             budget=shared.retry_budget,
             random=random,
         )
-    )
-
-
-def _prebuffered(layer: Provider, patience: Patience) -> Provider:
-    return Prebuffer(layer, seconds=patience.prebuffer, tokens=patience.prebuffer_tokens)
+    return layer
 
 
 def _attempts_each(most: int, among: int) -> int:

@@ -1,7 +1,7 @@
 """Strategies: in which order candidates are asked.
 
-Each is a pure function: the same candidates, requirements and randomness give the same order. One of your own is one more
-function of that shape.
+Each is a pure function: the same candidates, requirements and randomness give the same order. One of your own is one
+more function of that shape.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import CircuitOpen, CooldownKind
 from ..queueing.slots import Slots
-from .retry import RetryBudget
+from .retry_budget import RetryBudget
 
 _WHY: dict[CooldownKind, str] = {
     "rate": "The upstream's rate limit is reached.",

@@ -26,7 +26,8 @@ class ModelTable(Mapping[str, Attempting]):
         for name in models:
             if not name or name.count("*") > 1:
                 raise ValueError(f"The model name {name!r} must not be empty nor hold more than one '*'.")
-        self._models = {name: as_target(provider) for name, provider in models.items()}
+        targets = {id(provider): as_target(provider) for provider in models.values()}  # one that has two names is one
+        self._models = {name: targets[id(provider)] for name, provider in models.items()}
         self._patterns = sorted((name for name in models if "*" in name), key=len, reverse=True)
 
     def __getitem__(self, name: str) -> Attempting:

@@ -142,7 +142,9 @@ class RequestSpans:
         """End what still runs. Raises nothing."""
         # Not by a token: an exchange that is thrown away ends outside the context that it began in.
         attach(self._before)
-        self._request.observers.remove(self)  # which it holds: neither is freed before the other
+        # It holds this object, so neither would be freed before the other.
+        self._request.observers.remove(self)
+        self._request.propagate = None
         try:
             for attempt in list(self._attempts):
                 self._end_attempt(attempt)

@@ -14,11 +14,9 @@ from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation, UpstreamEr
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
-from xrouter_asgi.wire import ChatCompletion, EmbeddingList, ModelList, ModelsRequest
+from xrouter_asgi.wire import ChatCompletion, EmbeddingList, ModelList
 
 from .calls import TOOL, chat, embed, read, stream_of
-
-MODELS_CALL = Call(ModelsRequest())
 
 
 async def test_a_completion_comes_down_as_the_bytes_it_was(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
@@ -59,7 +57,7 @@ async def test_the_headers_are_built_from_nothing(fake: FakeOpenAI) -> None:
 
 async def test_without_a_key_no_authorization_is_sent(fake: FakeOpenAI) -> None:
     provider = OpenAIProvider(fake.base_url)
-    await provider.send(MODELS_CALL)
+    await provider.models()
     await provider.aclose()
     assert "authorization" not in fake.requests[0].headers
     assert "content-type" not in fake.requests[0].headers
@@ -102,22 +100,22 @@ async def test_the_list_of_models_is_asked_for_once_a_minute(
 ) -> None:
     clock = [1000.0]
     monkeypatch.setattr("xrouter_asgi.providers.openai.provider.monotonic", lambda: clock[0])
-    first = await provider.send(MODELS_CALL)
-    assert isinstance(first.body, ModelList)
-    assert first.body.value == MODELS
+    first = await provider.models()
+    assert isinstance(first, ModelList)
+    assert first.value == MODELS
     clock[0] += 59.9
-    assert (await provider.send(MODELS_CALL)).body is first.body
+    assert (await provider.models()) is first
     assert len(fake.requests) == 1
     clock[0] += 0.1
-    assert (await provider.send(MODELS_CALL)).body is not first.body
+    assert (await provider.models()) is not first
     assert len(fake.requests) == 2
 
 
 async def test_a_failure_to_list_models_is_not_kept(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
     fake.next(refuse(500))
     with pytest.raises(UpstreamError):
-        await provider.send(MODELS_CALL)
-    assert isinstance((await provider.send(MODELS_CALL)).body, ModelList)
+        await provider.models()
+    assert isinstance(await provider.models(), ModelList)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +232,7 @@ async def test_what_is_no_list_of_vectors_is_refused(fake: FakeOpenAI, provider:
 async def test_what_is_no_list_of_models_is_refused(fake: FakeOpenAI, provider: OpenAIProvider, body: object) -> None:
     fake.next(whole(body))
     with pytest.raises(UpstreamError) as caught:
-        await provider.send(MODELS_CALL)
+        await provider.models()
     assert caught.value.code == "bad_body"
 
 
@@ -352,5 +350,5 @@ async def test_a_transport_of_ones_own_is_used() -> None:
         return httpx.Response(200, json=MODELS)
 
     provider = OpenAIProvider("https://api.example.com/v1/", transport=httpx.MockTransport(answer), name="mine")
-    reply = await provider.send(MODELS_CALL)
-    assert (reply.provider, provider.name) == ("mine", "mine")
+    assert (await provider.models()).value == MODELS
+    assert provider.name == "mine"

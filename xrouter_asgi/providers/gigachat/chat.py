@@ -154,7 +154,7 @@ class Chat:
             session = digest(self._salt, sent.session)[:32]
         if session is not None:
             fields.append((b"X-Session-ID", session.encode()))
-        return fields + passed_on(call)
+        return [*fields, *passed_on(call)]
 
 
 async def _at_once(value: dict[str, Any], sent: Translation, request_id: str) -> AsyncIterator[list[ChatChunk]]:

@@ -25,7 +25,7 @@ def fact(name: str, value: object) -> list[tuple[str, str]]:
 
 def passed_on(call: Call) -> list[tuple[bytes, bytes]]:
     """The client's headers that are meant for GigaChat, and the trace context."""
-    fields = call.trace_headers
+    fields = [*call.trace_headers]
     for name in _PASSED_ON:
         if (value := fit(call.header(name))) is not None:
             fields.append((name, value.encode()))
