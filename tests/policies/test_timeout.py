@@ -9,10 +9,19 @@ from tests.policies.virtual import virtual
 from xrouter_asgi.clock import now
 from xrouter_asgi.errors import UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.policies.breaker import CircuitBreaker
+from xrouter_asgi.policies.circuit import Thresholds
+from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.providers.target import Target
-from xrouter_asgi.wire import ModelsRequest
+
+
+def cancelling() -> int:
+    """How often the running task is being cancelled."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancelling()
+
 
 # Before the commit point
 
@@ -35,17 +44,13 @@ async def test_events_without_content_are_no_beginning() -> None:
 
 
 @virtual
-async def test_a_whole_answer_may_take_longer_than_first_but_not_than_total() -> None:
-    assert (await Timeout(Upstream([4.0]), first=3.0, total=5.0).send(call())).provider == "up"
-    with pytest.raises(UpstreamTimeout) as caught:
-        await Timeout(Upstream([HANG]), first=3.0, total=5.0).send(call())
-    assert (caught.value.code, caught.value.trips) == ("total_timeout", True)
-    assert now() == 4.0 + 5.0
+async def test_a_whole_answer_may_take_longer_than_first() -> None:
+    assert (await Timeout(Upstream([4.0]), first=3.0).send(call())).provider == "up"
 
 
 @virtual
 async def test_without_bounds_nothing_ends_early() -> None:
-    policy = Timeout(Upstream([1e6, "hi", 1e6]), first=None, idle=None, total=None)
+    policy = Timeout(Upstream([1e6, "hi", 1e6]), first=None, idle=None)
     reply = await policy.send(call(stream=True))
     assert await text_of(reply) == "hi"
     await policy.send(call())
@@ -66,47 +71,6 @@ async def test_the_attempt_notes_which_clock_ran_out() -> None:
     with pytest.raises(UpstreamTimeout) as caught:
         await Timeout(Target(Upstream([HANG]), model="m"), first=3.0).send(one)
     assert one.context.attempts[0].error is caught.value
-
-
-# The deadline
-
-
-@virtual
-async def test_the_call_goes_on_with_the_earlier_deadline() -> None:
-    upstream = Upstream()
-    policy = Timeout(upstream, total=5.0)
-    for deadline in (None, 3.0, 7.0):
-        await policy.send(call(deadline=deadline))
-    assert [asked.call.deadline for asked in upstream.asked] == [5.0, pytest.approx(2.99), 5.0]
-
-
-@virtual
-async def test_a_deadline_from_outside_ends_a_call() -> None:
-    for stream in (False, True):
-        began = now()
-        with pytest.raises(UpstreamTimeout) as caught:
-            await Timeout(Upstream([HANG]), first=10.0).send(call(stream=stream, deadline=began + 2.0))
-        assert caught.value.code == "total_timeout"
-        assert now() == pytest.approx(began + 1.99)
-
-
-@virtual
-async def test_an_upstream_is_not_blamed_for_a_deadline_shorter_than_its_patience() -> None:
-    blamed = []
-    for left in (10.0, 10.1):
-        with pytest.raises(UpstreamTimeout) as caught:
-            await Timeout(Upstream([HANG]), first=10.0).send(call(deadline=now() + left))
-        blamed.append(caught.value.trips)
-    assert blamed == [False, True]
-
-
-@virtual
-async def test_nobody_is_asked_once_the_deadline_is_over() -> None:
-    await asyncio.sleep(5.0)
-    upstream = Upstream()
-    with pytest.raises(UpstreamTimeout, match=r"No time is left") as caught:
-        await Timeout(upstream).send(call(deadline=5.0))
-    assert (caught.value.code, caught.value.trips, upstream.asked) == ("total_timeout", False, [])
 
 
 # After the commit point
@@ -138,29 +102,6 @@ async def test_empty_events_are_no_life() -> None:
 
 
 @virtual
-async def test_a_stream_ends_at_its_deadline_however_lively_it_is() -> None:
-    lively: list[Step] = ["a", 0.7]
-    upstream = Upstream([0.5, *lively * 100])
-    reply = await Timeout(upstream, first=1.0, idle=1.0, total=10.0).send(call(stream=True))
-    with pytest.raises(UpstreamTimeout) as caught:
-        await text_of(reply)
-    assert (caught.value.code, now(), upstream.open) == ("total_timeout", 10.0, 0)
-
-
-@virtual
-async def test_a_stream_that_always_has_something_ready_ends_at_its_deadline() -> None:
-    upstream = Upstream(["a"] * 1000)
-    stream = await stream_of(await Timeout(upstream, total=10.0).send(call(stream=True)))
-    await anext(stream)
-    await asyncio.sleep(11.0)  # the client does not read
-    with pytest.raises(UpstreamTimeout) as caught:
-        await anext(stream)
-    assert caught.value.code == "total_timeout"
-    await stream.aclose()
-    assert upstream.open == 0
-
-
-@virtual
 async def test_a_client_that_reads_slowly_does_not_make_the_upstream_silent() -> None:
     stream = await stream_of(await Timeout(Upstream(["a", "b"]), idle=3.0).send(call(stream=True)))
     async for _ in stream:
@@ -170,7 +111,7 @@ async def test_a_client_that_reads_slowly_does_not_make_the_upstream_silent() ->
 @virtual
 async def test_a_stream_that_has_ended_leaves_no_timer() -> None:
     loop = asyncio.get_running_loop()
-    policy = Timeout(Upstream(["a", 1.0, "b"]), first=5.0, idle=500.0, total=1000.0)
+    policy = Timeout(Upstream(["a", 1.0, "b"]), first=5.0, idle=500.0)
     await text_of(await policy.send(call(stream=True)))
     stream = await stream_of(await policy.send(call(stream=True)))
     await anext(stream)
@@ -187,69 +128,71 @@ async def test_a_stream_that_has_ended_leaves_no_timer() -> None:
 # Cancellation
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_cancelled_call_leaves_nothing(stream: bool) -> None:
+@virtual
+async def test_a_cancelled_call_leaves_nothing() -> None:
+    upstream = Upstream([HANG])
+    task = asyncio.create_task(Timeout(upstream, first=5.0).send(call(stream=True)))
+    await asyncio.sleep(1.0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(60.0)  # no alarm rings
+    assert upstream.open == 0
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["after the alarm", "before the alarm"])
+def test_a_cancellation_at_the_time_of_an_alarm_is_not_swallowed(earlier: bool) -> None:
     @virtual
     async def scenario() -> None:
-        upstream = Upstream([HANG])
-        task = asyncio.create_task(Timeout(upstream, first=5.0, total=5.0).send(call(stream=stream)))
+        loop = asyncio.get_running_loop()
+        if earlier:
+            loop.call_at(5.0, lambda: task.cancel())
+        task = asyncio.create_task(Timeout(Upstream([HANG]), first=5.0).send(call(stream=True)))
         await asyncio.sleep(1.0)
-        task.cancel()
+        if not earlier:
+            loop.call_at(5.0, task.cancel)
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.sleep(60.0)  # no alarm rings
-        assert upstream.open == 0
+        assert task.cancelled()
 
     scenario()
 
 
 @virtual
-async def test_a_cancellation_on_top_of_an_alarm_is_not_swallowed() -> None:
-    task = asyncio.create_task(Timeout(Upstream([HANG]), total=5.0).send(call()))
-    asyncio.get_running_loop().call_at(5.0, task.cancel)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert task.cancelled()
-
-
-@virtual
 async def test_the_innermost_of_several_tells_first_and_a_breaker_between_them_hears_it() -> None:
-    breaker = CircuitBreaker(Timeout(Upstream([HANG]), total=None), minimum=1, clock=now)
+    breaker = CircuitBreaker(Timeout(Upstream([HANG])), thresholds=Thresholds(minimum=1))
     with pytest.raises(UpstreamTimeout) as caught:
-        await Timeout(breaker, total=600.0).send(call())
-    assert caught.value.code == "total_timeout"
+        await Timeout(breaker, first=60.0).send(call(stream=True))
+    assert (caught.value.code, now()) == ("first_byte_timeout", 60.0)
     assert breaker.state == "open"
 
 
 @virtual
 async def test_of_two_alarms_at_once_one_is_told() -> None:
-    policy = Timeout(Timeout(Upstream([HANG]), total=5.0), first=5.0)
+    policy = Timeout(Timeout(Upstream([HANG]), first=5.0), first=5.0)
     with pytest.raises(UpstreamTimeout):
         await policy.send(call(stream=True))
     assert now() == 5.0
-    task = asyncio.current_task()
-    assert task is not None
-    assert task.cancelling() == 0
+    assert cancelling() == 0
 
 
 @virtual
 async def test_an_answer_that_comes_in_spite_of_the_alarm_is_kept() -> None:
     class Stubborn(Upstream):
-        async def send(self, call: Call, /):  # type: ignore[no-untyped-def]  # as its base
+        async def send(self, call: Call, /) -> Reply:
             try:
                 await asyncio.sleep(HANG)
             except asyncio.CancelledError:
                 return await super().send(call)
+            raise AssertionError
 
-    assert (await Timeout(Stubborn(), total=5.0).send(call())).provider == "up"
-    task = asyncio.current_task()
-    assert task is not None
-    assert task.cancelling() == 0
+    assert await text_of(await Timeout(Stubborn(), first=5.0).send(call(stream=True))) == "hi"
+    assert cancelling() == 0
 
 
 @virtual
 async def test_it_works_inside_a_task_only() -> None:
-    coroutine = Timeout(Upstream()).send(call())
+    coroutine = Timeout(Upstream()).send(call(stream=True))
     outcome = asyncio.get_running_loop().create_future()
 
     def step_outside() -> None:
@@ -259,55 +202,38 @@ async def test_it_works_inside_a_task_only() -> None:
             outcome.set_result(str(error))
 
     asyncio.get_running_loop().call_soon(step_outside)
-    assert await outcome == "Timeout works inside a task of asyncio only."
+    assert await outcome == "An Alarm works inside a task of asyncio only."
 
 
-# The rest of being a provider
-
-
-@virtual
-async def test_it_is_its_provider_otherwise() -> None:
-    upstream = Upstream(name="one")
-    policy = Timeout(upstream)
-    await policy.send(Call(ModelsRequest()))
-    await policy.aclose()
-    assert (policy.name, len(upstream.asked), upstream.closings) == ("one", 1, 1)
-
-
-@pytest.mark.parametrize("name", ["first", "idle", "total"])
+@pytest.mark.parametrize("name", ["first", "idle"])
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
 def test_a_clock_has_to_go(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"'{name}' is"):
         Timeout(Upstream(), **{name: value})
 
 
-# A deadline that others keep
-
-
-class Noting(Upstream):
-    """Notes the deadlines it is given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.deadlines: list[float | None] = []
-
-    async def send(self, call: Call, /) -> Reply:
-        self.deadlines.append(call.deadline)
-        return await super().send(call)
+# The deadline, which others keep
 
 
 @virtual
 async def test_a_call_gets_the_deadline_and_keeps_an_earlier_one() -> None:
-    upstream = Noting()
+    upstream = Upstream()
     policy = Deadline(upstream, total=5.0)
-    await policy.send(call())
-    await policy.send(call().until(2.0))
-    await policy.send(call().until(9.0))
-    assert upstream.deadlines == [5.0, 2.0, 5.0]
-    assert policy.name == upstream.name
+    for deadline in (None, 2.0, 9.0):
+        await policy.send(call(deadline=deadline))
+    assert [asked.call.deadline for asked in upstream.asked] == [5.0, 2.0, 5.0]
 
 
 @virtual
-async def test_a_deadline_is_above_zero() -> None:
-    with pytest.raises(ValueError, match="'total' is 0"):
-        Deadline(Upstream(), total=0)
+async def test_attempts_share_one_deadline() -> None:
+    upstream = Upstream([0.5, UpstreamUnavailable("Down.")])
+    with pytest.raises(UpstreamUnavailable):
+        await Deadline(Retry(upstream), total=5.0).send(call())
+    assert len(upstream.asked) == 3
+    assert {asked.call.deadline for asked in upstream.asked} == {5.0}
+
+
+@pytest.mark.parametrize("total", [0.0, -1.0, float("nan")])
+def test_a_deadline_is_above_zero(total: float) -> None:
+    with pytest.raises(ValueError, match="'total' is"):
+        Deadline(Upstream(), total=total)

@@ -38,7 +38,8 @@ class ChatStream:
         self._finished: set[int] = set()
         self._told: list[Callable[[BaseException | None], None]] = []
         self._reader: asyncio.Task[Any] | None = None  # who waits for the next batch
-        self._cancelling = 0  # how often that task was being cancelled already when `break_off` cancelled it
+        self._cancelling = 0  # how often that task was being cancelled already when it began to wait
+        self._interrupted = False  # whether `break_off` cancelled it
         self._broken: XRouterError | None = None
         self.usage: Usage | None = None
         self.characters = 0
@@ -76,12 +77,13 @@ class ChatStream:
         batch, self._first = self._first, ()
         try:
             if not batch:
-                self._reader = asyncio.current_task()
+                self._reader = reader = asyncio.current_task()
+                self._cancelling = 0 if reader is None else reader.cancelling()
                 while not batch:
                     if self._broken is not None:
                         raise self._broken
                     batch = await self._rest.__anext__()
-                self._reader = None
+                self._let_go()
             for chunk in batch:
                 if chunk.text is None:
                     self._note(chunk)
@@ -101,7 +103,7 @@ class ChatStream:
         if self._broken is None:
             self._broken = error
             if self._reader is not None:
-                self._cancelling = self._reader.cancelling()
+                self._interrupted = True
                 self._reader.cancel(error)
 
     def when_ended(self, told: Callable[[BaseException | None], None]) -> None:
@@ -127,11 +129,18 @@ class ChatStream:
 
     def _cause(self, error: BaseException) -> BaseException:
         """What to tell of an error in reading: a cancellation by `break_off` stands for what broke the stream off."""
+        if self._let_go() and self._broken is not None and isinstance(error, asyncio.CancelledError):
+            return self._broken
+        return error
+
+    def _let_go(self) -> bool:
+        """Forget the reader, which waits no more. Returns whether `break_off` cancelled it, and nobody else did."""
         reader, self._reader = self._reader, None
-        if self._broken is None or reader is None or not isinstance(error, asyncio.CancelledError):
-            return error
+        if reader is None or not self._interrupted:
+            return False
+        self._interrupted = False
         # A cancellation from outside may have come on top of ours; it counts more.
-        return error if reader.uncancel() > self._cancelling else self._broken
+        return reader.uncancel() <= self._cancelling
 
     async def _shut(self) -> None:
         if self._close is not None:
