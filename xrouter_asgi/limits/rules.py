@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from ..asgi.scope import peer_address
-from ..context import RequestContext, matches
+from ..context import Principal, RequestContext, matches
 from .base import Charge
 from .limit import Limit, parse_limits
 
@@ -36,8 +36,7 @@ class Subject:
     limits: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, scope: Scope, key: Key) -> Subject:
-        principal = RequestContext.of(scope).principal
+    def of(cls, scope: Scope, key: Key, principal: Principal | None) -> Subject:
         if principal is None:
             return cls(key(scope), None, peer_address(scope))
         return cls(key(scope), principal.owner, peer_address(scope), principal.limits)

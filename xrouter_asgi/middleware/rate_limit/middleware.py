@@ -70,7 +70,8 @@ class RateLimitMiddleware:
             await self.app(scope, receive, send)
             return
         scope = dict(scope)
-        request = LimitedRequest(self._limiter, Subject.of(scope, self._key), RequestContext.of(scope))
+        context = RequestContext.of(scope)
+        request = LimitedRequest(self._limiter, Subject.of(scope, self._key, context.principal), context)
 
         async def send_with_limits(message: Message) -> None:
             if message["type"] == "http.response.start":
