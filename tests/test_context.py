@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import ast
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import xrouter_asgi
 from xrouter_asgi.context import Principal, RequestContext, Usage, matches, stem
+from xrouter_asgi.decision import Decision
 
 
 @pytest.mark.parametrize(
@@ -94,3 +99,24 @@ def test_a_scope_without_headers_gets_a_context() -> None:
 def test_a_foreign_value_under_our_key_is_replaced() -> None:
     foreign: dict[str, Any] = {"type": "http", "xrouter": "mine"}
     assert RequestContext.of(foreign) is foreign["xrouter"]
+
+
+def writers_of_facts() -> dict[str, set[str]]:
+    """The modules that assign to each field of a context, or of a decision; the router counts as one."""
+    package = Path(xrouter_asgi.__file__).parent
+    found: dict[str, set[str]] = {each.name: set() for part in (RequestContext, Decision) for each in fields(part)}
+    for file in package.rglob("*.py"):
+        module = file.relative_to(package).as_posix()
+        objects = {"self"} if module == "context.py" else {"context", "_context", "decision"}
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            for target in targets:
+                if isinstance(target, ast.Attribute) and ast.unparse(target.value).rpartition(".")[2] in objects:
+                    found.get(target.attr, set()).add("router" if module.startswith("router/") else module)
+    return found
+
+
+def test_each_field_of_a_request_and_of_its_decision_has_one_writer() -> None:
+    writers = writers_of_facts()
+    assert writers["error"] == {"context.py"}
+    assert {name: modules for name, modules in writers.items() if len(modules) > 1} == {}

@@ -1,7 +1,7 @@
-"""What is known about one request, kept in one typed object under one scope key.
+"""What is known about one request: one typed object under one key of its scope.
 
-Whichever part meets the request first makes it. A copied scope still holds the same object, so what the inside
-learns reaches the outside. Not a contextvar: those do not come back out of tasks.
+The first part of ours to see the request creates it. A copied scope still holds the same object, so what the inside
+learns reaches the outside. It is no contextvar, because values set in a task do not come back out of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Seque
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .decision import Attempt as Attempt  # known to most by this place
+from .decision import Attempt as Attempt  # most modules import it from here
 from .decision import Decision
 from .errors import XRouterError
 
@@ -23,7 +23,7 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Usage(NamedTuple):
-    """Tokens as the upstream counted them; zero is a number, unknown is the absence of a `Usage`.
+    """Tokens as the upstream counted them. Zero is a count; when the count is unknown, there is no `Usage`.
 
     Attributes:
         prompt_tokens: All input, cached tokens included.
@@ -40,7 +40,7 @@ class Usage(NamedTuple):
 
     @classmethod
     def read(cls, value: object) -> Usage | None:
-        """The `usage` of an OpenAI answer; None when it is absent or says nothing countable."""
+        """Read the `usage` of an OpenAI answer. None when it is absent or holds no count."""
         if not isinstance(value, dict):
             return None
         prompt = _count(value.get("prompt_tokens"))
@@ -55,7 +55,7 @@ class Usage(NamedTuple):
 
 
 def _count(value: object) -> int | None:
-    # A negative number would be credit.
+    # A negative count would be credit.
     return value if type(value) is int and value >= 0 else None
 
 
@@ -64,11 +64,11 @@ class Principal:
     """Who is calling.
 
     Attributes:
-        id: The public id of a key, or what the host calls its user; never a secret.
+        id: The public id of a key, or the host's name for its user; never a secret.
         owner: Whom the key belongs to.
-        scopes: The endpoints it may use: `chat`, `embeddings`, `models`; none means all.
-        models: The models it may use, names or patterns with one `*`; none means all.
-        limits: Limits of its own, such as `60/minute`, in place of the general ones of the same kind.
+        scopes: The endpoints it may use: `chat`, `embeddings`, `models`. None given means all.
+        models: The models it may use, names or patterns with one `*`. None given means all.
+        limits: Its own limits, such as `60/minute`. Each replaces the general limit of the same kind.
     """
 
     id: str
@@ -85,12 +85,12 @@ class Principal:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a model's name is the pattern's; one `*` stands for anything."""
+    """Whether the pattern matches a model's name. One `*` stands for anything."""
     return stem(pattern, name) is not None
 
 
 def stem(pattern: str, name: str) -> str | None:
-    """What the one `*` of the pattern stands for in the name, "" where there is no `*`; None if they do not match."""
+    """What the one `*` of the pattern stands for in the name, "" if it has no `*`; None if they do not match."""
     before, star, after = pattern.partition("*")
     if not star:
         return "" if name == pattern else None
@@ -100,12 +100,12 @@ def stem(pattern: str, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """What a request may come to cost, before anything is sent.
+    """What a request may cost, estimated before anything is sent.
 
     Attributes:
         model: The name the client asked for.
-        prompt_tokens: An upper bound of its input.
-        completion_tokens: The bound the client set to the output of all choices; None when it set none.
+        prompt_tokens: An upper bound of the input.
+        completion_tokens: The client's bound of the output, for all choices together; None when it set none.
     """
 
     model: str
@@ -114,7 +114,7 @@ class CostEstimate:
 
 
 def tell(observers: Iterable[Callable[[object], None]], event: object) -> None:
-    """Tell each observer of an event. One that fails goes to the log and harms nobody."""
+    """Pass an event to each observer. An observer that raises is logged and harms nobody."""
     for observer in observers:
         try:
             observer(event)
@@ -124,25 +124,25 @@ def tell(observers: Iterable[Callable[[object], None]], event: object) -> None:
 
 @dataclass(slots=True)
 class RequestContext:
-    """The facts of one request; each has one writer."""
+    """The facts of one request. Behind each field stands the one part that sets it."""
 
-    request_id: str = field(default_factory=lambda: "req_" + os.urandom(16).hex())  # whoever makes it
-    trace_id: str | None = None  # TracingMiddleware: 32 hexadecimal digits
+    request_id: str = field(default_factory=lambda: "req_" + os.urandom(16).hex())  # this class
+    trace_id: str | None = None  # TracingMiddleware; 32 hexadecimal digits
     principal: Principal | None = None  # APIKeyMiddleware
-    reserve_tokens: Callable[[CostEstimate], Awaitable[None]] | None = None  # RateLimitMiddleware, for LLMRouter to ask
-    endpoint: str | None = None  # LLMRouter: chat, embeddings, models, …
-    model: str | None = None  # LLMRouter: the name the client asked for
-    provider: str | None = None  # LLMRouter: who answered
-    upstream_model: str | None = None  # LLMRouter: which model there
+    reserve_tokens: Callable[[CostEstimate], Awaitable[None]] | None = None  # RateLimitMiddleware; LLMRouter awaits it
+    endpoint: str | None = None  # LLMRouter; `chat`, `embeddings`, `models`, …
+    model: str | None = None  # LLMRouter; the name the client asked for
+    provider: str | None = None  # LLMRouter; the provider that answered
+    upstream_model: str | None = None  # LLMRouter; the model that answered
     streamed: bool = False  # LLMRouter
-    usage: Usage | None = None  # LLMRouter: from the answer or the end of the stream
-    characters: int = 0  # LLMRouter: of text that a stream brought so far
-    error: XRouterError | None = None  # whoever answers: what it was refused with, or broke off with
-    attempts: list[Attempt] = field(default_factory=list)  # Target
-    own_keys: frozenset[str] = frozenset()  # BringYourOwnKey: at which providers the caller's own credential was used
-    decision: Decision = field(init=False, repr=False)  # Fallback: why it went where it went
-    propagate: Callable[[Attempt], Sequence[tuple[bytes, bytes]]] | None = None  # TracingMiddleware, for Target to ask
-    observers: list[Callable[[object], None]] = field(default_factory=list)  # whoever wants to be told of events
+    usage: Usage | None = None  # LLMRouter; from the answer, or from the end of the stream
+    characters: int = 0  # LLMRouter; of the text that a stream has brought so far
+    error: XRouterError | None = None  # fail()
+    attempts: list[Attempt] = field(default_factory=list)  # this class; Target appends to it
+    own_keys: frozenset[str] = frozenset()  # BringYourOwnKey; the providers that were sent the caller's own credential
+    decision: Decision = field(init=False, repr=False)  # this class; its fields name their writers
+    propagate: Callable[[Attempt], Sequence[tuple[bytes, bytes]]] | None = None  # TracingMiddleware; Target asks it
+    observers: list[Callable[[object], None]] = field(default_factory=list)  # this class; observers append themselves
 
     def __post_init__(self) -> None:
         self.decision = Decision(self.attempts)
@@ -154,19 +154,23 @@ class RequestContext:
 
     @property
     def facts(self) -> dict[str, object]:
-        """For a line in the log, as its `extra`: which request, and which attempt at which provider it came to."""
+        """The `extra` of a log line: the request, the last provider that was asked, and the number of attempts."""
         last = self.attempts[-1].provider if self.attempts else None
         return {"request_id": self.request_id, "provider": last, "attempt": len(self.attempts)}
 
     def emit(self, event: object) -> None:
-        """Tell every observer of this request."""
+        """Pass an event to every observer of this request."""
         tell(self.observers, event)
 
-    def release(self) -> None:
-        """Let go of the frames that errors went through. To be called by whoever has answered.
+    def fail(self, error: XRouterError) -> None:
+        """Note the error that refuses the request or breaks its stream. Whoever sends it to the client calls this."""
+        self.error = error
 
-        They hold the request's body, and this context, which holds the errors: a ring that is not freed until the
-        collector of cycles comes by, and then a thousand of them at once, while everybody waits.
+    def release(self) -> None:
+        """Drop the tracebacks of all errors. Whoever has answered the client calls this.
+
+        The frames of a traceback hold the request's body and this context, which holds the errors. Only the collector
+        of cycles could free that ring, and it would free a thousand of them at once while all requests wait.
         """
         errors = [self.error, *(attempt.error for attempt in self.attempts)]
         while errors:
@@ -177,9 +181,9 @@ class RequestContext:
 
     @classmethod
     def of(cls, scope: MutableMapping[str, Any]) -> RequestContext:
-        """The context of this request, made on first use.
+        """The context of this request, created at the first call.
 
-        A client's `x-request-id` is kept when it is 1 to 64 of `A-Z a-z 0-9 . _ -`, else replaced.
+        A client's `x-request-id` is kept if it is 1 to 64 of `A-Z a-z 0-9 . _ -`, and replaced otherwise.
         """
         context = scope.get("xrouter")
         if isinstance(context, cls):

@@ -88,11 +88,11 @@ class Decision:
 
     Attributes:
         attempts: Those of the request, in the order of their beginning: the list of its context.
-        version: Which configuration decided.
-        strategy: How candidates were ranked.
-        candidates: In the order in which they were to be asked, the excluded ones last.
-        hedges: Upstreams that were asked although an earlier one had not failed.
-        served: The attempt whose answer the client gets; None while there is none.
+        version: Which configuration decided. Set by LLMRouter.
+        strategy: How candidates were ranked. Set by Fallback.
+        candidates: In the order in which they were to be asked, the excluded ones last. Set by Fallback.
+        hedges: Upstreams that were asked although an earlier one had not failed. Set by Hedge.
+        served: The attempt whose answer the client gets; None while there is none. Set by LLMRouter.
         began: When the request was here, in seconds of `time.perf_counter()`.
     """
 

@@ -1,13 +1,14 @@
-"""What happens to a request, for those who watch: frozen events, told through `RequestContext.emit`.
+"""Events: what happens to a request, for observers.
 
-An observer is a callable that takes any event and heeds those it knows. It must not block and may not change anything.
+An observer is a callable that takes every event and ignores those it does not know. It must not block, and it must not
+change anything. `RequestContext.emit` calls the observers of one request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from .context import Attempt, RequestContext
 from .errors import CooldownKind, XRouterError
@@ -15,41 +16,38 @@ from .errors import CooldownKind, XRouterError
 Observer: TypeAlias = Callable[[object], None]
 
 
-class RequestStarted(NamedTuple):
-    """A request came in.
-
-    A tuple, as its end is one: there are two of them for each request, and to make a frozen object takes four times as
-    long.
-    """
+@dataclass(slots=True)
+class RequestStarted:
+    """A request has come in."""
 
     context: RequestContext
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptStarted:
-    """An upstream is about to be asked."""
+    """A call to an upstream is about to begin."""
 
     context: RequestContext
     attempt: Attempt
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptEnded:
-    """An upstream's answer was whole, broke off, or was not wanted any more."""
+    """The call to an upstream is over: the answer was whole, it broke off, or nobody wanted it any more."""
 
     context: RequestContext
     attempt: Attempt
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptRetried:
-    """An attempt failed, and the same upstream will be asked again.
+    """An attempt has failed, and the same upstream will be asked again.
 
     Attributes:
-        retry: Which repetition it will be, counted from 1.
-        wait: Seconds until then.
+        retry: The number of the repetition, counted from 1.
+        wait: Seconds until the repetition.
         error: What the attempt failed with.
-        target: Which model there, as configured, `provider/model`; empty where nobody said.
+        target: The model at the provider, `provider/model` as configured; empty if the policy was not told.
     """
 
     context: RequestContext
@@ -60,14 +58,14 @@ class AttemptRetried:
     target: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CircuitOpened:
-    """An upstream failed too often and is left alone.
+    """An upstream has failed too often and is not asked for a while.
 
     Attributes:
-        context: The request that was the last straw, as in the events below.
-        duration: Seconds until it is tried again.
-        target: Which model there, as above.
+        context: The request that opened the circuit. Below, too, it is the request that caused the event.
+        duration: Seconds until the upstream is tried again.
+        target: As in `AttemptRetried`.
     """
 
     context: RequestContext
@@ -76,32 +74,32 @@ class CircuitOpened:
     target: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CircuitHalfOpened:
-    """An upstream that was left alone is tried with a few requests."""
+    """An upstream whose circuit was open is tried with a few requests."""
 
     context: RequestContext
     provider: str
     target: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CircuitClosed:
-    """An upstream is well again."""
+    """An upstream works again."""
 
     context: RequestContext
     provider: str
     target: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CooldownStarted:
-    """An upstream is well, but wants no requests from us for a while.
+    """An upstream works, but refuses our requests for a while.
 
     Attributes:
-        cools: What of ours has to rest: a `rate` at the target, anything else at the whole provider.
+        cooldown_kind: Why. A `rate` stops requests to the target, the other kinds stop those to the whole provider.
         duration: Seconds until it is asked again.
-        target: Which model told it, as above.
+        target: The model that refused, as in `AttemptRetried`.
     """
 
     context: RequestContext
@@ -111,17 +109,18 @@ class CooldownStarted:
     target: str = ""
 
 
-class RequestEnded(NamedTuple):
-    """The answer to a client was whole, or was cut off.
+@dataclass(slots=True)
+class RequestEnded:
+    """A request is over: its answer was whole, or was cut off.
 
     Attributes:
-        method, path: As asked; the path is for logs, never for a label.
-        status: Of the answer, of a WebSocket that of its handshake; None when the client left before there was one.
+        method, path: As the client sent them. The path is for logs, never for a label.
+        status: Of the answer, or of a WebSocket's handshake; None if the client left before there was one.
         complete: Whether the answer ended as it should, and the client was there to take it.
         duration: Seconds from the ASGI scope to the end.
-        first_byte: Seconds until the head of the answer was sent.
+        first_byte: Seconds from the ASGI scope to the head of the answer; None if there was none.
         received, sent: Bytes of the bodies.
-        client: The address of the peer.
+        client: The address of the peer; None if the server names none.
     """
 
     context: RequestContext
@@ -136,25 +135,25 @@ class RequestEnded(NamedTuple):
     client: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LimiterDegraded:
-    """The count that processes share is away; this request is the first that is decided without it."""
+    """The shared store of limits is away. This request is the first to be decided without it."""
 
     context: RequestContext
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LimiterRestored:
-    """Limits are exact again, from this request on."""
+    """The shared store of limits is back. Limits are exact again, from this request on."""
 
     context: RequestContext
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ProviderReplaced:
-    """New settings are in force and a provider of the old ones is closed, whether or not another has its name.
+    """New settings are in force, and a provider of the old ones is closed. A new one may have the same name.
 
-    It belongs to no request: `ReloadableRouter` tells it.
+    The event belongs to no request: `ReloadableRouter` passes it to its observers.
     """
 
     provider: str

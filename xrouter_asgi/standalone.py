@@ -1,4 +1,4 @@
-"""The standalone app: the same parts that others mount, put together from settings.
+"""The standalone app: the parts that others mount, assembled from settings.
 
 `uvicorn --factory xrouter_asgi.standalone:create_app` serves it, as does every other ASGI server.
 """
@@ -32,7 +32,7 @@ from .telemetry.metrics import Metrics
 from .telemetry.prometheus import MetricsApp
 
 OPEN = ("/health", "/ready")
-"""What whoever watches the process may ask without a key, and as often as it likes."""
+"""Paths that need no key and count against no limit, for whoever watches the process."""
 
 EXPOSED = (
     "retry-after",
@@ -49,16 +49,16 @@ EXPOSED = (
     "x-xrouter-provider",
     "x-xrouter-warnings",
 )
-"""Headers of answers that browsers hand on to a page of another origin."""
+"""Headers of answers that a browser shows to a page of another origin."""
 
 logger = logging.getLogger("xrouter")
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """The app of these settings; without them of those that `Settings.load()` finds. It does not reload them.
+    """The app of these settings; without them, of those that `Settings.load()` finds. It does not reload them.
 
     Raises:
-        SettingsError: For settings that cannot be used.
+        SettingsError: The settings cannot be used.
     """
     settings = settings or Settings.load()
     if settings.keys is None:
@@ -69,12 +69,12 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
 
 class Assembly(NamedTuple):
-    """What `assemble` made.
+    """What `assemble` returns.
 
     Attributes:
-        app: All of it, as one application.
-        router: The hinge in its middle, which can drain, stop, and change to other settings.
-        metrics: What Prometheus may be shown on a port of its own; None without `[metrics]`.
+        app: The whole, as one application.
+        router: The hinge in its middle. It can drain, stop, and change to other settings.
+        metrics: The application that shows metrics to Prometheus; None without `[metrics]`.
     """
 
     app: ASGIApp
@@ -83,7 +83,7 @@ class Assembly(NamedTuple):
 
 
 def assemble(settings: Settings) -> Assembly:
-    """The whole onion. A request meets the last layer first; each is there only if its table is."""
+    """Build the whole onion. A request meets the last layer first. A layer exists if the settings have its table."""
     closing: dict[str, Close] = {}
     tracing, limits, measured = settings.tracing, settings.limits, settings.metrics
     spans = tracing.build() if tracing is not None else None
@@ -95,43 +95,43 @@ def assemble(settings: Settings) -> Assembly:
     if limits is not None:
         store = limits.build()
         closing["limits"] = store.aclose
-        # Next to the router, which alone can tell it the model and the tokens.
+        # Next to the router, because only the router knows the model and the tokens.
         app = RateLimitMiddleware(
             app, limit=limits.limit, models=limits.models, store=store, exclude_paths=OPEN, ietf=limits.ietf
         )
     if settings.keys is not None:
         keys = settings.keys.build()
         closing["keys"] = keys.aclose
-        # Above limits, so that a limit belongs to a key and not to an address, and a stranger uses up none.
+        # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
         app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
     if metrics is not None and measured is not None and measured.port is None:
-        # Above keys, because Prometheus has a token of its own and no key.
+        # Above keys, because Prometheus brings a token of its own and no key.
         app = _at(measured.path, metrics, otherwise=app)
     observers += _observers(settings, router, metrics, closing)
     if observers:
-        # Above whatever refuses, so that refusals are logged and measured, too.
+        # Above keys and limits, so that their refusals are logged and measured, too.
         app = RequestEventsMiddleware(app, observers=observers)
     if tracing is not None and spans is not None:
         closing["tracing"] = partial(in_thread, spans.shutdown)
-        # Above the log, so that a line bears the id of its trace.
+        # Above the observers, so that a line of the log carries the id of its trace.
         app = TracingMiddleware(app, tracer_provider=spans, propagate=tracing.propagate)
     if settings.cors is not None:
-        # Above all: a preflight has no key and is no request to be counted, and a page may read a refusal as well.
+        # Above all: a preflight carries no key and counts as no request, and a page must be able to read a refusal.
         app = _cors(app, settings.cors)
-    # Outside, so that what was opened closes after the providers, whose last calls are counted and told.
+    # Outermost, because stores and exporters close after the providers, whose last calls they still record.
     return Assembly(ClosingAtShutdown(app, closing=closing), router, metrics)
 
 
 def build_router(settings: Settings, instrument: Instrument | None = None) -> LLMRouter:
-    """The hinge, with its providers."""
-    # One provider for all models that it answers for, so that they share its connections, token and queue.
+    """The router, with its providers."""
+    # Models of one provider share it, and so its connections, its token and its queue.
     providers = build_providers(settings, instrument)
-    # One account at each provider, however many models lead there.
+    # They share its state for the policies, too.
     accounts = {
         name: table.account() for name, table in settings.providers.items() if isinstance(table, UpstreamSettings)
     }
     models = {name: table.build(providers, settings.providers, accounts) for name, table in settings.served.items()}
-    # The hinge owns what it was given: leaving its lifespan closes the providers.
+    # The router owns its providers: it closes them when its lifespan ends.
     return LLMRouter(
         ModelTable(models),
         max_body=settings.server.max_body,
@@ -142,14 +142,14 @@ def build_router(settings: Settings, instrument: Instrument | None = None) -> LL
 
 
 def build_providers(settings: Settings, instrument: Instrument | None = None) -> dict[str, ReadyProvider]:
-    """A provider for each table of `[providers]`, by its name. Opens no connection."""
+    """One provider for each table of `[providers]`, by name. Opens no connection."""
     return {name: table.build(name, instrument=instrument) for name, table in settings.providers.items()}
 
 
 def _observers(
     settings: Settings, router: ReloadableRouter, metrics: MetricsApp | None, closing: dict[str, Close]
 ) -> list[Observer]:
-    """Who is told what each request came to."""
+    """The observers of each request: access log, alerts, metrics. Adds to `closing` what has to be closed."""
     observers: list[Observer] = []
     lines = LineBuffer()
     if (log := settings.access_log.build(lines)) is not None:
@@ -160,7 +160,7 @@ def _observers(
         closing["alerts"] = alerts.aclose
         observers.append(alerts)
     if metrics is not None:
-        from opentelemetry.sdk.metrics import MeterProvider  # here, because it takes long to import
+        from opentelemetry.sdk.metrics import MeterProvider  # here, because the import is slow
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
         service = settings.tracing.service if settings.tracing is not None else "xrouter"
@@ -175,14 +175,14 @@ def _cors(app: ASGIApp, table: CORSSettings) -> ASGIApp:
         app,
         allow_origins=table.origins,
         allow_methods=("GET", "POST", "DELETE", "OPTIONS"),
-        allow_headers=("*",),  # answered by those that were asked for: browsers take no `*` for Authorization
+        allow_headers=("*",),  # Starlette answers with the headers asked for: for Authorization, `*` is not enough
         expose_headers=EXPOSED,
         max_age=table.max_age,
     )
 
 
 def _at(path: str, app: ASGIApp, *, otherwise: ASGIApp) -> ASGIApp:
-    """An app at a path below the mount, and another one everywhere else."""
+    """Serve an app at one path below the mount, and another app everywhere else."""
 
     async def switch(scope: Scope, receive: Receive, send: Send) -> None:
         here = scope["type"] == "http" and local_path(scope) == path

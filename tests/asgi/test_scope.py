@@ -11,7 +11,7 @@ from starlette.types import Message, Receive
 from tests.asgi_client import body_messages, http_scope
 from xrouter_asgi.asgi.body import AmbiguousLength, read_body
 from xrouter_asgi.asgi.disconnect import ClientDisconnected, DisconnectGuard, Interrupted
-from xrouter_asgi.asgi.scope import local_path
+from xrouter_asgi.asgi.scope import local_path, peer_address
 from xrouter_asgi.errors import PayloadTooLarge, UnsupportedMediaType
 
 segments = st.lists(st.text(alphabet="ab/%é ", max_size=4), max_size=4).map(lambda parts: "/" + "/".join(parts))
@@ -432,3 +432,23 @@ async def test_outside_a_task_the_guard_says_so() -> None:
 
     loop.call_soon(enter)
     assert await raised == "DisconnectGuard works inside a task of asyncio only."
+
+
+@pytest.mark.parametrize(
+    ("client", "address"),
+    [
+        (("192.0.2.1", 1), "192.0.2.1"),
+        (("::ffff:192.0.2.1", 1), "192.0.2.1"),
+        (("2001:db8:1:2:3::4", 1), "2001:db8:1:2::/64"),
+        (("2001:DB8:1:2:ffff::", 1), "2001:db8:1:2::/64"),
+        (("fe80::1%eth0", 1), "fe80::/64"),
+        (("testclient", 1), "testclient"),
+        (None, ""),
+    ],
+)
+def test_the_address_of_a_peer_is_what_one_customer_holds(client: tuple[str, int] | None, address: str) -> None:
+    assert peer_address({"client": client, "headers": [(b"x-forwarded-for", b"198.51.100.7")]}) == address
+
+
+def test_a_scope_without_a_client_has_no_address() -> None:
+    assert peer_address({}) == ""

@@ -34,7 +34,7 @@ ID = ("x-request-id", "golden")
 _LONG = 2000  # characters of a JSON body, above which it is written over many lines
 _UNSTEADY = (
     (re.compile(r'("\w+_ms":)\d+'), r"\1<ms>"),  # times of a decision
-    (re.compile(r'("(?:duration|first_byte|first_token|took)":)[\d.]+'), r"\1<seconds>"),  # of the access log
+    (re.compile(r'("(?:duration|first_byte|first_token|took)":)[\d.e-]+'), r"\1<seconds>"),  # of the access log
     (re.compile(r'("time":)"[^"]+"'), r"\1<time>"),
     (re.compile(r"127\.0\.0\.1:\d{4,5}"), "<fake>"),  # where a fake upstream listens; clients are 127.0.0.1 alone
     (re.compile(r"xrouter-asgi/[\w.]+"), "xrouter-asgi/<version>"),

@@ -60,7 +60,7 @@ async def test_every_worker_has_at_least_one(redis_store: MakeStore, nowhere: st
 
 
 async def test_open_admits_everything_without_redis(redis_store: MakeStore, nowhere: str) -> None:
-    store = redis_store(nowhere, on_error="open")
+    store = redis_store(nowhere, when_unavailable="open")
     reservations = [await take(store, (REQUESTS, 1)) for _ in range(9)]
     assert {(reservation.admitted, reservation.local, reservation.statuses) for reservation in reservations} == {
         (True, True, ())
@@ -68,7 +68,7 @@ async def test_open_admits_everything_without_redis(redis_store: MakeStore, nowh
 
 
 async def test_closed_admits_nothing_without_redis(redis_store: MakeStore, nowhere: str) -> None:
-    reservation = await take(redis_store(nowhere, on_error="closed"), (REQUESTS, 1))
+    reservation = await take(redis_store(nowhere, when_unavailable="closed"), (REQUESTS, 1))
     assert (reservation.admitted, reservation.refused, reservation.retry_after, reservation.local) == (
         False,
         None,

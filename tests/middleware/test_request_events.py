@@ -270,11 +270,6 @@ async def test_each_of_two_middlewares_tells_its_own_observers_once() -> None:
         assert names == [RequestStarted, AttemptStarted, AttemptEnded, RequestEnded]
 
 
-async def test_the_default_observer_writes_to_the_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    await get(RequestEventsMiddleware(sending(HEAD, {"type": "http.response.body", "body": b"hi"})), "/here")
-    assert json.loads(capsys.readouterr().out)["path"] == "/here"
-
-
 async def test_a_lifespan_and_what_is_unknown_go_through_untouched(watching: Watching) -> None:
     seen: list[Scope] = []
 

@@ -138,7 +138,8 @@ class TestRateLimit:
         assert alone is not None
         assert isinstance(alone.build(), MemoryLimits)
         text = (
-            'rate_limit = { limit = ["60/minute"], storage = "env:R", on_error = "closed", workers = 4, ietf = true }'
+            'rate_limit = { limit = ["60/minute"], storage = "env:R", when_unavailable = "closed", workers = 4, '
+            "ietf = true }"
         )
         shared = read(text, R="redis://:secret@127.0.0.1:1/0").limits
         assert shared is not None
@@ -160,7 +161,10 @@ class TestRateLimit:
                 'models.brid = "1/day"',
                 "rate_limit.models.brid is the name of no model. Did you mean 'bird'? Known: bird,",
             ),
-            ('on_error = "panic"', "rate_limit.on_error is 'panic'. Write 'degrade', 'open' or 'closed'."),
+            (
+                'when_unavailable = "panic"',
+                "rate_limit.when_unavailable is 'panic'. Write 'degrade', 'open' or 'closed'.",
+            ),
             (
                 'storage = "mongodb://:secret@h"',
                 "rate_limit cannot be used: RedisLimits cannot use a URL of the scheme",

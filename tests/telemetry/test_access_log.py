@@ -153,6 +153,11 @@ def test_the_line_of_a_detour_has_a_bound() -> None:
     assert len(line_of(ended(context), readable=True)) < 8000
 
 
+def test_what_is_empty_is_left_out() -> None:
+    context = RequestContext("req_1", principal=Principal("key_1", ""), model="", provider="", upstream_model="")
+    assert json.loads(line_of(ended(context))).keys().isdisjoint({"owner", "model", "provider", "upstream_model"})
+
+
 def test_what_is_not_known_is_left_out() -> None:
     line = json.loads(line_of(ended(status=None, first_byte=None, client=None, complete=False)))
     del line["time"]
@@ -187,12 +192,51 @@ def test_what_a_client_chose_is_cut() -> None:
     assert len(line) < 1200
 
 
-@pytest.mark.parametrize("readable", [False, True])
-def test_a_path_can_neither_end_a_line_nor_order_a_terminal_about(readable: bool) -> None:
-    line = line_of(ended(path="/\n\x1b[2J\u2028\udc00й"), readable=readable)
+HOSTILE = {
+    "quotes": 'say "no", {"a": \'b\'}',
+    "backslashes": "C:\\temp\\",
+    "lines": "one\ntwo\r\nthree\u2028four\u2029",
+    "surrogates": "half \udc00 and \ud800",
+    "control": "".join(map(chr, range(32))),
+    "terminal": "\x1b[2J\x9b31m\x7f\x08\x07",
+    "letters": "путь 漢字 😀",
+}
+
+
+def hostile(text: str) -> RequestEnded:
+    """A request that holds the text wherever a line may show it."""
+    context = RequestContext(
+        "req_1",
+        principal=Principal(text, text),
+        model=text,
+        provider=text,
+        upstream_model=text,
+        error=UpstreamUnavailable(text, code=text),
+        attempts=[Attempt(text, text, error=UpstreamUnavailable(text, code=text)) for _ in range(2)],
+    )
+    context.decision.version = text
+    context.decision.candidates = (CandidateVerdict(text, excluded=text),)
+    return ended(context, path=text, method=text, client=text)
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_every_line_is_one_json_object_whatever_it_tells(text: str) -> None:
+    line = line_of(hostile(text))
+    assert line.isascii()
     assert line.isprintable()
-    if not readable:
-        assert json.loads(line)["path"] == "/\n\x1b[2J\u2028\udc00й"
+    told = json.loads(line)
+    wanted = dict.fromkeys(
+        ("error", "config", "client", "path", "model", "provider", "upstream_model", "principal", "owner"), text
+    )
+    assert {name: told[name] for name in wanted} == wanted
+    assert told["method"] == text[:16]
+    assert told["excluded"] == {text: text}
+    assert told["attempts_made"] == [{"target": f"{text}/{text}", "error": text}] * 2
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_readable_line_ends_early_or_gives_orders_to_a_terminal(text: str) -> None:
+    assert line_of(hostile(text), readable=True).isprintable()
 
 
 def test_the_readable_line_of_a_chat() -> None:

@@ -76,6 +76,15 @@ def with_request_id(message: Message, request_id: str) -> Message:
     return {**message, "headers": [*headers, id_header(request_id)]}
 
 
+def with_headers(message: Message, ours: Headers) -> Message:
+    """The head of an answer with our headers, except those it has already; any other message as it is."""
+    if message["type"] not in _HEADS:
+        return message
+    headers = message.get("headers", ())
+    names = {name.lower() for name, _ in headers}
+    return {**message, "headers": [*headers, *(header for header in ours if header[0] not in names)]}
+
+
 async def send_json(send: Send, data: bytes, *, headers: Headers = (), status: int = 200) -> None:
     """One whole JSON answer."""
     length = (b"content-length", b"%d" % len(data))

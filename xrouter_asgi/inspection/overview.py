@@ -69,8 +69,9 @@ def _or_off(table: T | None, how: Callable[[T], str]) -> str:
 
 def _limits(table: RateLimitSettings) -> str:
     general = "; ".join(map(str, parse_limits(table.limit))) or "only those that keys or models have"
-    where = f"in {_place(table.storage)}, without it {_WITHOUT[table.on_error]}" if table.shared else "in memory"
-    return f"{general}; counted {where}"
+    if not table.shared:
+        return f"{general}; counted in memory"
+    return f"{general}; counted in {_place(table.storage)}, without it {_WITHOUT[table.when_unavailable]}"
 
 
 _WITHOUT = {"degrade": "by each process for itself", "open": "not at all", "closed": "every request is refused"}

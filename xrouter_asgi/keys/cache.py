@@ -80,9 +80,8 @@ class CachedKeys:
         if not (well_formed(secret) or (self._store.imported and importable(secret))):
             return None
         key = await self._find(self._hasher.digests(secret))
-        if key is None or not key.usable(self._now()):
-            return None
-        self._store.used(key)
+        if key is not None:
+            self._store.used(key)
         return key
 
     async def aclose(self) -> None:
@@ -91,21 +90,23 @@ class CachedKeys:
         await self._store.aclose()
 
     async def _find(self, digests: Sequence[bytes]) -> APIKey | None:
+        """The key of these digests if it may be used now."""
         now = self._clock()
         known = self._known.get(digests[0])
         good = known is not None and known.key.usable(self._now())
         # A key that is no longer good is cached like an unknown one, so that timing does not tell them apart.
         if known is not None and now < known.since + (TTL if good else NEGATIVE_TTL):
-            return known.key
+            return known.key if good else None
         unknown_since = self._unknown.get(digests[0])
         if unknown_since is not None and now < unknown_since + NEGATIVE_TTL:
             return None
         try:
-            return await self._ask(digests, now)
+            key = await self._ask(digests, now)
         except KeyStoreUnavailable:
             if known is not None and good and now < known.since + STALE_IF_ERROR:
                 return known.key
             raise
+        return key if key is not None and key.usable(self._now()) else None
 
     async def _ask(self, digests: Sequence[bytes], now: float) -> APIKey | None:
         if self._away:

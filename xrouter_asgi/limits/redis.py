@@ -16,7 +16,7 @@ from .memory import MemoryLimits
 from .scripts import CONNECTIONS, RedisScripts
 from .store_health import StoreHealth, StoreUnavailable, in_background
 
-OnError: TypeAlias = Literal["degrade", "open", "closed"]
+WhenUnavailable: TypeAlias = Literal["degrade", "open", "closed"]
 
 TIMEOUT: Final = 0.05
 """Seconds that a request waits for Redis."""
@@ -34,7 +34,7 @@ class RedisLimits:
 
     Args:
         url: `redis://`, `rediss://`, `unix://`, or the same for Valkey; as redis-py takes it.
-        on_error: What to do while Redis is away. `degrade` admits this process's share of each limit, `open`
+        when_unavailable: What to do while Redis is away. `degrade` admits this process's share of each limit, `open`
             everything, `closed` nothing.
         workers: How many processes share the limits. At least 1.
         timeout: Seconds that a request waits for Redis.
@@ -45,7 +45,7 @@ class RedisLimits:
         self,
         url: str,
         *,
-        on_error: OnError = "degrade",
+        when_unavailable: WhenUnavailable = "degrade",
         workers: int = 1,
         timeout: float = TIMEOUT,
         slot_ttl: float = 15.0,
@@ -60,7 +60,7 @@ class RedisLimits:
             max_parallel=CONNECTIONS,
             on_restored=self._resume,
         )
-        self._on_error = on_error
+        self._when_unavailable = when_unavailable
         self._workers = workers
         self._slot_ttl = slot_ttl
         self._local = MemoryLimits()
@@ -109,9 +109,9 @@ class RedisLimits:
         await self._scripts.aclose()
 
     async def _reserve_locally(self, lease: str, charges: Sequence[Charge]) -> Reservation:
-        if self._on_error == "closed":
+        if self._when_unavailable == "closed":
             return Reservation(False, None, SLOT_RETRY_AFTER, local=True)
-        if self._on_error == "open":
+        if self._when_unavailable == "open":
             reservation = Reservation(True, local=True)
         else:
             shares = [self._share(charge) for charge in charges]

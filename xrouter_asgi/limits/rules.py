@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from ..context import RequestContext, matches
+from ..asgi.scope import peer_address
+from ..context import Principal, RequestContext, matches
 from .base import Charge
 from .limit import Limit, parse_limits
 
@@ -36,11 +36,10 @@ class Subject:
     limits: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, scope: Scope, key: Key) -> Subject:
-        principal = RequestContext.of(scope).principal
+    def of(cls, scope: Scope, key: Key, principal: Principal | None) -> Subject:
         if principal is None:
-            return cls(key(scope), None, address(scope))
-        return cls(key(scope), principal.owner, address(scope), principal.limits)
+            return cls(key(scope), None, peer_address(scope))
+        return cls(key(scope), principal.owner, peer_address(scope), principal.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,26 +117,4 @@ def _own_limits(texts: tuple[str, ...]) -> tuple[Limit, ...]:
 def principal_or_address(scope: Scope) -> str | None:
     """The id of the authenticated principal, else the address."""
     principal = RequestContext.of(scope).principal
-    return f"address {address(scope)}" if principal is None else principal.id
-
-
-def address(scope: Scope) -> str:
-    """The peer's address; for IPv6 its /64 network, because one customer has all addresses of it.
-
-    Reads no header. Behind a proxy let the server put the client's address here (uvicorn: `--proxy-headers`).
-    """
-    client = scope.get("client")
-    return _network(client[0]) if client else ""
-
-
-@lru_cache(maxsize=4096)
-def _network(host: str) -> str:
-    try:
-        found = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((found.packed[:8] + bytes(8), 64)))
+    return f"address {peer_address(scope)}" if principal is None else principal.id

@@ -1,1 +1,1 @@
-"""Skins of the outer onion: ASGI middlewares, each of which stands alone."""
+"""The outer onion: ASGI middlewares. Each works alone, around any application."""

@@ -1,4 +1,4 @@
-"""What each request took, told to observers: the access log, metrics."""
+"""RequestEventsMiddleware: measure each request, and tell observers when it starts and ends."""
 
 from __future__ import annotations
 
@@ -8,55 +8,57 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..asgi.excluded_paths import ExcludedPaths
 from ..asgi.responses import status_of, with_request_id
 from ..context import RequestContext, tell
 from ..events import Observer, RequestEnded, RequestStarted
-from ..telemetry.access_log import AccessLog
 
-_GOOD_CODES = (1000, 1001, 1005)  # RFC 6455, 7.4.1: normal, going away, none given
+_GOOD_CODES = (1000, 1001, 1005)  # RFC 6455, 7.4.1: normal, going away, no code sent
 
 
 class RequestEventsMiddleware:
-    """Measure each request, or each WebSocket, and tell observers when it has ended, also when it was cut off.
+    """Measures each request or WebSocket, and tells observers when it has ended, also when it was cut off.
 
-    Answers get an `x-request-id` if the inside sets none, so that a line and a complaint can be brought together.
+    Every answer gets an `x-request-id`, unless the application sends one, so that a complaint leads to its line in the
+    log.
+
+    Place it below tracing, so that events carry the trace, and above whatever refuses, so that refusals are told.
 
     Args:
-        app: What to measure; any ASGI application.
-        observers: Called with `RequestStarted`, the `AttemptStarted` and `AttemptEnded` of a router inside, and
-            `RequestEnded`; None is an `AccessLog`.
-
-    Place it below tracing, so that a line bears the trace, and above whatever refuses, so that refusals have a line.
+        app: Any ASGI application.
+        observers: Called with `RequestStarted`, with the events of a router inside, and with `RequestEnded`: an
+            `AccessLog`, `Metrics`, `Alerts`, or a callable of your own.
+        exclude_paths: Paths below the mount that observers are not told of: `/health`, or `/docs/*` for all below
+            `/docs`.
     """
 
-    def __init__(self, app: ASGIApp, *, observers: Iterable[Observer] | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, observers: Iterable[Observer], exclude_paths: Iterable[str] = ()) -> None:
         self.app = app
-        self._observers = [AccessLog()] if observers is None else list(observers)
-        # A line tells what all attempts came to, not of each.
-        self._watching_attempts = [each for each in self._observers if not isinstance(each, AccessLog)]
+        self._observers = tuple(observers)
+        self._excluded = ExcludedPaths(exclude_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] not in ("http", "websocket") or self._excluded.match(scope):
             await self.app(scope, receive, send)
             return
         scope = dict(scope)
         context = RequestContext.of(scope)
-        context.observers.extend(self._watching_attempts)
-        exchange = _Exchange(context, receive, send)
+        context.observers.extend(self._observers)
+        measured = _MeasuredRequest(context, receive, send)
         tell(self._observers, RequestStarted(context))
         try:
-            await self.app(scope, exchange.receive, exchange.send)
+            await self.app(scope, measured.receive, measured.send)
         except BaseException as error:
-            exchange.raised = error
+            measured.raised = error
             raise
         finally:
-            # Not to all observers of the request: another one of these middlewares further out has its own.
-            tell(self._observers, exchange.ended(scope))
+            # Not context.emit(): another middleware of this kind may stand further out, and tells its own observers.
+            tell(self._observers, measured.ended(scope))
 
 
-class _Exchange:
-    """Counts what goes through `receive` and `send`, of HTTP or of a WebSocket."""
+class _MeasuredRequest:
+    """Counts what passes through `receive` and `send`, of HTTP or of a WebSocket."""
 
     def __init__(self, context: RequestContext, receive: Receive, send: Send) -> None:
         self.raised: BaseException | None = None
@@ -72,7 +74,7 @@ class _Exchange:
         self._left = False
 
     async def receive(self) -> Message:
-        """Counts on the way in."""
+        """Receive a message, and count it."""
         message = await self._receive()
         match message["type"]:
             case "http.request":
@@ -87,7 +89,7 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        """Counts on the way out, after the server took it: nothing is counted that went to nobody."""
+        """Send a message, and count it once the server has taken it and the client is there."""
         try:
             if message["type"] == "http.response.body":
                 await self._send(message)
@@ -118,7 +120,7 @@ class _Exchange:
                 self._sent += _size(message)
 
     def ended(self, scope: Scope) -> RequestEnded:
-        """What there is to tell. What the application raises, or its silence, the server answers with 500."""
+        """The measurements. Status 500 if the application raised or said nothing, because the server answers so."""
         status = self._status
         if status is None and not self._left and not isinstance(self.raised, CancelledError):
             status = 500

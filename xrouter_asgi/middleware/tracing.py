@@ -1,4 +1,4 @@
-"""A request's id and its spans."""
+"""TracingMiddleware: give each request an id, and trace it."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ if TYPE_CHECKING:
 
 
 class TracingMiddleware:
-    """Give each request an id, and trace it with OpenTelemetry.
+    """Gives each request an id, and traces it with OpenTelemetry.
 
-    A client's `x-request-id` is kept when it is 1 to 64 of `A-Z a-z 0-9 . _ -`, else replaced; every answer bears it,
-    also one that something inside refused. Around a request, or around the life of a WebSocket, stands one SERVER span,
-    unless the host has made one; below it one span for the call to a model and one for each attempt at it.
+    A client's `x-request-id` is kept if it is 1 to 64 of `A-Z a-z 0-9 . _ -`, and replaced otherwise. Every answer
+    carries it, also a refusal from inside. A request, or the life of a WebSocket, is one SERVER span, unless the host
+    has made one. Below it are one span for the call to a model and one for each attempt.
+
+    Place it outside everything else. Around the whole host, `app = TracingMiddleware(app)`, the 500 that the host
+    answers for an exception carries the id, too. A host that traces itself, as FastAPI does once OpenTelemetry has a
+    provider, would not see a span around it: add the middleware inside, by `app.add_middleware(TracingMiddleware)`.
 
     Args:
-        app: What to trace; any ASGI application.
-        tracer_provider: None takes OpenTelemetry's global one, as it is at the first request; none is set, no spans.
-        propagate: Go on with the trace that a client's `traceparent` names, and send ours to the upstreams. A client's
+        app: Any ASGI application.
+        tracer_provider: None takes OpenTelemetry's global one, as it is at the first request. If none is set, there are
+            no spans.
+        propagate: Continue the trace that a client's `traceparent` names, and send ours to the upstreams. A client's
             baggage is never sent on.
-
-    Place it outside everything else. Around the whole host, `app = TracingMiddleware(app)`, also the 500 that the host
-    itself answers for an exception bears the id. A host that traces itself, as FastAPI does once OpenTelemetry has a
-    provider, would not see a span around it: add it inside, by `app.add_middleware(TracingMiddleware)`.
     """
 
     def __init__(self, app: ASGIApp, *, tracer_provider: TracerProvider | None = None, propagate: bool = True) -> None:
-        from ..telemetry.spans import Spans  # here, because OpenTelemetry takes long to import
+        from ..telemetry.spans import Spans  # here, because the import of OpenTelemetry is slow
 
         self.app = app
         self._spans = Spans(tracer_provider, propagate=propagate)

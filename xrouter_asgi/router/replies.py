@@ -34,7 +34,7 @@ async def send_reply(send: Send, call: Call, reply: Reply, *, explained: bool) -
         case ChatRequest(stream=True) as request, ChatStream() as stream:
             context.streamed = True
             try:
-                context.error = await send_stream(
+                broken = await send_stream(
                     send,
                     stream,
                     include_usage=request.include_usage,
@@ -42,6 +42,8 @@ async def send_reply(send: Send, call: Call, reply: Reply, *, explained: bool) -
                     headers=headers,
                     comment=partial(_explanation, context) if explained else None,
                 )
+                if broken is not None:
+                    context.fail(broken)
             finally:
                 context.usage = stream.usage
                 context.characters = stream.characters

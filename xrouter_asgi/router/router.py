@@ -156,7 +156,7 @@ class LLMRouter:
         except ClientDisconnected:
             pass
         except Interrupted as error:
-            context.error = error
+            context.fail(error)
             with suppress(OSError):  # the client left, too
                 if not outgoing.started:
                     await send_error(send, error, headers=self._error_headers(scope, error, context))
@@ -177,7 +177,7 @@ class LLMRouter:
 
     async def _fail(self, scope: Scope, outgoing: Outgoing, error: XRouterError, context: RequestContext) -> None:
         """Answer with an error: by its status, or as an event where a head went out early."""
-        context.error = error
+        context.fail(error)
         with suppress(ClientDisconnected):
             if not outgoing.early:
                 await send_error(outgoing, error, headers=self._error_headers(scope, error, context))

@@ -241,7 +241,7 @@ class Protocol(HttpToolsProtocol):
 
     def _answer(self, error: XRouterError) -> bytes:
         context = self._context() if self._phase in (HEAD, BODY) else RequestContext()
-        context.error = error
+        context.fail(error)
         body = encode(error.envelope())
         headers = [
             *self.server_state.default_headers,

@@ -74,7 +74,7 @@ class RateLimitSettings(Buildable):
         limit: For everybody, such as `"60/minute; 8 parallel"`, or a list of such.
         models: The same by the name of a model, or by a pattern.
         storage: `memory://`, or a URL of Redis or Valkey, which several processes share; may be a reference.
-        on_error: What to do while Redis is away: admit this process's share, everything, or nothing.
+        when_unavailable: What to do while Redis is away: admit this process's share, everything, or nothing.
         workers: How many processes share the limits, for the share of each.
         ietf: Send the draft's `RateLimit` fields as well.
     """
@@ -82,7 +82,7 @@ class RateLimitSettings(Buildable):
     limit: Limits = ()
     models: dict[str, Limits] = Field(default_factory=dict)
     storage: Hidden = SecretStr(MEMORY)
-    on_error: Literal["degrade", "open", "closed"] = "degrade"
+    when_unavailable: Literal["degrade", "open", "closed"] = "degrade"
     workers: Count = 1
     ietf: bool = False
 
@@ -95,7 +95,9 @@ class RateLimitSettings(Buildable):
         """What keeps the counts. Opens no connection."""
         if not self.shared:
             return MemoryLimits()
-        return RedisLimits(self.storage.get_secret_value(), on_error=self.on_error, workers=self.workers)
+        return RedisLimits(
+            self.storage.get_secret_value(), when_unavailable=self.when_unavailable, workers=self.workers
+        )
 
     def _try(self) -> None:
         self.build()

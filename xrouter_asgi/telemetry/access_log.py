@@ -1,4 +1,4 @@
-"""One line for each request: who asked what of whom, how it ended, how much it took and how long."""
+"""The access log: one line for each request, with who asked what of whom, how it ended, and what it took."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import asyncio
 import json
 import logging
 import sys
-import time
 import weakref
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TextIO
 
-from .. import conventions
+from pydantic_core import to_json
+
+from ..conventions import error_type
 from ..decision import Attempt, Decision
 from ..events import RequestEnded, RequestStarted
 
 logger = logging.getLogger("xrouter")
 
-_LONGEST = 256  # characters of what a client chose
+_METHOD = 16  # characters of a method, which a client chooses
+_LONGEST = 256  # characters of a path or of a model's name, which a client chooses, too
 
 
 class AccessLog:
     """The observer that writes the access log.
 
-    Args:
-        sink: Takes each line, without its end, and must not block; None buffers them for the standard output.
-            `logging.getLogger("xrouter.access").info` hands them to the logging of the standard library, at ten times
-            the price.
-        readable: Lines for the eye in place of JSON; None writes them if the standard output is a terminal.
+    No line holds what a client or an upstream said, but for the path without its query, the method, and names of
+    models, which are cut.
 
-    Nothing that a client or an upstream said gets in, but for the path without its query, the method and names of
-    models, which are cut. In JSON what is not known is left out. Durations are in seconds, sizes in bytes.
+    Args:
+        sink: Takes each line, without its end, and must not block. None collects lines for the standard output.
+            `logging.getLogger("xrouter.access").info` passes them to the logging of the standard library, at ten times
+            the price.
+        readable: Write lines for the eye in place of JSON. None does so if the standard output is a terminal.
     """
 
     def __init__(self, sink: Callable[[str], object] | None = None, *, readable: bool | None = None) -> None:
@@ -46,148 +47,114 @@ class AccessLog:
             self._running += 1
         elif isinstance(event, RequestEnded):
             self._running -= 1
-            self._sink(readable(event) if self._readable else as_json(event))
-            # Nobody is held up, and a server that a signal is about to kill leaves no line behind.
+            self._sink(_readable_line(event) if self._readable else _json_line(event))
+            # No request is held up by this, and a server that a signal is about to kill loses no line.
             if self._running <= 0 and isinstance(self._sink, LineBuffer):
                 self._sink.flush()
 
 
-def as_json(event: RequestEnded) -> str:
-    """The line as one JSON object. `first_token` is there for a stream only: its head waits for the first token."""
-    context = event.context
-    status = "" if event.status is None else f'"status":{event.status},'
-    line = (
-        f'{{"time":"{_timestamp()}","request_id":"{context.request_id}",{status}'
-        f'"complete":{"true" if event.complete else "false"},"duration":{event.duration:.6f},'
-        f'"received":{event.received},"sent":{event.sent},"attempts":{len(context.attempts)}'
-    )
-    if event.first_byte is not None:
-        line += f',"first_byte":{event.first_byte:.6f}'
-        if context.streamed:
-            line += f',"first_token":{event.first_byte:.6f}'
-    if context.trace_id is not None:
-        line += f',"trace_id":"{context.trace_id}"'
-    if (usage := context.usage) is not None:
-        line += f',"prompt_tokens":{usage.prompt_tokens},"completion_tokens":{usage.completion_tokens}'
-        line += f',"cached_tokens":{usage.cached_tokens}'
-    if context.error is not None:
-        line += f',"error":"{conventions.error_type(context.error)}"'
-    if not context.decision.is_trivial:
-        line += "," + _as_members(_unusual(context.decision))
-    what = _what(
-        event.client,
-        event.method[:16],
-        event.path[:_LONGEST],
-        context.endpoint,
-        context.model and context.model[:_LONGEST],
-        context.provider,
-        context.upstream_model and context.upstream_model[:_LONGEST],
-        context.principal and context.principal.id,
-        context.principal and context.principal.owner,
-    )
-    return line + what
-
-
-def _timestamp() -> str:
-    now = time.time()
-    seconds = int(now)
-    return f"{_second(seconds)}.{int((now - seconds) * 1000):03d}+00:00"
-
-
-@lru_cache(maxsize=1)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
-
-
-@lru_cache(maxsize=1024)
-def _what(
-    client: str | None,
-    method: str,
-    path: str,
-    endpoint: str | None,
-    model: str | None,
-    provider: str | None,
-    upstream_model: str | None,
-    principal: str | None,
-    owner: str | None,
-) -> str:
-    """The end of a line: what many requests have in common."""
-    fields = {
-        "client": client,
-        "method": method,
-        "path": path,
-        "endpoint": endpoint,
-        "model": model,
-        "provider": provider,
-        "upstream_model": upstream_model,
-        "principal": principal,
-        "owner": owner,
+def _json_line(event: RequestEnded) -> str:
+    """One JSON object on one line of ASCII, without what is not known. Durations are in seconds, sizes in bytes."""
+    context, usage, principal = event.context, event.context.usage, event.context.principal
+    first_byte = event.first_byte and round(event.first_byte, 6)
+    line = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "request_id": context.request_id,
+        "status": event.status,
+        "complete": event.complete,
+        "duration": round(event.duration, 6),
+        "received": event.received,
+        "sent": event.sent,
+        "attempts": len(context.attempts),
+        "first_byte": first_byte,
+        "first_token": first_byte if context.streamed else None,  # the head of a stream waits for its first token
+        "trace_id": context.trace_id,
+        "prompt_tokens": usage and usage.prompt_tokens,
+        "completion_tokens": usage and usage.completion_tokens,
+        "cached_tokens": usage and usage.cached_tokens,
+        "error": context.error and error_type(context.error),
+        **({} if context.decision.is_trivial else _detour(context.decision)),
+        "client": event.client,
+        "method": event.method[:_METHOD],
+        "path": _cut(event.path),
+        "endpoint": context.endpoint,
+        "model": _cut(context.model),
+        "provider": context.provider or None,
+        "upstream_model": _cut(context.upstream_model),
+        "principal": principal and principal.id,
+        "owner": (principal and principal.owner) or None,
     }
-    return f",{_as_members({name: value for name, value in fields.items() if value})}}}"
+    return _encode({name: value for name, value in line.items() if value is not None})
 
 
-def _as_members(fields: Mapping[str, object]) -> str:
-    """The inside of a JSON object, with all escaped that the encoding of the standard output may lack."""
-    return json.dumps(fields, separators=(",", ":"))[1:-1]
+def _cut(text: str | None) -> str | None:
+    return text[:_LONGEST] if text else None
 
 
-def _unusual(decision: Decision) -> Mapping[str, object]:
-    """What a line says of a request that did not simply go to the first target."""
-    fields: dict[str, object] = {
+def _encode(line: Mapping[str, object]) -> str:
+    """JSON in printable ASCII. Other letters may be missing in the output's encoding, or give orders to a terminal."""
+    try:
+        return to_json(line, ensure_ascii=True).replace(b"\x7f", rb"\u007f").decode("ascii")
+    except ValueError:  # a lone surrogate, which UTF-8 cannot hold
+        return json.dumps(line, separators=(",", ":"))
+
+
+def _detour(decision: Decision) -> Mapping[str, object]:
+    """The members about a request that did not simply go to its first target."""
+    return {
         "config": decision.version,
-        "attempts_made": [_made(attempt) for attempt in decision.attempts],
-        "excluded": {name: str(why) for name, why in decision.excluded.items()},
-        "hedges": decision.hedges,
+        "attempts_made": [_attempt(attempt) for attempt in decision.attempts] or None,
+        "excluded": {name: str(why) for name, why in decision.excluded.items()} or None,
+        "hedges": decision.hedges or None,
     }
-    return {name: value for name, value in fields.items() if value}
 
 
-def _made(attempt: Attempt) -> Mapping[str, object]:
+def _attempt(attempt: Attempt) -> Mapping[str, object]:
     made: dict[str, object] = {"target": attempt.target}
     if attempt.error is not None:
-        made["error"] = conventions.error_type(attempt.error)
+        made["error"] = error_type(attempt.error)
     if attempt.ended is not None:
         made["took"] = round(attempt.ended - attempt.started, 6)
     return made
 
 
-def readable(event: RequestEnded) -> str:
-    """The same for the eye, shorter: what is known, from left to right."""
+def _readable_line(event: RequestEnded) -> str:
+    """The same for the eye, and shorter: what is known, from left to right."""
     context = event.context
     served = f"{context.model} -> {context.provider}/{context.upstream_model}" if context.provider else context.model
     usage = context.usage and f"{context.usage.prompt_tokens}+{context.usage.completion_tokens} tokens"
     parts = (
         f"{datetime.now():%H:%M:%S}",
         str(event.status or "---"),
-        f"{event.method[:16]} {event.path[:_LONGEST]}",
+        f"{event.method[:_METHOD]} {event.path[:_LONGEST]}",
         f"{event.duration:.3f} s",
         served and served[:_LONGEST],
         usage,
-        None if context.decision.is_trivial else _detour(context.decision),
+        None if context.decision.is_trivial else _readable_detour(context.decision),
         None if event.complete else "cut off",
-        context.error and conventions.error_type(context.error),
+        context.error and error_type(context.error),
         context.principal and context.principal.id,
         context.request_id,
     )
     line = "  ".join(part for part in parts if part)
-    # A path may hold anything, also what orders a terminal about.
+    # A path may hold anything, also what gives orders to a terminal.
     return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)
 
 
-def _detour(decision: Decision) -> str:
+def _readable_detour(decision: Decision) -> str:
     """Such as `a/m connect_refused, without b/m (circuit open for 3.2 s), 1 hedged`."""
     failures = ((attempt.target, attempt.error) for attempt in decision.attempts if attempt.error is not None)
-    failed = [f"{target} {conventions.error_type(error)}" for target, error in failures]
+    failed = [f"{target} {error_type(error)}" for target, error in failures]
     passed_over = [f"without {name} ({why})" for name, why in decision.excluded.items()]
     hedged = [f"{decision.hedges} hedged"] if decision.hedges else []
     return ", ".join((*failed, *passed_over, *hedged))
 
 
 class LineBuffer:
-    """Writes lines many at a time, which costs a tenth of writing each, and again when the program exits.
+    """Writes lines many at a time, at a tenth of the price of writing each. Writes the rest when the program exits.
 
     Args:
-        stream: Where to; None takes the standard output of the moment.
+        stream: Where lines go. None is the standard output at the time of writing.
         delay: Seconds that a line may wait for others.
         limit: Lines that may wait.
     """
@@ -198,7 +165,7 @@ class LineBuffer:
         self._limit = limit
         self._lines: list[str] = []
         self._due_in: asyncio.AbstractEventLoop | None = None
-        # Runs at exit, and when nobody has the buffer any more.
+        # Runs at exit, and when the buffer is garbage.
         weakref.finalize(self, _write, self._lines, stream)
 
     def __call__(self, line: str) -> None:
@@ -211,12 +178,12 @@ class LineBuffer:
             return
         if len(self._lines) >= self._limit:
             self.flush()
-        elif self._due_in is not loop:  # another one may have ended without ever calling
+        elif self._due_in is not loop:  # an earlier loop may have ended before its call was due
             self._due_in = loop
             loop.call_later(self._delay, self.flush)
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the lines that wait."""
         self._due_in = None
         _write(self._lines, self._stream)
 

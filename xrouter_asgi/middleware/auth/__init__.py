@@ -1,6 +1,5 @@
-"""Who is calling: a key in the headers, or a principal of the host's own."""
+"""Who is calling: the holder of a key, or a principal of the host's own."""
 
 from .middleware import APIKeyMiddleware, Identify
-from .refusal import OnError
 
-__all__ = ["APIKeyMiddleware", "Identify", "OnError"]
+__all__ = ["APIKeyMiddleware", "Identify"]

@@ -1,4 +1,4 @@
-"""Where a host looks for who is calling."""
+"""The caller, in the places where a host looks for its user."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
-from ...context import Principal, RequestContext
+from ...context import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,17 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """A principal's scopes in the shape of Starlette's `request.auth`, which `@requires` looks at.
+    """A principal's scopes in the shape of Starlette's `request.auth`, which `@requires` reads.
 
-    Only what was given by name, and `authenticated`: a key without scopes may use every endpoint of LLMRouter, but
-    must not become an administrator of the host by that.
+    They are `authenticated` and the scopes that were given by name. A key without scopes may use every endpoint of
+    LLMRouter, but that must not make it an administrator of the host.
     """
 
     scopes: tuple[str, ...]
 
 
 def introduce(scope: Scope, principal: Principal) -> None:
-    """Note who is calling; in the host's own places only where they are free."""
-    RequestContext.of(scope).principal = principal
+    """Put the caller into the host's places, unless the host has put something there."""
     scope.setdefault("state", {}).setdefault("principal", principal)
     scope.setdefault("user", Caller(principal))
     scope.setdefault("auth", Permissions(("authenticated", *sorted(principal.scopes))))

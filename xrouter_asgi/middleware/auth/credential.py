@@ -1,8 +1,8 @@
-"""The key that a request carries: in one header, said once.
+"""The key that a request carries, and the check of it.
 
-What can be read in two ways is refused, because whoever stands before or behind this gateway may read it in the other
-way. A key in the query string is refused too, and not merely ignored: by then it stands in the logs of every proxy on
-its way (RFC 6750, 5.3), and its owner has to know.
+The key stands in one header and is sent once. A request that can be read in two ways is refused, because the proxy
+before this gateway or the application behind it may read it in the other way. A key in the query string is refused, not
+ignored: every proxy on its way has already logged it (RFC 6750, 5.3), and its owner has to know.
 """
 
 from __future__ import annotations
@@ -11,19 +11,53 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Scope
 
-from ...errors import InvalidAPIKey, InvalidRequest
+from ...asgi.scope import peer_address
+from ...context import Principal
+from ...errors import InvalidAPIKey, InvalidRequest, RateLimitExceeded
+from ...keys import CachedKeys
+from .throttle import Failures
 
 _BARE = (b"x-api-key", b"api-key")  # Anthropic's clients; Azure's
 _QUERY = frozenset({"access_token", "api-key", "api_key", "apikey", "x-api-key"})
 _HOW = "Send it once, in the header 'Authorization: Bearer KEY'."
 
 
+class KeyCheck:
+    """Finds the caller by the key in the headers."""
+
+    def __init__(self, keys: CachedKeys, failures: Failures) -> None:
+        self._keys = keys
+        self._failures = failures
+
+    async def __call__(self, scope: Scope) -> Principal:
+        """The principal of the key. All wrong keys get the same answer.
+
+        Raises:
+            InvalidRequest: 401. There is no key.
+            InvalidAPIKey: 401. The key opens nothing, or the request is ambiguous.
+            RateLimitExceeded: The address has sent too many wrong keys.
+            KeyStoreUnavailable: The store cannot be asked.
+        """
+        secret = read_secret(scope)
+        address = peer_address(scope)
+        if wait := self._failures.wait(address, secret):
+            raise RateLimitExceeded(
+                f"Too many wrong API keys came from your address. Please try again in {wait:.1f}s.", retry_after=wait
+            )
+        key = await self._keys.check(secret)
+        if key is None:
+            self._failures.wrong(address, secret)
+            raise InvalidAPIKey("Incorrect API key provided. It is unknown, expired or revoked.")
+        self._failures.right(secret)
+        return key.principal()
+
+
 def read_secret(scope: Scope) -> str:
-    """The key in `Authorization: Bearer`, `x-api-key` or `api-key`; in several of them, if it is the same.
+    """The key in `Authorization: Bearer`, `x-api-key` or `api-key`; in several of them, if all hold the same.
 
     Raises:
-        InvalidRequest: 401. None is there; an empty one is none.
-        InvalidAPIKey: 401. One header came twice, two differ, the scheme is another one, or it is in the query string.
+        InvalidRequest: 401. There is no key, or only an empty one.
+        InvalidAPIKey: 401. A header comes twice, two keys differ, the scheme is not Bearer, or a key is in the URL.
     """
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
@@ -42,7 +76,7 @@ def read_secret(scope: Scope) -> str:
 
 
 def _token(value: bytes) -> str:
-    """What follows `Bearer`, in any case (RFC 9110, 11.1), and at least one space."""
+    """The text after `Bearer`, which may be in any case (RFC 9110, 11.1), and after at least one space."""
     scheme, _, token = value.decode("latin-1").strip(" \t").partition(" ")
     if scheme and scheme.lower() != "bearer":
         raise InvalidAPIKey(f"This scheme of Authorization is not accepted. {_HOW}")

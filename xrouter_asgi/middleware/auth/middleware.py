@@ -1,4 +1,4 @@
-"""APIKeyMiddleware: who is calling, or 401."""
+"""APIKeyMiddleware: find out who is calling, or answer 401."""
 
 from __future__ import annotations
 
@@ -10,48 +10,49 @@ from typing import TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ...asgi.scope import local_path
+from ...asgi.excluded_paths import ExcludedPaths
+from ...asgi.refusal import OnError, send_refusal
+from ...asgi.responses import Headers
 from ...context import Principal, RequestContext
 from ...errors import InvalidRequest, PermissionDenied, XRouterError
 from ...keys import CachedKeys, FindKey, Hasher, KeyStore
 from .caller import introduce
-from .check import KeyCheck
-from .exclusions import Exclusions
-from .refusal import OnError, refuse
+from .credential import KeyCheck
 from .throttle import Failures
 
 Identify: TypeAlias = Callable[[Scope], Awaitable[Principal | None] | Principal | None]
-"""Tells who is calling from the scope of a request or WebSocket; None for nobody."""
+"""Finds the caller by the scope of a request or WebSocket; None for nobody."""
 
 logger = logging.getLogger("xrouter")
 
 
 class APIKeyMiddleware:
-    """Lets in whoever has a key, and answers everybody else: 401, 403, 429 or 503, with an error envelope.
+    """Lets in callers with a key. Answers all others with 401, 403, 429 or 503 and an error envelope.
 
     The key comes in `Authorization: Bearer`, `x-api-key` or `api-key`. An unknown, a wrong, a revoked and an expired
-    key are one case. Whoever is let in is `RequestContext.of(scope).principal`, and also `scope["state"]["principal"]`,
-    `scope["user"]` and `scope["auth"]` where these are free. WebSockets are covered; what is neither a request nor a
-    WebSocket passes untouched.
+    key get the same answer. The caller is `RequestContext.of(scope).principal`, and also `scope["state"]["principal"]`,
+    `scope["user"]` and `scope["auth"]` where the host has not set these. WebSockets are covered. Scopes of other types
+    pass untouched.
 
-    Place it below CORS, which answers preflights itself, and below whatever logs refusals; above limits, so that they
-    belong to a key. Litestar does not run the middleware of an app for what is mounted there: wrap what you mount. The
-    store is closed by whoever made it.
+    Place it below CORS, which answers preflights itself, and below the observers of refusals; above limits, so that a
+    limit belongs to a key. Litestar does not run the middleware of an app for what is mounted there: wrap what you
+    mount. Whoever makes the store closes it.
 
     Args:
-        store: Where keys are looked up, through a `CachedKeys` unless it is one.
-        hasher: The one that the keys were stored with. Not beside a `CachedKeys`, which has its own.
-        identify: Takes the place of `store` in a host with users of its own; may be async.
-        scopes: What the caller must have been given, each of them by name. A key without scopes has none of them,
-            although it may use every endpoint of LLMRouter.
-        exclude_paths: What needs no key: paths below the mount, exact (`/health`), or everything below one (`/docs/*`).
-        wrong_per_second: How many wrong keys an address may send; then it gets 429 without any lookup. The address is
-            the peer's, as the server tells it; no header moves it.
-        on_error: Renders refusals in the manner of the host.
+        app: Any ASGI application.
+        store: Where keys are looked up. One that is no `CachedKeys` is put into one.
+        hasher: The hasher that the keys were stored with. A `CachedKeys` brings its own.
+        identify: Finds the caller in place of `store`, in a host that has users; may be async.
+        scopes: The scopes that a caller must have been given by name. A key without scopes has none of them, although
+            it may use every endpoint of LLMRouter.
+        exclude_paths: Paths below the mount that need no key: `/health`, or `/docs/*` for all below `/docs`.
+        wrong_per_second: Wrong keys that an address may send; then it gets 429 without a lookup. The address is the
+            peer's, as the server says; no header changes it.
+        on_error: Turns a refusal into the host's own answer.
         clock: Monotonic seconds.
 
     Raises:
-        ValueError: For neither or both of `store` and `identify`, a rate that is not above 0, or a path that cannot be
+        ValueError: Neither or both of `store` and `identify` are given, a rate is not above 0, or a path cannot be
             excluded.
     """
 
@@ -75,37 +76,38 @@ class APIKeyMiddleware:
             identify = KeyCheck(keys, Failures(wrong_per_second, clock=clock))
         elif store is not None or identify is None:
             raise ValueError("APIKeyMiddleware needs a store of keys or a function identify, and not both.")
-        self._app = app
-        self._scopes = tuple(scopes)
-        self._excluded = Exclusions(exclude_paths)
-        self._on_error = on_error
+        self.app = app
         self._identify = identify
+        self._scopes = tuple(scopes)
+        self._excluded = ExcludedPaths(exclude_paths)
+        self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
-        if scope["type"] not in ("http", "websocket") or local_path(scope) in self._excluded:
-            await self._app(scope, receive, send)
+        if scope["type"] not in ("http", "websocket") or self._excluded.match(scope):
+            await self.app(scope, receive, send)
             return
         scope = dict(scope)
+        context = RequestContext.of(scope)
         try:
-            introduce(scope, await self._admitted(scope))
+            principal = await self._admit(scope, context.request_id)
         except XRouterError as error:
-            await refuse(scope, receive, send, error, self._on_error)
-            RequestContext.of(scope).release()
+            await send_refusal(scope, receive, send, error, on_error=self._on_error, headers=_challenge(error))
             return
-        await self._app(scope, receive, send)
+        context.principal = principal
+        introduce(scope, principal)
+        await self.app(scope, receive, send)
 
-    async def _admitted(self, scope: Scope) -> Principal:
-        """Who is calling. Raises an XRouterError for whoever stays outside, and nothing else."""
+    async def _admit(self, scope: Scope, request_id: str) -> Principal:
+        """The caller. Raises XRouterError for a caller who must stay outside, and nothing else."""
         try:
             found = self._identify(scope)
             principal = await found if isawaitable(found) else found
         except XRouterError:
             raise
         except Exception as error:
-            # Whoever cannot be told stays outside, and the host's error pages may show more than a stranger may see.
-            request_id = RequestContext.of(scope).request_id
-            logger.exception("Who is calling could not be told", extra={"request_id": request_id})
+            # An unknown caller stays outside. The host's own error page may show more than a stranger may see.
+            logger.exception("The caller could not be identified", extra={"request_id": request_id})
             message = f"An internal error happened. Tell the operator the id {request_id}."
             raise XRouterError(message) from error
         if principal is None:
@@ -114,3 +116,17 @@ class APIKeyMiddleware:
             if needed not in principal.scopes:
                 raise PermissionDenied(f"This key lacks the scope '{needed}'.", code="insufficient_scope")
         return principal
+
+
+def _challenge(error: XRouterError) -> Headers:
+    """`www-authenticate`: the scheme on every 401, and why, unless the request carried no key (RFC 6750, 3)."""
+    match error.status:
+        case 401 if error.code is None:
+            value = b'Bearer realm="xrouter"'
+        case 401:
+            value = b'Bearer realm="xrouter", error="invalid_token"'
+        case 403:
+            value = b'Bearer realm="xrouter", error="insufficient_scope"'
+        case _:
+            return ()
+    return ((b"www-authenticate", value),)

@@ -1,4 +1,4 @@
-"""How often an address may be wrong: guessing is slowed down before it costs a lookup."""
+"""The throttle for wrong keys: it slows guessing down before a guess costs a lookup."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import os
 import time
 from collections.abc import Callable
-from ipaddress import IPv6Address
 
 from ...recent import Recent
 
@@ -18,17 +17,17 @@ TRUSTED = 10_000
 
 
 class Failures:
-    """Counts wrong keys by address, and remembers which keys were right.
+    """Counts wrong keys by address, and remembers the right ones.
 
-    An address may be wrong `rate` times in a second, then has to wait. A key that was right before never waits for
-    its neighbours: behind a proxy or in an office every caller has the same address. It is checked all the same.
+    An address may send `rate` wrong keys in a second, then it has to wait. A key that was right before does not wait:
+    behind a proxy or in an office all callers share one address. It is checked all the same.
 
     Args:
         rate: Wrong keys per second and address. Above 0.
         clock: Monotonic seconds.
 
     Raises:
-        ValueError: For a rate that is not above 0.
+        ValueError: The rate is not above 0.
     """
 
     def __init__(self, rate: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,42 +36,30 @@ class Failures:
         self._interval = 1 / rate
         self._burst = max(1.0, rate) * self._interval
         self._clock = clock
-        # By address, when all of its failures will be forgotten: a leaky bucket in one number (GCRA).
-        self._clean: Recent[bytes | str, float] = Recent(ADDRESSES)
-        # Keyed, so that these digests are of use nowhere else, such as in a dump of this process.
+        # By address: when all of its failures will be forgotten. A leaky bucket in one number (GCRA).
+        self._clean: Recent[str, float] = Recent(ADDRESSES)
+        # The digests are keyed, so that those in a dump of this process open nothing elsewhere.
         self._pepper = os.urandom(32)
         self._trusted: Recent[bytes, bool] = Recent(TRUSTED)
 
     def wait(self, address: str, secret: str) -> float:
-        """Seconds until this address may try this secret; 0 for now."""
+        """Seconds until this address may try this secret; 0 if it may now."""
         if not self._clean:
             return 0.0
-        clean = self._clean.get(_network(address)) or 0.0
+        clean = self._clean.get(address) or 0.0
         wait = clean + self._interval - self._burst - self._clock()
-        # A rounding error is no reason to wait.
+        # Nobody waits for a rounding error.
         return 0.0 if wait < 1e-6 or self._digest(secret) in self._trusted else wait
 
     def wrong(self, address: str, secret: str) -> None:
         now = self._clock()
         self._trusted.discard(self._digest(secret))
-        network = _network(address)
-        clean = max(now, self._clean.get(network) or 0.0) + self._interval
-        # Failures that were under way together do not add up: the wait is one interval at most.
-        self._clean.put(network, min(clean, now + self._burst))
+        clean = max(now, self._clean.get(address) or 0.0) + self._interval
+        # Failures of requests that ran together do not add up: the wait is one interval at most.
+        self._clean.put(address, min(clean, now + self._burst))
 
     def right(self, secret: str) -> None:
         self._trusted.put(self._digest(secret), True)
 
     def _digest(self, secret: str) -> bytes:
         return hashlib.blake2b(secret.encode("latin-1"), key=self._pepper, digest_size=32).digest()
-
-
-def _network(address: str) -> bytes | str:
-    """What one caller holds: an IPv4 address, or the /64 of an IPv6 address, which has 2^64 to choose from."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = IPv6Address(address)
-    except ValueError:
-        return address
-    return str(parsed.ipv4_mapped) if parsed.ipv4_mapped is not None else parsed.packed[:8]

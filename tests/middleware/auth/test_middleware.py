@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.asgi_client import Answer, Exchange, get, http_scope, post
@@ -21,7 +20,6 @@ from xrouter_asgi import (
     PermissionDenied,
     Principal,
     RequestContext,
-    XRouterError,
 )
 from xrouter_asgi.keys import APIKey, CachedKeys, Hasher, StaticKeys, new_secret
 
@@ -249,83 +247,6 @@ class TestIdentify:
         assert b"session-table" not in answer.body
         assert "session-table" in caplog.text
         assert inside.scopes == []
-
-
-class TestExcludedPaths:
-    @pytest.mark.parametrize(
-        ("path", "status"),
-        [
-            ("/health", 200),
-            ("/health/", 200),
-            ("/docs/a", 200),
-            ("/docs/a/b", 200),
-            ("/docs", 401),
-            ("/docs/", 401),
-            ("/docs/..", 401),
-            ("/docs/../secret", 401),
-            ("/docs/a\\..\\..\\secret", 401),
-            ("/docs//secret", 401),
-            ("/docsx", 401),
-            ("/Health", 401),
-            ("/healthy", 401),
-            ("/health/x", 401),
-            ("/health\x00", 401),
-            ("/x/health", 401),
-            ("//health", 401),
-            ("/", 401),
-        ],
-    )
-    async def test_are_exact_or_below_a_path(self, path: str, status: int) -> None:
-        inside = Inside()
-        app = APIKeyMiddleware(inside, store=CountingKeys(), exclude_paths=["/health", "/docs/*"])
-        assert (await get(app, path)).status == status
-        assert len(inside.scopes) == (status == 200)
-
-    async def test_are_those_below_the_mount(self) -> None:
-        app = APIKeyMiddleware(Inside(), store=CountingKeys(), exclude_paths=["/health"])
-        for path, status in (("/a/b/health", 200), ("/health", 200), ("/a/bhealth", 401), ("/a/b/a/b/health", 401)):
-            scope = http_scope("GET", path, root_path="/a/b")
-            assert (await Exchange(app, scope).run()).status == status, path
-
-    async def test_are_none_unless_asked_for(self) -> None:
-        app = APIKeyMiddleware(LLMRouter({}), store=CountingKeys())
-        for path in ("/health", "/ready", "/openapi.json", "/", "/unknown"):
-            assert (await get(app, path)).status == 401, path
-
-    async def test_tell_nothing_of_a_caller(self) -> None:
-        inside = Inside()
-        app = APIKeyMiddleware(inside, store=CountingKeys(), exclude_paths="/health")
-        await get(app, "/health", headers=BEARER)
-        assert inside.scopes[0].keys().isdisjoint({"user", "auth", "state", "xrouter"})
-
-    @pytest.mark.parametrize("path", ["health", "", "*", "/*", "/a*", "/*/b", "/a/**", "/a/", "/a//*"])
-    def test_of_another_form_are_refused(self, path: str) -> None:
-        with pytest.raises(ValueError, match="cannot be excluded"):
-            APIKeyMiddleware(Inside(), store=CountingKeys(), exclude_paths=[path])
-
-
-class TestOnError:
-    async def test_renders_the_refusal_and_keeps_the_headers_that_it_needs(self) -> None:
-        def on_error(scope: Scope, error: XRouterError) -> PlainTextResponse:
-            headers = {"WWW-Authenticate": "Host"} if scope["path"] == "/own" else None
-            return PlainTextResponse(f"{error.status} for {scope['path']}", error.status, headers)
-
-        app = APIKeyMiddleware(Inside(), store=CountingKeys(), on_error=on_error, wrong_per_second=1, clock=Clock())
-        answer = await get(app, "/page")
-        assert (answer.status, answer.body) == (401, b"401 for /page")
-        assert answer.header("www-authenticate") == 'Bearer realm="xrouter"'
-        assert answer.header("content-type") == "text/plain; charset=utf-8"
-        assert (await get(app, "/own")).header("www-authenticate") == "Host"
-        await get(app, "/page", headers=bearer(new_secret()))
-        answer = await get(app, "/page", headers=bearer(new_secret()))
-        assert (answer.status, answer.header("retry-after")) == (429, "1")
-
-    async def test_may_send_a_head_without_headers(self) -> None:
-        def on_error(scope: Scope, error: XRouterError) -> Inside:
-            return Inside()
-
-        answer = await get(APIKeyMiddleware(Inside(), store=CountingKeys(), on_error=on_error), "/")
-        assert answer.header("www-authenticate") == 'Bearer realm="xrouter"'
 
 
 class TestOtherTraffic:

@@ -1,15 +1,25 @@
-"""Paths that need no key."""
+"""The paths that a middleware leaves alone: what `exclude_paths` means everywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from starlette.types import Scope
 
-class Exclusions:
+from .scope import local_path
+
+
+class ExcludedPaths:
     """Exact paths, and everything below a path that ends in `/*`. Nothing else is a pattern.
 
+    Paths are those below the mount. `/docs/*` does not include `/docs` itself. A path that an application could clean
+    up to another one, such as `/docs/../secret`, is below nothing.
+
+    Args:
+        paths: Such as `/health` or `/docs/*`; one text is one path.
+
     Raises:
-        ValueError: A path that does not start with `/`, ends in one, or has a `*` elsewhere; or `/*`, which is all.
+        ValueError: A path does not start with `/`, ends in `/`, has a `*` elsewhere, or is `/*`.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
@@ -21,12 +31,13 @@ class Exclusions:
         self._exact = frozenset(path for path in paths if not path.endswith("/*"))
         self._below = tuple(path.removesuffix("*") for path in paths if path.endswith("/*"))
 
-    def __contains__(self, path: object) -> bool:
-        if path in self._exact:
-            return True
-        return bool(self._below) and isinstance(path, str) and path.startswith(self._below) and not _climbs(path)
+    def match(self, scope: Scope) -> bool:
+        """Whether the path of this request or WebSocket is excluded."""
+        if not self._exact and not self._below:
+            return False
+        path = local_path(scope)
+        return path in self._exact or (path.startswith(self._below) and not _climbs(path))
 
 
 def _climbs(path: str) -> bool:
-    """Whether an application that cleans paths could end up elsewhere: `/docs/../secret` is not below `/docs`."""
     return ".." in path or "\\" in path or "//" in path

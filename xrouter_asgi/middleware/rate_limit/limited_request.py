@@ -1,0 +1,170 @@
+"""One request under limits: what it has reserved, until it is settled."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ...asgi.responses import Headers
+from ...context import CostEstimate, RequestContext
+from ...errors import InvalidRequest, RateLimitExceeded, XRouterError
+from ...events import LimiterDegraded, LimiterRestored
+from ...limits.base import Charge, LimitStatus, LimitStore, Reservation
+from ...limits.estimates import OutputEstimates, tokens_spent
+from ...limits.headers import ietf_headers, openai_headers
+from ...limits.limit import Limit
+from ...limits.rules import LimitRule, LimitRules, Subject
+
+
+@dataclass(slots=True)
+class Limiter:
+    """What all requests share.
+
+    Attributes:
+        ietf: Answers carry the fields of the IETF's draft as well.
+        local: The last reservation was decided in this process alone, because the shared store is away.
+    """
+
+    store: LimitStore
+    rules: LimitRules
+    ietf: bool
+    estimates: OutputEstimates = field(default_factory=OutputEstimates)
+    local: bool = False
+
+
+@dataclass(slots=True)
+class _Claim:
+    """A reservation that was asked for."""
+
+    lease: str
+    charges: Sequence[Charge]
+    estimate: CostEstimate | None
+    admitted: bool = False
+
+
+class LimitedRequest:
+    """Reserves in two steps, requests before the body is read and tokens after, and settles both together."""
+
+    def __init__(self, limiter: Limiter, subject: Subject, context: RequestContext) -> None:
+        self._limiter = limiter
+        self._subject = subject
+        self._context = context
+        self._claims: list[_Claim] = []
+        self._statuses: list[LimitStatus] = []
+        self._local = False
+        self._reserve_further_out = context.reserve_tokens
+
+    async def reserve_before_body(self) -> None:
+        """Reserve what is known without the body, and let `LLMRouter` reserve the rest.
+
+        Raises:
+            RateLimitExceeded: A limit is reached.
+            XRouterError: 503. The limits cannot be checked.
+        """
+        await self._reserve(self._charges(self._limiter.rules.before_body(self._subject)))
+        self._context.reserve_tokens = self.reserve_tokens
+
+    async def reserve_tokens(self, estimate: CostEstimate) -> None:
+        """Reserve what a call may cost.
+
+        Raises:
+            InvalidRequest: The call is larger than a whole limit.
+            RateLimitExceeded: A limit is reached. The request gives back all that it has reserved.
+        """
+        if self._reserve_further_out is not None:
+            await self._reserve_further_out(estimate)
+        rules = self._limiter.rules.for_model(self._subject, estimate.model)
+        await self._reserve(self._charges(rules, estimate), estimate)
+
+    def settle(self) -> None:
+        """Say what the request has cost. Waits for nothing, so that no cancellation can come between."""
+        limiter, context = self._limiter, self._context
+        context.reserve_tokens = self._reserve_further_out  # or this object and the context would hold each other
+        for claim in self._claims:
+            estimate = claim.estimate
+            if not claim.admitted:  # the request was cancelled while it asked
+                limiter.store.settle(claim.lease)
+                continue
+            spent = None if estimate is None else tokens_spent(context, estimate)
+            limiter.store.settle(claim.lease, [_cost_of(charge, spent) for charge in claim.charges])
+            if estimate is not None and estimate.completion_tokens != 0 and context.usage is not None:
+                limiter.estimates.learn(self._subject.key or "", estimate.model, context.usage.completion_tokens)
+
+    def headers(self) -> Headers:
+        """How far the limits are used up, for the head of the answer."""
+        headers = openai_headers(self._statuses)
+        if self._limiter.ietf:
+            headers += ietf_headers(self._statuses)
+        if self._local:
+            headers.append((b"x-ratelimit-scope", b"local"))
+        return headers
+
+    def _charges(self, rules: Sequence[LimitRule], estimate: CostEstimate | None = None) -> list[Charge]:
+        model = "" if estimate is None else estimate.model
+        charges = (rule.charge(self._subject, model=model, cost=self._cost(rule.limit, estimate)) for rule in rules)
+        return [charge for charge in charges if charge is not None]
+
+    def _cost(self, limit: Limit, estimate: CostEstimate | None) -> int:
+        """What to reserve. Our guess of the output is cut to the limit; the client's own bound is not."""
+        if limit.unit != "tokens" or estimate is None:
+            return 1
+        output = estimate.completion_tokens
+        if estimate.prompt_tokens + (output or 0) > limit.amount:
+            raise _too_large(estimate, limit)
+        if output is None:
+            output = self._limiter.estimates.expect(self._subject.key or "", estimate.model, limit=limit.amount)
+        return min(estimate.prompt_tokens + output, limit.amount)
+
+    async def _reserve(self, charges: Sequence[Charge], estimate: CostEstimate | None = None) -> None:
+        if not charges:
+            return
+        claim = _Claim(os.urandom(16).hex(), charges, estimate)
+        self._claims.append(claim)  # before the await, which may be cancelled
+        reservation = await self._limiter.store.reserve(charges, lease=claim.lease)
+        self._note(reservation)
+        claim.admitted = reservation.admitted
+        if not reservation.admitted:
+            for each in self._claims:
+                self._limiter.store.settle(each.lease)
+            self._claims.clear()
+            raise _refusal(reservation)
+
+    def _note(self, reservation: Reservation) -> None:
+        self._statuses += reservation.statuses
+        self._local |= reservation.local
+        if reservation.local != self._limiter.local:
+            self._limiter.local = reservation.local
+            self._context.emit((LimiterDegraded if reservation.local else LimiterRestored)(self._context))
+
+
+def _cost_of(charge: Charge, spent: int | None) -> int:
+    return charge.cost if spent is None or charge.limit.unit != "tokens" else spent
+
+
+def _refusal(reservation: Reservation) -> XRouterError:
+    if reservation.refused is None:
+        return XRouterError(
+            "Limits cannot be checked now. Please try again in 1s.",
+            status=503,
+            type="service_unavailable_error",
+            code="limiter_unavailable",
+            retry_after=reservation.retry_after,
+        )
+    # In OpenAI's words, because clients read the seconds out of them.
+    wait = math.ceil(reservation.retry_after * 1000) / 1000
+    text = f"{wait * 1000:.0f}ms" if wait < 1 else f"{wait:.10g}s"
+    return RateLimitExceeded(
+        f"Limit of {reservation.refused} reached. Please try again in {text}.",
+        type="tokens" if reservation.refused.unit == "tokens" else "requests",
+        retry_after=reservation.retry_after,
+    )
+
+
+def _too_large(estimate: CostEstimate, limit: Limit) -> InvalidRequest:
+    tokens = estimate.prompt_tokens + (estimate.completion_tokens or 0)
+    return InvalidRequest(
+        f"This request may take {tokens} tokens, and the limit is {limit}. Send less text, or ask for fewer tokens.",
+        code="tokens_exceed_limit",
+    )
