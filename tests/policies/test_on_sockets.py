@@ -11,10 +11,12 @@ from tests.fakes.openai import FakeOpenAI, held, refuse
 from tests.policies.upstream import call, events_of, text_of
 from xrouter_asgi.errors import UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.events import AttemptRetried, CircuitOpened
+from xrouter_asgi.policies.backoff import Backoff
 from xrouter_asgi.policies.breaker import CircuitBreaker
+from xrouter_asgi.policies.circuit import Thresholds
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.retry import Retry
-from xrouter_asgi.policies.timeout import Timeout
+from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.target import Target
@@ -23,9 +25,10 @@ from xrouter_asgi.queueing.slots import Slots
 MODEL = "gpt-5-mini"
 
 
-def policies(provider: Provider, *, first: float = 60.0, total: float = 60.0) -> Retry:
-    timeout = Timeout(Target(provider, model=MODEL), first=first, total=total)
-    return Retry(CircuitBreaker(Concurrency(timeout, slots=Slots(limit=2)), minimum=3), base=0.001)
+def policies(provider: Provider, *, first: float = 60.0, total: float = 60.0) -> Deadline:
+    timeout = Timeout(Target(provider, model=MODEL), first=first)
+    breaker = CircuitBreaker(Concurrency(timeout, slots=Slots(limit=2)), thresholds=Thresholds(minimum=3))
+    return Deadline(Retry(breaker, backoff=Backoff(base=0.001)), total=total)
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ async def test_a_silent_upstream_is_let_go_and_the_attempt_says_why(
     fake.next(held(asyncio.Event(), refuse(500)))
     one = call(stream=stream)
     with pytest.raises(UpstreamTimeout) as caught:
-        await policies(provider, first=0.05, total=0.05).send(one)
+        await policies(provider, first=0.05, total=60.0 if stream else 0.05).send(one)
     await fake.settled()
     assert [attempt.error for attempt in one.context.attempts] == [caught.value]
 
