@@ -6,8 +6,8 @@ import re
 import pytest
 
 from xrouter_asgi import errors
+from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import (
-    InvalidRequest,
     MethodNotAllowed,
     ModelNotFound,
     RateLimitExceeded,
@@ -41,16 +41,6 @@ def test_the_tree_names_every_error() -> None:
     assert {*family_as_drawn(), "XRouterError"} == {kind.__name__ for kind in FAMILY}
 
 
-def test_the_envelope_always_has_its_four_members() -> None:
-    assert XRouterError("Oh.").envelope() == {
-        "error": {"message": "Oh.", "type": "server_error", "param": None, "code": None}
-    }
-    error = InvalidRequest("No.", code="invalid_value", param="n")
-    assert error.envelope() == {
-        "error": {"message": "No.", "type": "invalid_request_error", "param": "n", "code": "invalid_value"}
-    }
-
-
 def test_an_error_can_be_told_apart_from_its_class() -> None:
     error = UpstreamTimeout("Late.", code="idle_timeout", type="timeout", status=599, should_retry=False, detail="d")
     assert (error.status, error.type, error.code, error.should_retry) == (599, "timeout", "idle_timeout", False)
@@ -64,7 +54,7 @@ def test_an_error_can_be_told_apart_from_its_class() -> None:
 
 def test_what_only_an_operator_may_see_is_not_in_the_answer() -> None:
     error = UpstreamTimeout("Late.", detail="https://10.0.0.1")
-    assert "10.0.0.1" not in f"{error}{error!r}{error.envelope()}{error.headers()}"
+    assert "10.0.0.1" not in f"{error}{error!r}{openai(error, '')}"
 
 
 @pytest.mark.parametrize(

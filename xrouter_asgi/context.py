@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from .decision import Attempt as Attempt  # most modules import it from here
 from .decision import Decision
+from .envelopes import Envelope, openai
 from .errors import XRouterError
 
 logger = logging.getLogger("xrouter")
@@ -130,6 +131,7 @@ class RequestContext:
     trace_id: str | None = None  # TracingMiddleware; 32 hexadecimal digits
     principal: Principal | None = None  # APIKeyMiddleware
     reserve_tokens: Callable[[CostEstimate], Awaitable[None]] | None = None  # RateLimitMiddleware; LLMRouter awaits it
+    envelope: Envelope = openai  # LLMRouter; how this client is told errors
     endpoint: str | None = None  # LLMRouter; `chat`, `embeddings`, `models`, …
     model: str | None = None  # LLMRouter; the name the client asked for
     provider: str | None = None  # LLMRouter; the provider that answered

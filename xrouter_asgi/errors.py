@@ -1,4 +1,4 @@
-"""One family of errors, one envelope.
+"""One family of errors.
 
     XRouterError                     status   code                       retry   trips   falls back
     ├── InvalidRequest               400      see openai's literals      no      no      no
@@ -35,14 +35,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import ClassVar, Literal, Self, TypeAlias
 
 CooldownKind: TypeAlias = Literal["rate", "quota", "credential"]
 """What of ours at an upstream has to rest: how fast we may ask, how much, or who we are there."""
 
 
 class XRouterError(Exception):
-    """Something this gateway answers with an error envelope.
+    """Something this gateway answers with an error, in the envelope of `envelopes.py` that the client understands.
 
     Args:
         message: A sentence for the client.
@@ -110,10 +110,6 @@ class XRouterError(Exception):
         error.__dict__.update(self.__dict__, **changes)
         error.__cause__ = self.__cause__
         return error
-
-    def envelope(self) -> dict[str, Any]:
-        """The body of the answer, in OpenAI's shape."""
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Headers of this error alone: `retry-after`, `retry-after-ms`, `x-should-retry`, the upstream's ids."""

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -9,8 +8,11 @@ from hypothesis import strategies as st
 from starlette.types import Message, Send
 
 from tests.asgi_client import Answer
-from tests.scripted import USAGE, chunk, usage_chunk
+from tests.scripted import chunk, usage_chunk
 from xrouter_asgi.asgi.responses import header, send_error, send_json, send_stream
+from xrouter_asgi.context import RequestContext
+from xrouter_asgi.dialects.chat import ChatWriter
+from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import UpstreamRateLimited, XRouterError
 from xrouter_asgi.wire import ChatChunk
 from xrouter_asgi.wire.stream import ChatStream
@@ -18,7 +20,7 @@ from xrouter_asgi.wire.stream import ChatStream
 Batch = Sequence[ChatChunk]
 
 
-async def streamed(*steps: Batch | Exception, include_usage: bool = False) -> Answer:
+async def streamed(*steps: Batch | Exception) -> Answer:
     """What goes out for these reads of the upstream."""
 
     async def batches() -> AsyncIterator[Batch]:
@@ -29,7 +31,7 @@ async def streamed(*steps: Batch | Exception, include_usage: bool = False) -> An
 
     answer = Answer()
     stream = await ChatStream.start(batches())
-    await send_stream(into(answer), stream, include_usage=include_usage)
+    await send_stream(into(answer), stream, ChatWriter(include_usage=False), context=RequestContext())
     await stream.aclose()
     return answer
 
@@ -52,7 +54,7 @@ async def test_json_goes_out_whole_with_its_length() -> None:
 async def test_an_error_brings_its_status_its_headers_and_ours() -> None:
     answer = Answer()
     error = UpstreamRateLimited("Slow down.", retry_after=1.5, should_retry=True)
-    await send_error(into(answer), error, headers=[(b"x-request-id", b"r")])
+    await send_error(into(answer), error, context=RequestContext(), headers=[(b"x-request-id", b"r")])
     assert answer.status == 429
     assert answer.error == {
         "message": "Slow down.",
@@ -87,54 +89,10 @@ async def test_the_end_of_a_stream_comes_together_with_done() -> None:
     assert answer.bodies[-1].endswith(b"data: [DONE]\n\n")
 
 
-async def test_the_usage_chunk_is_held_back_unless_asked_for() -> None:
+async def test_a_batch_that_the_client_is_told_nothing_of_is_no_message() -> None:
     answer = await streamed([chunk("a", finish="stop")], [usage_chunk()])
-    assert answer.events == [chunk("a", finish="stop").value, "[DONE]"]
     assert all(answer.bodies), "an empty message would only cost"
-
-
-async def test_the_usage_chunk_comes_last_when_asked_for() -> None:
-    answer = await streamed([usage_chunk(), chunk("a")], [chunk(finish="stop")], include_usage=True)
-    assert answer.events == [chunk("a").value, chunk(finish="stop").value, usage_chunk().value, "[DONE]"]
-
-
-async def test_usage_beside_a_choice_is_moved_into_a_chunk_of_its_own() -> None:
-    with_usage = chunk("a", finish="stop", usage=USAGE)
-    answer = await streamed([with_usage], include_usage=True)
-    assert answer.events == [
-        {**with_usage.value, "usage": None},
-        {**with_usage.value, "choices": []},
-        "[DONE]",
-    ]
-
-
-async def test_usage_beside_a_choice_is_not_shown_to_who_did_not_ask() -> None:
-    answer = await streamed([chunk("a", finish="stop", usage=USAGE)])
     assert answer.events == [chunk("a", finish="stop").value, "[DONE]"]
-
-
-async def test_of_several_usages_the_last_is_shown_once() -> None:
-    early = chunk("a", usage={**USAGE, "completion_tokens": 1})
-    answer = await streamed([early], [chunk(finish="stop")], [usage_chunk(), usage_chunk()], include_usage=True)
-    assert [event["usage"] for event in answer.events[:-1] if event.get("usage")] == [USAGE]
-
-
-async def test_a_usage_chunk_without_choices_gets_the_empty_list_that_clients_need() -> None:
-    bare = ChatChunk({"id": "1", "object": "chat.completion.chunk", "usage": USAGE})
-    answer = await streamed([chunk("a", finish="stop")], [bare], include_usage=True)
-    assert answer.events[1] == {**bare.value, "choices": []}
-
-
-async def test_a_usage_that_never_came_is_not_invented() -> None:
-    answer = await streamed([chunk("a", finish="stop", usage=None)], include_usage=True)
-    assert answer.events == [chunk("a", finish="stop", usage=None).value, "[DONE]"]
-
-
-async def test_a_chunk_without_choices_or_usage_is_passed_on() -> None:
-    """Some upstreams say there what a filter found in the prompt."""
-    filtered = ChatChunk({"id": "1", "choices": [], "prompt_filter_results": []})
-    answer = await streamed([filtered], [chunk("a", finish="stop")])
-    assert answer.events[0] == filtered.value
 
 
 async def test_an_upstream_that_fails_in_mid_stream_is_one_error_event_without_done(
@@ -142,7 +100,7 @@ async def test_an_upstream_that_fails_in_mid_stream_is_one_error_event_without_d
 ) -> None:
     failure = UpstreamRateLimited("Slow down.", detail="10.0.0.7 said no")
     answer = await streamed([chunk("a")], failure)
-    assert answer.events == [chunk("a").value, failure.envelope()]
+    assert answer.events == [chunk("a").value, openai(failure, "")[2]]
     assert answer.finished
     assert caplog.messages == ["A stream broke: 10.0.0.7 said no"]
 
@@ -180,9 +138,3 @@ def test_a_header_keeps_latin_1_and_replaces_what_it_lacks() -> None:
 
 def test_a_header_is_cut_before_clients_give_up_on_it() -> None:
     assert header("x", "я" * 100_000) == (b"x", b"?" * 4096)
-
-
-async def test_a_lone_surrogate_in_a_chunk_does_not_break_the_stream() -> None:
-    odd = ChatChunk({"choices": [{"index": 0, "delta": {"content": "\ud800"}, "finish_reason": "stop"}]})
-    answer = await streamed([odd])
-    assert json.loads(answer.bodies[0].removeprefix(b"data: ")) == odd.value

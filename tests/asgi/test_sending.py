@@ -165,7 +165,7 @@ def body(text: bytes, *, more: bool = True) -> Message:
 async def test_a_comment_never_comes_into_a_message_that_is_still_being_taken() -> None:
     client = Client(lambda count: 60.0 if count == 1 else 0.0)
     outgoing = Outgoing(client.send)
-    async with outgoing.kept_awake(stream_head(), every=15.0):
+    async with outgoing.kept_awake(stream_head(), PING, every=15.0):
         await outgoing(stream_head())
         await outgoing(body(b"long"))
         await asyncio.sleep(16)
@@ -177,7 +177,7 @@ async def test_a_comment_never_comes_into_a_message_that_is_still_being_taken() 
 async def test_a_message_waits_for_a_comment_that_is_still_being_taken() -> None:
     client = Client(lambda count: 5.0)
     outgoing = Outgoing(client.send)
-    async with outgoing.kept_awake(stream_head(), every=15.0):
+    async with outgoing.kept_awake(stream_head(), PING, every=15.0):
         await asyncio.sleep(16)
         await outgoing(stream_head())
         await outgoing(body(b"end", more=False))
@@ -190,7 +190,7 @@ async def test_nothing_can_follow_a_comment_that_was_cut_off() -> None:
     outgoing = Outgoing(Client(lambda count: 100.0).send)
 
     async def wait() -> None:
-        async with outgoing.kept_awake(stream_head(), every=15.0):
+        async with outgoing.kept_awake(stream_head(), PING, every=15.0):
             await asyncio.sleep(1000)
 
     waiting = asyncio.create_task(wait())
@@ -206,7 +206,7 @@ async def test_a_client_that_cannot_be_reached_is_found_out_by_who_sends_the_ans
         raise BrokenPipeError
 
     outgoing = Outgoing(gone)
-    async with outgoing.kept_awake(stream_head(), every=15.0):
+    async with outgoing.kept_awake(stream_head(), PING, every=15.0):
         await asyncio.sleep(40)
         with pytest.raises(ClientDisconnected):
             await outgoing(stream_head())

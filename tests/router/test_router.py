@@ -11,6 +11,7 @@ from starlette.types import Message
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post, request
 from tests.scripted import ANSWER, ScriptedProvider, chat, chunk, completion, embeddings, usage_chunk
 from xrouter_asgi.context import RequestContext, Usage
+from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import RequestRejected, UpstreamRateLimited, UpstreamUnauthorized, XRouterError
 from xrouter_asgi.providers.base import Call, Provider, Reply
 from xrouter_asgi.providers.echo import EchoProvider
@@ -365,7 +366,7 @@ async def test_an_error_before_the_first_byte_keeps_its_status(stream: bool, err
     provider = ScriptedProvider(error)
     answer = await post(routed(provider), "/v1/chat/completions", chat(stream=stream))
     assert answer.status == error.status
-    assert answer.error == error.envelope()["error"]
+    assert answer.error == openai(error, "")[2]["error"]
     assert answer.header("retry-after") == ("2" if error.retry_after else None)
     assert provider.opened == provider.closed == 1
 

@@ -9,7 +9,6 @@ from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from starlette.types import Message
 
 from tests.asgi_client import get, post, request
 from tests.scripted import ScriptedProvider, chat
@@ -131,17 +130,6 @@ async def test_scrapes_under_load_are_whole_and_do_not_grow() -> None:
 
     *scraped, _ = await asyncio.gather(*(scrape() for _ in range(5)), asyncio.gather(*map(load, range(10))))
     assert all(names == before for names in [*scraped, await scrape()])
-
-
-async def test_no_other_kind_of_scope_is_answered() -> None:
-    async def receive() -> Message:
-        raise AssertionError
-
-    async def send(message: Message) -> None:
-        raise AssertionError
-
-    with pytest.raises(ValueError, match="scope of type 'websocket'"):
-        await MetricsApp()({"type": "websocket"}, receive, send)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,12 +56,13 @@ async def send_refusal(
 async def _answer(
     scope: Scope, receive: Receive, send: Send, error: XRouterError, on_error: OnError | None, headers: Headers
 ) -> None:
-    ours = [*error.headers(), *headers, id_header(RequestContext.of(scope).request_id)]
+    context = RequestContext.of(scope)
+    ours = [*error.headers(), *headers, id_header(context.request_id)]
 
     async def send_with_headers(message: Message) -> None:
         await send(with_headers(message, ours))
 
     if on_error is None:
-        await send_error(send_with_headers, error)
+        await send_error(send_with_headers, error, context=context)
     else:
         await on_error(scope, error)(scope, receive, send_with_headers)

@@ -242,16 +242,18 @@ class Protocol(HttpToolsProtocol):
     def _answer(self, error: XRouterError) -> bytes:
         context = self._context() if self._phase in (HEAD, BODY) else RequestContext()
         context.fail(error)
-        body = encode(error.envelope())
+        status, own, value = context.envelope(error, context.request_id)
+        body = encode(value)
         headers = [
             *self.server_state.default_headers,
+            *own,
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
             id_header(context.request_id),
             NOSNIFF,
         ]
-        return STATUS_LINE[error.status] + b"".join(b"%b: %b\r\n" % field for field in headers) + b"\r\n" + body
+        return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % field for field in headers) + b"\r\n" + body
 
     def _context(self) -> RequestContext:
         return RequestContext.of(cast("MutableMapping[str, Any]", self.scope))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-from collections.abc import Mapping
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from starlette.types import Receive, Scope, Send
 
-from ..asgi.responses import NOSNIFF, send_error
-from ..errors import InvalidAPIKey, MethodNotAllowed
+from ..asgi.responses import NOSNIFF
+from ..asgi.routes import Routes
+from ..asgi.sending import Outgoing
+from ..context import RequestContext
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
@@ -42,45 +42,23 @@ class MetricsApp:
             raise ImportError(
                 'MetricsApp needs OpenTelemetry\'s exporter for Prometheus: pip install "xrouter-asgi[prometheus]".'
             ) from error
-        self._token = None if token is None else token.encode("utf-8")
+        methods = {"GET": self._show, "HEAD": self._show}
+        self._routes = Routes({"/{path:path}": methods}, token=token, realm="metrics")
         self._registry = CollectorRegistry()
         self._lock = Lock()
         self.reader: MetricReader = PrometheusMetricReader(registry=self._registry, scope_info_enabled=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope: GET or HEAD on any path."""
-        match scope["type"]:
-            case "http":
-                await self._http(scope, send)
-            case "lifespan":
-                await receive()
-                await send({"type": "lifespan.startup.complete"})
-                await receive()
-                await send({"type": "lifespan.shutdown.complete"})
-            case kind:
-                raise ValueError(f"MetricsApp cannot answer an ASGI scope of type {kind!r}.")
+        await self._routes(scope, receive, send)
 
-    async def _http(self, scope: Scope, send: Send) -> None:
-        headers = dict(scope["headers"])
-        if scope["method"] not in ("GET", "HEAD"):
-            await send_error(send, MethodNotAllowed("Metrics are only to be read. Use GET.", allow="GET, HEAD"))
-            return
-        if not self._admits(headers):
-            refused = InvalidAPIKey("Metrics are shown for the right bearer token only.")
-            await send_error(send, refused, headers=[(b"www-authenticate", b'Bearer realm="metrics"')])
-            return
-        accepted = headers.get(b"accept", b"").decode("latin-1")
+    async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, path: str) -> None:
+        accepted = next((value for name, value in scope["headers"] if name == b"accept"), b"").decode("latin-1")
         # In a thread: many series take longer than a stream should wait for its next chunk.
         body, content_type = await asyncio.to_thread(self._render, accepted)
         fields = [(b"content-type", content_type.encode("ascii")), NOSNIFF, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": fields})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-    def _admits(self, headers: Mapping[bytes, bytes]) -> bool:
-        if self._token is None:
-            return True
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token)
 
     def _render(self, accepted: str) -> tuple[bytes, str]:
         from prometheus_client.exposition import choose_encoder

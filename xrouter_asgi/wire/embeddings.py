@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag
 
 from ..errors import UpstreamError
 from .chat import Integer, Name, Text
-from .documents import EmbeddingList
+from .documents import Document
 from .validation import WireModel
 
 
@@ -48,7 +48,7 @@ class EmbeddingsRequest(WireModel):
     user: Text | None = None
 
 
-def in_format(answer: EmbeddingList, wanted: str) -> EmbeddingList:
+def in_format(answer: Document, wanted: str) -> Document:
     """The same vectors as lists of floats (`float`) or as little-endian float32 in base64 (`base64`).
 
     OpenAI's Node SDK reads floats as garbage when it asked for base64, and it always asks.

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.faults import Answer, Events, refusal
 from tests.fakes.gigachat import KEY, FakeGigaChat
+from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import UpstreamUnauthorized, XRouterError
 
 from .conftest import Ask, Connect
@@ -24,7 +25,7 @@ async def test_an_error_that_quotes_a_secret_shows_it_to_nobody(
     fake.script("/chat/completions", *[refusal(status, f"Nothing for {quoted} here")] * 3)
     with pytest.raises(XRouterError) as caught:
         await connect().send(ask(stream=stream))
-    assert quoted not in f"{caught.value} {caught.value.envelope()} {caught.value.detail}"
+    assert quoted not in f"{caught.value} {openai(caught.value, '')} {caught.value.detail}"
     assert "Nothing for [redacted] here" in str(caught.value.detail)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.fakes.openai import FakeOpenAI, held, identity, raw, refuse, whole
 from tests.fakes.openai_answers import MODELS, completion
+from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation, UpstreamError, UpstreamUnauthorized
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.http import Timeouts
@@ -316,7 +317,7 @@ async def test_secrets_show_nowhere(fake: FakeOpenAI) -> None:
         for _ in range(5):
             with pytest.raises((UpstreamError, InvalidRequest)) as caught:
                 await provider.send(chat())
-            shown = f"{caught.value.envelope()} {caught.value!r} {caught.value.detail} {provider!r}"
+            shown = f"{openai(caught.value, '')} {caught.value!r} {caught.value.detail} {provider!r}"
             shown += "".join(traceback.format_exception(caught.value))
             assert not [secret for secret in (key, header, "upstream.test") if secret in shown]
         await provider.aclose()

@@ -1,0 +1,171 @@
+"""An ASGI application made of endpoints: which one serves a path, and what a client is told when none does."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from typing import Concatenate, TypeAlias
+
+from starlette.types import Receive, Scope, Send
+
+from ..context import RequestContext
+from ..errors import (
+    InvalidAPIKey,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    UpstreamError,
+    XRouterError,
+)
+from .body import AmbiguousLength
+from .disconnect import ClientDisconnected, Interrupted
+from .responses import id_header, send_error
+from .scope import local_path
+from .sending import Outgoing
+
+Endpoint: TypeAlias = Callable[Concatenate[Scope, Receive, Outgoing, RequestContext, ...], Awaitable[None]]
+"""Answers one request. The parts of the path that its pattern left open follow the context."""
+
+_VARIABLE = re.compile(r"\{\w+(:path)?\}")
+_UNREAD = (AmbiguousLength, PayloadTooLarge, UnsupportedMediaType)  # the rest of the request stays on the connection
+
+logger = logging.getLogger("xrouter")
+
+
+class BearerRequired(InvalidAPIKey):
+    """The application has one bearer token, and the request lacks it."""
+
+    def __init__(self, realm: str) -> None:
+        super().__init__("This needs the right bearer token.")
+        self.realm = realm
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        challenge = f'Bearer realm="{self.realm}"'  # RFC 6750, 3
+        return [*super().headers(), (b"www-authenticate", challenge.encode("ascii"))]
+
+
+class Routes:
+    """Endpoints by path and method, as an ASGI application. Answers the errors that they raise.
+
+    In a path `{name}` stands for one segment, and `{name:path}` at the end for any rest, slashes included. A path
+    without these comes first, then the one with the most literal text.
+
+    Args:
+        paths: Endpoints by path, then by method. HEAD is a method like any other.
+        token: The bearer token that every request needs; None lets everybody in.
+        realm: The name of what the token protects.
+        lifespan: Entered at the startup of the process and left at its shutdown.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, Mapping[str, Endpoint]],
+        *,
+        token: str | None = None,
+        realm: str = "xrouter",
+        lifespan: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
+        self._literal = {path: methods for path, methods in paths.items() if "{" not in path}
+        patterns = [(*_compiled(path), methods) for path, methods in paths.items() if "{" in path]
+        self._patterns = sorted(patterns, key=lambda pattern: pattern[0], reverse=True)
+        self._token = None if token is None else token.encode("utf-8")
+        self._realm = realm
+        self._lifespan = lifespan
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI scope."""
+        match scope["type"]:
+            case "http":
+                await self._http(scope, receive, send)
+            case "lifespan":
+                await receive()
+                async with self._lifespan():
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()
+                await send({"type": "lifespan.shutdown.complete"})
+            case "websocket":
+                await send({"type": "websocket.close", "code": 1008, "reason": "There is no WebSocket here."})
+            case kind:
+                raise ValueError(f"An ASGI scope of type {kind!r} has no answer here.")
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        context = RequestContext.of(scope)
+        outgoing = Outgoing(send)
+        try:
+            if self._token is not None and not _has_token(scope, self._token):
+                raise BearerRequired(self._realm)
+            endpoint, variables = self._find(scope["method"], local_path(scope))
+            await endpoint(scope, receive, outgoing, context, *variables)
+        except ClientDisconnected:
+            pass
+        except Interrupted as error:
+            await _fail(outgoing, error, context)
+        except XRouterError as error:
+            if outgoing.committed:
+                raise
+            _log(error, context)
+            await _fail(outgoing, error, context)
+        except Exception:
+            if outgoing.committed:
+                raise
+            logger.exception("A request failed by a defect of this program", extra=context.facts)
+            defect = XRouterError(f"An internal error happened. Tell the operator the id {context.request_id}.")
+            await _fail(outgoing, defect, context)
+        context.release()
+
+    def _find(self, method: str, path: str) -> tuple[Endpoint, tuple[str, ...]]:
+        """The endpoint, and the parts of the path that its pattern left open. Raises NotFound, MethodNotAllowed."""
+        methods, variables = self._literal.get(path), ()
+        if methods is None:
+            methods, variables = self._match(method, path)
+        endpoint = methods.get(method)
+        if endpoint is None:
+            allow = ", ".join(methods)
+            raise MethodNotAllowed(f"Not allowed to {method[:16]} on {path[:256]}. Use {allow}.", allow=allow)
+        return endpoint, variables
+
+    def _match(self, method: str, path: str) -> tuple[Mapping[str, Endpoint], tuple[str, ...]]:
+        for _, pattern, methods in self._patterns:
+            if match := pattern.fullmatch(path):
+                return methods, match.groups()
+        raise NotFound(f"Unknown request URL: {method[:16]} {path[:256]}. See /openapi.json for what is served.")
+
+
+def _compiled(path: str) -> tuple[int, re.Pattern[str]]:
+    """How much literal text a path has, and the pattern that matches it."""
+    parts = _VARIABLE.split(path)
+    literals = parts[::2]
+    variables = ["(.*)" if rest else "([^/]+)" for rest in parts[1::2]]
+    text = "".join(re.escape(literal) + variable for literal, variable in zip(literals, [*variables, ""], strict=True))
+    return sum(map(len, literals)), re.compile(text, re.DOTALL)
+
+
+def _has_token(scope: Scope, token: bytes) -> bool:
+    given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    scheme, _, credential = given.partition(b" ")
+    return scheme.lower() == b"bearer" and hmac.compare_digest(credential.strip(), token)
+
+
+async def _fail(outgoing: Outgoing, error: XRouterError, context: RequestContext) -> None:
+    """Answer with an error: by its status, or as an event if the head of a stream is out."""
+    context.fail(error)
+    with suppress(ClientDisconnected):
+        if not outgoing.started:
+            headers = [id_header(context.request_id)] if outgoing.error_headers is None else outgoing.error_headers()
+            if isinstance(error, _UNREAD):
+                headers.append((b"connection", b"close"))
+            await send_error(outgoing, error, context=context, headers=headers)
+        elif outgoing.open and outgoing.writer is not None:
+            events = outgoing.writer.fail(error, context.request_id)
+            await outgoing({"type": "http.response.body", "body": events})
+
+
+def _log(error: XRouterError, context: RequestContext) -> None:
+    # Only the caller is told what the caller did wrong: the upstream's words about it may quote the prompt.
+    if error.status >= 500 or isinstance(error, UpstreamError):
+        cause = error.detail or error.message
+        logger.warning("%s %s: %s", error.status, error.code, cause, extra=context.facts)

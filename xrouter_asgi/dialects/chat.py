@@ -1,0 +1,114 @@
+"""`POST /v1/chat/completions`, OpenAI's Chat Completions: the JSON of the client is the canonical form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from ..context import CostEstimate
+from ..envelopes import openai
+from ..errors import XRouterError
+from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document
+from ..wire.answers import ChatCompletionAnswer
+from ..wire.codec import encode
+from ..wire.sse import DONE, encode_event
+from .base import Dialect, Operation, prompt_bound
+
+
+@dataclass(slots=True)
+class ParsedChat:
+    """A chat completion request with the client's own bytes."""
+
+    answer_type: ClassVar[type[Document]] = ChatCompletion
+
+    request: ChatRequest
+    document: Document
+
+    @classmethod
+    def read(cls, value: dict[str, Any], body: bytes) -> Self:
+        """Validate the JSON object. Raises InvalidRequest."""
+        return cls(ChatRequest.of(value), Document(value, body))
+
+    def estimate(self) -> CostEstimate:
+        """The size of the body, and the bound that the client set to the output of all choices."""
+        request = self.request
+        bound = request.max_completion_tokens or request.max_tokens
+        completion = None if bound is None else bound * (request.n or 1)
+        return CostEstimate(request.model, prompt_bound(self.document.data), completion)
+
+    def whole(self, answer: Document, /) -> bytes:
+        """The completion as the provider gave it."""
+        return answer.data
+
+    def writer(self) -> ChatWriter | None:
+        """A writer if the request says `"stream": true`."""
+        return ChatWriter(include_usage=self.request.include_usage) if self.request.stream else None
+
+
+class ChatWriter:
+    """Writes each chunk as an event, and `[DONE]` at the end.
+
+    The usage comes in a chunk of its own at the end, wherever the upstream put it, and only with `include_usage`.
+    """
+
+    keep_alive = b": keep-alive\n\n"  # a comment, which readers of event streams skip
+
+    def __init__(self, *, include_usage: bool) -> None:
+        self._include_usage = include_usage
+        self._usage: ChatChunk | None = None
+
+    def feed(self, chunks: Sequence[ChatChunk], /) -> bytes:
+        """The chunks as events, without their usage."""
+        return b"".join([self._encode(chunk) if chunk.text is None else encode_event(chunk.data) for chunk in chunks])
+
+    def end(self) -> bytes:
+        """The usage chunk if the client asked for it, and `[DONE]`."""
+        if self._usage is None or not self._include_usage:
+            return DONE
+        # OpenAI's own SDK fails on a chunk without `choices`, others fail on one with a choice in it.
+        return encode_event(self._usage.replace(choices=[]).data) + DONE
+
+    def fail(self, error: XRouterError, request_id: str) -> bytes:
+        """One event that holds the envelope of the error. No `[DONE]` follows it."""
+        _, _, body = openai(error, request_id)
+        return encode_event(encode(body))
+
+    def _encode(self, chunk: ChatChunk) -> bytes:
+        if chunk.value.get("usage"):
+            self._usage = chunk
+            if chunk.only_usage:
+                return b""
+            # The client sees the usage once, because some clients add up what they see.
+            chunk = chunk.replace(usage=None) if self._include_usage else chunk.without("usage")
+        return encode_event(chunk.data)
+
+
+CHAT = Dialect(
+    name="chat",
+    path="/chat/completions",
+    scope="chat",
+    read=ParsedChat.read,
+    envelope=openai,
+    operation=Operation(
+        id="createChatCompletion",
+        summary="Answer a conversation",
+        request=ChatRequest,
+        answer=ChatCompletionAnswer,
+        example={"model": "echo", "messages": [{"role": "user", "content": "Say hello."}], "stream": False},
+        event={
+            "type": "object",
+            "required": ["data"],
+            "properties": {
+                "data": {
+                    "type": "string",
+                    "description": "A chat.completion.chunk or an error envelope as JSON, or `[DONE]`.",
+                }
+            },
+        },
+        stream=(
+            'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"echo","choices":'
+            '[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]}\n\ndata: [DONE]\n\n'
+        ),
+    ),
+)
