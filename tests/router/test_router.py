@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from starlette.types import Message
 
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post, request
 from tests.scripted import ANSWER, ScriptedProvider, chat, chunk, completion, embeddings, usage_chunk
-from xrouter_asgi.context import RequestContext, Usage
+from xrouter_asgi.context import Principal, RequestContext, Usage
+from xrouter_asgi.dialects.chat import CHAT
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import RequestRejected, UpstreamRateLimited, UpstreamUnauthorized, XRouterError
 from xrouter_asgi.providers.base import Call, Provider, Reply
@@ -133,6 +135,25 @@ async def test_the_host_header_moves_no_path(host: bytes) -> None:
     headers = [(b"host", host), (b"x-forwarded-prefix", b"/llm"), (b"x-original-url", b"/v1/models")]
     assert (await get(echo(), "/v1/models", headers=headers)).status == 200
     assert (await get(echo(), "/v1/secret", headers=headers)).status == 404
+
+
+# Dialects
+
+
+async def test_a_dialect_of_the_table_is_served_as_its_row_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(error: XRouterError, request_id: str) -> tuple[int, list[tuple[bytes, bytes]], dict[str, Any]]:
+        return 418, [], {"odd": error.message, "id": request_id}
+
+    row = replace(CHAT, name="talk", path="/talk", scope="talking", envelope=odd)
+    monkeypatch.setattr("xrouter_asgi.router.router.DIALECTS", (row,))
+    router = routed(ScriptedProvider())
+    assert (await post(router, "/v1/talk", chat())).json == completion().value
+    assert (await post(router, "/v1/chat/completions", chat())).status == 404
+    scope = http_scope("POST", "/talk")
+    scope["xrouter"] = context = RequestContext("r1", principal=Principal("key_1", scopes=frozenset({"chat"})))
+    answer = await Exchange(router, scope, script=body_messages(json.dumps(chat()).encode())).run()
+    assert (answer.status, answer.json) == (418, {"odd": "This key lacks the scope 'talking'.", "id": "r1"})
+    assert context.endpoint == "talk"
 
 
 # Request ids

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xrouter_asgi.errors import UpstreamError
-from xrouter_asgi.wire import EmbeddingList
+from xrouter_asgi.wire import Document, EmbeddingList
 from xrouter_asgi.wire.embeddings import in_format
 
 vectors = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False))
@@ -20,7 +20,7 @@ def answer(*embeddings: object) -> EmbeddingList:
     return EmbeddingList({"object": "list", "data": data, "model": "m"})
 
 
-def embeddings(answer: EmbeddingList) -> list[object]:
+def embeddings(answer: Document) -> list[object]:
     return [row["embedding"] for row in answer.value["data"]]
 
 

@@ -1,1 +1,1 @@
-"""What ASGI leaves to the application: paths, bodies, clients that leave, answers, the end of a process."""
+"""What ASGI leaves to the application: paths, routes, bodies, clients that leave, answers, the end of a process."""

@@ -1,4 +1,4 @@
-"""The body of a request: read whole, and bounded while it arrives."""
+"""Reads the body of a request, and bounds it while it arrives."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from .disconnect import ClientDisconnected
 
 
 class AmbiguousLength(InvalidRequest):
-    """Content-Length and Transfer-Encoding at once: request smuggling, or a broken client (RFC 9112, 6.1)."""
+    """The request has Content-Length and Transfer-Encoding: smuggling, or a broken client (RFC 9112, 6.1)."""
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
-    """The whole body, counted while it arrives.
+    """Read the whole body, at most `limit` bytes.
 
     Raises:
-        PayloadTooLarge: More than `limit` bytes, announced or not.
-        UnsupportedMediaType: Compressed, or a form.
-        AmbiguousLength: Two ways to say where the body ends.
-        ClientDisconnected: The client left in the middle.
+        PayloadTooLarge: The body is larger, or the request says that it will be.
+        UnsupportedMediaType: The body is compressed, or a form.
+        AmbiguousLength: The request says in two ways where the body ends.
+        ClientDisconnected: The client left before the body was complete.
     """
     _check_head(scope, limit)
     parts: list[bytes] = []
@@ -56,7 +56,7 @@ def _check_head(scope: Scope, limit: int) -> None:
 
 
 def _exceeds(digits: bytes, limit: int) -> bool:
-    # CPython refuses to read thousands of digits.
+    # CPython refuses to convert thousands of digits.
     return len(digits.lstrip(b"0")) > 20 or int(digits[-20:]) > limit
 
 

@@ -1,4 +1,4 @@
-"""The client that leaves: no server raises or cancels by itself, only `receive()` tells."""
+"""Notices that a client leaves. No ASGI server raises or cancels then: only `receive()` tells."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from starlette.types import Receive
 
 from ..errors import NotReady
 
-_GRACE = 0.02  # seconds before the client is watched: a timer costs a tenth of a task, and most may never need one
+_GRACE = 0.02  # seconds before the watching starts: a timer costs a tenth of a task, and a quick answer needs no task
 
 
 logger = logging.getLogger("xrouter")
 
 
 class ClientDisconnected(Exception):
-    """The client left, in the middle of its request or of the answer; there is nobody to answer."""
+    """The client left during its request or the answer, so there is nobody to answer."""
 
 
 class Interrupted(NotReady):
-    """The answer must end now, although the client is still there."""
+    """The answer must end now, while the client is still there."""
 
 
 class DisconnectGuard:
-    """Cancels what happens inside it as soon as the client leaves, and says so by `client_left`; or upon `interrupt()`.
+    """Cancels the block inside when the client leaves, or upon `interrupt()`.
 
-    No server cancels or raises by itself: only `receive()` tells. Use it once the body is read, when nothing else calls
-    `receive`. Works as `asyncio.timeout` does, so it may stand inside other scopes of that kind. A cancellation that
-    nobody asked for, such as that of a task which is awaited inside, comes out as RuntimeError: it is a defect, and as
-    a cancellation it would end the request without an answer.
+    Enter it once the body is read, because nothing else may call `receive` inside. It works as `asyncio.timeout` does,
+    so it may stand inside other scopes of that kind. A cancellation that nobody requested, such as that of a task which
+    the block awaits, is a defect and becomes a RuntimeError: as a cancellation it would end the request without an
+    answer.
+
+    Attributes:
+        client_left: Whether the client left; the block was cancelled then.
 
         async with DisconnectGuard(receive) as guard:
             ...
@@ -44,7 +47,7 @@ class DisconnectGuard:
         self.client_left = False
 
     def interrupt(self, reason: str) -> None:
-        """End what happens inside: the block raises Interrupted with this message, unless the client has left."""
+        """End the block: it raises Interrupted with this message, unless the client has left."""
         if not self.client_left and self._interruption is None:
             self._interruption = Interrupted(reason)
             self._task.cancel(reason)
@@ -65,9 +68,9 @@ class DisconnectGuard:
         self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
-            self._watcher = None  # its end has frames that hold this object
+            self._watcher = None  # the finished task has frames that hold this object
         if self.client_left or self._interruption is not None:
-            # Only a cancellation of our own is swallowed: another one may have come on top.
+            # Swallow only our own cancellation: another one may have come on top.
             ours = self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
             if ours and self._interruption is not None:
                 raise self._interruption from None

@@ -1,4 +1,4 @@
-"""The end of an application: what it holds is closed, and nothing may hold up the end."""
+"""Closes what an application holds at its end, without letting anything delay the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TypeAlias
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PATIENCE = 5.0
-"""Seconds that each of the things may take; all are closed at the same time."""
+"""Seconds that closing one thing may take. All are closed at the same time."""
 
 Close: TypeAlias = Callable[[], Awaitable[object] | None]
 
@@ -21,11 +21,11 @@ logger = logging.getLogger("xrouter")
 
 
 class ClosingAtShutdown:
-    """Closes what was made for an application at the end of its lifespan, after the application itself.
+    """Closes things at the end of an application's lifespan, after the application itself.
 
     Args:
         app: The application.
-        closing: How to close each thing, by its name. One that fails, or takes more than `PATIENCE`, goes to the log.
+        closing: How to close each thing, by its name. A failure, or a wait beyond `PATIENCE`, goes to the log.
     """
 
     def __init__(self, app: ASGIApp, *, closing: Mapping[str, Close]) -> None:
@@ -63,7 +63,7 @@ async def _close(name: str, close: Close) -> None:
 
 
 async def in_thread(work: Callable[[], object]) -> None:
-    """Run what blocks. Unlike `asyncio.to_thread`, the program may end before it does."""
+    """Run a blocking function in a thread. Unlike with `asyncio.to_thread`, the program may end before the thread."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
@@ -77,7 +77,7 @@ async def in_thread(work: Callable[[], object]) -> None:
             work()
         except Exception as exc:
             error = exc
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed, so nobody waits
             loop.call_soon_threadsafe(tell, error)
 
     threading.Thread(target=run, daemon=True).start()

@@ -119,7 +119,8 @@ class Routes:
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, tuple[str, ...]]:
         """The endpoint, and the parts of the path that its pattern left open. Raises NotFound, MethodNotAllowed."""
-        methods, variables = self._literal.get(path), ()
+        variables: tuple[str, ...] = ()
+        methods = self._literal.get(path)
         if methods is None:
             methods, variables = self._match(method, path)
         endpoint = methods.get(method)

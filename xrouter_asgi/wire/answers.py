@@ -1,4 +1,4 @@
-"""The shapes of answers, for the OpenAPI document and for whoever wants to check one; none is parsed through them."""
+"""The shapes of answers, for the OpenAPI document and for tests. No answer is parsed with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON in and out: bounded and strict for what clients send, plain and fast for what upstreams send."""
+"""JSON in and out: strict and bounded for clients, plain and fast for upstreams."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
 def encode(value: object) -> bytes:
-    """Compact JSON as UTF-8. A lone surrogate, which UTF-8 cannot hold, stays an escape; what no JSON holds is null."""
+    """Compact JSON as UTF-8.
+
+    A lone surrogate, which UTF-8 cannot hold, stays an escape. NaN and Infinity, which JSON cannot hold, become null.
+    """
     try:
         return to_json(value, inf_nan_mode="null")
     except (PydanticSerializationError, UnicodeEncodeError):
@@ -33,19 +36,19 @@ def encode(value: object) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """What an upstream sent. Raises ValueError for anything but JSON in UTF-8, nested 200 deep at most.
+    """Parse JSON from an upstream. Raises ValueError unless it is JSON in UTF-8, at most 200 levels deep.
 
-    NaN and Infinity are no JSON; a number beyond a double is, and becomes infinite.
+    NaN and Infinity are errors. A number beyond a double becomes infinite.
     """
     return from_json(data, allow_inf_nan=False)
 
 
 def parse_request(body: bytes) -> dict[str, Any]:
-    """What a client sent: one JSON object, bounded before it is parsed.
+    """Parse one JSON object from a client. Checks its bounds first.
 
     Raises:
-        InvalidRequest: Not an object, not UTF-8, deeper than `MAX_DEPTH`, more than `MAX_VALUES` values, NaN, Infinity
-            or a number beyond a double, a key given twice, an escape that is half a surrogate pair.
+        InvalidRequest: The body is not an object or not UTF-8, is deeper than `MAX_DEPTH`, holds more than
+            `MAX_VALUES` values, NaN, Infinity, a number beyond a double, a key twice or half a surrogate pair.
     """
     _check_size(body)
     try:
@@ -53,7 +56,7 @@ def parse_request(body: bytes) -> dict[str, Any]:
     except ValueError:
         value = _parse_slowly(body)
     else:
-        # Quick to parse, but it takes the last of two equal keys, and a number beyond a double as infinite.
+        # The fast parser keeps the last of two equal keys, and makes a number beyond a double infinite.
         members = _count_members(value)
         if members != body.count(b":") and members != _without_strings(body).count(b":"):
             value = _parse_slowly(body)
@@ -63,12 +66,12 @@ def parse_request(body: bytes) -> dict[str, Any]:
 
 
 def _count_members(value: object) -> float:
-    """How many members all objects have in all; infinite if a number is."""
+    """The number of members in all objects together; infinite if a number in them is."""
     count: float = 0
     nodes: list[Iterable[Any]] = [[value]]
     for node in nodes:
         for member in node:
-            # The parser makes exactly these, and a type is compared in a third of the time of isinstance.
+            # The parser makes exactly these types, and comparing a type takes a third of the time of isinstance.
             kind = type(member)
             if kind is dict:
                 count += len(member)
@@ -81,7 +84,7 @@ def _count_members(value: object) -> float:
 
 
 def _parse_slowly(body: bytes) -> Any:
-    """The same by a parser that tells what is wrong."""
+    """Parse with a slower parser that says what is wrong."""
     if body.startswith(b"\xef\xbb\xbf"):
         raise _invalid("it starts with a byte order mark")
     try:
@@ -105,7 +108,7 @@ def _parse_slowly(body: bytes) -> Any:
 
 
 class _Refused(ValueError):
-    """JSON that Python would accept and we do not."""
+    """Python accepts this JSON, and we do not."""
 
 
 def _invalid(reason: str) -> InvalidRequest:
@@ -113,9 +116,9 @@ def _invalid(reason: str) -> InvalidRequest:
 
 
 def _check_size(body: bytes) -> None:
-    """Check the bounds."""
+    """Raise InvalidRequest if the body is too deep or holds too many values."""
     if _opening(body) <= MAX_DEPTH and body.count(b",") + MAX_DEPTH < MAX_VALUES:
-        return  # as nearly always, even with what stands in strings
+        return  # nearly always, even counting the brackets and commas inside strings
     structure = _without_strings(body)
     opening = _opening(structure)
     if structure.count(b",") + opening >= MAX_VALUES:
@@ -124,9 +127,9 @@ def _check_size(body: bytes) -> None:
         return
     brackets = structure.translate(_AS_SQUARE, delete=_NOT_BRACKETS)
     if brackets.count(b"]") != opening:
-        return  # not JSON: the parser says better what is wrong
+        return  # not JSON: the parser gives the better message
     for _ in range(MAX_DEPTH):
-        # One pass takes away the innermost level everywhere.
+        # Each pass removes the innermost level everywhere.
         brackets = brackets.replace(b"[]", b"")
         if not brackets:
             return
@@ -140,7 +143,7 @@ def _opening(text: bytes) -> int:
 def _without_strings(body: bytes) -> bytes:
     if _BACKSLASH in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # A member has two strings at most, each with two quotes.
+    # A member has at most two strings, each with two quotes.
     parts = body.split(b'"', 4 * MAX_VALUES)
     if len(parts) > 4 * MAX_VALUES:
         raise _invalid(f"it holds more than {MAX_VALUES} values")
@@ -172,11 +175,11 @@ _decoder = json.JSONDecoder(
 
 
 def splice(data: bytes, value: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
-    r"""`data`, the JSON text of the object `value`, with top-level members set as in `changes`.
+    r"""Set top-level members of the object `value`, whose JSON text is `data`, and return the new text.
 
-    The text is edited, not written anew, wherever that is certain to be right: a member that is absent is appended; a
-    string member whose quoted name stands in the text exactly once is replaced. Else the object is encoded again, so
-    that no spelling of a name, `"mod\u0065l"` for one, leaves the upstream another value than ours.
+    Edits the text where that is certain to be right: it appends an absent member, and replaces a string member whose
+    quoted name occurs exactly once. Otherwise it encodes the whole object again, so that an odd spelling of a name,
+    such as `"mod\u0065l"`, cannot send the upstream another value than ours.
     """
     for name, new in changes.items():
         edited = _replaced(data, name, new) if name in value else _appended(data, name, new)
@@ -194,7 +197,7 @@ def _appended(data: bytes, name: str, new: object) -> bytes:
 
 def _replaced(data: bytes, name: str, new: object) -> bytes | None:
     key = encode(name)
-    # A second place: one of them may be nested. An escaped letter: the one place may be nested, and ours spelled so.
+    # If the name occurs twice, one place may be nested. If a letter is escaped, the only place may be the nested one.
     if data.count(key) != 1 or _ESCAPED_LETTER.search(data):
         return None
     member = _PLAIN_STRING_MEMBER.match(data, data.index(key) + len(key))

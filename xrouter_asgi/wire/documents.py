@@ -1,4 +1,4 @@
-"""Answers as they travel: the bytes, and what was read out of them."""
+"""JSON objects as they travel: their bytes, and their decoded value."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Document:
     """A JSON object that is decoded at most once and encoded at most once.
 
     Args:
-        value: The object. Treat it as read-only once the document exists. None: decoded from `data` on first use.
-        data: The same object as UTF-8 JSON; encoded from `value` on first use when it is not given.
+        value: The object. Do not change it once the document exists. None: it is decoded from `data` on first use.
+        data: The same object as UTF-8 JSON. None: it is encoded from `value` on first use.
     """
 
     __slots__ = ("_data", "_value")
@@ -39,15 +39,15 @@ class Document:
         return Usage.read(self.value.get("usage"))
 
     def __repr__(self) -> str:
-        # Never the content: prompts and answers stay out of logs and tracebacks.
+        # Shows no content: prompts and answers stay out of logs and tracebacks.
         return f"{type(self).__name__}({', '.join(self.value)})"
 
     def replace(self, **members: Any) -> Self:
-        """A copy with some top-level members set."""
+        """A copy with these top-level members set."""
         return type(self)({**self.value, **members})
 
     def without(self, member: str) -> Self:
-        """A copy that lacks one top-level member."""
+        """A copy without one top-level member."""
         return type(self)({name: value for name, value in self.value.items() if name != member})
 
 
@@ -61,7 +61,7 @@ class ChatChunk(Document):
     """One piece of a streamed answer, `object: "chat.completion.chunk"`.
 
     Args:
-        text: What the chunk adds to the first choice, if that is all there is to it.
+        text: The text that the chunk adds to the first choice, if it does nothing else.
     """
 
     __slots__ = ("text",)
@@ -73,7 +73,7 @@ class ChatChunk(Document):
 
     @property
     def only_usage(self) -> bool:
-        """Whether this is the chunk after the last one, with `choices: []` and `usage`."""
+        """Whether this is the extra chunk at the end, with `choices: []` and `usage`."""
         return not self.value.get("choices") and isinstance(self.value.get("usage"), dict)
 
 

@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings`: the request, and the two ways to write a vector."""
+"""`POST /v1/embeddings`: the request, and the two formats of a vector."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _kind(value: Any) -> str | None:
 
 _kind.__name__ = "a string or an array"
 
-_MAX_DIMENSIONS = 65_536  # more than any vector store keeps (Qdrant's bound, the widest)
+_MAX_DIMENSIONS = 65_536  # the bound of Qdrant, the widest of all vector stores
 
 Tokens = Annotated[list[Integer], Field(min_length=1, max_length=300_000)]
 
@@ -49,9 +49,9 @@ class EmbeddingsRequest(WireModel):
 
 
 def in_format(answer: Document, wanted: str) -> Document:
-    """The same vectors as lists of floats (`float`) or as little-endian float32 in base64 (`base64`).
+    """Convert the vectors to lists of floats (`float`) or to little-endian float32 in base64 (`base64`).
 
-    OpenAI's Node SDK reads floats as garbage when it asked for base64, and it always asks.
+    OpenAI's Node SDK always asks for base64, and misreads floats. Raises UpstreamError for vectors that are none.
     """
     items = answer.value["data"]
     if all(isinstance(item["embedding"], str) == (wanted == "base64") for item in items):

@@ -1,8 +1,8 @@
 """Server-sent events, read and written without I/O.
 
-Framing follows the WHATWG HTML standard, 9.2.6 "Interpreting an event stream", with two bounds it lacks (a line, an
-event) and one leniency: an event that the end of the stream cuts off before its blank line still counts. JSON that is
-cut off is not JSON, so nothing broken looks whole.
+Framing follows the WHATWG HTML standard, 9.2.6 "Interpreting an event stream", with two bounds that it lacks, on a line
+and on an event, and one leniency: the last event counts even if the stream ends before its blank line. JSON that is cut
+off does not parse, so no broken event looks whole.
 """
 
 from __future__ import annotations
@@ -10,29 +10,27 @@ from __future__ import annotations
 from ..errors import UpstreamError
 
 MAX_EVENT = 1 << 20
-
-
 DONE = b"data: [DONE]\n\n"
 
-
 _BOM = b"\xef\xbb\xbf"
-
-
 _LF, _CR = b"\n\r"  # CPython 3.11 finds a number in bytes ten times as fast as bytes in bytes
 
 
 def encode_event(data: bytes) -> bytes:
-    """One event of one `data:` line, as the simplest clients expect it: line breaks of JSON are white space."""
+    """One event with one `data:` line, because the simplest clients read no more than one.
+
+    Line breaks in the JSON become spaces.
+    """
     if _LF in data:
         data = data.replace(b"\n", b" ")
     return b"data: %b\n\n" % data
 
 
 class EventReader:
-    """Bytes in, payloads of complete events out. Comments and the fields `event`, `id` and `retry` are passed over.
+    """Bytes in, payloads of complete events out. Skips comments and the fields `event`, `id` and `retry`.
 
     Args:
-        limit: Bytes that one event may hold.
+        limit: The largest event that is accepted, in bytes.
     """
 
     def __init__(self, *, limit: int = MAX_EVENT) -> None:
@@ -44,11 +42,11 @@ class EventReader:
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The events that `chunk` completes. Raises UpstreamError (`too_large`) for one beyond the limit."""
+        """The events that `chunk` completes. Raises UpstreamError (`too_large`) for an event beyond the limit."""
         if self._started and not (self._tail or self._data or self._after_cr) and chunk[:6] == b"data: ":
             line = chunk[6:-2]
             if chunk[-2:] == b"\n\n" and _LF not in line and _CR not in line and 0 < len(line) < self._limit:
-                return [line]  # one read, one event: so it comes from most upstreams
+                return [line]  # most upstreams send one event per read
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
             self._after_cr = False
@@ -83,7 +81,7 @@ class EventReader:
             elif line == b"data":
                 self._append(b"")
             elif not line and self._data:
-                # An event without data says nothing, and an empty one breaks clients when passed on.
+                # An event without data says nothing, and an empty event breaks clients.
                 if event := b"\n".join(self._data):
                     events.append(event)
                 self._data = []
@@ -92,11 +90,11 @@ class EventReader:
 
     def _append(self, value: bytes) -> None:
         self._data.append(value)
-        self._size += len(value) + 1  # the line end counts, else empty lines would come for nothing
+        self._size += len(value) + 1  # count the line end too, otherwise empty lines would be free
         if self._size > self._limit:
             raise self._too_large()
 
     def _too_large(self) -> UpstreamError:
-        # An upstream that says too much is not ill.
+        # This is no sign of an unhealthy upstream.
         message = f"The upstream sent an event of more than {self._limit} bytes."
         return UpstreamError(message, code="too_large", trips=False)

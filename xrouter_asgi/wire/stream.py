@@ -10,19 +10,19 @@ from ..context import Usage
 from ..errors import UpstreamError, UpstreamUnavailable, XRouterError
 from .documents import ChatChunk
 
-_LOST = ("connection_lost", "truncated")  # how a connection ends that nobody meant to end
-_LATE = ("idle_timeout", "total_timeout")  # how one does that the upstream forgot to end
+_LOST = ("connection_lost", "truncated")  # the connection ended unexpectedly
+_LATE = ("idle_timeout", "total_timeout")  # the upstream did not end the connection
 
 
 class ChatStream:
     """A streamed answer: an async iterator of batches of chunks, whose first batch is already in hand.
 
-    Made by `await ChatStream.start(…)`. It ends cleanly if, and only if, each choice that began has a
-    `finish_reason`: a stream that merely stops raises. A connection that is lost, or silent, after that harms no one.
+    `await ChatStream.start(…)` makes it. It ends cleanly if, and only if, each choice that began has a
+    `finish_reason`; a stream that stops before that raises. A connection that is lost or silent after that is no error.
 
     Attributes:
-        usage: What the upstream counted, once it said so.
-        characters: How much text has come so far, arguments of tools and reasoning included.
+        usage: The tokens that the upstream counted, once it reports them.
+        characters: The length of the text so far, including arguments of tools and reasoning.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class ChatStream:
         """Wait for the first chunk: this is the commit point.
 
         Args:
-            batches: What each read of the upstream returned; empty batches are passed over. An async generator is
-                closed together with the stream, another iterator by `close`.
+            batches: The chunks of each read of the upstream. Empty batches are skipped. The stream closes an async
+                generator by itself, any other iterator by `close`.
 
         Raises:
-            UpstreamError: `empty_stream`, or whatever `batches` raises before its first chunk; all is closed then.
+            UpstreamError: `empty_stream`, or what `batches` raises before its first chunk. The upstream is closed then.
         """
         if close is None:
             close = getattr(batches, "aclose", None)
@@ -107,18 +107,19 @@ class ChatStream:
                 self._reader.cancel(error)
 
     def when_ended(self, told: Callable[[BaseException | None], None]) -> None:
-        """Have `told` called once: with None after a clean end, else with what broke the stream off.
+        """Call `told` once at the end: with None after a clean end, otherwise with the error that broke the stream.
 
-        A stream that is closed before its end was broken off by a `CancelledError`. Whoever asked first is told first.
+        If the stream is closed before its end, the error is a `CancelledError`. Callbacks run in the order in which
+        they were added.
         """
         self._told.append(told)
 
     def read_through(
         self, around: Callable[[AsyncIterator[Sequence[ChatChunk]]], AsyncIterator[Sequence[ChatChunk]]]
     ) -> None:
-        """Read what is still to come through another iterator, such as one that watches the clock.
+        """Read the rest of the stream through another iterator, such as one that watches the clock.
 
-        What it raises breaks the stream off. It is not closed; the upstream is.
+        An error that it raises breaks the stream. The stream closes the upstream, not this iterator.
         """
         self._rest = around(self._rest)
 
@@ -153,12 +154,12 @@ class ChatStream:
             told(error)
 
     async def _end(self, error: BaseException) -> None:
-        """Tell what the end comes to, and raise it unless it is `error` itself."""
+        """Tell the outcome to those who wait for the end, and raise it unless it is `error` itself."""
         outcome = self._outcome(error)
         if outcome is None and isinstance(error, StopAsyncIteration):
             self._tell(None)
             return
-        # First the upstream: who waits for the end may take its place there at once.
+        # Close the upstream first: a waiter may take its place there at once.
         try:
             await self._shut()
         finally:
@@ -169,7 +170,7 @@ class ChatStream:
             raise outcome from (error if isinstance(error, UpstreamError) else None)
 
     def _outcome(self, error: BaseException) -> BaseException | None:
-        """What the stream broke off with, None if it is whole."""
+        """The error that broke the stream, None if the stream is whole."""
         detail = None
         if isinstance(error, UpstreamError):
             if error.code not in _LOST and not (self._complete and error.code in _LATE):
@@ -200,7 +201,7 @@ class ChatStream:
 
 
 def _is_whole(audio: object) -> bool:
-    """Whether spoken words are all there: they come with the time until when they can be referred to.
+    """Whether a spoken answer is complete: its last chunk says when the audio expires.
 
     OpenAI gives a spoken answer no `finish_reason`.
     """

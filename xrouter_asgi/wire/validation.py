@@ -1,7 +1,7 @@
-"""From pydantic's errors to OpenAI's: the literal code, and the path of the parameter as OpenAI writes it.
+"""Turns pydantic's errors into OpenAI's: the literal code, and the path of the parameter as OpenAI writes it.
 
-Unions are told apart by callables that return tags in angle brackets, so that an error's location holds the tag and
-nothing a client could have sent looks like one.
+The discriminators of unions return tags in angle brackets. The location of an error then holds the tag, and no name
+that a client sends looks like one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _JSON_TYPES = {
 
 
 class WireModel(BaseModel):
-    """A request, or a part of one. Unknown members are kept, as the upstream may know them."""
+    """A request, or a part of one. Keeps unknown members, because the upstream may know them."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -55,7 +55,7 @@ class WireModel(BaseModel):
 
 
 def by_member(member: str, known: dict[str, str], other: str | None = None) -> Callable[[Any], str | None]:
-    """A discriminator for objects: the tag for the text in `member`, or `other` for a text that is not known."""
+    """A discriminator for objects: the tag of the text in `member`, or `other` for an unknown text."""
 
     def tag(value: Any) -> str | None:
         kind = value.get(member) if isinstance(value, dict) else getattr(value, member, None)
@@ -115,7 +115,7 @@ def _path(loc: tuple[int | str, ...]) -> str:
             path += f"[{step}]"
         elif not (step.startswith("<") and step.endswith(">")) and step != "[key]":
             path += f".{step}" if path else step
-    return path[:256]  # keys of `metadata` and `logit_bias` are the client's, of any length
+    return path[:256]  # clients choose the keys of `metadata` and `logit_bias`, of any length
 
 
 def _invalid(param: str, code: str, reason: str) -> InvalidRequest:
