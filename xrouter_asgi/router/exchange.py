@@ -63,9 +63,7 @@ async def send_reply(
             context.streamed = True
             comment = partial(_explanation, context) if explained else None
             try:
-                broken = await send_stream(
-                    send, stream, send.writer, context=context, headers=headers, comment=comment
-                )
+                broken = await send_stream(send, stream, send.writer, context=context, headers=headers, comment=comment)
                 if broken is not None:
                     context.fail(broken)
             finally:
