@@ -35,7 +35,7 @@ from xrouter_asgi.providers.openai import provider as openai
 from xrouter_asgi.providers.own_key import BringYourOwnKey
 from xrouter_asgi.queueing.adaptive import AdaptiveLimit
 from xrouter_asgi.queueing.slots import Slots
-from xrouter_asgi.router import incoming, table
+from xrouter_asgi.router import exchange, table
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.server import server
 from xrouter_asgi.server.bounds import ClientBounds
@@ -88,7 +88,7 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         same(default(LLMRouter, "max_body"), _settings.max_body),
         codec.MAX_DEPTH,
         codec.MAX_VALUES,
-        incoming._LARGE,
+        exchange._LARGE,
     ],
     "an answer of an upstream": lambda: [
         same(openai.MAX_BODY, chat._LIMIT, default(Upstream.fetch, "limit")),
