@@ -40,6 +40,14 @@ class Attempt:
     error: BaseException | None = None
 
     @property
+    def hint(self) -> str | None:
+        """What the operator can do about its failure; None where the error says it all."""
+        if not isinstance(self.error, ModelNotFound):
+            return None
+        model = self.model[:_LONGEST]
+        return f"the provider '{self.provider}' has no model '{model}'; map it with Target(provider, model=...)"
+
+    @property
     def target(self) -> str:
         """`provider/model`; of the model, which a client may have chosen, no more than 128 characters."""
         return f"{self.provider}/{self.model[:_LONGEST]}"
@@ -158,17 +166,9 @@ def _attempted(attempt: Attempt, waited: float) -> dict[str, Any]:
             "first_ms": None if attempt.first is None else _milliseconds(attempt.first - attempt.started),
             "took_ms": None if attempt.ended is None else _milliseconds(attempt.ended - attempt.started),
             "error": None if attempt.error is None else _kind(attempt.error),
-            "hint": _hint(attempt),
+            "hint": attempt.hint,
         }
     )
-
-
-def _hint(attempt: Attempt) -> str | None:
-    """What the operator can do about an attempt that failed; None where the error says it all."""
-    if not isinstance(attempt.error, ModelNotFound):
-        return None
-    model = attempt.model[:_LONGEST]
-    return f"the provider '{attempt.provider}' has no model '{model}'; map it with Target(provider, model=...)"
 
 
 def _considered(each: CandidateVerdict) -> dict[str, Any]:

@@ -771,3 +771,25 @@ async def test_an_error_that_nobody_is_there_to_take_ends_in_silence() -> None:
         raise OSError("The client has left.")
 
     await LLMRouter({})(http_scope("POST", "/v1/chat/completions"), receive, send)
+
+
+# A model that the table lists and the upstream does not know
+
+
+async def test_a_listed_model_that_its_upstream_does_not_know_is_told_as_such(caplog: pytest.LogCaptureFixture) -> None:
+    router = LLMRouter({"assistant": EchoProvider(models=["other"])}, explain=True)
+    headers = [(b"x-request-id", b"r1"), (b"x-xrouter-explain", b"1")]
+    answer = await post(router, "/v1/chat/completions", chat("assistant"), headers=headers)
+    assert (answer.status, answer.json["error"]["code"]) == (404, "model_not_found")
+    assert answer.json["error"]["message"] == (
+        "The model 'assistant' is listed here, but its upstream does not know it. Tell the operator the id r1."
+    )
+    hint = "the provider 'echo' has no model 'assistant'; map it with Target(provider, model=...)"
+    assert json.loads(answer.headers["x-xrouter-explain"])["attempts"][0]["hint"] == hint
+    assert any(message.startswith(hint) for message in caplog.messages)
+
+
+async def test_a_model_of_a_pattern_that_the_upstream_does_not_know_does_not_exist() -> None:
+    answer = await post(LLMRouter({"*": EchoProvider(models=["other"])}), "/v1/chat/completions", chat("mine"))
+    assert (answer.status, answer.json["error"]["code"]) == (404, "model_not_found")
+    assert "`mine` does not exist" in answer.json["error"]["message"]

@@ -209,8 +209,25 @@ def _enter(context: RequestContext, endpoint: str, *, scope: str) -> None:
 
 async def _ask(provider: Provider, call: Call, parsed: ParsedRequest, send: Outgoing, *, explained: bool) -> None:
     """Hand the call to the provider, and its reply to the client."""
-    reply = await provider.send(call)
+    try:
+        reply = await provider.send(call)
+    except ModelNotFound as error:
+        if call.stem:
+            raise  # the client chose the name
+        raise _unknown_upstream(error, call) from error
     try:
         await send_reply(send, call.context, parsed, reply, explained=explained)
     finally:
         await reply.aclose()
+
+
+def _unknown_upstream(error: ModelNotFound, call: Call) -> ModelNotFound:
+    """What to tell a client that asks for a model of the table which the upstream does not know."""
+    context = call.context
+    hints = "; ".join(filter(None, (attempt.hint for attempt in context.attempts)))
+    logger.warning("%s (%s)", hints, error.detail or error.message, extra=context.facts)
+    message = (
+        f"The model '{call.model[:256]}' is listed here, but its upstream does not know it. "
+        f"Tell the operator the id {context.request_id}."
+    )
+    return error.but(message=message)
