@@ -22,7 +22,7 @@ from ..alerts import (
     slack,
     telegram,
 )
-from ..providers.http import ssl_context
+from ..providers.http import TLS
 from .base import Buildable, Count, Seconds, Table
 from .providers import BaseURL
 from .references import ExistingPath, Hidden, Secret, reveal
@@ -55,7 +55,7 @@ class _ChannelSettings(Buildable):
 
     def _way(self) -> _Way:
         return {
-            "tls": None if self.ca_bundle is None else ssl_context(self.ca_bundle),
+            "tls": TLS(self.ca_bundle),
             "proxy": reveal(self.proxy),
         }
 

@@ -1,4 +1,4 @@
-"""What clients and GigaChat tell each other about a request: by headers, of which each side knows a few."""
+"""The few headers that clients and GigaChat exchange."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fact(name: str, value: object) -> list[tuple[str, str]]:
 
 
 def passed_on(call: Call) -> list[tuple[bytes, bytes]]:
-    """The client's headers that are meant for GigaChat, and the trace context."""
+    """The client's headers that go on to GigaChat, and the trace context."""
     fields = [*call.trace_headers]
     for name in _PASSED_ON:
         if (value := fit(call.header(name))) is not None:

@@ -61,7 +61,7 @@ class OwnedTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             response.status_code,
             headers=response.headers,
-            stream=_Body(exchange),
+            stream=_OwnedBody(exchange),
             extensions={"http_version": version},
         )
 
@@ -166,7 +166,7 @@ class _SharedExchange:
         await self._news.wait()
 
 
-class _Body(httpx.AsyncByteStream):
+class _OwnedBody(httpx.AsyncByteStream):
     def __init__(self, exchange: _SharedExchange) -> None:
         self._exchange = exchange
 

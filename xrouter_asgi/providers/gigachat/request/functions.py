@@ -8,10 +8,9 @@ from typing import Any
 
 from ....wire import ChatRequest
 from ....wire.chat import Function, FunctionTool, NamedFunction, ToolChoice
-from .diagnostics import invalid, missing, unsupported_value
+from .diagnostics import Warnings, invalid, missing, unsupported_value
 from .function_names import FunctionNames
 from .json_schema import normalised
-from .warnings import Warnings
 
 _REQUIRED_HINT = "Do not answer in words now: call one of the functions."
 

@@ -16,10 +16,9 @@ from ....wire.chat import AssistantMessage, FunctionMessage, Message, SystemMess
 from ....wire.codec import decode, encode
 from ..options import Options
 from .attachments import Content, attached, text_of
+from .diagnostics import Warnings
 from .function_names import FunctionNames
-from .history import PastCall, calls_of, results_of
-from .tool_calls import parsed_arguments, state_of
-from .warnings import Warnings
+from .tool_calls import PastCall, calls_of, parsed_arguments, results_of, state_of
 
 GigaChatMessage: TypeAlias = dict[str, Any]
 

@@ -8,8 +8,7 @@ from typing import Any
 from ....context import matches
 from ....wire import ChatRequest
 from ..options import Options
-from .diagnostics import invalid, unsupported
-from .warnings import Warnings
+from .diagnostics import Warnings, invalid, unsupported
 
 _EFFORTS = {
     "none": None,

@@ -9,9 +9,8 @@ from ....wire import ChatRequest
 from ....wire.chat import Function, JSONSchema, JSONSchemaFormat
 from ....wire.codec import encode
 from ..options import StructuredOutput
-from .diagnostics import unsupported_value
-from .inline import inlined
-from .warnings import Warnings
+from .diagnostics import Warnings, unsupported_value
+from .json_refs import inlined
 
 _ONE_OBJECT = "Answer with one JSON object and nothing else: no explanation, no code fences."
 _BY_SCHEMA = "Answer with one JSON document that matches this JSON Schema and nothing else, no code fences:\n"

@@ -7,12 +7,10 @@ from typing import Any
 from ....errors import UpstreamError
 from ....wire import ChatChunk
 from ....wire.codec import decode
-from .completion import Asked
+from ..request.asked import Asked
+from .completion import finish_reason, gross_usage, is_usable
 from .errors import event_error
-from .finish import finish_reason, is_usable
-from .text_filters import Stops
-from .thinking import Thinking
-from .usage import gross_usage
+from .text_filters import Stops, Thinking
 
 
 class StreamTranslation:
