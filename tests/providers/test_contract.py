@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.fakes.clock import Clock
+from tests.fakes.clock import LoopClock
 from tests.fakes.faults import Answer, Reset, Stall
 from tests.fakes.gigachat import FakeGigaChat
 from tests.fakes.openai import FakeOpenAI, held, raw, whole
@@ -57,7 +57,7 @@ class TestOpenAI(UpstreamContract):
 
 
 class GigaChatFaults:
-    def __init__(self, fake: FakeGigaChat, clock: Clock) -> None:
+    def __init__(self, fake: FakeGigaChat, clock: LoopClock) -> None:
         self._fake = fake
         self._clock = clock
 
@@ -79,28 +79,18 @@ class TestGigaChat(UpstreamContract):
     embedder = "Embeddings"
 
     @pytest.fixture
-    def clock(self) -> Clock:
-        return Clock()
-
-    @pytest.fixture
-    async def fake(self, clock: Clock) -> AsyncIterator[FakeGigaChat]:
-        async with FakeGigaChat(parallel=10, clock=clock) as fake:
+    async def fake(self) -> AsyncIterator[FakeGigaChat]:
+        async with FakeGigaChat(parallel=10) as fake:
             yield fake
 
     @pytest.fixture
-    def faults(self, fake: FakeGigaChat, clock: Clock) -> GigaChatFaults:
-        return GigaChatFaults(fake, clock)
+    async def faults(self, fake: FakeGigaChat) -> GigaChatFaults:
+        return GigaChatFaults(fake, LoopClock())
 
     @pytest.fixture
-    async def provider(self, fake: FakeGigaChat, clock: Clock) -> AsyncIterator[GigaChatProvider]:
+    async def provider(self, fake: FakeGigaChat) -> AsyncIterator[GigaChatProvider]:
         provider = GigaChatProvider(
-            credentials=fake.key,
-            base_url=fake.base_url,
-            auth_url=fake.auth_url,
-            timeouts=Timeouts(first=0.5),
-            max_parallel=10,
-            clock=clock,
-            monotonic=clock,
+            fake.credentials, base_url=fake.base_url, timeouts=Timeouts(first=0.5), max_parallel=10
         )
         yield provider
         await provider.aclose()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -101,7 +99,7 @@ class Webhook:
         return Upstream(self._base, headers=self._headers, tls=self._tls, proxy=self._proxy)
 
 
-def slack(url: str, *, tls: TLS = TLS(), proxy: str | None = None) -> Webhook:
+def slack(url: str, *, tls: TLS = TLS(), proxy: str | None = None) -> Webhook:  # noqa: B008 -- frozen
     """An incoming webhook of Slack, or of Mattermost and Rocket.Chat, which speak alike.
 
     See https://api.slack.com/messaging/webhooks.

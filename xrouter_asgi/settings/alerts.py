@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from abc import abstractmethod
 from typing import Annotated, Literal, Self, TypeAlias, TypedDict
 
@@ -34,7 +33,7 @@ RuleName: TypeAlias = Literal[
 
 
 class _Way(TypedDict):
-    tls: ssl.SSLContext | None
+    tls: TLS
     proxy: str | None
 
 

@@ -183,7 +183,6 @@ class GigaChatSettings(UpstreamSettings):
             options=Options(**{option.name: getattr(self, option.name) for option in fields(Options)}),
         )
 
-
     def _credentials(self) -> Credentials | None:
         key, token = reveal(self.credentials), reveal(self.access_token)
         user, password = reveal(self.user), reveal(self.password)

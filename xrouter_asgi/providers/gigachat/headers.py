@@ -25,11 +25,8 @@ def fact(name: str, value: object) -> list[tuple[str, str]]:
 
 def passed_on(call: Call) -> list[tuple[bytes, bytes]]:
     """The client's headers that go on to GigaChat, and the trace context."""
-    fields = [*call.trace_headers]
-    for name in _PASSED_ON:
-        if (value := fit(call.header(name))) is not None:
-            fields.append((name, value.encode()))
-    return fields
+    told = ((name, fit(call.header(name))) for name in _PASSED_ON)
+    return [*call.trace_headers, *((name, value.encode()) for name, value in told if value is not None)]
 
 
 def upstream_ids(headers: httpx.Headers) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ class UpstreamAnswer(NamedTuple):
 
 
 class AnswerStream:
-    """An answer whose head is here. Iterate over it for the pieces of its body, as read from the wire, none of them empty.
+    """An answer whose head is here. Iterate over it for the pieces of its body, none of them empty.
 
     Close it on every way out. A read that is cancelled or fails closes it too.
 

@@ -26,7 +26,9 @@ def answer_object(head: UpstreamAnswer | AnswerStream, body: bytes, *, model: st
     if head.status >= 400:
         raise refusal(head.status, ErrorBody.of(body, redact), model=model, headers=head.headers)
     if not body.strip():
-        raise UpstreamUnavailable("The upstream's answer is empty.", code="empty_answer", detail=f"status {head.status}")
+        raise UpstreamUnavailable(
+            "The upstream's answer is empty.", code="empty_answer", detail=f"status {head.status}"
+        )
     value = json_object(body)
     if is_error(value):
         raise refusal(None, ErrorBody.of_value(value, redact), model=model, headers=head.headers)

@@ -1,4 +1,4 @@
-"""The chunks of a streamed answer. Each event is checked, and passed on as the bytes it came in unless it needs mending.
+"""The chunks of a streamed answer. Each event is checked, and passed on as the bytes it came in where possible.
 
 No I/O.
 """

@@ -54,9 +54,7 @@ _STATUSES = {
 }
 
 
-def refusal(
-    status: int | None, said: ErrorBody, *, model: str, headers: Mapping[str, str] = _NOTHING
-) -> XRouterError:
+def refusal(status: int | None, said: ErrorBody, *, model: str, headers: Mapping[str, str] = _NOTHING) -> XRouterError:
     """The error for what an upstream said.
 
     Args:

@@ -1,7 +1,7 @@
 """Credentials, and how each becomes an access token.
 
-GigaChat's authorization server has error bodies of its own, `{"code": 1…7, "message": …}`. None of those codes goes away
-by repetition, and behind each of them is one typical mistake.
+GigaChat's authorization server has error bodies of its own, `{"code": 1…7, "message": …}`. No repetition changes any of
+those codes, and behind each of them is one typical mistake.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Calls of functions: those in a conversation with their results, and those in an answer.
 
 OpenAI gives a call an id and its arguments as text. GigaChat gives an optional state and an object. The state is a UUID
-that GigaChat wants to see again beside the call. It travels inside the id (`call_` and its 32 hex digits, 37 characters,
-below OpenAI's limit of 40), so that the gateway need not remember it.
+that GigaChat wants to see again beside the call. It travels inside the id (`call_` and its 32 hex digits: 37 characters
+of OpenAI's 40), so that the gateway need not remember it.
 """
 
 from __future__ import annotations

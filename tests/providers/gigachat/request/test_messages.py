@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .translating import STATE, STATE_ID, called, chat, messages, refusal, result, said, translated
+from ..translating import STATE, STATE_ID, called, chat, messages, refusal, result, said, translated
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0K"}}
 TEXT = {"type": "text", "text": "Look"}
