@@ -176,7 +176,7 @@ class FakeGigaChat:
             if script := self._scripts[path]:
                 await script.popleft().play(exchange)
             else:
-                await self._truth(exchange, path)
+                await self.proper(exchange)
         except Refused as refused:
             await exchange.answer(refused.status, refused.body, self._headers(exchange, JSON))
         finally:
@@ -184,7 +184,9 @@ class FakeGigaChat:
                 self.chats -= 1
                 self._news.set()
 
-    async def _truth(self, exchange: Exchange, path: str) -> None:
+    async def proper(self, exchange: Exchange) -> None:
+        """The proper answer, for scripts that only want to come before it."""
+        path = _local(exchange)
         if path in ("/oauth", "/token"):
             status, body = self._oauth(exchange) if path == "/oauth" else self._login(exchange)
             await exchange.answer(status, json.dumps(body).encode(), {"Content-Type": "application/json"})

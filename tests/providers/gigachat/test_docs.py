@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 import xrouter_asgi.providers.gigachat
+import xrouter_asgi.queueing.slots
 from xrouter_asgi.errors import XRouterError
 from xrouter_asgi.providers.gigachat import Options
 from xrouter_asgi.providers.gigachat.files.types import LIMITS
@@ -239,9 +240,10 @@ def test_the_limits_of_files_are_those_of_the_page() -> None:
 
 
 def test_what_troubles_is_said_by_the_package() -> None:
+    slots = ast.parse(Path(xrouter_asgi.queueing.slots.__file__).read_text("utf-8"))
     said_here = " ".join(
         node.value
-        for tree in TREES
+        for tree in [*TREES, slots]
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )

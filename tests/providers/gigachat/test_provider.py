@@ -22,7 +22,14 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.providers.gigachat import AccessToken, AuthorizationKey, GigaChatProvider, Options, Password
+from xrouter_asgi.providers.gigachat import (
+    AccessToken,
+    AuthorizationKey,
+    Credentials,
+    GigaChatProvider,
+    Options,
+    Password,
+)
 from xrouter_asgi.providers.gigachat.provider import model_list
 from xrouter_asgi.providers.http import TLS, HTTPTransport
 from xrouter_asgi.wire import ChatCompletion, EmbeddingList, EmbeddingsRequest
@@ -238,7 +245,7 @@ def test_a_client_id_that_is_none_is_refused(client_id: str) -> None:
 
 def test_no_secret_shows_in_a_representation() -> None:
     key = AuthorizationKey("c2VjcmV0LWtleQ==")
-    credentials = [key, Password("secret-user", "secret"), AccessToken("secret-token", then=key)]
+    credentials: list[Credentials] = [key, Password("secret-user", "secret"), AccessToken("secret-token", then=key)]
     provider = GigaChatProvider(
         credentials[-1], tls=TLS(cert="c.pem", key_password="secret"), transport=HTTPTransport()
     )

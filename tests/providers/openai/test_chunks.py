@@ -193,7 +193,7 @@ def test_an_error_ends_it() -> None:
 
 def test_what_the_end_completes_is_read() -> None:
     chunks = reader()
-    assert chunks.feed(event(chunk({})).strip()) is None
+    assert chunks.feed(event(chunk({})).strip()) == []
     assert len(chunks.close()) == 1
     assert chunks.close() == []
 

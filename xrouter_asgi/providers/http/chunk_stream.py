@@ -33,8 +33,13 @@ class ChunkDecoder(Protocol):
         """What went wrong after the chunks that were returned."""
         ...
 
-    def feed(self, piece: bytes) -> list[ChatChunk] | None:
-        """The chunks that a piece completes. None if it completes no event: a comment is no sign of life."""
+    @property
+    def silent(self) -> bool:
+        """Whether a piece without chunks completed no event either: a comment is no sign of life."""
+        ...
+
+    def feed(self, piece: bytes) -> list[ChatChunk]:
+        """The chunks that a piece completes."""
         ...
 
     def close(self) -> list[ChatChunk]:
@@ -86,7 +91,7 @@ class Batches:
                     raise StopAsyncIteration
                 try:
                     batch = decoder.feed(await self._pieces.__anext__())
-                    if batch is None and self._now() - alive > self._idle:
+                    if not batch and decoder.silent and self._now() - alive > self._idle:
                         raise _silent()
                 except StopAsyncIteration:
                     batch = self._close()
@@ -96,7 +101,7 @@ class Batches:
                     batch = self._close()
                 if batch:
                     return batch
-                if batch is not None:
+                if not decoder.silent:
                     alive = self._now()
         except BaseException:
             await self.aclose()

@@ -34,6 +34,7 @@ class ChunkReader:
         failure: What went wrong after the chunks that were returned.
     """
 
+    silent = True  # each event becomes a chunk
     finished = False  # `ChatStream` itself sees when a stream of OpenAI's is whole
 
     def __init__(self, *, choices: int, hide_usage: bool, model: str, redact: Redaction) -> None:
@@ -48,14 +49,11 @@ class ChunkReader:
         self.done = False
         self.failure: XRouterError | None = None
 
-    def feed(self, piece: bytes) -> list[ChatChunk] | None:
-        """The chunks that `piece` completes; None if it completes no event."""
+    def feed(self, piece: bytes) -> list[ChatChunk]:
+        """The chunks that `piece` completes."""
         chunks: list[ChatChunk] = []
-        events = self._events.feed(piece)
-        if not events:
-            return None
         try:
-            for event in events:
+            for event in self._events.feed(piece):
                 if (text := self._pattern.text_of(event)) is not None:
                     chunks.append(ChatChunk(None, event, text=text))
                     continue

@@ -217,7 +217,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("arguments", "words", "code"), REFUSALS)
 async def test_a_refusal_is_said_in_words_that_help(
-    sources: Sources, fake: FakeGigaChat, arguments: dict[str, str], words: str, code: int
+    sources: Sources, fake: FakeGigaChat, arguments: dict[str, Any], words: str, code: int
 ) -> None:
     source = sources(**arguments)
     with pytest.raises(UpstreamUnauthorized, match=words) as caught:

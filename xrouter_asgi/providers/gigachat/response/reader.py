@@ -29,6 +29,7 @@ class EventDecoder:
         self._events = EventReader()
         self._translation = translation
         self.build: str | None = None
+        self.silent = True
         self.done = False
         self.failure: XRouterError | None = None
 
@@ -36,9 +37,10 @@ class EventDecoder:
     def finished(self) -> bool:
         return self._translation.finished
 
-    def feed(self, piece: bytes) -> list[ChatChunk] | None:
+    def feed(self, piece: bytes) -> list[ChatChunk]:
         payloads = self._events.feed(piece)
-        return self._chunks(payloads) if payloads else None
+        self.silent = not payloads
+        return self._chunks(payloads)
 
     def close(self) -> list[ChatChunk]:
         # What the end cuts off is no event.
