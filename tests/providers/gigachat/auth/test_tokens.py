@@ -264,7 +264,24 @@ async def test_a_wrong_key_is_tried_once_in_thirty_seconds(
     assert fake.oauth_calls == 2
 
 
-async def test_a_refused_renewal_in_the_background_leaves_the_server_alone(
+async def test_a_refused_renewal_in_the_background_is_not_repeated_for_thirty_seconds(
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
+) -> None:
+    source = sources()
+    await source.get()
+    fake.key = "another"
+    clock.advance(1800 - 290)
+    for renewals in (1, 2):
+        assert await source.get() == "token-1"
+        await fake.arrived("/oauth", 1 + renewals)
+        for _ in range(20):  # as many requests in the same half minute, once the refusal is here
+            await asyncio.sleep(0.001)
+            assert await source.get() == "token-1"
+        assert fake.oauth_calls == 1 + renewals
+        clock.advance(30)
+
+
+async def test_callers_who_wait_for_a_refused_renewal_leave_the_server_alone(
     sources: Sources, fake: FakeGigaChat, clock: LoopClock
 ) -> None:
     source = sources()

@@ -203,6 +203,12 @@ async def test_pictures_that_are_too_large_together_are_refused(files: Uploads, 
     assert fake.requests == []
 
 
+async def test_documents_do_not_count_as_pictures_and_recordings(files: Uploads, fake: FakeGigaChat) -> None:
+    document = attached(b"%PDF-".ljust(28 << 20, b"\0"), param="messages[0].content[0].file")
+    await files.ids([document] * 3)
+    assert len(fake.uploads) == 1
+
+
 # Uploads.
 
 

@@ -86,6 +86,12 @@ def test_an_assistants_text_and_parts_are_passed_on() -> None:
     assert messages(request)[1:3] == [said("assistant", "a"), said("assistant", "b\nc")]
 
 
+@pytest.mark.parametrize("content", [None, "", []])
+def test_an_assistant_who_said_nothing_said_an_empty_text(content: Any) -> None:
+    request = chat(said("user"), said("assistant", content), said("user"))
+    assert messages(request)[1] == said("assistant", "")
+
+
 def test_an_assistants_refusal_is_its_text() -> None:
     request = chat(said("user"), said("assistant", None, refusal="I cannot."), said("user"))
     assert messages(request)[1] == said("assistant", "I cannot.")
