@@ -3,64 +3,64 @@ from __future__ import annotations
 import pytest
 
 from xrouter_asgi.errors import UpstreamError
-from xrouter_asgi.providers.http import ErrorBody, Redaction, json_object
+from xrouter_asgi.providers.http import Redaction, UpstreamErrorBody, json_object
 
 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"error": {"message": "m", "type": "t", "code": "c", "param": "p"}}, ErrorBody("m", "t", "c", "p")),
-        ({"error": {"message": "m", "code": 422}}, ErrorBody("m", status=422)),
-        ({"error": {"message": "m", "code": "503"}}, ErrorBody("m", status=503)),
-        ({"error": {"message": "m"}, "status": 404}, ErrorBody("m", status=404)),
-        ([{"error": {"message": "m", "code": 400, "status": "INVALID_ARGUMENT"}}], ErrorBody("m", status=400)),
-        ({"error": "m"}, ErrorBody("m")),
-        ({"object": "error", "message": "m", "type": "Bad", "code": 400}, ErrorBody("m", "Bad", status=400)),
-        ({"detail": "m"}, ErrorBody("m")),
-        ({"detail": [{"loc": ["body", "messages", 0], "msg": "m", "type": "t"}]}, ErrorBody("m", param="messages.0")),
-        ({"detail": [{"msg": "m"}]}, ErrorBody("m")),
-        ({"detail": ["m"]}, ErrorBody()),
-        ({"error": {"message": "m", "param": "None", "code": "has spaces", "type": "x" * 65}}, ErrorBody("m")),
-        ({"error": {"message": 1, "param": 2, "code": 99, "type": 4}}, ErrorBody()),
-        ({"error": {"message": "  "}}, ErrorBody()),
-        ({"error": {"message": "Oh: <HTML><body>…"}}, ErrorBody(page="")),
-        ({"message": "m", "error": {"code": "c"}}, ErrorBody("m", code="c")),
-        ({"message": 5, "error": {"message": "m"}}, ErrorBody("m")),
-        ({"error": {"text": "m"}}, ErrorBody()),
-        (["m"], ErrorBody("m")),
-        (" m\n", ErrorBody("m")),
-        ([], ErrorBody()),
-        (None, ErrorBody()),
-        (5, ErrorBody()),
+        ({"error": {"message": "m", "type": "t", "code": "c", "param": "p"}}, UpstreamErrorBody("m", "t", "c", "p")),
+        ({"error": {"message": "m", "code": 422}}, UpstreamErrorBody("m", status=422)),
+        ({"error": {"message": "m", "code": "503"}}, UpstreamErrorBody("m", status=503)),
+        ({"error": {"message": "m"}, "status": 404}, UpstreamErrorBody("m", status=404)),
+        ([{"error": {"message": "m", "code": 400, "status": "INVALID_ARGUMENT"}}], UpstreamErrorBody("m", status=400)),
+        ({"error": "m"}, UpstreamErrorBody("m")),
+        ({"object": "error", "message": "m", "type": "Bad", "code": 400}, UpstreamErrorBody("m", "Bad", status=400)),
+        ({"detail": "m"}, UpstreamErrorBody("m")),
+        ({"detail": [{"loc": ["body", "messages", 0], "msg": "m"}]}, UpstreamErrorBody("m", param="messages.0")),
+        ({"detail": [{"msg": "m"}]}, UpstreamErrorBody("m")),
+        ({"detail": ["m"]}, UpstreamErrorBody()),
+        ({"error": {"message": "m", "param": "None", "code": "has spaces", "type": "x" * 65}}, UpstreamErrorBody("m")),
+        ({"error": {"message": 1, "param": 2, "code": 99, "type": 4}}, UpstreamErrorBody()),
+        ({"error": {"message": "  "}}, UpstreamErrorBody()),
+        ({"error": {"message": "Oh: <HTML><body>…"}}, UpstreamErrorBody(page="")),
+        ({"message": "m", "error": {"code": "c"}}, UpstreamErrorBody("m", code="c")),
+        ({"message": 5, "error": {"message": "m"}}, UpstreamErrorBody("m")),
+        ({"error": {"text": "m"}}, UpstreamErrorBody()),
+        (["m"], UpstreamErrorBody("m")),
+        (" m\n", UpstreamErrorBody("m")),
+        ([], UpstreamErrorBody()),
+        (None, UpstreamErrorBody()),
+        (5, UpstreamErrorBody()),
     ],
 )  # fmt: skip
-def test_words_are_read_from_every_shape(body: object, said: ErrorBody) -> None:
-    assert ErrorBody.of_value(body, Redaction([])) == said
+def test_words_are_read_from_every_shape(body: object, said: UpstreamErrorBody) -> None:
+    assert UpstreamErrorBody.of_value(body, Redaction([])) == said
 
 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b'{"status":404,"message":"No such model"}\n', ErrorBody("No such model", status=404)),
-        (b"", ErrorBody()),
-        (b"plain words", ErrorBody("plain words")),
-        (b"half \xd0", ErrorBody("half \ufffd")),
-        (b"<html><head><title>403 Forbidden</title></head></html>", ErrorBody(page="403 Forbidden")),
-        (b"\n<!DOCTYPE html><h1 class='a'> Oops </h1>", ErrorBody(page="Oops")),
-        (b"<?xml version='1.0'?><Error/>", ErrorBody(page="")),
-        (b"<center></center>", ErrorBody(page="")),
-        (b'{"message":"<html><title>502</title></html>"}', ErrorBody(page="502")),
+        (b'{"status":404,"message":"No such model"}\n', UpstreamErrorBody("No such model", status=404)),
+        (b"", UpstreamErrorBody()),
+        (b"plain words", UpstreamErrorBody("plain words")),
+        (b"half \xd0", UpstreamErrorBody("half \ufffd")),
+        (b"<html><head><title>403 Forbidden</title></head></html>", UpstreamErrorBody(page="403 Forbidden")),
+        (b"\n<!DOCTYPE html><h1 class='a'> Oops </h1>", UpstreamErrorBody(page="Oops")),
+        (b"<?xml version='1.0'?><Error/>", UpstreamErrorBody(page="")),
+        (b"<center></center>", UpstreamErrorBody(page="")),
+        (b'{"message":"<html><title>502</title></html>"}', UpstreamErrorBody(page="502")),
     ],
 )
-def test_a_body_is_json_a_page_or_plain_text(body: bytes, said: ErrorBody) -> None:
-    assert ErrorBody.of(body, Redaction()) == said
+def test_a_body_is_json_a_page_or_plain_text(body: bytes, said: UpstreamErrorBody) -> None:
+    assert UpstreamErrorBody.of(body, Redaction()) == said
 
 
 def test_a_secret_is_no_code_and_no_type() -> None:
-    said = ErrorBody.of_value(
+    said = UpstreamErrorBody.of_value(
         {"error": {"type": "sk-abcdef", "code": "our-key", "message": "m"}}, Redaction(["our-key"])
     )
-    assert said == ErrorBody("m")
+    assert said == UpstreamErrorBody("m")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_secret_is_no_code_and_no_type() -> None:
     ],
 )
 def test_words_are_made_fit_for_a_client(said: str, shown: str) -> None:
-    assert (ErrorBody.of_value({"message": said}, Redaction()).message or "").split() == shown.split()
+    assert (UpstreamErrorBody.of_value({"message": said}, Redaction()).message or "").split() == shown.split()
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff"])

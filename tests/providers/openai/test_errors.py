@@ -18,7 +18,7 @@ from xrouter_asgi.errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from xrouter_asgi.providers.http import ErrorBody
+from xrouter_asgi.providers.http import UpstreamErrorBody
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.errors import implied_status, refusal
 
@@ -207,23 +207,25 @@ async def test_whether_to_retry_is_handed_on(
 @pytest.mark.parametrize(
     ("said", "status"),
     [
-        (ErrorBody(code="rate_limit_exceeded", type="server_error"), 429),
-        (ErrorBody(code="unheard_of", type="overloaded_error"), 529),
-        (ErrorBody(code="slow_down", type="service_unavailable_error"), 503),
-        (ErrorBody(type="invalid_request_error"), 400),
-        (ErrorBody(type="authentication_error"), 401),
-        (ErrorBody(code="insufficient_quota"), 402),
-        (ErrorBody(type="invalid_request_error", status=413), 413),
-        (ErrorBody(message="m"), 500),
+        (UpstreamErrorBody(code="rate_limit_exceeded", type="server_error"), 429),
+        (UpstreamErrorBody(code="unheard_of", type="overloaded_error"), 529),
+        (UpstreamErrorBody(code="slow_down", type="service_unavailable_error"), 503),
+        (UpstreamErrorBody(type="invalid_request_error"), 400),
+        (UpstreamErrorBody(type="authentication_error"), 401),
+        (UpstreamErrorBody(code="insufficient_quota"), 402),
+        (UpstreamErrorBody(type="invalid_request_error", status=413), 413),
+        (UpstreamErrorBody(message="m"), 500),
     ],
 )
-def test_an_error_without_a_status_has_the_one_its_words_imply(said: ErrorBody, status: int) -> None:
+def test_an_error_without_a_status_has_the_one_its_words_imply(said: UpstreamErrorBody, status: int) -> None:
     assert implied_status(said) == status
 
 
 def test_a_refusal_without_words_still_says_something() -> None:
     assert (
-        refusal(418, ErrorBody(), model="m").message
+        refusal(418, UpstreamErrorBody(), model="m").message
         == "The upstream refused the request with status 418 and did not say why."
     )
-    assert refusal(429, ErrorBody(), model="m").message == "The upstream's rate limit is reached. Try again later."
+    assert (
+        refusal(429, UpstreamErrorBody(), model="m").message == "The upstream's rate limit is reached. Try again later."
+    )

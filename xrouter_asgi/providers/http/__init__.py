@@ -1,7 +1,7 @@
 """The upstream path: the one place that speaks HTTP to providers."""
 
 from .answer import AnswerStream, UpstreamAnswer
-from .bodies import ErrorBody, json_object
+from .bodies import UpstreamErrorBody, json_object
 from .cancel_safe import OwnedTransport
 from .chunk_stream import Batches, start_stream
 from .failures import has_unknown_issuer
@@ -18,7 +18,6 @@ __all__ = [
     "USER_AGENT",
     "AnswerStream",
     "Batches",
-    "ErrorBody",
     "HTTPTransport",
     "Instrument",
     "OwnedTransport",
@@ -26,6 +25,7 @@ __all__ = [
     "Timeouts",
     "Upstream",
     "UpstreamAnswer",
+    "UpstreamErrorBody",
     "has_unknown_issuer",
     "json_object",
     "retry_after",

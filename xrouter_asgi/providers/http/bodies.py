@@ -34,7 +34,7 @@ def json_object(data: bytes, *, code: str = "bad_body") -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorBody:
+class UpstreamErrorBody:
     """An upstream's error, redacted. What it did not say, or not as a text that can be shown, is None.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 from ...errors import UpstreamError, UpstreamUnavailable
 from ...wire import ChatChunk
-from ..http import AnswerStream, ErrorBody, Redaction, UpstreamAnswer, json_object
+from ..http import AnswerStream, Redaction, UpstreamAnswer, UpstreamErrorBody, json_object
 from .chunks import is_error
 from .errors import refusal
 
@@ -24,14 +24,14 @@ def answer_object(head: UpstreamAnswer | AnswerStream, body: bytes, *, model: st
         UpstreamError: `bad_body` for anything but an object in JSON.
     """
     if head.status >= 400:
-        raise refusal(head.status, ErrorBody.of(body, redact), model=model, headers=head.headers)
+        raise refusal(head.status, UpstreamErrorBody.of(body, redact), model=model, headers=head.headers)
     if not body.strip():
         raise UpstreamUnavailable(
             "The upstream's answer is empty.", code="empty_answer", detail=f"status {head.status}"
         )
     value = json_object(body)
     if is_error(value):
-        raise refusal(None, ErrorBody.of_value(value, redact), model=model, headers=head.headers)
+        raise refusal(None, UpstreamErrorBody.of_value(value, redact), model=model, headers=head.headers)
     return value
 
 

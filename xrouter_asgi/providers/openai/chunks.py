@@ -12,7 +12,7 @@ from ...errors import UpstreamError, XRouterError
 from ...wire import ChatChunk
 from ...wire.codec import decode
 from ...wire.sse import EventReader
-from ..http import ErrorBody, Redaction
+from ..http import Redaction, UpstreamErrorBody
 from .errors import refusal
 from .pattern import EventPattern
 from .tool_calls import ToolCalls
@@ -87,7 +87,7 @@ class ChunkReader:
             self._pattern.learn(event, value)
             return
         if is_error(value):
-            raise refusal(None, ErrorBody.of_value(value, self._redact), model=self._model)
+            raise refusal(None, UpstreamErrorBody.of_value(value, self._redact), model=self._model)
         mended = False
         if value.get("choices") is None:
             value["choices"] = []

@@ -21,7 +21,7 @@ from ...errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from ..http import ErrorBody, retry_after
+from ..http import UpstreamErrorBody, retry_after
 
 _NOTHING: Mapping[str, str] = {}
 _CONTEXT_LENGTH = re.compile(
@@ -54,7 +54,9 @@ _STATUSES = {
 }
 
 
-def refusal(status: int | None, said: ErrorBody, *, model: str, headers: Mapping[str, str] = _NOTHING) -> XRouterError:
+def refusal(
+    status: int | None, said: UpstreamErrorBody, *, model: str, headers: Mapping[str, str] = _NOTHING
+) -> XRouterError:
     """The error for what an upstream said.
 
     Args:
@@ -76,13 +78,13 @@ def refusal(status: int | None, said: ErrorBody, *, model: str, headers: Mapping
     return _callers_fault(status, said, model, detail)
 
 
-def implied_status(said: ErrorBody) -> int:
+def implied_status(said: UpstreamErrorBody) -> int:
     """The status that such an error would have had as an answer of its own; 500 when nothing tells."""
     known = (_STATUSES.get(word) for word in (said.code, said.type) if word is not None)
     return said.status or next(filter(None, known), 500)
 
 
-def _trouble(status: int, said: ErrorBody, headers: Mapping[str, str], detail: str) -> UpstreamError:
+def _trouble(status: int, said: UpstreamErrorBody, headers: Mapping[str, str], detail: str) -> UpstreamError:
     """The error for trouble of the upstream's own, which may pass."""
     wait, retry = retry_after(headers), should_retry(headers)
     if status == 429:
@@ -120,7 +122,7 @@ def _trouble(status: int, said: ErrorBody, headers: Mapping[str, str], detail: s
     )
 
 
-def _callers_fault(status: int, said: ErrorBody, model: str, detail: str) -> XRouterError:
+def _callers_fault(status: int, said: UpstreamErrorBody, model: str, detail: str) -> XRouterError:
     if said.code == "model_not_found" or (status == 404 and "model" in (said.message or "").lower()):
         return ModelNotFound(model, said.message, detail=detail)
     if status == 404:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from ....errors import UpstreamError, UpstreamUnauthorized
-from ...http import AnswerStream, ErrorBody, Redaction, Upstream, UpstreamAnswer, has_unknown_issuer
+from ...http import AnswerStream, Redaction, Upstream, UpstreamAnswer, UpstreamErrorBody, has_unknown_issuer
 from ..response.errors import describe
 from .credentials import bearer
 from .tokens import TokenSource
@@ -102,5 +102,5 @@ class GigaChatClient:
 
     async def _said(self, answer: AnswerStream) -> str:
         """What a refusal says, for the log."""
-        said = ErrorBody.of(await answer.read(64 << 10), self.redact)
+        said = UpstreamErrorBody.of(await answer.read(64 << 10), self.redact)
         return f"{describe(answer.status, said)} Request id {answer.headers.get('x-request-id')}."

@@ -1,4 +1,4 @@
-"""`$ref` in a client's JSON schema: local ones are followed, cycles and floods are stopped, remote ones are refused."""
+"""`$ref` in a client's JSON schema: follows local ones, stops cycles and floods, refuses remote ones."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Schema: TypeAlias = dict[str, Any]
 Trail: TypeAlias = frozenset[str]
 
 MAX_NODES = 10_000
-"""A few references to references can stand for millions of nodes; the largest schema of a real tool has hundreds."""
+"""A few references to references can expand to millions of nodes. The largest schema of a real tool has hundreds."""
 
 MAX_DEPTH = 32
-"""Levels of a schema, which is what 64 levels of JSON can hold without references."""
+"""Levels of a schema: as many as 64 levels of JSON can hold without references."""
 
 ROOT: Trail = frozenset({"#"})
 
@@ -32,7 +32,7 @@ class References:
 
     Args:
         root: The document that `#` points to.
-        param: Where the schema stands in the request, for errors.
+        param: Where the request holds the schema, for errors.
     """
 
     def __init__(self, root: Schema, *, param: str) -> None:
@@ -47,7 +47,7 @@ class References:
             raise self._invalid(f"it expands to more than {MAX_NODES} nodes. Use fewer or smaller definitions")
 
     def follow(self, schema: Schema, trail: Trail) -> tuple[Schema, Trail] | None:
-        """`schema` without its `$ref`: the target, overlaid with what stands beside the reference.
+        """Replace the `$ref` of a schema by its target, overlaid with the members beside the reference.
 
         Args:
             trail: The references that led here.
@@ -90,12 +90,12 @@ class References:
 
 
 def inlined(schema: Schema, *, strict: bool, param: str) -> Schema:
-    """The schema without references.
+    """The schema with its references inlined and everything else kept, for native structured output.
 
     Args:
-        strict: Require all members of an object that has no `required`: GigaChat's strict mode may else return
+        strict: Require all members of an object that has no `required`: otherwise GigaChat's strict mode may return
             arbitrary JSON.
-        param: Where the schema stands in the request, for errors.
+        param: Where the request holds the schema, for errors.
 
     Raises:
         InvalidRequest: See `References`.

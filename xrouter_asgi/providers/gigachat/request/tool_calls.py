@@ -1,4 +1,4 @@
-"""Calls of functions: those in a conversation with their results, and those in an answer.
+"""Calls of functions, in a conversation with their results, and in an answer.
 
 OpenAI gives a call an id and its arguments as text. GigaChat gives an optional state and an object. The state is a UUID
 that GigaChat wants to see again beside the call. It travels inside the id (`call_` and its 32 hex digits: 37 characters
@@ -42,8 +42,8 @@ class PastCall:
 
     Attributes:
         arguments: JSON as the model wrote it, so it may be anything.
-        id: None for the deprecated `function_call`, which is matched by name.
-        param: Where it stands in the request.
+        id: None for the deprecated `function_call`, whose result is found by name.
+        param: Where the request holds it.
     """
 
     name: str
@@ -88,7 +88,7 @@ def ids_in(messages: Sequence[Message]) -> frozenset[str]:
 def results_of(messages: Sequence[Message]) -> dict[Position, int]:
     """For each call that has a result, the index of the message that holds it.
 
-    Some clients number their calls anew in every turn: an id means the call that was made last under it.
+    Some clients number their calls anew in every turn: an id means the last call that has it.
     """
     waiting: dict[_Key, deque[Position]] = {}
     results: dict[Position, int] = {}
@@ -112,7 +112,7 @@ def results_of(messages: Sequence[Message]) -> dict[Position, int]:
 
 
 def call_id(state: object, *, used: Container[str] = ()) -> str:
-    """An id that carries `state` when that is a UUID, and else a random one; never one of `used`."""
+    """An id that carries `state` if that is a UUID, else a random one; never one of `used`."""
     if isinstance(state, str):
         try:
             carried = f"call_{uuid.UUID(state).hex}"
@@ -130,7 +130,7 @@ def state_of(call: str) -> str | None:
 
 
 def parsed_arguments(text: str) -> tuple[dict[str, Any], bool]:
-    """The object that a client's `arguments` stand for, and whether they had to be wrapped as `{"value": …}`."""
+    """The object for a client's `arguments`, and whether they had to be wrapped as `{"value": …}`."""
     try:
         value = decode(text.encode()) if text.strip() else {}
     except ValueError:
@@ -143,7 +143,7 @@ def parsed_arguments(text: str) -> tuple[dict[str, Any], bool]:
 def argument_text(arguments: object, schema: Schema | None) -> str:
     """GigaChat's arguments as compact JSON, with values coerced to the types that `schema` declares.
 
-    GigaChat says an object; text is taken too, and passed on as it is when it holds no object.
+    GigaChat sends an object. Text is accepted too, and passed on as it is if it holds no object.
     """
     if isinstance(arguments, str) and arguments.strip():
         try:
@@ -159,9 +159,9 @@ def argument_text(arguments: object, schema: Schema | None) -> str:
 
 
 def coerced(value: Any, schema: Schema) -> Any:
-    """`value` with numbers, booleans, arrays and objects that came as strings turned into what `schema` declares.
+    """`value`, with strings turned into the numbers, booleans, arrays and objects that `schema` declares.
 
-    Only strings are ever changed, and only where the schema leaves no doubt.
+    Changes only strings, and only where the schema leaves no doubt.
     """
     declared = schema.get("type")
     if isinstance(value, str):

@@ -61,15 +61,15 @@ def translate(
 
     Args:
         model: The target's name of the model; `options.aliases` may give it another.
-        files: `Attachment.param` -> GigaChat's id, for all of `attachments(request)` that have none.
+        files: `Attachment.param` -> GigaChat's id, for all `attachments(request)` without one.
         structured: How to ask for `json_schema`.
-        replay_state: False leaves `functions_state_id` out: some stands refuse it.
-        plain_calls: True says calls and results as text: a history with calls may be refused without functions.
+        replay_state: Whether to send `functions_state_id`, which some stands refuse.
+        plain_calls: Whether to render calls and results as text: some stands refuse calls without functions.
         redact: Applied to the words of an error that the answer turns out to be.
 
     Raises:
-        InvalidRequest: What GigaChat would refuse, with `param`.
-        UnsupportedOperation: What GigaChat cannot do; in strict mode also what else would be a warning.
+        InvalidRequest: GigaChat would refuse the request, because of `param`.
+        UnsupportedOperation: GigaChat cannot do it; in strict mode also for what would be a warning.
     """
     model = options.aliases.get(model, model)
     warnings = Warnings(strict=options.strict)
@@ -108,7 +108,7 @@ def _names_of(shape: Structure) -> list[str]:
 
 
 def _functions_of(shape: Structure, names: FunctionNames) -> Functions | None:
-    """The one function that structured output may need; the client offers none then."""
+    """The one function that stands for structured output, if any. The client offers none then."""
     if shape.function is None:
         return None
     only = specification(shape.function, names, param="response_format.json_schema")

@@ -1,8 +1,8 @@
 """What GigaChat says when it refuses or fails -> the errors of this package.
 
-Its own envelope is `{"status": 404, "message": "No such model"}`; token endpoints and older stands say `code` or
-`status_code`, and the balancers in front of it answer with pages of HTML. The status decides, and the words only where
-the status leaves more than one meaning.
+Its envelope is `{"status": 404, "message": "No such model"}`. Token endpoints and older stands say `code` or
+`status_code`, and the balancers in front of it answer with pages of HTML. The status decides. Words count only where a
+status has more than one meaning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ....errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from ...http import MAX_MESSAGE, ErrorBody, Redaction, retry_after
+from ...http import MAX_MESSAGE, Redaction, UpstreamErrorBody, retry_after
 from ..headers import upstream_ids
 
 _HOSTS = (
@@ -39,7 +39,7 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )
 
-# Which parameter the words are about; the first match counts, as calls in a history name functions too.
+# Which parameter the words are about. The first match counts, because calls in a history name functions too.
 _PARAMS = (
     (re.compile(r"response_format|json_schema|json format type", re.IGNORECASE), "response_format"),
     (re.compile(r"reasoning_effort"), "reasoning_effort"),
@@ -68,21 +68,21 @@ def upstream_error(status: int, headers: httpx.Headers, body: bytes, *, model: s
         model: The model that was asked for, in the client's words.
         redact: Applied to GigaChat's words.
     """
-    error = _error(status, ErrorBody.of(body, redact), model=model, wait=retry_after(headers))
+    error = _error(status, UpstreamErrorBody.of(body, redact), model=model, wait=retry_after(headers))
     ids = upstream_ids(headers)
     shown = ", ".join(value for _, value in ids)
     return error.but(upstream_ids=ids, detail=f"{error.detail} Its ids: {shown}." if shown else error.detail)
 
 
 def event_error(event: dict[str, Any], *, model: str, redact: Redaction) -> XRouterError | None:
-    """The error that a document with status 200 is: an event of a stream, or a whole answer. None if it is none."""
+    """The error in a document with status 200: an event of a stream, or a whole answer. None if it is no error."""
     if event.get("choices") or not ({"error", "message", "status", "status_code", "code"} & event.keys()):
         return None
-    said = ErrorBody.of_value(event, redact)
+    said = UpstreamErrorBody.of_value(event, redact)
     return _error(said.status or 500, said, model=model, wait=None)
 
 
-def describe(status: int, said: ErrorBody) -> str:
+def describe(status: int, said: UpstreamErrorBody) -> str:
     """What GigaChat answered, in a line for the log."""
     if said.page is not None:
         words = f"a page titled '{said.page}'"
@@ -91,13 +91,13 @@ def describe(status: int, said: ErrorBody) -> str:
     return f"GigaChat answered {status} with {words}."
 
 
-def _sentence(said: ErrorBody, otherwise: str) -> str:
+def _sentence(said: UpstreamErrorBody, otherwise: str) -> str:
     """The message for a client: GigaChat's own words, or else these. It leaves room for a hint below `MAX_MESSAGE`."""
     text = f"GigaChat: {said.message or otherwise}".encode()[: MAX_MESSAGE - 384].decode("utf-8", "ignore")
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _error(status: int, said: ErrorBody, *, model: str, wait: float | None) -> XRouterError:
+def _error(status: int, said: UpstreamErrorBody, *, model: str, wait: float | None) -> XRouterError:
     if 400 <= status < 500:
         return _refused(status, said, model=model, wait=wait)
     message = _sentence(said, f"it failed with status {status}")
@@ -119,7 +119,7 @@ def _error(status: int, said: ErrorBody, *, model: str, wait: float | None) -> X
     return UpstreamError(f"GigaChat: it answered with the unexpected status {status}.", detail=detail)
 
 
-def _refused(status: int, said: ErrorBody, *, model: str, wait: float | None) -> XRouterError:
+def _refused(status: int, said: UpstreamErrorBody, *, model: str, wait: float | None) -> XRouterError:
     detail = describe(status, said)
     match status:
         case 401:
@@ -140,18 +140,18 @@ def _refused(status: int, said: ErrorBody, *, model: str, wait: float | None) ->
     return _rejected(status, said)
 
 
-def _forbidden(status: int, said: ErrorBody) -> XRouterError:
+def _forbidden(status: int, said: UpstreamErrorBody) -> XRouterError:
     detail = describe(status, said)
     if status == 423 or _STOP_EVENT.search(said.message or ""):
         return ModelUnavailable(_sentence(said, "the model is temporarily unavailable"), detail=detail)
     if said.page is not None:
-        # A firewall, or a path that does not exist there: the operator's business, not the caller's.
+        # A firewall, or a path that does not exist: a matter for the operator, not for the caller.
         message = "GigaChat: access was denied before the request reached the model."
         return UpstreamForbidden(message, status=502, type="server_error", code="upstream_forbidden", detail=detail)
     return UpstreamForbidden(_sentence(said, "permission denied"), detail=detail)
 
 
-def _not_found(said: ErrorBody, model: str) -> XRouterError:
+def _not_found(said: UpstreamErrorBody, model: str) -> XRouterError:
     detail = describe(404, said)
     if _NO_MODEL.search(said.message or ""):
         missing = f"The model `{model[:64]}` does not exist or you do not have access to it."
@@ -162,7 +162,7 @@ def _not_found(said: ErrorBody, model: str) -> XRouterError:
     return RequestRejected(_sentence(said, "not found"), status=404, detail=detail)
 
 
-def _rejected(status: int, said: ErrorBody) -> RequestRejected:
+def _rejected(status: int, said: UpstreamErrorBody) -> RequestRejected:
     message = _sentence(said, f"the request was refused with status {status}")
     detail = describe(status, said)
     if status == 413 or (status in (400, 422) and _CONTEXT.search(said.message or "")):

@@ -1,6 +1,6 @@
-"""What is cut out of an answer's text: what follows a stop sequence, and the reasoning in front.
+"""Filters of an answer's text: one cuts it at a stop sequence, one tells reasoning apart.
 
-How the text is split into pieces makes no difference to either filter.
+How the text is split into pieces makes no difference to them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _CLOSE = "</think>"
 class Stops:
     """Passes text on up to the stop sequence that is completed first, as a model would stop generating.
 
-    What may still become a stop sequence is held back. How the text is cut into pieces makes no difference.
+    It holds back what may still become a stop sequence.
 
     Attributes:
         hit: A stop sequence was met; all further text is dropped.
@@ -40,15 +40,15 @@ class Stops:
         return text[:safe]
 
     def close(self) -> str:
-        """What was held back in vain."""
+        """What was held back and is no stop sequence."""
         held, self._held = self._held, ""
         return held
 
 
 class Thinking:
-    """Tells reasoning from the answer. How the text is cut into pieces makes no difference.
+    """Tells `<think>…</think>` from the answer: some models write their reasoning into the text.
 
-    Only a block that opens the answer counts; a tag in the middle is a tag the model talks about.
+    Only a block at the start counts: a tag in the middle is one that the model talks about.
     """
 
     def __init__(self) -> None:
@@ -56,11 +56,11 @@ class Thinking:
         self._held = ""
 
     def feed(self, text: str) -> tuple[str, str]:
-        """The reasoning and the answer in what is certain now."""
+        """The reasoning and the answer, as far as they can be told apart now."""
         return self._step(text)
 
     def close(self) -> tuple[str, str]:
-        """What was held back, and turned out to be what it looked like."""
+        """What was held back, as reasoning or as answer."""
         held, self._held = self._held, ""
         return (held, "") if self._step == self._inside else ("", held)
 
