@@ -138,6 +138,7 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     ],
     "chats at once with a GigaChat account": lambda: [
         *(1, 10),  # tests/providers/gigachat/test_chat.py: test_a_companys_key_has_ten_chats_under_way and its like
+        default(Slots, "queue"),
         same(default(GigaChatProvider, "queue_timeout"), GigaChatSettings.model_fields["queue_timeout"].default),
     ],
     "an access token of GigaChat": lambda: [
