@@ -138,6 +138,7 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     ],
     "chats at once with a GigaChat account": lambda: [
         *(1, 10),  # tests/providers/gigachat/test_chat.py: test_a_companys_key_has_ten_chats_under_way and its like
+        default(Slots, "queue"),
         same(default(GigaChatProvider, "queue_timeout"), GigaChatSettings.model_fields["queue_timeout"].default),
     ],
     "an access token of GigaChat": lambda: [
@@ -157,9 +158,9 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         default(downloads.Downloads, "timeout"),
         downloads._MAX_REDIRECTS,
     ],
-    "files at GigaChat": lambda: [default(uploads.Files, name) for name in ("capacity", "life")],
+    "files at GigaChat": lambda: [default(uploads.Uploads, name) for name in ("capacity", "life")],
     "conversations whose target is remembered (`sticky`)": lambda: [affinity._CONVERSATIONS],
-    "the list of models": lambda: [table.PATIENCE, openai.MODELS_TTL, gigachat._MODELS_LIFE],
+    "the list of models": lambda: [table.PATIENCE, openai.MODELS_TTL, gigachat.MODELS_TTL],
     "read ahead of a slow client": lambda: [connection.HIGH_WATER, cancel_safe.AHEAD],
     "an idle connection of a client": lambda: [_client.idle],
     "its first byte on a new connection": lambda: [_client.first],

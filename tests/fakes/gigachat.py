@@ -15,6 +15,9 @@ from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import parse_qs
 
+from xrouter_asgi.clock import now
+from xrouter_asgi.providers.gigachat import AuthorizationKey
+
 from .answers import compact, complete, deltas, embed
 from .faults import JSON, STREAM, Events, Fault
 from .http import Exchange, Server
@@ -43,7 +46,8 @@ class FakeGigaChat:
     Knobs, which may be turned at any time:
 
         key, scope, user, password   what it lets in
-        token_life                   seconds; a token is good that long by `clock`
+        token_life                   seconds
+        unix_clock                   what it tells the expiry of a token by
         token_shape                  "access_token" (with expires_at) or "tok" (with exp)
         token_unit                   1000 for milliseconds, 1 for seconds, 0 to tell no expiry
         parallel                     chats at once, above which it answers 429
@@ -70,7 +74,6 @@ class FakeGigaChat:
         scope: str = "GIGACHAT_API_PERS",
         parallel: int = 1,
         tls: ssl.SSLContext | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self.key = KEY
         self.scope = scope
@@ -89,7 +92,7 @@ class FakeGigaChat:
         self.usage = "last"
         self.event_size: int | None = None
         self.streams = True
-        self.clock = clock
+        self.unix_clock: Callable[[], float] = time.time
         self.requests: list[Exchange] = []
         self.uploads: dict[str, tuple[str, str, str, bytes]] = {}
         self.deleted: list[str] = []
@@ -116,6 +119,11 @@ class FakeGigaChat:
     @property
     def auth_url(self) -> str:
         return f"{self._server.url}/oauth"
+
+    @property
+    def credentials(self) -> AuthorizationKey:
+        """What a provider of this account is made with."""
+        return AuthorizationKey(self.key, scope=self.scope, url=self.auth_url)
 
     @property
     def oauth_calls(self) -> int:
@@ -168,7 +176,7 @@ class FakeGigaChat:
             if script := self._scripts[path]:
                 await script.popleft().play(exchange)
             else:
-                await self._truth(exchange, path)
+                await self.proper(exchange)
         except Refused as refused:
             await exchange.answer(refused.status, refused.body, self._headers(exchange, JSON))
         finally:
@@ -176,7 +184,9 @@ class FakeGigaChat:
                 self.chats -= 1
                 self._news.set()
 
-    async def _truth(self, exchange: Exchange, path: str) -> None:
+    async def proper(self, exchange: Exchange) -> None:
+        """The proper answer, for scripts that only want to come before it."""
+        path = _local(exchange)
         if path in ("/oauth", "/token"):
             status, body = self._oauth(exchange) if path == "/oauth" else self._login(exchange)
             await exchange.answer(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -209,9 +219,8 @@ class FakeGigaChat:
     # Tokens.
 
     def _oauth(self, exchange: Exchange) -> tuple[int, dict[str, Any]]:
-        now = self.clock()
-        self._recent.append(now)
-        while self._recent[0] <= now - 1:
+        self._recent.append(now())
+        while self._recent[0] <= now() - 1:
             self._recent.popleft()
         if len(self._recent) > 10:
             return 429, {"code": 429, "message": "Too many requests"}
@@ -248,8 +257,8 @@ class FakeGigaChat:
     def _issue(self) -> dict[str, Any]:
         self._issued += 1
         token = f"token-{self._issued}"
-        expires = self.clock() + self.token_life
-        self._tokens[token] = expires
+        expires = self.unix_clock() + self.token_life
+        self._tokens[token] = now() + self.token_life
         names = ("tok", "exp") if self.token_shape == "tok" else ("access_token", "expires_at")
         expiry = {names[1]: int(expires * self.token_unit)} if self.token_unit else {}
         return {names[0]: token, **expiry}
@@ -258,7 +267,7 @@ class FakeGigaChat:
         scheme, _, token = exchange.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or token not in self._tokens:
             raise Refused(401, "Unauthorized")
-        if self._tokens[token] <= self.clock():
+        if self._tokens[token] <= now():
             raise Refused(401, "Token has expired")
 
     # Chat.
@@ -307,7 +316,7 @@ class FakeGigaChat:
             "id": file_id,
             "object": "file",
             "bytes": len(data),
-            "created_at": int(self.clock()),
+            "created_at": int(self.unix_clock()),
             "filename": name[1].decode(),
             "purpose": "general",
             "access_policy": "private",

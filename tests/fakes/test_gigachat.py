@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.clock import Clock
 from tests.fakes.gigachat import FakeGigaChat
-from xrouter_asgi.providers.http import Answer, Upstream
+from xrouter_asgi.providers.http import Upstream, UpstreamAnswer
 
 CALL = {"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": {"a": 1}}}
 RESULT = {"role": "function", "name": "f", "content": "{}"}
@@ -23,7 +22,7 @@ SYNTAX = "Your request contains invalid JSON syntax."
 
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeGigaChat]:
-    async with FakeGigaChat(clock=Clock()) as fake:
+    async with FakeGigaChat() as fake:
         yield fake
 
 
@@ -49,7 +48,7 @@ async def token(fake: FakeGigaChat, **changes: Any) -> tuple[int, dict[str, Any]
     return answer.status, json.loads(answer.body)
 
 
-async def chat(fake: FakeGigaChat, api: Upstream, body: Any) -> Answer:
+async def chat(fake: FakeGigaChat, api: Upstream, body: Any) -> UpstreamAnswer:
     _, issued = await token(fake)
     bearer = (b"Authorization", f"Bearer {issued['access_token']}".encode())
     content = body if isinstance(body, bytes) else json.dumps(body).encode()

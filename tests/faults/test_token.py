@@ -87,7 +87,7 @@ async def test_the_life_of_a_token_is_understood_in_any_unit_and_by_any_clock(
     fake: FakeGigaChat, unit: int, skew: int
 ) -> None:
     fake.token_unit = unit
-    fake.clock = lambda: time.time() + skew
+    fake.unix_clock = lambda: time.time() + skew
     async with before(fake) as stand:
         for _ in range(3):
             assert (await stand.ask("alone")).labels == [None]

@@ -7,9 +7,8 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from tests.fakes.clock import Clock
 from tests.fakes.faults import HTML_502, Answer, Events, Fault, refusal
-from tests.fakes.gigachat import KEY, FakeGigaChat
+from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi import GigaChatOptions, GigaChatProvider, LLMRouter, Target
 
 from .chat import CALL, WEATHER
@@ -22,18 +21,14 @@ def of(*faults: Fault, path: str = "/chat/completions", model: str = "GigaChat-2
     """A router whose `m` is a model of GigaChat's, and `giga/*` any; `faults` are the first answers at `path`."""
 
     async def make(tape: Tape) -> ASGIApp:
-        clock = Clock()
-        fake = await tape.closing.enter_async_context(FakeGigaChat(clock=clock))
+        fake = await tape.closing.enter_async_context(FakeGigaChat())
         fake.script(path, *faults)
         tape.watch(fake.requests)
         provider = GigaChatProvider(
-            credentials=KEY,
+            credentials=fake.credentials,
             base_url=fake.base_url,
-            auth_url=fake.auth_url,
             client_id="golden",
             options=GigaChatOptions(**options),
-            clock=clock,
-            monotonic=clock,
         )
         tape.closing.push_async_callback(provider.aclose)
         return LLMRouter({"m": Target(provider, model=model), "giga/*": Target(provider, model="*")})

@@ -8,14 +8,15 @@ class TestEcho(ProviderContract):
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable
 from typing import Any, Protocol
 
 import pytest
 
+from xrouter_asgi.clock import now
 from xrouter_asgi.context import Usage
-from xrouter_asgi.envelopes import openai
-from xrouter_asgi.errors import InvalidRequest, UpstreamError, XRouterError
-from xrouter_asgi.providers.base import Call, Provider, ReadyProvider, Reply
+from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamTimeout, XRouterError
+from xrouter_asgi.providers.base import Call, Provider, ReadyProvider, Reply, Unready
 from xrouter_asgi.wire import (
     ChatChunk,
     ChatCompletion,
@@ -136,8 +137,61 @@ class ProviderContract:
         await provider.aclose()
 
 
-class Faults(Protocol):
-    """Ways for the upstream to treat the next request."""
+class Stalls(Protocol):
+    """Ways for the upstream to say nothing for longer than the provider waits."""
+
+    def stall(self) -> None:
+        """Do not answer the next chat."""
+        ...
+
+    def stall_in_stream(self) -> None:
+        """Begin the answer to the next chat, a stream, and do not go on."""
+        ...
+
+    def stall_models(self) -> None:
+        """Do not answer the next request for models."""
+        ...
+
+
+class DeadlineContract(ProviderContract):
+    """For a provider that keeps deadlines by itself. The fixture `faults` has the methods of `Stalls`.
+
+    The provider's own time-outs must be longer than `left` seconds, and short enough to be waited for.
+    """
+
+    left = 0.2
+
+    async def late(self, step: Awaitable[object]) -> UpstreamTimeout:
+        """The error of a step that a deadline ended."""
+        with pytest.raises(UpstreamTimeout) as caught:
+            await step
+        assert (caught.value.status, caught.value.code, caught.value.trips) == (504, "total_timeout", False)
+        return caught.value
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_call_ends_at_its_deadline(self, provider: Provider, faults: Stalls, stream: bool) -> None:
+        faults.stall()
+        await self.late(provider.send(self.chat(stream=stream).until(now() + self.left)))
+
+    async def test_a_call_whose_deadline_is_over_is_not_sent(self, provider: Provider) -> None:
+        await self.late(provider.send(self.chat().until(now())))
+
+    async def test_a_stream_ends_at_the_deadline_of_its_call(self, provider: Provider, faults: Stalls) -> None:
+        faults.stall_in_stream()
+        reply = await provider.send(self.chat(stream=True).until(now() + self.left))
+        assert isinstance(reply.body, ChatStream)
+        await anext(reply.body)
+        await self.late(anext(reply.body))
+
+    async def test_a_list_of_models_is_waited_for_until_the_deadline(
+        self, provider: ReadyProvider, faults: Stalls
+    ) -> None:
+        faults.stall_models()
+        await self.late(provider.models(deadline=now() + self.left))
+
+
+class Faults(Stalls, Protocol):
+    """Ways for the upstream to treat the next chat."""
 
     def answer(self, status: int, body: bytes) -> None: ...
 
@@ -145,13 +199,9 @@ class Faults(Protocol):
         """Close the connection without an answer."""
         ...
 
-    def stall(self) -> None:
-        """Say nothing for longer than the provider waits."""
-        ...
 
-
-class UpstreamContract(ProviderContract):
-    """For a provider with an upstream; it has the fixture `faults` besides."""
+class UpstreamContract(DeadlineContract):
+    """For a provider with an upstream. The fixture `faults` has the methods of `Faults`."""
 
     async def failure(self, provider: Provider, *, stream: bool) -> XRouterError:
         """What comes of a chat; anything but our own family of errors would come through `raises`."""
@@ -159,7 +209,7 @@ class UpstreamContract(ProviderContract):
             await provider.send(self.chat(stream=stream))
         assert isinstance(caught.value, UpstreamError | InvalidRequest)
         assert caught.value.message
-        assert "127.0.0.1" not in str(openai(caught.value, ""))
+        assert "127.0.0.1" not in str(caught.value.envelope())
         return caught.value
 
     @pytest.mark.parametrize("stream", [False, True])
@@ -187,6 +237,11 @@ class UpstreamContract(ProviderContract):
         error = await self.failure(provider, stream=stream)
         assert error.retryable
         assert error.code == "connection_lost"
+
+    async def test_a_closed_provider_is_not_ready(self, provider: ReadyProvider) -> None:
+        assert provider.ready(self.chat()) is None
+        await provider.aclose()
+        assert provider.ready(self.chat()) == Unready("closed", None, "closed")
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_silence_is_a_timeout(self, provider: Provider, faults: Faults, stream: bool) -> None:

@@ -2,19 +2,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from tests.fakes.clock import Clock
-from tests.fakes.faults import Answer, Reset, Stall
+from tests.fakes.clock import LoopClock
+from tests.fakes.faults import Answer, Events, Reset, Stall
 from tests.fakes.gigachat import FakeGigaChat
-from tests.fakes.openai import FakeOpenAI, held, raw, whole
+from tests.fakes.openai import FakeOpenAI, held, raw, stream, whole
+from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.providers.gigachat import GigaChatProvider
 from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.providers.own_key import BringYourOwnKey
 
-from .contract import ProviderContract, UpstreamContract
+from .contract import DeadlineContract, ProviderContract, UpstreamContract
+
+TIMEOUTS = Timeouts(first=0.5, idle=0.5)
+SAID = {"id": "c", "created": 1, "model": "m", "choices": [{"index": 0, "delta": {"content": "Hi"}}]}
 
 
 class TestEcho(ProviderContract):
@@ -38,6 +45,12 @@ class OpenAIFaults:
     def stall(self) -> None:
         self._fake.next(held(asyncio.Event(), raw()))
 
+    def stall_in_stream(self) -> None:
+        self._fake.next(stream(SAID, hold=asyncio.Event()))
+
+    def stall_models(self) -> None:
+        self.stall()
+
 
 class TestOpenAI(UpstreamContract):
     @pytest.fixture
@@ -51,13 +64,36 @@ class TestOpenAI(UpstreamContract):
 
     @pytest.fixture
     async def provider(self, fake: FakeOpenAI) -> AsyncIterator[OpenAIProvider]:
-        provider = OpenAIProvider(fake.base_url, timeouts=Timeouts(first=0.5))
+        provider = OpenAIProvider(fake.base_url, timeouts=TIMEOUTS)
+        yield provider
+        await provider.aclose()
+
+
+class TestBringYourOwnKey(DeadlineContract):
+    def chat(self, **members: Any) -> Call:
+        return replace(super().chat(**members), headers=[(b"x-provider-key", b"mine")])
+
+    @pytest.fixture
+    async def fake(self) -> AsyncIterator[FakeOpenAI]:
+        async with FakeOpenAI() as fake:
+            yield fake
+
+    @pytest.fixture
+    def faults(self, fake: FakeOpenAI) -> OpenAIFaults:
+        return OpenAIFaults(fake)
+
+    @pytest.fixture
+    async def provider(self, fake: FakeOpenAI) -> AsyncIterator[BringYourOwnKey]:
+        def build(key: str) -> OpenAIProvider:
+            return OpenAIProvider(fake.base_url, api_key=key, timeouts=TIMEOUTS)
+
+        provider = BringYourOwnKey(build, inner=build("ours"))
         yield provider
         await provider.aclose()
 
 
 class GigaChatFaults:
-    def __init__(self, fake: FakeGigaChat, clock: Clock) -> None:
+    def __init__(self, fake: FakeGigaChat, clock: LoopClock) -> None:
         self._fake = fake
         self._clock = clock
 
@@ -73,34 +109,28 @@ class GigaChatFaults:
     def stall(self) -> None:
         self._fake.script("/chat/completions", Stall())
 
+    def stall_in_stream(self) -> None:
+        self._fake.script("/chat/completions", Events([SAID], done=False, stall=asyncio.Event()))
+
+    def stall_models(self) -> None:
+        self._fake.script("/models", Stall())
+
 
 class TestGigaChat(UpstreamContract):
     model = "GigaChat-2"
     embedder = "Embeddings"
 
     @pytest.fixture
-    def clock(self) -> Clock:
-        return Clock()
-
-    @pytest.fixture
-    async def fake(self, clock: Clock) -> AsyncIterator[FakeGigaChat]:
-        async with FakeGigaChat(parallel=10, clock=clock) as fake:
+    async def fake(self) -> AsyncIterator[FakeGigaChat]:
+        async with FakeGigaChat(parallel=10) as fake:
             yield fake
 
     @pytest.fixture
-    def faults(self, fake: FakeGigaChat, clock: Clock) -> GigaChatFaults:
-        return GigaChatFaults(fake, clock)
+    async def faults(self, fake: FakeGigaChat) -> GigaChatFaults:
+        return GigaChatFaults(fake, LoopClock())
 
     @pytest.fixture
-    async def provider(self, fake: FakeGigaChat, clock: Clock) -> AsyncIterator[GigaChatProvider]:
-        provider = GigaChatProvider(
-            credentials=fake.key,
-            base_url=fake.base_url,
-            auth_url=fake.auth_url,
-            timeouts=Timeouts(first=0.5),
-            max_parallel=10,
-            clock=clock,
-            monotonic=clock,
-        )
+    async def provider(self, fake: FakeGigaChat) -> AsyncIterator[GigaChatProvider]:
+        provider = GigaChatProvider(fake.credentials, base_url=fake.base_url, timeouts=TIMEOUTS, max_parallel=10)
         yield provider
         await provider.aclose()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from xrouter_asgi.errors import ModelNotFound
+from xrouter_asgi.clock import now
+from xrouter_asgi.errors import ModelNotFound, UpstreamTimeout
 from xrouter_asgi.providers.base import Call, Reply, unsupported
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.wire import ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest
@@ -125,3 +126,13 @@ class TestCall:
 def test_an_operation_that_a_provider_lacks_is_named() -> None:
     request = EmbeddingsRequest.of({"model": "m", "input": "x"})
     assert unsupported("mine", request) == "The provider 'mine' does not support embeddings."
+
+
+async def test_a_slow_echo_ends_at_the_deadline_of_its_call() -> None:
+    call = Call(ChatRequest.of({"model": "echo", "messages": [USER], "stream": True}), deadline=now() + 0.05)
+    reply = await EchoProvider(delay=60.0).send(call)
+    assert reply.stream is not None
+    await anext(reply.stream)
+    with pytest.raises(UpstreamTimeout) as caught:
+        await anext(reply.stream)
+    assert (caught.value.code, caught.value.trips) == ("total_timeout", False)

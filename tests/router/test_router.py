@@ -785,7 +785,7 @@ async def test_a_listed_model_that_its_upstream_does_not_know_is_told_as_such(ca
         "The model 'assistant' is listed here, but its upstream does not know it. Tell the operator the id r1."
     )
     hint = "the provider 'echo' has no model 'assistant'; map it with Target(provider, model=...)"
-    assert json.loads(answer.headers["x-xrouter-explain"])["attempts"][0]["hint"] == hint
+    assert json.loads(answer.header("x-xrouter-explain") or "")["attempts"][0]["hint"] == hint
     assert any(message.startswith(hint) for message in caplog.messages)
 
 

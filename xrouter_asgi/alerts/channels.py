@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import httpx
 
 from ..errors import UpstreamError
-from ..providers.http import Upstream, ssl_context
+from ..providers.http import TLS, Upstream
 from ..wire.codec import encode
 from .base import Alert, Undelivered
 
@@ -50,7 +48,7 @@ class Webhook:
         url: Where. It is taken for a secret: of the whole only the host is ever shown.
         write: What to send.
         headers: Sent along, such as a token.
-        tls: From `providers.http.ssl_context()`; None trusts the public authorities.
+        tls: Whom to trust. Certificates are read here.
         proxy: `http://` or `https://` address of a proxy; None uses none.
 
     Raises:
@@ -63,7 +61,7 @@ class Webhook:
         *,
         write: Write = as_json,
         headers: Mapping[str, str] = _NONE,
-        tls: ssl.SSLContext | None = None,
+        tls: TLS = TLS(),  # noqa: B008 -- frozen
         proxy: str | None = None,
     ) -> None:
         parsed = _parsed(url)
@@ -73,7 +71,7 @@ class Webhook:
         # Apart from the base, which is shown in the details of errors.
         self._path = parsed.raw_path.decode("ascii")
         self._host = parsed.host
-        self._tls = tls or (ssl_context() if parsed.scheme == "https" else None)
+        self._tls = TLS(tls.context()) if parsed.scheme == "https" else tls
         self._proxy = proxy
         self._upstream()  # to say now what is wrong with it
 
@@ -98,10 +96,10 @@ class Webhook:
         return f"Webhook(host={self._host!r})"
 
     def _upstream(self) -> Upstream:
-        return Upstream(self._base, headers=self._headers, tls=partial(ssl_context, self._tls), proxy=self._proxy)
+        return Upstream(self._base, headers=self._headers, tls=self._tls, proxy=self._proxy)
 
 
-def slack(url: str, *, tls: ssl.SSLContext | None = None, proxy: str | None = None) -> Webhook:
+def slack(url: str, *, tls: TLS = TLS(), proxy: str | None = None) -> Webhook:  # noqa: B008 -- frozen
     """An incoming webhook of Slack, or of Mattermost and Rocket.Chat, which speak alike.
 
     See https://api.slack.com/messaging/webhooks.
@@ -114,7 +112,7 @@ def telegram(
     *,
     chat: str,
     base_url: str = "https://api.telegram.org",
-    tls: ssl.SSLContext | None = None,
+    tls: TLS = TLS(),  # noqa: B008 -- frozen
     proxy: str | None = None,
 ) -> Webhook:
     """A chat of Telegram.

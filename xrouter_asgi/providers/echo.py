@@ -10,7 +10,8 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from ..errors import ModelNotFound
+from ..clock import now
+from ..errors import ModelNotFound, UpstreamTimeout
 from ..wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ..wire.stream import ChatStream
 from .base import Call, Reply, Unready, unix_time
@@ -43,7 +44,7 @@ class EchoProvider:
             case EmbeddingsRequest() as request:
                 body: Any = _embed(request, call.model)
             case ChatRequest(stream=True) as request:
-                body = await ChatStream.start(self._stream(request, call.model))
+                body = await ChatStream.start(self._stream(request, call))
             case ChatRequest() as request:
                 body = _complete(request, call.model)
         return Reply(body, provider=self.name, model=call.model)
@@ -56,8 +57,8 @@ class EchoProvider:
     async def aclose(self) -> None:
         """There is nothing to close."""
 
-    async def _stream(self, request: ChatRequest, model: str) -> AsyncIterator[list[ChatChunk]]:
-        head = _head("chat.completion.chunk", model)
+    async def _stream(self, request: ChatRequest, call: Call) -> AsyncIterator[list[ChatChunk]]:
+        head = _head("chat.completion.chunk", call.model)
         text = _last_user_text(request)
 
         def chunk(delta: dict[str, Any], finish: str | None = None) -> list[ChatChunk]:
@@ -67,10 +68,17 @@ class EchoProvider:
         yield chunk({"role": "assistant", "content": "", "refusal": None})
         for word in _words(text):
             if self._delay:
-                await asyncio.sleep(self._delay)
+                await self._pause(call.deadline)
             yield chunk({"content": word})
         yield chunk({}, "stop")
         yield [ChatChunk({**head, "choices": [], "usage": _usage(request, text)})]
+
+    async def _pause(self, deadline: float | None) -> None:
+        left = math.inf if deadline is None else deadline - now()
+        await asyncio.sleep(min(self._delay, left))
+        if self._delay > left:
+            message = "The echo was not whole in the time of this call."
+            raise UpstreamTimeout(message, code="total_timeout", trips=False)
 
 
 def _complete(request: ChatRequest, model: str) -> ChatCompletion:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
@@ -54,7 +53,7 @@ class SingleFlight(Generic[Key, Value]):
             raise TimeoutError
         error = flight.exception()
         if isinstance(error, XRouterError):
-            raise copy.copy(error) from error
+            raise error.but() from error
         return flight.result()
 
     def start(self, key: Key, work: Callable[[], Awaitable[Value]]) -> asyncio.Task[Value]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from abc import abstractmethod
 from typing import Annotated, Literal, Self, TypeAlias, TypedDict
 
@@ -22,7 +21,7 @@ from ..alerts import (
     slack,
     telegram,
 )
-from ..providers.http import ssl_context
+from ..providers.http import TLS
 from .base import Buildable, Count, Seconds, Table
 from .providers import BaseURL
 from .references import ExistingPath, Hidden, Secret, reveal
@@ -34,7 +33,7 @@ RuleName: TypeAlias = Literal[
 
 
 class _Way(TypedDict):
-    tls: ssl.SSLContext | None
+    tls: TLS
     proxy: str | None
 
 
@@ -55,7 +54,7 @@ class _ChannelSettings(Buildable):
 
     def _way(self) -> _Way:
         return {
-            "tls": None if self.ca_bundle is None else ssl_context(self.ca_bundle),
+            "tls": TLS(self.ca_bundle),
             "proxy": reveal(self.proxy),
         }
 

@@ -13,9 +13,17 @@ from pydantic import AfterValidator, Field, PlainValidator, SecretStr, model_val
 from ..policies.upstream_state import UpstreamState
 from ..providers.base import ReadyProvider
 from ..providers.echo import EchoProvider
-from ..providers.gigachat import GigaChatProvider, Options
-from ..providers.gigachat.provider import AUTH_URL, BASE_URL
-from ..providers.http import Instrument, Timeouts, Upstream, ssl_context
+from ..providers.gigachat import (
+    AUTH_URL,
+    BASE_URL,
+    AccessToken,
+    AuthorizationKey,
+    Credentials,
+    GigaChatProvider,
+    Options,
+    Password,
+)
+from ..providers.http import TLS, Instrument, Timeouts, Upstream
 from ..providers.openai import OpenAIProvider
 from ..providers.own_key import BringYourOwnKey
 from ..queueing.adaptive import AdaptiveLimit
@@ -56,11 +64,7 @@ class TimeoutSettings(Table):
 class _Connection(TypedDict):
     base_url: str
     timeouts: Timeouts
-    ca_bundle: ExistingPath | ssl.SSLContext | None
-    cert: str | None
-    key: str | None
-    key_password: str | None
-    insecure: bool
+    tls: TLS
     proxy: str | None
 
 
@@ -92,7 +96,7 @@ class UpstreamSettings(Buildable):
             return self._provider(name, instrument)
         inner = None if self.own_key == "required" else self._provider(name, instrument)
         # Once: to read the certificates takes longer than a request, and the warning of `insecure` is told here.
-        trust = ssl_context(self.ca_bundle, insecure=self.insecure)
+        trust = self._tls().anonymous().context()
         return BringYourOwnKey(
             lambda key: self._with_only(key)._provider(name, instrument, trust), inner=inner, name=name
         )
@@ -120,13 +124,18 @@ class UpstreamSettings(Buildable):
         return {
             "base_url": self.base_url,
             "timeouts": self.timeouts.build(),
-            "ca_bundle": trust or self.ca_bundle,
-            "cert": str(self.cert) if self.cert else None,
-            "key": str(self.key) if self.key else None,
-            "key_password": reveal(self.key_password),
-            "insecure": self.insecure and trust is None,
+            "tls": self._tls() if trust is None else TLS(trust),
             "proxy": reveal(self.proxy),
         }
+
+    def _tls(self) -> TLS:
+        return TLS(
+            self.ca_bundle,
+            cert=str(self.cert) if self.cert else None,
+            key=str(self.key) if self.key else None,
+            key_password=reveal(self.key_password),
+            insecure=self.insecure,
+        )
 
 
 class GigaChatSettings(UpstreamSettings):
@@ -165,12 +174,7 @@ class GigaChatSettings(UpstreamSettings):
         return GigaChatProvider(
             name=name,
             **self._connection(trust),
-            auth_url=self.auth_url,
-            credentials=reveal(self.credentials),
-            scope=self.scope,
-            user=reveal(self.user),
-            password=reveal(self.password),
-            access_token=reveal(self.access_token),
+            credentials=self._credentials(),
             max_parallel=self.max_parallel,
             queue_timeout=self.queue_timeout,
             client_id=self.client_id,
@@ -178,6 +182,16 @@ class GigaChatSettings(UpstreamSettings):
             instrument=instrument,
             options=Options(**{option.name: getattr(self, option.name) for option in fields(Options)}),
         )
+
+    def _credentials(self) -> Credentials | None:
+        key, token = reveal(self.credentials), reveal(self.access_token)
+        user, password = reveal(self.user), reveal(self.password)
+        login: AuthorizationKey | Password | None = None
+        if key:
+            login = AuthorizationKey(key, scope=self.scope, url=self.auth_url)
+        elif user and password:
+            login = Password(user, password)
+        return AccessToken(token, then=login, scope=self.scope) if token else login
 
 
 def _parallel(value: object) -> object:

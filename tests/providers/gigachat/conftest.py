@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.fakes.clock import Clock
+from tests.fakes.clock import LoopClock
 from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.gigachat import GigaChatProvider
@@ -29,25 +29,22 @@ class Ask(Protocol):
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+async def clock() -> LoopClock:
+    return LoopClock()
 
 
 @pytest.fixture
-async def fake(clock: Clock) -> AsyncIterator[FakeGigaChat]:
-    async with FakeGigaChat(clock=clock) as fake:
+async def fake() -> AsyncIterator[FakeGigaChat]:
+    async with FakeGigaChat() as fake:
         yield fake
 
 
 @pytest.fixture
-async def connect(fake: FakeGigaChat, clock: Clock) -> AsyncIterator[Connect]:
+async def connect(fake: FakeGigaChat) -> AsyncIterator[Connect]:
     providers = []
 
     def make(**arguments: Any) -> GigaChatProvider:
-        if not arguments.keys() & {"credentials", "user", "access_token", "cert"}:
-            arguments["credentials"] = fake.key
-        addresses = {"base_url": fake.base_url, "auth_url": fake.auth_url, "scope": fake.scope}
-        provider = GigaChatProvider(**{**addresses, "clock": clock, "monotonic": clock, **arguments})
+        provider = GigaChatProvider(**{"credentials": fake.credentials, "base_url": fake.base_url, **arguments})
         providers.append(provider)
         return provider
 

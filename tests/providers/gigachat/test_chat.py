@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.clock import Clock
+from tests.fakes.clock import LoopClock
 from tests.fakes.faults import HTML_502, Answer, Events, Reset, Stall, refusal
 from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.errors import (
@@ -587,7 +587,7 @@ async def test_an_unknown_model_is_not_found(connect: Connect, ask: Ask, fake: F
     "body", [b"", b"{}", b'{"status":0,"message":"No."}', b"<html><title>No</title></html>", b"\xff\x00"]
 )
 async def test_every_status_becomes_a_member_of_the_family(
-    connect: Connect, ask: Ask, fake: FakeGigaChat, clock: Clock, body: bytes, streamed: bool
+    connect: Connect, ask: Ask, fake: FakeGigaChat, clock: LoopClock, body: bytes, streamed: bool
 ) -> None:
     provider = connect()
     for status in range(400, 600):

@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 import xrouter_asgi.providers.gigachat
+import xrouter_asgi.queueing.slots
 from xrouter_asgi.errors import XRouterError
-from xrouter_asgi.providers.gigachat import Options
+from xrouter_asgi.providers.gigachat import GigaChatProvider, Options
 from xrouter_asgi.providers.gigachat.files.types import LIMITS
 from xrouter_asgi.providers.gigachat.response.errors import upstream_error
 from xrouter_asgi.providers.http import Redaction
@@ -238,10 +239,18 @@ def test_the_limits_of_files_are_those_of_the_page() -> None:
     assert {kind: int(size) << 20 for kind, size in found} == LIMITS
 
 
+def test_the_credentials_that_are_shown_can_be_used() -> None:
+    names: dict[str, Any] = {}
+    exec(re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[0], names)  # noqa: S102 -- our own page
+    shown = [value for value in names.values() if isinstance(value, GigaChatProvider)]
+    assert len(shown) == 3
+
+
 def test_what_troubles_is_said_by_the_package() -> None:
+    slots = ast.parse(Path(xrouter_asgi.queueing.slots.__file__).read_text("utf-8"))
     said_here = " ".join(
         node.value
-        for tree in TREES
+        for tree in [*TREES, slots]
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trustme
 
-from tests.fakes.clock import Clock
+from tests.fakes.clock import LoopClock
 from tests.fakes.faults import Answer, Stall, refusal
 from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.errors import (
@@ -22,8 +22,17 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.providers.base import Call, Reply
-from xrouter_asgi.providers.gigachat import GigaChatProvider, Options
-from xrouter_asgi.wire import ChatCompletion, EmbeddingList, EmbeddingsRequest, ModelList, ModelsRequest
+from xrouter_asgi.providers.gigachat import (
+    AccessToken,
+    AuthorizationKey,
+    Credentials,
+    GigaChatProvider,
+    Options,
+    Password,
+)
+from xrouter_asgi.providers.gigachat.provider import model_list
+from xrouter_asgi.providers.http import TLS, HTTPTransport
+from xrouter_asgi.wire import ChatCompletion, EmbeddingList, EmbeddingsRequest
 
 from .conftest import Ask, Connect
 
@@ -78,7 +87,7 @@ async def test_a_request_says_who_asks_in_utf8(connect: Connect, ask: Ask, fake:
 async def test_the_client_id_is_the_operators_or_made_from_the_credentials(
     connect: Connect, ask: Ask, fake: FakeGigaChat
 ) -> None:
-    for arguments in ({"client_id": "gateway-1"}, {}, {"access_token": "token-2"}):
+    for arguments in ({"client_id": "gateway-1"}, {}, {"credentials": AccessToken("token-2")}):
         await connect(**arguments).send(ask())
     given, derived, other = (request.headers["x-client-id"] for request in fake.asked("/chat/completions"))
     assert given == "gateway-1"
@@ -95,7 +104,7 @@ async def test_a_session_is_the_clients_else_one_of_the_dialogue_and_the_account
     await provider.send(ask(headers=[(b"x-session-id", b"not fit\xff")]))
     await provider.send(ask())
     await provider.send(ask("Something else"))
-    await connect(access_token="token-1").send(ask())
+    await connect(credentials=AccessToken("token-1")).send(ask())
     mine, unfit, derived, other, elsewhere = (
         request.headers["x-session-id"] for request in fake.asked("/chat/completions")
     )
@@ -175,7 +184,7 @@ async def test_a_stream_is_repeated_too_while_it_has_not_begun(connect: Connect,
 
 
 async def test_a_second_401_is_a_502_and_the_next_calls_ask_nobody(
-    connect: Connect, ask: Ask, fake: FakeGigaChat, clock: Clock
+    connect: Connect, ask: Ask, fake: FakeGigaChat, clock: LoopClock
 ) -> None:
     provider = connect()
     fake.script("/chat/completions", *[refusal(401, "Unauthorized")] * 2)
@@ -189,7 +198,7 @@ async def test_a_second_401_is_a_502_and_the_next_calls_ask_nobody(
 
 
 async def test_user_and_password_work_without_oauth(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
-    provider = connect(user=fake.user, password=fake.password)
+    provider = connect(credentials=Password(fake.user, fake.password))
     assert text(await provider.send(ask())) == "You said: Hello"
     assert fake.oauth_calls == 0
 
@@ -197,7 +206,7 @@ async def test_user_and_password_work_without_oauth(connect: Connect, ask: Ask, 
 async def test_a_refused_access_token_is_replaced_by_means_of_the_key(
     connect: Connect, ask: Ask, fake: FakeGigaChat
 ) -> None:
-    provider = connect(access_token="stale", credentials=fake.key)
+    provider = connect(credentials=AccessToken("stale", then=fake.credentials))
     assert text(await provider.send(ask())) == "You said: Hello"
     first, second = fake.asked("/chat/completions")
     assert first.headers["authorization"] == "Bearer stale"
@@ -206,13 +215,13 @@ async def test_a_refused_access_token_is_replaced_by_means_of_the_key(
 
 async def test_a_refused_access_token_alone_is_an_error(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
     with pytest.raises(UpstreamUnauthorized) as caught:
-        await connect(access_token="stale").send(ask())
+        await connect(credentials=AccessToken("stale")).send(ask())
     assert "stale" not in caught.value.message + str(caught.value.detail)
 
 
 async def test_a_client_certificate_alone_sends_no_token(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
     # Over plain http the certificate is not read; what matters here is what is said above TLS.
-    provider = connect(cert="client.pem")
+    provider = connect(credentials=None, tls=TLS(cert="client.pem"))
     with pytest.raises(UpstreamUnauthorized, match="client certificate"):
         await provider.send(ask())
     assert "authorization" not in fake.asked("/chat/completions")[0].headers
@@ -221,10 +230,11 @@ async def test_a_client_certificate_alone_sends_no_token(connect: Connect, ask: 
 
 
 def test_a_provider_without_any_credential_says_what_to_set() -> None:
-    with pytest.raises(
-        ValueError, match=r"Set 'credentials' .* or 'user' and 'password', or 'access_token', or 'cert'"
-    ):
-        GigaChatProvider(user="someone")
+    for credentials in (None, ""):
+        with pytest.raises(
+            ValueError, match=r"Set 'credentials' .* a Password or an AccessToken, or set a client cert"
+        ):
+            GigaChatProvider(credentials)
 
 
 @pytest.mark.parametrize("client_id", ["", "two words", "x" * 65])
@@ -234,8 +244,13 @@ def test_a_client_id_that_is_none_is_refused(client_id: str) -> None:
 
 
 def test_no_secret_shows_in_a_representation() -> None:
-    provider = GigaChatProvider(credentials="c2VjcmV0LWtleQ==", access_token="secret-token", client_id="c")
-    shown = repr(provider) + "".join(repr(value) for value in vars(provider).values())
+    key = AuthorizationKey("c2VjcmV0LWtleQ==")
+    credentials: list[Credentials] = [key, Password("secret-user", "secret"), AccessToken("secret-token", then=key)]
+    provider = GigaChatProvider(
+        credentials[-1], tls=TLS(cert="c.pem", key_password="secret"), transport=HTTPTransport()
+    )
+    shown = repr(provider) + "".join(repr(value) for value in [*vars(provider).values(), *credentials])
+    shown += repr(TLS(cert="c.pem", key_password="secret"))
     assert "secret" not in shown
     assert "c2VjcmV0LWtleQ" not in shown
     assert repr(provider) == "GigaChatProvider(name='gigachat', base_url='https://api.giga.chat/v1')"
@@ -258,7 +273,7 @@ def secure(authority: trustme.CA) -> ssl.SSLContext:
 
 async def test_an_unknown_root_is_an_error_that_names_it_and_the_option(secure: ssl.SSLContext, ask: Ask) -> None:
     async with FakeGigaChat(tls=secure) as fake:
-        provider = GigaChatProvider(credentials=fake.key, base_url=fake.base_url, auth_url=fake.auth_url)
+        provider = GigaChatProvider(credentials=fake.credentials, base_url=fake.base_url)
         with pytest.raises(UpstreamError, match=r"Russian Trusted Root CA.*'ca_bundle'") as caught:
             await provider.send(ask())
         assert (caught.value.code, caught.value.status) == ("tls_error", 502)
@@ -274,7 +289,7 @@ async def test_a_host_without_tls_is_another_failure(ask: Ask) -> None:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        provider = GigaChatProvider(credentials="a2V5", base_url=url, auth_url=url)
+        provider = GigaChatProvider(AuthorizationKey("a2V5", url=url), base_url=url)
         with pytest.raises(UpstreamError) as caught:
             await provider.send(ask())
         assert caught.value.code == "tls_error"
@@ -287,9 +302,7 @@ async def test_a_certificate_for_another_name_is_another_failure(authority: trus
     authority.issue_cert("elsewhere.example").configure_cert(context)
     async with FakeGigaChat(tls=context) as fake:
         ca_bundle = authority.cert_pem.bytes().decode()
-        provider = GigaChatProvider(
-            credentials=fake.key, base_url=fake.base_url, auth_url=fake.auth_url, ca_bundle=ca_bundle
-        )
+        provider = GigaChatProvider(credentials=fake.credentials, base_url=fake.base_url, tls=TLS(ca_bundle))
         with pytest.raises(UpstreamError) as caught:
             await provider.send(ask())
         assert caught.value.code == "tls_error"
@@ -306,9 +319,7 @@ async def test_a_root_given_in_any_form_is_trusted(
     context = ssl.create_default_context(cadata=pem.decode())
     ca_bundle: Any = {"file": tmp_path / "root.pem", "text": pem.decode(), "context": context}[form]
     async with FakeGigaChat(tls=secure) as fake:
-        provider = GigaChatProvider(
-            credentials=fake.key, base_url=fake.base_url, auth_url=fake.auth_url, ca_bundle=ca_bundle
-        )
+        provider = GigaChatProvider(credentials=fake.credentials, base_url=fake.base_url, tls=TLS(ca_bundle))
         assert text(await provider.send(ask())) == "You said: Hello"
         await provider.aclose()
 
@@ -359,7 +370,7 @@ async def test_embeddings_are_cut_into_batches_and_put_together(connect: Connect
 async def test_embeddings_tell_the_ids_of_each_batch_and_the_build(connect: Connect, fake: FakeGigaChat) -> None:
     headers = [(b"x-service-id", b"svc"), (b"cookie", b"secret=1")]
     request = EmbeddingsRequest.of({"model": "Embeddings", "input": ["a"] * 91})
-    reply = await connect().send(Call(request, headers=headers, traceparent="00-1-2-01"))
+    reply = await connect().send(Call(request, headers=headers, trace_headers=[(b"traceparent", b"00-1-2-01")]))
     asked = fake.asked("/embeddings")
     told = [value for name, value in reply.headers if name == "x-gigachat-request-id"]
     assert told == [each.headers["x-request-id"] for each in asked]
@@ -399,18 +410,55 @@ async def test_embeddings_of_tokens_are_refused_with_advice(connect: Connect, fa
 # Models.
 
 
-async def test_models_are_asked_for_once_in_five_minutes(connect: Connect, fake: FakeGigaChat, clock: Clock) -> None:
+def listed(name: str, kind: str | None = "chat") -> dict[str, Any]:
+    entry = {"id": name, "object": "model", "owned_by": "salutedevices"}
+    return entry if kind is None else {**entry, "type": kind}
+
+
+def names(*data: Any, **aliases: str) -> list[str]:
+    return [model["id"] for model in model_list({"object": "list", "data": list(data)}, aliases=aliases).value["data"]]
+
+
+def test_a_model_is_told_in_openais_shape_with_its_type() -> None:
+    assert model_list({"data": [listed("GigaChat-2")]}, aliases={}).value == {
+        "object": "list",
+        "data": [
+            {"id": "GigaChat-2", "object": "model", "owned_by": "salutedevices", "type": "chat", "created": 0},
+        ],
+    }
+
+
+def test_only_chat_and_embedding_models_are_listed() -> None:
+    kinds = ["chat", "embedder", "aicheck", "filter", None]
+    assert names(*(listed(f"m-{kind}", kind) for kind in kinds)) == ["m-chat", "m-embedder", "m-None"]
+
+
+def test_an_alias_of_a_listed_model_is_a_model() -> None:
+    assert names(listed("GigaChat-2-Max"), gpt="GigaChat-2-Max", gone="GigaChat-9") == ["GigaChat-2-Max", "gpt"]
+
+
+def test_an_alias_does_not_hide_a_model() -> None:
+    assert names(listed("a"), listed("b"), a="b") == ["a", "b"]
+
+
+@pytest.mark.parametrize("data", [[1], [{"id": 5}], [{}]])
+def test_what_is_no_model_is_left_out(data: list[Any]) -> None:
+    assert names(*data) == []
+    assert model_list({"data": None}, aliases={}).value["data"] == []
+
+
+async def test_models_are_asked_for_once_in_five_minutes(
+    connect: Connect, fake: FakeGigaChat, clock: LoopClock
+) -> None:
     provider = connect()
-    replies = await asyncio.gather(*(provider.send(Call(ModelsRequest())) for _ in range(10)))
-    assert all(isinstance(reply.body, ModelList) for reply in replies)
+    await asyncio.gather(*(provider.models() for _ in range(10)))
     clock.advance(299)
-    await provider.send(Call(ModelsRequest()))
+    await provider.models()
     assert len(fake.asked("/models")) == 1
     clock.advance(1)
     del fake.models["GigaChat-2-Max"]
-    reply = await provider.send(Call(ModelsRequest()))
-    assert isinstance(reply.body, ModelList)
-    assert "GigaChat-2-Max" not in {model["id"] for model in reply.body.value["data"]}
+    listed = await provider.models()
+    assert "GigaChat-2-Max" not in {model["id"] for model in listed.value["data"]}
     assert len(fake.asked("/models")) == 2
 
 
@@ -418,10 +466,9 @@ async def test_a_list_of_models_that_failed_is_not_remembered(connect: Connect, 
     provider = connect()
     fake.script("/models", Answer(500))
     with pytest.raises(UpstreamError):
-        await provider.send(Call(ModelsRequest()))
-    reply = await provider.send(Call(ModelsRequest()))
-    assert isinstance(reply.body, ModelList)
-    assert "Embeddings" in {model["id"] for model in reply.body.value["data"]}
+        await provider.models()
+    listed = await provider.models()
+    assert "Embeddings" in {model["id"] for model in listed.value["data"]}
 
 
 # The end.
@@ -430,7 +477,7 @@ async def test_a_list_of_models_that_failed_is_not_remembered(connect: Connect, 
 async def test_closing_ends_what_is_under_way(connect: Connect, fake: FakeGigaChat) -> None:
     provider = connect()
     fake.script("/models", Stall())
-    waiting = asyncio.ensure_future(provider.send(Call(ModelsRequest())))
+    waiting = asyncio.ensure_future(provider.models())
     await fake.arrived("/models")
     await provider.aclose()
     with pytest.raises(UpstreamUnavailable):
@@ -438,12 +485,11 @@ async def test_closing_ends_what_is_under_way(connect: Connect, fake: FakeGigaCh
     await fake.asked("/models")[0].gone.wait()
 
 
-@pytest.mark.parametrize("request_", [ModelsRequest(), EmbeddingsRequest.of({"model": "Embeddings", "input": "a"})])
 @pytest.mark.parametrize("status", [400, 402, 403, 404, 422, 429, 500, 503])
-async def test_other_operations_fail_within_the_family_too(
-    connect: Connect, fake: FakeGigaChat, status: int, request_: Any
-) -> None:
-    path = "/models" if isinstance(request_, ModelsRequest) else "/embeddings"
-    fake.script(path, refusal(status, "No."))
+async def test_other_operations_fail_within_the_family_too(connect: Connect, fake: FakeGigaChat, status: int) -> None:
+    fake.script("/models", refusal(status, "No."))
+    fake.script("/embeddings", refusal(status, "No."))
     with pytest.raises(XRouterError):
-        await connect().send(Call(request_))
+        await connect().models()
+    with pytest.raises(XRouterError):
+        await connect().send(Call(EmbeddingsRequest.of({"model": "Embeddings", "input": "a"})))

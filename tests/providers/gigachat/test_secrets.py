@@ -10,6 +10,7 @@ from tests.fakes.faults import Answer, Events, refusal
 from tests.fakes.gigachat import KEY, FakeGigaChat
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import UpstreamUnauthorized, XRouterError
+from xrouter_asgi.providers.gigachat import Password
 
 from .conftest import Ask, Connect
 
@@ -65,7 +66,7 @@ async def test_a_user_and_a_password_are_not_shown(connect: Connect, ask: Ask, f
     fake.user, fake.password = "somebody", "pass-phrase"
     pair = base64.b64encode(b"somebody:pass-phrase").decode()
     fake.script("/token", Answer(401, {"message": f"no somebody with pass-phrase or {pair}"}))
-    provider = connect(user=fake.user, password=fake.password)
+    provider = connect(credentials=Password(fake.user, fake.password))
     with pytest.raises(UpstreamUnauthorized) as caught:
         await provider.send(ask())
     assert "message 'no [redacted] with [redacted] or [redacted]'" in str(caught.value.detail)

@@ -9,8 +9,11 @@ import pytest
 
 from xrouter_asgi.errors import InvalidRequest
 from xrouter_asgi.providers.gigachat.options import Options, StructuredOutput
-from xrouter_asgi.providers.gigachat.request.translate import Translation, attachments, translate
-from xrouter_asgi.wire import ChatRequest
+from xrouter_asgi.providers.gigachat.request.attachments import attachments
+from xrouter_asgi.providers.gigachat.request.translate import Translation, translate
+from xrouter_asgi.providers.gigachat.response.completion import completion
+from xrouter_asgi.providers.gigachat.response.stream import StreamTranslation
+from xrouter_asgi.wire import ChatCompletion, ChatRequest
 
 STATE = "1b4a3d5c-0f62-4c0e-9d3a-7a1f3b2c4d5e"
 STATE_ID = "call_1b4a3d5c0f624c0e9d3a7a1f3b2c4d5e"
@@ -98,9 +101,19 @@ def event(content: str | None = None, *, finish: str | None = None, usage: Any =
     return value if usage is None else {**value, "usage": usage}
 
 
+def completed(translation: Translation, answer: Mapping[str, Any], *, request_id: str = "r") -> ChatCompletion:
+    """A whole answer in OpenAI's dialect."""
+    return completion(answer, translation.asked, request_id=request_id)
+
+
+def opened(translation: Translation, *, request_id: str = "r") -> StreamTranslation:
+    """A stream that nothing has been fed to."""
+    return StreamTranslation(translation.asked, request_id=request_id)
+
+
 def streamed(translation: Translation, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """All chunks of a stream, as documents."""
-    stream = translation.stream(request_id="r-1")
+    stream = opened(translation, request_id="r-1")
     chunks = [chunk for item in events for chunk in stream.feed(dict(item))]
     return [chunk.value for chunk in [*chunks, *stream.close()]]
 

@@ -22,7 +22,7 @@ from tests.providers.http.scripted_server import (
     serving,
     until_quiet,
 )
-from xrouter_asgi.providers.http import AnswerStream, HTTPTransport, OwnedTransport, Timeouts, Upstream, ssl_context
+from xrouter_asgi.providers.http import TLS, AnswerStream, HTTPTransport, OwnedTransport, Timeouts, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -133,7 +133,7 @@ async def test_cancelled_at_any_suspension_nothing_is_left(
     authority: trustme.CA,
 ) -> None:
     context = server_tls(authority) if tls else None
-    trust = ssl_context(authority.cert_pem.bytes().decode()) if tls else None
+    trust = TLS(authority.cert_pem.bytes().decode()).context() if tls else None
     async with serving(in_pieces, tls=context) as server:
         nth = 0
         reached = True

@@ -216,11 +216,11 @@ async def test_who_leaves_the_line_is_not_remembered() -> None:
         tasks = [asyncio.create_task(upstream.fetch("GET", "/")) for _ in range(100)]
         await server.until_open(1)
         (pool,) = transport._pools.values()
-        assert len(pool._line) == 99
+        assert len(pool._waiters) == 99
         for task in tasks[1:]:
             task.cancel()
         await asyncio.gather(*tasks[1:], return_exceptions=True)
-        assert len(pool._line) == 0
+        assert len(pool._waiters) == 0
         tasks[0].cancel()
         await asyncio.gather(tasks[0], return_exceptions=True)
         await upstream.aclose()

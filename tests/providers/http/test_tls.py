@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.providers.http.scripted_server import BOTH, OK, Make, Peer, answering, own, playing, serving, silent
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout
-from xrouter_asgi.providers.http import Timeouts, Upstream, ssl_context
+from xrouter_asgi.providers.http import TLS, Timeouts, Upstream
 
 both = pytest.mark.parametrize("make", BOTH)
 
@@ -52,12 +52,12 @@ async def fetched(context: ssl.SSLContext, server: ssl.SSLContext, make: Make = 
 @both
 async def test_a_request_goes_over_tls(make: Make, authority: trustme.CA) -> None:
     server = server_tls(authority.issue_cert("localhost"))
-    assert await fetched(ssl_context(pem(authority)), server, make) == b"hi"
+    assert await fetched(TLS(pem(authority)).context(), server, make) == b"hi"
 
 
 async def test_the_context_given_to_an_upstream_is_used(authority: trustme.CA) -> None:
     async with serving(answering(OK), tls=server_tls(authority.issue_cert("localhost"))) as server:
-        upstream = Upstream(server.url, tls=lambda: ssl_context(pem(authority)))
+        upstream = Upstream(server.url, tls=TLS(pem(authority)))
         for _ in range(2):
             assert (await upstream.fetch("GET", "/")).body == b"hi"
         await upstream.aclose()
@@ -69,7 +69,7 @@ async def test_an_unknown_issuer_is_refused_and_the_operator_told_what_to_set(
     make: Make, authority: trustme.CA, other: trustme.CA
 ) -> None:
     with pytest.raises(UpstreamError) as caught:
-        await fetched(ssl_context(pem(other)), server_tls(authority.issue_cert("localhost")), make)
+        await fetched(TLS(pem(other)).context(), server_tls(authority.issue_cert("localhost")), make)
     error = caught.value
     assert (error.code, error.retryable) == ("tls_error", False)
     assert error.message == "The issuer of the upstream's certificate is not trusted."
@@ -89,7 +89,7 @@ async def test_without_a_context_only_public_authorities_are_trusted(authority: 
 @both
 async def test_a_certificate_for_another_name_is_refused(make: Make, authority: trustme.CA) -> None:
     with pytest.raises(UpstreamError) as caught:
-        await fetched(ssl_context(pem(authority)), server_tls(authority.issue_cert("elsewhere.test")), make)
+        await fetched(TLS(pem(authority)).context(), server_tls(authority.issue_cert("elsewhere.test")), make)
     assert caught.value.code == "tls_error"
     assert caught.value.message == "The upstream's certificate was refused."
     assert "ostname mismatch" in (caught.value.detail or "")
@@ -99,7 +99,7 @@ async def test_an_expired_certificate_is_refused(authority: trustme.CA) -> None:
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     leaf = authority.issue_cert("localhost", not_before=past, not_after=past + datetime.timedelta(days=1))
     with pytest.raises(UpstreamError) as caught:
-        await fetched(ssl_context(pem(authority)), server_tls(leaf))
+        await fetched(TLS(pem(authority)).context(), server_tls(leaf))
     assert caught.value.code == "tls_error"
     assert "expired" in (caught.value.detail or "")
 
@@ -111,7 +111,7 @@ async def test_tls_to_a_plain_port_is_a_tls_error(make: Make) -> None:
         await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with serving(plain) as server:
-        upstream = Upstream(f"https://127.0.0.1:{server.port}", transport=make(ssl_context()))
+        upstream = Upstream(f"https://127.0.0.1:{server.port}", transport=make(TLS().context()))
         with pytest.raises(UpstreamError) as caught:
             await upstream.fetch("GET", "/")
         await upstream.aclose()
@@ -133,7 +133,7 @@ async def test_a_handshake_that_hangs_meets_the_connect_timeout() -> None:
 async def test_a_short_body_over_tls_is_truncated(make: Make, authority: trustme.CA) -> None:
     short = playing(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhi")
     async with serving(short, tls=server_tls(authority.issue_cert("localhost"))) as server:
-        upstream = Upstream(server.url, transport=make(ssl_context(pem(authority))))
+        upstream = Upstream(server.url, transport=make(TLS(pem(authority)).context()))
         with pytest.raises(UpstreamError) as caught:
             await upstream.fetch("GET", "/")
         await upstream.aclose()
@@ -158,7 +158,7 @@ def client_files(authority: trustme.CA, tmp_path: Path) -> tuple[str, str]:
 
 async def test_a_client_certificate_is_shown(authority: trustme.CA, client_files: tuple[str, str]) -> None:
     cert, key = client_files
-    context = ssl_context(pem(authority), cert=cert, key=key)
+    context = TLS(pem(authority), cert=cert, key=key).context()
     assert await fetched(context, asking_for_a_certificate(authority)) == b"hi"
 
 
@@ -190,7 +190,7 @@ async def test_without_the_client_certificate_it_is_a_tls_error(make: Make, auth
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving_once = asyncio.create_task(asyncio.to_thread(serve_once, listener))
         upstream = Upstream(
-            f"https://localhost:{listener.getsockname()[1]}", transport=make(ssl_context(pem(authority)))
+            f"https://localhost:{listener.getsockname()[1]}", transport=make(TLS(pem(authority)).context())
         )
         with pytest.raises(UpstreamError) as caught:
             await upstream.fetch("GET", "/")
@@ -217,11 +217,11 @@ async def test_an_encrypted_key_needs_its_password(
     authority: trustme.CA, client_files: tuple[str, str], encrypted_key: str
 ) -> None:
     cert, _ = client_files
-    context = ssl_context(pem(authority), cert=cert, key=encrypted_key, key_password="open sesame")
+    context = TLS(pem(authority), cert=cert, key=encrypted_key, key_password="open sesame").context()
     assert await fetched(context, asking_for_a_certificate(authority)) == b"hi"
     for wrong in (None, "swordfish"):
         with pytest.raises(ValueError, match="'key_password'"):
-            ssl_context(cert=cert, key=encrypted_key, key_password=wrong)
+            TLS(cert=cert, key=encrypted_key, key_password=wrong).context()
 
 
 async def test_http11_is_offered_by_alpn(authority: trustme.CA) -> None:
@@ -234,7 +234,7 @@ async def test_http11_is_offered_by_alpn(authority: trustme.CA) -> None:
     context = server_tls(authority.issue_cert("localhost"))
     context.set_alpn_protocols(["h2", "http/1.1"])
     async with serving(note, tls=context) as server:
-        upstream = Upstream(server.url, tls=lambda: ssl_context(pem(authority)))
+        upstream = Upstream(server.url, tls=TLS(pem(authority)))
         await upstream.fetch("GET", "/")
         await upstream.aclose()
     assert chosen == ["http/1.1"]
@@ -245,32 +245,32 @@ def subjects(context: ssl.SSLContext) -> set[object]:
 
 
 def test_extra_authorities_are_added_to_the_public_ones(authority: trustme.CA, other: trustme.CA) -> None:
-    public = subjects(ssl_context())
+    public = subjects(TLS().context())
     assert len(public) > 50
-    assert len(subjects(ssl_context(pem(authority) + pem(other))) - public) == 2
+    assert len(subjects(TLS(pem(authority) + pem(other)).context()) - public) == 2
     # ... of this context alone.
-    assert subjects(ssl_context()) == public
+    assert subjects(TLS().context()) == public
 
 
 def test_a_bundle_may_be_a_file_or_a_directory(authority: trustme.CA, other: trustme.CA, tmp_path: Path) -> None:
-    public = subjects(ssl_context())
+    public = subjects(TLS().context())
     bundle = tmp_path / "root.pem"
     bundle.write_bytes("# Корневой сертификат\n".encode() + authority.cert_pem.bytes() + other.cert_pem.bytes())
-    assert len(subjects(ssl_context(bundle)) - public) == 2
-    assert len(subjects(ssl_context(str(bundle))) - public) == 2
+    assert len(subjects(TLS(bundle).context()) - public) == 2
+    assert len(subjects(TLS(str(bundle)).context()) - public) == 2
     directory = tmp_path / "roots"
     directory.mkdir()
     authority.cert_pem.write_to_path(directory / "one.pem")
     (directory / "two.crt").write_bytes(ssl.PEM_cert_to_DER_cert(pem(other)))
     (directory / "README").write_text("not a certificate")
-    assert len(subjects(ssl_context(directory)) - public) == 2
+    assert len(subjects(TLS(directory).context()) - public) == 2
 
 
 def test_a_ready_context_is_taken_as_it_is() -> None:
     ready = ssl.create_default_context()
-    assert ssl_context(ready) is ready
+    assert TLS(ready).context() is ready
     with pytest.raises(ValueError, match="ready context"):
-        ssl_context(ready, insecure=True)
+        TLS(ready, insecure=True).context()
 
 
 def test_a_bundle_that_holds_nothing_is_refused(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_bundle_that_holds_nothing_is_refused(tmp_path: Path) -> None:
     ]
     for bundle, words in bundles:
         with pytest.raises(ValueError, match=words):
-            ssl_context(bundle)
+            TLS(bundle).context()
 
 
 def test_a_client_certificate_that_cannot_be_used_is_refused(client_files: tuple[str, str], tmp_path: Path) -> None:
@@ -294,24 +294,24 @@ def test_a_client_certificate_that_cannot_be_used_is_refused(client_files: tuple
     stranger = tmp_path / "stranger.key"
     trustme.CA().issue_cert("x.test").private_key_pem.write_to_path(stranger)
     with pytest.raises(ValueError, match="belong together"):
-        ssl_context(cert=cert, key=str(stranger))
+        TLS(cert=cert, key=str(stranger)).context()
     with pytest.raises(ValueError, match="cannot be read: No such file"):
-        ssl_context(cert=str(tmp_path / "missing.pem"))
+        TLS(cert=str(tmp_path / "missing.pem")).context()
     with pytest.raises(ValueError, match="without 'cert'"):
-        ssl_context(key=key)
+        TLS(key=key).context()
 
 
 def test_old_versions_of_tls_are_not_spoken() -> None:
-    assert ssl_context().minimum_version == ssl.TLSVersion.TLSv1_2
+    assert TLS().context().minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 async def test_insecure_checks_nothing_and_says_so_once(
     authority: trustme.CA, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "xrouter"):
-        secure = ssl_context()
+        secure = TLS().context()
         assert caplog.records == []
-        context = ssl_context(insecure=True)
+        context = TLS(insecure=True).context()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert secure.verify_mode == ssl.CERT_REQUIRED
     assert await fetched(context, server_tls(authority.issue_cert("elsewhere.test"))) == b"hi"
@@ -320,8 +320,8 @@ async def test_insecure_checks_nothing_and_says_so_once(
 def test_tls_works_on_uvloop(authority: trustme.CA) -> None:
     uvloop = pytest.importorskip("uvloop")
     server = server_tls(authority.issue_cert("localhost"))
-    assert uvloop.run(fetched(ssl_context(pem(authority)), server)) == b"hi"
+    assert uvloop.run(fetched(TLS(pem(authority)).context(), server)) == b"hi"
     with pytest.raises(UpstreamError, match="not trusted"):
-        asyncio.run(fetched(ssl_context(), server))
+        asyncio.run(fetched(TLS().context(), server))
     with pytest.raises(UpstreamError, match="not trusted"):
-        uvloop.run(fetched(ssl_context(), server))
+        uvloop.run(fetched(TLS().context(), server))

@@ -300,7 +300,7 @@ async def test_urls_are_kept_for_a_bounded_number_of_paths() -> None:
     upstream = mocked(httpx.Response(200))
     for number in range(1000):
         await upstream.fetch("GET", f"/files/{number}")
-    assert upstream._known.cache_info().currsize <= 256
+    assert upstream._endpoint.cache_info().currsize <= 256
 
 
 @pytest.mark.parametrize(("total", "left"), [(10.0, 0.2), (None, 0.2)])

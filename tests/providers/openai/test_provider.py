@@ -8,12 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.fakes.clock import LoopClock
 from tests.fakes.openai import FakeOpenAI, held, identity, raw, refuse, whole
 from tests.fakes.openai_answers import MODELS, completion
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation, UpstreamError, UpstreamUnauthorized
 from xrouter_asgi.providers.base import Call
-from xrouter_asgi.providers.http import Timeouts
+from xrouter_asgi.providers.http import TLS, Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.wire import ChatCompletion, EmbeddingList, ModelList
 
@@ -96,18 +97,15 @@ async def test_embeddings_need_no_usage(fake: FakeOpenAI, provider: OpenAIProvid
     assert reply.body.usage is None
 
 
-async def test_the_list_of_models_is_asked_for_once_a_minute(
-    fake: FakeOpenAI, provider: OpenAIProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [1000.0]
-    monkeypatch.setattr("xrouter_asgi.providers.openai.provider.monotonic", lambda: clock[0])
+async def test_the_list_of_models_is_asked_for_once_a_minute(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    clock = LoopClock()
     first = await provider.models()
     assert isinstance(first, ModelList)
     assert first.value == MODELS
-    clock[0] += 59.9
+    clock.advance(59)
     assert (await provider.models()) is first
     assert len(fake.requests) == 1
-    clock[0] += 0.1
+    clock.advance(1)
     assert (await provider.models()) is not first
     assert len(fake.requests) == 2
 
@@ -331,17 +329,17 @@ def test_what_it_is_made_of_is_checked() -> None:
         OpenAIProvider("https://api.example.com/v1", api_key="sk-1\n")
     assert "sk-1" not in str(caught.value)
     with pytest.raises(ValueError, match=r"missing\.pem"):
-        OpenAIProvider("https://api.example.com/v1", ca_bundle="missing.pem")
+        OpenAIProvider("https://api.example.com/v1", tls=TLS("missing.pem"))
 
 
 @pytest.mark.parametrize("option", [{"cert": "missing.pem"}, {"key": "missing.pem"}])
 def test_a_certificate_of_its_own_is_loaded(option: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"missing\.pem|'cert'"):
-        OpenAIProvider("https://api.example.com/v1", **option)
+        OpenAIProvider("https://api.example.com/v1", tls=TLS(**option))
 
 
 def test_turning_tls_checks_off_is_loud(caplog: pytest.LogCaptureFixture) -> None:
-    OpenAIProvider("https://api.example.com/v1", insecure=True)
+    OpenAIProvider("https://api.example.com/v1", tls=TLS(insecure=True))
     assert "not checked" in caplog.text
 
 

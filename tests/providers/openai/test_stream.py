@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.clock import LoopClock
 from tests.fakes.http import Handler
 from tests.fakes.openai import DONE, FakeOpenAI, chunked, endless, event, held, identity, raw, refuse, stream, whole
 from tests.fakes.openai_answers import chunk, completion
@@ -109,7 +110,7 @@ class TestTheEnd:
     async def test_an_end_shortly_after_done_keeps_the_connection(
         self, fake: FakeOpenAI, provider: OpenAIProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("xrouter_asgi.providers.openai.stream.LINGER", 10.0)
+        monkeypatch.setattr("xrouter_asgi.providers.http.chunk_stream.LINGER", 10.0)
         go_on = asyncio.Event()
         fake.next(stream(EVENTS + DONE, end=b"", hold=go_on))  # all events in one write, the end apart
         answer = await stream_of(provider)
@@ -266,19 +267,18 @@ async def test_a_finished_answer_that_never_ends_is_whole(fake: FakeOpenAI, sile
     await provider.aclose()
 
 
-async def test_only_the_time_since_the_last_chunk_counts(
-    fake: FakeOpenAI, provider: OpenAIProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_only_the_time_since_the_last_chunk_counts(fake: FakeOpenAI) -> None:
     """Nor does the time count that a reader takes for itself."""
-    clock = [0.0]
-    monkeypatch.setattr("xrouter_asgi.providers.openai.stream.monotonic", lambda: clock[0])
+    clock = LoopClock()
+    provider = OpenAIProvider(fake.base_url, timeouts=Timeouts(total=None))
     go_on = asyncio.Event()
     fake.next(stream(SAID[0], b": ping\n\n", hold=go_on, end=event(SAID[1]) + event(SAID[2]) + DONE))
     answer = await stream_of(provider)
     await anext(answer)
-    clock[0] += 1e6
+    clock.advance(1e6)
     go_on.set()
     assert text_of(await read(answer)) == TEXT
+    await provider.aclose()
 
 
 async def test_the_whole_exchange_is_bounded(fake: FakeOpenAI) -> None:

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
 import httpx
 
+from ...queueing.slots import Slots
 from ...wire import ChatChunk, ChatCompletion, ChatRequest
 from ...wire.codec import encode
 from ...wire.stream import ChatStream
 from ..base import Call, Reply
-from ..http import AnswerStream, Timeouts, start_stream
+from ..http import AnswerStream, Batches, Timeouts, json_object, start_stream
 from .auth.client import GigaChatClient
 from .auth.credentials import digest
 from .compatibility import Repairs, repaired, without_native
-from .files.uploads import Files
+from .files.uploads import Uploads
 from .headers import fact, fit, passed_on, upstream_ids
 from .options import Options
-from .request.translate import Attachment, Translation, attachments, translate
+from .request.attachments import Attachment, attachments
+from .request.translate import Translation, translate
+from .response.completion import answer_warning, completion
 from .response.errors import upstream_error
-from .response.reader import Events, as_event, read_object
-from .slots import Slots
+from .response.reader import EventDecoder, UntilStopped, as_event
+from .response.stream import StreamTranslation
 
 _LIMIT = 32 << 20
 _ERROR_LIMIT = 64 << 10
@@ -40,65 +42,76 @@ class Chat:
 
     def __init__(
         self,
-        account: GigaChatClient,
+        client: GigaChatClient,
         *,
         slots: Slots,
-        files: Files,
+        uploads: Uploads,
         options: Options,
         timeouts: Timeouts,
         salt: str,
         name: str,
     ) -> None:
-        self._account = account
+        self._client = client
         self._slots = slots
-        self._files = files
+        self._uploads = uploads
         self._aliases = options.aliases
-        # Names are looked up once, in `_plan()`: a translation that did it again would follow chains of them.
+        # `_plan()` looks names up once: a translation that did it again would follow chains of them.
         self._options = replace(options, aliases={})
         self._timeouts = timeouts
         self._salt = salt
         self._name = name
-        # Both hold models that GigaChat has, or had, so they stay small whatever clients ask for.
-        self._without_native: set[str] = set()  # know no `response_format`
-        self._successors: dict[str, str] = {}  # are gone -> what answered in their place
+        # Both hold models that GigaChat has or had, so they stay small whatever clients ask for.
+        self._without_native: set[str] = set()  # models that know no `response_format`
+        self._successors: dict[str, str] = {}  # models that are gone -> what answered in their place
 
     async def send(self, call: Call, request: ChatRequest) -> Reply:
         """Answer a chat completion request. See `Provider.send()`."""
         found = attachments(request)
-        files = await self._files.ids(found)
-        async with AsyncExitStack() as held:
-            # Held until the body is read or closed: a stream takes both along.
-            held.callback((await self._slots.acquire()).release)
-            answer, sent, plan = await self._ask(call, request, found, files)
-            held.push_async_callback(answer.aclose)
-            facts = upstream_ids(answer.headers)
-            warnings = sent.warnings
-            body: ChatCompletion | ChatStream
-            kind = answer.headers.get("content-type", "")
-            if request.stream and "json" not in kind and "html" not in kind:
-                translation = sent.stream(request_id=_id(answer.headers))
-                events = Events(answer, translation, idle=self._timeouts.idle, drain=request.include_usage)
-                body = await start_stream(events.batches(held.pop_all()), self._timeouts)
-                build: object = events.build
+        files = await self._uploads.ids(found, deadline=call.deadline)
+        # Held until the body is read or closed.
+        slot = await self._slots.acquire(call.context.caller, deadline=call.deadline)
+        try:
+            reply = await self._reply(call, request, found, files)
+        except BaseException:
+            slot.release()
+            raise
+        reply.when_ended(lambda error: slot.release())
+        return reply
+
+    async def _reply(
+        self, call: Call, request: ChatRequest, found: Sequence[Attachment], files: Mapping[str, str]
+    ) -> Reply:
+        answer, sent, plan = await self._ask(call, request, found, files)
+        facts = upstream_ids(answer.headers)
+        request_id = fit(answer.headers.get("x-request-id")) or str(uuid.uuid4())
+        warnings = sent.warnings
+        body: ChatCompletion | ChatStream
+        build: object
+        if request.stream and _is_stream(answer.headers):
+            translation = StreamTranslation(sent.asked, request_id=request_id)
+            decoder = EventDecoder(translation)
+            pieces = UntilStopped(answer, translation, drain=request.include_usage)
+            body = await start_stream(Batches(pieces, decoder, idle=self._timeouts.idle), self._timeouts)
+            build = decoder.build
+        else:
+            value = json_object(await answer.read(_LIMIT))
+            build = value.get("model")
+            facts += _bill(value)
+            if request.stream:
+                body = await ChatStream.start(_at_once(value, StreamTranslation(sent.asked, request_id=request_id)))
             else:
-                value = read_object(await answer.read(_LIMIT))
-                build = value.get("model")
-                facts += _bill(value)
-                if request.stream:
-                    body = await ChatStream.start(_at_once(value, sent, _id(answer.headers)))
-                else:
-                    body = sent.complete(value, request_id=_id(answer.headers))
-                    warnings = sent.warnings_with(value)
+                body = completion(value, sent.asked, request_id=request_id)
+                warnings += answer_warning(value, sent.asked)
         facts += fact("x-gigachat-model", build)
         return Reply(body, provider=self._name, model=plan.model, warnings=warnings, headers=facts)
 
     async def _ask(
         self, call: Call, request: ChatRequest, found: Sequence[Attachment], files: Mapping[str, str]
     ) -> tuple[AnswerStream, Translation, Repairs]:
-        """Put the request to GigaChat until it is taken, or cannot be put better.
+        """Send the request, and once more for each repair, until GigaChat takes it.
 
         Raises:
-            XRouterError: What it was refused with at last.
+            XRouterError: GigaChat refused it, and there is no repair left.
         """
         first = plan = self._plan(call, request)
         while True:
@@ -110,20 +123,22 @@ class Chat:
                 structured=plan.structured,
                 replay_state=plan.replay_state,
                 plain_calls=plan.plain_calls,
-                redact=self._account.redact,
+                redact=self._client.redact,
             )
             headers = self._headers(call, request, sent)
-            answer = await self._account.open("POST", "/chat/completions", headers=headers, content=encode(sent.body))
+            answer = await self._client.open(
+                "POST", "/chat/completions", headers=headers, content=encode(sent.body), deadline=call.deadline
+            )
             if answer.status == 200:
                 self._learn(first, plan)
                 return answer, sent, plan
             said = await answer.read(_ERROR_LIMIT)
             better = repaired(plan, request, sent, status=answer.status, said=said)
-            if better is None or (better.fresh_files > plan.fresh_files and not self._files.forget(files.values())):
-                redact = self._account.redact
+            if better is None or (better.fresh_files > plan.fresh_files and not self._uploads.forget(files.values())):
+                redact = self._client.redact
                 raise upstream_error(answer.status, answer.headers, said, model=plan.model, redact=redact)
             if better.fresh_files > plan.fresh_files:
-                files = await self._files.ids(found)
+                files = await self._uploads.ids(found, deadline=call.deadline)
             plan = better
 
     def _plan(self, call: Call, request: ChatRequest) -> Repairs:
@@ -157,18 +172,18 @@ class Chat:
         return [*fields, *passed_on(call)]
 
 
-async def _at_once(value: dict[str, Any], sent: Translation, request_id: str) -> AsyncIterator[list[ChatChunk]]:
+def _is_stream(headers: httpx.Headers) -> bool:
+    kind = headers.get("content-type", "")
+    return "json" not in kind and "html" not in kind
+
+
+async def _at_once(value: dict[str, Any], translation: StreamTranslation) -> AsyncIterator[list[ChatChunk]]:
     """A stream of what came in one piece."""
-    stream = sent.stream(request_id=request_id)
-    yield [*stream.feed(as_event(value)), *stream.close()]
-
-
-def _id(headers: httpx.Headers) -> str:
-    return fit(headers.get("x-request-id")) or str(uuid.uuid4())
+    yield [*translation.feed(as_event(value)), *translation.close()]
 
 
 def _bill(value: dict[str, Any]) -> list[tuple[str, str]]:
-    """`total_tokens` of GigaChat, which leaves cached tokens out, is what is paid for."""
+    """What is paid for: GigaChat's `total_tokens`, which leave out cached ones."""
     usage = value.get("usage")
     billed = usage.get("total_tokens") if isinstance(usage, dict) else None
     return [("x-gigachat-billed-tokens", str(billed))] if isinstance(billed, int) else []

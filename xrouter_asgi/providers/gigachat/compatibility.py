@@ -1,4 +1,4 @@
-"""What to change about a request that GigaChat refused, when the refusal may be about our way of putting it.
+"""Repairs of a request that GigaChat refused, in case it refused our translation and not the request.
 
 Stands, models and releases differ in what they take, and none of them says so beforehand. Each repair is tried once.
 """
@@ -17,15 +17,15 @@ _SUCCESSORS = {"GigaChat": "GigaChat-2", "GigaChat-Pro": "GigaChat-2-Pro", "Giga
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """How a request is put to GigaChat.
+    """How to translate a request.
 
     Attributes:
-        structured: How a JSON schema is asked for.
-        adaptive: Whether another way may be tried.
-        replay_state: Send the state ids of earlier calls back.
-        plain_calls: Render earlier calls and their results as text.
-        fresh_files: Remembered uploads have been uploaded anew.
-        format_unknown: The model said that it knows no such `response_format`, not that it dislikes this schema.
+        structured: How to ask for a JSON schema.
+        adaptive: Whether to try another way.
+        replay_state: Whether to send back the state ids of earlier calls.
+        plain_calls: Whether to render earlier calls and their results as text.
+        fresh_files: Whether remembered uploads have been uploaded anew.
+        format_unknown: Whether the model knows no such `response_format`, rather than dislikes this schema.
     """
 
     model: str
@@ -38,7 +38,7 @@ class Repairs:
 
 
 def repaired(plan: Repairs, request: ChatRequest, sent: Translation, *, status: int, said: bytes) -> Repairs | None:
-    """The plan to try after `plan` was refused; None if there is no better one.
+    """The plan to try after GigaChat refused `plan`; None if there is no better one.
 
     Args:
         sent: What was refused.

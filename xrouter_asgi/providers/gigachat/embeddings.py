@@ -2,24 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import UpstreamError
 from ...wire import EmbeddingList, EmbeddingsRequest
+from ...wire.codec import encode
+from ..base import Call, Reply
+from ..http import json_object
+from .auth.client import GigaChatClient
+from .headers import fact, passed_on, upstream_ids
 from .request.diagnostics import invalid, unsupported
+from .response.errors import upstream_error
 
 # Components of a vector, which no model can be asked to shorten.
 DIMENSIONS = {"Embeddings": 1024, "Embeddings-2": 1024, "EmbeddingsGigaR": 2560, "GigaEmbeddings-3B-2025-09": 2048}
 
 
+_JSON = [(b"Content-Type", b"application/json"), (b"Accept", b"application/json")]
+
+
+class Embedder:
+    """Embeddings of one account.
+
+    Args:
+        aliases: A client's or target's name of a model -> GigaChat's.
+        name: Of the provider.
+    """
+
+    def __init__(self, client: GigaChatClient, *, aliases: Mapping[str, str], name: str) -> None:
+        self._client = client
+        self._aliases = aliases
+        self._name = name
+
+    async def send(self, call: Call, request: EmbeddingsRequest) -> Reply:
+        """Answer an embeddings request. See `Provider.send()`."""
+        model = self._aliases.get(call.model, call.model)
+        headers = [*_JSON, *passed_on(call)]
+        answers: list[dict[str, Any]] = []
+        facts: list[tuple[str, str]] = []
+        portions = batches(request, model=model)
+        # One after the other: a large input must not use up the account's rate.
+        for texts in portions:
+            content = encode({"model": model, "input": texts})
+            answer = await self._client.fetch(
+                "POST", "/embeddings", headers=headers, content=content, deadline=call.deadline
+            )
+            if answer.status != 200:
+                redact = self._client.redact
+                error = upstream_error(answer.status, answer.headers, answer.body, model=model, redact=redact)
+                # The translation of errors speaks of a chat.
+                raise error.but(param="input") if error.param == "messages" else error
+            answers.append(json_object(answer.body))
+            facts += [*upstream_ids(answer.headers), *fact("x-gigachat-model", answers[-1].get("model"))]
+        merged = merge(answers, sizes=[len(texts) for texts in portions], model=request.model)
+        return Reply(merged, provider=self._name, model=model, headers=list(dict.fromkeys(facts)))
+
+
 def batches(
     request: EmbeddingsRequest, *, model: str | None = None, max_items: int = 90, max_characters: int = 1_000_000
 ) -> list[list[str]]:
-    """The texts, in order, in portions that GigaChat takes at once.
+    """The texts, in order, in batches that GigaChat takes.
 
     Args:
-        model: GigaChat's name of the model, to tell which `dimensions` are its own; the request's if None.
+        model: GigaChat's name of the model, which tells its own `dimensions`. None: the request's.
         max_items: Texts in one batch. GigaChat's own limit is unpublished.
         max_characters: Characters in one batch; a longer text goes alone.
 
@@ -41,13 +87,13 @@ def batches(
 
 
 def merge(answers: Sequence[dict[str, Any]], *, sizes: Sequence[int], model: str) -> EmbeddingList:
-    """One list for the answers to all batches, in their order.
+    """One list of the answers to all batches, in their order.
 
     Args:
         sizes: How many texts each batch had.
 
     Raises:
-        UpstreamError: `bad_body`, for what is no list of embeddings, one for each text.
+        UpstreamError: `bad_body`: there is not one embedding for each text.
     """
     data: list[dict[str, Any]] = []
     counts: list[int] = []

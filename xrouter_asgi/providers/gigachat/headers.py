@@ -1,4 +1,4 @@
-"""What clients and GigaChat tell each other about a request: by headers, of which each side knows a few."""
+"""The few headers that clients and GigaChat exchange."""
 
 from __future__ import annotations
 
@@ -24,12 +24,9 @@ def fact(name: str, value: object) -> list[tuple[str, str]]:
 
 
 def passed_on(call: Call) -> list[tuple[bytes, bytes]]:
-    """The client's headers that are meant for GigaChat, and the trace context."""
-    fields = [*call.trace_headers]
-    for name in _PASSED_ON:
-        if (value := fit(call.header(name))) is not None:
-            fields.append((name, value.encode()))
-    return fields
+    """The client's headers that go on to GigaChat, and the trace context."""
+    told = ((name, fit(call.header(name))) for name in _PASSED_ON)
+    return [*call.trace_headers, *((name, value.encode()) for name, value in told if value is not None)]
 
 
 def upstream_ids(headers: httpx.Headers) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What an operator may choose about the translation between OpenAI's dialect and GigaChat's."""
+"""What an operator may choose about the translation between the two dialects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Options:
     Attributes:
         strict: Answer 400 where otherwise something would be ignored or emulated with a warning.
         aliases: The name a client or a target uses for a model -> GigaChat's name for it.
-        structured_output: How `json_schema` is asked for; `auto` tries `native` and remembers what each model refused.
+        structured_output: How to ask for `json_schema`. `auto` tries `native` and remembers what each model refused.
         empty_content: The `content` of an assistant message that only calls a function.
         late_system: A system message after the first user message joins the one system message there can be, or
             becomes a user message.

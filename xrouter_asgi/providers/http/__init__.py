@@ -1,27 +1,33 @@
 """The upstream path: the one place that speaks HTTP to providers."""
 
-from .answer import Answer, AnswerStream
+from .answer import AnswerStream, UpstreamAnswer
+from .bodies import UpstreamErrorBody, json_object
 from .cancel_safe import OwnedTransport
+from .chunk_stream import Batches, start_stream
 from .failures import has_unknown_issuer
-from .redaction import Redaction
+from .redaction import MAX_MESSAGE, Redaction
 from .retry_after import retry_after
-from .timeouts import Timeouts, start_stream
-from .tls import ssl_context
+from .timeouts import Timeouts
+from .tls import TLS
 from .transport import HTTPTransport
 from .upstream import USER_AGENT, Instrument, Upstream
 
 __all__ = [
+    "MAX_MESSAGE",
+    "TLS",
     "USER_AGENT",
-    "Answer",
     "AnswerStream",
+    "Batches",
     "HTTPTransport",
     "Instrument",
     "OwnedTransport",
     "Redaction",
     "Timeouts",
     "Upstream",
+    "UpstreamAnswer",
+    "UpstreamErrorBody",
     "has_unknown_issuer",
+    "json_object",
     "retry_after",
-    "ssl_context",
     "start_stream",
 ]

@@ -1,36 +1,39 @@
-"""What an upstream answers: whole, or as a stream whose head is here."""
+"""An upstream's answer: whole, or as a stream whose head is here."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable
 from typing import NamedTuple, TypeVar
 
 import httpx
 
+from ...clock import now
 from ...errors import UpstreamError
+from .exchange import ResponseBody
 from .failures import TotalTimeout, upstream_error
+from .request import Fields
 
 T = TypeVar("T")
 
 
-class Answer(NamedTuple):
-    """A whole answer; `body` is as it came, not decoded."""
+class UpstreamAnswer(NamedTuple):
+    """A whole answer. `body` is as it came, not decoded."""
 
     status: int
-    fields: Sequence[tuple[bytes, bytes]]
+    fields: Fields
     body: bytes
 
     @property
     def headers(self) -> httpx.Headers:
-        """The fields of its head; made anew each time, for most answers nobody asks."""
+        """The fields of its head, made anew each time: most answers are never asked for them."""
         return httpx.Headers(self.fields)
 
 
 class AnswerStream:
-    """An answer whose head is here; iterate over it for non-empty pieces of its body, as read from the wire.
+    """An answer whose head is here. Iterate over it for the pieces of its body, none of them empty.
 
-    Close it on every way out. A read that is cancelled, or fails, closes it too.
+    Close it on every way out. A read that is cancelled or fails closes it too.
 
     Raises:
         UpstreamError: From reading, for anything that goes wrong upstream: see `failures`.
@@ -54,8 +57,8 @@ class AnswerStream:
     def __init__(
         self,
         status: int,
-        fields: Sequence[tuple[bytes, bytes]],
-        body: httpx.AsyncByteStream,
+        fields: Fields,
+        body: ResponseBody,
         *,
         deadline: float | None,
         idle: float,
@@ -107,7 +110,7 @@ class AnswerStream:
             raise
 
     async def read(self, limit: int = 1 << 20) -> bytes:
-        """The rest of the body; closes the answer.
+        """Read the rest of the body, and close the answer.
 
         Raises:
             UpstreamError: `too_large` when the rest is longer than `limit` bytes, or the whole is declared to be.
@@ -141,7 +144,7 @@ class AnswerStream:
         return f"AnswerStream(status={self.status}, closed={self._closed})"
 
 
-def _declared_length(fields: Sequence[tuple[bytes, bytes]]) -> int:
+def _declared_length(fields: Fields) -> int:
     """What `Content-Length` says; 0 if there is none."""
     for name, value in fields:
         if len(name) == 14 and name.lower() == b"content-length" and value.isdigit():
@@ -149,17 +152,17 @@ def _declared_length(fields: Sequence[tuple[bytes, bytes]]) -> int:
     return 0
 
 
-def before(deadline: float | None, patience: float, step: Awaitable[T]) -> Awaitable[T]:
+def before(deadline: float | None, own: float, step: Awaitable[T]) -> Awaitable[T]:
     """`step`, to be awaited until `deadline`, in the loop's time.
 
     Args:
-        patience: Seconds after which the transport itself gives up on `step`. A timer is armed only if the deadline
-            may come sooner, so that most reads arm none.
+        own: Seconds after which the transport itself gives up on `step`. A timer is armed only if the deadline may
+            come sooner, so that most reads arm none.
 
     Raises:
         TotalTimeout: From awaiting it, when the deadline comes first.
     """
-    if deadline is None or asyncio.get_running_loop().time() + patience < deadline:
+    if deadline is None or now() + own < deadline:
         return step
     return _timed(deadline, step)
 

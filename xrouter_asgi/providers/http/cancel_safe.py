@@ -1,9 +1,9 @@
 """Transports that must not be cancelled, made safe to cancel.
 
 httpcore can lose a pool slot for good when a request is cancelled, even while its body is read
-(encode/httpcore#1093). So each exchange runs in one task of its own which is never cancelled: the owner. A caller who
-leaves only says so; the owner notices at the next piece of the body, or when a time-out of the wrapped transport
-ends a silence, and closes the exchange in order. The price: until then the slot stays taken.
+(encode/httpcore#1093). So each exchange runs in a task of its own that is never cancelled: the owner. A caller who
+leaves sets a flag. The owner sees it at the next piece of the body, or when a time-out of the wrapped transport ends a
+silence, and closes the exchange in order. The price: the slot stays taken until then.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class OwnedTransport(httpx.AsyncBaseTransport):
 
     @property
     def running(self) -> int:
-        """Exchanges that are not over, those included whose caller has left."""
+        """Exchanges that are not over, including those whose caller has left."""
         return len(self._owners)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -61,7 +61,7 @@ class OwnedTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             response.status_code,
             headers=response.headers,
-            stream=_Body(exchange),
+            stream=_OwnedBody(exchange),
             extensions={"http_version": version},
         )
 
@@ -79,7 +79,7 @@ class OwnedTransport(httpx.AsyncBaseTransport):
 
 
 class _SharedExchange:
-    """What owner and caller share. `run` is the owner's, everything else the caller's."""
+    """What owner and caller share. The owner calls `run`, the caller everything else."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> None:
         self._inner = inner
@@ -157,7 +157,7 @@ class _SharedExchange:
         return b""
 
     def leave(self) -> None:
-        """The caller wants no more."""
+        """Tell the owner that the caller wants no more."""
         self._left = True
         self._room.set()
 
@@ -166,7 +166,7 @@ class _SharedExchange:
         await self._news.wait()
 
 
-class _Body(httpx.AsyncByteStream):
+class _OwnedBody(httpx.AsyncByteStream):
     def __init__(self, exchange: _SharedExchange) -> None:
         self._exchange = exchange
 

@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection, from connect to close: one exchange at a time, one timer.
 
-The timer is lazy. Waiting moves `_deadline`; the timer fires at the time it was armed for, sees that the deadline has
-moved on, and is armed again. An exchange that goes well touches no timer at all.
+The timer is lazy. Waiting moves `_deadline` only. The timer fires at the time it was set for, sees that the deadline
+has moved on, and is set again. An exchange that goes well touches no timer at all.
 """
 
 from __future__ import annotations
@@ -134,12 +134,12 @@ class Connection(asyncio.Protocol):
         return True
 
     def rest(self, keepalive: float) -> None:
-        """Stay open without an exchange, for that many seconds."""
+        """Stay open and idle, for that many seconds."""
         self._wait_until(keepalive, httpx.ReadTimeout)
 
     @property
     def expired(self) -> bool:
-        """Whether the rest has lasted too long, even if the loop had no time yet to notice."""
+        """Whether it was idle for too long, even if the loop had no time yet to notice."""
         return self._deadline is not None and self._deadline <= self._loop.time()
 
     def close(self) -> None:
@@ -150,7 +150,7 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         if self._transport is not None:
-            # Not close(): over TLS that waits for the other side's goodbye, up to 30 s, in nobody's account.
+            # Not close(): over TLS that waits up to 30 s for the other side's goodbye, and nobody counts it.
             self._transport.abort()
         if self._parser is not None:
             self._parser.let_go()
@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if self.closed:  # The one who wanted it left while it was being made.
+        if self.closed:  # Its caller left while it was being made.
             self._transport.abort()
             return
         # TCP_NODELAY is on already: asyncio and uvloop set it themselves.
@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         answer = self.answer
         if answer is None:
-            # Nobody asked. Whatever it is, it must not become the answer to the next request.
+            # Nobody asked for it, so it must not become the answer to the next request.
             if not self.closed:
                 self.close()
                 self._lost(self)
@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
         known = self.closed
         if answer is not None:
             if known and exc is None:
-                # It was we who cut it off: not the end that a body without a length has.
+                # We cut it off ourselves: this is not the end of a body without a length.
                 exc = ConnectionAbortedError("closed here")
             self._fail(self._lost_during(answer, exc))
         self.close()
@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
     # Waiting.
 
     def _news(self) -> asyncio.Future[None]:
-        """To be awaited until something happened."""
+        """What to await until something happens."""
         if self._failure is not None:
             raise self._failure
         self._waiter = self._loop.create_future()
@@ -262,7 +262,7 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_at(deadline, self._check)
             return
         if self._waiter is not None and self._waiter.done():
-            # Something came before a busy loop looked at the clock: whoever waits knows whether it is enough.
+            # Something came before a busy loop looked at the clock. The waiter decides whether it is enough.
             self._timer = self._loop.call_at(now + _TICK, self._check)
             return
         if self.answer is None:

@@ -1,7 +1,6 @@
-"""What may go wrong upstream, and the one place that says it in the words of `xrouter_asgi.errors`.
+"""What may go wrong upstream, and the one place that turns it into an error of `xrouter_asgi.errors`.
 
-Transports raise httpx's exceptions, whichever transport it is. The few distinctions that httpx lacks are the
-subclasses below.
+Every transport raises httpx's exceptions. The subclasses below make the few distinctions that httpx lacks.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ _GONE = ("Server disconnected", "<ConnectionTerminated", "<StreamReset")
 
 
 def upstream_error(exc: Exception, *, started: bool, where: str, hurried: bool = False) -> UpstreamError:
-    """The error of ours for an exception of a transport.
+    """The error for an exception of a transport.
 
     Args:
         exc: An `httpx.RequestError` or an `OSError`.
         started: Whether the head of the answer had come.
         where: Method and address, for the operator's eyes only.
-        hurried: Whether the caller gave it less time than is usual here, so that its lateness shows nothing.
+        hurried: Whether the caller gave it less time than usual, so that its lateness shows nothing.
     """
     detail = f"{where}: {type(exc).__name__}: {exc}"
     match exc:
@@ -67,7 +66,7 @@ def upstream_error(exc: Exception, *, started: bool, where: str, hurried: bool =
 
 
 def has_unknown_issuer(exc: BaseException) -> bool:
-    """Whether what is behind an error is a certificate whose issuer is not trusted."""
+    """Whether the cause of an error is a certificate whose issuer is not trusted."""
     refused = _find(exc, ssl.SSLCertVerificationError)
     return refused is not None and refused.verify_code in _UNTRUSTED_ISSUER
 
@@ -81,7 +80,7 @@ def _timeout(exc: Exception, *, started: bool, detail: str, hurried: bool) -> Up
                 status=503,
                 type="service_unavailable_error",
                 retry_after=1,
-                retryable=False,  # the wait is behind us
+                retryable=False,  # the caller has waited already
                 trips=False,  # the upstream was not asked
                 detail=detail,
             )

@@ -1,7 +1,7 @@
 """The parser of one answer: bytes in, head and pieces of the body out. No I/O.
 
 llhttp (through httptools, in strict mode) refuses bare line feeds, folded fields, a repeated `Content-Length`, and one
-beside `Transfer-Encoding`. On top of it come bounds, and what only the reader of a connection can know: where a body
+beside `Transfer-Encoding`. This class adds bounds, and what only the reader of a connection can know: where a body
 without a length ends (RFC 9112, 6.3), and that bytes after the end of an answer spoil the connection.
 """
 
@@ -26,7 +26,7 @@ class _Surplus(Exception):
     """Something came after the end of the answer."""
 
 
-_OVER = httptools.HttpResponseParser(object())  # in place of one that has done its work
+_OVER = httptools.HttpResponseParser(object())  # replaces a parser that has done its work
 
 
 class AnswerParser:
@@ -59,12 +59,12 @@ class AnswerParser:
     )
 
     def __init__(self, method: str) -> None:
-        # It knows our methods, so each keeps the other alive until we let go of it.
+        # It holds our methods, so each keeps the other alive until `let_go`.
         self._parser = httptools.HttpResponseParser(self)
         self.begin(method)
 
     def begin(self, method: str) -> None:
-        """Be ready for the next answer, if the last one was `clean`: a new parser costs as much as most answers."""
+        """Start on the next answer, if the last one was `clean`: a new parser costs as much as most answers."""
         self.started = False
         self.head = False
         self.complete = False

@@ -1,9 +1,9 @@
 """The connections to one origin.
 
-A *slot* is the right to have a connection: `max_connections` of them exist. A slot is with a connection (resting or
-in an exchange), or with a caller who is connecting. While callers wait in line no connection rests and no slot is
-free, because whoever gives one up hands it to the first in line. Every method but `acquire` and `renew` is
-synchronous, so no cancellation can come between its lines.
+A *slot* is the right to have a connection: there are `max_connections`. A connection holds a slot, idle or in an
+exchange, and so does a caller who is connecting. While callers wait, no connection is idle and no slot is free, because
+whoever gives one up hands it to the first waiter. All methods except `acquire` and `renew` are synchronous, so no
+cancellation can come between their lines.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Pool:
     Args:
         origin: Where to connect to.
         max_connections: Slots.
-        keepalive: Seconds that a connection may rest.
+        keepalive: Seconds that a connection may be idle.
     """
 
     def __init__(self, origin: Origin, *, max_connections: int, keepalive: float) -> None:
@@ -42,7 +42,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
         # A connection, or None for a slot alone. Ordered, and quick to leave from the middle.
-        self._line: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
+        self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
         self._loop = asyncio.get_running_loop()
         self._closed = False
 
@@ -53,14 +53,14 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """Connections at rest."""
+        """Idle connections."""
         return len(self._idle)
 
     async def acquire(self, *, wait: float | None, connect: float | None) -> Connection:
         """A connection, to be given back with `release`, `drop` or `renew`.
 
         Args:
-            wait: Seconds to stand in line for a slot.
+            wait: Seconds to wait for a slot.
             connect: Seconds for a new connection.
 
         Raises:
@@ -76,7 +76,7 @@ class Pool:
         if self._slots < self._max:
             self._slots += 1
             return await self._connect(connect)
-        return await self._stand_in_line(wait) or await self._connect(connect)
+        return await self._enqueue(wait) or await self._connect(connect)
 
     def release(self, connection: Connection) -> None:
         """End the exchange on a connection, and keep it if it can serve another."""
@@ -98,36 +98,36 @@ class Pool:
         return await self._connect(connect)
 
     def close(self) -> None:
-        """Close everything. What runs fails, what waits or connects fails too."""
+        """Close everything. Exchanges under way, waiters and new connections fail."""
         self._closed = True
         for connection in self._idle:
             connection.close()
         self._slots -= len(self._idle)
         self._idle.clear()
-        # Their owners give up the slots when they notice.
+        # Their users give up the slots when they notice.
         for connection in self._busy:
             connection.close()
-        while (waiter := self._next_in_line()) is not None:
+        while (waiter := self._next_waiter()) is not None:
             waiter.set_exception(_closed())
 
     def _keep(self, connection: Connection) -> None:
         if connection.closed:
             self.drop(connection)
-        elif (waiter := self._next_in_line()) is not None:
+        elif (waiter := self._next_waiter()) is not None:
             waiter.set_result(connection)
         else:
             self._busy.discard(connection)
             self._idle.append(connection)
             connection.rest(self._keepalive)
 
-    async def _stand_in_line(self, wait: float | None) -> Connection | None:
+    async def _enqueue(self, wait: float | None) -> Connection | None:
         waiter: asyncio.Future[Connection | None] = self._loop.create_future()
-        self._line[waiter] = None
+        self._waiters[waiter] = None
         timer = None if wait is None else self._loop.call_later(wait, self._send_away, waiter)
         try:
             return await waiter
         except asyncio.CancelledError:
-            # It may have been handed something in the very tick in which its task was cancelled.
+            # The slot may have come in the very tick in which the task was cancelled.
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 connection = waiter.result()
                 if connection is None:
@@ -136,7 +136,7 @@ class Pool:
                     self._keep(connection)
             raise
         finally:
-            self._line.pop(waiter, None)
+            self._waiters.pop(waiter, None)
             if timer is not None:
                 timer.cancel()
 
@@ -144,22 +144,22 @@ class Pool:
         if not waiter.done():
             waiter.set_exception(httpx.PoolTimeout("All connections stayed in use."))
 
-    def _next_in_line(self) -> asyncio.Future[Connection | None] | None:
-        while self._line:
-            waiter, _ = self._line.popitem(last=False)
+    def _next_waiter(self) -> asyncio.Future[Connection | None] | None:
+        while self._waiters:
+            waiter, _ = self._waiters.popitem(last=False)
             if not waiter.done():
                 return waiter
         return None
 
     def _free(self) -> None:
-        waiter = self._next_in_line()
+        waiter = self._next_waiter()
         if waiter is None:
             self._slots -= 1
         else:
             waiter.set_result(None)
 
     def _lost(self, connection: Connection) -> None:
-        """A connection ended at rest. One on its way to a waiter is that waiter's to notice."""
+        """Forget an idle connection that ended. A waiter who is being handed one notices by itself."""
         if connection in self._idle:
             self._idle.remove(connection)
             self._free()

@@ -1,4 +1,4 @@
-"""What no client and no log may see of an upstream's words: secrets, by value and by shape, and addresses."""
+"""Takes out of an upstream's words what no client and no log may see: secrets, by value and by shape, and addresses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_MESSAGE = 1024
 """Bytes of UTF-8."""
 
 _SHORTEST = 4
-_PASSING = 3  # access tokens: the one of the moment, and those that requests under way may still carry
+_PASSING = 3  # access tokens: the current one, and those that requests under way may still carry
 _SHAPES = re.compile(
     # Keys (whole or masked by the upstream), accounts, tokens.
     r"\bsk-[\w*.-]{3,}|\b(?:pk|rk|gsk|xai|org|proj)[-_][\w*-]{8,}|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}[\w.-]*"
@@ -24,10 +24,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class Redaction:
-    """Takes out of a text what is secret, where we are and what no line may hold.
+    """Takes secrets, addresses and control characters out of a text.
 
     Args:
-        secrets: Values known to be secret. Those of fewer than 4 characters would only tear words apart, and are left.
+        secrets: Values known to be secret. Those of fewer than 4 characters stay: removing them would tear words apart.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -35,7 +35,7 @@ class Redaction:
         self._passing: deque[str] = deque(maxlen=_PASSING)
 
     def learn(self, secret: str) -> None:
-        """Know one more secret until three newer ones have come: an access token."""
+        """Remember one more secret, an access token, until three newer ones have come."""
         if len(secret) >= _SHORTEST and secret not in self._passing:
             self._passing.append(secret)
 
@@ -44,7 +44,7 @@ class Redaction:
         # The longest first: one may be part of another.
         for secret in sorted({*self._secrets, *self._passing}, key=len, reverse=True):
             text = text.replace(secret, "[redacted]")
-        # Patterns are searched in no more than may be needed; what this cuts in two still looks like its kind.
+        # Patterns are searched only in what may be shown. A secret that this cuts in two still looks like one.
         text = _CONTROL.sub(" ", text[: 4 * MAX_MESSAGE])
         text = _SHAPES.sub("[redacted]", text)
         return text.encode("utf-8", "replace")[:MAX_MESSAGE].decode("utf-8", "ignore")

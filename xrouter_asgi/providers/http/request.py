@@ -9,9 +9,17 @@ import httpx
 
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 
+Site: TypeAlias = tuple[str, str, int | None]
+"""Scheme, host and port of a URL: requests to one site share connections."""
+
+
+def site_of(url: httpx.URL) -> Site:
+    """The site of a URL; its properties are made anew each time, so keep it."""
+    return url.scheme, url.raw_host.decode("ascii"), url.port
+
 
 def encoded(method: str, url: httpx.URL, fields: Fields, body: bytes) -> bytes:
-    """A request of httpx's, with the `Host` and `Content-Length` that it may lack.
+    """The bytes of an httpx request, with the `Host` and `Content-Length` that it may lack.
 
     Raises:
         httpx.LocalProtocolError: See `start` and `finished`; or a `Content-Length` that is not the body's.
@@ -33,7 +41,7 @@ def encoded(method: str, url: httpx.URL, fields: Fields, body: bytes) -> bytes:
 
 
 def start(method: str, url: httpx.URL, fields: Fields) -> bytes:
-    """How a request begins: its first line and some fields.
+    """The beginning of a request: its first line and some fields.
 
     Raises:
         httpx.LocalProtocolError: The method is no word, or a field holds a line break or NUL.
@@ -44,7 +52,7 @@ def start(method: str, url: httpx.URL, fields: Fields) -> bytes:
 
 
 def finished(begun: bytes, fields: Fields, body: bytes) -> bytes:
-    """The whole request as one piece, so that a small one is one write and one packet.
+    """The whole request in one piece, so that a small one is one write and one packet.
 
     Raises:
         httpx.LocalProtocolError: A field holds a line break or NUL.
@@ -54,14 +62,14 @@ def finished(begun: bytes, fields: Fields, body: bytes) -> bytes:
 
 def _lines(fields: Fields) -> bytes:
     lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-    # The line breaks that are ours and not one more: nothing can smuggle a field, or a second request.
+    # No line break but ours: nothing can smuggle a field, or a second request.
     if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields) or 0 in lines:
         raise httpx.LocalProtocolError("The head of the request holds a line break or a NUL.")
     return lines
 
 
 async def whole(stream: httpx.SyncByteStream | httpx.AsyncByteStream) -> bytes:
-    """The body of a request of httpx's."""
+    """The body of an httpx request."""
     if isinstance(stream, httpx.ByteStream):
         return b"".join(stream)
     if isinstance(stream, httpx.AsyncByteStream):

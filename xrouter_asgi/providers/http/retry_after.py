@@ -10,7 +10,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 LONGEST = 60.0
-"""Seconds; whoever is told to wait longer had better look again then, or ask somebody else."""
+"""Seconds. A caller who is told to wait longer should try again then, or ask another upstream."""
 
 _LONGEST_MEANT = 86_400.0
 
@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that `retry-after-ms` or `retry-after` ask for (RFC 9110, 10.2.3: seconds or a date).
 
-    At most `LONGEST`. None for what is absent, unreadable, not above 0 or more than a day: nobody means that.
+    At most `LONGEST`. None for a value that is absent, unreadable, not above 0 or more than a day, which nobody means.
 
     Args:
         headers: Of the answer, by lower-case names.

@@ -1,14 +1,8 @@
-"""The clocks of one exchange with an upstream."""
+"""The time limits of one exchange with an upstream."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields
-
-from ...errors import UpstreamTimeout
-from ...wire import ChatChunk
-from ...wire.stream import ChatStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +41,3 @@ class Timeouts:
     def until_head(self) -> float:
         """The longest that the wait for the head can last, all its phases one after the other."""
         return self.pool + self.connect + self.write + self.first
-
-
-async def start_stream(batches: AsyncIterator[Sequence[ChatChunk]], timeouts: Timeouts) -> ChatStream:
-    """The stream of these batches, once its first chunk is here: `timeouts.first` seconds after the head at most.
-
-    Raises:
-        UpstreamTimeout: `first_byte_timeout`.
-        XRouterError: What the batches failed with before the first chunk.
-    """
-    try:
-        async with asyncio.timeout(timeouts.first):
-            return await ChatStream.start(batches)
-    except TimeoutError as error:
-        message = "The upstream began an answer, but sent nothing of it in time."
-        raise UpstreamTimeout(message, code="first_byte_timeout") from error

@@ -1,10 +1,11 @@
-"""The TLS context of a provider: whom it trusts, and with what it identifies itself."""
+"""TLS to an upstream."""
 
 from __future__ import annotations
 
 import logging
 import os
 import ssl
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -14,44 +15,54 @@ log = logging.getLogger("xrouter")
 _PEM = "-----BEGIN CERTIFICATE-----"
 
 
-def ssl_context(
-    ca_bundle: str | os.PathLike[str] | ssl.SSLContext | None = None,
-    *,
-    cert: str | None = None,
-    key: str | None = None,
-    key_password: str | None = None,
-    insecure: bool = False,
-) -> ssl.SSLContext:
-    """A context for one provider: TLS 1.2 or newer, certificates and names checked.
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """Whom a provider trusts, and with which certificate it identifies itself.
 
     Args:
         ca_bundle: Certificates to trust *in addition* to the public ones: a file, a directory of `*.pem` and `*.crt`,
-            or PEM text. A ready context is taken as it is.
+            or PEM text. A ready context is used as it is, without the other arguments.
         cert: File with the client's certificate.
-        key: File with its key; None if `cert` holds both.
+        key: File with its key. None if `cert` holds both.
         key_password: For an encrypted key.
         insecure: Check nothing. Anyone on the way can read and change everything; a warning is logged.
-
-    Raises:
-        ValueError: For a file that is missing or holds no certificate, or a key that does not fit.
     """
-    if isinstance(ca_bundle, ssl.SSLContext):
-        if cert or key or insecure:
+
+    ca_bundle: str | os.PathLike[str] | ssl.SSLContext | None = None
+    cert: str | None = None
+    key: str | None = None
+    key_password: str | None = field(default=None, repr=False)
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.ca_bundle, ssl.SSLContext) and (self.cert or self.key or self.insecure):
             raise ValueError("'ca_bundle' is a ready context: set 'cert', 'key' and 'insecure' on it instead.")
-        return ca_bundle
-    context = httpx.create_ssl_context(trust_env=False)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca_bundle is not None:
-        _trust(context, ca_bundle)
-    if cert is not None:
-        _identify(context, cert, key, key_password)
-    elif key is not None:
-        raise ValueError("'key' is set without 'cert'. Set 'cert' to the file with the client's certificate.")
-    if insecure:
-        log.warning("TLS certificates of an upstream are not checked. Use 'ca_bundle' to trust its issuer instead.")
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+        if self.key is not None and self.cert is None:
+            raise ValueError("'key' is set without 'cert'. Set 'cert' to the file with the client's certificate.")
+
+    def anonymous(self) -> TLS:
+        """The same without a certificate of our own."""
+        return replace(self, cert=None, key=None, key_password=None)
+
+    def context(self) -> ssl.SSLContext:
+        """A new context: TLS 1.2 or newer, certificates and names checked.
+
+        Raises:
+            ValueError: For a file that is missing or holds no certificate, or a key that does not fit.
+        """
+        if isinstance(self.ca_bundle, ssl.SSLContext):
+            return self.ca_bundle
+        context = httpx.create_ssl_context(trust_env=False)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.ca_bundle is not None:
+            _trust(context, self.ca_bundle)
+        if self.cert is not None:
+            _identify(context, self.cert, self.key, self.key_password)
+        if self.insecure:
+            log.warning("TLS certificates of an upstream are not checked. Use 'ca_bundle' to trust its issuer instead.")
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
 
 
 def _trust(context: ssl.SSLContext, ca_bundle: str | os.PathLike[str]) -> None:

@@ -8,29 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from typing import TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Mapping
 
 import httpx
 
 from .connection import Connection
+from .exchange import Endpoint, ResponseHead
 from .failures import StaleConnection
 from .parser import AnswerParser
 from .pool import Origin, Pool
-from .request import Fields, encoded, whole
-from .tls import ssl_context
+from .request import Fields, Site, encoded, finished, site_of, whole
+from .tls import TLS
 
 KEEPALIVE = 14.0
 """Seconds that an idle connection is kept: GigaChat's gateways close theirs after 15."""
-
-
-Site: TypeAlias = tuple[str, str, int | None]
-"""Scheme, host and port of a URL: what requests must have in common to share connections."""
-
-
-def site_of(url: httpx.URL) -> Site:
-    """The site of a URL; its properties are made anew each time, so keep it."""
-    return url.scheme, url.raw_host.decode("ascii"), url.port
 
 
 class HTTPTransport(httpx.AsyncBaseTransport):
@@ -73,30 +64,20 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: As httpx's own transport does, and its subclasses of `failures`.
             RuntimeError: The transport belongs to another event loop.
         """
-        content = await whole(request.stream)
+        payload = encoded(request.method, request.url, request.headers.raw, await whole(request.stream))
         timeouts = request.extensions.get("timeout", {})
-        payload = encoded(request.method, request.url, request.headers.raw, content)
-        site = site_of(request.url)
-        status, fields, body = await self.exchange(request.method, site, payload, timeouts=timeouts)
+        status, fields, body = await self._send(request.method, site_of(request.url), payload, timeouts)
         return httpx.Response(status, headers=fields, stream=body)
 
-    async def exchange(
-        self,
-        method: str,
-        site: Site,
-        payload: bytes,
-        *,
-        timeouts: Mapping[str, float | None],
-    ) -> tuple[int, Fields, Body]:
-        """The same without httpx's objects, which cost as much as all the rest.
+    def exchange(
+        self, endpoint: Endpoint, fields: Fields, content: bytes, timeouts: Mapping[str, float | None]
+    ) -> Awaitable[ResponseHead]:
+        """The same without httpx's objects, which cost as much as all the rest. See `Exchange`."""
+        return self._send(endpoint.method, endpoint.site, finished(endpoint.start, fields, content), timeouts)
 
-        Args:
-            site: See `site_of`.
-            payload: The request as it goes on the wire: see `request`.
-
-        Returns:
-            Status, fields and body of the answer.
-        """
+    async def _send(
+        self, method: str, site: Site, payload: bytes, timeouts: Mapping[str, float | None]
+    ) -> tuple[int, Fields, PooledBody]:
         pool = self._pool(site)
         read = timeouts.get("read")
         write, first, connect = timeouts.get("write"), timeouts.get("first", read), timeouts.get("connect")
@@ -112,7 +93,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
                 pool.drop(connection)
                 raise
             else:
-                return answer.status, answer.headers, Body(pool, connection, answer, idle=read)
+                return answer.status, answer.headers, PooledBody(pool, connection, answer, idle=read)
 
     async def aclose(self) -> None:
         """Close all connections. What runs or waits fails. A later request opens anew, on any event loop."""
@@ -146,12 +127,12 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             return Origin(host, port or 80, None)
         if scheme == "https":
             if self._tls is None:
-                self._tls = ssl_context()
+                self._tls = TLS().context()
             return Origin(host, port or 443, self._tls)
         raise httpx.UnsupportedProtocol(f"Scheme {scheme!r} is neither 'http' nor 'https'.")
 
 
-class Body(httpx.AsyncByteStream):
+class PooledBody(httpx.AsyncByteStream):
     """The body of an answer, in pieces as they were read. Gives its connection back with the last one.
 
     After anything else, a failed or cancelled read too, it is the reader who closes it.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
-import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from types import MappingProxyType
@@ -13,16 +11,17 @@ from typing import NamedTuple, TypeAlias
 
 import httpx
 
+from ...clock import now
 from ...errors import UpstreamError, UpstreamTimeout
-from .answer import Answer, AnswerStream, before
+from .answer import AnswerStream, UpstreamAnswer, before
 from .cancel_safe import OwnedTransport
+from .exchange import Endpoint, Exchange, ResponseHead, exchange_through
 from .failures import upstream_error
-from .request import Fields, finished, start
+from .request import Fields, site_of, start
 from .timeouts import Timeouts
-from .tls import ssl_context
-from .transport import KEEPALIVE, Body, HTTPTransport, Site, site_of
+from .tls import TLS
+from .transport import KEEPALIVE, HTTPTransport
 
-MakeTLS: TypeAlias = Callable[[], ssl.SSLContext]
 Instrument: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
 
 USER_AGENT = f"xrouter-asgi/{version('xrouter-asgi')}"
@@ -31,25 +30,10 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
-_Head: TypeAlias = tuple[int, Fields, httpx.AsyncByteStream]
-"""What there is to an answer when its head is here: status, fields, and the body to come."""
-
-
-class _Known(NamedTuple):
-    """What requests of one method to one path have in common."""
-
-    method: str
-    url: httpx.URL
-    site: Site
-    where: str
-    takes_body: bool
-    start: bytes
-
-
 class _Begun(NamedTuple):
-    """An answer whose head is here, and until when the rest of it may take."""
+    """An answer whose head is here, and until when the rest of it must be."""
 
-    head: _Head
+    head: ResponseHead
     deadline: float | None
     hurried: bool
     where: str
@@ -67,13 +51,13 @@ class Upstream:
         base_url: `http://` or `https://`, host, optional port and path; a request's path is appended as it is.
         headers: Sent with every request.
         timeouts: See `Timeouts`.
-        tls: Makes the context, if one is needed: certificates are read only where they are used.
+        tls: Whom to trust, and as whom. Certificates are read only if the connections need them.
         proxy: `http://` or `https://` address of a proxy. None uses none, whatever the environment says.
         http2: Offer HTTP/2. Needs the extra `http2`.
-        max_connections: Most connections at once; others wait for up to `timeouts.pool`.
+        max_connections: Most connections at once; further requests wait for up to `timeouts.pool`.
         transport: Replaces the one that `tls`, `proxy`, `http2` and `max_connections` describe. Closed by `aclose()`.
             Wrap httpx's own in `OwnedTransport`: it does not survive being cancelled.
-        instrument: Put around the transport, such as one that makes a span of each request.
+        instrument: Wraps the transport, such as in one that makes a span of each request.
 
     Raises:
         ValueError: For a URL, proxy, header or certificate that cannot be used.
@@ -86,7 +70,7 @@ class Upstream:
         *,
         headers: Mapping[str, str] = _NONE,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 -- frozen
-        tls: MakeTLS = ssl_context,
+        tls: TLS = TLS(),  # noqa: B008 -- frozen
         proxy: str | None = None,
         http2: bool = False,
         max_connections: int = 1000,
@@ -99,7 +83,7 @@ class Upstream:
         self.base_url = base_url.rstrip("/")
         self.timeouts = timeouts
         self._headers = [(b"Host", url.netloc), (b"Accept-Encoding", b"identity"), *_encoded(headers)]
-        self._known = lru_cache(maxsize=256)(self._prepare)
+        self._endpoint = lru_cache(maxsize=256)(self._make_endpoint)
         self._clocks = {
             "connect": timeouts.connect,
             "read": timeouts.idle,
@@ -109,17 +93,20 @@ class Upstream:
         }
         plain = transport or _transport(url, tls=tls, proxy=proxy, http2=http2, max_connections=max_connections)
         self._transport = plain if instrument is None else instrument(plain)
+        # Without httpx's objects if nobody needs to see them: they cost as much as all the rest.
+        ours = self._transport if isinstance(self._transport, HTTPTransport) else None
+        self._exchange: Exchange = exchange_through(self._transport) if ours is None else ours.exchange
 
     async def fetch(
         self,
         method: str,
         path: str,
         *,
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        headers: Fields = (),
         content: bytes = b"",
         limit: int = 32 << 20,
         deadline: float | None = None,
-    ) -> Answer:
+    ) -> UpstreamAnswer:
         """Send a request and read its whole answer, at most `limit` bytes of it.
 
         Args:
@@ -130,23 +117,22 @@ class Upstream:
         """
         begun = await self._begin(method, path, headers, content, deadline)
         status, fields, body = begun.head
-        # A small one has come whole, together with its head.
-        whole = body.take(limit) if isinstance(body, Body) else None
-        return Answer(status, fields, await self._stream(begun).read(limit) if whole is None else whole)
+        whole = body.take(limit)  # A small one came together with its head.
+        return UpstreamAnswer(status, fields, await self._stream(begun).read(limit) if whole is None else whole)
 
     async def open(
         self,
         method: str,
         path: str,
         *,
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        headers: Fields = (),
         content: bytes = b"",
         deadline: float | None = None,
     ) -> AnswerStream:
         """Send a request and return when the head of its answer is here. Close what is returned.
 
         Args:
-            deadline: When all has to be over at the latest, in the loop's time, the end of the answer included.
+            deadline: When everything has to be over, the end of the answer included, in the loop's time.
 
         Raises:
             UpstreamError: No answer, a redirect or a compressed one: see `failures`.
@@ -157,30 +143,30 @@ class Upstream:
         self,
         method: str,
         path: str,
-        headers: Sequence[tuple[bytes, bytes]],
+        headers: Fields,
         content: bytes,
         deadline: float | None,
     ) -> _Begun:
-        known = self._known(method, path)
-        fields = [*headers, (b"Content-Length", b"%d" % len(content))] if content or known.takes_body else headers
+        endpoint = self._endpoint(method, path)
+        fields = [*headers, (b"Content-Length", b"%d" % len(content))] if content or endpoint.takes_body else headers
         deadline, hurried = self._earlier(deadline)
         try:
-            exchange = self._exchange(known, fields, content)
+            exchange = self._exchange(endpoint, fields, content, self._clocks)
             head = await before(deadline, self.timeouts.until_head, exchange)
         except (httpx.RequestError, OSError) as exc:
-            error = upstream_error(exc, started=False, where=known.where, hurried=hurried)
+            error = upstream_error(exc, started=False, where=endpoint.where, hurried=hurried)
             raise self.explained(error, exc) from exc
-        if (refusal := _refusal(head, known.where)) is not None:
+        if (refusal := _refusal(head, endpoint.where)) is not None:
             await head[2].aclose()
             raise refusal
-        return _Begun(head, deadline, hurried, known.where)
+        return _Begun(head, deadline, hurried, endpoint.where)
 
     def _stream(self, begun: _Begun) -> AnswerStream:
         head, deadline, hurried, where = begun
         return AnswerStream(*head, deadline=deadline, idle=self.timeouts.idle, where=where, hurried=hurried)
 
     def explained(self, error: UpstreamError, cause: Exception) -> UpstreamError:
-        """Why a request got no answer, for providers that can say it in better words."""
+        """The error for a request without an answer. A provider that knows more about the cause replaces it."""
         return error
 
     async def aclose(self) -> None:
@@ -191,37 +177,26 @@ class Upstream:
         return f"Upstream({self.base_url!r})"
 
     def _earlier(self, deadline: float | None) -> tuple[float | None, bool]:
-        """The earlier one of a deadline and our own; and whether it leaves less time than a head may take."""
-        now = asyncio.get_running_loop().time()
-        if deadline is not None and deadline <= now:
+        """The earlier of a deadline and our own, and whether it leaves less time than a head may take."""
+        began = now()
+        if deadline is not None and deadline <= began:
             raise UpstreamTimeout("No time is left to ask the upstream.", code="total_timeout", trips=False)
         total = self.timeouts.total
-        if total is None or (deadline is not None and deadline < now + total):
-            return deadline, deadline is not None and deadline < now + self.timeouts.first
-        return now + total, False
+        if total is None or (deadline is not None and deadline < began + total):
+            return deadline, deadline is not None and deadline < began + self.timeouts.first
+        return began + total, False
 
-    def _prepare(self, method: str, path: str) -> _Known:
+    def _make_endpoint(self, method: str, path: str) -> Endpoint:
         url = httpx.URL(self.base_url + path)
-        where = f"{method} {self.base_url}{path.partition('?')[0]}"
-        return _Known(method, url, site_of(url), where, method not in _NO_BODY, start(method, url, self._headers))
-
-    def _exchange(self, known: _Known, fields: Fields, content: bytes) -> Awaitable[_Head]:
-        if isinstance(self._transport, HTTPTransport):
-            payload = finished(known.start, fields, content)
-            return self._transport.exchange(known.method, known.site, payload, timeouts=self._clocks)
-        return self._exchange_objects(self._transport, known, fields, content)
-
-    async def _exchange_objects(
-        self, transport: httpx.AsyncBaseTransport, known: _Known, fields: Fields, content: bytes
-    ) -> _Head:
-        # With `stream` instead of `content` httpx takes the fields as they are, which is half the price.
-        stream, extensions = httpx.ByteStream(content), {"timeout": self._clocks}
-        headers = [*self._headers, *fields]
-        request = httpx.Request(known.method, known.url, headers=headers, stream=stream, extensions=extensions)
-        response = await transport.handle_async_request(request)
-        if not isinstance(response.stream, httpx.AsyncByteStream):
-            raise TypeError(f"The transport answered with a body that cannot be awaited: {type(response.stream)!r}.")
-        return response.status_code, response.headers.raw, response.stream
+        return Endpoint(
+            method,
+            url,
+            site_of(url),
+            self._headers,
+            start(method, url, self._headers),
+            where=f"{method} {self.base_url}{path.partition('?')[0]}",
+            takes_body=method not in _NO_BODY,
+        )
 
 
 def _checked(base_url: str) -> httpx.URL:
@@ -254,10 +229,10 @@ def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def _transport(
-    url: httpx.URL, *, tls: MakeTLS, proxy: str | None, http2: bool, max_connections: int
+    url: httpx.URL, *, tls: TLS, proxy: str | None, http2: bool, max_connections: int
 ) -> httpx.AsyncBaseTransport:
     if proxy is None and not http2:
-        return HTTPTransport(tls=tls() if url.scheme == "https" else None, max_connections=max_connections)
+        return HTTPTransport(tls=tls.context() if url.scheme == "https" else None, max_connections=max_connections)
     if http2 and importlib.util.find_spec("h2") is None:
         raise ImportError('HTTP/2 needs h2. Install it with: pip install "xrouter-asgi[http2]"')
     if proxy is not None and not proxy.startswith(("http://", "https://")):
@@ -265,11 +240,11 @@ def _transport(
     limits = httpx.Limits(
         max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=KEEPALIVE
     )
-    inner = httpx.AsyncHTTPTransport(verify=tls(), trust_env=False, http2=http2, limits=limits, proxy=proxy)
+    inner = httpx.AsyncHTTPTransport(verify=tls.context(), trust_env=False, http2=http2, limits=limits, proxy=proxy)
     return OwnedTransport(inner)
 
 
-def _refusal(head: _Head, where: str) -> UpstreamError | None:
+def _refusal(head: ResponseHead, where: str) -> UpstreamError | None:
     status, fields, _ = head
     if 300 <= status < 400:
         return UpstreamError(

@@ -6,14 +6,16 @@ from typing import Any, TypeGuard
 
 from ...errors import UpstreamError, UpstreamUnavailable
 from ...wire import ChatChunk
-from ...wire.codec import decode
-from ..http import Answer, AnswerStream, Redaction
+from ..http import AnswerStream, Redaction, UpstreamAnswer, UpstreamErrorBody, json_object
 from .chunks import is_error
-from .error_body import Words
 from .errors import refusal
 
+_CONTENT = (str, list, type(None))
+_REASON = (str, type(None))
+_HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
 
-def read_object(head: Answer | AnswerStream, body: bytes, *, model: str, redact: Redaction) -> dict[str, Any]:
+
+def answer_object(head: UpstreamAnswer | AnswerStream, body: bytes, *, model: str, redact: Redaction) -> dict[str, Any]:
     """The object that an answer holds.
 
     Raises:
@@ -21,22 +23,15 @@ def read_object(head: Answer | AnswerStream, body: bytes, *, model: str, redact:
         UpstreamUnavailable: `empty_answer`.
         UpstreamError: `bad_body` for anything but an object in JSON.
     """
-    status = head.status
-    if status >= 400:
-        html = body.lstrip()[:1] == b"<"
-        words = Words() if html else Words.read(_decoded_or_text(body), redact)
-        raise refusal(status, words, model=model, headers=head.headers, html=html)
+    if head.status >= 400:
+        raise refusal(head.status, UpstreamErrorBody.of(body, redact), model=model, headers=head.headers)
     if not body.strip():
-        raise UpstreamUnavailable("The upstream's answer is empty.", code="empty_answer", detail=f"status {status}")
-    try:
-        value = decode(body)
-    except ValueError as error:
-        raise bad_body("The upstream's answer is not JSON.", detail=f"status {status}: {error}") from error
-    if not isinstance(value, dict):
-        raise bad_body("The upstream's answer is no object.")
+        raise UpstreamUnavailable(
+            "The upstream's answer is empty.", code="empty_answer", detail=f"status {head.status}"
+        )
+    value = json_object(body)
     if is_error(value):
-        words = Words.read(value, redact)
-        raise refusal(words.implied_status, words, model=model, headers=head.headers)
+        raise refusal(None, UpstreamErrorBody.of_value(value, redact), model=model, headers=head.headers)
     return value
 
 
@@ -50,21 +45,21 @@ def check_completion(value: dict[str, Any]) -> None:
     if choices is None or choices == []:
         raise UpstreamUnavailable("The upstream's answer holds no choices.", code="empty_answer")
     if not isinstance(choices, list) or not all(map(_is_choice, choices)):
-        raise bad_body("The choices in the upstream's answer have another shape.")
+        raise _bad_body("The choices in the upstream's answer have another shape.")
 
 
 def check_embeddings(value: dict[str, Any]) -> None:
     """Raises UpstreamError: `bad_body` unless there are vectors, as lists or as base64."""
     rows = value.get("data") or None
     if not _all_objects(rows) or not all(isinstance(row.get("embedding"), list | str) for row in rows):
-        raise bad_body("The upstream's answer holds no vectors.")
+        raise _bad_body("The upstream's answer holds no vectors.")
 
 
 def check_models(value: dict[str, Any]) -> None:
     """Raises UpstreamError: `bad_body` unless it is a list of objects with names."""
     rows = value.get("data")
     if not _all_objects(rows) or not all(isinstance(row.get("id"), str) for row in rows):
-        raise bad_body("The upstream's list of models has another shape.")
+        raise _bad_body("The upstream's list of models has another shape.")
 
 
 def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
@@ -85,13 +80,8 @@ def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
     return chunks
 
 
-_CONTENT = (str, list, type(None))
-_REASON = (str, type(None))
-_HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
-
-
-def bad_body(message: str, *, detail: str | None = None) -> UpstreamError:
-    return UpstreamError(message, code="bad_body", detail=detail)
+def _bad_body(message: str) -> UpstreamError:
+    return UpstreamError(message, code="bad_body")
 
 
 def _is_choice(choice: object) -> bool:
@@ -107,10 +97,3 @@ def _is_choice(choice: object) -> bool:
 
 def _all_objects(values: object) -> TypeGuard[list[dict[str, Any]]]:
     return isinstance(values, list) and all(isinstance(value, dict) for value in values)
-
-
-def _decoded_or_text(body: bytes) -> object:
-    try:
-        return decode(body)
-    except ValueError:
-        return body.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The body of a request: the client's own bytes, with what must differ spliced in."""
+"""The body of a request: the client's own bytes, with the changes spliced in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...errors import UnsupportedOperation
 from ...wire.codec import splice
 from ..base import Call
 
-# An upstream that is a gateway itself would let them choose an address, a key or an answer.
+# If the upstream is a gateway itself, clients could choose an address, a key or an answer by these.
 _NOT_FOR_CLIENTS = frozenset(
     [
         "api_base",
@@ -29,13 +29,13 @@ _NOT_FOR_CLIENTS = frozenset(
 
 
 def request_body(call: Call, *, ask_usage: bool = False) -> bytes:
-    """What goes up for a call.
+    """The body to send for a call.
 
     Args:
         ask_usage: Set `stream_options.include_usage`.
 
     Raises:
-        UnsupportedOperation: For a member that would steer a gateway behind this one.
+        UnsupportedOperation: A member would steer a gateway behind this one.
     """
     value = call.document.value
     for name in value:

@@ -1,4 +1,4 @@
-"""The chunks of a streamed answer: each event checked, passed on as the bytes it came in, mended only where it must be.
+"""The chunks of a streamed answer. Each event is checked, and passed on as the bytes it came in where possible.
 
 No I/O.
 """
@@ -12,8 +12,7 @@ from ...errors import UpstreamError, XRouterError
 from ...wire import ChatChunk
 from ...wire.codec import decode
 from ...wire.sse import EventReader
-from ..http import Redaction
-from .error_body import Words
+from ..http import Redaction, UpstreamErrorBody
 from .errors import refusal
 from .pattern import EventPattern
 from .tool_calls import ToolCalls
@@ -22,7 +21,7 @@ _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?')
 
 
 class ChunkReader:
-    """Bytes of an event stream in, chunks out.
+    """Bytes of an event stream in, chunks out. See `ChunkDecoder`.
 
     Args:
         choices: How many choices were asked for: the `n` of the request.
@@ -31,9 +30,12 @@ class ChunkReader:
         redact: Applied to the words of an error event.
 
     Attributes:
-        done: Whether the upstream said that it is done; what comes after that is dropped.
-        failure: What went wrong, after the chunks that were returned before it.
+        done: Whether the upstream said that it is done. What comes after that is dropped.
+        failure: What went wrong after the chunks that were returned.
     """
+
+    silent = True  # each event becomes a chunk
+    finished = False  # `ChatStream` itself sees when a stream of OpenAI's is whole
 
     def __init__(self, *, choices: int, hide_usage: bool, model: str, redact: Redaction) -> None:
         self._events = EventReader()
@@ -64,7 +66,7 @@ class ChunkReader:
         return chunks
 
     def close(self) -> list[ChatChunk]:
-        """The chunk that the end of the stream completes, if any. One that the end cuts off is no event."""
+        """The chunk that the end of the stream completes, if any. What the end cuts off is no event."""
         chunks: list[ChatChunk] = []
         for event in self._events.close():
             try:
@@ -85,8 +87,7 @@ class ChunkReader:
             self._pattern.learn(event, value)
             return
         if is_error(value):
-            words = Words.read(value, self._redact)
-            raise refusal(words.implied_status, words, model=self._model)
+            raise refusal(None, UpstreamErrorBody.of_value(value, self._redact), model=self._model)
         mended = False
         if value.get("choices") is None:
             value["choices"] = []
@@ -105,7 +106,7 @@ class ChunkReader:
         chunks.append(ChatChunk(value, data))
 
     def _mend_choice(self, choice: dict[str, Any]) -> bool:
-        """Check one choice and bring it into order, in place. Returns whether that changed anything."""
+        """Check one choice and mend it in place. Returns whether that changed anything."""
         mended = False
         if self._choices == 1:
             if choice.get("index") != 0:
@@ -139,7 +140,7 @@ class ChunkReader:
 
 
 def _is_plain(value: dict[str, Any]) -> bool:
-    """Whether there is nothing to look at more closely: so it is with nearly all chunks, hence this short way."""
+    """Whether a chunk needs no closer look. That is true of nearly all, hence this shortcut."""
     choices = value.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or "error" in value or "usage" in value:
         return False
@@ -151,7 +152,7 @@ def _is_plain(value: dict[str, Any]) -> bool:
 
 
 def is_error(value: dict[str, Any]) -> bool:
-    """Whether an object is an error, in an envelope or flat, and no answer."""
+    """Whether an object is an error, in an envelope or flat, instead of an answer."""
     if value.get("error"):
         return True
     return value.get("choices") is None and "message" in value and ("status" in value or "code" in value)

@@ -1,35 +1,32 @@
-"""Any upstream that speaks OpenAI's API: the client's own bytes go up, the upstream's own bytes come down."""
+"""Any upstream that speaks OpenAI's API. The client's own bytes go up, the upstream's own bytes come down."""
 
 from __future__ import annotations
 
-import os
-import ssl
 from collections.abc import AsyncIterator, Mapping
-from functools import partial
-from time import monotonic
 from types import MappingProxyType
 from typing import Any
 
 import httpx
 
+from ...clock import now
 from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ...wire.stream import ChatStream
 from ..base import Call, Reply, Unready
 from ..http import (
+    TLS,
     USER_AGENT,
-    Answer,
     AnswerStream,
+    Batches,
     Instrument,
     Redaction,
     Timeouts,
     Upstream,
-    ssl_context,
+    UpstreamAnswer,
     start_stream,
 )
-from .answers import check_completion, check_embeddings, check_models, chunks_of, read_object
+from .answers import answer_object, check_completion, check_embeddings, check_models, chunks_of
 from .body import request_body
 from .chunks import ChunkReader
-from .stream import Batches
 
 MAX_BODY = 32 << 20
 MODELS_TTL = 60.0
@@ -43,16 +40,16 @@ _SEND_FOR_STREAM = ((b"Content-Type", b"application/json"), (b"Accept", b"text/e
 class OpenAIProvider:
     """Chat completions, embeddings and models of one OpenAI-compatible upstream.
 
-    Nothing of a client's headers goes up, and its body goes up as it came, but for `model`, and for
-    `stream_options.include_usage`, which is asked for in any case: accounts need it. Chunks of usage alone are handed
-    on all the same; whoever answers the client drops those it did not ask for.
+    None of a client's headers goes up. Its body goes up as it came, except for `model` and for
+    `stream_options.include_usage`, which is always set because limits and metrics need it. The stream keeps the chunk
+    with the usage alone; the router drops it if the client did not ask for it.
 
     Args:
         base_url: Up to and including `/v1`, or what the upstream has instead.
         api_key: Sent as a bearer token; None sends none.
-        headers: Sent with every request, such as `api-key` for Azure. Their values count as secrets.
-        timeouts: `first` also bounds the wait for the first event of a stream, `idle` that between two of them.
-        ca_bundle, cert, key, key_password, insecure: See `ssl_context`.
+        headers: Sent with every request, such as `api-key` for Azure. Their values are treated as secrets.
+        timeouts: `first` also bounds the wait for the first event of a stream, `idle` the wait between two events.
+        tls: Whom to trust, and with which certificate to identify ourselves.
         proxy, http2, transport, instrument: See `Upstream`.
         ask_usage: Ask for the usage of a stream. Turn it off for an upstream that refuses `stream_options`.
 
@@ -67,11 +64,7 @@ class OpenAIProvider:
         api_key: str | None = None,
         headers: Mapping[str, str] = _NONE,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 -- frozen
-        ca_bundle: str | os.PathLike[str] | ssl.SSLContext | None = None,
-        cert: str | None = None,
-        key: str | None = None,
-        key_password: str | None = None,
-        insecure: bool = False,
+        tls: TLS = TLS(),  # noqa: B008 -- frozen
         proxy: str | None = None,
         http2: bool = False,
         ask_usage: bool = True,
@@ -85,7 +78,7 @@ class OpenAIProvider:
             base_url,
             headers={"User-Agent": USER_AGENT, **bearer, **headers},
             timeouts=timeouts,
-            tls=partial(ssl_context, ca_bundle, cert=cert, key=key, key_password=key_password, insecure=insecure),
+            tls=tls,
             proxy=proxy,
             http2=http2,
             transport=transport,
@@ -94,7 +87,7 @@ class OpenAIProvider:
         self._timeouts = timeouts
         self._ask_usage = ask_usage
         self._redact = Redaction([api_key or "", *headers.values()])
-        self._models: tuple[float, ModelList] | None = None  # until when, by the monotonic clock
+        self._models: tuple[float, ModelList] | None = None  # until when, in the loop's time
         self._closed = False
 
     def __repr__(self) -> str:
@@ -114,13 +107,13 @@ class OpenAIProvider:
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models of the upstream, remembered for a minute. See `ReadyProvider.models`."""
-        if self._models is not None and monotonic() < self._models[0]:
+        if self._models is not None and now() < self._models[0]:
             return self._models[1]
         answer = await self._upstream.fetch("GET", "/models", headers=_RECEIVE_JSON, limit=MAX_BODY, deadline=deadline)
-        value = read_object(answer, answer.body, model="", redact=self._redact)
+        value = answer_object(answer, answer.body, model="", redact=self._redact)
         check_models(value)
         models = ModelList(value, answer.body)
-        self._models = monotonic() + MODELS_TTL, models
+        self._models = now() + MODELS_TTL, models
         return models
 
     async def aclose(self) -> None:
@@ -158,12 +151,12 @@ class OpenAIProvider:
         )
         return self._read(answer, answer.body, call), answer.body
 
-    def _read(self, head: Answer | AnswerStream, body: bytes, call: Call) -> dict[str, Any]:
-        return read_object(head, body, model=call.model, redact=self._redact)
+    def _read(self, head: UpstreamAnswer | AnswerStream, body: bytes, call: Call) -> dict[str, Any]:
+        return answer_object(head, body, model=call.model, redact=self._redact)
 
 
 def _is_stream(answer: AnswerStream) -> bool:
-    """Whether to read it as events: any good answer that does not call itself something else."""
+    """Whether to read it as events: true of any good answer that does not call itself something else."""
     media = answer.headers.get("content-type", "").lower()
     return answer.status < 400 and "json" not in media and "html" not in media
 

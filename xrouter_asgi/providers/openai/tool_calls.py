@@ -10,12 +10,11 @@ from typing import Any
 
 
 class ToolCalls:
-    """The tool calls of one choice, told apart while their fragments arrive.
+    """Tells the tool calls of one choice apart while their fragments arrive.
 
-    Which call a fragment belongs to is said by its index. Where that is missing, by its id, and where that is missing
-    too, a name begins a call and anything else continues the last one. An index that comes again with another id *and*
-    a name begins a call: Gemini numbers every call 0. Another id without a name does not: old versions of vLLM made up
-    an id for each fragment.
+    The index of a fragment tells which call it belongs to. Without an index its id tells. Without both, a name begins a
+    call, and anything else continues the last one. A known index with another id *and* a name begins a call: Gemini
+    numbers every call 0. Another id without a name does not: old versions of vLLM made up an id for each fragment.
     """
 
     def __init__(self) -> None:
@@ -24,7 +23,7 @@ class ToolCalls:
         self._by_index: dict[int, int] = {}  # the upstream's index → ours
 
     def tidy(self, fragments: list[dict[str, Any]]) -> bool:
-        """Bring the fragments of one delta into order, in place. Returns whether that changed anything."""
+        """Mend the fragments of one delta in place. Returns whether that changed anything."""
         changed = [self._tidy(fragment) for fragment in fragments]
         return any(changed)
 

@@ -1,21 +1,22 @@
-"""One GigaChat account: requests that carry its token, and say who asks."""
+"""Requests in the name of one GigaChat account."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from ....errors import UpstreamError, UpstreamUnauthorized
-from ...http import Answer, AnswerStream, Redaction, Upstream, has_unknown_issuer
-from ..response.error_body import Words
+from ...http import AnswerStream, Redaction, Upstream, UpstreamAnswer, UpstreamErrorBody, has_unknown_issuer
+from ..response.errors import describe
 from .credentials import bearer
 from .tokens import TokenSource
 
-Headers = Sequence[tuple[bytes, bytes]]
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 
 class GigaChatUpstream(Upstream):
-    """An upstream that knows why its certificate is not trusted."""
+    """An upstream that tells which issuer its certificate needs."""
 
     def explained(self, error: UpstreamError, cause: Exception) -> UpstreamError:
         if error.code != "tls_error" or not has_unknown_issuer(cause):
@@ -32,9 +33,9 @@ class GigaChatClient:
     """Sends requests in the name of one account.
 
     Args:
-        tokens: None for an upstream that knows us by our client certificate.
+        tokens: None for an API that knows us by our client certificate.
         client_id: Value of `X-Client-ID`, the owner of uploaded files.
-        redact: Knows what the account's secrets are.
+        redact: Knows the account's secrets.
     """
 
     def __init__(self, upstream: Upstream, tokens: TokenSource | None, *, client_id: str, redact: Redaction) -> None:
@@ -43,51 +44,63 @@ class GigaChatClient:
         self._client_id = (b"X-Client-ID", client_id.encode("ascii"))
         self.redact = redact
 
-    async def open(self, method: str, path: str, *, headers: Headers = (), content: bytes = b"") -> AnswerStream:
+    async def open(
+        self, method: str, path: str, *, headers: Headers = (), content: bytes = b"", deadline: float | None = None
+    ) -> AnswerStream:
         """Send a request, once more with a new token if its token is refused. Close what is returned.
+
+        Args:
+            deadline: When everything has to be over, the wait for a token and the end of the answer included.
 
         Raises:
             UpstreamUnauthorized: The new token is refused too, or there is none to be had.
-            UpstreamError: See `Upstream.open()`.
+            UpstreamError: See `Upstream.open()` and `TokenSource.get()`.
         """
+
+        async def send(token: str | None) -> AnswerStream:
+            # A new id for each attempt, so that their support can tell the attempts apart.
+            fields = [self._client_id, (b"X-Request-ID", str(uuid.uuid4()).encode()), *headers]
+            if token is not None:
+                fields.append((b"Authorization", bearer(token)))
+            return await self._upstream.open(method, path, headers=fields, content=content, deadline=deadline)
+
         if self._tokens is None:
-            answer = await self._send(method, path, headers, content, None)
+            answer = await send(None)
             if answer.status == 401:
-                raise UpstreamUnauthorized(
-                    "GigaChat refused this gateway's client certificate.", detail=await self._said(answer)
-                )
+                message = "GigaChat refused this gateway's client certificate."
+                raise UpstreamUnauthorized(message, detail=await self._said(answer))
             return answer
-        token = await self._tokens.get()
-        answer = await self._send(method, path, headers, content, token)
+        token = await self._tokens.get(deadline=deadline)
+        answer = await send(token)
         if answer.status != 401:
             return answer
         await answer.aclose()
-        token = await self._tokens.replace(token)
-        answer = await self._send(method, path, headers, content, token)
+        token = await self._tokens.replace(token, deadline=deadline)
+        answer = await send(token)
         if answer.status == 401:
             raise self._tokens.refuse(token, detail=await self._said(answer))
         return answer
 
     async def fetch(
-        self, method: str, path: str, *, headers: Headers = (), content: bytes = b"", limit: int = 32 << 20
-    ) -> Answer:
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Headers = (),
+        content: bytes = b"",
+        limit: int = 32 << 20,
+        deadline: float | None = None,
+    ) -> UpstreamAnswer:
         """Like `open()`, and read the whole answer, at most `limit` bytes."""
-        answer = await self.open(method, path, headers=headers, content=content)
-        return Answer(answer.status, answer.fields, await answer.read(limit))
+        answer = await self.open(method, path, headers=headers, content=content, deadline=deadline)
+        return UpstreamAnswer(answer.status, answer.fields, await answer.read(limit))
 
     async def aclose(self) -> None:
         """End a renewal of the token."""
         if self._tokens is not None:
             await self._tokens.aclose()
 
-    async def _send(self, method: str, path: str, headers: Headers, content: bytes, token: str | None) -> AnswerStream:
-        # A new id for each attempt, so that their support can tell the attempts apart.
-        fields = [self._client_id, (b"X-Request-ID", str(uuid.uuid4()).encode()), *headers]
-        if token is not None:
-            fields.append((b"Authorization", bearer(token)))
-        return await self._upstream.open(method, path, headers=fields, content=content)
-
     async def _said(self, answer: AnswerStream) -> str:
         """What a refusal says, for the log."""
-        words = Words.of(await answer.read(64 << 10), self.redact)
-        return f"{words.detail(answer.status)} Request id {answer.headers.get('x-request-id')}."
+        said = UpstreamErrorBody.of(await answer.read(64 << 10), self.redact)
+        return f"{describe(answer.status, said)} Request id {answer.headers.get('x-request-id')}."

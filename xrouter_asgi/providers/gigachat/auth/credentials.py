@@ -1,7 +1,7 @@
-"""Ways to get an access token, and what a refusal means in words.
+"""Credentials, and how each becomes an access token.
 
-GigaChat's authorization server has error bodies of its own, `{"code": 1…7, "message": …}`; none of those codes goes
-away by repetition, and each has one typical mistake behind it.
+GigaChat's authorization server has error bodies of its own, `{"code": 1…7, "message": …}`. No repetition changes any of
+those codes, and behind each of them is one typical mistake.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
-from ....errors import UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable, XRouterError
-from ....wire.codec import decode
-from ...http import Answer, Redaction, Upstream
+from ....errors import UpstreamError, UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable, XRouterError
+from ...http import Redaction, Upstream, UpstreamAnswer, json_object
 
-SCOPES = ("GIGACHAT_API_PERS", "GIGACHAT_API_B2B", "GIGACHAT_API_CORP")
+AUTH_URL = "https://ngw.devices.sberbank.ru:9443/api/v2/oauth"
+INDIVIDUALS = "GIGACHAT_API_PERS"
+"""The scope of the contract with a person. Companies have `GIGACHAT_API_B2B` or `GIGACHAT_API_CORP`."""
 
 _NO_EXPIRY = 25 * 60.0  # tokens live 30 minutes
 _SHORTEST_LIFE = 30.0
@@ -42,121 +44,179 @@ class Token:
     life: float
 
 
-class Login(Protocol):
-    """One way to get an access token."""
+@dataclass(frozen=True, slots=True)
+class AuthorizationKey:
+    """The authorization key of a project, which becomes tokens by OAuth.
 
-    async def token(self, *, now: float) -> Token:
-        """Ask for a new token; `now` is Unix time, which its expiry is compared with.
+    Args:
+        key: base64 of `client_id:client_secret`, as Studio shows it.
+        scope: The contract behind the key: `GIGACHAT_API_PERS`, `GIGACHAT_API_B2B` or `GIGACHAT_API_CORP`.
+        url: The whole address of the token endpoint.
+
+    Raises:
+        ValueError: No header can hold the key.
+    """
+
+    key: str = field(repr=False)
+    scope: str = INDIVIDUALS
+    url: str = AUTH_URL
+
+    def __post_init__(self) -> None:
+        _ascii(self.key, "credentials")
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The key and the user, which tell accounts apart."""
+        return self.key, ""
+
+    @property
+    def of_individual(self) -> bool:
+        """Whether a person has the contract."""
+        return self.scope == INDIVIDUALS
+
+    @property
+    def ready(self) -> str | None:
+        """A token to use until it is refused."""
+        return None
+
+    @property
+    def secrets(self) -> list[str]:
+        """What nobody may be shown, in each form in which somebody may quote it."""
+        try:
+            decoded = base64.b64decode(f"{self.key}==").decode()
+        except ValueError:  # no base64, or no text in it
+            decoded = ""
+        return [self.key, self.key.rstrip("="), *decoded.split(":", 1)]
+
+    async def token(self, upstream: Upstream, redact: Redaction) -> Token:
+        """Get a new token.
+
+        Args:
+            upstream: Of `url`; the API if that is None.
+            redact: Applied to the words of a refusal; learns the token.
 
         Raises:
             UpstreamUnauthorized: The credentials were refused: a repetition changes nothing.
             XRouterError: Anything else: it may work later.
         """
-        ...
-
-
-class AuthorizationKey:
-    """OAuth with the authorization key of a project: base64 of `client_id:client_secret`.
-
-    Args:
-        upstream: Whose base URL is the whole address of the token endpoint.
-        redact: Applied to the words of a refusal; learns each token.
-    """
-
-    def __init__(self, key: str, *, scope: str, upstream: Upstream, redact: Redaction) -> None:
-        self._headers = [
-            (b"Authorization", _ascii(f"Basic {key}", "credentials")),
-            (b"Content-Type", b"application/x-www-form-urlencoded"),
-            (b"Accept", b"application/json"),
-        ]
-        self._scope = scope
-        self._upstream = upstream
-        self._redact = redact
-
-    async def token(self, *, now: float) -> Token:
         rquid = str(uuid.uuid4())
-        answer = await self._upstream.fetch(
+        answer = await upstream.fetch(
             "POST",
             "",
-            headers=[*self._headers, (b"RqUID", rquid.encode())],
-            content=urlencode({"scope": self._scope}).encode(),
+            headers=[
+                (b"Authorization", _ascii(f"Basic {self.key}", "credentials")),
+                (b"Content-Type", b"application/x-www-form-urlencoded"),
+                (b"Accept", b"application/json"),
+                (b"RqUID", rquid.encode()),
+            ],
+            content=urlencode({"scope": self.scope}).encode(),
         )
         # There is no X-Request-Id here: their support finds the call by our RqUID.
         trace = f"RqUID {rquid}"
         if answer.status != 200:
-            raise _failure(answer, trace, lambda code: _oauth_words(code, self._scope), self._redact)
-        return _read(answer, now=now, trace=trace, redact=self._redact)
+            raise _failure(answer, trace, lambda code: _oauth_words(code, self.scope), redact)
+        return _read(answer, trace=trace, redact=redact)
 
 
+@dataclass(frozen=True, slots=True)
 class Password:
-    """User and password of an internal stand.
+    """User and password of an internal stand, which become tokens at the API itself."""
 
-    Args:
-        upstream: The API itself, which has the token endpoint.
-        redact: Applied to the words of a refusal; learns each token.
-    """
+    user: str = field(repr=False)
+    password: str = field(repr=False)
 
-    def __init__(self, user: str, password: str, *, upstream: Upstream, redact: Redaction) -> None:
-        self._headers = [
-            (b"Authorization", f"Basic {_pair(user, password)}".encode()),
-            (b"Accept", b"application/json"),
-        ]
-        self._upstream = upstream
-        self._redact = redact
+    @property
+    def url(self) -> None:
+        return None
 
-    async def token(self, *, now: float) -> Token:
-        answer = await self._upstream.fetch("POST", "/token", headers=self._headers)
+    @property
+    def identity(self) -> tuple[str, str]:
+        return "", self.user
+
+    @property
+    def of_individual(self) -> bool:
+        return False
+
+    @property
+    def ready(self) -> str | None:
+        return None
+
+    @property
+    def secrets(self) -> list[str]:
+        return [self.user, self.password, self._pair, self._pair.rstrip("=")]
+
+    @property
+    def _pair(self) -> str:
+        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+    async def token(self, upstream: Upstream, redact: Redaction) -> Token:
+        """See `AuthorizationKey.token`."""
+        headers = [(b"Authorization", f"Basic {self._pair}".encode()), (b"Accept", b"application/json")]
+        answer = await upstream.fetch("POST", "/token", headers=headers)
         trace = f"request id {answer.headers.get('x-request-id')}"
         if answer.status != 200:
             reason = "the user or the password is wrong. Check 'user' and 'password'."
-            raise _failure(answer, trace, lambda _: reason, self._redact)
-        return _read(answer, now=now, trace=trace, redact=self._redact)
+            raise _failure(answer, trace, lambda _: reason, redact)
+        return _read(answer, trace=trace, redact=redact)
 
 
-class ReadyToken:
-    """An access token made elsewhere: there is no other one to be had.
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """An access token made elsewhere, used until GigaChat refuses it.
 
-    It is handed out again even after it was refused, as whoever made it may still make it valid.
+    Args:
+        value: The token.
+        then: What gets the next token. None uses this one on and on: whoever made it may make it valid again.
+        scope: The contract behind it, if `then` does not tell.
+
+    Raises:
+        ValueError: No header can hold the token.
     """
 
-    def __init__(self, value: str) -> None:
-        bearer(value)
-        self._value = value
+    value: str = field(repr=False)
+    then: AuthorizationKey | Password | None = None
+    scope: str = INDIVIDUALS
 
-    async def token(self, *, now: float) -> Token:
-        return Token(self._value, math.inf)
+    def __post_init__(self) -> None:
+        bearer(self.value)
+
+    @property
+    def url(self) -> str | None:
+        return None if self.then is None else self.then.url
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        return ("", "") if self.then is None else self.then.identity
+
+    @property
+    def of_individual(self) -> bool:
+        return self.scope == INDIVIDUALS if self.then is None else self.then.of_individual
+
+    @property
+    def ready(self) -> str | None:
+        return self.value
+
+    @property
+    def secrets(self) -> list[str]:
+        return [self.value, *(() if self.then is None else self.then.secrets)]
+
+    async def token(self, upstream: Upstream, redact: Redaction) -> Token:
+        """See `AuthorizationKey.token`."""
+        return Token(self.value, math.inf) if self.then is None else await self.then.token(upstream, redact)
+
+
+Credentials: TypeAlias = AuthorizationKey | Password | AccessToken
 
 
 def digest(*secrets: str | None) -> str:
-    """A name for credentials that does not tell them: 64 hexadecimal digits."""
+    """A name for secrets that does not tell them: 64 hexadecimal digits."""
     joined = "\0".join(secret or "" for secret in secrets)
     return hashlib.sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def secrets_of(
-    *, credentials: str | None, user: str | None, password: str | None, access_token: str | None
-) -> list[str]:
-    """What must not be shown of an account's credentials, in each form in which somebody may quote them."""
-    secrets = [credentials, user, password, access_token]
-    if credentials:
-        try:
-            decoded = base64.b64decode(f"{credentials}==").decode()
-        except ValueError:  # no base64, or no text in it
-            decoded = ""
-        secrets += [credentials.rstrip("="), *decoded.split(":", 1)]
-    if user and password:
-        pair = _pair(user, password)
-        secrets += [pair, pair.rstrip("=")]
-    return [secret for secret in secrets if secret]
 
 
 def bearer(token: str) -> bytes:
     """The value of the `Authorization` header."""
     return b"Bearer " + _ascii(token, "access_token")
-
-
-def _pair(user: str, password: str) -> str:
-    return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _ascii(value: str, name: str) -> bytes:
@@ -166,7 +226,7 @@ def _ascii(value: str, name: str) -> bytes:
     return value.encode()
 
 
-def _read(answer: Answer, *, now: float, trace: str, redact: Redaction) -> Token:
+def _read(answer: UpstreamAnswer, *, trace: str, redact: Redaction) -> Token:
     """Both shapes: `{access_token, expires_at}` and `{tok, exp}`, in seconds or milliseconds since 1970."""
     body = _object(answer)
     value = body.get("access_token") or body.get("tok")
@@ -181,11 +241,11 @@ def _read(answer: Answer, *, now: float, trace: str, redact: Redaction) -> Token
     if isinstance(expiry, bool) or not isinstance(expiry, int | float) or expiry <= 0:
         return Token(value, _NO_EXPIRY)
     seconds = expiry if expiry < _SECONDS else expiry / 1000
-    # The floor is for clocks that disagree: a token born expired would be asked for again on each request.
-    return Token(value, max(_SHORTEST_LIFE, seconds - now))
+    # The floor is for clocks that disagree: a token born expired would be replaced on each request.
+    return Token(value, max(_SHORTEST_LIFE, seconds - time.time()))
 
 
-def _failure(answer: Answer, trace: str, words: Callable[[object], str], redact: Redaction) -> XRouterError:
+def _failure(answer: UpstreamAnswer, trace: str, words: Callable[[object], str], redact: Redaction) -> XRouterError:
     body = _object(answer)
     code, said = (redact(str(body.get(name)))[:300] for name in ("code", "message"))
     detail = f"{trace}: status {answer.status}, code {code}, message {said!r}"
@@ -218,9 +278,8 @@ def _oauth_words(code: object, scope: str) -> str:
             return "it gave no reason that is known. Check 'credentials', 'scope' and 'auth_url'."
 
 
-def _object(answer: Answer) -> dict[str, Any]:
+def _object(answer: UpstreamAnswer) -> dict[str, Any]:
     try:
-        body = decode(answer.body)
-    except ValueError:
+        return json_object(answer.body)
+    except UpstreamError:
         return {}
-    return body if isinstance(body, dict) else {}

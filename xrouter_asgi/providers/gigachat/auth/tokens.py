@@ -1,22 +1,21 @@
-"""The life of an access token: asked for once, renewed ahead of time, dropped when it is refused.
+"""The life of an access token: fetched once for all callers, renewed ahead of time, dropped when it is refused.
 
 Callers never wait for a token that can be renewed in time. All of them share one request for it, its result and its
-failure; and while it fails, the authorization server is left alone for a while, so that a wrong key does not hammer it
-(it allows 10 requests per second, and counts failures too).
+failure. After a failure the authorization server is left alone for a while, so that a wrong key does not hammer it: it
+allows 10 requests per second, and counts failures too.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 import random
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from ....clock import now
 from ....errors import UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable, XRouterError
 from ....queueing.single_flight import SingleFlight
-from .credentials import Login, Token
+from .credentials import Token
 
 log = logging.getLogger("xrouter")
 
@@ -32,65 +31,67 @@ class TokenSource:
     """Hands out the current access token.
 
     Args:
-        login: How to get one.
+        login: Gets a new one: see `AuthorizationKey.token`.
         ready: A token from elsewhere, of unknown expiry; used until it is refused.
         patience: Seconds that one renewal may take, its three tries together.
-        backoff: Seconds before the second try; the third waits thrice as long.
-        clock: Unix time, for reading an expiry.
-        monotonic: Seconds of a clock that nobody sets, for everything else.
+        backoff: Seconds before the second try; three times as many come before the third.
     """
 
     def __init__(
         self,
-        login: Login,
+        login: Callable[[], Awaitable[Token]],
         *,
         ready: str | None = None,
         patience: float = 5.0,
         backoff: float = 0.25,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._login = login
         self._patience = patience
         self._backoff = backoff
-        self._clock = clock
-        self._monotonic = monotonic
         self._flights: SingleFlight[str, str] = SingleFlight()
         self._token = ready
         self._renew_at = self._needed_at = self._expires_at = float("inf")
         self._failure: XRouterError | None = None
         self._quiet_until = float("-inf")  # while a failure is remembered
 
-    async def get(self) -> str:
+    async def get(self, *, deadline: float | None = None) -> str:
         """The token to use now.
+
+        Args:
+            deadline: When to stop waiting, in the loop's time. The renewal goes on, for other callers.
 
         Raises:
             UpstreamUnauthorized: The credentials are refused, or were within the last 30 s.
             UpstreamUnavailable, UpstreamTimeout: `token_unavailable`: none can be had, and the old one has expired.
+            UpstreamTimeout: `total_timeout`: the deadline came first.
         """
-        now = self._monotonic()
-        if self._token is not None and now < self._needed_at:
-            if now >= self._renew_at and now >= self._quiet_until:
+        time = now()
+        if self._token is not None and time < self._needed_at:
+            if time >= self._renew_at and time >= self._quiet_until:
                 self._flights.start("access token", self._renew)
             return self._token
-        if now < self._quiet_until and self._failure is not None:
-            return self._old_token(copy.copy(self._failure))
+        if time < self._quiet_until and self._failure is not None:
+            return self._old_token(self._failure.but())
         try:
-            return await self._flights.do("access token", self._renew)
+            return await self._flights.do("access token", self._renew, deadline=deadline)
+        except TimeoutError:
+            message = "GigaChat's authorization server did not answer in the time of this call."
+            # The renewal goes on, so its lateness shows nothing yet.
+            return self._old_token(UpstreamTimeout(message, code="total_timeout", trips=False))
         except XRouterError as error:
             return self._old_token(error)
 
-    async def replace(self, token: str) -> str:
+    async def replace(self, token: str, *, deadline: float | None = None) -> str:
         """The token to use after the API refused this one, which is dropped unless it has been replaced already.
 
         Raises:
             XRouterError: As from `get()`.
         """
         self._drop(token)
-        return await self.get()
+        return await self.get(deadline=deadline)
 
     def refuse(self, token: str, *, detail: str) -> UpstreamUnauthorized:
-        """Note that the API refused the replacement too; for 30 s nobody else tries. Returns the error to raise."""
+        """Note that the API refused the replacement too: for 30 s nobody else tries. Returns the error to raise."""
         error = UpstreamUnauthorized("GigaChat refused this gateway's access token, and a new one too.", detail=detail)
         if token == self._token:
             self._drop(token)
@@ -106,8 +107,8 @@ class TokenSource:
             self._token = None
 
     def _old_token(self, error: XRouterError) -> str:
-        """The token that could not be renewed, as long as it lives."""
-        if self._token is not None and self._monotonic() < self._expires_at:
+        """The token that could not be renewed, as long as it lives; then raises `error`."""
+        if self._token is not None and now() < self._expires_at:
             return self._token
         raise error
 
@@ -123,11 +124,10 @@ class TokenSource:
         return token.value
 
     def _accept(self, token: Token) -> None:
-        now = self._monotonic()
         life = token.life
         self._token = token.value
-        self._expires_at = now + life
-        # Short lives are divided likewise, else such a token would be renewed on each request.
+        self._expires_at = now() + life
+        # A share of a short life: else such a token would be renewed on each request.
         self._needed_at = self._expires_at - min(_AT_ONCE, life / 4)
         self._renew_at = self._expires_at - min(_AHEAD + random.uniform(0, _JITTER), life / 2)  # noqa: S311 -- no secret
         self._failure = None
@@ -135,7 +135,7 @@ class TokenSource:
 
     def _remember(self, error: XRouterError, seconds: float) -> None:
         self._failure = error
-        self._quiet_until = self._monotonic() + seconds
+        self._quiet_until = now() + seconds
 
     async def _ask(self) -> Token:
         """Up to three tries within `patience`; a refusal ends them."""
@@ -146,11 +146,11 @@ class TokenSource:
                     if attempt:
                         await asyncio.sleep(self._backoff * (2 * attempt - 1))
                     try:
-                        return await self._login.token(now=self._clock())
+                        return await self._login()
                     except (UpstreamUnavailable, UpstreamTimeout) as error:
                         failure = error
         except TimeoutError:
             pass
-        # The reason stays readable, under the one code of a token that cannot be had.
+        # The message keeps the reason; the code is the one of a token that cannot be had.
         message = f"There is no access token for GigaChat now. {failure.message}"
         raise type(failure)(message, code="token_unavailable", detail=failure.detail) from failure

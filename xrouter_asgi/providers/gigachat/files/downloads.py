@@ -1,8 +1,8 @@
-"""Downloads from addresses that clients choose, without letting them choose where this gateway can reach.
+"""Downloads from addresses that clients choose. Clients cannot use them to reach this gateway's own network.
 
-Each hop of a download is resolved once, every address it resolves to must be public (or explicitly allowed), and the
-connection goes to the very address that was checked: a name that resolves differently a moment later changes nothing.
-The name stays in `Host` and in TLS. No cookies, no credentials, no client certificate, no proxy.
+Each hop of a download is resolved once, and every address it resolves to must be public or explicitly allowed. The
+connection goes to the address that was checked: a name that resolves differently a moment later changes nothing. The
+name stays in `Host` and in TLS. There are no cookies, credentials, client certificates or proxies.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import TypeAlias
 
 import httpx
 
-from ....errors import InvalidRequest
-from ...http import USER_AGENT, OwnedTransport, ssl_context
+from ....clock import now
+from ....errors import InvalidRequest, UpstreamTimeout
+from ...http import TLS, USER_AGENT, OwnedTransport
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -65,16 +66,24 @@ class Downloads:
         self._resolve = resolve
         self._transport: OwnedTransport | None = None
 
-    async def get(self, url: str, *, limit: int, param: str) -> bytes:
+    async def get(self, url: str, *, limit: int, param: str, deadline: float | None = None) -> bytes:
         """The body of the file at `url`, at most `limit` bytes.
 
+        Args:
+            deadline: When to give up at the latest, in the loop's time.
+
         Raises:
-            InvalidRequest: About `param`: the file cannot be had, or must not be.
+            InvalidRequest: About `param`: the file cannot be fetched, or must not be.
+            UpstreamTimeout: `total_timeout`: the deadline came first.
         """
+        until = now() + self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout_at(until if deadline is None else min(until, deadline)):
                 return await self._follow(url, limit=limit, param=param)
         except TimeoutError:
+            if deadline is not None and deadline < until:
+                message = "The file at this address was not fetched in the time of this call."
+                raise UpstreamTimeout(message, code="total_timeout", param=param, trips=False) from None
             raise _refused("it took too long", param) from None
         except (httpx.HTTPError, OSError, UnicodeError) as exc:  # UnicodeError: a name that cannot be one
             raise _refused("its server could not be reached, or broke off", param) from exc
@@ -89,7 +98,7 @@ class Downloads:
         for _ in range(_MAX_REDIRECTS + 1):
             async with self._open(url, param) as response:
                 if response.status_code not in _REDIRECTS:
-                    return await _body(response, limit, param)
+                    return await _content_of(response, limit, param)
                 url = _checked(response.headers.get("location", ""), param, base=url)
         raise _refused(f"it was redirected more than {_MAX_REDIRECTS} times", param)
 
@@ -116,7 +125,7 @@ class Downloads:
             await response.aclose()
 
     async def _pin(self, url: httpx.URL, param: str) -> Address:
-        """The address to connect to; refused if even one of a name's addresses must not be reached."""
+        """The address to connect to. Refused if any of a name's addresses must not be reached."""
         port = url.port or {"http": 80, "https": 443}[url.scheme]
         # A zone belongs to this machine's interfaces, never to a public address.
         found = [ipaddress.ip_address(text) for text in await self._resolve(url.host, port) if "%" not in text]
@@ -125,14 +134,14 @@ class Downloads:
         for address in found:
             allowed = any(address in network for network in self._allowed)
             if not allowed and (url.scheme == "http" or not is_public(address)):
-                # One sentence for both, and for every address: no map of the inside for who asks.
+                # One sentence for every reason and address: clients must not learn what is inside.
                 raise _refused("only https addresses on the public internet are fetched", param)
         return found[0]
 
     def _opened(self) -> OwnedTransport:
         if self._transport is None:
-            tls = self._tls if self._tls is not None else ssl_context()
-            # Nothing is kept: a connection belongs to an address that was checked for one download.
+            tls = self._tls if self._tls is not None else TLS().context()
+            # No connection is kept: it goes to an address that was checked for one download.
             limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
             self._transport = OwnedTransport(httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits))
         return self._transport
@@ -166,7 +175,7 @@ def _checked(address: str, param: str, *, base: httpx.URL | None = None) -> http
     return url
 
 
-async def _body(response: httpx.Response, limit: int, param: str) -> bytes:
+async def _content_of(response: httpx.Response, limit: int, param: str) -> bytes:
     if response.status_code != 200:
         raise _refused(f"its server answered with status {response.status_code}", param)
     if response.headers.get("content-encoding", "identity").lower() != "identity":

@@ -1,4 +1,4 @@
-"""Which files GigaChat reads, told by their first bytes: what a client says about a file is only a hint."""
+"""Which files GigaChat reads. Their first bytes tell: what a client says about a file is only a hint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMITS: dict[Kind, int] = {"image": 15 << 20, "audio": 35 << 20, "document": 40 
 
 @dataclass(frozen=True, slots=True)
 class FileType:
-    """What a file is: GigaChat decides by the MIME type of the part in which it is uploaded."""
+    """What a file is. GigaChat goes by the MIME type of the part in which it is uploaded."""
 
     kind: Kind
     mime: str

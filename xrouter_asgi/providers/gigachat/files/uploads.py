@@ -1,7 +1,7 @@
-"""What a message refers to -> files of the account, each uploaded once.
+"""Attachments -> files of the account, each uploaded once.
 
 Clients send the same picture again with every turn of a conversation, so an upload is remembered by the digest of its
-bytes. Files belong to the `X-Client-ID` that uploaded them and stay in the account until they are deleted.
+bytes. Files belong to the `X-Client-ID` that uploaded them, and stay in the account until they are deleted.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ import base64
 import binascii
 import hashlib
 import logging
-import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
-from ....errors import InvalidRequest, ModelNotFound, RequestRejected, UpstreamError, XRouterError
+from ....clock import now
+from ....errors import InvalidRequest, ModelNotFound, RequestRejected, UpstreamError, UpstreamTimeout, XRouterError
 from ....queueing.single_flight import SingleFlight
 from ....recent import Recent
 from ....wire.codec import decode
 from ...http import Redaction
 from ..auth.client import GigaChatClient
-from ..request.translate import Attachment
+from ..request.attachments import Attachment
 from ..response.errors import upstream_error
 from .downloads import Downloads
 from .types import LIMITS, FileType, expected_kind, recognise, too_large
@@ -38,38 +39,38 @@ class _Upload:
     stale_at: float
 
 
-class Files:
+class Uploads:
     """Uploads attachments and remembers them.
 
     Args:
         capacity: How many uploads are remembered; the least recently used is deleted first.
         life: Seconds an upload is used before it is deleted from the account.
-        clock: Monotonic seconds.
     """
 
     def __init__(
         self,
-        account: GigaChatClient,
+        client: GigaChatClient,
         downloads: Downloads,
         *,
         capacity: int = 1000,
         life: float = 3600.0,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._account = account
+        self._client = client
         self._downloads = downloads
         self._life = life
-        self._clock = clock
         self._uploads: Recent[str, _Upload] = Recent(capacity)
         self._flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
         self._deletions: SingleFlight[str, None] = SingleFlight()
 
-    async def ids(self, attachments: Sequence[Attachment]) -> dict[str, str]:
+    async def ids(self, attachments: Sequence[Attachment], *, deadline: float | None = None) -> dict[str, str]:
         """`param` of each attachment -> id of its file in the account.
+
+        Args:
+            deadline: When to stop waiting, in the loop's time. An upload that others wait for goes on.
 
         Raises:
             InvalidRequest: About the `param` of an attachment that cannot be read, fetched or uploaded.
-            UpstreamError: The upstream failed while a file was uploaded.
+            UpstreamError: The upstream failed while a file was uploaded. `total_timeout`: the deadline came first.
         """
         self._sweep()
         ids = {each.param: each.file_id for each in attachments if each.file_id is not None}
@@ -77,7 +78,7 @@ class Files:
         read: list[tuple[Attachment, bytes, FileType]] = []
         for attachment in attachments:
             if attachment.file_id is None:
-                data = await self._read(attachment)
+                data = await self._read(attachment, deadline)
                 kind = recognise(data, param=attachment.param, filename=attachment.filename)
                 media += len(data) if kind.kind != "document" else 0
                 if media > _MAX_MEDIA:
@@ -85,11 +86,11 @@ class Files:
                     raise InvalidRequest(message, code="file_too_large", param=attachment.param)
                 read.append((attachment, data, kind))
         for attachment, data, kind in read:
-            ids[attachment.param] = await self._uploaded(data, kind, attachment)
+            ids[attachment.param] = await self._uploaded(data, kind, attachment, deadline)
         return ids
 
     def forget(self, ids: Collection[str]) -> bool:
-        """Upload these anew the next time. Tells whether any of them was remembered at all."""
+        """Upload these anew the next time. Returns whether any of them was remembered."""
         stale = [key for key, upload in self._uploads.items() if upload.file_id in ids]
         for key in stale:
             self._uploads.discard(key)
@@ -101,32 +102,35 @@ class Files:
         await self._deletions.aclose()
         await self._downloads.aclose()
 
-    async def _read(self, attachment: Attachment) -> bytes:
+    async def _read(self, attachment: Attachment, deadline: float | None) -> bytes:
         url = attachment.url or ""
         kind = expected_kind(attachment.param)
         if url[:5].lower() != "data:":
             limit = LIMITS[kind] if kind is not None else max(LIMITS.values())
-            return await self._downloads.get(url, limit=limit, param=attachment.param)
+            return await self._downloads.get(url, limit=limit, param=attachment.param, deadline=deadline)
         data = _data(url, attachment.param)
         if kind is not None and len(data) > LIMITS[kind]:
             raise too_large(kind, attachment.param)
         return data
 
-    async def _uploaded(self, data: bytes, kind: FileType, attachment: Attachment) -> str:
-        # Credential and client id are part of the key by construction: one `Files` serves one account.
+    async def _uploaded(self, data: bytes, kind: FileType, attachment: Attachment, deadline: float | None) -> str:
+        # One `Uploads` serves one account, so credential and client id need not be part of the key.
         key = hashlib.sha256(data).hexdigest()
         if (upload := self._uploads.get(key)) is not None:
             return upload.file_id
         try:
-            return await self._flights.do(key, lambda: self._upload(key, data, kind, attachment.filename))
+            upload_it = partial(self._upload, key, data, kind, attachment.filename)
+            return await self._flights.do(key, upload_it, deadline=deadline)
+        except TimeoutError:
+            message = "GigaChat did not take a file in the time of this call."
+            raise UpstreamTimeout(message, code="total_timeout", trips=False) from None
         except InvalidRequest as error:
             # Those who share a flight may have the file in different places.
-            error.param = attachment.param
-            raise
+            raise error.but(param=attachment.param) from error
 
     async def _upload(self, key: str, data: bytes, kind: FileType, filename: str | None) -> str:
         boundary = uuid.uuid4().hex
-        answer = await self._account.fetch(
+        answer = await self._client.fetch(
             "POST",
             "/files",
             headers=[
@@ -137,27 +141,27 @@ class Files:
             limit=1 << 20,
         )
         if answer.status not in (200, 201):
-            redact = self._account.redact
+            redact = self._client.redact
             raise _as_invalid(upstream_error(answer.status, answer.headers, answer.body, model="", redact=redact))
-        file_id = _file_id(answer.body, self._account.redact)
-        oldest = self._uploads.put(key, _Upload(file_id, self._clock() + self._life))
+        file_id = _file_id(answer.body, self._client.redact)
+        oldest = self._uploads.put(key, _Upload(file_id, now() + self._life))
         if oldest is not None:
             self._delete(oldest.file_id)
         return file_id
 
     def _sweep(self) -> None:
-        now = self._clock()
+        time = now()
         for key, upload in list(self._uploads.items()):
-            if now >= upload.stale_at:
+            if time >= upload.stale_at:
                 self._uploads.discard(key)
                 self._delete(upload.file_id)
 
     def _delete(self, file_id: str) -> None:
-        self._deletions.start(file_id, lambda: self._deleted(file_id))
+        self._deletions.start(file_id, lambda: self._delete_now(file_id))
 
-    async def _deleted(self, file_id: str) -> None:
+    async def _delete_now(self, file_id: str) -> None:
         try:
-            await self._account.fetch("POST", f"/files/{file_id}/delete", limit=1 << 20)
+            await self._client.fetch("POST", f"/files/{file_id}/delete", limit=1 << 20)
         except XRouterError as error:
             log.info("A file was not deleted from GigaChat: %s", error.message, extra={"file_id": file_id})
 
@@ -191,7 +195,7 @@ def _multipart(boundary: str, data: bytes, kind: FileType, filename: str | None)
 
 
 def _safe_name(filename: str | None, kind: FileType) -> str:
-    """A name that ends as the type demands and cannot break out of its quotes."""
+    """A file name with the extension of the type, which cannot break out of its quotes."""
     stem = (filename or "").rpartition(".")[0] or (filename or "")
     safe = "".join(char for char in stem if char.isalnum() or char in " ._-")[:80].strip()
     return f"{safe or 'file'}.{kind.extension}"
@@ -209,7 +213,7 @@ def _file_id(body: bytes, redact: Redaction) -> str:
 
 
 def _as_invalid(error: XRouterError) -> XRouterError:
-    """A file that GigaChat does not take is the request's fault; a failing GigaChat is not."""
+    """The error of an upload. A file that GigaChat refuses is the request's fault; a failing GigaChat is not."""
     if isinstance(error, RequestRejected | ModelNotFound):
         return InvalidRequest(error.message, code="file_rejected", detail=error.detail)
     return error

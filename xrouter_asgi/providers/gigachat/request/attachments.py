@@ -1,4 +1,4 @@
-"""What a message refers to instead of saying it: pictures, recordings, documents. GigaChat wants the ids of uploads."""
+"""Pictures, recordings and documents in messages. GigaChat takes the ids of uploads in their place."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Content: TypeAlias = str | list[Part] | None
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """Something a message refers to.
+    """A picture, recording or document in a message.
 
     Attributes:
-        param: Where it stands: `messages[2].content[1].image_url`.
-        url: A `data:` or `https:` address of its bytes; None when `file_id` is given.
+        param: Where the request holds it: `messages[2].content[1].image_url`.
+        url: A `data:` or `https:` address of its bytes; None if `file_id` is given.
         file_id: GigaChat's id of an upload the client made itself.
         filename: The client's name for it.
     """
@@ -55,7 +55,7 @@ def attachments(request: ChatRequest) -> list[Attachment]:
 
 
 def attached(content: Content, index: int, *, allowed: bool = True) -> list[Attachment]:
-    """The attachments of the message at `index`; raises as `attachments()` does, and for any if not `allowed`."""
+    """The attachments of the message at `index`. Raises as `attachments()` does, and for any if not `allowed`."""
     found = []
     for position, part in enumerate(content) if isinstance(content, list) else ():
         if isinstance(part, TextPart | RefusalPart):
@@ -69,7 +69,7 @@ def attached(content: Content, index: int, *, allowed: bool = True) -> list[Atta
 
 
 def text_of(content: Content) -> str:
-    """The words of a message; parts are joined by line ends."""
+    """The text of a message. Parts are joined by line ends."""
     if isinstance(content, list):
         parts = [part.text if isinstance(part, TextPart) else getattr(part, "refusal", None) for part in content]
         return "\n".join(part for part in parts if isinstance(part, str))

@@ -1,12 +1,18 @@
-"""The sentences in which a request is refused before GigaChat sees it, each with the parameter it is about."""
+"""What is said about a request before GigaChat sees it: refusals, and warnings about what does not reach it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from ....errors import InvalidRequest, UnsupportedOperation
+
+MAX_WARNINGS = 24
+_NOT_A_WORD = re.compile(r"[^a-z_]+")
 
 
 def invalid(param: str, reason: str, *, code: str = "invalid_value") -> InvalidRequest:
-    """A value that is wrong; `reason` is a clause."""
+    """The error for a wrong value; `reason` is a clause."""
     return InvalidRequest(f"Invalid value for '{param}': {reason}.", code=code, param=param)
 
 
@@ -15,10 +21,39 @@ def missing(param: str) -> InvalidRequest:
 
 
 def unsupported(param: str, reason: str) -> UnsupportedOperation:
-    """A parameter GigaChat cannot honour; `reason` is a sentence."""
+    """The error for a parameter that GigaChat cannot honour; `reason` is a sentence."""
     return UnsupportedOperation(f"Unsupported parameter: '{param}'. {reason}", param=param)
 
 
 def unsupported_value(param: str, reason: str) -> UnsupportedOperation:
-    """A value that is right elsewhere; `reason` is a clause."""
+    """The error for a value that other upstreams accept; `reason` is a clause."""
     return UnsupportedOperation(f"Invalid value for '{param}': {reason}.", code="unsupported_value", param=param)
+
+
+class Warnings:
+    """The words for `x-xrouter-warnings`, such as `seed_ignored`: each once, in the order of `add`.
+
+    Args:
+        strict: Refuse the request instead of warning.
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
+        self._words: dict[str, None] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._words)
+
+    def add(self, word: str, *, param: str, reason: str) -> None:
+        """Note `word`. When strict, raises UnsupportedOperation about `param` with `reason`, a clause."""
+        if self._strict:
+            message = f"'{param}': {reason}. The gateway is strict, so it does not go on without it."
+            raise UnsupportedOperation(message, param=param)
+        # A client chooses how many unknown parameters it sends, and a header has its bounds.
+        if len(self._words) < MAX_WARNINGS:
+            self._words[word] = None
+
+    def ignored(self, param: str) -> None:
+        """Note `<param>_ignored`: GigaChat has no such parameter, so it was dropped."""
+        word = _NOT_A_WORD.sub("_", param.lower()[:48])
+        self.add(f"{word}_ignored", param=param[:64], reason="GigaChat has no such parameter")

@@ -1,4 +1,4 @@
-"""Names of functions: OpenAI's clients choose them more freely than GigaChat takes them, so each may have an alias.
+"""Names of functions. Clients choose them more freely than GigaChat takes them, so each may have an alias.
 
 GigaChat's own error text allows Latin letters, digits, `_`, `-` and `.`; its documentation allows less. The subset here
 is safe under both.
@@ -43,11 +43,11 @@ class FunctionNames:
         self._to_client = {alias: name for name, alias in self._to_gigachat.items()}
 
     def to_gigachat(self, name: str) -> str:
-        """The name GigaChat knows; `name` must be one of those the table was made of."""
+        """The name that GigaChat knows. `name` must be in the table."""
         return self._to_gigachat[name]
 
     def to_client(self, alias: str) -> str:
-        """The client's own name; a name that GigaChat made up stays as it is."""
+        """The client's own name. A name that GigaChat made up stays as it is."""
         return self._to_client.get(alias, alias)
 
 

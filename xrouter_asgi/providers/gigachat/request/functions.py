@@ -8,10 +8,9 @@ from typing import Any
 
 from ....wire import ChatRequest
 from ....wire.chat import Function, FunctionTool, NamedFunction, ToolChoice
-from .diagnostics import invalid, missing, unsupported_value
+from .diagnostics import Warnings, invalid, missing, unsupported_value
 from .function_names import FunctionNames
 from .json_schema import normalised
-from .warnings import Warnings
 
 _REQUIRED_HINT = "Do not answer in words now: call one of the functions."
 
@@ -23,7 +22,7 @@ class Functions:
     Attributes:
         specifications: The body's `functions`; empty when there are none.
         call: The body's `function_call`.
-        hint: What the system message must say, as GigaChat has no word for it.
+        hint: What the system message must say, because GigaChat has no parameter for it.
     """
 
     specifications: list[dict[str, Any]]
@@ -32,11 +31,11 @@ class Functions:
 
 
 def declared(request: ChatRequest) -> list[tuple[str, Function]]:
-    """The functions a client offers, each with its place in the request.
+    """The functions that a client offers, each with its place in the request.
 
     Raises:
-        UnsupportedOperation: A tool that is no function.
-        InvalidRequest: Two functions of one name, or both `tools` and `functions`.
+        UnsupportedOperation: A tool is no function.
+        InvalidRequest: There are two functions of one name, or both `tools` and `functions`.
     """
     found: list[tuple[str, Function]] = []
     for index, tool in enumerate(request.tools or ()):
@@ -57,11 +56,11 @@ def declared(request: ChatRequest) -> list[tuple[str, Function]]:
 def functions(
     request: ChatRequest, offered: Sequence[tuple[str, Function]], *, names: FunctionNames, warnings: Warnings
 ) -> Functions:
-    """Translate what is `declared()`, and the choice among it.
+    """Translate the functions that are `declared()`, and the choice among them.
 
     Raises:
-        InvalidRequest: A choice of what is not offered, or a schema that cannot be resolved.
-        UnsupportedOperation: A kind of choice GigaChat cannot make.
+        InvalidRequest: The choice is not among them, or a schema cannot be resolved.
+        UnsupportedOperation: GigaChat cannot make this kind of choice.
     """
     mode, allowed = _choice(request, {function.name for _, function in offered})
     if not offered:
@@ -94,7 +93,7 @@ def specification(function: Function, names: FunctionNames, *, param: str) -> di
 
 
 def _choice(request: ChatRequest, known: set[str]) -> tuple[str | NamedFunction, set[str]]:
-    """The mode, or the function to call, and the functions that are left to choose from."""
+    """The mode or the function to call, and the functions to choose from."""
     choice = request.tool_choice or request.function_call
     param = "tool_choice" if request.tool_choice else "function_call"
     match choice:

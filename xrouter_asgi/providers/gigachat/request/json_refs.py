@@ -1,4 +1,4 @@
-"""`$ref` in a client's JSON schema: local ones are followed, cycles and floods are stopped, remote ones are refused."""
+"""`$ref` in a client's JSON schema: follows local ones, stops cycles and floods, refuses remote ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ Schema: TypeAlias = dict[str, Any]
 Trail: TypeAlias = frozenset[str]
 
 MAX_NODES = 10_000
-"""A few references to references can stand for millions of nodes; the largest schema of a real tool has hundreds."""
+"""A few references to references can expand to millions of nodes. The largest schema of a real tool has hundreds."""
 
 MAX_DEPTH = 32
-"""Levels of a schema, which is what 64 levels of JSON can hold without references."""
+"""Levels of a schema: as many as 64 levels of JSON can hold without references."""
 
 ROOT: Trail = frozenset({"#"})
+
+_MAPS = {"properties", "patternProperties", "dependentSchemas"}
+_LISTS = {"allOf", "anyOf", "oneOf", "prefixItems"}
+_SINGLE = {"items", "additionalProperties", "contains", "propertyNames", "not", "if", "then", "else"}
+
+# GigaChat is unreliable with these, and without references nothing needs them.
+_DROPPED = {"$defs", "definitions", "$schema", "$id", "$anchor", "$comment"}
 
 
 class References:
@@ -25,7 +32,7 @@ class References:
 
     Args:
         root: The document that `#` points to.
-        param: Where the schema stands in the request, for errors.
+        param: Where the request holds the schema, for errors.
     """
 
     def __init__(self, root: Schema, *, param: str) -> None:
@@ -40,7 +47,7 @@ class References:
             raise self._invalid(f"it expands to more than {MAX_NODES} nodes. Use fewer or smaller definitions")
 
     def follow(self, schema: Schema, trail: Trail) -> tuple[Schema, Trail] | None:
-        """`schema` without its `$ref`: the target, overlaid with what stands beside the reference.
+        """Replace the `$ref` of a schema by its target, overlaid with the members beside the reference.
 
         Args:
             trail: The references that led here.
@@ -80,3 +87,49 @@ class References:
 
     def _invalid(self, reason: str) -> InvalidRequest:
         return invalid(self._param, reason)
+
+
+def inlined(schema: Schema, *, strict: bool, param: str) -> Schema:
+    """The schema with its references inlined and everything else kept, for native structured output.
+
+    Args:
+        strict: Require all members of an object that has no `required`: otherwise GigaChat's strict mode may return
+            arbitrary JSON.
+        param: Where the request holds the schema, for errors.
+
+    Raises:
+        InvalidRequest: See `References`.
+    """
+    result: Schema = _Inliner(References(schema, param=param), strict=strict).node(schema, ROOT, depth=0)
+    return result
+
+
+class _Inliner:
+    def __init__(self, references: References, *, strict: bool) -> None:
+        self._references = references
+        self._strict = strict
+
+    def node(self, schema: Any, trail: Trail, *, depth: int) -> Any:
+        self._references.count()
+        if not isinstance(schema, dict):
+            return schema
+        followed = self._references.follow(schema, trail)
+        if followed is None or depth > MAX_DEPTH:
+            return {"type": "object", "properties": {}}
+        schema, trail = followed
+        result = {
+            word: self._member(word, value, trail, depth=depth + 1)
+            for word, value in schema.items()
+            if word not in _DROPPED
+        }
+        properties = result.get("properties")
+        if self._strict and isinstance(properties, dict) and properties and "required" not in result:
+            result["required"] = list(properties)
+        return result
+
+    def _member(self, word: str, value: Any, trail: Trail, *, depth: int) -> Any:
+        if word in _MAPS and isinstance(value, dict):
+            return {name: self.node(member, trail, depth=depth) for name, member in value.items()}
+        if isinstance(value, list) and (word in _LISTS or word == "items"):
+            return [self.node(member, trail, depth=depth) for member in value]
+        return self.node(value, trail, depth=depth) if word in _SINGLE else value

@@ -1,8 +1,8 @@
 """A tool's JSON schema -> the dialect GigaChat's functions take.
 
 GigaChat knows `type`, `description`, `enum` of strings, `items`, `properties` and `required`; every object must have
-`properties`, or it answers 422 `Field 'properties.x.properties' is missing`. Everything else is resolved (references,
-unions), or said in the description, where the model still reads it.
+`properties`, or it answers 422 `Field 'properties.x.properties' is missing`. References and unions are resolved.
+Everything else goes into the description, where the model still reads it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .json_refs import MAX_DEPTH, ROOT, References, Schema, Trail
 _TYPES = {"string", "number", "integer", "boolean", "array", "object"}
 _STRUCTURE = {"type", "enum", "const", "properties", "required", "additionalProperties", "items", "prefixItems"}
 
-# What GigaChat has no word for, but a model can read.
+# GigaChat has no words for these, but a model can read them.
 _CONSTRAINTS = (
     *("format", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "default"),
@@ -29,7 +29,7 @@ def normalised(schema: Schema | None, *, param: str) -> Schema:
 
     Args:
         schema: The client's; None and `{}` mean a function without parameters.
-        param: Where it stands in the request, for errors.
+        param: Where the request holds it, for errors.
 
     Raises:
         InvalidRequest: A reference that is remote or points to nothing, or a schema that expands beyond all bounds.
@@ -45,7 +45,7 @@ def normalised(schema: Schema | None, *, param: str) -> Schema:
 
 
 class _Normaliser:
-    """Walks one schema. A node comes back without a `type` as long as nothing says what it is."""
+    """Walks one schema. A node has no `type` as long as nothing says what it is."""
 
     def __init__(self, references: References) -> None:
         self._references = references
@@ -71,7 +71,7 @@ class _Normaliser:
         return merged
 
     def _plain(self, schema: Schema, trail: Trail, *, depth: int) -> Schema:
-        """The node without regard to its unions."""
+        """The node without its unions."""
         match kind := _type(schema):
             case "object":
                 members = schema.get("properties")
@@ -158,7 +158,7 @@ def _type_of(values: Sequence[Any]) -> str | None:
 
 
 def _all(parts: Sequence[Schema]) -> Schema:
-    """What satisfies every part: the first type wins, members of objects are collected."""
+    """One node that satisfies every part. The first type wins; members of objects are collected."""
     merged: Schema = {}
     for part in parts:
         if merged.get("type") not in (None, part.get("type")):
@@ -171,7 +171,7 @@ def _all(parts: Sequence[Schema]) -> Schema:
 
 
 def _either(variants: Sequence[Schema]) -> Schema:
-    """One node for several variants; what tells them apart is said in the description."""
+    """One node for several variants. The description tells them apart."""
     if len(variants) == 1:
         return dict(variants[0])
     kinds = {variant.get("type") for variant in variants}
@@ -186,7 +186,7 @@ def _either(variants: Sequence[Schema]) -> Schema:
 
 
 def _either_object(variants: Sequence[Schema]) -> Schema:
-    """All members of all variants; only what each of them requires is required."""
+    """All members of all variants. Only what each of them requires is required."""
     properties = {name: member for variant in reversed(variants) for name, member in variant["properties"].items()}
     required = [name for name in _required(variants[0]) if all(name in _required(v) for v in variants)]
     return {**_object(properties, required), "description": _variants(variants)}
@@ -212,7 +212,7 @@ def _variant(schema: Schema) -> str:
 
 
 def _described(schema: Schema, merged: Schema) -> str:
-    """The client's description, and after it what GigaChat has no words for."""
+    """The client's description, followed by what GigaChat has no words for."""
     own = schema.get("description")
     notes = [own if isinstance(own, str) else "", str(merged.get("description", ""))]
     values = _values(schema)

@@ -1,6 +1,6 @@
 """A conversation in OpenAI's dialect -> GigaChat's messages.
 
-GigaChat answers 422 unless these hold, so they are made to hold:
+GigaChat answers 422 unless these hold, so the translation makes them hold:
 
 - there is at most one system message, and it comes first;
 - a message is one text, and a user message has one attachment;
@@ -16,10 +16,9 @@ from ....wire.chat import AssistantMessage, FunctionMessage, Message, SystemMess
 from ....wire.codec import decode, encode
 from ..options import Options
 from .attachments import Content, attached, text_of
+from .diagnostics import Warnings
 from .function_names import FunctionNames
-from .history import PastCall, calls_of, results_of
-from .tool_calls import parsed_arguments, state_of
-from .warnings import Warnings
+from .tool_calls import PastCall, calls_of, parsed_arguments, results_of, state_of
 
 GigaChatMessage: TypeAlias = dict[str, Any]
 
@@ -34,7 +33,7 @@ class Conversation:
         names: Must know the names of all functions that were called.
         files: `Attachment.param` -> GigaChat's id of the upload.
         replay_state: Send the states that the ids of calls carry.
-        plain_calls: Say calls and results as text, for a GigaChat that takes none without `functions`.
+        plain_calls: Render calls and results as text, for a stand that takes none without `functions`.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class Conversation:
         self._plain_calls = plain_calls
 
     def translated(self, instructions: Sequence[str] = ()) -> list[GigaChatMessage]:
-        """All messages; `instructions` end the system message."""
+        """All messages. `instructions` end the system message."""
         system: list[str] = []
         dialogue: list[GigaChatMessage] = []
         placed = set(self._results.values())
@@ -86,7 +85,7 @@ class Conversation:
         return self._said(text_of(content), self._files_of(content, index))
 
     def _assistant(self, message: AssistantMessage, index: int) -> list[GigaChatMessage]:
-        """The text, or each call followed by its result; the text goes with the first call."""
+        """The text, or each call followed by its result. The text goes with the first call."""
         text = self._text(message.content, index)
         refusal = (message.model_extra or {}).get("refusal")
         if not text and isinstance(refusal, str):
@@ -101,7 +100,7 @@ class Conversation:
             content = None if result is None else self._messages[result].content
             translated.append(self._call(call, text if position == 0 else ""))
             translated.append(self._result(call, content, missing=result is None))
-            # A result is text alone: what else it holds is shown by the user.
+            # A result is text alone: the user shows what else it holds.
             if result is not None and (files := self._files_of(content, result)):
                 pictures += self._said("", files)
         return translated + pictures
@@ -131,13 +130,13 @@ class Conversation:
         return {"role": "function", "name": self._names.to_gigachat(call.name), "content": document}
 
     def _orphan(self, message: ToolMessage | FunctionMessage, index: int) -> list[GigaChatMessage]:
-        """A result without a call, which GigaChat refuses, said by the user."""
+        """A result without a call, which GigaChat refuses: the user says it."""
         reason = "the conversation holds no call that this is the result of"
         self._warnings.add("tool_call_missing", param=f"messages[{index}]", reason=reason)
         return self._said(f"[tool result] {text_of(message.content)}", self._files_of(message.content, index))
 
     def _text(self, content: Content, index: int) -> str:
-        """The words of a message that can hold nothing else."""
+        """The text of a message that can hold nothing else."""
         attached(content, index, allowed=False)
         return text_of(content)
 
@@ -145,7 +144,7 @@ class Conversation:
         return [item.file_id or self._files[item.param] for item in attached(content, index)]
 
     def _said(self, text: str, files: Sequence[str]) -> list[GigaChatMessage]:
-        """User messages with one attachment each; the words go with the last."""
+        """User messages with one attachment each. The text goes with the last."""
         if not files:
             # What GigaChat does with an empty text is not specified.
             return [_user(text or " ")]
@@ -159,7 +158,7 @@ def _user(text: str) -> GigaChatMessage:
 
 
 def _as_document(content: Content) -> str:
-    """A result as the one JSON object that GigaChat takes; an object stays the text it is."""
+    """A result as one JSON object, which is all that GigaChat takes. The text of an object stays as it is."""
     text = "null" if content is None else text_of(content)
     try:
         value = decode(text.encode())

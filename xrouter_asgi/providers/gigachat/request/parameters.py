@@ -8,8 +8,7 @@ from typing import Any
 from ....context import matches
 from ....wire import ChatRequest
 from ..options import Options
-from .diagnostics import invalid, unsupported
-from .warnings import Warnings
+from .diagnostics import Warnings, invalid, unsupported
 
 _EFFORTS = {
     "none": None,
@@ -21,7 +20,7 @@ _EFFORTS = {
     "max": "high",
 }
 
-# Parameters of OpenAI's whose loss does not change an answer.
+# OpenAI's parameters whose loss does not change an answer.
 _HARMLESS = {
     "prompt_cache_key",  # becomes the session
     "prompt_cache_options",
@@ -50,8 +49,8 @@ def parameters(request: ChatRequest, *, model: str, options: Options, warnings: 
     """Members of GigaChat's body.
 
     Raises:
-        UnsupportedOperation: What cannot be ignored without answering another question.
-        InvalidRequest: A parameter of GigaChat's with a value that it would refuse.
+        UnsupportedOperation: Ignoring a parameter would answer another question.
+        InvalidRequest: GigaChat would refuse the value of one of its own parameters.
     """
     _refuse(request)
     _warn(request, warnings)

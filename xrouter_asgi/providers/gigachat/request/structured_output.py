@@ -9,9 +9,8 @@ from ....wire import ChatRequest
 from ....wire.chat import Function, JSONSchema, JSONSchemaFormat
 from ....wire.codec import encode
 from ..options import StructuredOutput
-from .diagnostics import unsupported_value
-from .inline import inlined
-from .warnings import Warnings
+from .diagnostics import Warnings, unsupported_value
+from .json_refs import inlined
 
 _ONE_OBJECT = "Answer with one JSON object and nothing else: no explanation, no code fences."
 _BY_SCHEMA = "Answer with one JSON document that matches this JSON Schema and nothing else, no code fences:\n"
@@ -20,10 +19,10 @@ _PARAM = "response_format.json_schema.schema"
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """How an answer of a given shape is asked for.
+    """How to ask for an answer of a given shape.
 
     Attributes:
-        response_format: GigaChat's own way.
+        response_format: GigaChat's own parameter.
         function: The function whose arguments are the answer; its `parameters` are the schema.
         instruction: What the system message must say.
     """
@@ -39,7 +38,7 @@ class Structure:
 
 
 def structure(request: ChatRequest, *, mode: StructuredOutput, has_functions: bool, warnings: Warnings) -> Structure:
-    """The shape that `request` wants. Raises UnsupportedOperation for a format that GigaChat lacks."""
+    """How to ask for the shape that `request` wants. Raises UnsupportedOperation for a format that GigaChat lacks."""
     wanted = request.response_format
     if wanted is None or wanted.type == "text":
         return Structure()

@@ -1,7 +1,8 @@
-"""Calls of functions: OpenAI's have an id and arguments as text, GigaChat's an optional state and an object.
+"""Calls of functions, in a conversation with their results, and in an answer.
 
-The state is a UUID that GigaChat wants to see again beside the call. It travels inside the id (`call_` and its 32 hex
-digits, 37 characters, below OpenAI's limit of 40), so that the gateway need not remember it.
+OpenAI gives a call an id and its arguments as text. GigaChat gives an optional state and an object. The state is a UUID
+that GigaChat wants to see again beside the call. It travels inside the id (`call_` and its 32 hex digits: 37 characters
+of OpenAI's 40), so that the gateway need not remember it.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Container
-from typing import Any
+from collections import deque
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
+from ....wire.chat import AssistantMessage, FunctionMessage, Message, ToolMessage
 from ....wire.codec import decode, encode
+from .diagnostics import unsupported_value
 from .json_refs import Schema
 
 _WITH_STATE = re.compile(r"call_([0-9a-f]{32})")
@@ -25,9 +30,89 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
 }
 
+Position: TypeAlias = tuple[int, int]
+"""The index of an assistant message, and the position of the call in it."""
+
+_Key: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PastCall:
+    """A call the assistant made.
+
+    Attributes:
+        arguments: JSON as the model wrote it, so it may be anything.
+        id: None for the deprecated `function_call`, whose result is found by name.
+        param: Where the request holds it.
+    """
+
+    name: str
+    arguments: str
+    id: str | None
+    param: str
+
+    @property
+    def key(self) -> _Key:
+        return ("name", self.name) if self.id is None else ("id", self.id)
+
+
+def calls_of(message: AssistantMessage, index: int) -> list[PastCall]:
+    """The calls of the message at `index`. Raises UnsupportedOperation for one that is no function's."""
+    calls = []
+    for position, call in enumerate(message.tool_calls or ()):
+        param = f"messages[{index}].tool_calls[{position}]"
+        if call.function is None:
+            raise unsupported_value(f"{param}.type", f"GigaChat does not know calls of type '{call.type[:64]}'")
+        calls.append(PastCall(call.function.name, call.function.arguments, call.id, param))
+    if (legacy := message.function_call) is not None:
+        calls.append(PastCall(legacy.name, legacy.arguments, None, f"messages[{index}].function_call"))
+    return calls
+
+
+def names_in(messages: Sequence[Message]) -> list[str]:
+    """The names of all functions that were called."""
+    return [
+        call.name
+        for index, message in enumerate(messages)
+        if isinstance(message, AssistantMessage)
+        for call in calls_of(message, index)
+    ]
+
+
+def ids_in(messages: Sequence[Message]) -> frozenset[str]:
+    """The ids of all calls that were made."""
+    assistants = (message for message in messages if isinstance(message, AssistantMessage))
+    return frozenset(call.id for message in assistants for call in message.tool_calls or ())
+
+
+def results_of(messages: Sequence[Message]) -> dict[Position, int]:
+    """For each call that has a result, the index of the message that holds it.
+
+    Some clients number their calls anew in every turn: an id means the last call that has it.
+    """
+    waiting: dict[_Key, deque[Position]] = {}
+    results: dict[Position, int] = {}
+    for index, message in enumerate(messages):
+        match message:
+            case AssistantMessage():
+                calls = calls_of(message, index)
+                waiting.update({call.key: deque() for call in calls})
+                for position, call in enumerate(calls):
+                    waiting[call.key].append((index, position))
+                continue
+            case ToolMessage():
+                places = waiting.get(("id", message.tool_call_id))
+            case FunctionMessage():
+                places = waiting.get(("name", message.name))
+            case _:
+                continue
+        if places:
+            results[places.popleft()] = index
+    return results
+
 
 def call_id(state: object, *, used: Container[str] = ()) -> str:
-    """An id that carries `state` when that is a UUID, and else a random one; never one of `used`."""
+    """An id that carries `state` if that is a UUID, else a random one; never one of `used`."""
     if isinstance(state, str):
         try:
             carried = f"call_{uuid.UUID(state).hex}"
@@ -45,7 +130,7 @@ def state_of(call: str) -> str | None:
 
 
 def parsed_arguments(text: str) -> tuple[dict[str, Any], bool]:
-    """The object that a client's `arguments` stand for, and whether they had to be wrapped as `{"value": …}`."""
+    """The object for a client's `arguments`, and whether they had to be wrapped as `{"value": …}`."""
     try:
         value = decode(text.encode()) if text.strip() else {}
     except ValueError:
@@ -58,7 +143,7 @@ def parsed_arguments(text: str) -> tuple[dict[str, Any], bool]:
 def argument_text(arguments: object, schema: Schema | None) -> str:
     """GigaChat's arguments as compact JSON, with values coerced to the types that `schema` declares.
 
-    GigaChat says an object; text is taken too, and passed on as it is when it holds no object.
+    GigaChat sends an object. Text is accepted too, and passed on as it is if it holds no object.
     """
     if isinstance(arguments, str) and arguments.strip():
         try:
@@ -74,9 +159,9 @@ def argument_text(arguments: object, schema: Schema | None) -> str:
 
 
 def coerced(value: Any, schema: Schema) -> Any:
-    """`value` with numbers, booleans, arrays and objects that came as strings turned into what `schema` declares.
+    """`value`, with strings turned into the numbers, booleans, arrays and objects that `schema` declares.
 
-    Only strings are ever changed, and only where the schema leaves no doubt.
+    Changes only strings, and only where the schema leaves no doubt.
     """
     declared = schema.get("type")
     if isinstance(value, str):

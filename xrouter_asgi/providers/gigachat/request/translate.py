@@ -1,4 +1,4 @@
-"""A chat request in OpenAI's dialect -> the body for GigaChat's `POST /chat/completions` (v1), and the way back."""
+"""A chat request in OpenAI's dialect -> the body for GigaChat's `POST /chat/completions` (v1)."""
 
 from __future__ import annotations
 
@@ -8,37 +8,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ....wire import ChatCompletion, ChatRequest
+from ....wire import ChatRequest
 from ....wire.codec import encode
 from ...http import Redaction
 from ..options import Options, StructuredOutput
-from ..response.completion import Asked, answer_warning, completion
-from ..response.stream import StreamTranslation
-from .attachments import Attachment, attachments
+from .asked import Asked
+from .diagnostics import Warnings
 from .function_names import FunctionNames
 from .functions import Functions, declared, functions, specification
-from .history import ids_in, names_in
 from .messages import Conversation
 from .parameters import parameters
 from .structured_output import Structure, structure
-from .warnings import Warnings
-
-__all__ = ["Attachment", "Translation", "attachments", "translate"]
+from .tool_calls import ids_in, names_in
 
 _HEADER_SAFE = re.compile(r"[!-~]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A request as GigaChat takes it, and how to read its answer.
+    """A request as GigaChat takes it.
 
     Attributes:
         body: The body for `POST /chat/completions`.
         warnings: What was ignored, changed or emulated, as words such as `seed_ignored`.
-        session: For `X-Session-ID`, the same for all requests whose prompts begin alike, so that GigaChat's cache is
-            used. It is made of the conversation alone: mix in the credential before it leaves.
+        session: For `X-Session-ID`: the same for all requests whose prompts begin alike, so that GigaChat's cache is
+            used. It is made of the conversation alone: mix in the credential before sending it.
         uses_native_schema: A 400 or 422 may mean that the model does not take `response_format`.
         has_state_ids: A 400 or 422 may mean that the stand does not take `functions_state_id`.
+        asked: How to read the answer.
     """
 
     body: dict[str, Any] = field(repr=False)
@@ -46,20 +43,7 @@ class Translation:
     session: str | None
     uses_native_schema: bool
     has_state_ids: bool
-    _asked: Asked = field(repr=False)
-
-    def complete(self, answer: dict[str, Any], *, request_id: str) -> ChatCompletion:
-        """A whole answer in OpenAI's dialect. Raises XRouterError when it is none: see `completion()`."""
-        return completion(answer, self._asked, request_id=request_id)
-
-    def warnings_with(self, answer: dict[str, Any]) -> tuple[str, ...]:
-        """The warnings, and the one that `answer`, which `complete()` took, adds to them."""
-        word = answer_warning(answer, self._asked)
-        return (*self.warnings, word) if word else self.warnings
-
-    def stream(self, *, request_id: str) -> StreamTranslation:
-        """The translation of a streamed answer."""
-        return StreamTranslation(self._asked, request_id=request_id)
+    asked: Asked = field(repr=False)
 
 
 def translate(
@@ -77,15 +61,15 @@ def translate(
 
     Args:
         model: The target's name of the model; `options.aliases` may give it another.
-        files: `Attachment.param` -> GigaChat's id, for all of `attachments(request)` that have none.
+        files: `Attachment.param` -> GigaChat's id, for all `attachments(request)` without one.
         structured: How to ask for `json_schema`.
-        replay_state: False leaves `functions_state_id` out: some stands refuse it.
-        plain_calls: True says calls and results as text: a history with calls may be refused without functions.
+        replay_state: Whether to send `functions_state_id`, which some stands refuse.
+        plain_calls: Whether to render calls and results as text: some stands refuse calls without functions.
         redact: Applied to the words of an error that the answer turns out to be.
 
     Raises:
-        InvalidRequest: What GigaChat would refuse, with `param`.
-        UnsupportedOperation: What GigaChat cannot do; in strict mode also what else would be a warning.
+        InvalidRequest: GigaChat would refuse the request, because of `param`.
+        UnsupportedOperation: GigaChat cannot do it; in strict mode also for what would be a warning.
     """
     model = options.aliases.get(model, model)
     warnings = Warnings(strict=options.strict)
@@ -115,7 +99,7 @@ def translate(
         session=_session(request, body),
         uses_native_schema=shape.response_format is not None,
         has_state_ids=any("functions_state_id" in message for message in messages),
-        _asked=_asked(request, names, chosen, shape, redact or Redaction()),
+        asked=_asked(request, names, chosen, shape, redact or Redaction()),
     )
 
 
@@ -124,7 +108,7 @@ def _names_of(shape: Structure) -> list[str]:
 
 
 def _functions_of(shape: Structure, names: FunctionNames) -> Functions | None:
-    """The one function that structured output may need; the client offers none then."""
+    """The one function that stands for structured output, if any. The client offers none then."""
     if shape.function is None:
         return None
     only = specification(shape.function, names, param="response_format.json_schema")

@@ -1,80 +1,20 @@
-"""GigaChat's answer -> OpenAI's, whole; and what a whole and a streamed answer have in common."""
+"""GigaChat's whole answer -> OpenAI's; and what whole and streamed answers have in common: usage and finish."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ....errors import UpstreamError
 from ....wire import ChatCompletion
-from ...base import unix_time
-from ...http import Redaction
-from ..request.function_names import FunctionNames
-from ..request.json_refs import Schema
-from ..request.structured_output import without_fence
-from ..request.tool_calls import argument_text, call_id
+from ..request.asked import Asked
 from .errors import event_error
-from .finish import finish_reason, finish_warning, is_usable
-from .text_filters import Stops
-from .thinking import Thinking
-from .usage import gross_usage
+from .text_filters import Stops, Thinking
 
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What of a request decides how its answer is read.
-
-    Attributes:
-        model: The client's name of the model, which the answer repeats.
-        schemas: GigaChat's name of a function -> the schema of its arguments.
-        used_ids: The ids of calls the conversation already holds.
-        stops: Stop sequences.
-        as_functions: The client speaks of functions, not of tools.
-        as_content: The arguments of a call are the answer: structured output by a function.
-        in_fence: The answer was asked for in words and may come in a code fence.
-        include_usage: The client wants the usage chunk at the end of a stream.
-        redact: Applied to the words of an error.
-    """
-
-    model: str
-    names: FunctionNames = field(default_factory=FunctionNames)
-    schemas: Mapping[str, Schema] = field(default_factory=dict)
-    used_ids: frozenset[str] = frozenset()
-    stops: tuple[str, ...] = ()
-    as_functions: bool = False
-    as_content: bool = False
-    in_fence: bool = False
-    include_usage: bool = False
-    redact: Redaction = field(default_factory=Redaction)
-
-    def head(self, answer: Mapping[str, Any], *, kind: str, request_id: str) -> dict[str, Any]:
-        """The members that are the same in all chunks of one answer."""
-        created, build = answer.get("created"), answer.get("model")
-        head = {
-            "id": f"chatcmpl-{request_id.replace('-', '')}",
-            "object": kind,
-            "created": created if isinstance(created, int) else unix_time(),
-            "model": self.model,
-        }
-        if isinstance(build, str):
-            # GigaChat's model is its id and its build, such as `GigaChat:2.0.28.2`.
-            head["system_fingerprint"] = f"fp_{hashlib.sha256(build.encode()).hexdigest()[:10]}"
-        return head
-
-    def tool_call(self, called: Mapping[str, Any], state: object) -> dict[str, Any]:
-        """A `function_call` of GigaChat's as one of `tool_calls`."""
-        name = called["name"]
-        arguments = argument_text(called.get("arguments"), self.schemas.get(name))
-        function = {"name": self.names.to_client(name), "arguments": arguments}
-        return {"id": call_id(state, used=self.used_ids), "type": "function", "function": function}
-
-    def content(self, text: str, called: Mapping[str, Any] | None) -> str:
-        """The text of an answer that has a structure."""
-        if called is not None and self.as_content:
-            return argument_text(called.get("arguments"), self.schemas.get(called["name"]))
-        return without_fence(text) if self.in_fence else text
+# v1 says `blacklist`. The others are v2's, which some stands use in v1 too.
+_FILTERED = ("blacklist", "request_blacklist", "response_blacklist", "request_filter")
+_FAILED = ("error", "function_call_error")
+_KNOWN = ("stop", "length", "function_call", *_FILTERED, *_FAILED)
 
 
 def completion(answer: Mapping[str, Any], asked: Asked, *, request_id: str) -> ChatCompletion:
@@ -87,7 +27,7 @@ def completion(answer: Mapping[str, Any], asked: Asked, *, request_id: str) -> C
     """
     choice = _choice(answer, asked)
     message, said = choice["message"], choice.get("finish_reason")
-    reasoning, text = _told_apart(message)
+    reasoning, text = _reasoning_and_text(message)
     called = message.get("function_call")
     called = called if is_usable(called, said) else None
     text = asked.content(text, called)
@@ -108,11 +48,13 @@ def completion(answer: Mapping[str, Any], asked: Asked, *, request_id: str) -> C
     return ChatCompletion({**head, "choices": choices, **({"usage": usage} if usage else {})})
 
 
-def answer_warning(answer: Mapping[str, Any], asked: Asked) -> str | None:
-    """The word for what a translated answer does not tell."""
+def answer_warning(answer: Mapping[str, Any], asked: Asked) -> tuple[str, ...]:
+    """The warning, if any, about a finish that `completion()` cannot express."""
     choice = _choice(answer, asked)
     said = choice.get("finish_reason")
-    return finish_warning(said, called=is_usable(choice["message"].get("function_call"), said))
+    if said in _FAILED and not is_usable(choice["message"].get("function_call"), said):
+        return ("finish_reason_error",)
+    return () if said in _KNOWN else ("finish_reason_unknown",)
 
 
 def _finish(said: object, called: object, text: str, asked: Asked) -> str:
@@ -120,7 +62,7 @@ def _finish(said: object, called: object, text: str, asked: Asked) -> str:
 
 
 def _choice(answer: Mapping[str, Any], asked: Asked) -> Mapping[str, Any]:
-    """The first choice that is an answer, and not a report of a built-in function's progress."""
+    """The first choice that is an answer instead of a built-in function's progress."""
     if error := event_error(dict(answer), model=asked.model, redact=asked.redact):
         raise error
     choices = answer.get("choices")
@@ -134,10 +76,62 @@ def _choice(answer: Mapping[str, Any], asked: Asked) -> Mapping[str, Any]:
     raise UpstreamError("GigaChat: the answer holds no choices.", code="empty_answer")
 
 
-def _told_apart(message: Mapping[str, Any]) -> tuple[str, str]:
-    """The reasoning, by either way models show it, and the text."""
+def _reasoning_and_text(message: Mapping[str, Any]) -> tuple[str, str]:
+    """The reasoning, in either of the two places where models put it, and the text."""
     content, reasoning = message.get("content"), message.get("reasoning_content")
     thinking = Thinking()
     first = thinking.feed(content if isinstance(content, str) else "")
     last = thinking.close()
     return (reasoning if isinstance(reasoning, str) else "") + first[0] + last[0], first[1] + last[1]
+
+
+def finish_reason(said: object, *, called: bool, has_text: bool, as_function: bool = False) -> str:
+    """OpenAI's `finish_reason`.
+
+    Args:
+        said: GigaChat's. An unknown one counts as `stop`.
+        called: The answer holds a call that can be passed on.
+        has_text: The answer holds text.
+        as_function: The client speaks of functions, not of tools.
+
+    Raises:
+        UpstreamError: GigaChat announces a call and gives neither a usable one nor text.
+    """
+    if said == "length":
+        return "length"
+    if said in _FILTERED:
+        return "content_filter"
+    if called:
+        return "function_call" if as_function else "tool_calls"
+    if not has_text and (said in _FAILED or said == "function_call"):
+        raise UpstreamError("GigaChat: the model failed to call a function properly. Try again.")
+    return "stop"
+
+
+def is_usable(call: object, said: object) -> bool:
+    """Whether a `function_call` has a name and, when GigaChat says that it failed, intact arguments."""
+    if not isinstance(call, dict) or not isinstance(call.get("name"), str) or not call["name"]:
+        return False
+    return said not in _FAILED or isinstance(call.get("arguments"), dict)
+
+
+def gross_usage(usage: object) -> dict[str, Any] | None:
+    """OpenAI's `usage`; None when GigaChat did not count.
+
+    GigaChat's `prompt_tokens` leave out what came from its cache, because that is not billed. OpenAI's hold all.
+    """
+    if not isinstance(usage, dict) or (prompt := _count(usage.get("prompt_tokens"))) is None:
+        return None
+    cached = _count(usage.get("precached_prompt_tokens")) or 0
+    completion = _count(usage.get("completion_tokens")) or 0
+    return {
+        "prompt_tokens": prompt + cached,
+        "completion_tokens": completion,
+        "total_tokens": prompt + cached + completion,
+        "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -1,8 +1,8 @@
 """What GigaChat says when it refuses or fails -> the errors of this package.
 
-Its own envelope is `{"status": 404, "message": "No such model"}`; token endpoints and older stands say `code` or
-`status_code`, and the balancers in front of it answer with pages of HTML. The status decides, and the words only where
-the status leaves more than one meaning.
+Its envelope is `{"status": 404, "message": "No such model"}`. Token endpoints and older stands say `code` or
+`status_code`, and the balancers in front of it answer with pages of HTML. The status decides. Words count only where a
+status has more than one meaning.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from ....errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from ...http import Redaction, retry_after
+from ...http import MAX_MESSAGE, Redaction, UpstreamErrorBody, retry_after
 from ..headers import upstream_ids
-from .error_body import Words
 
 _HOSTS = (
     "GigaChat-3 models are served by api.giga.chat only, first-generation and -preview models by "
@@ -40,7 +39,7 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )
 
-# Which parameter the words are about; the first match counts, as calls in a history name functions too.
+# Which parameter the words are about. The first match counts, because calls in a history name functions too.
 _PARAMS = (
     (re.compile(r"response_format|json_schema|json format type", re.IGNORECASE), "response_format"),
     (re.compile(r"reasoning_effort"), "reasoning_effort"),
@@ -69,29 +68,40 @@ def upstream_error(status: int, headers: httpx.Headers, body: bytes, *, model: s
         model: The model that was asked for, in the client's words.
         redact: Applied to GigaChat's words.
     """
-    error = _error(status, Words.of(body, redact), model=model, wait=retry_after(headers))
-    error.upstream_ids = upstream_ids(headers)
-    ids = ", ".join(value for _, value in error.upstream_ids)
-    error.detail = f"{error.detail} Its ids: {ids}." if ids else error.detail
-    return error
+    error = _error(status, UpstreamErrorBody.of(body, redact), model=model, wait=retry_after(headers))
+    ids = upstream_ids(headers)
+    shown = ", ".join(value for _, value in ids)
+    return error.but(upstream_ids=ids, detail=f"{error.detail} Its ids: {shown}." if shown else error.detail)
 
 
 def event_error(event: dict[str, Any], *, model: str, redact: Redaction) -> XRouterError | None:
-    """The error that a document with status 200 is: an event of a stream, or a whole answer. None if it is none."""
+    """The error in a document with status 200: an event of a stream, or a whole answer. None if it is no error."""
     if event.get("choices") or not ({"error", "message", "status", "status_code", "code"} & event.keys()):
         return None
-    inner = event.get("error")
-    sources = [event, inner] if isinstance(inner, dict) else [event]
-    numbers = [source.get(key) for source in sources for key in ("status_code", "status", "code")]
-    status = next((number for number in numbers if isinstance(number, int) and 400 <= number < 600), 500)
-    return _error(status, Words.of_document(event, redact), model=model, wait=None)
+    said = UpstreamErrorBody.of_value(event, redact)
+    return _error(said.status or 500, said, model=model, wait=None)
 
 
-def _error(status: int, words: Words, *, model: str, wait: float | None) -> XRouterError:
+def describe(status: int, said: UpstreamErrorBody) -> str:
+    """What GigaChat answered, in a line for the log."""
+    if said.page is not None:
+        words = f"a page titled '{said.page}'"
+    else:
+        words = f"'{said.message[:200]}'" if said.message else "no words"
+    return f"GigaChat answered {status} with {words}."
+
+
+def _sentence(said: UpstreamErrorBody, otherwise: str) -> str:
+    """The message for a client: GigaChat's own words, or else these. It leaves room for a hint below `MAX_MESSAGE`."""
+    text = f"GigaChat: {said.message or otherwise}".encode()[: MAX_MESSAGE - 384].decode("utf-8", "ignore")
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _error(status: int, said: UpstreamErrorBody, *, model: str, wait: float | None) -> XRouterError:
     if 400 <= status < 500:
-        return _refused(status, words, model=model, wait=wait)
-    message = words.sentence(f"it failed with status {status}")
-    detail = words.detail(status)
+        return _refused(status, said, model=model, wait=wait)
+    message = _sentence(said, f"it failed with status {status}")
+    detail = describe(status, said)
     match status:
         case 503:
             return UpstreamUnavailable(
@@ -109,55 +119,55 @@ def _error(status: int, words: Words, *, model: str, wait: float | None) -> XRou
     return UpstreamError(f"GigaChat: it answered with the unexpected status {status}.", detail=detail)
 
 
-def _refused(status: int, words: Words, *, model: str, wait: float | None) -> XRouterError:
-    detail = words.detail(status)
+def _refused(status: int, said: UpstreamErrorBody, *, model: str, wait: float | None) -> XRouterError:
+    detail = describe(status, said)
     match status:
         case 401:
             return UpstreamUnauthorized("GigaChat: the gateway's credentials were refused.", detail=detail)
         case 402:
             hint = "The tokens for this model are used up, or the tariff does not include it."
-            return UpstreamQuotaExceeded(f"{words.sentence('payment is required')} {hint}", detail=detail)
+            return UpstreamQuotaExceeded(f"{_sentence(said, 'payment is required')} {hint}", detail=detail)
         case 403 | 423:
-            return _forbidden(status, words)
+            return _forbidden(status, said)
         case 404:
-            return _not_found(words, model)
+            return _not_found(said, model)
         case 408:
-            return UpstreamTimeout(words.sentence("it did not answer in time"), retryable=True, detail=detail)
+            return UpstreamTimeout(_sentence(said, "it did not answer in time"), retryable=True, detail=detail)
         case 429:
             wait = wait or 1.0
-            message = f"{words.sentence('too many requests')} Please try again in {wait:g}s."
+            message = f"{_sentence(said, 'too many requests')} Please try again in {wait:g}s."
             return UpstreamRateLimited(message, retry_after=wait, detail=detail)
-    return _rejected(status, words)
+    return _rejected(status, said)
 
 
-def _forbidden(status: int, words: Words) -> XRouterError:
-    detail = words.detail(status)
-    if status == 423 or _STOP_EVENT.search(words.text):
-        return ModelUnavailable(words.sentence("the model is temporarily unavailable"), detail=detail)
-    if words.is_page:
-        # A firewall, or a path that does not exist there: the operator's business, not the caller's.
+def _forbidden(status: int, said: UpstreamErrorBody) -> XRouterError:
+    detail = describe(status, said)
+    if status == 423 or _STOP_EVENT.search(said.message or ""):
+        return ModelUnavailable(_sentence(said, "the model is temporarily unavailable"), detail=detail)
+    if said.page is not None:
+        # A firewall, or a path that does not exist: a matter for the operator, not for the caller.
         message = "GigaChat: access was denied before the request reached the model."
         return UpstreamForbidden(message, status=502, type="server_error", code="upstream_forbidden", detail=detail)
-    return UpstreamForbidden(words.sentence("permission denied"), detail=detail)
+    return UpstreamForbidden(_sentence(said, "permission denied"), detail=detail)
 
 
-def _not_found(words: Words, model: str) -> XRouterError:
-    detail = words.detail(404)
-    if _NO_MODEL.search(words.text):
+def _not_found(said: UpstreamErrorBody, model: str) -> XRouterError:
+    detail = describe(404, said)
+    if _NO_MODEL.search(said.message or ""):
         missing = f"The model `{model[:64]}` does not exist or you do not have access to it."
-        return ModelNotFound(model, f"{words.sentence('no such model')} {missing} {_HOSTS}", detail=detail)
-    if words.is_page or not words.text:
+        return ModelNotFound(model, f"{_sentence(said, 'no such model')} {missing} {_HOSTS}", detail=detail)
+    if not said.message:
         message = "GigaChat: what was asked for does not exist there."
         return UpstreamError(message, code="upstream_not_found", trips=False, detail=f"{detail} Check 'base_url'.")
-    return RequestRejected(words.sentence("not found"), status=404, detail=detail)
+    return RequestRejected(_sentence(said, "not found"), status=404, detail=detail)
 
 
-def _rejected(status: int, words: Words) -> RequestRejected:
-    message = words.sentence(f"the request was refused with status {status}")
-    detail = words.detail(status)
-    if status == 413 or (status in (400, 422) and _CONTEXT.search(words.text)):
+def _rejected(status: int, said: UpstreamErrorBody) -> RequestRejected:
+    message = _sentence(said, f"the request was refused with status {status}")
+    detail = describe(status, said)
+    if status == 413 or (status in (400, 422) and _CONTEXT.search(said.message or "")):
         return RequestRejected(message, code="context_length_exceeded", param="messages", detail=detail)
-    param = next((param for pattern, param in _PARAMS if pattern.search(words.text)), None)
+    param = next((param for pattern, param in _PARAMS if pattern.search(said.message or "")), None)
     if status == 422:
         return RequestRejected(message, code="upstream_validation_failed", param=param, detail=detail)
     return RequestRejected(message, status=status, param=param, detail=detail)

@@ -7,24 +7,22 @@ from typing import Any
 from ....errors import UpstreamError
 from ....wire import ChatChunk
 from ....wire.codec import decode
-from .completion import Asked
+from ..request.asked import Asked
+from .completion import finish_reason, gross_usage, is_usable
 from .errors import event_error
-from .finish import finish_reason, is_usable
-from .text_filters import Stops
-from .thinking import Thinking
-from .usage import gross_usage
+from .text_filters import Stops, Thinking
 
 
 class StreamTranslation:
     """Translates one stream: `feed()` each event, then `close()`.
 
-    A call is held back until the answer ends, as GigaChat may repeat it or tell its state later; it comes in one piece
-    anyway. Structured output by a function is held back too, as only the end shows whether there was a call.
+    It holds a call back until the answer ends, because GigaChat may repeat it or send its state later. A call comes in
+    one piece anyway. It also holds back structured output by a function: only the end shows whether there was a call.
 
     Attributes:
-        stopped: A stop sequence was met and the answer is finished for the client. Further events are read for their
+        stopped: A stop sequence was met, so the answer is finished for the client. Further events are read for their
             usage only.
-        finished: The answer is whole, but for its usage perhaps.
+        finished: The answer is whole, except perhaps for its usage.
     """
 
     def __init__(self, asked: Asked, *, request_id: str) -> None:
@@ -49,10 +47,10 @@ class StreamTranslation:
         return self._finished
 
     def feed(self, event: dict[str, Any]) -> list[ChatChunk]:
-        """The chunks that one decoded event makes, perhaps none.
+        """The chunks of one decoded event, perhaps none.
 
         Raises:
-            XRouterError: The event is an error; or `bad_event` for what is no event, or a call failed.
+            XRouterError: The event is an error, is no event (`bad_event`), or a call failed.
         """
         self._usage = gross_usage(event.get("usage")) or self._usage
         if self._finished:
@@ -97,7 +95,7 @@ class StreamTranslation:
         return chunks
 
     def _delta(self, delta: dict[str, Any]) -> list[dict[str, Any]]:
-        """What can be shown of a delta now; the rest is noted."""
+        """What can be shown of a delta now. The rest is kept for later."""
         deltas = []
         if isinstance(reasoning := delta.get("reasoning_content"), str) and reasoning:
             deltas.append({"reasoning_content": reasoning})
@@ -118,7 +116,7 @@ class StreamTranslation:
         return deltas
 
     def _merge(self, call: dict[str, Any]) -> None:
-        """A repeated call replaces what was known, an object adds members, text continues text that is not whole."""
+        """Add a part of a call. An object adds members, text continues text that is not whole, all else replaces."""
         if name := call.get("name"):
             self._call["name"] = name
         new, old = call.get("arguments"), self._call.get("arguments")
@@ -149,7 +147,7 @@ class StreamTranslation:
         return deltas, reason
 
     def _called(self, called: dict[str, Any]) -> list[dict[str, Any]]:
-        """The fragments OpenAI sends: the name first, then the arguments."""
+        """A call in the fragments that OpenAI sends: the name first, then the arguments."""
         call = self._asked.tool_call(called, self._state)
         function = call["function"]
         if self._asked.as_functions:
@@ -164,7 +162,7 @@ class StreamTranslation:
         ]
 
     def _role(self, delta: dict[str, Any]) -> ChatChunk:
-        """The first chunk; its content is null when all that follows is a call."""
+        """The first chunk. Its content is null if only a call follows."""
         content = None if delta.get("function_call") and not delta.get("content") else ""
         return self._chunk({"role": "assistant", "content": content, "refusal": None})
 

@@ -1,14 +1,20 @@
-"""`stop`, which GigaChat does not know: the text is cut here."""
+"""Filters of an answer's text: one cuts it at a stop sequence, one tells reasoning apart.
+
+How the text is split into pieces makes no difference to them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+_OPEN = "<think>"
+_CLOSE = "</think>"
+
 
 class Stops:
     """Passes text on up to the stop sequence that is completed first, as a model would stop generating.
 
-    What may still become a stop sequence is held back. How the text is cut into pieces makes no difference.
+    It holds back what may still become a stop sequence.
 
     Attributes:
         hit: A stop sequence was met; all further text is dropped.
@@ -34,9 +40,63 @@ class Stops:
         return text[:safe]
 
     def close(self) -> str:
-        """What was held back in vain."""
+        """What was held back and is no stop sequence."""
         held, self._held = self._held, ""
         return held
+
+
+class Thinking:
+    """Tells `<think>…</think>` from the answer: some models write their reasoning into the text.
+
+    Only a block at the start counts: a tag in the middle is one that the model talks about.
+    """
+
+    def __init__(self) -> None:
+        self._step = self._before
+        self._held = ""
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """The reasoning and the answer, as far as they can be told apart now."""
+        return self._step(text)
+
+    def close(self) -> tuple[str, str]:
+        """What was held back, as reasoning or as answer."""
+        held, self._held = self._held, ""
+        return (held, "") if self._step == self._inside else ("", held)
+
+    def _before(self, text: str) -> tuple[str, str]:
+        self._held += text
+        start = self._held.lstrip()
+        if start.startswith(_OPEN):
+            self._held = ""
+            self._step = self._inside
+            return self._inside(start[len(_OPEN) :])
+        if _OPEN.startswith(start):  # nothing but white space too
+            return "", ""
+        held, self._held = self._held, ""
+        self._step = self._after
+        return "", held
+
+    def _inside(self, text: str) -> tuple[str, str]:
+        text = self._held + text
+        reasoning, closed, rest = text.partition(_CLOSE)
+        if closed:
+            self._held = ""
+            self._step = self._between
+            return reasoning, self._between(rest)[1]
+        safe = len(text) - overlap(text, _CLOSE)
+        self._held = text[safe:]
+        return text[:safe], ""
+
+    def _between(self, text: str) -> tuple[str, str]:
+        """The white space between the block and the answer belongs to neither."""
+        text = text.lstrip()
+        if text:
+            self._step = self._after
+        return "", text
+
+    def _after(self, text: str) -> tuple[str, str]:
+        return "", text
 
 
 def overlap(text: str, sequence: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .translating import called, chat, refusal, result, said, tool, translated
+from ..translating import called, chat, refusal, result, said, tool, translated
 
 EMPTY = {"type": "object", "properties": {}}
 F = {"name": "f", "description": "f", "parameters": EMPTY}

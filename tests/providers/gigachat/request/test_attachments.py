@@ -7,7 +7,7 @@ import pytest
 from xrouter_asgi.errors import InvalidRequest
 from xrouter_asgi.providers.gigachat.request.attachments import MAX_IMAGES, Attachment, attachments
 
-from .translating import STATE, chat, refusal, result, said
+from ..translating import STATE, chat, refusal, result, said
 
 PICTURE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}}
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from xrouter_asgi.errors import InvalidRequest
-from xrouter_asgi.providers.gigachat.request.inline import inlined
+from xrouter_asgi.providers.gigachat.request.json_refs import inlined
 
 
 def inline(schema: dict[str, Any], *, strict: bool = False) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xrouter_asgi.providers.gigachat.response.text_filters import Stops
+from xrouter_asgi.providers.gigachat.response.text_filters import Stops, Thinking
 
 
 def cut(text: str, *sequences: str) -> tuple[str, bool]:
@@ -53,3 +53,41 @@ def test_how_the_text_is_split_makes_no_difference(pieces: list[str], sequences:
     shown = "".join([stops.feed(piece) for piece in pieces]) + stops.close()
     assert (shown, stops.hit) == cut("".join(pieces), *sequences)
     assert not any(sequence and sequence in shown for sequence in sequences)
+
+
+def told_apart(*pieces: str) -> tuple[str, str]:
+    thinking = Thinking()
+    pairs = [*(thinking.feed(piece) for piece in pieces), thinking.close()]
+    return "".join(pair[0] for pair in pairs), "".join(pair[1] for pair in pairs)
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer"),
+    [
+        ("<think>hm</think>\n\nYes.", "hm", "Yes."),
+        (" \n<think>hm</think>Yes.", "hm", "Yes."),
+        ("<think></think>Yes.", "", "Yes."),
+        ("<think>never closed", "never closed", ""),
+        ("<think>a</thi", "a</thi", ""),
+        ("Yes.", "", "Yes."),
+        ("  Yes.", "", "  Yes."),
+        ("The tag <think>is</think> a tag.", "", "The tag <think>is</think> a tag."),
+        ("<thi", "", "<thi"),
+        ("<thinking>", "", "<thinking>"),
+        ("  ", "", "  "),
+        ("<think>a</think>b<think>c</think>", "a", "b<think>c</think>"),
+    ],
+)
+def test_only_a_block_at_the_start_is_reasoning(text: str, reasoning: str, answer: str) -> None:
+    assert told_apart(text) == (reasoning, answer)
+
+
+def test_reasoning_is_shown_as_it_comes() -> None:
+    thinking = Thinking()
+    steps = [thinking.feed(piece) for piece in ("<thi", "nk>so", " so</th", "ink>", " \n", "Yes", ".")]
+    assert steps == [("", ""), ("so", ""), (" so", ""), ("", ""), ("", ""), ("", "Yes"), ("", ".")]
+
+
+@given(st.lists(st.sampled_from(["<think>", "</think>", "<th", "ink>", "</", "a", " ", "\n"]), max_size=10))
+def test_how_reasoning_is_split_makes_no_difference(pieces: list[str]) -> None:
+    assert told_apart(*pieces) == told_apart("".join(pieces)) == told_apart(*"".join(pieces))

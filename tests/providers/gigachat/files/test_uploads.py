@@ -4,26 +4,26 @@ import asyncio
 import base64
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.fakes.clock import Clock
+from tests.fakes.clock import LoopClock
 from tests.fakes.faults import Answer, Reset, Stall, refusal
 from tests.fakes.gigachat import FakeGigaChat
 from tests.fakes.http import Exchange, Server
 from xrouter_asgi.errors import InvalidRequest, RequestRejected, UpstreamError, UpstreamUnauthorized
 from xrouter_asgi.providers.base import Reply
 from xrouter_asgi.providers.gigachat.auth.client import GigaChatClient
-from xrouter_asgi.providers.gigachat.auth.credentials import AuthorizationKey
 from xrouter_asgi.providers.gigachat.auth.tokens import TokenSource
 from xrouter_asgi.providers.gigachat.files.downloads import Downloads
-from xrouter_asgi.providers.gigachat.files.uploads import Files
-from xrouter_asgi.providers.gigachat.request.translate import Attachment
+from xrouter_asgi.providers.gigachat.files.uploads import Uploads
+from xrouter_asgi.providers.gigachat.request.attachments import Attachment
 from xrouter_asgi.providers.http import Redaction, Upstream
 
-from .conftest import Ask, Connect
+from ..conftest import Ask, Connect
 
 JPEG = b"\xff\xd8\xff\xe0 a picture"
 PNG = b"\x89PNG\r\n\x1a\n another"
@@ -45,21 +45,20 @@ def attached(data: bytes, param: str = "messages[0].content[0].image_url", filen
 
 
 @pytest.fixture
-async def account(fake: FakeGigaChat, clock: Clock) -> AsyncIterator[GigaChatClient]:
+async def client(fake: FakeGigaChat) -> AsyncIterator[GigaChatClient]:
     api, oauth = Upstream(fake.base_url), Upstream(fake.auth_url)
     redact = Redaction()
-    login = AuthorizationKey(fake.key, scope=fake.scope, upstream=oauth, redact=redact)
-    tokens = TokenSource(login, clock=clock, monotonic=clock)
-    account = GigaChatClient(api, tokens, client_id="gateway", redact=redact)
-    yield account
-    await account.aclose()
+    tokens = TokenSource(partial(fake.credentials.token, oauth, redact))
+    client = GigaChatClient(api, tokens, client_id="gateway", redact=redact)
+    yield client
+    await client.aclose()
     await api.aclose()
     await oauth.aclose()
 
 
 @pytest.fixture
-async def files(account: GigaChatClient, clock: Clock) -> AsyncIterator[Files]:
-    files = Files(account, Downloads(), capacity=2, life=100.0, clock=clock)
+async def files(client: GigaChatClient) -> AsyncIterator[Uploads]:
+    files = Uploads(client, Downloads(), capacity=2, life=100.0)
     yield files
     await files.aclose()
 
@@ -168,7 +167,7 @@ async def test_a_picture_that_cannot_be_had_takes_no_slot(connect: Connect, ask:
         f"data:image/jpeg,{quote(JPEG)}",
     ],
 )
-async def test_a_data_url_may_be_encoded_in_either_way(files: Files, fake: FakeGigaChat, url: str) -> None:
+async def test_a_data_url_may_be_encoded_in_either_way(files: Uploads, fake: FakeGigaChat, url: str) -> None:
     await files.ids([Attachment(param="messages[0].content[0].image_url", url=url, file_id=None, filename=None)])
     ((_, mime, _, data),) = fake.uploads.values()
     assert (mime, data) == ("image/jpeg", JPEG)
@@ -185,23 +184,29 @@ async def test_a_data_url_may_be_encoded_in_either_way(files: Files, fake: FakeG
         "data:;base64,\ud800",
     ],
 )
-async def test_a_data_url_that_is_none_is_refused(files: Files, fake: FakeGigaChat, url: str) -> None:
+async def test_a_data_url_that_is_none_is_refused(files: Uploads, fake: FakeGigaChat, url: str) -> None:
     with pytest.raises(InvalidRequest, match="not a data URL") as caught:
         await files.ids([Attachment(param="messages[0].content[0].image_url", url=url, file_id=None, filename=None)])
     assert (caught.value.code, caught.value.param) == ("invalid_file_data", "messages[0].content[0].image_url")
     assert fake.requests == []
 
 
-async def test_a_picture_that_is_too_large_is_not_uploaded(files: Files, fake: FakeGigaChat) -> None:
+async def test_a_picture_that_is_too_large_is_not_uploaded(files: Uploads, fake: FakeGigaChat) -> None:
     with pytest.raises(InvalidRequest, match="15 MiB"):
         await files.ids([attached(JPEG.ljust((15 << 20) + 1, b"\0"))])
     assert fake.requests == []
 
 
-async def test_pictures_that_are_too_large_together_are_refused(files: Files, fake: FakeGigaChat) -> None:
+async def test_pictures_that_are_too_large_together_are_refused(files: Uploads, fake: FakeGigaChat) -> None:
     with pytest.raises(InvalidRequest, match="80 MiB together"):
         await files.ids([attached(JPEG.ljust(14 << 20, b"\0"))] * 6)
     assert fake.requests == []
+
+
+async def test_documents_do_not_count_as_pictures_and_recordings(files: Uploads, fake: FakeGigaChat) -> None:
+    document = attached(b"%PDF-".ljust(28 << 20, b"\0"), param="messages[0].content[0].file")
+    await files.ids([document] * 3)
+    assert len(fake.uploads) == 1
 
 
 # Uploads.
@@ -219,7 +224,7 @@ async def test_pictures_that_are_too_large_together_are_refused(files: Files, fa
     ],
 )
 async def test_a_file_name_is_made_harmless_and_ends_as_its_type_demands(
-    files: Files, fake: FakeGigaChat, given: str | None, sent: str
+    files: Uploads, fake: FakeGigaChat, given: str | None, sent: str
 ) -> None:
     await files.ids([attached(JPEG, filename=given)])
     ((_, _, name, data),) = fake.uploads.values()
@@ -227,7 +232,7 @@ async def test_a_file_name_is_made_harmless_and_ends_as_its_type_demands(
 
 
 async def test_uploads_at_once_share_a_flight_and_each_failure_names_its_own_place(
-    files: Files, fake: FakeGigaChat
+    files: Uploads, fake: FakeGigaChat
 ) -> None:
     fake.script("/files", refusal(400, "No such format"))
     outcomes = await asyncio.gather(
@@ -246,7 +251,7 @@ async def test_uploads_at_once_share_a_flight_and_each_failure_names_its_own_pla
 
 @pytest.mark.parametrize("status", [404, 413, 422])
 async def test_a_file_that_gigachat_does_not_take_is_the_requests_fault(
-    files: Files, fake: FakeGigaChat, status: int
+    files: Uploads, fake: FakeGigaChat, status: int
 ) -> None:
     fake.script("/files", refusal(status, "No."))
     with pytest.raises(InvalidRequest) as caught:
@@ -255,28 +260,30 @@ async def test_a_file_that_gigachat_does_not_take_is_the_requests_fault(
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-async def test_a_failing_gigachat_is_not_the_requests_fault(files: Files, fake: FakeGigaChat, status: int) -> None:
+async def test_a_failing_gigachat_is_not_the_requests_fault(files: Uploads, fake: FakeGigaChat, status: int) -> None:
     fake.script("/files", Answer(status))
     with pytest.raises(UpstreamError) as caught:
         await files.ids([attached(JPEG)])
     assert caught.value.status >= 500
 
 
-async def test_a_refused_token_is_not_the_requests_fault(files: Files, fake: FakeGigaChat) -> None:
+async def test_a_refused_token_is_not_the_requests_fault(files: Uploads, fake: FakeGigaChat) -> None:
     fake.script("/files", *[refusal(401, "Unauthorized")] * 2)
     with pytest.raises(UpstreamUnauthorized):
         await files.ids([attached(JPEG)])
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"id":5}', b'{"id":"../models"}', b'{"id":""}'])
-async def test_an_answer_without_a_file_id_is_an_upstream_error(files: Files, fake: FakeGigaChat, body: bytes) -> None:
+async def test_an_answer_without_a_file_id_is_an_upstream_error(
+    files: Uploads, fake: FakeGigaChat, body: bytes
+) -> None:
     fake.script("/files", Answer(200, body))
     with pytest.raises(UpstreamError) as caught:
         await files.ids([attached(JPEG)])
     assert caught.value.code == "bad_body"
 
 
-async def test_a_cancelled_caller_leaves_the_upload_to_the_others(files: Files, fake: FakeGigaChat) -> None:
+async def test_a_cancelled_caller_leaves_the_upload_to_the_others(files: Uploads, fake: FakeGigaChat) -> None:
     class Slow:
         async def play(self, exchange: Exchange) -> None:
             await exchange.until(release)
@@ -293,7 +300,7 @@ async def test_a_cancelled_caller_leaves_the_upload_to_the_others(files: Files, 
     assert list((await staying).values()) == ["shared"]
 
 
-async def test_an_upload_that_nobody_waits_for_any_more_ends(files: Files, fake: FakeGigaChat) -> None:
+async def test_an_upload_that_nobody_waits_for_any_more_ends(files: Uploads, fake: FakeGigaChat) -> None:
     class Watching:
         async def play(self, exchange: Exchange) -> None:
             await exchange.gone.wait()
@@ -314,7 +321,7 @@ async def test_an_upload_that_nobody_waits_for_any_more_ends(files: Files, fake:
     assert len(fake.asked("/files")) == 2
 
 
-async def test_closing_ends_an_upload(files: Files, fake: FakeGigaChat) -> None:
+async def test_closing_ends_an_upload(files: Uploads, fake: FakeGigaChat) -> None:
     fake.script("/files", Stall())
     waiting = asyncio.ensure_future(files.ids([attached(JPEG)]))
     await fake.arrived("/files")
@@ -333,7 +340,7 @@ async def deleted(fake: FakeGigaChat, count: int) -> list[str]:
     return fake.deleted
 
 
-async def test_an_old_upload_is_deleted_from_the_account(files: Files, fake: FakeGigaChat, clock: Clock) -> None:
+async def test_an_old_upload_is_deleted_from_the_account(files: Uploads, fake: FakeGigaChat, clock: LoopClock) -> None:
     (first,) = (await files.ids([attached(JPEG)])).values()
     clock.advance(99)
     assert list((await files.ids([attached(JPEG)])).values()) == [first]
@@ -343,7 +350,7 @@ async def test_an_old_upload_is_deleted_from_the_account(files: Files, fake: Fak
     assert list(fake.uploads) == [second]
 
 
-async def test_the_least_recently_used_upload_makes_room(files: Files, fake: FakeGigaChat) -> None:
+async def test_the_least_recently_used_upload_makes_room(files: Uploads, fake: FakeGigaChat) -> None:
     (first,) = (await files.ids([attached(JPEG)])).values()
     (second,) = (await files.ids([attached(PNG)])).values()
     await files.ids([attached(JPEG)])
@@ -365,7 +372,7 @@ class Signal(logging.Filter):
 
 
 async def test_a_deletion_that_fails_harms_nobody(
-    files: Files, fake: FakeGigaChat, clock: Clock, caplog: pytest.LogCaptureFixture
+    files: Uploads, fake: FakeGigaChat, clock: LoopClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     (first,) = (await files.ids([attached(JPEG)])).values()
     clock.advance(100)
@@ -379,7 +386,7 @@ async def test_a_deletion_that_fails_harms_nobody(
     assert "was not deleted" in caplog.text
 
 
-async def test_closing_ends_a_deletion(files: Files, fake: FakeGigaChat, clock: Clock) -> None:
+async def test_closing_ends_a_deletion(files: Uploads, fake: FakeGigaChat, clock: LoopClock) -> None:
     (first,) = (await files.ids([attached(JPEG)])).values()
     clock.advance(100)
     fake.script(f"/files/{first}/delete", Stall())

@@ -248,7 +248,7 @@ def test_no_message_is_longer_than_a_kibibyte(status: int) -> None:
         ({"error": {"code": 402, "message": "x"}}, 429),
         ({"error": "x"}, 502),
         ({"message": "x", "code": 7}, 502),
-        ({"message": "x", "status": "429"}, 502),
+        ({"message": "x", "status": "429"}, 429),
     ],
 )
 def test_an_event_without_choices_is_an_error_by_its_number(event: dict[str, Any], status: int) -> None:
@@ -260,3 +260,15 @@ def test_an_event_without_choices_is_an_error_by_its_number(event: dict[str, Any
 @pytest.mark.parametrize("event", [{}, {"usage": {}}, {"choices": [{}], "message": "x"}, {"choices": [], "model": "m"}])
 def test_other_events_are_no_errors(event: dict[str, Any]) -> None:
     assert event_error(event, model="m", redact=Redaction()) is None
+
+
+def test_a_message_is_prefixed_and_ended() -> None:
+    assert error_of(422, "No such thing").message == "GigaChat: No such thing."
+    assert error_of(422, "Really?").message == "GigaChat: Really?"
+    assert error_of(500, b"").message == "GigaChat: it failed with status 500."
+
+
+def test_the_detail_tells_words_pages_and_nothing_apart() -> None:
+    assert error_of(422, "x").detail == "GigaChat answered 422 with 'x'."
+    assert error_of(502, BAD_GATEWAY).detail == "GigaChat answered 502 with a page titled '502 Bad Gateway'."
+    assert error_of(503, b"").detail == "GigaChat answered 503 with no words."

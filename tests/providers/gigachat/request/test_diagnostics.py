@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from xrouter_asgi.errors import UnsupportedOperation
-from xrouter_asgi.providers.gigachat.request.warnings import MAX_WARNINGS, Warnings
+from xrouter_asgi.providers.gigachat.request.diagnostics import MAX_WARNINGS, Warnings
 
 
 def test_each_word_is_kept_once_in_order() -> None:

@@ -12,9 +12,22 @@ import pytest
 from xrouter_asgi.providers.gigachat.embeddings import batches, merge
 from xrouter_asgi.wire import ChatRequest, EmbeddingsRequest
 
-from .translating import STATE_ID, called, chat, event, messages, result, said, streamed, tool, translated
+from ..translating import (
+    STATE_ID,
+    called,
+    chat,
+    completed,
+    event,
+    messages,
+    opened,
+    result,
+    said,
+    streamed,
+    tool,
+    translated,
+)
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent.parent / "golden"
 REQUEST_ID = "8da54264-2463-42be-9aa7-c844d5e45180"
 
 
@@ -42,7 +55,7 @@ def test_a_recorded_exchange_is_translated_as_a_whole(name: str) -> None:
     translation = translated(ChatRequest.of(case["request"]), model=case["body"]["model"])
     assert translation.body == case["body"]
     assert translation.warnings == ()
-    completion = translation.complete(case["answer"], request_id=REQUEST_ID)
+    completion = completed(translation, case["answer"], request_id=REQUEST_ID)
     assert without_random_ids(completion.data) == case["completion"]
 
 
@@ -51,7 +64,7 @@ def test_a_recorded_stream_is_translated_as_a_whole(name: str) -> None:
     case = golden(name)
     translation = translated(ChatRequest.of(case["request"]), model=case["body"]["model"])
     assert translation.body == case["body"]
-    stream = translation.stream(request_id=REQUEST_ID)
+    stream = opened(translation, request_id=REQUEST_ID)
     chunks = [chunk for item in case["events"] for chunk in stream.feed(item)] + stream.close()
     assert [json.loads(chunk.data) for chunk in chunks] == case["chunks"]
 

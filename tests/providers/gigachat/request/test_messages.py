@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .translating import STATE, STATE_ID, called, chat, messages, refusal, result, said, translated
+from ..translating import STATE, STATE_ID, called, chat, messages, refusal, result, said, translated
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0K"}}
 TEXT = {"type": "text", "text": "Look"}
@@ -84,6 +84,12 @@ def test_an_assistants_text_and_parts_are_passed_on() -> None:
         said("user"),
     )
     assert messages(request)[1:3] == [said("assistant", "a"), said("assistant", "b\nc")]
+
+
+@pytest.mark.parametrize("content", [None, "", []])
+def test_an_assistant_who_said_nothing_said_an_empty_text(content: Any) -> None:
+    request = chat(said("user"), said("assistant", content), said("user"))
+    assert messages(request)[1] == said("assistant", "")
 
 
 def test_an_assistants_refusal_is_its_text() -> None:

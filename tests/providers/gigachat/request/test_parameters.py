@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .translating import chat, refusal, translated
+from ..translating import chat, refusal, translated
 
 
 def mapped(model: str = "GigaChat-2", **members: Any) -> dict[str, Any]:

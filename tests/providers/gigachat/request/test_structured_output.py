@@ -8,7 +8,7 @@ import pytest
 
 from xrouter_asgi.providers.gigachat.request.structured_output import without_fence
 
-from .translating import answered, chat, event, finish_of, joined, refusal, said, streamed, tool, translated
+from ..translating import answered, chat, completed, event, finish_of, joined, refusal, said, streamed, tool, translated
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
@@ -63,7 +63,7 @@ def test_the_arguments_of_the_forced_function_are_the_answer() -> None:
     translation = translated(chat(response_format=shaped()), structured="function")
     call = {"name": "the_answer", "arguments": {"n": "3"}}
     answer = answered("", finish="function_call", function_call=call)
-    choice = translation.complete(answer, request_id="r").value["choices"][0]
+    choice = completed(translation, answer, request_id="r").value["choices"][0]
     assert choice["message"] == {"role": "assistant", "content": '{"n":3}', "refusal": None}
     assert choice["finish_reason"] == "stop"
 
@@ -81,7 +81,7 @@ def test_a_streamed_answer_by_the_forced_function_is_held_back_until_it_is_known
 def test_a_stop_sequence_cuts_the_arguments_too() -> None:
     translation = translated(chat(response_format=shaped(), stop=","), structured="function")
     call = {"name": "the_answer", "arguments": {"n": 3, "m": 4}}
-    whole = translation.complete(answered("", function_call=call), request_id="r").value["choices"][0]
+    whole = completed(translation, answered("", function_call=call), request_id="r").value["choices"][0]
     chunks = streamed(translation, [event(function_call=call, finish="function_call")])
     assert (joined(chunks), finish_of(chunks)) == ('{"n":3', "stop")
     assert (whole["message"]["content"], whole["finish_reason"]) == ('{"n":3', "stop")
@@ -90,7 +90,7 @@ def test_a_stop_sequence_cuts_the_arguments_too() -> None:
 def test_text_instead_of_the_forced_function_is_the_answer_without_its_fence() -> None:
     translation = translated(chat(response_format=shaped()), structured="function")
     answer = answered('```json\n{"n":3}\n```')
-    assert translation.complete(answer, request_id="r").value["choices"][0]["message"]["content"] == '{"n":3}'
+    assert completed(translation, answer, request_id="r").value["choices"][0]["message"]["content"] == '{"n":3}'
     chunks = streamed(translation, [event('```json\n{"n":'), event("3}\n```", finish="stop")])
     assert joined(chunks) == '{"n":3}'
 
@@ -121,7 +121,7 @@ def test_any_object_is_asked_for_in_words_and_stripped_of_its_fence(form: dict[s
     translation = translated(chat(response_format=form))
     assert "one JSON object" in instruction_of(translation.body)
     assert translation.warnings == ("json_object_emulated",)
-    completion = translation.complete(answered('```json\n{"a":1}\n```'), request_id="r")
+    completion = completed(translation, answered('```json\n{"a":1}\n```'), request_id="r")
     assert completion.value["choices"][0]["message"]["content"] == '{"a":1}'
 
 

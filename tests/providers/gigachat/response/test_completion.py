@@ -8,12 +8,18 @@ from typing import Any
 import pytest
 
 from xrouter_asgi.errors import UpstreamError, UpstreamRateLimited, XRouterError
+from xrouter_asgi.providers.gigachat.response.completion import (
+    answer_warning,
+    finish_reason,
+    gross_usage,
+    is_usable,
+)
 
-from .translating import STATE, STATE_ID, answered, called, chat, result, said, tool, translated
+from ..translating import STATE, STATE_ID, answered, called, chat, completed, result, said, tool, translated
 
 
 def choice(answer: Any, **members: Any) -> dict[str, Any]:
-    completion = translated(chat(said("user"), **members)).complete(answer, request_id="r-1")
+    completion = completed(translated(chat(said("user"), **members)), answer, request_id="r-1")
     (found,) = completion.value["choices"]
     return dict(found)
 
@@ -24,7 +30,7 @@ def message(answer: Any, **members: Any) -> dict[str, Any]:
 
 
 def test_the_head_says_what_openai_says() -> None:
-    value = translated(chat()).complete(answered(), request_id="8da54264-2463").value
+    value = completed(translated(chat()), answered(), request_id="8da54264-2463").value
     assert value["id"] == "chatcmpl-8da542642463"
     assert value["object"] == "chat.completion"
     assert value["created"] == 1768996171
@@ -35,14 +41,14 @@ def test_the_head_says_what_openai_says() -> None:
 def test_the_fingerprint_is_that_of_the_build() -> None:
     def fingerprint(build: str) -> Any:
         answer = {**answered(), "model": build}
-        return translated(chat()).complete(answer, request_id="r").value["system_fingerprint"]
+        return completed(translated(chat()), answer, request_id="r").value["system_fingerprint"]
 
     assert fingerprint("GigaChat:1") == fingerprint("GigaChat:1") != fingerprint("GigaChat:2")
 
 
 def test_a_missing_head_is_filled() -> None:
     answer = {"choices": answered()["choices"]}
-    value = translated(chat()).complete(answer, request_id="r").value
+    value = completed(translated(chat()), answer, request_id="r").value
     assert isinstance(value["created"], int)
     assert "system_fingerprint" not in value
     assert "usage" not in value
@@ -95,7 +101,7 @@ def test_text_beside_a_call_is_kept() -> None:
 def test_a_state_that_returns_does_not_repeat_the_id() -> None:
     request = chat(said("user"), called((STATE_ID, "f", "{}")), result(STATE_ID), tools=[tool("f")])
     answer = answered("", finish="function_call", function_call={"name": "f"}, functions_state_id=STATE)
-    found = translated(request).complete(answer, request_id="r").value["choices"][0]["message"]["tool_calls"][0]
+    found = completed(translated(request), answer, request_id="r").value["choices"][0]["message"]["tool_calls"][0]
     assert re.fullmatch("call_[0-9a-f]{24}", found["id"])
 
 
@@ -180,5 +186,115 @@ def test_an_error_with_status_200_is_that_error() -> None:
 
 def test_a_guessed_end_is_told_beside_the_requests_warnings() -> None:
     translation = translated(chat(seed=1))
-    assert translation.warnings_with(answered()) == ("seed_ignored",)
-    assert translation.warnings_with(answered(finish="surprise")) == ("seed_ignored", "finish_reason_unknown")
+    assert translation.warnings == ("seed_ignored",)
+    assert answer_warning(answered(finish="surprise"), translation.asked) == ("finish_reason_unknown",)
+
+
+@pytest.mark.parametrize(
+    ("said", "called", "reason"),
+    [
+        ("stop", False, "stop"),
+        ("stop", True, "tool_calls"),
+        ("function_call", True, "tool_calls"),
+        ("function_call", False, "stop"),
+        ("length", False, "length"),
+        ("length", True, "length"),
+        ("blacklist", False, "content_filter"),
+        ("request_blacklist", False, "content_filter"),
+        ("response_blacklist", False, "content_filter"),
+        ("request_filter", False, "content_filter"),
+        ("error", True, "tool_calls"),
+        ("error", False, "stop"),
+        ("function_call_error", False, "stop"),
+        ("request_whitelist", False, "stop"),
+        ("surprise", False, "stop"),
+        ("surprise", True, "tool_calls"),
+        ({"no": "word"}, False, "stop"),
+        (None, False, "stop"),
+        (None, True, "tool_calls"),
+    ],
+)
+def test_reasons_are_said_in_openais_words(said: object, called: bool, reason: str) -> None:
+    assert finish_reason(said, called=called, has_text=True) == reason
+
+
+def test_the_deprecated_word_is_used_for_functions() -> None:
+    assert finish_reason("function_call", called=True, has_text=False, as_function=True) == "function_call"
+
+
+@pytest.mark.parametrize("said", ["error", "function_call_error", "function_call"])
+def test_a_failed_call_without_text_is_an_error(said: str) -> None:
+    with pytest.raises(UpstreamError, match="failed to call a function"):
+        finish_reason(said, called=False, has_text=False)
+
+
+def test_an_empty_answer_that_stopped_is_an_answer() -> None:
+    assert finish_reason("stop", called=False, has_text=False) == "stop"
+
+
+@pytest.mark.parametrize(
+    ("said", "call", "words"),
+    [
+        ("stop", None, ()),
+        ("blacklist", None, ()),
+        ("error", {"name": "f", "arguments": {}}, ()),
+        ("error", None, ("finish_reason_error",)),
+        ("surprise", None, ("finish_reason_unknown",)),
+        ([], None, ("finish_reason_unknown",)),
+        (None, None, ("finish_reason_unknown",)),
+    ],
+)
+def test_a_reason_that_was_guessed_is_told(said: Any, call: object, words: tuple[str, ...]) -> None:
+    asked = translated(chat()).asked
+    assert answer_warning(answered(finish=said, function_call=call), asked) == words
+
+
+@pytest.mark.parametrize(
+    ("call", "said", "usable"),
+    [
+        ({"name": "f", "arguments": {}}, "function_call", True),
+        ({"name": "f", "arguments": '{"a":'}, "length", True),
+        ({"name": "f"}, "stop", True),
+        ({"name": "f", "arguments": {}}, "error", True),
+        ({"name": "f", "arguments": '{"a":'}, "error", False),
+        ({"name": "", "arguments": {}}, "function_call", False),
+        ({"name": 5}, "function_call", False),
+        ({}, "function_call", False),
+        (None, "function_call", False),
+    ],
+)
+def test_a_call_needs_a_name_and_must_not_have_failed(call: object, said: str, usable: bool) -> None:
+    assert is_usable(call, said) is usable
+
+
+def gross(prompt: int, completion: int, cached: int) -> dict[str, Any]:
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("net", "expected"),
+    [
+        (
+            {"prompt_tokens": 17, "completion_tokens": 3, "total_tokens": 20, "precached_prompt_tokens": 2},
+            gross(19, 3, 2),
+        ),
+        ({"prompt_tokens": 138, "completion_tokens": 21, "total_tokens": 159, "system_tokens": 0}, gross(138, 21, 0)),
+        ({"prompt_tokens": 0}, gross(0, 0, 0)),
+        ({"prompt_tokens": 5, "completion_tokens": None, "precached_prompt_tokens": "2"}, gross(5, 0, 0)),
+    ],
+)
+def test_cached_tokens_are_added_to_the_prompt_and_the_total(net: Any, expected: Any) -> None:
+    assert gross_usage(net) == expected
+
+
+@pytest.mark.parametrize(
+    "usage", [None, [], {}, {"prompt_tokens": None}, {"prompt_tokens": True}, {"prompt_tokens": -1}]
+)
+def test_what_was_not_counted_is_not_made_up(usage: Any) -> None:
+    assert gross_usage(usage) is None

@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 
 from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamRateLimited, XRouterError
 
-from .translating import (
+from ..translating import (
     STATE,
     STATE_ID,
     answered,
     chat,
+    completed,
     deltas,
     event,
     finish_of,
     joined,
+    opened,
     said,
     streamed,
     tool,
@@ -145,7 +147,7 @@ def test_a_client_of_functions_gets_a_function_call() -> None:
 
 
 def test_progress_of_a_builtin_makes_no_chunk() -> None:
-    translation = translated(chat(stream=True)).stream(request_id="r")
+    translation = opened(translated(chat(stream=True)), request_id="r")
     assert translation.feed(event("15 s", role="function_in_progress", name="text2image")) == []
     assert [chunk.value["choices"][0]["delta"] for chunk in translation.feed(event("Done."))] == [
         ROLE,
@@ -172,7 +174,7 @@ def test_reasoning_that_is_cut_off_is_still_told() -> None:
 
 
 def test_a_stop_sequence_finishes_the_answer_at_once() -> None:
-    stream = translated(chat(stream=True, stop=["END"])).stream(request_id="r")
+    stream = opened(translated(chat(stream=True, stop=["END"])), request_id="r")
     stream.feed(event("one E"))
     assert not stream.stopped
     chunks = stream.feed(event("ND two"))
@@ -195,7 +197,7 @@ def test_a_call_after_a_stop_sequence_was_not_made() -> None:
 
 @pytest.mark.parametrize("empty", [{"choices": []}, {"choices": [{"index": 0}]}, {"choices": [{"delta": None}]}, {}])
 def test_an_event_that_says_nothing_makes_no_chunk(empty: Any) -> None:
-    assert translated(chat(stream=True)).stream(request_id="r").feed(empty) == []
+    assert opened(translated(chat(stream=True)), request_id="r").feed(empty) == []
 
 
 def test_a_whole_answer_as_an_event_is_translated() -> None:
@@ -208,7 +210,7 @@ def test_what_comes_after_the_finish_is_dropped() -> None:
 
 
 def test_a_stream_that_merely_stops_is_broken() -> None:
-    stream = translated(chat(stream=True)).stream(request_id="r")
+    stream = opened(translated(chat(stream=True)), request_id="r")
     stream.feed(event("Hey"))
     with pytest.raises(UpstreamError) as broken:
         stream.close()
@@ -227,7 +229,7 @@ def test_a_stream_that_merely_stops_is_broken() -> None:
     ],
 )
 def test_an_error_in_the_stream_is_raised(error: Any, kind: type[Exception], status: int) -> None:
-    stream = translated(chat(stream=True)).stream(request_id="r")
+    stream = opened(translated(chat(stream=True)), request_id="r")
     stream.feed(event("He"))
     with pytest.raises(kind, match="GigaChat: ") as failed:
         stream.feed(error)
@@ -239,13 +241,13 @@ def test_an_error_in_the_stream_is_raised(error: Any, kind: type[Exception], sta
 )
 def test_an_event_of_another_shape_is_bad(broken: Any) -> None:
     with pytest.raises(UpstreamError) as failed:
-        translated(chat(stream=True)).stream(request_id="r").feed(broken)
+        opened(translated(chat(stream=True)), request_id="r").feed(broken)
     assert failed.value.code == "bad_event"
 
 
 def test_a_failed_call_before_any_text_is_raised_before_any_chunk() -> None:
     with pytest.raises(UpstreamError, match="failed to call a function"):
-        translated(chat(stream=True)).stream(request_id="r").feed(event("", finish="error"))
+        opened(translated(chat(stream=True)), request_id="r").feed(event("", finish="error"))
 
 
 def test_a_failed_call_after_text_ends_the_text() -> None:
@@ -259,7 +261,7 @@ def test_a_failed_call_after_text_ends_the_text() -> None:
 def test_a_stream_says_what_the_whole_answer_says(pieces: list[str], stop: Any) -> None:
     translation = translated(chat(stream=True, stop=stop))
     chunks = streamed(translation, [*(event(piece) for piece in pieces), event("", finish="stop")])
-    whole = translation.complete(answered("".join(pieces)), request_id="r").value["choices"][0]
+    whole = completed(translation, answered("".join(pieces)), request_id="r").value["choices"][0]
     assert joined(chunks) == whole["message"]["content"]
     assert joined(chunks, "reasoning_content") == whole["message"].get("reasoning_content", "")
     assert finish_of(chunks) == whole["finish_reason"]
@@ -289,6 +291,6 @@ answers = st.fixed_dictionaries(
 @given(st.lists(answers, max_size=3), answers)
 def test_whatever_gigachat_sends_is_an_answer_or_an_error_of_the_family(events: list[Any], answer: Any) -> None:
     translation = translated(chat(stream=True, tools=[tool("f", {"properties": {"n": {"type": "integer"}}})]))
-    for read in (lambda: streamed(translation, events), lambda: translation.complete(answer, request_id="r").data):
+    for read in (lambda: streamed(translation, events), lambda: completed(translation, answer, request_id="r").data):
         with contextlib.suppress(XRouterError):
             read()

@@ -5,54 +5,54 @@ import logging
 import re
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.fakes.clock import Clock
+from tests.fakes.clock import LoopClock
 from tests.fakes.faults import HTML_502, Answer, Reset, Stall
 from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable
-from xrouter_asgi.providers.gigachat.auth.credentials import AuthorizationKey, Password, ReadyToken, digest
+from xrouter_asgi.providers.gigachat import AccessToken, AuthorizationKey, Credentials, Password
+from xrouter_asgi.providers.gigachat.auth.credentials import digest
 from xrouter_asgi.providers.gigachat.auth.tokens import TokenSource
 from xrouter_asgi.providers.http import Redaction, Upstream
-
-
-@pytest.fixture
-async def upstreams(fake: FakeGigaChat) -> AsyncIterator[tuple[Upstream, Upstream]]:
-    """The token endpoint and the API."""
-    oauth, api = Upstream(fake.auth_url), Upstream(fake.base_url)
-    yield oauth, api
-    await oauth.aclose()
-    await api.aclose()
 
 
 class Sources:
     """Makes token sources that are closed after the test."""
 
-    def __init__(self, oauth: Upstream, clock: Clock, fake: FakeGigaChat) -> None:
+    def __init__(self, oauth: Upstream, api: Upstream, fake: FakeGigaChat) -> None:
         self.oauth = oauth
-        self.clock = clock
+        self.api = api
         self.fake = fake
         self.made: list[TokenSource] = []
 
     def __call__(
-        self, *, key: str | None = None, scope: str | None = None, login: Any = None, **arguments: Any
+        self,
+        *,
+        key: str | None = None,
+        scope: str | None = None,
+        credentials: Credentials | None = None,
+        **arguments: Any,
     ) -> TokenSource:
-        key, scope = key or self.fake.key, scope or self.fake.scope
-        login = login or AuthorizationKey(key, scope=scope, upstream=self.oauth, redact=Redaction())
-        clocks = {"clock": self.clock, "monotonic": self.clock, "backoff": 0.0}
-        source = TokenSource(login, **{**clocks, **arguments})
+        credentials = credentials or AuthorizationKey(key or self.fake.key, scope=scope or self.fake.scope)
+        upstream = self.api if credentials.url is None else self.oauth
+        source = TokenSource(partial(credentials.token, upstream, Redaction()), **{"backoff": 0.0, **arguments})
         self.made.append(source)
         return source
 
 
 @pytest.fixture
-async def sources(upstreams: tuple[Upstream, Upstream], clock: Clock, fake: FakeGigaChat) -> AsyncIterator[Sources]:
-    sources = Sources(upstreams[0], clock, fake)
+async def sources(fake: FakeGigaChat) -> AsyncIterator[Sources]:
+    oauth, api = Upstream(fake.auth_url), Upstream(fake.base_url)
+    sources = Sources(oauth, api, fake)
     yield sources
     for source in sources.made:
         await source.aclose()
+    await oauth.aclose()
+    await api.aclose()
 
 
 async def test_a_burst_of_callers_makes_one_token_request(sources: Sources, fake: FakeGigaChat) -> None:
@@ -77,7 +77,7 @@ async def test_a_token_request_is_a_form_with_the_key_and_a_new_request_id(
 @pytest.mark.parametrize("shape", ["access_token", "tok"])
 @pytest.mark.parametrize("unit", [1000, 1])
 async def test_a_token_is_used_until_it_is_nearly_expired_whatever_its_shape_and_unit(
-    sources: Sources, fake: FakeGigaChat, clock: Clock, shape: str, unit: int
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock, shape: str, unit: int
 ) -> None:
     fake.token_shape, fake.token_unit = shape, unit
     source = sources()
@@ -90,7 +90,7 @@ async def test_a_token_is_used_until_it_is_nearly_expired_whatever_its_shape_and
 
 
 async def test_a_token_that_tells_no_expiry_is_taken_for_25_minutes(
-    sources: Sources, fake: FakeGigaChat, clock: Clock
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
 ) -> None:
     fake.token_unit = 0
     source = sources()
@@ -103,7 +103,7 @@ async def test_a_token_that_tells_no_expiry_is_taken_for_25_minutes(
 
 
 async def test_a_token_that_is_born_expired_is_used_nevertheless_for_a_while(
-    sources: Sources, fake: FakeGigaChat, clock: Clock
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
 ) -> None:
     fake.token_life = -3600.0  # as seen from a clock that is an hour behind
     source = sources()
@@ -116,9 +116,9 @@ async def test_a_token_that_is_born_expired_is_used_nevertheless_for_a_while(
 
 
 async def test_a_token_is_renewed_in_the_background_ahead_of_its_expiry(
-    sources: Sources, fake: FakeGigaChat, clock: Clock
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
 ) -> None:
-    source = sources()
+    source = sources(patience=1000.0)
     await source.get()
     clock.advance(1800 - 299)
     release = asyncio.Event()
@@ -134,7 +134,7 @@ async def test_a_token_is_renewed_in_the_background_ahead_of_its_expiry(
 
 
 async def test_the_old_token_serves_as_long_as_it_lives_when_no_new_one_can_be_had(
-    sources: Sources, fake: FakeGigaChat, clock: Clock
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
 ) -> None:
     source = sources()
     await source.get()
@@ -149,7 +149,7 @@ async def test_the_old_token_serves_as_long_as_it_lives_when_no_new_one_can_be_h
 
 
 async def test_an_expired_token_is_not_served_when_no_new_one_can_be_had(
-    sources: Sources, fake: FakeGigaChat, clock: Clock
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
 ) -> None:
     source = sources()
     await source.get()
@@ -171,7 +171,7 @@ async def test_a_passing_trouble_is_tried_three_times_for_all_who_wait(
 
 
 async def test_three_failures_are_shared_and_remembered_for_two_seconds(
-    sources: Sources, fake: FakeGigaChat, clock: Clock
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
 ) -> None:
     source = sources()
     fake.script("/oauth", *[HTML_502] * 3)
@@ -217,7 +217,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("arguments", "words", "code"), REFUSALS)
 async def test_a_refusal_is_said_in_words_that_help(
-    sources: Sources, fake: FakeGigaChat, arguments: dict[str, str], words: str, code: int
+    sources: Sources, fake: FakeGigaChat, arguments: dict[str, Any], words: str, code: int
 ) -> None:
     source = sources(**arguments)
     with pytest.raises(UpstreamUnauthorized, match=words) as caught:
@@ -247,7 +247,9 @@ async def test_other_refusals_are_refusals_too(
         await sources().get()
 
 
-async def test_a_wrong_key_is_tried_once_in_thirty_seconds(sources: Sources, fake: FakeGigaChat, clock: Clock) -> None:
+async def test_a_wrong_key_is_tried_once_in_thirty_seconds(
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
+) -> None:
     source = sources(key="eDp5")
     messages = set()
     for _ in range(10):
@@ -262,8 +264,25 @@ async def test_a_wrong_key_is_tried_once_in_thirty_seconds(sources: Sources, fak
     assert fake.oauth_calls == 2
 
 
-async def test_a_refused_renewal_in_the_background_leaves_the_server_alone(
-    sources: Sources, fake: FakeGigaChat, clock: Clock
+async def test_a_refused_renewal_in_the_background_is_not_repeated_for_thirty_seconds(
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
+) -> None:
+    source = sources()
+    await source.get()
+    fake.key = "another"
+    clock.advance(1800 - 290)
+    for renewals in (1, 2):
+        assert await source.get() == "token-1"
+        await fake.arrived("/oauth", 1 + renewals)
+        for _ in range(20):  # as many requests in the same half minute, once the refusal is here
+            await asyncio.sleep(0.001)
+            assert await source.get() == "token-1"
+        assert fake.oauth_calls == 1 + renewals
+        clock.advance(30)
+
+
+async def test_callers_who_wait_for_a_refused_renewal_leave_the_server_alone(
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
 ) -> None:
     source = sources()
     await source.get()
@@ -289,7 +308,7 @@ async def test_a_refused_token_is_replaced_once_for_all_who_had_it(sources: Sour
 
 
 async def test_a_new_token_that_is_refused_too_closes_the_way_for_thirty_seconds(
-    sources: Sources, fake: FakeGigaChat, clock: Clock
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
 ) -> None:
     source = sources()
     again = await source.replace(await source.get())
@@ -310,7 +329,9 @@ async def test_a_late_refusal_of_a_token_that_was_replaced_closes_nothing(source
     assert await source.get() == second
 
 
-async def test_a_ready_token_is_used_until_it_is_refused(sources: Sources, fake: FakeGigaChat, clock: Clock) -> None:
+async def test_a_ready_token_is_used_until_it_is_refused(
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
+) -> None:
     source = sources(ready="ready")
     clock.advance(10 * 365 * 86400)
     assert await source.get() == "ready"
@@ -319,25 +340,21 @@ async def test_a_ready_token_is_used_until_it_is_refused(sources: Sources, fake:
 
 
 async def test_a_ready_token_alone_is_all_there_is(sources: Sources) -> None:
-    source = sources(login=ReadyToken("ready"), ready="ready")
+    source = sources(credentials=AccessToken("ready"), ready="ready")
     assert await source.get() == "ready"
     assert await source.replace("ready") == "ready"
 
 
-async def test_user_and_password_get_a_token_from_the_api(
-    sources: Sources, upstreams: tuple[Upstream, Upstream], fake: FakeGigaChat
-) -> None:
+async def test_user_and_password_get_a_token_from_the_api(sources: Sources, fake: FakeGigaChat) -> None:
     fake.token_shape, fake.token_unit = "tok", 1
-    source = sources(login=Password(fake.user, fake.password, upstream=upstreams[1], redact=Redaction()))
+    source = sources(credentials=Password(fake.user, fake.password))
     assert await source.get() == "token-1"
     (request,) = fake.asked("/token")
     assert (request.method, request.body) == ("POST", b"")
 
 
-async def test_a_wrong_password_is_said_in_words(
-    sources: Sources, upstreams: tuple[Upstream, Upstream], fake: FakeGigaChat
-) -> None:
-    source = sources(login=Password(fake.user, "wrong", upstream=upstreams[1], redact=Redaction()))
+async def test_a_wrong_password_is_said_in_words(sources: Sources, fake: FakeGigaChat) -> None:
+    source = sources(credentials=Password(fake.user, "wrong"))
     with pytest.raises(UpstreamUnauthorized, match="Check 'user' and 'password'") as caught:
         await source.get()
     assert "wrong" not in (caught.value.detail or "")
@@ -376,7 +393,7 @@ async def test_an_answer_without_a_usable_token_is_an_outage(sources: Sources, f
 
 @pytest.mark.parametrize("expiry", ["soon", True, 0, -5, None])
 async def test_an_expiry_that_is_no_time_counts_as_none(
-    sources: Sources, fake: FakeGigaChat, clock: Clock, expiry: object
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock, expiry: object
 ) -> None:
     fake.script("/oauth", Answer(200, {"access_token": "strange", "expires_at": expiry}))
     source = sources()
@@ -403,11 +420,9 @@ def test_a_digest_tells_credentials_apart_and_not_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("value", ["line\nbreak", "ключ"])
-async def test_a_credential_that_no_header_can_hold_is_refused_without_being_shown(
-    value: str, upstreams: tuple[Upstream, Upstream]
-) -> None:
+def test_a_credential_that_no_header_can_hold_is_refused_without_being_shown(value: str) -> None:
     with pytest.raises(ValueError, match="'credentials' holds a character") as caught:
-        AuthorizationKey(value, scope="GIGACHAT_API_PERS", upstream=upstreams[0], redact=Redaction())
+        AuthorizationKey(value)
     assert value not in str(caught.value)
     with pytest.raises(ValueError, match="'access_token' holds a character"):
-        ReadyToken(value)
+        AccessToken(value)

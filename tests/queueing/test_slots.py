@@ -1,0 +1,121 @@
+"""What `Concurrency` and GigaChat share. Fairness and limits that adapt are tested through `Concurrency`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.policies.virtual import virtual
+from xrouter_asgi.clock import now
+from xrouter_asgi.errors import ConcurrencyExceeded, UpstreamTimeout
+from xrouter_asgi.queueing.slots import Slot, Slots
+
+
+async def queue_up(slots: Slots, count: int) -> list[asyncio.Task[Slot]]:
+    """Callers that wait, in this order."""
+    tasks = []
+    for _ in range(count):
+        tasks.append(asyncio.ensure_future(slots.acquire()))
+        await asyncio.sleep(0)
+    return tasks
+
+
+@virtual
+async def test_slots_below_the_limit_are_given_at_once() -> None:
+    slots = Slots(2)
+    await slots.acquire()
+    assert slots.over_limit() is None
+    await slots.acquire()
+    assert (slots.in_flight, slots.waiting) == (2, 0)
+    assert slots.over_limit() == "over its limit: 2 of 2 calls under way"
+
+
+@virtual
+async def test_waiters_of_one_caller_are_served_in_the_order_they_came() -> None:
+    slots = Slots(1)
+    held = await slots.acquire()
+    first, second = await queue_up(slots, 2)
+    held.release()
+    slot = await first
+    assert not second.done()
+    slot.release()
+    (await second).release()
+    assert slots.in_flight == 0
+
+
+@virtual
+async def test_a_newcomer_does_not_overtake_a_slot_that_was_handed_over() -> None:
+    slots = Slots(1)
+    held = await slots.acquire()
+    (first,) = await queue_up(slots, 1)
+    held.release()
+    (late,) = await queue_up(slots, 1)
+    assert first.done()
+    assert not late.done()
+    (await first).release()
+    (await late).release()
+
+
+@virtual
+async def test_a_slot_released_twice_is_given_back_once() -> None:
+    slots = Slots(2)
+    slot = await slots.acquire()
+    await slots.acquire()
+    slot.release()
+    slot.release()
+    assert slots.in_flight == 1
+
+
+@virtual
+async def test_a_slot_that_was_released_changes_nothing() -> None:
+    slots = Slots(2)
+    slot = await slots.acquire()
+    slot.release()
+    slot.answered(streamed=True)
+    slot.failed(ConcurrencyExceeded("No."))
+    assert (slots.in_flight, slots.limit) == (0, 2)
+
+
+@virtual
+async def test_waiting_too_long_is_a_429_that_says_whose_limit_it_is_and_when_to_come_back() -> None:
+    slots = Slots(1, queue_timeout=5.0, name="GigaChat")
+    await slots.acquire()
+    words = r"^GigaChat serves 1 call at a time here, and none became free within 5 s\. Please try again in 1\.0s\.$"
+    with pytest.raises(ConcurrencyExceeded, match=words) as caught:
+        await slots.acquire()
+    assert (caught.value.status, caught.value.code, caught.value.retry_after) == (429, "concurrency_limit", 1.0)
+    assert (now(), slots.in_flight, slots.waiting) == (5.0, 1, 0)
+
+
+@virtual
+async def test_a_full_queue_is_a_429_at_once() -> None:
+    slots = Slots(2, queue=0)
+    await slots.acquire()
+    await slots.acquire()
+    with pytest.raises(ConcurrencyExceeded, match=r"^The upstream serves 2 calls at a time here, and all are taken"):
+        await slots.acquire()
+    assert now() == 0.0
+
+
+@virtual
+async def test_the_deadline_ends_the_wait_before_the_queues_own_time() -> None:
+    slots = Slots(1, queue_timeout=5.0)
+    await slots.acquire()
+    for _ in range(2):  # the second time it is over already
+        with pytest.raises(UpstreamTimeout, match="none became free in the time of this call") as caught:
+            await slots.acquire(deadline=3.0)
+        assert (now(), caught.value.code, caught.value.trips) == (3.0, "total_timeout", False)
+    with pytest.raises(ConcurrencyExceeded):
+        await slots.acquire(deadline=now() + 6.0)
+    assert (now(), slots.waiting) == (8.0, 0)
+
+
+@virtual
+async def test_the_representation_shows_how_full_it_is() -> None:
+    slots = Slots(1)
+    held = await slots.acquire()
+    (first,) = await queue_up(slots, 1)
+    assert repr(slots) == "Slots(1 of 1 taken, 1 waiting)"
+    held.release()
+    (await first).release()

@@ -1,0 +1,121 @@
+"""What an upstream's answer says: a JSON object, or an error in one of many shapes, made fit to be shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+from ...errors import UpstreamError
+from ...wire.codec import decode
+from .redaction import Redaction
+
+_PAGE = re.compile(r"<\s*(?:!doctype|html|head|body)\b|\A\s*<(?:\?xml|center|h1|title)\b", re.IGNORECASE)
+_TITLE = re.compile(r"<(title|h1)[^>]*>\s*([^<]{1,200}?)\s*<", re.IGNORECASE)
+_TITLE_WITHIN = 16 * 1024  # characters
+_TAG = re.compile(
+    r"</?(?:a|b|br|center|code|div|em|font|h[1-6]|hr|i|li|p|pre|span|strong|t[abdhr]\w*|u|ul|ol)\b[^<>]{0,200}>",
+    re.IGNORECASE,
+)
+_SPACES = re.compile(r" {2,}")
+_WORD = re.compile(r"[A-Za-z][\w.-]{0,63}")
+
+
+def json_object(data: bytes, *, code: str = "bad_body") -> dict[str, Any]:
+    """The JSON object that an upstream sent. Raises UpstreamError with `code` for anything else."""
+    try:
+        value = decode(data)
+    except ValueError as error:
+        raise UpstreamError("The upstream's answer is not JSON.", code=code, detail=str(error)) from error
+    if not isinstance(value, dict):
+        raise UpstreamError("The upstream's answer is no object.", code=code)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamErrorBody:
+    """An upstream's error, redacted. What it did not say, or not as a text that can be shown, is None.
+
+    Attributes:
+        status: A number between 400 and 599 in the body.
+        page: The title of a web page, perhaps empty, when the body is one instead of an error.
+    """
+
+    message: str | None = None
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+    status: int | None = None
+    page: str | None = None
+
+    @classmethod
+    def of(cls, body: bytes, redact: Redaction) -> Self:
+        """Read a body: JSON, HTML or plain text."""
+        try:
+            value = decode(body)
+        except ValueError:
+            value = body.decode("utf-8", "replace")
+        return cls.of_value(value, redact)
+
+    @classmethod
+    def of_value(cls, value: object, redact: Redaction) -> Self:
+        """Read a decoded body or event.
+
+        Known shapes: `{"error": {…}}` (OpenAI), the same in a list (Gemini), `{"error": "text"}` (Ollama), flat (vLLM,
+        Mistral, GigaChat), `{"detail": "text" or [{"loc", "msg"}]}` (FastAPI), plain text.
+        """
+        if isinstance(value, list):
+            value = value[0] if value else None
+        if isinstance(value, str):
+            return cls._of_text(value, redact)
+        outer: dict[str, Any] = value if isinstance(value, dict) else {}
+        error = outer.get("error")
+        inner: dict[str, Any] = error if isinstance(error, dict) else outer
+        detail, place = _detail(outer.get("detail"))
+        texts = (inner.get("message"), outer.get("message"), detail, error)
+        param = inner.get("param", place)
+        return cls._of_text(
+            next((text for text in texts if isinstance(text, str)), ""),
+            redact,
+            type=_word(inner.get("type"), redact),
+            code=_word(inner.get("code"), redact),
+            param=redact(param) if isinstance(param, str) and param != "None" else None,
+            status=next(filter(None, map(_status, _numbers(inner, outer))), None),
+        )
+
+    @classmethod
+    def _of_text(cls, text: str, redact: Redaction, **members: Any) -> Self:
+        if _PAGE.search(text):
+            title = _TITLE.search(text[:_TITLE_WITHIN])
+            return cls(page=_clean(title[2], redact) if title else "", **members)
+        return cls(_clean(text, redact) or None, **members)
+
+
+def _clean(text: str, redact: Redaction) -> str:
+    shown, tags = _TAG.subn(" ", redact(text.strip()))
+    return _SPACES.sub(" ", shown).strip() if tags else shown
+
+
+def _detail(detail: object) -> tuple[object, str | None]:
+    """FastAPI's message, and which parameter it is about."""
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        place = detail[0].get("loc")
+        # The first step says where in the request: "body".
+        steps = place[1:] if isinstance(place, list) else []
+        return detail[0].get("msg"), ".".join(map(str, steps)) or None
+    return detail, None
+
+
+def _word(value: object, redact: Redaction) -> str | None:
+    return value if isinstance(value, str) and _WORD.fullmatch(value) and redact(value) == value else None
+
+
+def _numbers(*places: dict[str, Any]) -> Iterator[object]:
+    return (place.get(name) for place in places for name in ("status", "status_code", "code"))
+
+
+def _status(value: object) -> int | None:
+    if isinstance(value, str) and value.isdecimal() and len(value) == 3:
+        value = int(value)
+    return value if isinstance(value, int) and 400 <= value <= 599 else None

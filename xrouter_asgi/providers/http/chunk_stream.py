@@ -1,0 +1,144 @@
+"""The reading of a streamed chat, whatever the upstream's dialect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from ...errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
+from ...wire import ChatChunk
+from ...wire.stream import ChatStream
+from .timeouts import Timeouts
+
+LINGER = 0.1
+"""Seconds to wait for the end of a body behind the last event; OpenAI's own library waits as long for it."""
+
+
+class ChunkDecoder(Protocol):
+    """Pieces of an event stream in, chunks out; no I/O."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the upstream said that nothing follows."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is whole, so that no loss of the connection harms it."""
+        ...
+
+    @property
+    def failure(self) -> XRouterError | None:
+        """What went wrong after the chunks that were returned."""
+        ...
+
+    @property
+    def silent(self) -> bool:
+        """Whether a piece without chunks completed no event either: a comment is no sign of life."""
+        ...
+
+    def feed(self, piece: bytes) -> list[ChatChunk]:
+        """The chunks that a piece completes."""
+        ...
+
+    def close(self) -> list[ChatChunk]:
+        """The chunks that the end of the stream completes."""
+        ...
+
+
+class Pieces(Protocol):
+    """The body of an answer, such as an `AnswerStream`."""
+
+    async def __anext__(self) -> bytes: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Batches:
+    """The chunks of each read of the upstream, as one batch. Closes `pieces` on every way out.
+
+    A class, because an async generator takes twice as long to hand on what it has.
+
+    Args:
+        idle: Seconds between two events. This is the only clock of silence that comments do not stop.
+
+    Raises:
+        UpstreamError: From reading, after the chunks that came before the fault. `idle_timeout`: there were no events.
+    """
+
+    def __init__(self, pieces: Pieces, decoder: ChunkDecoder, *, idle: float) -> None:
+        self._pieces = pieces
+        self._decoder = decoder
+        self._idle = idle
+        self._ended = False
+        self._now = asyncio.get_running_loop().time
+
+    def __aiter__(self) -> AsyncIterator[list[ChatChunk]]:
+        return self
+
+    async def __anext__(self) -> list[ChatChunk]:
+        decoder = self._decoder
+        alive = self._now()
+        try:
+            while True:
+                if decoder.failure is not None:
+                    raise decoder.failure
+                if self._ended:
+                    raise StopAsyncIteration
+                if decoder.done:
+                    await self._finish()
+                    raise StopAsyncIteration
+                try:
+                    batch = decoder.feed(await self._pieces.__anext__())
+                    if not batch and decoder.silent and self._now() - alive > self._idle:
+                        raise _silent()
+                except StopAsyncIteration:
+                    batch = self._close()
+                except (UpstreamUnavailable, UpstreamTimeout):
+                    if not decoder.finished:
+                        raise
+                    batch = self._close()
+                if batch:
+                    return batch
+                if not decoder.silent:
+                    alive = self._now()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Close the answer."""
+        await self._pieces.aclose()
+
+    def _close(self) -> list[ChatChunk]:
+        self._ended = True
+        return self._decoder.close()
+
+    async def _finish(self) -> None:
+        """Read to the end, which mostly is here already, so that the connection can be used again."""
+        try:
+            async with asyncio.timeout(LINGER):
+                while True:
+                    await self._pieces.__anext__()
+        except (StopAsyncIteration, TimeoutError, UpstreamError):
+            pass  # The answer is whole, whatever becomes of the connection.
+
+
+async def start_stream(batches: AsyncIterator[Sequence[ChatChunk]], timeouts: Timeouts) -> ChatStream:
+    """The stream of these batches, once its first chunk is here: `timeouts.first` seconds after the head at most.
+
+    Raises:
+        UpstreamTimeout: `first_byte_timeout`.
+        XRouterError: What the batches failed with before the first chunk.
+    """
+    try:
+        async with asyncio.timeout(timeouts.first):
+            return await ChatStream.start(batches)
+    except TimeoutError as error:
+        message = "The upstream began an answer, but sent nothing of it in time."
+        raise UpstreamTimeout(message, code="first_byte_timeout") from error
+
+
+def _silent() -> UpstreamTimeout:
+    return UpstreamTimeout("The upstream fell silent in the middle of its answer.", code="idle_timeout")
