@@ -20,7 +20,9 @@ from xrouter_asgi.limits import estimates, redis, scripts, store_health
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.middleware.auth import throttle
 from xrouter_asgi.middleware.auth.middleware import APIKeyMiddleware
-from xrouter_asgi.policies import affinity, base, breaker, hedge, retry
+from xrouter_asgi.policies import affinity, base, breaker, hedge, retry, retry_budget
+from xrouter_asgi.policies.backoff import Backoff
+from xrouter_asgi.policies.circuit import Thresholds
 from xrouter_asgi.policies.stack import Patience
 from xrouter_asgi.providers.gigachat import GigaChatProvider, chat
 from xrouter_asgi.providers.gigachat import provider as gigachat
@@ -80,6 +82,8 @@ def keepalive_options() -> list[int]:
 
 
 _timeouts = Timeouts()
+_backoff = Backoff()
+_thresholds = Thresholds()
 _client = ClientBounds()
 _settings = ServerSettings()
 
@@ -106,26 +110,28 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         base.ATTEMPTS,
         same(Patience().attempts, default(retry.Retry, "attempts")),
     ],
-    "the wait before a retry": lambda: [default(retry.Retry, name) for name in ("base", "cap", "patience")],
+    "the wait before a retry": lambda: [_backoff.base, _backoff.cap, _backoff.longest],
     "a target that fails 20 times in a row, or 50 % of at least 20 calls in 30 s, while there is another": lambda: [
-        default(breaker.CircuitBreaker, "minimum"),
-        *(
-            default(breaker.CircuitBreaker, name)
-            for name in ("failure_share", "minimum", "window", "open_for", "probes", "open_at_most")
-        ),
+        _thresholds.minimum,
+        _thresholds.failure_share,
+        _thresholds.minimum,
+        _thresholds.window,
+        _thresholds.open_for,
+        _thresholds.probes,
+        _thresholds.open_at_most,
     ],
     "a target or account that wants no requests": lambda: [
         LONGEST_RETRY_AFTER,
-        breaker._REST["rate"],
+        breaker._COOLDOWN["rate"],
         breaker._LONGEST_RATE,
-        breaker._REST["credential"],
-        breaker._REST["quota"],
+        breaker._COOLDOWN["credential"],
+        breaker._COOLDOWN["quota"],
     ],
     "retries at one provider": lambda: [
-        *(default(retry.RetryBudget, name) for name in ("ratio", "window", "per_second")),
-        retry._DEAD,
+        *(default(retry_budget.RetryBudget, name) for name in ("ratio", "window", "per_second")),
+        retry_budget._DEAD,
     ],
-    "hedges": lambda: [hedge._BURST, default(hedge.Hedge, "minimum"), hedge._QUANTILE, hedge._REMEMBERED],
+    "hedges": lambda: [hedge._BURST, hedge._MINIMUM, hedge._QUANTILE, hedge._REMEMBERED],
     "connections to one upstream": lambda: [
         same(default(Upstream, "max_connections"), default(transport.HTTPTransport, "max_connections")),
         _timeouts.pool,

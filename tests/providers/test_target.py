@@ -77,7 +77,7 @@ def test_anything_else_gets_a_target_that_asks_for_the_clients_model() -> None:
         (lambda upstream: Fallback([Candidate(Bare(upstream), "a"), Candidate(Retry(Upstream()), "b")]), 2),
         (lambda upstream: Hedge(upstream, second=Upstream()), 1),
     ],
-    ids=str,
+    ids=itertools.count(),
 )
 def test_attempts_do_not_depend_on_how_a_provider_is_put_together(
     put_together: Callable[[Upstream], Provider], attempts: int

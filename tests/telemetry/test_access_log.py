@@ -215,7 +215,7 @@ def hostile(text: str) -> RequestEnded:
         attempts=[Attempt(text, text, error=UpstreamUnavailable(text, code=text)) for _ in range(2)],
     )
     context.decision.version = text
-    context.decision.candidates = (CandidateVerdict(text, excluded=text),)
+    context.decision.candidates = (CandidateVerdict(text, excluded=Unready("cooling", None, text)),)
     return ended(context, path=text, method=text, client=text)
 
 
