@@ -17,7 +17,7 @@ from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.retry_budget import RetryBudget
 from xrouter_asgi.policies.stack import Patience, stack
-from xrouter_asgi.policies.timeout import Timeout
+from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.queueing.slots import Slots
 from xrouter_asgi.wire.stream import ChatStream
@@ -44,6 +44,7 @@ def test_a_seed_is_always_the_same(seed: int) -> None:
 
 def clocks_that_stand_still(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Timeout, "send", lambda self, call: self.inner.send(call))
+    patch.setattr(Deadline, "send", lambda self, call: self.inner.send(call))
 
 
 def attempts_without_end(patch: pytest.MonkeyPatch) -> None:
@@ -55,7 +56,7 @@ def a_bottomless_budget(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_budget_for_the_dead(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(RetryBudget, "failed", lambda self: None)
+    patch.setattr(RetryBudget, "failure", lambda self: None)
 
 
 def a_hold_that_drops_the_beginning(patch: pytest.MonkeyPatch) -> None:
@@ -85,8 +86,8 @@ def reservations_that_nobody_settles(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("xrouter_asgi.middleware.rate_limit.limited_request.LimitedRequest.settle", lambda self: None)
 
 
-def places_that_are_never_free(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Slots, "release", lambda self, began: None)
+def slots_that_are_never_free(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Slots, "_release", lambda self, began: None)
 
 
 def a_fallback_after_the_commit_point(patch: pytest.MonkeyPatch) -> None:
@@ -122,7 +123,7 @@ def a_fallback_after_the_commit_point(patch: pytest.MonkeyPatch) -> None:
         ("R5", an_end_that_is_always_good),
         ("R7|R11", streams_that_stay_open),
         ("R8", reservations_that_nobody_settles),
-        ("R11", places_that_are_never_free),
+        ("R11", slots_that_are_never_free),
     ],
 )
 def test_a_gateway_that_breaks_a_promise_is_caught(

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from starlette.types import ASGIApp
 
-from tests.policies.virtual import now
 from tests.simulation.client import SLOW, Client, Plan
 from tests.simulation.ledger import Ledger
 from tests.simulation.loop import SeededLoop
-from tests.simulation.onion import ATTEMPTS, RATIO, TOTAL, Onion
+from tests.simulation.onion import ATTEMPTS, RATIO, TOTAL, Gate, Onion
 from tests.simulation.upstream import SimulatedUpstream
+from xrouter_asgi.clock import now
 from xrouter_asgi.events import AttemptEnded, AttemptRetried, AttemptStarted, CircuitOpened
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
@@ -54,7 +54,6 @@ class World:
         clients = 50 if crowded else dice.randint(1, 25)
         self._clients = [Client(Plan.draw(number, dice), app) for number in range(clients)]
         self._by_id = {client.plan.request_id: client for client in self._clients}
-        self._retries: dict[str, list[float]] = {upstream.name: [] for upstream in self._upstreams}
         self._attempts: dict[str, list[str]] = {client.plan.request_id: [] for client in self._clients}
         self._broken: list[str] = []
 
@@ -100,11 +99,13 @@ class World:
                 self._attempts[context.request_id].append(attempt.provider)
                 if self._by_id[context.request_id].answered:
                     self._broken.append(f"R4: {context.request_id} asks {attempt.provider} after its answer began")
+                self._gate(attempt.provider).asked(context.request_id)
+                self._check_budget(attempt.provider)
             case AttemptEnded(context, attempt):
                 self._note(f"{context.request_id} is done with {attempt.provider}: {attempt.error!r}")
             case AttemptRetried(context, provider):
                 self._note(f"{context.request_id} will ask {provider} again")
-                self._retries[provider].append(now())
+                self._check_dead(provider)
                 self._check_budget(provider)
             case CircuitOpened(_, provider):
                 self._note(f"the circuit of {provider} opens")
@@ -138,14 +139,22 @@ class World:
             if client.left is not None and time > max(client.left, self._loop.jumped) + CLOSED_WITHIN:
                 yield f"R7: {client.plan.request_id} left at {client.left:.3f} and still runs at {time:.3f}"
 
-    def _check_budget(self, provider: str) -> None:
-        """R3. A retry is granted for the requests of the 10 s before it, so those of 20 s stand behind any 10 s."""
+    def _gate(self, provider: str) -> Gate:
+        (gate,) = (gate for gate in self._onion.gates if gate.name == provider)
+        return gate
+
+    def _check_dead(self, provider: str) -> None:
+        """R3."""
         (upstream,) = (upstream for upstream in self._upstreams if upstream.name == provider)
         if upstream.in_vain >= DEAD_AFTER:
             self._broken.append(f"R3: a retry at {provider}, which failed {upstream.in_vain} times in a row")
-        (gate,) = (gate for gate in self._onion.gates if gate.name == provider)
-        time = now()
-        retries = sum(at > time - 10 for at in self._retries[provider])
+
+    def _check_budget(self, provider: str) -> None:
+        """R3. A retry is granted for the requests of the 10 s before it, so those of 20 s stand behind any 10 s."""
+        gate, time = self._gate(provider), now()
+        if gate.retries > len(gate.budget.granted):
+            self._broken.append(f"R3: {gate.retries} retries at {provider}, {len(gate.budget.granted)} were granted")
+        retries = sum(at > time - 10 for at in gate.budget.granted)
         requests = sum(at > time - 20 for at in gate.times)
         if retries > RATIO * requests + self._onion.per_second * 11:
             self._broken.append(f"R3: {retries} retries of {requests} requests at {provider}")
