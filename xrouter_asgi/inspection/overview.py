@@ -96,7 +96,7 @@ def _metrics(table: MetricsSettings) -> str:
 
 
 def _alerts(table: AlertsSettings) -> str:
-    return f"{', '.join(rule.name for rule in table.rules) or 'no rule'}; told to {', '.join(table.told)}"
+    return f"{', '.join(rule.name for rule in table.rules) or 'no rule'}; told to {', '.join(table.channels)}"
 
 
 def _place(url: SecretStr) -> str:
