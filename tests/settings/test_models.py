@@ -164,7 +164,7 @@ def test_a_provider_with_keys_of_callers_own_has_no_breaker() -> None:
         ),
         (
             'targets = ["a/b"]\npatience = { tries = 1 }',
-            f"models.m.patience has no key 'tries'. Known: {', '.join(sorted(each.name for each in fields(Patience)))}.",
+            f"models.m.patience has no key 'tries'. Known: {', '.join(sorted(key.name for key in fields(Patience)))}.",
         ),
         ('targets = ["a/b"]\npatience = { idle = 0 }', "models.m.patience.idle is 0. It should be greater than 0."),
         ('targets = ["a/b"]\npatience = 3', "models.m.patience is 3. Write a table, [models.m.patience]."),

@@ -22,8 +22,8 @@ def is_table(schema: Schema) -> bool:
 def fields_of(table: type) -> Mapping[str, Schema]:
     """The keys of a table, each with what may stand there."""
     if issubclass(table, BaseModel):
-        return {name: _resolved(field.annotation) for name, field in table.model_fields.items()}
-    return {name: _resolved(hint) for name, hint in get_type_hints(table).items()}
+        return {name: resolved(field.annotation) for name, field in table.model_fields.items()}
+    return {name: resolved(hint) for name, hint in get_type_hints(table).items()}
 
 
 def kinds_of(tables: Iterable[type[BaseModel]]) -> Mapping[str, type[BaseModel]]:
@@ -47,14 +47,14 @@ def schema_at(table: type, loc: Location) -> tuple[Location, Schema]:
 def _inside(schema: Schema, step: str | int) -> Schema:
     """What a mapping holds under a key, or a sequence at an index."""
     arguments = get_args(schema)
-    return _resolved(arguments[isinstance(step, str)]) if arguments else None
+    return resolved(arguments[isinstance(step, str)]) if arguments else None
 
 
-def _resolved(annotation: Schema) -> Schema:
+def resolved(annotation: Schema) -> Schema:
     """The type without its metadata, and without the None of what may be left out."""
     if get_origin(annotation) is Annotated:
-        return _resolved(get_args(annotation)[0])
+        return resolved(get_args(annotation)[0])
     if get_origin(annotation) not in (Union, UnionType):
         return annotation
-    tables = tuple(each for each in map(_resolved, get_args(annotation)) if is_table(each))
+    tables = tuple(each for each in map(resolved, get_args(annotation)) if is_table(each))
     return tables if len(tables) > 1 else next(iter(tables), annotation)
