@@ -183,10 +183,22 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
             'providers.a = { kind = "openai", base_url = "http://x", zzz = 1 }',
             "providers.a has no key 'zzz'. Known:",
         ),
+        (
+            'providers.a = { kind = "gigachat", access_token = "env:KEY", options = { max_tokens = 0 } }',
+            "providers.a.options cannot be used: max_tokens is 0.",
+        ),
+        (
+            'providers.a = { kind = "gigachat", access_token = "env:KEY", options = { reasoning_models = "b" } }',
+            "providers.a.options.reasoning_models is 'b'. Write a list.",
+        ),
+        (
+            'providers.a = { kind = "gigachat", access_token = "env:KEY", options = { aliases = 5 } }',
+            "providers.a.options.aliases is 5. Write a table, [providers.a.options.aliases].",
+        ),
     ],
 )
 def test_a_mistake_is_said_in_words(text: str, problem: str) -> None:
-    assert [found[: len(problem)] for found in problems(text)][:1] == [problem]
+    assert [found[: len(problem)] for found in problems(text, {"KEY": "key"})][:1] == [problem]
 
 
 def test_several_providers_without_models_are_a_mistake_that_says_what_to_write() -> None:

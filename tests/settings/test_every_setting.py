@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.settings.parts import Leaves, leaves
 from tests.settings.reading import holds_tables, settings_below
+from xrouter_asgi.asgi.lifespan import ClosingAtShutdown
 from xrouter_asgi.cli.main import main
 from xrouter_asgi.cli.serve import build_server
 from xrouter_asgi.reloading import FileWatch
@@ -242,6 +243,7 @@ async def built(document: dict[str, Any], folder: Path) -> Leaves:
     """The values in all that is built, without the version, which every setting changes."""
     settings = Settings.parse(document, environment=ENVIRONMENT, folder=folder)
     assembly = assemble(settings)
+    assert isinstance(assembly.app, ClosingAtShutdown)
     try:
         server = build_server(settings, assembly, print, load=Settings, watch=FileWatch(folder / "xrouter.toml"))
         return {way: each for way, each in leaves(server).items() if each != settings.version}

@@ -1,4 +1,4 @@
-"""Mistakes in settings as sentences: where it stands, what is wrong, what to write instead."""
+"""Mistakes in settings as sentences: where each is, what is wrong, and what to write instead."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def show(path: Location) -> str:
 
 
 def sentences(error: ValidationError, table: type[BaseModel], *, below: Location = ()) -> list[tuple[Location, str]]:
-    """What pydantic found, each with its path in the file and a sentence that continues the path.
+    """The mistakes that pydantic found, each with its path in the file and a sentence that continues the path.
 
     Args:
         table: The table that was validated.
-        below: Where in the file it stands.
+        below: The path of that table in the file.
     """
     return [_sentence(found, table, below) for found in error.errors(include_url=False)]
 
@@ -84,7 +84,7 @@ def _about_value(found: Mapping[str, Any], path: Location, schema: Schema) -> st
 
 
 def known_instead(name: str, known: Iterable[str]) -> str:
-    """What to write instead of a name that is not known."""
+    """What to write instead of an unknown name."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean '{close[0]}'? " if close else ""

@@ -1,4 +1,4 @@
-"""Which keys the tables of settings may have, read from their types. A table is a pydantic model or a dataclass."""
+"""The keys that the tables of settings may have, read from their types: pydantic models and dataclasses."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pydantic import BaseModel
 
 Location: TypeAlias = tuple[str | int, ...]
 Schema: TypeAlias = Any
-"""A table, a tuple of the tables that the `kind` chooses from, or any other type."""
+"""The type of a value. A tuple of tables stands for a table whose `kind` chooses one of them."""
 
 
 def is_table(schema: Schema) -> bool:
-    """Whether values of this type are written as a table whose keys are known."""
+    """Whether a value of this type is a table with known keys."""
     return isinstance(schema, type) and (issubclass(schema, BaseModel) or is_dataclass(schema))
 
 
 def fields_of(table: type) -> Mapping[str, Schema]:
-    """The keys of a table, each with what may stand there."""
+    """The keys of a table, each with its type."""
     if issubclass(table, BaseModel):
         return {name: resolved(field.annotation) for name, field in table.model_fields.items()}
     return {name: resolved(hint) for name, hint in get_type_hints(table).items()}
 
 
 def kinds_of(tables: Iterable[type[BaseModel]]) -> Mapping[str, type[BaseModel]]:
-    """The tables by the `kind` that chooses each."""
+    """The tables, each by its `kind`."""
     return {get_args(table.model_fields["kind"].annotation)[0]: table for table in tables}
 
 
 def schema_at(table: type, loc: Location) -> tuple[Location, Schema]:
-    """Where in the file a location of pydantic is, and what may stand there."""
+    """Turn a location of pydantic into a path in the file, and find the type of what stands there."""
     path: list[str | int] = []
     schema: Schema = table
     for step in loc:
@@ -45,16 +45,17 @@ def schema_at(table: type, loc: Location) -> tuple[Location, Schema]:
 
 
 def _inside(schema: Schema, step: str | int) -> Schema:
-    """What a mapping holds under a key, or a sequence at an index."""
-    arguments = get_args(schema)
-    return resolved(arguments[isinstance(step, str)]) if arguments else None
+    """The type of the values of a mapping, or of the items of a sequence."""
+    arguments = get_args(schema)[isinstance(step, str) :]
+    return resolved(next(iter(arguments), None))
 
 
 def resolved(annotation: Schema) -> Schema:
-    """The type without its metadata, and without the None of what may be left out."""
-    if get_origin(annotation) is Annotated:
+    """The type without metadata, and for an optional table, the table."""
+    origin: Any = get_origin(annotation)
+    if origin is Annotated:
         return resolved(get_args(annotation)[0])
-    if get_origin(annotation) not in (Union, UnionType):
+    if origin not in (Union, UnionType):
         return annotation
     tables = tuple(each for each in map(resolved, get_args(annotation)) if is_table(each))
     return tables if len(tables) > 1 else next(iter(tables), annotation)
