@@ -54,7 +54,7 @@ async def app(fake: FakeOpenAI) -> AsyncIterator[ASGIApp]:
         "pair": {"targets": ["a/m", "b/m"], **once},
         "hasty": {"targets": ["a/m", "b/m"], "patience": {"first": 0.02}},
         "narrow": {"targets": [{"provider": "a", "model": "m", "max_parallel": 1}], **once},
-        "held": {"targets": ["a/m", "b/m"], "patience": {"hold": 0.05}},
+        "held": {"targets": ["a/m", "b/m"], "patience": {"prebuffer": 0.05}},
         "limited": {"targets": ["a/m"]},
         "nowhere": {"targets": ["closed/m"], **once},
     }
