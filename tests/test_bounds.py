@@ -137,7 +137,7 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         _timeouts.pool,
         same(transport.KEEPALIVE, default(transport.HTTPTransport, "keepalive")),
     ],
-    "calls at once with a provider or target that has `max_parallel` or `parallel`": lambda: [
+    "calls at once with a provider or target that has `max_parallel`": lambda: [
         default(Slots, "queue"),
         default(Slots, "queue_timeout"),
         *(default(AdaptiveLimit, name) for name in ("minimum", "maximum", "initial")),
@@ -165,7 +165,7 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         downloads._MAX_REDIRECTS,
     ],
     "files at GigaChat": lambda: [default(uploads.Uploads, name) for name in ("capacity", "life")],
-    "conversations whose target is remembered (`sticky`)": lambda: [affinity._CONVERSATIONS],
+    "conversations whose target is remembered (`session_affinity`)": lambda: [affinity._CONVERSATIONS],
     "the list of models": lambda: [table.PATIENCE, openai.MODELS_TTL, gigachat.MODELS_TTL],
     "read ahead of a slow client": lambda: [connection.HIGH_WATER, cancel_safe.AHEAD],
     "an idle connection of a client": lambda: [_client.idle],

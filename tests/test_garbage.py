@@ -47,14 +47,14 @@ async def fake() -> AsyncIterator[FakeOpenAI]:
 async def app(fake: FakeOpenAI) -> AsyncIterator[ASGIApp]:
     """All skins around a router; whoever calls himself `nobody` is not let in."""
     provider = {"kind": "openai", "base_url": fake.base_url}
-    once = {"retry": {"attempts": 1}}
+    once = {"patience": {"attempts": 1}}
     models = {
         "alone": {"targets": ["a/m"], **once},
-        "twice": {"targets": ["a/m"], "retry": {"attempts": 2}},
+        "twice": {"targets": ["a/m"], "patience": {"attempts": 2}},
         "pair": {"targets": ["a/m", "b/m"], **once},
-        "hasty": {"targets": ["a/m", "b/m"], "timeouts": {"first": 0.02}},
-        "narrow": {"targets": [{"provider": "a", "model": "m", "parallel": 1}], **once},
-        "held": {"targets": ["a/m", "b/m"], "hold": {"seconds": 0.05}},
+        "hasty": {"targets": ["a/m", "b/m"], "patience": {"first": 0.02}},
+        "narrow": {"targets": [{"provider": "a", "model": "m", "max_parallel": 1}], **once},
+        "held": {"targets": ["a/m", "b/m"], "patience": {"prebuffer": 0.05}},
         "limited": {"targets": ["a/m"]},
         "nowhere": {"targets": ["closed/m"], **once},
     }

@@ -59,7 +59,7 @@ def test_a_module_imports_only_from_below_or_from_its_left(file: Path) -> None:
 
 @pytest.mark.parametrize("file", [file for file in MODULES if unit(file) in LAYERS["0"]], ids=str)
 def test_words_need_nothing_but_pydantic(file: Path) -> None:
-    known = sys.stdlib_module_names | {"pydantic", "pydantic_core", "xrouter_asgi"}
+    known = sys.stdlib_module_names | {"annotated_types", "pydantic", "pydantic_core", "xrouter_asgi"}
     assert [name for name in imports(file) if name[0] not in known] == []
 
 

@@ -15,7 +15,7 @@ import openai
 import pytest
 import pytest_asyncio
 
-from xrouter_asgi.inspection.overview import describe_skins
+from xrouter_asgi.inspection.overview import describe_layers
 from xrouter_asgi.keys import Issuer, KeySpec, SQLKeyStore, new_secret
 from xrouter_asgi.settings import Settings, load_keys
 from xrouter_asgi.standalone import create_app
@@ -314,5 +314,5 @@ async def test_passwords_of_stores_that_are_away_are_not_told(caplog: pytest.Log
         answer = await client.get("/v1/models", headers={"authorization": f"Bearer {new_secret()}"})
     assert answer.json()["error"]["code"] == "store_unavailable"
     assert caplog.messages[-1:] != []
-    told = [answer.text, caplog.text, repr(settings), repr(app), repr(settings.keys), describe_skins(settings)]
+    told = [answer.text, caplog.text, repr(settings), repr(app), repr(settings.keys), describe_layers(settings)]
     assert [text for text in told if MARK in text] == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
@@ -24,6 +25,20 @@ def test_nothing_public_is_left_out_of_the_exports() -> None:
     imported = {"TYPE_CHECKING", "import_module"}  # by the package, for what is lazy
     public = {name for name in vars(xrouter_asgi) if not name.startswith("_")} - submodules - imported
     assert sorted(public | xrouter_asgi._LAZY.keys()) == xrouter_asgi.__all__
+
+
+def options_of(exported: object) -> set[str]:
+    """The keyword options of a class or function. Errors and documents are what comes out, not what one sets up."""
+    documents = ("errors", "wire", "context", "decision")
+    if not callable(exported) or exported.__module__.split(".")[1] in documents:
+        return set()
+    parameters = inspect.signature(exported).parameters.values()
+    return {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+def test_there_are_no_more_options_than_people_can_read() -> None:
+    options = {name: options_of(getattr(xrouter_asgi, name)) for name in xrouter_asgi.__all__}
+    assert sum(map(len, options.values())) <= 178, options
 
 
 def test_every_error_is_exported() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from weakref import WeakSet
 
 import httpx
 import pytest
@@ -265,6 +267,35 @@ async def test_a_router_without_requests_is_closed_when_it_is_replaced() -> None
         await stage.app.replace(stage.settings("m"))
         await settle()
         assert stage.closings == [1, 0]
+
+
+async def test_nothing_of_a_replaced_router_stays_in_memory_when_its_last_request_has_ended() -> None:
+    alive: WeakSet[object] = WeakSet()
+    hold = asyncio.Event()
+
+    def build(settings: Settings) -> LLMRouter:
+        provider = ScriptedProvider(*ANSWER[:1], hold, *ANSWER[1:])
+        router = LLMRouter({"m": provider})
+        alive.update((provider, router))
+        return router
+
+    stage = Stage()
+    stage.app = ReloadableRouter(stage.settings("m"), build=build)
+    async with stage.app.lifespan():
+        exchanges = []
+        for _ in range(3):
+            exchange, running = stage.begin("m")
+            await exchange.sent(2)
+            exchanges.append(running)
+            await stage.app.replace(stage.settings("m"))
+        gc.collect()
+        assert len(alive) == 2 * 4
+        hold.set()
+        await asyncio.gather(*exchanges)
+        del exchange, running, exchanges
+        await settle()
+        gc.collect()
+        assert len(alive) == 2
 
 
 async def test_a_call_that_outlasts_the_drain_is_told_why_it_ends() -> None:

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
+from annotated_types import Ge, Gt
+
+# The bounds of dataclass fields as types, which pydantic reads when settings fill the dataclass.
+Seconds: TypeAlias = Annotated[float, Gt(0)]
+Count: TypeAlias = Annotated[int, Gt(0)]
+Amount: TypeAlias = Annotated[float, Ge(0)]
+
 
 def require_positive(**options: float | None) -> None:
     """Raise ValueError for an option that is not above 0; None stands for one that is not set."""

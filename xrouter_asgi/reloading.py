@@ -1,6 +1,7 @@
-"""New settings for a server that runs: requests that run stay with the old ones, and none is lost.
+"""New settings for a running server. Running requests keep the old ones, and no request is lost.
 
-Only `[providers]` and `[models]` are replaced. Everything else stands around the router, or is the server's own.
+A reload replaces only `[providers]` and `[models]`. The other tables belong to the layers around the router, or to the
+server.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .settings import Settings, SettingsError
 
 _REPLACED = ("providers", "models")
 _OUTLASTED = "The settings of this gateway have changed since this request began."
-_AGAIN = 1.0  # seconds until `stop` is said again, to those that were still sending their request
+_AGAIN = 1.0  # seconds between two calls of `stop`, which does not reach a request that is still being received
 
 Stamp: TypeAlias = tuple[int, int, int]
 
@@ -30,15 +31,15 @@ logger = logging.getLogger("xrouter.settings")
 
 
 class ReloadableRouter:
-    """A router, in whose place one of newer settings can step while requests run.
+    """A router that can be replaced by one of newer settings while requests run.
 
-    A request stays on the router that it met. A router that was replaced is closed when its last request has ended;
-    what runs there after `server.drain` seconds is stopped.
+    A request stays on the router on which it began. A replaced router is closed when its last request has ended;
+    requests that still run there after `server.drain` seconds are stopped.
 
     Args:
-        settings: What to serve at first.
-        build: Makes the router of some settings. Later ones are made in a thread.
-        observers: Told `ProviderReplaced` of each provider of a router that was closed.
+        settings: The first settings to serve.
+        build: Makes the router of settings. It runs in a thread, except for the first router.
+        observers: Receive a `ProviderReplaced` for each provider of a replaced router, once that router is closed.
     """
 
     def __init__(
@@ -53,11 +54,11 @@ class ReloadableRouter:
 
     @property
     def models(self) -> ModelTable:
-        """The table that new requests meet."""
+        """The table for new requests."""
         return self._current.router.models
 
     def entry(self, name: str) -> str | None:
-        """Under which name or pattern of that table a model is served."""
+        """The name or pattern of that table that serves a model; None if none does."""
         return self.models.entry(name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,7 +74,7 @@ class ReloadableRouter:
             current.end()
 
     def drain(self) -> None:
-        """See `LLMRouter.drain`. Routers to come are told as well."""
+        """See `LLMRouter.drain`. Later routers drain as well."""
         self._draining = True
         self._current.router.drain()
 
@@ -83,7 +84,7 @@ class ReloadableRouter:
             generation.router.stop()
 
     async def replace(self, settings: Settings) -> None:
-        """Serve these from the next request on. What building them raises leaves everything as it was."""
+        """Serve these settings from the next request on. If building them raises, the old settings stay."""
         new = _Generation(await asyncio.to_thread(self._build, settings))
         await new.open()
         if self._draining:
@@ -102,9 +103,9 @@ class ReloadableRouter:
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Close every router, whatever runs there."""
+        """Close every router, even if requests run there."""
         for old, task in self._retiring.items():
-            if old.running:  # else it closes already
+            if old.running:  # otherwise it is closing already
                 task.cancel()
         await asyncio.gather(self._current.close(), *self._retiring.values(), return_exceptions=True)
 
@@ -116,11 +117,11 @@ class ReloadableRouter:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _retire(self, old: _Generation, providers: Iterable[str]) -> None:
-        patience = self.settings.server.drain
+        grace = self.settings.server.drain
         try:
-            while not await old.ends_within(patience):
+            while not await old.ends_within(grace):
                 old.router.stop(_OUTLASTED)
-                patience = _AGAIN
+                grace = _AGAIN
         finally:
             await old.close()
             del self._retiring[old]
@@ -129,13 +130,13 @@ class ReloadableRouter:
 
 
 class _Generation:
-    """A router, and how many requests are on it."""
+    """A router and the number of its running requests."""
 
     def __init__(self, router: LLMRouter) -> None:
         self.router = router
         self.running = 0
         self.close: Callable[[], Awaitable[None]] = router.aclose
-        self._idle: asyncio.Event | None = None  # while somebody waits for the last request
+        self._idle: asyncio.Event | None = None  # set by the last request; None while nobody waits for it
 
     async def open(self) -> None:
         """Enter the router's lifespan, which `close` leaves."""
@@ -144,17 +145,17 @@ class _Generation:
         self.close = stack.aclose
 
     def begin(self) -> None:
-        """Note that a request is here."""
+        """Count a request that begins."""
         self.running += 1
 
     def end(self) -> None:
-        """Note that it is over."""
+        """Count a request that ends."""
         self.running -= 1
         if not self.running and self._idle is not None:
             self._idle.set()
 
     async def ends_within(self, seconds: float) -> bool:
-        """Wait for the last request; False if it still runs after so long."""
+        """Wait until no request runs; False if one still runs after so many seconds."""
         if not self.running:
             return True
         self._idle = asyncio.Event()
@@ -167,10 +168,10 @@ class _Generation:
 
 
 class FileWatch:
-    """Notices that a file has become another one, once whoever writes it has done.
+    """Notices that a file has changed, once the change is complete.
 
     Args:
-        file: What to look at. It may come and go; while it is away nothing has changed.
+        file: The file. A missing file counts as unchanged.
     """
 
     def __init__(self, file: Path) -> None:
@@ -178,11 +179,11 @@ class FileWatch:
         self.note()
 
     def note(self) -> None:
-        """What is there now is known."""
+        """Take the present state of the file as known."""
         self._known = self._seen = self._stamp()
 
     def changed(self) -> bool:
-        """Whether it is neither the known file, nor another than at the last question: then it is still written."""
+        """Whether the file differs from the known one, and is the same as at the last call: its writer has finished."""
         before, self._seen = self._seen, self._stamp()
         return self._seen is not None and self._seen == before and self._seen != self._known
 
@@ -195,12 +196,12 @@ class FileWatch:
 
 
 class Reload:
-    """Reads the settings anew and puts them in force, or says why not.
+    """Reads the settings again and puts them in force, or logs why not.
 
     Args:
-        router: What is to serve them.
-        load: Reads them. Called in a thread.
-        watch: Their file, if a change of it is to be noticed.
+        router: Serves the new settings.
+        load: Reads the settings. It runs in a thread.
+        watch: The file of the settings; None to ignore its changes.
     """
 
     def __init__(
@@ -211,11 +212,11 @@ class Reload:
         self._watch = watch
 
     def due(self) -> bool:
-        """Whether the file has changed. To be asked about once a second."""
+        """Whether the file has changed. Call it about once a second."""
         return self._watch is not None and self._watch.changed()
 
     async def run(self) -> None:
-        """Reload once. Whatever fails is told to the log and leaves the old settings in force."""
+        """Reload once. A failure goes to the log, and the old settings stay in force."""
         if self._watch is not None:
             self._watch.note()
         old = self._router.settings

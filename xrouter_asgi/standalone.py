@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from functools import partial
 from typing import NamedTuple
 
@@ -137,7 +136,7 @@ def build_router(settings: Settings, instrument: Instrument | None = None) -> LL
         max_body=settings.server.max_body,
         explain=settings.server.explain,
         version=settings.version,
-        commit_after=None if math.isinf(settings.server.commit_after) else settings.server.commit_after,
+        commit_after=settings.server.commit_after,
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line as a program of its own, over real sockets; its words as a function."""
+"""The command line. Signals and logging are tested on a program of its own, everything else in this process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from xrouter_asgi.settings import Settings
 from ..fakes.gigachat import FakeGigaChat
 from ..fakes.openai import FakeOpenAI, refuse, stream
 from ..fakes.openai_answers import chunks
+from .served import serve
 
+SERVES = "serves at .*\n"
 PROGRAM = Path(sys.executable).with_name("xrouter")
 CHAT = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "one two"}]}
 
@@ -62,9 +64,16 @@ async def until(stream: asyncio.StreamReader | None, pattern: str) -> str:
 
 async def address(process: Process) -> str:
     """Where `xrouter serve` says that it serves."""
-    said = await until(process.stderr, "serves at .*\n")
+    return address_in(await until(process.stderr, SERVES))
+
+
+def address_in(said: str) -> str:
     (url,) = re.findall(r"http://\S+", said)
     return str(url)
+
+
+async def nothing(said: str) -> None:
+    """Ask nothing."""
 
 
 def settings(folder: Path, fake: FakeOpenAI, *, drain: float = 60, more: str = "") -> str:
@@ -124,28 +133,30 @@ class TestDemo:
             assert await process.wait() == 0
 
     @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
-    async def test_its_curl_command_streams_when_it_is_pasted(self) -> None:
-        async with running("demo", "--port", "0") as process:
-            said = await until(process.stdout, "Ctrl")
+    def test_its_curl_command_streams_when_it_is_pasted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def ask(said: str) -> None:
             command = said[said.index("curl") : said.index("Ctrl")]
             shell = await asyncio.create_subprocess_shell(command, stdout=PIPE, stderr=PIPE)
             heard, _ = await shell.communicate()
             assert heard.count(b"data: ") > 3
             assert heard.endswith(b"data: [DONE]\n\n")
 
-    async def test_the_printed_port_is_the_one_asked_for(self) -> None:
+        serve(monkeypatch, "demo", "--port", "0", ready="Ctrl", ask=ask)
+
+    def test_the_printed_port_is_the_one_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        async with running("demo", "--port", str(port)) as process:
-            assert f"export OPENAI_BASE_URL=http://127.0.0.1:{port}/v1\n" in await until(process.stdout, "Ctrl")
+        out, _ = serve(monkeypatch, "demo", "--port", str(port), ready="Ctrl", ask=nothing)
+        assert f"export OPENAI_BASE_URL=http://127.0.0.1:{port}/v1\n" in out
 
     @pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 on this machine")
-    async def test_an_address_of_ip_version_6_is_printed_in_brackets(self) -> None:
-        async with running("demo", "--host", "::1", "--port", "0") as process:
-            said = await until(process.stdout, "Ctrl")
+    def test_an_address_of_ip_version_6_is_printed_in_brackets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def ask(said: str) -> None:
             url = re.findall(r"http://\[::1\]:\d+", said)[0]
             async with httpx.AsyncClient(trust_env=False) as client:
                 assert (await client.get(f"{url}/health")).status_code == 200
+
+        serve(monkeypatch, "demo", "--host", "::1", "--port", "0", ready="Ctrl", ask=ask)
 
 
 class TestServe:
@@ -196,7 +207,7 @@ class TestServe:
             monkeypatch.setenv("GIGACHAT_MODEL", "GigaChat-2-Max")
             monkeypatch.setenv("GIGACHAT_MAX_RETRIES", "3")
             async with running("serve", "--port", "0") as process:
-                said = await until(process.stderr, "serves at .*\n")
+                said = await until(process.stderr, SERVES)
                 assert said.startswith("WARNING xrouter: GIGACHAT_MAX_RETRIES has no effect here.\n")
                 async with openai.AsyncOpenAI(base_url=said.split()[-1], api_key="any") as client:
                     listed = [model.id async for model in client.models.list()]
@@ -245,15 +256,15 @@ class TestServe:
                 process.terminate()
                 assert await process.wait() == 0
 
-    async def test_a_taken_address_is_told_in_one_sentence(self) -> None:
+    def test_a_taken_address_is_told_in_one_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            async with running("demo", "--port", str(port)) as process:
-                out, said = await process.communicate()
-        assert said.decode() == (
+            assert main(["demo", "--port", str(port)]) == 1
+        out, said = capsys.readouterr()
+        assert said == (
             f"Cannot listen at 127.0.0.1:{port}: Address already in use. Choose another with --host and --port.\n"
         )
-        assert (out, process.returncode) == (b"", 1)
+        assert out == ""
 
     def test_a_name_that_is_no_address_is_told_in_one_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["demo", "--host", "no.such.host.invalid", "--port", "0"]) == 1
@@ -285,28 +296,30 @@ class TestServe:
         assert main(["serve", "--host", host]) == 1
         assert capsys.readouterr().err.startswith("Serving needs uvicorn.")
 
-    async def test_everybody_is_served_when_it_is_told_to(self) -> None:
-        configure()
-        async with running("serve", "--host", "0.0.0.0", "--port", "0", "--no-auth") as process:
-            url = (await address(process)).replace("0.0.0.0", "127.0.0.1")
+    def test_everybody_is_served_when_it_is_told_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def ask(said: str) -> None:
+            url = address_in(said).replace("0.0.0.0", "127.0.0.1")
             async with httpx.AsyncClient(trust_env=False) as client:
                 assert (await client.get(f"{url}/models")).status_code == 200
+
+        configure()
+        serve(monkeypatch, "serve", "--host", "0.0.0.0", "--port", "0", "--no-auth", ready=SERVES, ask=ask)
 
     def test_keys_and_no_auth_contradict_each_other(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure('keys.url = "sqlite:///keys.db"')
         assert main(["serve", "--no-auth"]) == 1
         assert capsys.readouterr().err.startswith("The settings have [keys], and --no-auth says to ask for none.")
 
-    async def test_metrics_can_have_a_port_of_their_own(self) -> None:
-        configure("metrics.port = 0")
-        async with running("serve", "--port", "0") as process, httpx.AsyncClient(trust_env=False) as client:
-            said = await until(process.stderr, "serves at .*\n")
+    def test_metrics_can_have_a_port_of_their_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def ask(said: str) -> None:
             metrics, url = re.findall(r"http://\S+", said)
-            assert (await client.get(f"{url}/models")).status_code == 200
-            assert 'xrouter_endpoint="models"' in (await client.get(metrics)).text
-            assert (await client.get(url.replace("/v1", "/metrics"))).status_code == 404
-            process.terminate()
-            assert await process.wait() == 0
+            async with httpx.AsyncClient(trust_env=False) as client:
+                assert (await client.get(f"{url}/models")).status_code == 200
+                assert 'xrouter_endpoint="models"' in (await client.get(metrics)).text
+                assert (await client.get(url.replace("/v1", "/metrics"))).status_code == 404
+
+        configure("metrics.port = 0")
+        serve(monkeypatch, "serve", "--port", "0", ready=SERVES, ask=ask)
 
     def test_a_taken_port_of_metrics_is_told_in_one_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -318,13 +331,16 @@ class TestServe:
         )
 
     @pytest.mark.parametrize(("trusted", "client"), [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.7")])
-    async def test_only_a_proxy_that_is_trusted_says_who_is_calling(self, trusted: str, client: str) -> None:
+    def test_only_a_proxy_that_is_trusted_says_who_is_calling(
+        self, trusted: str, client: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def ask(said: str) -> None:
+            async with httpx.AsyncClient(trust_env=False) as asking:
+                forged = {"x-forwarded-for": "198.51.100.1, 203.0.113.7"}
+                await asking.get(f"{address_in(said)}/models", headers=forged)
+
         configure(f"server.trusted_proxies = {[trusted] if trusted else []}")
-        async with running("serve", "--port", "0") as process, httpx.AsyncClient(trust_env=False) as asking:
-            forged = {"x-forwarded-for": "198.51.100.1, 203.0.113.7"}
-            await asking.get(f"{await address(process)}/models", headers=forged)
-            process.terminate()
-            out, _ = await process.communicate()
+        out, _ = serve(monkeypatch, "serve", "--port", "0", ready=SERVES, ask=ask)
         assert json.loads(out)["client"] == client
 
     async def test_the_access_log_may_go_to_logging(self) -> None:
@@ -411,7 +427,7 @@ class TestCheck:
         assert main(["check", "--config", "none.toml"]) == 1
         assert capsys.readouterr().err == "none.toml cannot be read: No such file or directory.\n"
 
-    async def test_live_asks_every_provider(self, tmp_path: Path) -> None:
+    async def test_live_asks_every_provider(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         async with FakeOpenAI() as fake, FakeOpenAI() as broken:
             broken.next(refuse(401, "sk-hidden is wrong."))
             settings(
@@ -426,16 +442,15 @@ class TestCheck:
                 base_url = "{broken.base_url}"
                 """,
             )
-            async with running("check", "--live") as process:
-                out, said = await process.communicate()
-        assert said == b""
-        heading, *rows = out.decode().split("\n\n")[-1].splitlines()
+            assert await asyncio.to_thread(main, ["check", "--live"]) == 1
+        out, said = capsys.readouterr()
+        assert said == ""
+        heading, *rows = out.split("\n\n")[-1].splitlines()
         assert heading == "provider  status  models"
         assert re.fullmatch(r"up        ok      \S.+", rows[0])
         assert rows[1] == "echo      ok      a, b?[2J, c, d, e and 2 more"
         assert re.fullmatch(r"broken    failed  \S.+", rows[2])
         assert "sk-hidden" not in rows[2]
-        assert process.returncode == 1
 
     @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
     def test_a_terminal_gets_colours_unless_it_refuses_them(

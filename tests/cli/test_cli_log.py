@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from xrouter_asgi.cli.main import _LineFormatter
+from xrouter_asgi.cli.main import LineFormatter
 from xrouter_asgi.context import Attempt, RequestContext
 
 
@@ -23,4 +23,4 @@ from xrouter_asgi.context import Attempt, RequestContext
 )
 def test_a_line_about_a_request_says_which_and_where_it_was(extra: dict[str, object], line: str) -> None:
     record = logging.makeLogRecord({"msg": "went wrong", **extra})
-    assert _LineFormatter("%(message)s").format(record) == line
+    assert LineFormatter("%(message)s").format(record) == line

@@ -1,4 +1,4 @@
-"""`xrouter keys` as a program of its own; its words and its refusals as a function."""
+"""`xrouter keys`: what it does to a database, what it says and what it refuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +21,6 @@ from xrouter_asgi.cli.main import main
 from xrouter_asgi.keys import APIKey, AuditEntry, CachedKeys, Hasher, KeySpec, SQLKeyStore, new_secret
 from xrouter_asgi.settings.environment import KEYS_PEPPER, KEYS_URL
 
-PROGRAM = Path(sys.executable).with_name("xrouter")
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 PEPPER = "p" * 32
 THEIRS = "sk-0123456789abcdef0123456789abcdef"
@@ -74,13 +72,13 @@ def opens(url: str, secret: str, *, imported: bool = False, pepper: str = PEPPER
     return asyncio.run(check())
 
 
-def test_a_key_lives_from_the_first_command_to_the_last(url: str) -> None:
-    """As somebody at a terminal does it: a file that is not there yet, a key, another secret, and its end."""
+def test_a_key_lives_from_the_first_command_to_the_last(url: str, keys: Keys) -> None:
+    """A file that does not exist yet, a key, another secret, and its end."""
 
     def run(*arguments: str) -> str:
-        done = subprocess.run([PROGRAM, "keys", *arguments], capture_output=True, text=True, check=True)
-        assert done.stderr == ""
-        return done.stdout
+        said = keys(*arguments)
+        assert keys.aside == ""
+        return said
 
     made = run("create", "--name", "Ann's laptop", "--owner", "ann", "--expires", "90d", "--model", "gpt-*")
     (secret,), (id,) = re.findall(r"xr_live_\w{38}", made), re.findall(r"Key (key_\w{8}) is made\.", made)

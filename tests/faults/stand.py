@@ -111,8 +111,7 @@ class Stand:
     Args:
         provider: The table of the upstream; `env:KEY` in it is `key`.
         model: Which model is asked for there.
-        total: Seconds for everything.
-        hold: How long the beginning of a stream is kept back.
+        patience: The `patience` of both models.
     """
 
     def __init__(
@@ -120,13 +119,10 @@ class Stand:
         provider: Mapping[str, Any],
         *,
         model: str = "chat",
-        total: float | None = None,
-        hold: Mapping[str, float] | None = None,
+        patience: Mapping[str, float] | None = None,
         key: str = "sk-of-ours",
     ) -> None:
-        more: dict[str, Any] = {} if total is None else {"timeouts": {"total": total}}
-        if hold is not None:
-            more["hold"] = hold
+        more = {"patience": patience or {}}
         document = {
             "providers": {"first": provider, "second": {"kind": "echo", "models": ["parrot"]}},
             "models": {
@@ -184,9 +180,9 @@ async def standing(provider: Mapping[str, Any], **more: Any) -> AsyncIterator[St
 
 @asynccontextmanager
 async def facing(fake: FakeOpenAI, **more: Any) -> AsyncIterator[Stand]:
-    """The same before a fake upstream; `more` are members of its table, and `total` and `hold`."""
-    options = {name: more.pop(name, None) for name in ("total", "hold")}
-    async with standing({"kind": "openai", "base_url": fake.base_url, **more}, **options) as stand:
+    """The same before a fake upstream; `more` are members of its table, and `patience`."""
+    patience = more.pop("patience", None)
+    async with standing({"kind": "openai", "base_url": fake.base_url, **more}, patience=patience) as stand:
         yield stand
 
 
@@ -195,5 +191,5 @@ async def facing_row(row: Row) -> AsyncIterator[tuple[Stand, FakeOpenAI]]:
     """The app before an upstream that has nothing to show but the fault."""
     async with FakeOpenAI() as fake:
         fake.next(*[row.upstream] * 4 * MANY)
-        async with facing(fake, timeouts=row.timeouts or {}, total=10.0) as stand:
+        async with facing(fake, timeouts=row.timeouts or {}, patience={"total": 10.0}) as stand:
             yield stand, fake

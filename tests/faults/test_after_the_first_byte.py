@@ -114,7 +114,7 @@ async def test_a_circuit_opens_by_streams_that_the_upstream_breaks_off(fault: Br
 
 @HELD
 async def test_a_stream_that_breaks_while_it_is_held_is_made_good(fault: Break) -> None:
-    async with FakeOpenAI() as fake, facing(fake, timeouts=fault.timeouts, hold={"tokens": 2}) as stand:
+    async with FakeOpenAI() as fake, facing(fake, timeouts=fault.timeouts, patience={"prebuffer_tokens": 2}) as stand:
         fake.next(fault.upstream)
         told = await stand.ask("pair", stream=True)
         await fake.settled()
@@ -125,7 +125,7 @@ async def test_a_stream_that_breaks_while_it_is_held_is_made_good(fault: Break) 
 
 @HELD
 async def test_a_circuit_opens_by_streams_that_break_while_they_are_held(fault: Break) -> None:
-    async with FakeOpenAI() as fake, facing(fake, timeouts=fault.timeouts, hold={"tokens": 2}) as stand:
+    async with FakeOpenAI() as fake, facing(fake, timeouts=fault.timeouts, patience={"prebuffer_tokens": 2}) as stand:
         fake.next(*[fault.upstream] * 4 * MANY)
         await stand.ask_many("pair", stream=True)
         assert stand.breaker("pair").state == ("open" if fault.counts else "closed")

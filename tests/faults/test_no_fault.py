@@ -136,7 +136,7 @@ async def test_the_words_of_an_upstream_are_cut_and_hold_no_secret_of_ours() -> 
 
 
 async def test_what_takes_too_long_in_all_leaves_no_time_for_another_target() -> None:
-    async with FakeOpenAI() as fake, facing(fake, total=0.05) as stand:
+    async with FakeOpenAI() as fake, facing(fake, patience={"total": 0.05}) as stand:
         fake.next(silence)
         told = await stand.ask("pair")
     assert (told.answer.status, told.answer.error["code"]) == (504, "total_timeout")

@@ -23,8 +23,7 @@ kind = "gigachat"
 credentials = "env:GIGACHAT_CREDENTIALS"
 scope = "GIGACHAT_API_CORP"
 max_parallel = 4
-strict = true
-aliases = { "GPT" = "GigaChat-2" }
+options = { strict = true, aliases = { "GPT" = "GigaChat-2" } }
 
 [providers.local]
 kind = "openai"
@@ -65,13 +64,13 @@ def test_a_whole_file_is_read_into_typed_tables() -> None:
     assert isinstance(local, OpenAISettings)
     assert gigachat.credentials is not None
     assert gigachat.credentials.get_secret_value() == "the-key"
-    assert (gigachat.scope, gigachat.max_parallel, gigachat.strict) == ("GIGACHAT_API_CORP", 4, True)
-    assert gigachat.aliases == {"GPT": "GigaChat-2"}
+    assert (gigachat.scope, gigachat.max_parallel, gigachat.options.strict) == ("GIGACHAT_API_CORP", 4, True)
+    assert gigachat.options.aliases == {"GPT": "GigaChat-2"}
     assert {name: value.get_secret_value() for name, value in local.headers.items()} == {
         "x-tenant": "blue",
         "x-token": "local-key",
     }
-    timeouts = local.timeouts.build()
+    timeouts = local.timeouts
     assert (timeouts.connect, timeouts.first, timeouts.total, timeouts.pool) == (2.0, 30.0, None, 5.0)
     assert (settings.server.host, settings.server.port, settings.server.drain) == ("0.0.0.0", 80, 5.0)
     assert [str(target) for target in settings.served["assistant"].targets] == [
@@ -123,6 +122,9 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
         host = 5
         trusted_proxies = ["*", "10.0.0.1"]
         [servr]
+        [models.hasty]
+        targets = ["local/a"]
+        patience = { attempts = 0, first = "soon", idel = 3 }
         """
     )
     starts = [
@@ -144,6 +146,9 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
         "server.port is 99999. It should be less than or equal to 65535.",
         "server.host is 5. It should be a valid string.",
         "server.trusted_proxies[0] is '*'. Write an address or a network",
+        "models.hasty.patience.attempts is 0. It should be greater than 0.",
+        "models.hasty.patience.first is 'soon'. It should be a valid number",
+        "models.hasty.patience has no key 'idel'. Did you mean 'idle'? Known: attempts, first, ",
         "the file has no key 'servr'. Did you mean 'server'? Known: access_log, alerts, cors, keys, metrics,",
     ]
     unmatched = [start for start in starts if not any(problem.startswith(start) for problem in found)]
@@ -178,10 +183,22 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
             'providers.a = { kind = "openai", base_url = "http://x", zzz = 1 }',
             "providers.a has no key 'zzz'. Known:",
         ),
+        (
+            'providers.a = { kind = "gigachat", access_token = "env:KEY", options = { max_tokens = 0 } }',
+            "providers.a.options cannot be used: max_tokens is 0.",
+        ),
+        (
+            'providers.a = { kind = "gigachat", access_token = "env:KEY", options = { reasoning_models = "b" } }',
+            "providers.a.options.reasoning_models is 'b'. Write a list.",
+        ),
+        (
+            'providers.a = { kind = "gigachat", access_token = "env:KEY", options = { aliases = 5 } }',
+            "providers.a.options.aliases is 5. Write a table, [providers.a.options.aliases].",
+        ),
     ],
 )
 def test_a_mistake_is_said_in_words(text: str, problem: str) -> None:
-    assert [found[: len(problem)] for found in problems(text)][:1] == [problem]
+    assert [found[: len(problem)] for found in problems(text, {"KEY": "key"})][:1] == [problem]
 
 
 def test_several_providers_without_models_are_a_mistake_that_says_what_to_write() -> None:
@@ -192,7 +209,7 @@ def test_several_providers_without_models_are_a_mistake_that_says_what_to_write(
 
 _UNKNOWN_TARGET = (
     "models.m has no key 'target'. Did you mean 'targets'? "
-    "Known: content_policy, hedge, hold, retry, sticky, strategy, targets, timeouts."
+    "Known: content_policy, hedge, patience, session_affinity, strategy, targets."
 )
 
 
@@ -209,7 +226,7 @@ _UNKNOWN_TARGET = (
         ),
         (
             'models.n.targets = [{ provider = "a", model = "b", x = 1 }]',
-            "models.n.targets[0] has no key 'x'. Known: capabilities, model, parallel, price, provider, weight.",
+            "models.n.targets[0] has no key 'x'. Known: capabilities, max_parallel, model, price, provider, weight.",
         ),
     ],
 )

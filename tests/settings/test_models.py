@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
 from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.retry import Retry
+from xrouter_asgi.policies.stack import Patience
 from xrouter_asgi.policies.strategies import STRATEGIES, by_weight
 from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.policies.upstream_state import UpstreamState
@@ -46,7 +48,7 @@ def test_a_target_as_a_table_says_more_of_a_candidate() -> None:
         "weight": 2,
         "price": {"input": 1, "output": 3},
         "capabilities": {"vision": False, "context": 8000},
-        "parallel": 4,
+        "max_parallel": 4,
     }
     _, fallback = built(table, "echo/echo")
     first, second = fallback.candidates
@@ -69,7 +71,7 @@ def test_the_literals_are_the_strategies() -> None:
 
 
 @pytest.mark.parametrize(
-    ("targets", "timeouts", "total"),
+    ("targets", "patience", "total"),
     [
         (["short/m", "long/m"], {}, 900),
         (["short/m", "endless/m"], {}, None),
@@ -80,14 +82,14 @@ def test_the_literals_are_the_strategies() -> None:
     ],
 )
 def test_the_deadline_is_the_models_own_or_that_of_the_most_patient_provider(
-    targets: list[str], timeouts: dict[str, float], total: float | None
+    targets: list[str], patience: dict[str, float], total: float | None
 ) -> None:
-    outer, _ = built(*targets, timeouts=timeouts)
+    outer, _ = built(*targets, patience=patience)
     assert (outer._total if isinstance(outer, Deadline) else None) == total
 
 
 def test_clocks_and_retries_are_those_of_the_table() -> None:
-    _, fallback = built("echo/m", timeouts={"first": 3, "idle": 4}, retry={"attempts": 2, "billed": True})
+    _, fallback = built("echo/m", patience={"first": 3, "idle": 4, "attempts": 2, "retry_billed": True})
     retry: Any = fallback.candidates[0].provider
     assert isinstance(retry, Retry)
     assert (retry._attempts, retry._retry_billed) == (2, True)
@@ -97,8 +99,8 @@ def test_clocks_and_retries_are_those_of_the_table() -> None:
     assert (clocks._first, clocks._idle) == (3, 4)
 
 
-def test_a_hold_is_that_of_the_table() -> None:
-    _, fallback = built("echo/m", hold={"seconds": 0.5, "tokens": 20})
+def test_a_prebuffer_is_that_of_the_table() -> None:
+    _, fallback = built("echo/m", patience={"prebuffer": 0.5, "prebuffer_tokens": 20})
     hold: Any = fallback.candidates[0].provider
     while not isinstance(hold, Prebuffer):
         hold = hold.inner
@@ -106,7 +108,7 @@ def test_a_hold_is_that_of_the_table() -> None:
 
 
 def test_fallback_and_hedges_are_those_of_the_table() -> None:
-    _, fallback = built("echo/a", "echo/b", sticky=True, content_policy=True, hedge=0.1, strategy="by_weight")
+    _, fallback = built("echo/a", "echo/b", session_affinity=True, content_policy=True, hedge=0.1, strategy="by_weight")
     assert fallback._affinity is not None
     assert (fallback._content_policy, fallback._strategy) == (True, by_weight)
     assert all(isinstance(candidate.provider, Hedge) for candidate in fallback.candidates)
@@ -125,7 +127,7 @@ def test_a_target_is_asked_three_times_unless_told_otherwise(targets: list[str])
     first = fallback.candidates[0].provider
     assert isinstance(first, Retry)
     assert first._attempts == 3
-    _, fallback = built(*targets, retry={"attempts": 1})
+    _, fallback = built(*targets, patience={"attempts": 1})
     assert not isinstance(fallback.candidates[0].provider, Retry)
 
 
@@ -161,15 +163,11 @@ def test_a_provider_with_keys_of_callers_own_has_no_breaker() -> None:
             "models.m.targets[0].capabilities has no key 'audio'. Known: context, json_schema, tools, vision.",
         ),
         (
-            'targets = ["a/b"]\ntimeouts = { connect = 1 }',
-            "models.m.timeouts has no key 'connect'. Known: first, idle, total.",
+            'targets = ["a/b"]\npatience = { tries = 1 }',
+            f"models.m.patience has no key 'tries'. Known: {', '.join(sorted(key.name for key in fields(Patience)))}.",
         ),
-        ('targets = ["a/b"]\nretry = { tries = 1 }', "models.m.retry has no key 'tries'. Known: attempts, billed."),
-        (
-            'targets = ["a/b"]\nhold = {}',
-            "models.m.hold is empty. Write seconds, tokens or both, such as { seconds = 0.5, tokens = 20 }.",
-        ),
-        ('targets = ["a/b"]\nhold = { bytes = 1 }', "models.m.hold has no key 'bytes'. Known: seconds, tokens."),
+        ('targets = ["a/b"]\npatience = { idle = 0 }', "models.m.patience.idle is 0. It should be greater than 0."),
+        ('targets = ["a/b"]\npatience = 3', "models.m.patience is 3. Write a table, [models.m.patience]."),
         ('targets = ["a/b"]\nhedge = 3', "models.m.hedge is 3. It should be less than or equal to 1."),
     ],
 )

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import fields
 
 import pytest
 from pydantic import SecretStr
@@ -12,24 +11,12 @@ from tests.fakes.openai import FakeOpenAI, held, refuse
 from tests.scripted import chat
 from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
 from xrouter_asgi.providers.base import Call
-from xrouter_asgi.providers.gigachat import Options
-from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.providers.own_key import BringYourOwnKey
-from xrouter_asgi.settings import GigaChatSettings, OpenAISettings, TimeoutSettings
+from xrouter_asgi.settings import GigaChatSettings, OpenAISettings
 from xrouter_asgi.standalone import build_router
 from xrouter_asgi.wire import ChatRequest
 
 from .reading import mistakes, read
-
-
-@pytest.mark.parametrize("option", [option.name for option in fields(Options)])
-def test_every_option_of_the_translation_can_be_set(option: str) -> None:
-    assert option in GigaChatSettings.model_fields
-
-
-def test_time_outs_are_those_of_the_transport_unless_set() -> None:
-    assert TimeoutSettings().build() == Timeouts()
-    assert TimeoutSettings.model_fields.keys() == {field.name for field in fields(Timeouts)}
 
 
 def test_tables_build_what_they_describe() -> None:

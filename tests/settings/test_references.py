@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from xrouter_asgi.settings.references import ExistingPath, Hidden, Place, Secret
+from xrouter_asgi.settings.references import ExistingPath, Hidden, ReferenceSources, Secret
 
 
 class Table(BaseModel):
@@ -16,7 +16,7 @@ class Table(BaseModel):
 
 
 def read(folder: Path, **values: Any) -> Table:
-    return Table.model_validate(values, context=Place({"KEY": "from-env", "EMPTY": ""}, folder))
+    return Table.model_validate(values, context=ReferenceSources({"KEY": "from-env", "EMPTY": ""}, folder))
 
 
 def problem(folder: Path, **values: Any) -> str:

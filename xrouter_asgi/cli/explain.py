@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
-from typing import Any, cast
 
-from ..decision import CandidateVerdict, Decision
-from ..inspection.overview import aligned
-from ..policies.fallback import Fallback, Plan
-from ..policies.timeout import Deadline
-from ..providers.base import Call
+from ..inspection.explain import describe_decision, explain, sample_request
 from ..settings import Settings
 from ..standalone import build_router
-from ..wire import ChatRequest
+from .output import fail
 
 _TEXT = "Print which targets a request for a model would be sent to, in which order, and which not, and why."
 _EXAMPLES = """\
@@ -23,12 +16,8 @@ examples:
   xrouter explain --config xrouter.toml --model assistant --vision --tokens 20000
   xrouter explain --model assistant --json
 
-A running server knows more: which targets fail, are slow or were told to wait. If [server] says explain = true, ask it
+A running server knows more: which targets fail, are slow or asked for a pause. If [server] says explain = true, ask it
 with the header x-xrouter-explain: 1."""
-_PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
-_TOOL = {"type": "function", "function": {"name": "tool"}}
-_SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
-_CHARACTERS = 6  # that a token is taken to have at most, as in `policies.candidates`
 
 
 def add_explain_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,40 +47,16 @@ def _count(text: str) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     settings = Settings.load(options.config)
-    table = build_router(settings).models  # opens no connection
-    found = table.find(options.model)
-    if found is None:
-        print(f"The settings serve no model {options.model!r}. Known: {', '.join(table)}.", file=sys.stderr)
-        return 1
-    provider, stem = found
-    while not isinstance(provider, Fallback):  # as policies.stack made it of the settings
-        provider = cast(Deadline, provider).inner
-    plan = provider.plan(Call(_request(options), options.model, stem))
-    if options.json:
-        decision = Decision(version=settings.version, strategy=plan.strategy, candidates=plan.considered)
-        print(decision.to_json())
-    else:
-        print(f"configuration {settings.version}, strategy {plan.strategy}\n\n{_table(plan)}")
+    models = build_router(settings).models  # opens no connection
+    request = sample_request(
+        options.model,
+        tokens=options.tokens,
+        tools=options.tools,
+        vision=options.vision,
+        json_schema=options.json_schema,
+    )
+    decision = explain(models, options.model, request, version=settings.version)
+    if decision is None:
+        return fail(f"The settings serve no model {options.model!r}. Known: {', '.join(models)}.")
+    print(decision.to_json() if options.json else describe_decision(decision))
     return 0
-
-
-def _request(options: argparse.Namespace) -> ChatRequest:
-    parts: list[dict[str, Any]] = [{"type": "text", "text": "x" * (_CHARACTERS * options.tokens)}]
-    if options.vision:
-        parts.append(_PICTURE)
-    request: dict[str, Any] = {"model": options.model, "messages": [{"role": "user", "content": parts}]}
-    if options.tools:
-        request["tools"] = [_TOOL]
-    if options.json_schema:
-        request["response_format"] = _SCHEMA
-    return ChatRequest.of(request)
-
-
-def _table(plan: Plan) -> str:
-    rows = [_row(place, each) for place, each in enumerate(plan.considered, start=1)]
-    return aligned([("", "target", "score", ""), *rows])
-
-
-def _row(place: int, each: CandidateVerdict) -> Sequence[str]:
-    score = "" if each.score is None else f"{each.score:.4g}"
-    return ("-" if each.excluded else str(place), each.name, score, str(each.excluded or ""))

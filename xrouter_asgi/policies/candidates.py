@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ..checks import Amount, Count
 from ..providers.base import Call, Provider
 from ..providers.target import Attempting, as_target
 from ..wire import ChatRequest, EmbeddingsRequest
@@ -29,7 +30,7 @@ class Capabilities:
     tools: bool = True
     vision: bool = True
     json_schema: bool = True
-    context: int | None = None
+    context: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class Price:
         input, output: Of the prompt, and of the answer.
     """
 
-    input: float
-    output: float
+    input: Amount
+    output: Amount
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from ..checks import Count, Seconds
 from ..providers.base import Provider
 from ..queueing.slots import Slots
 from .backoff import Backoff
@@ -33,13 +34,13 @@ class Patience:
         total: Seconds for everything: all attempts, all waits and the end of the stream. None for no bound.
     """
 
-    attempts: int = 3
+    attempts: Count = 3
     retry_billed: bool = False
-    first: float | None = None
-    idle: float | None = None
-    prebuffer: float | None = None
-    prebuffer_tokens: int | None = None
-    total: float | None = 600.0
+    first: Seconds | None = None
+    idle: Seconds | None = None
+    prebuffer: Seconds | None = None
+    prebuffer_tokens: Count | None = None
+    total: Seconds | None = 600.0
 
     @property
     def watches(self) -> bool:

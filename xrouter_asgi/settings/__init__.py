@@ -1,4 +1,4 @@
-"""What the standalone app is told: typed, from TOML or from the GigaChat environment names."""
+"""Settings of the standalone app: typed, from TOML or from the environment variables of GigaChat."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .base import ServerSettings
 from .document import Settings, find_file, load_keys
 from .errors import SettingsError
 from .models import ModelSettings, TargetSettings
-from .providers import EchoSettings, GigaChatSettings, OpenAISettings, ProviderSettings, TimeoutSettings
+from .providers import EchoSettings, GigaChatSettings, OpenAISettings, ProviderSettings
 from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "Settings",
     "SettingsError",
     "TargetSettings",
-    "TimeoutSettings",
     "TracingSettings",
     "find_file",
     "load_keys",

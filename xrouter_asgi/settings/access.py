@@ -1,4 +1,4 @@
-"""The tables about who may call and how much: keys, limits, CORS."""
+"""The tables of access: who may call, and how much."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
+from ..checks import Count
 from ..keys import CachedKeys, Hasher
 from ..limits import LimitStore, MemoryLimits, RedisLimits
 from ..limits.limit import parse_limits
-from .base import Buildable, Count, Some, Table
-from .references import Hidden, Secret, place_of, reveal
+from .base import Buildable, Some, Table
+from .references import Hidden, Secret, reveal, sources_of
 
 MEMORY = "memory://"
 
@@ -20,19 +21,19 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*@\s]+")
 
 
 def _below_folder(url: SecretStr, info: ValidationInfo) -> SecretStr:
-    # A file of SQLite is a path like every other in the settings.
+    # The file of an SQLite database is a path like every other path in the settings.
     found = _SQLITE_FILE.fullmatch(url.get_secret_value())
-    return SecretStr(f"{found[1]}{place_of(info).folder / found[2]}") if found else url
+    return SecretStr(f"{found[1]}{sources_of(info).folder / found[2]}") if found else url
 
 
 class KeysSettings(Buildable):
-    """`[keys]`. Without this table everybody is let in.
+    """`[keys]`. Without this table the gateway admits everybody.
 
     Attributes:
-        url: `sqlite:///keys.db` or `postgresql://user:password@host/name`; may be a reference. A relative path starts
+        url: `sqlite:///keys.db` or `postgresql://user:password@host/name`. May be a reference. A relative path starts
             at the folder of the settings file.
-        pepper: As `Hasher.parse` reads it: one pepper, or `2:PEPPER,1:OLDER`.
-        imported: Whether keys of another gateway may be among them.
+        pepper: One pepper, or `2:PEPPER,1:OLDER`; see `Hasher.parse`.
+        imported: Whether the database may hold keys of another gateway.
     """
 
     url: Annotated[Hidden, AfterValidator(_below_folder)]
@@ -44,7 +45,7 @@ class KeysSettings(Buildable):
         return Hasher.parse(reveal(self.pepper) or "")
 
     def build(self) -> CachedKeys:
-        """The keys. Opens no connection."""
+        """Make the key store. Opens no connection."""
         from ..keys import SQLKeyStore  # here, because it needs an extra
 
         return CachedKeys(SQLKeyStore(self.url.get_secret_value(), imported=self.imported), hasher=self.hasher)
@@ -68,15 +69,16 @@ Limits = Annotated[tuple[str, ...], BeforeValidator(_limits)]
 
 
 class RateLimitSettings(Buildable):
-    """`[rate_limit]`. Keys with limits of their own are held to them also without this table.
+    """`[rate_limit]`. The limits of a key itself hold even without this table.
 
     Attributes:
-        limit: For everybody, such as `"60/minute; 8 parallel"`, or a list of such.
-        models: The same by the name of a model, or by a pattern.
-        storage: `memory://`, or a URL of Redis or Valkey, which several processes share; may be a reference.
-        when_unavailable: What to do while Redis is away: admit this process's share, everything, or nothing.
-        workers: How many processes share the limits, for the share of each.
-        ietf: Send the draft's `RateLimit` fields as well.
+        limit: For every caller, such as `"60/minute; 8 parallel"`, or a list of limits.
+        models: More limits, by the name of a model or a pattern.
+        storage: `memory://`, or the URL of a Redis or Valkey that several processes share. May be a reference.
+        when_unavailable: While Redis is down, admit this process's share (`degrade`), everything (`open`) or nothing
+            (`closed`).
+        workers: How many processes share the limits. Each admits its share while Redis is down.
+        ietf: Also send the `RateLimit` fields of the IETF draft.
     """
 
     limit: Limits = ()
@@ -88,11 +90,11 @@ class RateLimitSettings(Buildable):
 
     @property
     def shared(self) -> bool:
-        """Whether other processes count, too."""
+        """Whether the counts are shared with other processes."""
         return self.storage.get_secret_value() != MEMORY
 
     def build(self) -> LimitStore:
-        """What keeps the counts. Opens no connection."""
+        """Make the store of the counts. Opens no connection."""
         if not self.shared:
             return MemoryLimits()
         return RedisLimits(
@@ -110,11 +112,11 @@ def _origin(origin: str) -> str:
 
 
 class CORSSettings(Table):
-    """`[cors]`. Without this table browsers let no page of another origin read the answers.
+    """`[cors]`. Without this table no page of another origin may read the answers.
 
     Attributes:
-        origins: Whose pages may: `https://chat.example`, with its port if it has one; `*` for all.
-        max_age: Seconds that a browser may remember the answer to a preflight.
+        origins: The origins whose pages may: `https://chat.example`, with its port if it has one; `*` for all.
+        max_age: Seconds for which a browser may cache the answer to a preflight.
     """
 
     origins: Some[Annotated[str, AfterValidator(_origin)]]

@@ -1,4 +1,4 @@
-"""The table about who is told when something is wrong."""
+"""The table of alerts: what to watch, and which channels to notify."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from ..alerts import (
     slack,
     telegram,
 )
+from ..checks import Count
 from ..providers.http import TLS
-from .base import Buildable, Count, Seconds, Table
+from .base import Buildable, FiniteSeconds, Table
 from .providers import BaseURL
 from .references import ExistingPath, Hidden, Secret, reveal
 
@@ -32,17 +33,17 @@ RuleName: TypeAlias = Literal[
 ]
 
 
-class _Way(TypedDict):
+class _Route(TypedDict):
     tls: TLS
     proxy: str | None
 
 
 class _ChannelSettings(Buildable):
-    """What all channels have.
+    """What all channels have in common.
 
     Attributes:
         ca_bundle: File or folder with certificates to trust besides the public ones.
-        proxy: `http://` or `https://` address; may be a reference, since it may hold a password.
+        proxy: `http://` or `https://` address. May be a reference, since it may hold a password.
     """
 
     ca_bundle: ExistingPath | None = None
@@ -50,9 +51,9 @@ class _ChannelSettings(Buildable):
 
     @abstractmethod
     def build(self) -> Webhook:
-        """The channel. Opens nothing but the files with certificates."""
+        """Make the channel. Opens nothing but the files with certificates."""
 
-    def _way(self) -> _Way:
+    def _route(self) -> _Route:
         return {
             "tls": TLS(self.ca_bundle),
             "proxy": reveal(self.proxy),
@@ -66,8 +67,8 @@ class WebhookSettings(_ChannelSettings):
     """`[alerts.webhook]`: each alert is POSTed as JSON.
 
     Attributes:
-        url: May be a reference, if it holds a secret.
-        headers: Sent along; a value may be a reference.
+        url: May be a reference, since it may hold a secret.
+        headers: Sent with each alert. A value may be a reference.
     """
 
     url: Hidden
@@ -75,7 +76,7 @@ class WebhookSettings(_ChannelSettings):
 
     def build(self) -> Webhook:
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
-        return Webhook(self.url.get_secret_value(), headers=headers, **self._way())
+        return Webhook(self.url.get_secret_value(), headers=headers, **self._route())
 
 
 class SlackSettings(_ChannelSettings):
@@ -84,16 +85,16 @@ class SlackSettings(_ChannelSettings):
     url: Secret
 
     def build(self) -> Webhook:
-        return slack(self.url.get_secret_value(), **self._way())
+        return slack(self.url.get_secret_value(), **self._route())
 
 
 class TelegramSettings(_ChannelSettings):
     """`[alerts.telegram]`.
 
     Attributes:
-        token: The bot's.
+        token: The token of the bot.
         chat: The id of a chat, or `@channel`.
-        base_url: Of the Bot API.
+        base_url: The base URL of the Bot API.
     """
 
     token: Secret
@@ -101,28 +102,28 @@ class TelegramSettings(_ChannelSettings):
     base_url: BaseURL = "https://api.telegram.org"
 
     def build(self) -> Webhook:
-        return telegram(self.token.get_secret_value(), chat=self.chat, base_url=self.base_url, **self._way())
+        return telegram(self.token.get_secret_value(), chat=self.chat, base_url=self.base_url, **self._route())
 
 
 class AlertsSettings(Table):
-    """`[alerts]`: what to watch, and who is told.
+    """`[alerts]`: what to watch, and which channels to notify.
 
     Attributes:
-        error_share: Which share of the requests fails when it is wrong.
-        slow, slow_share: Seconds to the head of an answer from which it is slow, and which share of the requests is so
-            when it is wrong. Without `slow` nobody looks.
-        window, minimum: Seconds that shares look back on, and how many requests in them prove something.
-        cooldown: Seconds between two alerts about the same.
-        off: Rules that are not kept.
-        log: Whether the log is told.
+        error_share: The share of failed requests that raises an alert.
+        slow, slow_share: An answer is slow if its head takes so many seconds; `slow_share` is the share of slow
+            answers that raises an alert. Without `slow` this rule is off.
+        window, minimum: Shares are of the requests of so many seconds, and count from so many requests on.
+        cooldown: Seconds between two alerts about the same thing.
+        off: Rules that are off.
+        log: Whether alerts go to the log.
     """
 
     error_share: Share = 0.5
-    slow: Seconds | None = None
+    slow: FiniteSeconds | None = None
     slow_share: Share = 0.5
-    window: Seconds = 60.0
+    window: FiniteSeconds = 60.0
     minimum: Count = 20
-    cooldown: Seconds = 600.0
+    cooldown: FiniteSeconds = 600.0
     off: tuple[RuleName, ...] = ()
     log: bool = True
     webhook: WebhookSettings | None = None
@@ -130,12 +131,12 @@ class AlertsSettings(Table):
     telegram: TelegramSettings | None = None
 
     def build(self) -> Alerts:
-        channels = [table.build() for table in (self.webhook, self.slack, self.telegram) if table is not None]
-        return Alerts(self.rules, [log, *channels] if self.log else channels, cooldown=self.cooldown)
+        tables = [table.build() for table in (self.webhook, self.slack, self.telegram) if table is not None]
+        return Alerts(self.rules, [log, *tables] if self.log else tables, cooldown=self.cooldown)
 
     @property
     def rules(self) -> list[Rule]:
-        """Those that are kept."""
+        """The rules that are on."""
         rules: list[Rule] = [
             ErrorShare(share=self.error_share, window=self.window, minimum=self.minimum),
             CircuitsOpen(),
@@ -148,12 +149,12 @@ class AlertsSettings(Table):
         return [rule for rule in rules if rule.name not in self.off]
 
     @property
-    def told(self) -> list[str]:
-        """Names of the channels."""
+    def channels(self) -> list[str]:
+        """The names of the channels to notify."""
         return [name for name in ("log", "webhook", "slack", "telegram") if getattr(self, name)]
 
     @model_validator(mode="after")
-    def _tells_somebody(self) -> Self:
-        if not self.told:
+    def _has_a_channel(self) -> Self:
+        if not self.channels:
             raise ValueError("would tell nobody. Write log = true, or a table [alerts.webhook], .slack or .telegram.")
         return self

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from abc import abstractmethod
 from typing import Annotated, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from ..checks import Amount, Count, Seconds
+
 Value = TypeVar("Value")
-Count = Annotated[int, Field(gt=0)]
+FiniteSeconds = Annotated[Seconds, Field(allow_inf_nan=False)]
+FiniteAmount = Annotated[Amount, Field(allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+NoBound = BeforeValidator(lambda value: None if value == math.inf else value)
+"""TOML has no null: `inf` says that there is no bound."""
 
 
 def _some(values: tuple[Value, ...]) -> tuple[Value, ...]:
-    # Not `min_length`, which counts what is left after wrong ones were taken out.
+    # Not `min_length`, which counts only the values that are right.
     if not values:
         raise ValueError("is empty. Write at least one.")
     return values
@@ -25,13 +31,13 @@ Some = Annotated[tuple[Value, ...], AfterValidator(_some)]
 
 
 class Table(BaseModel):
-    """A table whose unknown keys are mistakes."""
+    """A table whose unknown keys are mistakes. So are those of dataclasses below it, which take this configuration."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Buildable(Table):
-    """A table that something is built from. If that fails, it is reported with the other mistakes of the file."""
+    """A table that something is built from. A failure to build it is reported with the other mistakes of the file."""
 
     @abstractmethod
     def _try(self) -> None:
@@ -58,19 +64,19 @@ class ServerSettings(Table):
 
     Attributes:
         port: 0 takes a free one.
-        max_body: Bytes that a request may have.
+        max_body: The largest body of a request, in bytes.
         drain: Seconds that running requests get to finish after SIGTERM.
-        reload: Whether `xrouter serve` notices that the file has changed. SIGHUP it always heeds.
+        reload: Whether `xrouter serve` reloads the file when it changes. It always reloads on SIGHUP.
         explain: Whether callers may ask how their request was routed (`x-xrouter-explain: 1`).
-        commit_after: Seconds of silence in a stream until a comment keeps it awake, as of `LLMRouter`; `inf`: never.
-        trusted_proxies: Addresses or networks of proxies whose `X-Forwarded-For` tells who is calling.
+        commit_after: Seconds of silence in a stream until a comment keeps the connection open; see `LLMRouter`.
+        trusted_proxies: Addresses or networks of the proxies whose `X-Forwarded-For` names the client.
     """
 
     host: str = "127.0.0.1"
     port: Port = 8000
     max_body: Count = 32 << 20
-    drain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    drain: FiniteAmount = 30.0
     reload: bool = True
     explain: bool = False
-    commit_after: Annotated[float, Field(gt=0)] = 15.0
+    commit_after: Annotated[Seconds | None, NoBound] = 15.0
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()

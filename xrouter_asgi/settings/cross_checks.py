@@ -1,4 +1,4 @@
-"""Whether names lead anywhere: seen on the raw document, so that it is known even when other things are wrong."""
+"""Names must lead somewhere. Checked on the raw document, so that a mistake elsewhere does not hide these."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from ..context import matches
-from .errors import Location, known_instead
+from .errors import known_instead
+from .schema import Location
 
 Problem: TypeAlias = tuple[Location, str]
 
 
-def loose_ends(document: Mapping[str, Any]) -> Iterator[Problem]:
-    """Targets without their provider, stars without their pattern, providers without a model, limits of no model."""
+def cross_check(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find names that lead nowhere: unknown providers, stars without a pattern, limits of unknown models."""
     providers, models = document.get("providers"), document.get("models")
     if not isinstance(providers, dict) or not providers:
         yield ("providers",), 'is empty. Write for example providers.gigachat.kind = "gigachat".'
@@ -27,21 +28,21 @@ def loose_ends(document: Mapping[str, Any]) -> Iterator[Problem]:
         sentence = f"is missing, and with {len(providers)} providers nothing says which model goes where."
         yield ("models",), f'{sentence} Write for example models.assistant.targets = ["{target}"].'
     for name, table in models.items():
-        yield from _of_model(name, table, providers)
+        yield from _check_model(name, table, providers)
     limits = document.get("rate_limit")
     limited = limits.get("models") if isinstance(limits, dict) else None
     for name in limited if isinstance(limited, dict) and models else ():
-        # A pattern may well stand for names that only some other pattern serves.
+        # A pattern may match names that only another pattern serves.
         if "*" not in name and not any(matches(model, name) for model in models):
             yield ("rate_limit", "models", name), f"is the name of no model. {known_instead(name, models)}"
 
 
-def _of_model(name: str, table: Any, providers: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_model(name: str, table: Any, providers: Mapping[str, Any]) -> Iterator[Problem]:
     if not name or name.count("*") > 1:
         yield ("models", name), "has a name that is empty or holds more than one '*'. Write one with at most one."
     targets = table.get("targets") if isinstance(table, dict) else None
     for index, target in enumerate(targets if isinstance(targets, list) else ()):
-        provider, model = _names(target)
+        provider, model = _provider_and_model(target)
         path = ("models", name, "targets", index)
         if provider and model and provider not in providers:
             yield path, f"names provider '{provider}'. {known_instead(provider, providers)}"
@@ -49,8 +50,8 @@ def _of_model(name: str, table: Any, providers: Mapping[str, Any]) -> Iterator[P
             yield path, f"holds a '*', but the name '{name}' has none that it could stand for. Write the model's name."
 
 
-def _names(target: Any) -> tuple[str, str]:
-    """The provider and the model of a target in either form; empty for what is none."""
+def _provider_and_model(target: Any) -> tuple[str, str]:
+    """The provider and the model of a target in either form; empty texts for anything else."""
     match target:
         case str():
             provider, _, model = target.partition("/")

@@ -1,4 +1,4 @@
-"""The settings as one document, wherever they come from."""
+"""The settings as one document: from a file, from the environment, or parsed already."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from . import environment as gigachat_environment
 from .access import CORSSettings, KeysSettings, RateLimitSettings
 from .alerts import AlertsSettings
 from .base import ServerSettings, Table
-from .cross_checks import loose_ends
-from .errors import Location, SettingsError, sentences, show
+from .cross_checks import cross_check
+from .errors import SettingsError, sentences, show
 from .models import ModelSettings, TargetSettings
 from .providers import ProviderSettings
-from .references import Place
+from .references import ReferenceSources
+from .schema import Location
 from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 FILE = Path("xrouter.toml")
@@ -27,7 +28,7 @@ VARIABLE = "XROUTER_CONFIG"
 
 
 class Settings(Table):
-    """What the standalone app serves and how. Read it by `load`, `from_file`, `from_environment` or `parse`.
+    """What the standalone app serves and how. Made by `load`, `from_file`, `from_environment` or `parse`.
 
     All of these raise SettingsError with every mistake at once.
     """
@@ -45,24 +46,24 @@ class Settings(Table):
 
     @property
     def served(self) -> Mapping[str, ModelSettings]:
-        """The names clients use and what they lead to. Without `models`, all of the only provider under their names."""
+        """The names clients use. Without `models`, every model of the only provider under its own name."""
         if self.models:
             return self.models
         return {"*": ModelSettings(targets=tuple(TargetSettings(provider=name, model="*") for name in self.providers))}
 
     @property
     def version(self) -> str:
-        """8 digits that change with every setting but secrets."""
+        """8 hexadecimal digits that change with every setting, except secrets."""
         return blake2b(self.model_dump_json().encode(), digest_size=4).hexdigest()
 
     @property
     def limits(self) -> RateLimitSettings | None:
-        """What limits to keep: also without `[rate_limit]` those that keys have of their own."""
+        """The limits to enforce. With keys there always are some, since a key may have limits of its own."""
         return self.rate_limit or (RateLimitSettings() if self.keys is not None else None)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ) -> Self:
-        """From the file: `path`, else `$XROUTER_CONFIG`, else `./xrouter.toml` if it is there. Else from GIGACHAT_*."""
+        """Read the file `path`, else `$XROUTER_CONFIG`, else `./xrouter.toml` if it exists; else GIGACHAT_*."""
         file = find_file(path, environment=environment)
         if file is None:
             return cls.from_environment(environment=environment)
@@ -70,13 +71,13 @@ class Settings(Table):
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, environment: Mapping[str, str] = os.environ) -> Self:
-        """From TOML. Relative paths in it start at its folder."""
+        """Read a file of TOML. Relative paths in it start at its folder."""
         file = Path(path)
         return cls.parse(_document(file), source=str(file), environment=environment, folder=file.parent)
 
     @classmethod
     def from_environment(cls, *, environment: Mapping[str, str] = os.environ) -> Self:
-        """From GIGACHAT_*: see `settings.environment`."""
+        """Read GIGACHAT_*: see `settings.environment`."""
         if not any(environment.get(gigachat_environment.PREFIX + name) for name in _ENOUGH):
             raise SettingsError([_NOTHING])
 
@@ -96,23 +97,23 @@ class Settings(Table):
         folder: Path = Path(),
         name_of: Callable[[Location], str] = show,
     ) -> Self:
-        """From the document of a TOML file.
+        """Validate the document of a TOML file.
 
         Args:
-            document: What `tomllib` makes of it.
-            source: How messages call it.
-            environment: The variables that `env:NAME` finds.
-            folder: Where relative paths start.
-            name_of: How messages call the place of a mistake.
+            document: As `tomllib` returns it.
+            source: The name of the document in messages.
+            environment: The variables that `env:NAME` may name.
+            folder: The folder at which relative paths start.
+            name_of: Returns the name of a path in messages.
         """
-        found = list(loose_ends(document))
+        found = list(cross_check(document))
         settings = None
         try:
-            settings = cls.model_validate(document, context=Place(environment, folder))
+            settings = cls.model_validate(document, context=ReferenceSources(environment, folder))
         except ValidationError as exc:
-            found = sentences(exc) + found
+            found = sentences(exc, cls) + found
         if found or settings is None:
-            # Outside the handler, so that no traceback shows pydantic's error and with it the values.
+            # Outside the handler, because a traceback of pydantic's error would show the values.
             problems = [f"{source}: {name_of(path)} {sentence}" for path, sentence in found]
             raise SettingsError(list(dict.fromkeys(problems)))
         return settings
@@ -129,7 +130,7 @@ def find_file(
 def load_keys(
     path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
 ) -> KeysSettings | None:
-    """The table `[keys]` alone of what `Settings.load` would read, so that no other secret need be at hand.
+    """Read only the table `[keys]` of the file of `Settings.load`, so that no other secret need be present.
 
     Raises:
         SettingsError: The file cannot be read, or the table cannot be used.
@@ -142,14 +143,16 @@ def load_keys(
         return None
     problems = []
     try:
-        return KeysSettings.model_validate(table, context=Place(environment, file.parent))
+        return KeysSettings.model_validate(table, context=ReferenceSources(environment, file.parent))
     except ValidationError as exc:
-        problems = [f"{file}: {show(path)} {sentence}" for path, sentence in sentences(exc, below=("keys",))]
+        problems = [
+            f"{file}: {show(path)} {sentence}" for path, sentence in sentences(exc, KeysSettings, below=("keys",))
+        ]
     raise SettingsError(problems)
 
 
 def _document(file: Path) -> dict[str, Any]:
-    """The document in a file of TOML."""
+    """Read a file of TOML."""
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except OSError as exc:

@@ -1,7 +1,7 @@
-"""GigaChat's own environment names, so that a gateway starts from what its users have set already.
+"""Settings from GigaChat's own environment variables, which its users have set already.
 
-The names are those of the official Python SDK (https://github.com/ai-forever/gigachat). Beside them stand those that
-say where API keys are.
+The names are those of the official Python SDK (https://github.com/ai-forever/gigachat). Two more name the database of
+API keys and its pepper.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import Location
+from .schema import Location
 
 PREFIX = "GIGACHAT_"
 KEYS_URL = "XROUTER_KEYS_URL"
@@ -39,10 +39,10 @@ logger = logging.getLogger("xrouter")
 
 
 def gigachat(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The document that `GIGACHAT_*` stand for: one provider, every model of it under its own name; and the keys.
+    """The document that `GIGACHAT_*` describe: one provider, with each of its models under its own name; and the keys.
 
-    `GIGACHAT_MODEL` is served as `default` besides. `GIGACHAT_TIMEOUT` bounds, as in the SDK, each wait for the
-    upstream, not the whole answer. Names that have no meaning here are told in a warning.
+    `GIGACHAT_MODEL` is also served as `default`. `GIGACHAT_TIMEOUT` bounds each wait for the upstream, as in the SDK,
+    not the whole answer. A warning names the variables that have no effect.
     """
     given = {
         name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX) and value
@@ -68,7 +68,7 @@ def gigachat(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def variable(path: Location) -> str | None:
-    """The variable that a setting came from; None when no single one is to blame."""
+    """The variable that a setting came from; None if it came from no single one."""
     match path:
         case ("providers", "gigachat", "timeouts", *_):
             return PREFIX + "TIMEOUT"

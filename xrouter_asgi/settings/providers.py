@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import ssl
 from abc import abstractmethod
-from dataclasses import fields
-from typing import Annotated, Literal, Self, TypeAlias, TypedDict
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypedDict
 
-from pydantic import AfterValidator, Field, PlainValidator, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
 
+from ..checks import Count
 from ..policies.upstream_state import UpstreamState
 from ..providers.base import ReadyProvider
 from ..providers.echo import EchoProvider
@@ -28,11 +29,9 @@ from ..providers.openai import OpenAIProvider
 from ..providers.own_key import BringYourOwnKey
 from ..queueing.adaptive import AdaptiveLimit
 from ..queueing.slots import Slots
-from .base import Buildable, Count, Seconds, Some, Table
+from .base import Buildable, FiniteAmount, FiniteSeconds, Some, Table
 from .references import ExistingPath, Hidden, Secret, reveal
 
-_TIMEOUTS = Timeouts()
-_OPTIONS = Options()
 _ANYBODY = "YTpi"  # a credential that every kind can be built with
 
 
@@ -47,18 +46,9 @@ def _base_url(url: str) -> str:
 BaseURL = Annotated[str, AfterValidator(_base_url)]
 
 
-class TimeoutSettings(Table):
-    """See `providers.http.Timeouts`; seconds. `total = inf` sets no bound."""
-
-    connect: Seconds = _TIMEOUTS.connect
-    first: Seconds = _TIMEOUTS.first
-    idle: Seconds = _TIMEOUTS.idle
-    total: Annotated[float, Field(gt=0)] = _TIMEOUTS.total or math.inf
-    write: Seconds = _TIMEOUTS.write
-    pool: Seconds = _TIMEOUTS.pool
-
-    def build(self) -> Timeouts:
-        return Timeouts(**{**self.model_dump(), "total": None if math.isinf(self.total) else self.total})
+def _no_total(table: Any) -> Any:
+    """TOML has no null: `total = inf` says that there is no bound."""
+    return {**table, "total": None} if isinstance(table, Mapping) and table.get("total") == math.inf else table
 
 
 class _Connection(TypedDict):
@@ -69,19 +59,20 @@ class _Connection(TypedDict):
 
 
 class UpstreamSettings(Buildable):
-    """What every provider behind HTTP has.
+    """What all providers behind HTTP have in common.
 
     Attributes:
         ca_bundle: File or folder with certificates to trust besides the public ones.
-        cert, key, key_password: The certificate that this gateway shows.
+        timeouts: See `providers.http.Timeouts`. `total = inf` sets no bound.
+        cert, key, key_password: The client certificate of this gateway.
         insecure: Do not check the upstream's certificate.
-        proxy: `http://` or `https://` address; may be a reference, since it may hold a password.
-        own_key: Whether callers may, or must, bring a credential of their own in `x-provider-key`. What may stand for
-            the gateway's account is not shown beside it: no other credential, no `headers`, no `cert`.
+        proxy: `http://` or `https://` address. May be a reference, since it may hold a password.
+        own_key: Whether callers may (true) or must (`required`) bring a credential of their own in `x-provider-key`.
+            Nothing that identifies the gateway's account goes with it: no credential, no `headers`, no `cert`.
     """
 
     base_url: BaseURL
-    timeouts: TimeoutSettings = TimeoutSettings()
+    timeouts: Annotated[Timeouts, BeforeValidator(_no_total)] = Timeouts()
     ca_bundle: ExistingPath | None = None
     cert: ExistingPath | None = None
     key: ExistingPath | None = None
@@ -91,11 +82,11 @@ class UpstreamSettings(Buildable):
     own_key: Literal[False, True, "required"] = False
 
     def build(self, name: str, *, instrument: Instrument | None = None) -> ReadyProvider:
-        """The provider of that name. Opens nothing but the files with certificates."""
+        """Make the provider under that name. Opens nothing but the files with certificates."""
         if not self.own_key:
             return self._provider(name, instrument)
         inner = None if self.own_key == "required" else self._provider(name, instrument)
-        # Once: to read the certificates takes longer than a request, and the warning of `insecure` is told here.
+        # Read the certificates once, which takes longer than a request. This also logs the warning of `insecure`.
         trust = self._tls().anonymous().context()
         return BringYourOwnKey(
             lambda key: self._with_only(key)._provider(name, instrument, trust), inner=inner, name=name
@@ -103,27 +94,27 @@ class UpstreamSettings(Buildable):
 
     @abstractmethod
     def _provider(self, name: str, instrument: Instrument | None, trust: ssl.SSLContext | None = None) -> ReadyProvider:
-        """With the credential of these settings. `trust` stands in place of `ca_bundle` and `insecure`."""
+        """Make the provider with the credential of this table. `trust` replaces `ca_bundle` and `insecure`."""
 
     @abstractmethod
     def _with_only(self, credential: str) -> Self:
-        """The settings with the credential of a caller, and without what may stand for another account."""
+        """This table with the credential of a caller, and without everything that identifies another account."""
 
     def _try(self) -> None:
-        # Without `insecure`, whose warning belongs to the provider that is used.
+        # Without `insecure`, whose warning is for the provider that is used.
         checked = self.model_copy(update={"insecure": False})
         checked.build("")
         if self.own_key:
             checked._with_only(_ANYBODY)._provider("", None)
 
     def account(self) -> UpstreamState:
-        """What the models of one provider share."""
+        """Make the state that all models of the provider share."""
         return UpstreamState()
 
     def _connection(self, trust: ssl.SSLContext | None) -> _Connection:
         return {
             "base_url": self.base_url,
-            "timeouts": self.timeouts.build(),
+            "timeouts": self.timeouts,
             "tls": self._tls() if trust is None else TLS(trust),
             "proxy": reveal(self.proxy),
         }
@@ -150,19 +141,10 @@ class GigaChatSettings(UpstreamSettings):
     password: Secret | None = None
     access_token: Secret | None = None
     max_parallel: Count | None = None
-    queue_timeout: Seconds = 30.0
+    queue_timeout: FiniteSeconds = 30.0
     client_id: str | None = None
     allow_networks: tuple[str, ...] = ()
-    # The rest are the fields of `Options`.
-    strict: bool = _OPTIONS.strict
-    aliases: dict[str, str] = Field(default_factory=dict)
-    structured_output: Literal["auto", "native", "function", "prompt"] = _OPTIONS.structured_output
-    empty_content: Literal["empty", "null", "omit"] = _OPTIONS.empty_content
-    late_system: Literal["merge", "user"] = _OPTIONS.late_system
-    replay_state: bool = _OPTIONS.replay_state
-    reasoning_models: tuple[str, ...] = tuple(_OPTIONS.reasoning_models)
-    max_tokens: Count | None = _OPTIONS.max_tokens
-    attachment_text: str = _OPTIONS.attachment_text
+    options: Options = Options()
 
     def _with_only(self, credential: str) -> Self:
         nobody = dict.fromkeys(("user", "password", "access_token", "cert", "key", "key_password", "client_id"))
@@ -180,7 +162,7 @@ class GigaChatSettings(UpstreamSettings):
             client_id=self.client_id,
             allow_networks=self.allow_networks,
             instrument=instrument,
-            options=Options(**{option.name: getattr(self, option.name) for option in fields(Options)}),
+            options=self.options,
         )
 
     def _credentials(self) -> Credentials | None:
@@ -204,7 +186,7 @@ class OpenAISettings(UpstreamSettings):
     """`kind = "openai"`: any upstream that speaks OpenAI's API. A value of `headers` may be a reference.
 
     Attributes:
-        max_parallel: How many chats and embeddings at once, of all models together; `adaptive` finds it out.
+        max_parallel: How many chats and embeddings at once, for all models together; `adaptive` learns the number.
     """
 
     kind: Literal["openai"]
@@ -244,14 +226,14 @@ class OpenAISettings(UpstreamSettings):
 
 
 class EchoSettings(Table):
-    """`kind = "echo"`: says what it was told, word by word with `delay` seconds between."""
+    """`kind = "echo"`: repeats the last message word by word, with `delay` seconds between words."""
 
     kind: Literal["echo"]
     models: Some[str] = ("echo",)
-    delay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    delay: FiniteAmount = 0.0
 
     def build(self, name: str, *, instrument: Instrument | None = None) -> EchoProvider:
-        """The provider of that name. There is no HTTP to instrument."""
+        """Make the provider under that name. It does no HTTP, so there is nothing to instrument."""
         return EchoProvider(name=name, models=self.models, delay=self.delay)
 
 

@@ -1,4 +1,4 @@
-"""Values that stand elsewhere: `env:NAME`, `file:PATH`, and paths that start at the folder of the settings file."""
+"""References to values elsewhere: `env:NAME`, `file:PATH`, and paths relative to the folder of the settings file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _HOW = 'Write "env:NAME" for an environment variable or "file:PATH" for a file'
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where references are looked up. Given to pydantic as the context of a validation.
+class ReferenceSources:
+    """Where references are looked up. It is the context of a pydantic validation.
 
     Attributes:
         environment: The variables that `env:` may name.
@@ -25,28 +25,28 @@ class Place:
     folder: Path
 
 
-def place_of(info: ValidationInfo) -> Place:
+def sources_of(info: ValidationInfo) -> ReferenceSources:
     """Where the references of this validation are looked up."""
-    return info.context if isinstance(info.context, Place) else Place({}, Path())
+    return info.context if isinstance(info.context, ReferenceSources) else ReferenceSources({}, Path())
 
 
-def _resolve(reference: str, place: Place) -> str | None:
-    """What the reference stands for; None for a text that is no reference.
+def _resolve(reference: str, sources: ReferenceSources) -> str | None:
+    """The value that a reference names; None for a text that is no reference.
 
     Raises:
-        ValueError: It stands for nothing. The sentence continues one that starts with the name of the setting.
+        ValueError: There is no such value. The message continues a sentence that starts with the name of the setting.
     """
     kind, _, name = reference.partition(":")
     match kind:
         case "env":
-            value = place.environment.get(name)
+            value = sources.environment.get(name)
             if value is None:
                 raise ValueError(f"names the environment variable {name!r}, which is not set. Set it to the secret.")
             if not value:
                 raise ValueError(f"names the environment variable {name!r}, which is empty. Set it to the secret.")
             return value
         case "file":
-            return _read(place.folder / name, name)
+            return _read(sources.folder / name, name)
     return None
 
 
@@ -63,26 +63,26 @@ def _read(path: Path, name: str) -> str:
 
 
 def _secret(value: Any, info: ValidationInfo) -> Any:
-    """Only a reference will do, so that the file can be read by others and kept under version control."""
+    """Accept only a reference, so that the file can be shown to others and kept under version control."""
     if isinstance(value, SecretStr):
         return value
     if not isinstance(value, str):
         raise ValueError(f"is not a text. {_HOW}.")
-    if (secret := _resolve(value, place_of(info))) is None:
+    if (secret := _resolve(value, sources_of(info))) is None:
         raise ValueError(f"holds the secret itself. {_HOW}, so that the settings can be shown to others.")
     return secret
 
 
 def _text(value: Any, info: ValidationInfo) -> Any:
-    """A text, or a reference where it holds something that nobody should see."""
+    """Accept a text, or a reference if the text is a secret."""
     if not isinstance(value, str):
         return value
-    resolved = _resolve(value, place_of(info))
+    resolved = _resolve(value, sources_of(info))
     return value if resolved is None else resolved
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
-    full = place_of(info).folder / path
+    full = sources_of(info).folder / path
     if not full.exists():
         raise ValueError(f"names {str(full)!r}, which does not exist. Write the path of a file or a folder.")
     return full
@@ -94,5 +94,5 @@ ExistingPath = Annotated[Path, AfterValidator(_existing)]
 
 
 def reveal(secret: SecretStr | None) -> str | None:
-    """The secret, for whoever uses it; None if there is none."""
+    """The secret as plain text; None if there is none."""
     return None if secret is None else secret.get_secret_value()

@@ -1,4 +1,4 @@
-"""The tables about what is told of requests: tracing, access log, metrics."""
+"""The tables of telemetry: tracing, access log, metrics."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class TracingSettings(Table):
-    """`[tracing]`: spans go to a collector by OTLP over HTTP.
+    """`[tracing]`: send spans to a collector by OTLP over HTTP.
 
     Attributes:
         endpoint: The collector's base URL; without it `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`.
-        headers: Sent with every export; a value may be a reference.
-        service: What the spans are filed under.
-        sampling: Which share of the traces that begin here is kept: 0 to 1.
-        propagate: Go on with the traces of clients, and send ours to the upstreams.
-        http_spans: A span for each HTTP request to an upstream as well, those for tokens and models included.
+        headers: Sent with every export. A value may be a reference.
+        service: The `service.name` of the spans.
+        sampling: The share of new traces to keep, 0 to 1.
+        propagate: Continue the traces of clients, and send `traceparent` to the upstreams.
+        http_spans: Also make a span for each HTTP request to an upstream, including those for tokens and models.
     """
 
     endpoint: BaseURL | None = None
@@ -42,7 +42,7 @@ class TracingSettings(Table):
     http_spans: bool = False
 
     def instrument(self, spans: TracerProvider) -> Instrument | None:
-        """What makes the spans of HTTP requests; None if none are wanted."""
+        """Make what wraps each transport in HTTP spans; None if the table wants none."""
         if not self.http_spans:
             return None
         from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport  # here, because it takes long
@@ -50,7 +50,7 @@ class TracingSettings(Table):
         return partial(AsyncOpenTelemetryTransport, tracer_provider=spans)
 
     def build(self) -> TracerProvider:
-        """Starts the thread that exports."""
+        """Make the tracer provider. Starts the thread that exports."""
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
         return otlp_tracer_provider(self.endpoint, headers=headers or None, service=self.service, share=self.sampling)
 
@@ -75,7 +75,7 @@ class AccessLogSettings(Table):
         return self.format == "text" or (self.format == "auto" and sys.stdout.isatty())
 
     def build(self, lines: LineBuffer) -> AccessLog | None:
-        """The observer that writes the lines; None for no access log."""
+        """Make the observer that writes the lines; None for no access log."""
         match self.format:
             case "off":
                 return None
@@ -94,9 +94,9 @@ class MetricsSettings(Table):
     """`[metrics]`: for Prometheus, on a path of the app or on a port of its own.
 
     Attributes:
-        path: Where, below the mount.
-        token: What `Authorization: Bearer` must bring. Not needed on a port of its own.
-        port: Serve them there alone, on every path. `xrouter serve` does it; another server does not know of it.
+        path: The path below the mount.
+        token: The token that `Authorization: Bearer` must bring. Not needed on a port of its own.
+        port: Serve them only there, on every path. Only `xrouter serve` does this.
         host: The address of that port.
     """
 
@@ -117,7 +117,7 @@ class MetricsSettings(Table):
 
 
 def _need(module: str, *, extra: str) -> None:
-    """Say now what would fail later. Not by an import, which takes long."""
+    """Raise ValueError now for an import that would fail later. It does not import, which takes long."""
     try:
         found = find_spec(module)
     except ModuleNotFoundError:  # a package above it

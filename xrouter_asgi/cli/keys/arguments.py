@@ -1,4 +1,4 @@
-"""What people type, and the lines of an import, as values."""
+"""Parsers of arguments and of the lines of an import."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def duration(text: str) -> float:
 
 
 def moment(text: str) -> datetime:
-    """A time from now, such as `90d`, or an ISO 8601 date or time; UTC where it names no zone."""
+    """A time from now, such as `90d`, or an ISO 8601 date or time, in UTC unless it names a zone."""
     if re.fullmatch(r"\d+[smhd]?", text):
         return datetime.now(UTC) + timedelta(seconds=duration(text))
     try:
@@ -43,7 +43,7 @@ def moment(text: str) -> datetime:
 
 
 def limit(text: str) -> str:
-    """A limit that the limiter will understand."""
+    """A limit as it is written, once it is known to be right."""
     try:
         Limit.parse(text)
     except ValueError as exc:
@@ -51,17 +51,17 @@ def limit(text: str) -> str:
     return text
 
 
-def imported(number: int, line: str, grant: KeySpec) -> tuple[str, KeySpec]:
-    """The secret in a line of an import, and the grant with what the line says of it.
+def imported(number: int, line: str, spec: KeySpec) -> tuple[str, KeySpec]:
+    """The secret in a line of an import, and the key's spec with the fields of the line.
 
     Raises:
-        ValueError: The line is no secret and no object of that form. The message never shows the line.
+        ValueError: The line is neither a secret nor such an object. The message never shows the line.
     """
     try:
         secret, fields = _parts(line)
         if not importable(secret) or bits(secret) < MIN_BITS:
             raise ValueError(f"its secret has less than {MIN_BITS} bits, or is not printable ASCII without spaces.")
-        return secret, replace(grant, **fields)
+        return secret, replace(spec, **fields)
     except ValueError as exc:
         raise ValueError(f"Line {number}: {exc} Nothing was imported.") from None
 

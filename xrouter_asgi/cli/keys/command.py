@@ -1,6 +1,6 @@
 """`xrouter keys create | list | show | rotate | revoke | import | migrate`: the keys of a database.
 
-It writes straight to the store, so whoever may do that needs no key first; there is no default key and no master key.
+It writes to the store itself, so the first key needs no other key; there is no default key and no master key.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ...keys.secret import KINDS
 from ...settings import load_keys
 from ...settings.environment import KEYS_PEPPER as PEPPER
 from ...settings.environment import KEYS_URL as URL
+from ..output import fail, say
 from .arguments import duration, imported, limit, moment
 from .text import history_document, key_document, key_table, key_text
 
@@ -74,7 +75,7 @@ class _Work:
     options: argparse.Namespace
 
     def tell(self, text: str, document: object) -> None:
-        """On standard output: words for people, or JSON for scripts."""
+        """Print on standard output: words for people, or JSON for scripts."""
         print(json.dumps(document, ensure_ascii=False) if self.options.json else text)
 
 
@@ -84,10 +85,10 @@ _Act: TypeAlias = Callable[[_Work], Awaitable[None]]
 def add_keys_command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], environment: Mapping[str, str]
 ) -> None:
-    """Add `keys` to the commands of `xrouter`. The environment gives defaults and the pepper."""
+    """Add `keys` to the commands of `xrouter`. The environment may name the database and the pepper."""
     text = "Make, list, rotate and revoke the API keys of a database."
     epilog = (
-        f"environment, for whoever has no settings file with [keys]:\n  {URL}     the database\n"
+        f"environment, instead of a settings file with [keys]:\n  {URL}     the database\n"
         f"  {PEPPER}  what keys are digested with; as the server has it"
     )
     raw = argparse.RawDescriptionHelpFormatter
@@ -107,8 +108,8 @@ def add_keys_command(
 
     create = action("create", _create, "Make a key, and show its secret once.")
     create.add_argument("--kind", choices=KINDS, default="live", help="what its secret starts with; default: live")
-    _add_grant(create)
-    _add_grant(action("import", _import, "Take over keys of another gateway, read from standard input."))
+    _add_spec(create)
+    _add_spec(action("import", _import, "Take over keys of another gateway, read from standard input."))
     listing = action("list", _list, "List the keys, oldest first.")
     listing.add_argument("--owner", help="only the keys of this one")
     show = action("show", _show, "Show a key and its history.")
@@ -122,7 +123,7 @@ def add_keys_command(
     action("migrate", _migrate, "Make the tables in the database, or bring them up to date.")
 
 
-def _add_grant(parser: argparse.ArgumentParser) -> None:
+def _add_spec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="what people call it")
     parser.add_argument("--owner", help="whom it belongs to")
     parser.add_argument("--model", action="append", default=[], help="a model or pattern it may use; default: all")
@@ -145,14 +146,14 @@ def _run(act: _Act, options: argparse.Namespace, environment: Mapping[str, str])
         url, hasher = _database(options, environment)
         asyncio.run(_open(act, options, url, hasher))
     except KeyStoreUnavailable as error:
-        return _fail(f"The key store cannot be asked. {error.detail or error.message}")
+        return fail(f"The key store cannot be asked. {error.detail or error.message}")
     except (ValueError, UnknownKey, ModuleNotFoundError) as error:
-        return _fail(str(error))
+        return fail(str(error))
     return 0
 
 
 def _database(options: argparse.Namespace, environment: Mapping[str, str]) -> tuple[str, Hasher]:
-    """Its URL, and how its keys are digested: both from the environment, or both from the settings."""
+    """The URL of the database and the hasher of its keys: both from the environment, or both from the settings."""
     url = options.url or (None if options.config else environment.get(URL))
     if url:
         return url, Hasher.parse(environment.get(PEPPER, ""))
@@ -174,7 +175,7 @@ async def _open(act: _Act, options: argparse.Namespace, url: str, hasher: Hasher
 
 
 async def _create(work: _Work) -> None:
-    issued = await work.issuer.create(_grant(work.options), kind=work.options.kind)
+    issued = await work.issuer.create(_spec(work.options), kind=work.options.kind)
     _show_once(work, issued, f"Key {issued.key.id} is made.")
 
 
@@ -189,7 +190,7 @@ def _show_once(work: _Work, issued: Issued, what: str) -> None:
     text = f"{what} Copy its secret now. Only a digest is kept, so it cannot be shown again.\n\n  {issued.secret}"
     work.tell(f"{text}\n\n{key_text(key, now)}", key_document(key, now) | {"secret": issued.secret})
     if work.hasher.version == 0:
-        _say("It is kept as plain SHA-256. With a pepper, here and at the server, it would be HMAC-SHA-256.")
+        say("It is kept as plain SHA-256. With a pepper, here and at the server, it would be HMAC-SHA-256.")
 
 
 async def _list(work: _Work) -> None:
@@ -209,9 +210,9 @@ async def _revoke(work: _Work) -> None:
 
 
 async def _import(work: _Work) -> None:
-    grant, now = _grant(work.options), utc_now()
-    # Every line is read before the first is kept.
-    pairs = [imported(number, line.strip(), grant) for number, line in enumerate(sys.stdin, start=1) if line.strip()]
+    spec, now = _spec(work.options), utc_now()
+    # Read every line before keeping the first key.
+    pairs = [imported(number, line.strip(), spec) for number, line in enumerate(sys.stdin, start=1) if line.strip()]
     made: list[APIKey] = []
     for secret, each in pairs:
         try:
@@ -229,7 +230,7 @@ async def _migrate(work: _Work) -> None:
     work.tell("The key tables are up to date.", {"migrated": True})
 
 
-def _grant(options: argparse.Namespace) -> KeySpec:
+def _spec(options: argparse.Namespace) -> KeySpec:
     return KeySpec(
         name=options.name,
         owner=options.owner,
@@ -242,18 +243,9 @@ def _grant(options: argparse.Namespace) -> KeySpec:
 
 
 def _user() -> str:
-    """Who runs the command, for the audit."""
+    """The user who runs the command, for the audit."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # A container may run as a number without a name.
         name = str(os.getuid())
     return f"{name}@{platform.node()}"
-
-
-def _fail(text: str) -> int:
-    _say(text)
-    return 1
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from ...inspection.overview import aligned
+from ...inspection.columns import in_columns
 from ...keys import APIKey, AuditEntry
 
 UNUSED = timedelta(days=180)
-"""After which a key that nobody used is pointed out."""
+"""A key that nobody used for so long is shown as `unused`."""
 
 
 def state(key: APIKey, now: datetime) -> str:
-    """In one word: `active`, `unused`, `waiting` for its beginning, `expired` or `revoked`."""
+    """One word: `active`, `unused`, `waiting` (it is not valid yet), `expired` or `revoked`."""
     if not key.active:
         return "revoked"
     if key.usable(now):
@@ -34,7 +34,7 @@ def key_table(keys: Sequence[APIKey], now: datetime) -> str:
         )
         for key in keys
     ]
-    return aligned([("id", "name", "owner", "kind", "state", "expires", "last used"), *rows])
+    return in_columns([("id", "name", "owner", "kind", "state", "expires", "last used"), *rows])
 
 
 def key_text(key: APIKey, now: datetime, history: Sequence[AuditEntry] = ()) -> str:
@@ -53,9 +53,9 @@ def key_text(key: APIKey, now: datetime, history: Sequence[AuditEntry] = ()) -> 
         ("limits", ", ".join(key.limits) or "the general ones"),
     ]
     if not history:
-        return aligned(rows)
+        return in_columns(rows)
     events = [(_minute(entry.at), entry.action, entry.by, entry.reason or "") for entry in history]
-    return f"{aligned(rows)}\n\n{aligned([('when', 'what', 'who', 'why'), *events])}"
+    return f"{in_columns(rows)}\n\n{in_columns([('when', 'what', 'who', 'why'), *events])}"
 
 
 def key_document(key: APIKey, now: datetime) -> dict[str, object]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from ...checks import Seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -21,12 +23,12 @@ class Timeouts:
         ValueError: For a value that is not above 0.
     """
 
-    connect: float = 5.0
-    first: float = 120.0
-    idle: float = 60.0
-    total: float | None = 600.0
-    write: float = 30.0
-    pool: float = 5.0
+    connect: Seconds = 5.0
+    first: Seconds = 120.0
+    idle: Seconds = 60.0
+    total: Seconds | None = 600.0
+    write: Seconds = 30.0
+    pool: Seconds = 5.0
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -1,0 +1,166 @@
+"""`xrouter serve`, and `xrouter demo`, which serves without any settings."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from ..inspection.overview import describe_layers, describe_models
+from ..reloading import FileWatch, Reload
+from ..settings import Settings, find_file
+from ..standalone import Assembly, assemble
+from .output import fail, say
+
+if TYPE_CHECKING:
+    from ..server.server import Server
+
+_DEMO = {"providers": {"echo": {"kind": "echo", "delay": 0.05}}, "models": {"echo": {"targets": ["echo/echo"]}}}
+_DEMO_HELP = """\
+The address is {address}. Paste this into another terminal, with any text as the key:
+
+export OPENAI_BASE_URL={address}/v1
+export OPENAI_API_KEY=anything
+
+curl -N {address}/v1/chat/completions -H 'content-type: application/json' \\
+  -d '{{"model": "echo", "stream": true, "messages": [{{"role": "user", "content": "Hello from xrouter"}}]}}'
+
+Ctrl+C ends it."""
+_SERVE_EXAMPLES = """\
+examples:
+  xrouter serve --config xrouter.toml
+  xrouter serve --host 0.0.0.0 --port 80             needs [keys] in the settings
+  GIGACHAT_CREDENTIALS=KEY xrouter serve"""
+_DEMO_EXAMPLES = """\
+examples:
+  xrouter demo
+  xrouter demo --port 0          takes a free port and prints it"""
+
+
+def add_serve_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `serve` and `demo` to the commands of `xrouter`."""
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str, epilog: str) -> argparse.ArgumentParser:
+        raw = argparse.RawDescriptionHelpFormatter
+        parser = commands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=raw)
+        parser.set_defaults(run=run)
+        parser.add_argument("--host", help="the address to listen at; default: the settings', else 127.0.0.1")
+        parser.add_argument("--port", type=_port, help="0 takes a free one; default: the settings', else 8000")
+        return parser
+
+    serve = command("serve", _serve, "Serve what the settings say, until SIGTERM or Ctrl+C.", _SERVE_EXAMPLES)
+    serve.add_argument(
+        "--config",
+        metavar="FILE",
+        help="settings in TOML; default: $XROUTER_CONFIG, else ./xrouter.toml, else the environment's GIGACHAT_*",
+    )
+    serve.add_argument("--no-auth", action="store_true", help="let everybody in, also from beyond this machine")
+    text = "Serve a model that echoes, to try clients without a key, a file or a network."
+    command("demo", _demo, text, _DEMO_EXAMPLES)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port. Write a number from 0 to 65535.")
+    return int(text)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    file = find_file(options.config)
+    watch = FileWatch(file) if file else None  # before the file is read, so that no change is missed
+    settings = Settings.load(options.config)
+    host = options.host or settings.server.host
+    if settings.keys is not None and options.no_auth:
+        return fail("The settings have [keys], and --no-auth says to ask for none. Take one of them out.")
+    if settings.keys is None and not (options.no_auth or _is_loopback(host)):
+        return fail(
+            f"Without [keys] in the settings everybody who reaches {host} would be let in. Add [keys], or --no-auth."
+        )
+    if settings.access_log.format == "logging":
+        logging.getLogger("xrouter.access").setLevel(logging.INFO)
+    logging.getLogger("xrouter.settings").setLevel(logging.INFO)
+
+    def announce(address: str) -> None:
+        say(f"xrouter {version('xrouter-asgi')} serves at {address}/v1")
+        say(f"{describe_models(settings)}\n\n{describe_layers(settings)}")
+
+    return _listen(settings, options, announce, load=partial(Settings.load, options.config), watch=watch)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the host. A name may stand for any address, except `localhost`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _demo(options: argparse.Namespace) -> int:
+    def announce(address: str) -> None:
+        print(_DEMO_HELP.format(address=address), flush=True)
+
+    return _listen(Settings.parse(_DEMO), options, announce)
+
+
+def _listen(
+    settings: Settings,
+    options: argparse.Namespace,
+    announce: Callable[[str], None],
+    *,
+    load: Callable[[], Settings] | None = None,
+    watch: FileWatch | None = None,
+) -> int:
+    assembly = assemble(settings)
+    try:
+        server = build_server(settings, assembly, announce, load=load, watch=watch)
+    except ModuleNotFoundError:
+        return fail('Serving needs uvicorn. Install it with: pip install "xrouter-asgi[server]"')
+    host = options.host or settings.server.host
+    port = settings.server.port if options.port is None else options.port
+    own = settings.metrics
+    if assembly.metrics is not None and own is not None and own.port is not None:
+        try:
+            say(f"Metrics are shown at {server.beside(assembly.metrics, own.host, own.port)}/metrics")
+        except OSError as error:
+            return fail(f"Cannot listen at {own.host}:{own.port}: {error.strerror}. Write another port in [metrics].")
+    try:
+        server.listen(host, port)
+    except OSError as error:
+        return fail(f"Cannot listen at {host}:{port}: {error.strerror}. Choose another with --host and --port.")
+    return 0
+
+
+def build_server(
+    settings: Settings,
+    assembly: Assembly,
+    announce: Callable[[str], None],
+    *,
+    load: Callable[[], Settings] | None = None,
+    watch: FileWatch | None = None,
+) -> Server:
+    """Make the server of an app. Opens nothing.
+
+    Args:
+        announce: Called with the address once the server takes connections.
+        load: Reads the settings again, at SIGHUP and when `watch` sees a change. None for settings that stay.
+        watch: The file of the settings.
+
+    Raises:
+        ModuleNotFoundError: uvicorn is not installed.
+    """
+    from ..server.server import Server
+
+    watched = watch if settings.server.reload else None
+    return Server(
+        assembly.app,
+        drain=assembly.router.drain,
+        stop=assembly.router.stop,
+        grace=settings.server.drain,
+        listening=announce,
+        trusted_proxies=settings.server.trusted_proxies,
+        reload=None if load is None else Reload(assembly.router, load=load, watch=watched),
+    )
