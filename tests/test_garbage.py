@@ -75,7 +75,7 @@ async def app(fake: FakeOpenAI) -> AsyncIterator[ASGIApp]:
 @pytest.fixture
 def uncollected() -> Iterator[None]:
     """Cycles stay where they are, and what was there before is out of sight."""
-    gc.freeze()  # hides what other tests left, so that it need not be collected: that takes half a second of a whole run
+    gc.freeze()  # hides what other tests left; collecting it would take up to half a second each time
     gc.disable()
     yield
     gc.enable()
