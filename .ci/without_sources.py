@@ -11,16 +11,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def main() -> int:
+def main() -> None:
     for folder in ("tests", "examples", "docs"):
         shutil.copytree(ROOT / folder, folder, dirs_exist_ok=True)
     for file in ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(ROOT / file, file)
     spec = find_spec("xrouter_asgi")
     if spec is None or spec.origin is None or not Path(spec.origin).is_relative_to(sysconfig.get_path("purelib")):
-        return "The package is not the installed wheel."
-    return 0
+        sys.exit("The package is not the installed wheel.")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
