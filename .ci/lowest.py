@@ -1,6 +1,6 @@
-"""Install the lowest versions that pyproject.toml allows for what the package itself depends on.
+"""Install the lowest versions that pyproject.toml allows for what the package and its extras depend on.
 
-pip has no option for this. Development tools stay as they are.
+pip has no option for this. Development tools are as new as they can be.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ FLOOR = re.compile(r"(?P<name>[\w.-]+)(\[[\w,]+\])?>=(?P<version>[\w.]+)")
 def main() -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    requirements = [*project["dependencies"], *extras["server"], *extras["http2"]]
-    floors = [f"{floor['name']}=={floor['version']}" for floor in map(FLOOR.match, requirements) if floor]
-    command = [sys.executable, "-m", "pip", "install", "--editable", f"{ROOT}[dev]", *floors]
+    requirements = project["dependencies"] + [line for name in extras if name != "dev" for line in extras[name]]
+    floors = {f"{floor['name']}=={floor['version']}" for floor in map(FLOOR.match, requirements) if floor}
+    command = [sys.executable, "-m", "pip", "install", "--editable", f"{ROOT}[dev]", *sorted(floors)]
     return subprocess.call(command)  # noqa: S603 -- what it runs comes from this repository
 
 

@@ -156,7 +156,8 @@ class Client:
 
     def send(self, *data: bytes) -> None:
         for each in data:
-            self.writer.write(each)
+            if not self.writer.is_closing():  # the server may have cut; where asyncio forgives a write, uvloop raises
+                self.writer.write(each)
 
     async def answer(self) -> Answer:
         """The next answer, whose length is told."""

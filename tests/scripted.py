@@ -59,11 +59,11 @@ class ScriptedProvider:
     """Follows `steps`, for a plain answer only the waits and errors among them.
 
     Args:
-        steps: What happens, in this order.
         body: The answer, whatever was asked.
         models: What it lists.
 
     Attributes:
+        steps: What happens, in this order.
         calls: What it was asked.
         opened, closed: Upstream exchanges begun and ended.
         reached: Set when a script waits for the first time.
@@ -85,7 +85,7 @@ class ScriptedProvider:
         self.unready: Unready | None = None
         self.reached = asyncio.Event()
         self.settled = asyncio.Event()
-        self._steps = steps or ANSWER
+        self.steps = steps or ANSWER
         self._body = body
         self._models = models
 
@@ -120,7 +120,7 @@ class ScriptedProvider:
         self.opened += 1
         try:
             await asyncio.sleep(0)  # the connection
-            for step in self._steps:
+            for step in self.steps:
                 match step:
                     case asyncio.Event():
                         self.reached.set()

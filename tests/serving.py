@@ -105,7 +105,11 @@ async def hypercorn_here(app: ASGIApp) -> AsyncIterator[str]:
         yield url
     finally:
         stop.set()
-        await serving
+        await asyncio.wait([serving])
+        # From Python 3.12 on, hypercorn 0.18 ends in a CancelledError of its own when its dispatcher is served
+        # (https://github.com/pgjones/hypercorn/issues/258): it cancels a lifespan that is a few steps from its end.
+        if not serving.cancelled():
+            serving.result()
 
 
 @contextmanager

@@ -48,7 +48,9 @@ def test_the_settings_are_in_order() -> None:
     assert list(settings.served) == ["assistant", "local-*"]
 
 
-@pytest.mark.skipif(shutil.which("curl") is None or shutil.which("openssl") is None, reason="a tool is missing")
+@pytest.mark.skipif(
+    shutil.which("curl") is None or shutil.which("openssl") is None, reason="there is no curl or no openssl here"
+)
 async def test_the_commands_about_keys_work_as_pasted(tmp_path: Path) -> None:
     (start,) = re.findall(r"^```sh\n([^`]*xrouter serve &\n)```$", README, re.MULTILINE)
     (asking,) = re.findall(r"^```sh\n(curl [^`]*/metrics[^`]*)```$", README, re.MULTILINE)

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
 from tests.asgi_client import body_messages, http_scope
+from tests.policies.virtual import virtual
 from xrouter_asgi.asgi.body import AmbiguousLength, read_body
 from xrouter_asgi.asgi.disconnect import ClientDisconnected, DisconnectGuard, Interrupted
 from xrouter_asgi.asgi.scope import local_path, peer_address
+from xrouter_asgi.clock import now
 from xrouter_asgi.errors import PayloadTooLarge, UnsupportedMediaType
 
 segments = st.lists(st.text(alphabet="ab/%é ", max_size=4), max_size=4).map(lambda parts: "/" + "/".join(parts))
@@ -247,6 +249,21 @@ async def test_the_guard_lets_what_ends_in_time_alone() -> None:
     assert not guard.client_left
 
 
+@virtual
+async def test_the_client_is_watched_from_20_ms_on_and_its_leaving_is_noticed_at_once() -> None:
+    watched_at: list[float] = []
+
+    async def receive() -> Message:
+        watched_at.append(now())
+        await asyncio.sleep(1.0)
+        return {"type": "http.disconnect"}
+
+    async with DisconnectGuard(receive) as guard:
+        await forever()
+    assert guard.client_left
+    assert (watched_at, now()) == ([0.02], 1.02)
+
+
 async def test_the_guard_stops_receiving_when_it_is_left() -> None:
     asked, stopped = asyncio.Event(), asyncio.Event()
 
@@ -264,7 +281,8 @@ async def test_the_guard_stops_receiving_when_it_is_left() -> None:
         await stopped.wait()
 
 
-async def test_what_is_over_at_once_never_asks_whether_the_client_left() -> None:
+@virtual
+async def test_what_takes_less_than_20_ms_never_asks_whether_the_client_left() -> None:
     asked = asyncio.Event()
 
     async def receive() -> Message:
@@ -272,7 +290,8 @@ async def test_what_is_over_at_once_never_asks_whether_the_client_left() -> None
         return {"type": "http.disconnect"}
 
     async with DisconnectGuard(receive) as guard:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.019)
+    await asyncio.sleep(1.0)
     assert not asked.is_set()
     assert not guard.client_left
 

@@ -152,11 +152,10 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("size", [1, None], ids=["byte by byte", "at once"])
 @pytest.mark.parametrize("kind", WHOLE)
-async def test_odd_framing_is_no_fault_and_the_text_arrives_exactly(kind: str, size: int | None) -> None:
+async def test_odd_framing_is_no_fault_and_the_text_arrives_exactly(kind: str) -> None:
     data = chunked(WHOLE[kind])
-    script = raw(data[:-5], size=size, then="reset") if "reset" in kind else raw(data, size=size)
+    script = raw(data[:-5], then="reset") if "reset" in kind else raw(data)
     async with FakeOpenAI() as fake, facing(fake) as stand:
         fake.next(*[script] * MANY)
         told = await stand.ask("pair", stream=True)

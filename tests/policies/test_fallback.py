@@ -476,9 +476,9 @@ class TestSessionAffinity:
         steps = [down()]
         one = Fallback([candidate("a"), candidate("b")], session_affinity=True, **options)
         flaky = scripted(one.candidates[0])
-        flaky._steps = steps
+        flaky.steps = steps
         assert (await one.send(turn("hi"))).provider == "b"
-        flaky._steps = ()
+        flaky.steps = ()
         return one
 
     async def test_a_conversation_stays_where_it_was_answered(self) -> None:

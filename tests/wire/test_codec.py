@@ -133,9 +133,15 @@ def test_a_request_is_refused_exactly_when_it_is_too_deep(value: Any, levels: in
             parse_request(body)
 
 
-def test_a_request_with_too_many_values_is_refused() -> None:
+@pytest.mark.parametrize("containers", [2, MAX_DEPTH])
+def test_a_request_holds_at_most_so_many_values(containers: int) -> None:
+    def body(values: int) -> bytes:
+        rest = values - containers
+        return b'{"a":' + b"[" * (containers - 1) + b"0," * (rest - 1) + b"0" + b"]" * (containers - 1) + b"}"
+
+    assert parse_request(body(MAX_VALUES)).keys() == {"a"}
     with pytest.raises(InvalidRequest, match="more than 250000 values"):
-        parse_request(b'{"a":[' + b"0," * MAX_VALUES + b"0]}")
+        parse_request(body(MAX_VALUES + 1))
 
 
 def test_a_request_with_too_many_strings_is_refused_even_without_commas() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -295,17 +295,22 @@ def test_it_works_on_the_loop(scenario: Callable[[], Coroutine[None, None, None]
     run(scenario())
 
 
-async def test_small_packets_are_not_held_back() -> None:
+async def test_small_packets_are_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+    made: list[asyncio.Transport] = []
+
+    async def noted(*args: Any, **options: Any) -> Any:
+        transport, protocol = await connect(*args, **options)
+        made.append(transport)
+        return transport, protocol
+
+    monkeypatch.setattr(loop, "create_connection", noted)
     async with serving(answering(OK)) as server:
-        transport = own()
-        response = await transport.handle_async_request(httpx.Request("GET", server.url))
-        await response.aread()
-        (pool,) = transport._pools.values()
-        (connection,) = pool._idle
-        assert connection._transport is not None
-        sock = connection._transport.get_extra_info("socket")
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        await transport.aclose()
+        upstream = Upstream(server.url, transport=own())
+        await upstream.fetch("GET", "/")
+        assert made[0].get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        await upstream.aclose()
 
 
 async def test_a_request_of_another_client_is_completed() -> None:

@@ -150,17 +150,26 @@ async def test_a_slot_freed_by_a_closed_connection_goes_to_the_first_in_line() -
 
 
 async def test_the_most_recently_used_connection_is_taken_first() -> None:
-    async with serving(answer_once_told) as server:
-        transport = own()
-        upstream = Upstream(server.url, transport=transport)
+    """Of two at rest always the same one, so that the other grows old."""
+
+    def named(name: bytes) -> Script:
+        answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n" + name
+
+        async def script(peer: Peer) -> None:
+            while True:
+                await peer.request()
+                await peer.server.go_on.wait()
+                await peer.send(answer)
+
+        return script
+
+    async with serving(named(b"1"), named(b"2")) as server:
+        upstream = Upstream(server.url, transport=own())
         both = [asyncio.create_task(upstream.fetch("GET", "/")) for _ in range(2)]
         await server.until_open(2)
         server.go_on.set()
-        await asyncio.gather(*both)
-        (pool,) = transport._pools.values()
-        oldest, newest = pool._idle
-        await upstream.fetch("GET", "/")
-        assert pool._idle == [oldest, newest]
+        assert {answer.body for answer in await asyncio.gather(*both)} == {b"1", b"2"}
+        assert len({(await upstream.fetch("GET", "/")).body for _ in range(4)}) == 1
         await upstream.aclose()
 
 
@@ -346,12 +355,9 @@ def test_a_transport_belongs_to_one_event_loop() -> None:
     transport = own()
 
     async def one_request() -> None:
-        async with serving(answering(OK)) as server:
-            request = httpx.Request("GET", server.url)
-            await transport.handle_async_request(request)
-            for pool in transport._pools.values():  # so that no socket is left, and the transport not closed
-                pool.close()
-            await asyncio.sleep(0)
+        async with serving(answering(OK.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))) as server:
+            await transport.handle_async_request(httpx.Request("GET", server.url))
+            await server.until_open(0)  # no socket is left, and the transport is not closed
 
     asyncio.run(one_request())
     with pytest.raises(RuntimeError, match="another event loop"):

@@ -14,7 +14,9 @@ from tests.fakes.openai import DONE, FakeOpenAI, chunked, endless, event, held, 
 from tests.fakes.openai_answers import chunk, completion
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
 from xrouter_asgi.providers.http import Timeouts
+from xrouter_asgi.providers.http.parser import AnswerParser
 from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.wire.sse import EventReader
 from xrouter_asgi.wire.stream import ChatStream
 
 from .calls import TOOL, chat, read, stream_of, text_of
@@ -37,13 +39,35 @@ FRAMINGS = {
 }
 
 
-@pytest.mark.parametrize("size", [None, 1, 7])
 @pytest.mark.parametrize("framing", FRAMINGS)
-async def test_the_text_is_exact_however_it_is_framed(
-    fake: FakeOpenAI, provider: OpenAIProvider, framing: str, size: int | None
-) -> None:
-    fake.next(raw(chunked(FRAMINGS[framing]), size=size))
+async def test_the_text_is_exact_however_it_is_framed(fake: FakeOpenAI, provider: OpenAIProvider, framing: str) -> None:
+    fake.next(raw(chunked(FRAMINGS[framing])))
     assert text_of(await read(await stream_of(provider))) == TEXT
+
+
+async def test_the_text_is_exact_when_it_comes_byte_by_byte(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    fake.next(raw(chunked(EVENTS + DONE), size=1))
+    assert text_of(await read(await stream_of(provider))) == TEXT
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_events_are_the_same_in_whatever_pieces_their_answer_comes(framing: str, size: int) -> None:
+    """The two parsers in a row, without a socket: HTTP's and that of events."""
+
+    def events(*pieces: bytes) -> list[bytes]:
+        answer, reader = AnswerParser("POST"), EventReader()
+        found = []
+        for piece in pieces:
+            answer.feed(piece)
+            found += reader.feed(answer.take())
+        assert answer.complete
+        return found + reader.close()
+
+    data = chunked(*(line + b"\n" for line in FRAMINGS[framing].split(b"\n")))
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    assert events(*pieces) == events(data)
+    assert events(data)
 
 
 async def test_events_come_down_as_the_bytes_they_were(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
