@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import uvloop
 
-from .subject import COMMAND, HERE, Subject, served
+from .subject import HERE, Subject, command, served
 
 _EPILOG = """\
 examples:
@@ -67,7 +67,7 @@ def main() -> None:
 async def _count(tree: Path, options: argparse.Namespace) -> Counts:
     with tempfile.TemporaryDirectory() as folder:
         _progress(f"{tree}: starting")
-        async with served(tree, launcher=_callgrind(Path(folder)), skins=options.skins) as subject:
+        async with served(tree, launcher=_callgrind(tree, Path(folder)), skins=options.skins) as subject:
             for turn in range(_WARM):
                 _progress(f"{tree}: warming up, {turn + 1} of {_WARM}")
                 await subject.ask()
@@ -84,10 +84,10 @@ async def _count(tree: Path, options: argparse.Namespace) -> Counts:
     return Counts(median(chats), median(events))
 
 
-def _callgrind(folder: Path) -> list[str]:
+def _callgrind(tree: Path, folder: Path) -> list[str]:
     """The command that runs `xrouter` under callgrind. It starts uncounted, which is 20 times as fast."""
     options = ["--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder / 'counts'}"]
-    return ["valgrind", "--quiet", *options, sys.executable, "-P", *COMMAND]
+    return ["valgrind", "--quiet", *options, sys.executable, *command(tree)]
 
 
 class _Counter:

@@ -1,6 +1,6 @@
 """Runs `xrouter` and records which of its functions begin on the event loop's thread. Part of `benchmarks.trace`.
 
-python -P recorder.py DESCRIPTOR COMMAND...
+python -P recorder.py DESCRIPTOR ENTRY_POINT COMMAND...
 
 SIGUSR1 starts a recording, SIGUSR2 ends it. The recorder answers each with a line of JSON on the descriptor: first
 null, then the recording, a list of pairs of file and function.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import signal
 import sys
 from functools import cache
@@ -18,7 +19,6 @@ from types import CodeType, FrameType
 from typing import Any
 
 import xrouter_asgi
-from xrouter_asgi.cli import main
 
 _PACKAGE = str(Path(xrouter_asgi.__file__).parent) + os.sep
 _INLINE = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")  # counted as parts of the function around them
@@ -65,4 +65,4 @@ if __name__ == "__main__":
     _descriptor = int(sys.argv[1])
     signal.signal(signal.SIGUSR1, _begin)
     signal.signal(signal.SIGUSR2, _end)
-    sys.exit(main(sys.argv[2:]))
+    sys.exit(pkgutil.resolve_name(sys.argv[2])(sys.argv[3:]))

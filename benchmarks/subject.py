@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,9 +26,6 @@ from .upstream import LENGTH, Upstream
 
 HERE = Path(__file__).resolve().parent.parent
 """This checkout."""
-
-COMMAND = ("-c", "import sys; from xrouter_asgi.cli import main; sys.exit(main())")
-"""Arguments for Python that run the command `xrouter` from the path, whatever is installed."""
 
 _ADDRESS = re.compile(r" serves at http://127\.0\.0\.1:(\d+)/v1$", re.MULTILINE)
 _START = 60.0  # seconds that a server has until it listens
@@ -48,6 +46,18 @@ limit = "1000000/minute; 1000000000 tokens/minute; 8 parallel"
 [metrics]
 token = "file:secret"
 """
+
+
+def command(tree: Path) -> list[str]:
+    """Arguments for Python that run the command `xrouter` of a checkout, if `PYTHONPATH` leads there."""
+    return ["-P", "-c", "import pkgutil, sys; sys.exit(pkgutil.resolve_name(sys.argv.pop(1))())", entry_point(tree)]
+
+
+def entry_point(tree: Path) -> str:
+    """The function behind the command `xrouter` of a checkout, as `module:function`."""
+    project = tomllib.loads((tree / "pyproject.toml").read_text())
+    point: str = project["project"]["scripts"]["xrouter"]
+    return point
 
 
 class Subject:
@@ -115,12 +125,12 @@ async def served(
         (folder / "secret").write_text(token_hex())
         # The fixed seed gives sets of strings the same order in every run.
         environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
-        secret = _key(config, environment) if skins else "x"
-        command = [*launcher, "serve", "--config", str(config), "--port", "0"]
+        secret = _key(tree, config, environment) if skins else "x"
+        serve = [*launcher, "serve", "--config", str(config), "--port", "0"]
         log = folder / "log"
         with log.open("wb") as errors, (folder / "lines").open("wb") as lines:
             process = await asyncio.create_subprocess_exec(
-                *command, env=environment, stdout=lines, stderr=errors, pass_fds=pass_fds
+                *serve, env=environment, stdout=lines, stderr=errors, pass_fds=pass_fds
             )
         try:
             subject = Subject(process.pid, await _listening(process, log), secret, turns)
@@ -128,14 +138,15 @@ async def served(
             yield subject
             subject.close()
         finally:
-            process.terminate()
-            await process.wait()
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
             upstream.close()
 
 
-def _key(config: Path, environment: dict[str, Any]) -> str:
-    command = [sys.executable, "-P", *COMMAND, "keys", "create", "--config", str(config), "--json"]
-    printed = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
+def _key(tree: Path, config: Path, environment: dict[str, Any]) -> str:
+    create = [sys.executable, *command(tree), "keys", "create", "--config", str(config), "--json"]
+    printed = subprocess.run(create, env=environment, check=True, capture_output=True).stdout
     secret: str = json.loads(printed)["secret"]
     return secret
 
@@ -144,14 +155,18 @@ async def _listening(process: asyncio.subprocess.Process, log: Path) -> int:
     async with asyncio.timeout(_START):
         while (port := _port(log)) is None:
             if process.returncode is not None:
-                raise RuntimeError("xrouter serve has ended before it listened.")
+                raise RuntimeError(f"xrouter serve has ended before it listened.\n{_text(log)}")
             await asyncio.sleep(0.05)
     return port
 
 
 def _port(log: Path) -> int | None:
-    found = _ADDRESS.search(log.read_text())
+    found = _ADDRESS.search(_text(log))
     return None if found is None else int(found[1])
+
+
+def _text(log: Path) -> str:
+    return log.read_text()
 
 
 class _Turns:

@@ -22,7 +22,7 @@ from typing import BinaryIO, TypeAlias
 
 import uvloop
 
-from .subject import HERE, Subject, served
+from .subject import HERE, Subject, entry_point, served
 
 _EPILOG = """\
 examples:
@@ -57,7 +57,7 @@ def main() -> None:
 
 async def _traced(tree: Path, options: argparse.Namespace) -> Entries:
     reading, writing = os.pipe()
-    recorder = [sys.executable, "-P", str(Path(__file__).with_name("recorder.py")), str(writing)]
+    recorder = [sys.executable, "-P", str(Path(__file__).with_name("recorder.py")), str(writing), entry_point(tree)]
     with os.fdopen(reading, "rb") as answers, os.fdopen(writing, "wb"):
         async with served(tree, launcher=recorder, skins=options.skins, pass_fds=[writing]) as subject:
             for _ in range(_WARM):
