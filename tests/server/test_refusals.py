@@ -22,6 +22,16 @@ async def test_pipelined_requests_are_answered_in_their_order() -> None:
 
 
 @virtual
+async def test_a_client_that_pipelines_is_not_read_while_requests_wait() -> None:
+    async with wired(App(wait=1)) as client:
+        for _ in range(100):
+            client.send(TWO)
+        assert len(client.wire.unsent) == 98 * len(TWO)
+        for _ in range(100):
+            assert (await client.answer()).status == 200
+
+
+@virtual
 async def test_all_good_requests_before_a_bad_one_are_answered_and_then_the_connection_closes() -> None:
     app = App(wait=1)
     async with wired(app) as client:

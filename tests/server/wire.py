@@ -26,6 +26,7 @@ class Wire(asyncio.Transport):
         reading: Whether the client reads all that comes.
         reset: Whether the server has cut the connection instead of closing it.
         lost: Set when the connection is gone.
+        unsent: What the client has to keep, because the server does not read.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class Wire(asyncio.Transport):
         self.lost = asyncio.Event()
         self._protocol: asyncio.Protocol
         self._unread = bytearray()  # by the client
-        self._unsent = bytearray()  # by the client, while the server does not read
+        self.unsent = bytearray()
         self._server_reads = True
         self._writing_paused = False
         self._closing = False
@@ -51,7 +52,7 @@ class Wire(asyncio.Transport):
         if self._server_reads and not self._closing:
             self._protocol.data_received(data)
         else:
-            self._unsent += data
+            self.unsent += data
 
     def read(self, size: int) -> None:
         """Let the client read so many bytes more."""
@@ -62,6 +63,10 @@ class Wire(asyncio.Transport):
             self._protocol.resume_writing()
         if self._closing and not self._unread:
             self._lose()
+
+    def fail(self) -> None:
+        """Fail like a network, of which the event loop has not told the protocol yet."""
+        self._closing = True
 
     # The server's side.
 
@@ -96,9 +101,9 @@ class Wire(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._server_reads = True
-        if self._unsent:
-            data = bytes(self._unsent)
-            self._unsent.clear()
+        if self.unsent:
+            data = bytes(self.unsent)
+            self.unsent.clear()
             asyncio.get_running_loop().call_soon(self.deliver, data)
 
     def _lose(self) -> None:
@@ -115,6 +120,12 @@ class Peer(Client):
     def __init__(self, wire: Wire) -> None:
         super().__init__(wire.reader, cast(Any, None))
         self.wire = wire
+        self._connected = asyncio.get_running_loop().time()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it connected."""
+        return asyncio.get_running_loop().time() - self._connected
 
     def send(self, *data: bytes) -> None:
         for each in data:
@@ -130,6 +141,7 @@ class Peer(Client):
 @asynccontextmanager
 async def wired(app: ASGIApp, bounds: ClientBounds | None = None) -> AsyncIterator[Peer]:
     """A client of the application, at a protocol with these bounds; None for those of `xrouter serve`."""
+    await asyncio.sleep(1000)  # a moment like any other, and not 0
     config = uvicorn.Config(cast(Any, app), lifespan="off", log_config=None, access_log=False, proxy_headers=False)
     config.load()
     protocol = Protocol(config, ServerState(), {}, asyncio.get_running_loop(), bounds=bounds or ClientBounds())

@@ -26,7 +26,7 @@ class CycleUntilClosed(RequestResponseCycle):
     async def send(self, message: Any) -> None:
         """Take a message of ASGI."""
         if message["type"] == "http.response.start":
-            if _FRAMING.isdisjoint(name.lower() for name, _ in message.get("headers", ())):
+            if _FRAMING.isdisjoint(name for name, _ in message.get("headers", ())):
                 self._until_closed = True
                 self.chunked_encoding = False  # None lets uvicorn choose chunks
         elif self._until_closed:

@@ -168,8 +168,8 @@ class Protocol(HttpToolsProtocol):
         scope = self.scope
         scope["method"] = method.decode("ascii")
         scope["http_version"] = version
-        scope["path"] = self.root_path + (unquote(path) if "%" in path else path)
-        scope["raw_path"] = self.root_path.encode("ascii") + url.path
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
 
     def _new_cycle(self, version: str) -> RequestResponseCycle:
@@ -195,7 +195,6 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Replaces uvicorn's, which starts a timer after each answer."""
-        self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
         if self._phase is IDLE:
