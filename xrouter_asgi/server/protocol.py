@@ -42,7 +42,7 @@ class Phase(Enum):
     ENDED = auto()  # the rest of what the client sends is thrown away
 
 
-FIRST, HEAD, BODY, IDLE, ENDED = Phase  # a global name costs a tenth of an attribute of an Enum
+FIRST, HEAD, BODY, IDLE, ENDED = Phase
 
 
 class Protocol(HttpToolsProtocol):
