@@ -1,4 +1,5 @@
 """What the gateway costs, and what it bears.
 
-`python -m benchmarks.forwarding --help`, `python -m benchmarks.resilience --help`; `pytest benchmarks` for the parts.
+`python -m benchmarks.forwarding`, `.instructions`, `.trace`, `.resilience`, each with `--help`; `pytest benchmarks` for
+the parts.
 """

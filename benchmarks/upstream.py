@@ -9,6 +9,8 @@ import asyncio
 import json
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -16,7 +18,7 @@ import uvloop
 CHUNKS = 40
 PACE = 0.02  # seconds between two chunks of a paced stream
 
-_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _HEAD = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": "bench"}
 
 
@@ -50,7 +52,9 @@ STREAM_END = _event({}, "stop") + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 
 
 class Upstream(asyncio.Protocol):
-    """Answers each request on a connection in turn: whole, or `CHUNKS` events, `PACE` seconds apart."""
+    """Answers each request on a connection in turn: whole, or `words` events, `PACE` seconds apart."""
+
+    words = CHUNKS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's transports inherit from none of asyncio's
@@ -59,13 +63,13 @@ class Upstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.buffer += data
         head, separator, rest = self.buffer.partition(b"\r\n\r\n")
-        length = _LENGTH.search(head)
+        length = LENGTH.search(head)
         if not separator or length is None or len(rest) < int(length[1]):
             return
         self.buffer = b""
         if b'"stream":true' in rest or b'"stream": true' in rest:
             self.transport.write(STREAM_HEAD)
-            self._event(CHUNKS)
+            self._event(self.words)
         else:
             self.transport.write(ANSWER)
 
@@ -74,9 +78,13 @@ class Upstream(asyncio.Protocol):
             return
         if left:
             self.transport.write(EVENT)
-            asyncio.get_running_loop().call_later(PACE, self._event, left - 1)
+            self.later(partial(self._event, left - 1))
         else:
             self.transport.write(STREAM_END)
+
+    def later(self, step: Callable[[], None]) -> None:
+        """Take the next step of a stream when it is time."""
+        asyncio.get_running_loop().call_later(PACE, step)
 
 
 async def main(port: int) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -361,7 +362,7 @@ class TestLimits:
         assert (await small.send(call())).provider == "a"
 
 
-LEARNT: list[list[Step]] = [[1.0, "hi"]] * 3 + [[0.5, "hi"]] * 37  # later than 1 s is unusual
+LEARNT: list[Sequence[Step]] = [(1.0, "hi")] * 3 + [(0.5, "hi")] * 37  # later than 1 s is unusual
 
 
 class TestHedging:

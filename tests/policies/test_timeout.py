@@ -145,6 +145,7 @@ def test_a_cancellation_at_the_time_of_an_alarm_is_not_swallowed(earlier: bool) 
     @virtual
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
+        task: asyncio.Task[Reply]
         if earlier:
             loop.call_at(5.0, lambda: task.cancel())
         task = asyncio.create_task(Timeout(Upstream([HANG]), first=5.0).send(call(stream=True)))

@@ -221,6 +221,7 @@ def test_a_client_that_leaves_at_the_same_time_has_left(
             return await text_of(await around(provider).send(one))
 
         loop = asyncio.get_running_loop()
+        task: asyncio.Task[str]
         if first:
             loop.call_at(5.1, lambda: task.cancel())
         task = asyncio.create_task(read())

@@ -48,6 +48,27 @@ async def test_what_is_no_good_request_is_a_400_in_the_envelope_and_the_end(requ
 
 
 @on_both_loops
+async def test_the_application_is_told_what_the_request_line_says() -> None:
+    app = App()
+    async with served(app) as port, connected(port) as client:
+        for target, version in (("/a%20b/%D1%8F?c=%20d", "1.1"), ("/", "1.0")):
+            client.send(post("content-length: 0", target=target, version=version))
+            assert (await client.answer()).status == 200
+    first, second = app.scopes
+    assert (first["method"], first["http_version"], first["root_path"]) == ("POST", "1.1", "")
+    assert (first["path"], first["raw_path"]) == ("/a b/я", b"/a%20b/%D1%8F")
+    assert first["query_string"] == b"c=%20d"
+    assert (second["http_version"], second["path"], second["query_string"]) == ("1.0", "/", b"")
+
+
+@on_both_loops
+async def test_a_client_that_asks_to_close_gets_one_answer() -> None:
+    async with served(App()) as port, connected(port) as client:
+        client.send(post("content-length: 0", "connection: close"))
+        assert (await client.last_answer()).status == 200
+
+
+@on_both_loops
 async def test_a_client_of_http_1_0_needs_no_host() -> None:
     async with served(App()) as port, connected(port) as client:
         client.send(post("content-length: 2", body=b"{}", host=None, version="1.0"))

@@ -160,7 +160,7 @@ async def test_a_cancellation_from_outside_at_the_same_time_wins(first: str) -> 
     stream, told = await started(source)
     reading = asyncio.create_task(second_batch(stream))
     await source.waiting.wait()
-    steps = [reading.cancel, lambda: stream.break_off(late())]
+    steps: list[Callable[[], object]] = [reading.cancel, lambda: stream.break_off(late())]
     for step in steps if first == "the reader leaves" else reversed(steps):
         step()
     with pytest.raises(asyncio.CancelledError):

@@ -1,1 +1,1 @@
-"""uvicorn, with bounds on what its clients may do, and a drain before it stops."""
+"""uvicorn with bounds on its clients, and with a drain before it stops."""

@@ -1,4 +1,4 @@
-"""What a client is given to send a request and to take its answer, and what the head of a request must be like."""
+"""The time that a client has to send a request and to read its answer, and the rules for the head of a request."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from ..errors import InvalidRequest, XRouterError
 
 @dataclass(frozen=True, slots=True)
 class ClientBounds:
-    """What a client is given. Durations are seconds, sizes bytes.
+    """The bounds on one client. Durations are in seconds, sizes in bytes.
 
-    The numbers are those of docs/operations.md, "Every bound".
+    docs/operations.md lists the numbers under "Every bound".
 
     Attributes:
-        first: Until the first byte on a new connection; then it is closed.
-        head: From the first byte of a request to the end of its head; then 408.
-        body: From there to the end of its body; then 408. A second more for every `body_rate` bytes that came.
-        idle: Between the end of an answer and the next request; then it is closed. Longer than clients and load
-            balancers keep a connection (60 seconds is the usual most), so that it is never this side which closes it
-            under a request that is on its way.
-        write: Without the client's machine taking a byte of what is there for it; then the connection is cut.
-        linger: For a client that was refused in the middle of its request, to read why before the connection closes.
-        head_size: Of the request line and all fields; above it 431.
-        fields: How many; above it 431.
+        first: Until the first byte on a new connection. Then the connection closes.
+        head: From the first byte of a request to the end of its head. Then the answer is 408.
+        body: From the end of the head to the end of the body. Then the answer is 408. Every `body_rate` bytes of the
+            body add a second.
+        idle: Between the end of an answer and the next request. Then the connection closes. Clients and load balancers
+            keep a connection for 60 seconds at most, so they close it first, and no request meets a closing server.
+        write: Without progress, while the client's machine could take bytes. Then the connection is cut.
+        linger: For a client that is refused in the middle of its request, to read the refusal.
+        head_size: The request line and all fields. A larger head is a 431.
+        fields: The number of fields. More are a 431.
     """
 
     first: float = 10.0
@@ -38,14 +38,14 @@ class ClientBounds:
 
     @property
     def shortest(self) -> float:
-        """How often to look, so that no bound is missed."""
+        """Seconds between two looks, which notice every bound in time."""
         return min(self.first, self.head, self.body, self.idle, self.write, self.linger)
 
 
 def fault_of(
     method: bytes, url: bytes, version: str, headers: list[tuple[bytes, bytes]], bounds: ClientBounds
 ) -> XRouterError | None:
-    """What is wrong with the head of a request that httptools lets pass."""
+    """The fault in a head that httptools accepts, or None."""
     size = len(method) + len(url) + len(" HTTP/1.1\r\n\r\n")
     hosts = 0
     codings = []
@@ -67,6 +67,6 @@ def fault_of(
 
 
 def head_too_large(bounds: ClientBounds) -> XRouterError:
-    """The refusal of such a head."""
+    """The refusal of a head above `head_size` or `fields`."""
     text = f"The head of the request is larger than {bounds.head_size} bytes, or has more than {bounds.fields} fields."
     return InvalidRequest(text, status=431, code="head_too_large")

@@ -1,11 +1,11 @@
-"""HTTP as uvicorn speaks it, with bounds: how long a client may take, and how large the head of a request may be.
+"""The protocol of one client's connection: uvicorn's, with bounds on time and on the size of a request's head.
 
-uvicorn bounds neither (httptools has no limits, and only the time between two requests is measured). Everything here is
-below ASGI, where an application cannot see it. What of uvicorn's private parts is relied on is pinned over sockets by
-tests/test_server_framing.py and tests/test_server_slow_clients.py.
+uvicorn has neither: httptools has no limits, and uvicorn measures only the time between two requests. An application
+cannot see these things, because they happen below ASGI. The tests in tests/server/ pin over sockets what is used of
+uvicorn's private parts.
 
-The timer is lazy: one for each connection, armed anew every few seconds, whatever requests come. A request that arrives
-in one piece neither asks for the time nor touches a timer.
+Each connection has one timer. It fires every few seconds, however many requests come, and looks at what happened since.
+A request that arrives in one piece touches no timer and asks for the time once.
 """
 
 from __future__ import annotations
@@ -15,39 +15,38 @@ from collections import deque
 from collections.abc import MutableMapping
 from enum import Enum, auto
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from ..asgi.responses import NOSNIFF, id_header
 from ..context import RequestContext
 from ..errors import InvalidRequest, XRouterError
-from ..wire.codec import encode
+from .answers import CycleUntilClosed, refusal
 from .bounds import ClientBounds, fault_of, head_too_large
-from .corking import CorkedTransport
-from .cycle import Cycle, CycleUntilClosed
+from .client_transport import ClientTransport
 
-_EARLY = 0.001  # seconds: loops fire up to one tick of their clock early
+_EARLY = 0.001  # seconds: event loops fire a timer up to one tick of their clock early
 _NOWHERE: deque[tuple[bytes, bytes]] = deque(maxlen=0)
 
 
 class Phase(Enum):
-    """What a connection waits for, or is in the middle of."""
+    """What the connection waits for, or is in the middle of."""
 
     FIRST = auto()
     HEAD = auto()
     BODY = auto()
     IDLE = auto()
-    ENDED = auto()  # what still comes is thrown away
+    ENDED = auto()  # the rest of what the client sends is thrown away
 
 
-FIRST, HEAD, BODY, IDLE, ENDED = Phase  # a name of the module costs a tenth of an attribute of an Enum
+FIRST, HEAD, BODY, IDLE, ENDED = Phase
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's, on a `CorkedTransport`, with bounds. What it refuses gets the error envelope, too."""
+    """uvicorn's protocol with bounds. It refuses malformed requests with the error envelope."""
 
     def __init__(
         self,
@@ -61,21 +60,21 @@ class Protocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = bounds
         self._phase = FIRST
-        self._since = 0.0
-        self._came = 0  # bytes of this phase, but for those that came together with the end of the one before
-        self._body = 0  # bytes of the body, without what frames them
+        self._since = 0.0  # when the time of this phase began
+        self._came = 0  # bytes that came in this phase, without those in the same read as the end of the phase before
+        self._body = 0  # bytes of the body, without its framing
         self._fault: XRouterError | None = None
-        self._ahead: list[RequestResponseCycle] = []  # pipelined requests that came before the newest one
-        self._ours_before = False  # whether it was our turn at the last look
-        self._taken = 0  # bytes that the client's machine had taken at the last look
+        self._ahead: list[RequestResponseCycle] = []  # requests that had no whole answer when the newest one came
+        self._ours_before = False  # whether it was the server's turn when the timer last fired
+        self._taken = 0  # bytes that the client's machine had taken when the timer last fired
         self._taken_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._corked = CorkedTransport(cast("asyncio.Transport", transport), self.loop, end=self._end)
-        super().connection_made(self._corked)
+        self._client_transport = ClientTransport(cast("asyncio.Transport", transport), closing=self._closing)
+        super().connection_made(self._client_transport)
         self._since = self._taken_at = self.loop.time()
         self._timer = self.loop.call_later(self._bounds.shortest, self._look)
 
@@ -83,14 +82,14 @@ class Protocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._corked.let_go()
-        for cycle in self._ahead:  # uvicorn thinks of the newest one only
+        self._client_transport.connection_lost()
+        for cycle in self._ahead:  # uvicorn tells only the newest one
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Not uvicorn's own, which answers in plain text and takes an upgrade that it does not make for the end."""
+        """Replaces uvicorn's, which answers in plain text and stops reading at an upgrade that it does not make."""
         if self._phase is ENDED:
             return
         before = self._phase
@@ -99,7 +98,7 @@ class Protocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                self._pass_over(upgrade, data)
+                self._ignore_upgrade(upgrade, data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(
                 self._fault or InvalidRequest("This is no request of HTTP/1.1, or one with an unknown method.")
@@ -113,15 +112,15 @@ class Protocol(HttpToolsProtocol):
         elif self._phase is HEAD and self._came > self._bounds.head_size:
             self._refuse(head_too_large(self._bounds))
 
-    def _pass_over(self, upgrade: httptools.HttpParserUpgrade, data: bytes) -> None:
+    def _ignore_upgrade(self, upgrade: httptools.HttpParserUpgrade, data: bytes) -> None:
         # A server may ignore an upgrade (RFC 9110, 7.8), and Java's HttpClient asks for h2c with each POST. But
-        # httptools takes what follows for the other protocol's: so the head is read again without the wish.
+        # httptools takes the rest for the other protocol, so this feeds the head again without the upgrade.
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
         lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
         self.parser.feed_data(b"\r\n".join([*lines, b"", data[upgrade.args[0] :]]))
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -130,20 +129,25 @@ class Protocol(HttpToolsProtocol):
         self._came = 0
 
     def on_headers_complete(self) -> None:
+        """Replaces uvicorn's, which checks less and has one kind of cycle for all versions of HTTP."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
         self._fault = fault_of(method, self.url, version, self.headers, self._bounds)
         if self._fault is not None:
-            raise ValueError  # which the parser stops at; not the fault itself, which would hold this frame
+            raise ValueError  # stops the parser; raising the fault itself would keep this frame alive
         if self.parser.should_upgrade():
             return
         self._ahead = self._unanswered()
-        self._context()  # made here, so that what is refused later bears the same id
-        super().on_headers_complete()
-        # uvicorn names its class in the middle of this method; the request itself begins in the loop's next turn.
-        self.cycle.__class__ = CycleUntilClosed if version == "1.0" else Cycle
+        self._complete_scope(method, version)
+        self._context()  # created here, so that a later refusal has the same request id
+        self.cycle = self._new_cycle(version)
+        if self._ahead:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+        else:
+            self._start(self.cycle)
         self._phase = BODY
         self._came = self._body = 0
-        # Trailers must not become headers (RFC 9110, 6.5.1), nor be collected for ever.
+        # Trailers must not become headers (RFC 9110, 6.5.1), nor pile up.
         self.headers = cast("list[tuple[bytes, bytes]]", _NOWHERE)
 
     def on_body(self, body: bytes) -> None:
@@ -155,52 +159,87 @@ class Protocol(HttpToolsProtocol):
             self._phase = IDLE
             super().on_message_complete()
 
+    # Requests, one after another.
+
+    def _complete_scope(self, method: bytes, version: str) -> None:
+        """Add what the head says (ASGI, "HTTP Connection Scope")."""
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope = self.scope
+        scope["method"] = method.decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+
+    def _new_cycle(self, version: str) -> RequestResponseCycle:
+        kind = CycleUntilClosed if version == "1.0" else RequestResponseCycle
+        return kind(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+
+    def _start(self, cycle: RequestResponseCycle) -> None:
+        task = self.loop.create_task(cycle.run_asgi(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
     def on_response_complete(self) -> None:
-        """Not uvicorn's own, which arms a timer after each answer."""
-        self.server_state.total_requests += 1
+        """Replaces uvicorn's, which starts a timer after each answer."""
         if self.transport.is_closing():
             return
         if self._phase is IDLE:
             self._since = self.loop.time()
         self.flow.resume_reading()
         if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
+            self._start(self.pipeline.pop()[0])
 
-    # Bounds.
+    # Time.
 
     def _look(self) -> None:
-        """Is anything over its time?"""
+        """End the connection if the client is over its time, else look again later."""
         now = self.loop.time()
         wait = self._bounds.shortest
         if self._stalled(now):
             self.transport.abort()
             return
         before, self._ours_before = self._ours_before, self._ours()
-        if self._ours_before or (before and self._phase is not IDLE):  # in between nobody noted when it changed
+        # Nothing records when a turn passed to the client, unless it passed to IDLE: so its time begins now.
+        if self._ours_before or (before and self._phase is not IDLE):
             self._since = now
         else:
             left = self._since + self._allowance() - now
             if left < _EARLY:
-                self._cut()
+                self._time_out()
             else:
                 wait = min(wait, left)
         self._timer = self.loop.call_later(wait, self._look)
 
     def _stalled(self, now: float) -> bool:
-        written, pending = self._corked.progress()
-        if not pending or written - pending != self._taken:
-            self._taken = written - pending
+        """Whether the client's machine has taken nothing for too long, although there is something to take."""
+        taken = self._client_transport.taken()
+        if not self._client_transport.pending() or taken != self._taken:
+            self._taken = taken
             self._taken_at = now
         return now - self._taken_at > self._bounds.write - _EARLY
 
     def _ours(self) -> bool:
-        """Whether it is our turn: then time does not run against the client."""
+        """Whether it is the server's turn, so that no time runs against the client."""
         if self.transport.is_closing():
             return self._phase is not ENDED
         return (self._phase is BODY and self.flow.read_paused) or bool(self._unanswered())
 
     def _allowance(self) -> float:
+        """The seconds that the client has for this phase."""
         bounds = self._bounds
         match self._phase:
             case Phase.FIRST:
@@ -214,54 +253,41 @@ class Protocol(HttpToolsProtocol):
             case Phase.ENDED:
                 return bounds.linger
 
-    def _cut(self) -> None:
+    def _time_out(self) -> None:
         if self._phase in (HEAD, BODY):
             self._refuse(InvalidRequest("The request took too long to arrive.", status=408, code="request_timeout"))
         else:
             self.transport.close()
 
+    # The end of a connection.
+
     def _unanswered(self) -> list[RequestResponseCycle]:
-        """The requests before the one that is arriving which have no whole answer yet."""
+        """The requests that came before the one that is arriving, and have no whole answer yet."""
         cycles = self._ahead if self._phase is BODY or self.cycle is None else [*self._ahead, self.cycle]
         return [cycle for cycle in cycles if not (cycle.response_complete or cycle.disconnected)]
 
     def _refuse(self, error: XRouterError) -> None:
-        """End the connection, and say why if nothing else is being said on it."""
+        """End the connection. Answer with the error unless earlier requests still wait for their answers."""
         if earlier := self._unanswered():
             earlier[-1].keep_alive = False
             self._phase = ENDED
             return
         own = self.cycle if self._phase is BODY else None
         if own is None or not own.response_started:
-            self.transport.write(self._answer(error))
+            context = self._context() if self._phase in (HEAD, BODY) else RequestContext()
+            self.transport.write(refusal(error, context, self.server_state.default_headers))
         if own is not None and not own.response_complete:
             own.disconnected = True
             own.message_event.set()
         self.transport.close()
 
-    def _answer(self, error: XRouterError) -> bytes:
-        context = self._context() if self._phase in (HEAD, BODY) else RequestContext()
-        context.fail(error)
-        status, own, value = context.envelope(error, context.request_id)
-        body = encode(value)
-        headers = [
-            *self.server_state.default_headers,
-            *own,
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-            id_header(context.request_id),
-            NOSNIFF,
-        ]
-        return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % field for field in headers) + b"\r\n" + body
-
     def _context(self) -> RequestContext:
         return RequestContext.of(cast("MutableMapping[str, Any]", self.scope))
 
-    def _end(self) -> bool:
+    def _closing(self) -> bool:
         """The connection is about to close. Returns whether the client is in the middle of a request."""
         midway = self._phase in (HEAD, BODY)
         self._phase = ENDED
         self._since = self.loop.time()
-        self.flow.resume_reading()  # to throw it away
+        self.flow.resume_reading()  # to throw the rest away
         return midway

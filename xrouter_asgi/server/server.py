@@ -1,4 +1,4 @@
-"""uvicorn, with an end that load balancers and clients can live with."""
+"""uvicorn, with a shutdown that loses no request."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from .protocol import Protocol
 
 _BOUNDS = ClientBounds()
 
-_LOOKS = 10  # ticks between two looks at the settings: a second
+_LOOKS = 10  # ticks of 0.1 s between two looks at the file of the settings
 
 
 class Server(uvicorn.Server):
-    """Serves an app until SIGTERM or SIGINT, then lets what runs finish.
+    """Serves an app until SIGTERM or SIGINT, then lets running requests finish.
 
-    The first signal calls `drain` and keeps on serving as long as requests run, at most `grace` seconds; so a readiness
-    probe hears the no at once. What still runs then is told to `stop`, and a second later cancelled. A second signal
-    ends it at once. Either way the process may end with exit code 0.
+    The first signal calls `drain`. The server keeps serving while requests run, but at most `grace` seconds, so a
+    readiness probe learns of the shutdown at once. Then it calls `stop`, and a second later it cancels the rest. A
+    second signal ends the server at once. In either case the process can end with exit code 0.
 
     Args:
-        app: What to serve.
-        drain: Tells the app that its end is near.
-        stop: Tells the app to end what it still does.
+        app: The application to serve.
+        drain: Called when the shutdown begins.
+        stop: Called when the app must end all that still runs.
         grace: Seconds from the first signal until `stop`.
         trusted_proxies: Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
-        reload: What SIGHUP runs, and a second after it is due. None leaves SIGHUP alone.
-        listening: Called with the real address, such as `http://127.0.0.1:8000`, once it takes connections.
-        bounds: What clients are given.
+        reload: Run at SIGHUP, and within a second when it is due. None leaves SIGHUP alone.
+        listening: Called with the real address, such as `http://127.0.0.1:8000`, when the server accepts connections.
+        bounds: The bounds on each client.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class Server(uvicorn.Server):
         self._beside: list[_Beside] = []
 
     def listen(self, host: str, port: int) -> None:
-        """Serve at this address until a signal ends it.
+        """Serve at this address until a signal comes.
 
         Raises:
-            OSError: The address is taken, or not one of this machine.
+            OSError: The address is in use, or does not belong to this machine.
         """
         with _listener(host, port) as listener:
             self.run(sockets=[listener])
 
     def beside(self, app: ASGIApp, host: str, port: int) -> str:
-        """Serve another app, which has no lifespan, at an address of its own, for as long. Returns the real address.
+        """Serve another app, without a lifespan, at a second address as long as the first. Returns the real address.
 
         Raises:
             OSError: As `listen` does.
@@ -87,8 +87,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for beside in self._beside:
             await beside.begin()
-        # What a request makes dies by its count of references; without this a twelfth of the time goes into looking for
-        # cycles among what was imported. Only here: an app that mounts the parts decides for itself.
+        # Requests leave no reference cycles, and searching all that was imported for them takes a twelfth of the time.
+        # Only the server does this: a host that mounts the parts decides for itself.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
@@ -102,7 +102,7 @@ class Server(uvicorn.Server):
             await beside.end()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Not uvicorn's own, which stops listening at once and ends the process by the signal instead of code 0."""
+        """Replaces uvicorn's, which stops listening at once and ends the process by the signal instead of code 0."""
         if self._deadline is not None:
             self.should_exit = self.force_exit = True
             return
@@ -110,7 +110,7 @@ class Server(uvicorn.Server):
         self._drain()
 
     async def _reload_if_asked(self, *, look: bool) -> None:
-        # Awaited by the tick, so that there is one at a time and none once the end has begun.
+        # The tick awaits this, so reloads never overlap, and none begins during the shutdown.
         if self._reload is not None and (self._hung_up or (look and self._reload.due())):
             self._hung_up = False
             await self._reload.run()
@@ -119,7 +119,7 @@ class Server(uvicorn.Server):
         self._hung_up = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Asked ten times a second whether to stop."""
+        """Called ten times a second. Returns whether to stop."""
         if await super().on_tick(counter):
             return True
         if self._deadline is None:
@@ -132,7 +132,7 @@ class Server(uvicorn.Server):
 
 
 class _Beside:
-    """Another app in the same loop."""
+    """A second app in the same event loop."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         self._server = uvicorn.Server(_config(app, lifespan="off"))
@@ -158,23 +158,23 @@ def _config(
     return uvicorn.Config(
         app,
         lifespan=lifespan,
-        # Annotated as a class, called as anything that makes a protocol.
+        # uvicorn annotates a class, and calls it as a factory.
         http=cast("type[Protocol]", partial(Protocol, bounds=bounds)),
-        ws="none",  # Protocol answers what asks for another protocol as if it did not
-        access_log=False,  # it would log query strings
+        ws="none",  # Protocol ignores upgrades
+        access_log=False,  # uvicorn's would log query strings
         log_config=None,
-        proxy_headers=bool(trusted_proxies),  # else anybody could be somebody else by a header
+        proxy_headers=bool(trusted_proxies),  # a header lets anybody pose as another client
         forwarded_allow_ips=list(trusted_proxies),
         server_header=False,
-        timeout_graceful_shutdown=1,  # the wait lies before: see on_tick
+        timeout_graceful_shutdown=1,  # on_tick has waited for `grace` before
     )
 
 
 def _listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, or asyncio does not know that it is TCP, and Nagle delays each answer.
+    # Without the number of TCP asyncio does not set TCP_NODELAY, and Nagle's algorithm delays answers.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    # So that a restart need not wait for the last connections of the one before to be forgotten.
+    # A restart must not wait until the system forgets the last connections of the process before.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     _notice_the_dead(listener)
     try:
@@ -186,9 +186,9 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 def _notice_the_dead(listener: socket.socket) -> None:
-    """Let the kernel ask silent clients whether they are still there: a machine that is gone does not say so."""
+    """Let the kernel probe silent clients: a machine that is gone sends nothing."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sys.platform == "linux":  # where a connection inherits these from its listener
+    if sys.platform == "linux":  # where connections inherit these from their listener
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

@@ -43,41 +43,6 @@ def test_an_answer_parses_the_same_wherever_it_is_split(name: str, data: st.Data
     assert split.end(None) is None
 
 
-KEPT = sorted(ANSWERS.keys() - {"eof"})
-
-
-@given(before=st.lists(st.sampled_from(KEPT), min_size=1), name=st.sampled_from(sorted(ANSWERS)))
-def test_an_answer_parses_the_same_after_others_on_its_connection(before: list[str], name: str) -> None:
-    parser = AnswerParser("GET")
-    for earlier in before:
-        parser.feed(ANSWERS[earlier])
-        parser.take()
-        assert parser.clean
-        parser.begin("GET")
-    assert (parser.started, parser.head, parser.complete, parser.headers) == (False, False, False, [])
-    parser.feed(ANSWERS[name])
-    fresh = parsed(ANSWERS[name])
-    assert (parser.status, parser.headers, parser.complete) == (fresh.status, fresh.headers, fresh.complete)
-    assert (parser.keep_alive, parser.clean) == (fresh.keep_alive, fresh.clean)
-    assert parser.take() == b"hello world"
-
-
-@pytest.mark.parametrize(
-    ("answer", "method", "clean"),
-    [
-        (ANSWERS["length"], "GET", True),
-        (ANSWERS["length"][:-1], "GET", False),
-        (ANSWERS["length"] + b"x", "GET", False),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", False),  # the parser waits for its body
-        (b"HTTP/1.1 204 No Content\r\n\r\n", "GET", True),
-        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "GET", True),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "GET", False),
-    ],
-)
-def test_a_parser_may_go_on_only_where_it_is_at_an_end(answer: bytes, method: str, clean: bool) -> None:
-    assert parsed(answer, method=method).clean == clean
-
-
 def test_fields_of_interim_answers_and_trailers_are_not_the_answers() -> None:
     assert parsed(ANSWERS["interim"]).headers == [(b"Content-Length", b"11")]
     assert parsed(ANSWERS["chunks"]).headers == [(b"Transfer-Encoding", b"chunked")]

@@ -40,7 +40,6 @@ class Connection(asyncio.Protocol):
         "_late",
         "_loop",
         "_lost",
-        "_parser",
         "_reading_paused",
         "_timer",
         "_transport",
@@ -60,7 +59,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
-        self._parser: AnswerParser | None = None
         self._reading_paused = False
         self._writing_paused = False
         self._first: float | None = None
@@ -79,12 +77,7 @@ class Connection(asyncio.Protocol):
             StaleConnection: A reused connection had ended before any byte of the answer came.
             httpx.TransportError: Anything else that goes wrong.
         """
-        answer = self._parser
-        if answer is None:
-            answer = self._parser = AnswerParser(method)
-        else:
-            answer.begin(method)
-        self.answer = answer
+        self.answer = answer = AnswerParser(method)
         transport = self._transport
         if self.closed or transport is None:
             self._fail(self._lost_during(answer, None))
@@ -122,13 +115,12 @@ class Connection(asyncio.Protocol):
 
     def finish(self) -> bool:
         """End the exchange. True if another may follow on this connection."""
-        answer = self.answer
-        self.answer = None
-        if answer is None or self.closed or self._writing_paused or not (answer.complete and answer.keep_alive):
+        answer, self.answer = self.answer, None
+        if answer is None:
             return False
-        if not answer.clean:
-            answer.let_go()
-            self._parser = None
+        answer.let_go()
+        if self.closed or self._writing_paused or not (answer.complete and answer.keep_alive):
+            return False
         self._resume_reading()
         self.reused = True
         return True
@@ -152,9 +144,8 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             # Not close(): over TLS that waits up to 30 s for the other side's goodbye, and nobody counts it.
             self._transport.abort()
-        if self._parser is not None:
-            self._parser.let_go()
         if self.answer is not None:
+            self.answer.let_go()
             self._fail(httpx.ReadError("The connection was closed."))
 
     # What the event loop calls.

@@ -30,7 +30,7 @@ _OVER = httptools.HttpResponseParser(object())  # replaces a parser that has don
 
 
 class AnswerParser:
-    """Collects the answer to one request, and then to the next one on the same connection.
+    """Collects the answer to one request.
 
     Attributes:
         started: Any byte came.
@@ -43,7 +43,6 @@ class AnswerParser:
     __slots__ = (
         "_barren",
         "_chunked",
-        "_ended",
         "_framing",
         "_head_only",
         "_length",
@@ -61,10 +60,6 @@ class AnswerParser:
     def __init__(self, method: str) -> None:
         # It holds our methods, so each keeps the other alive until `let_go`.
         self._parser = httptools.HttpResponseParser(self)
-        self.begin(method)
-
-    def begin(self, method: str) -> None:
-        """Start on the next answer, if the last one was `clean`: a new parser costs as much as most answers."""
         self.started = False
         self.head = False
         self.complete = False
@@ -78,12 +73,6 @@ class AnswerParser:
         self._chunked = False
         self._framing = 0
         self._barren = 0
-        self._ended = False
-
-    @property
-    def clean(self) -> bool:
-        """Whether another answer may follow. After one to HEAD it may not: httptools still waits for its body."""
-        return self._ended and self.keep_alive
 
     def let_go(self) -> None:
         """Take nothing more."""
@@ -193,7 +182,7 @@ class AnswerParser:
 
     def on_message_complete(self) -> None:
         if self.head:
-            self.complete = self._ended = True
+            self.complete = True
 
     def _count(self, size: int) -> None:
         self._framing += size

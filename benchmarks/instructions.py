@@ -1,0 +1,132 @@
+"""Instructions that the server executes for one plain chat, and for one event of a stream that it passes on.
+
+callgrind counts the instructions of the process of `xrouter serve`, without those of the kernel. One client takes
+turns with the server over one connection, and string hashes are fixed, so the figures repeat to half a percent, even
+on a busy machine. The figure of a chat is the difference between many chats and few, divided by their number; that of
+an event is the difference between a long stream and a short one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import uvloop
+
+from .subject import HERE, Subject, command, served
+
+_EPILOG = """\
+examples:
+  python -m benchmarks.instructions                     this checkout, in a quarter of a minute
+  python -m benchmarks.instructions --skins             the same with keys, limits and metrics
+  python -m benchmarks.instructions --against ../main   another checkout, this one, and the ratio
+
+Needs valgrind (https://valgrind.org). Linux only.
+"""
+_WARM = 30  # requests of each kind before anything is counted
+_FEW = 20  # requests, or events, that both terms of a difference contain
+_REPEATS = 3  # the median counts
+
+_TOTALS = re.compile(r"^totals: (\d+)$", re.MULTILINE)
+
+
+class Counts(NamedTuple):
+    """Instructions of one chat, and of one event."""
+
+    chat: float
+    event: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.instructions",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--against", type=Path, metavar="DIR", help="count this checkout first, and print the ratio")
+    parser.add_argument("--skins", action="store_true", help="add keys, limits and metrics")
+    parser.add_argument("--requests", type=int, default=200, help="chats to count (default 200)")
+    parser.add_argument("--words", type=int, default=200, help="events to count (default 200)")
+    options = parser.parse_args()
+    trees = [HERE] if options.against is None else [options.against.resolve(), HERE]
+    counts = [uvloop.run(_count(tree, options)) for tree in trees]
+    for tree, found in zip(trees, counts, strict=True):
+        print(f"{tree}: {found.chat / 1000:.1f} thousand a chat, {found.event / 1000:.1f} thousand an event")
+    if len(counts) == 2:
+        before, after = counts
+        print(f"ratio: {after.chat / before.chat:.3f} a chat, {after.event / before.event:.3f} an event")
+
+
+async def _count(tree: Path, options: argparse.Namespace) -> Counts:
+    with tempfile.TemporaryDirectory() as folder:
+        _progress(f"{tree}: starting")
+        async with served(tree, launcher=_callgrind(tree, Path(folder)), skins=options.skins) as subject:
+            for turn in range(_WARM):
+                _progress(f"{tree}: warming up, {turn + 1} of {_WARM}")
+                await subject.ask()
+                await subject.ask(words=2)
+            counter = _Counter(subject.pid, Path(folder))
+            chats, events = [], []
+            for repeat in range(_REPEATS):
+                _progress(f"{tree}: counting, {repeat + 1} of {_REPEATS}")
+                many, few = [await counter.chats(subject, n) for n in (_FEW + options.requests, _FEW)]
+                chats.append((many - few) / options.requests)
+                long, short = [await counter.stream(subject, n) for n in (_FEW + options.words, _FEW)]
+                events.append((long - short) / options.words)
+    _progress("")
+    return Counts(median(chats), median(events))
+
+
+def _callgrind(tree: Path, folder: Path) -> list[str]:
+    """The command that runs `xrouter` under callgrind. It starts uncounted, which is 20 times as fast."""
+    options = ["--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder / 'counts'}"]
+    return ["valgrind", "--quiet", *options, sys.executable, *command(tree)]
+
+
+class _Counter:
+    """Reads the counts of a process that runs under callgrind."""
+
+    def __init__(self, pid: int, folder: Path) -> None:
+        self._pid = pid
+        self._folder = folder
+        self._control("--instr=on")
+
+    async def chats(self, subject: Subject, requests: int) -> int:
+        """Instructions of so many chats."""
+        self._control("--zero")
+        for _ in range(requests):
+            await subject.ask()
+        return self._read()
+
+    async def stream(self, subject: Subject, words: int) -> int:
+        """Instructions of one stream with so many events."""
+        self._control("--zero")
+        await subject.ask(words=words)
+        return self._read()
+
+    def _read(self) -> int:
+        self._control("--dump")
+        [dump] = self._folder.glob("counts.*")
+        found = _TOTALS.search(dump.read_text())
+        dump.unlink()
+        if found is None:
+            raise RuntimeError("callgrind has written no totals.")
+        return int(found[1])
+
+    def _control(self, order: str) -> None:
+        subprocess.run(["callgrind_control", order, str(self._pid)], check=True, capture_output=True)
+
+
+def _progress(text: str) -> None:
+    print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

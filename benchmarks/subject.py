@@ -1,0 +1,200 @@
+"""`xrouter serve` of any checkout in its own process, with its only client and its upstream in this one.
+
+Client and upstream take turns with the server. The client sends a request after it has the whole answer to the one
+before. The upstream sends an event of a stream after the client has the event before. So the server does the same work
+in every run, however fast the machine is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from . import load
+from .upstream import LENGTH, Upstream
+
+HERE = Path(__file__).resolve().parent.parent
+"""This checkout."""
+
+_ADDRESS = re.compile(r" serves at http://127\.0\.0\.1:(\d+)/v1$", re.MULTILINE)
+_START = 60.0  # seconds that a server has until it listens
+
+_BARE = """\
+[providers.bench]
+kind = "openai"
+base_url = "http://127.0.0.1:{port}/v1"
+[models.bench]
+targets = ["bench/bench"]
+"""
+_SKINS = """\
+[keys]
+url = "sqlite:///keys.db"
+pepper = "file:secret"
+[rate_limit]
+limit = "1000000/minute; 1000000000 tokens/minute; 8 parallel"
+[metrics]
+token = "file:secret"
+"""
+
+
+def command(tree: Path) -> list[str]:
+    """Arguments for Python that run the command `xrouter` of a checkout, if `PYTHONPATH` leads there."""
+    return ["-P", "-c", "import pkgutil, sys; sys.exit(pkgutil.resolve_name(sys.argv.pop(1))())", entry_point(tree)]
+
+
+def entry_point(tree: Path) -> str:
+    """The function behind the command `xrouter` of a checkout, as `module:function`."""
+    project = tomllib.loads((tree / "pyproject.toml").read_text())
+    point: str = project["project"]["scripts"]["xrouter"]
+    return point
+
+
+class Subject:
+    """The server, and its only client, which keeps one connection.
+
+    Attributes:
+        pid: The process that serves.
+    """
+
+    def __init__(self, pid: int, port: int, secret: str, turns: _Turns) -> None:
+        self.pid = pid
+        self._port = port
+        self._secret = secret
+        self._turns = turns
+
+    async def connect(self) -> None:
+        """Open the connection."""
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+
+    async def ask(self, *, words: int | None = None) -> None:
+        """Send one request, and read the answer.
+
+        Args:
+            words: Ask for a stream of so many events; None for a whole answer.
+
+        Raises:
+            RuntimeError: The answer is not a 200.
+        """
+        self._turns.words = words or 0
+        payload = load.request(self._port, stream=words is not None)
+        self._writer.write(payload.replace(b"Bearer x", b"Bearer " + self._secret.encode()))
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(head.decode("latin-1"))
+        if length := LENGTH.search(head):
+            await self._reader.readexactly(int(length[1]))
+            return
+        while size := int(await self._reader.readline(), 16):
+            await self._reader.readexactly(size + 2)
+            self._turns.step()
+        await self._reader.readexactly(2)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._writer.close()
+
+
+@asynccontextmanager
+async def served(
+    tree: Path, *, launcher: Sequence[str], skins: bool = False, pass_fds: Sequence[int] = ()
+) -> AsyncIterator[Subject]:
+    """Run the package in the folder `tree` in front of one OpenAI-compatible upstream.
+
+    Args:
+        launcher: The command that runs `xrouter`.
+        skins: Add keys, limits and metrics. The access log is always on.
+        pass_fds: Descriptors that the process inherits.
+    """
+    turns = _Turns()
+    upstream = await asyncio.get_running_loop().create_server(turns.upstream, "127.0.0.1", 0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = folder / "xrouter.toml"
+        config.write_text(_BARE.format(port=upstream.sockets[0].getsockname()[1]) + (_SKINS if skins else ""))
+        (folder / "secret").write_text(token_hex())
+        # The fixed seed gives sets of strings the same order in every run.
+        environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
+        secret = _key(tree, config, environment) if skins else "x"
+        serve = [*launcher, "serve", "--config", str(config), "--port", "0"]
+        log = folder / "log"
+        with log.open("wb") as errors, (folder / "lines").open("wb") as lines:
+            process = await asyncio.create_subprocess_exec(
+                *serve, env=environment, stdout=lines, stderr=errors, pass_fds=pass_fds
+            )
+        try:
+            subject = Subject(process.pid, await _listening(process, log), secret, turns)
+            await subject.connect()
+            yield subject
+            subject.close()
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+            upstream.close()
+
+
+def _key(tree: Path, config: Path, environment: dict[str, Any]) -> str:
+    create = [sys.executable, *command(tree), "keys", "create", "--config", str(config), "--json"]
+    printed = subprocess.run(create, env=environment, check=True, capture_output=True).stdout
+    secret: str = json.loads(printed)["secret"]
+    return secret
+
+
+async def _listening(process: asyncio.subprocess.Process, log: Path) -> int:
+    async with asyncio.timeout(_START):
+        while (port := _port(log)) is None:
+            if process.returncode is not None:
+                raise RuntimeError(f"xrouter serve has ended before it listened.\n{_text(log)}")
+            await asyncio.sleep(0.05)
+    return port
+
+
+def _port(log: Path) -> int | None:
+    found = _ADDRESS.search(_text(log))
+    return None if found is None else int(found[1])
+
+
+def _text(log: Path) -> str:
+    return log.read_text()
+
+
+class _Turns:
+    """The next step of the upstream, which waits until the client has what came before."""
+
+    def __init__(self) -> None:
+        self.words = 0
+        self._next: Callable[[], None] | None = None
+
+    def upstream(self) -> Upstream:
+        return _UpstreamInTurns(self)
+
+    def later(self, step: Callable[[], None]) -> None:
+        self._next = step
+
+    def step(self) -> None:
+        if self._next is not None:
+            step, self._next = self._next, None
+            step()
+
+
+class _UpstreamInTurns(Upstream):
+    def __init__(self, turns: _Turns) -> None:
+        self._turns = turns
+
+    @property
+    def words(self) -> int:  # type: ignore[override]  # a constant there
+        return self._turns.words
+
+    def later(self, step: Callable[[], None]) -> None:
+        self._turns.later(step)
