@@ -80,10 +80,8 @@ def call_of(body: bytes) -> Call:
 
 def among_a_hundred(strategy: Strategy) -> Fallback:
     """A fallback with a hundred candidates, each behind a circuit breaker."""
-    provider = EchoProvider()
-    breaker = CircuitBreaker(provider)
-    price = Price(1, 2)
-    candidates = [Candidate(provider, f"p/{i}", price=price, available=breaker.available) for i in range(100)]
+    breaker = CircuitBreaker(EchoProvider())
+    candidates = [Candidate(breaker, f"p/{i}", price=Price(1, 2)) for i in range(100)]
     return Fallback(candidates, strategy=strategy)
 
 

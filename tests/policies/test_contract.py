@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -22,63 +21,67 @@ from xrouter_asgi.policies.stack import Patience, resilient, stack
 from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.policies.upstream_state import UpstreamState
 from xrouter_asgi.providers.base import Provider
-from xrouter_asgi.providers.target import Attempting
+from xrouter_asgi.providers.target import Attempting, as_target
 from xrouter_asgi.queueing.slots import Slots
 
 
 class TestRetry(PolicyContract):
-    policy = Retry
+    @staticmethod
+    def around(inner: Provider) -> Attempting:
+        return Retry(inner)
 
 
 class TestCircuitBreaker(PolicyContract):
     @staticmethod
-    def policy(inner: Provider) -> Attempting:
+    def around(inner: Provider) -> Attempting:
         return CircuitBreaker(inner, group=CircuitGroup())
 
 
 class TestConcurrency(PolicyContract):
     @staticmethod
-    def policy(inner: Provider) -> Attempting:
+    def around(inner: Provider) -> Attempting:
         return Concurrency(inner, slots=Slots(1))
 
 
 class TestTimeout(PolicyContract):
-    policy = Timeout
+    @staticmethod
+    def around(inner: Provider) -> Attempting:
+        return Timeout(inner)
 
 
 class TestDeadline(PolicyContract):
     @staticmethod
-    def policy(inner: Provider) -> Attempting:
+    def around(inner: Provider) -> Attempting:
         return Deadline(inner, total=600.0)
 
 
 class TestPrebufferOfSeconds(PolicyContract):
     @staticmethod
-    def policy(inner: Provider) -> Attempting:
+    def around(inner: Provider) -> Attempting:
         return Prebuffer(inner, seconds=0.5)
 
 
 class TestPrebufferOfTokens(PolicyContract):
     @staticmethod
-    def policy(inner: Provider) -> Attempting:
+    def around(inner: Provider) -> Attempting:
         return Prebuffer(inner, tokens=1)
 
 
 class TestFallback(PolicyContract):
     @staticmethod
-    def policy(inner: Provider) -> Attempting:
+    def around(inner: Provider) -> Attempting:
         return Fallback([Candidate(inner, "one")])
 
 
 class TestHedge(PolicyContract):
     @staticmethod
-    def policy(inner: Provider) -> Attempting:
+    def around(inner: Provider) -> Attempting:
         return Hedge(inner, second=Upstream(name="second"))
 
 
 class TestHedgeThatHasLearnt(PolicyContract):
     @staticmethod
-    def policy(inner: Provider) -> Attempting:
+    def around(inner: Provider) -> Attempting:
         hedge = Hedge(inner, second=Upstream(name="second"), budget=HedgeBudget(share=1.0))
         for latencies in (hedge._plain, hedge._streamed):
             for _ in range(20):
@@ -86,27 +89,28 @@ class TestHedgeThatHasLearnt(PolicyContract):
         return hedge
 
 
-def whole(inner: Provider) -> Any:
-    """Everything at once."""
-    patience = Patience(first=60.0, idle=60.0, prebuffer=0.5)
-    upstreams = {inner.name: UpstreamState(slots=Slots(2))}
-    return stack([Candidate(inner, "one", parallel=1)], patience=patience, hedge=0.5, upstreams=upstreams)
-
-
 class TestResilient(PolicyContract):
     @staticmethod
-    def policy(inner: Provider) -> Any:
-        return resilient(inner, parallel=1, patience=Patience(first=60.0, idle=60.0, prebuffer_tokens=1))
+    def around(inner: Provider) -> Attempting:
+        patience = Patience(first=60.0, idle=60.0, prebuffer_tokens=1)
+        return as_target(resilient(inner, parallel=1, patience=patience))
 
 
 class TestStack(PolicyContract):
-    policy = whole
+    """Everything at once."""
+
+    @staticmethod
+    def around(inner: Provider) -> Attempting:
+        patience = Patience(first=60.0, idle=60.0, prebuffer=0.5)
+        upstreams = {inner.name: UpstreamState(slots=Slots(2))}
+        candidates = [Candidate(inner, "one", parallel=1)]
+        return as_target(stack(candidates, patience=patience, hedge=0.5, upstreams=upstreams))
 
 
 def test_every_policy_keeps_the_contract() -> None:
     for module in pkgutil.iter_modules(xrouter_asgi.policies.__path__, "xrouter_asgi.policies."):
         importlib.import_module(module.name)
-    kept = {type(contract.policy(Upstream())) for contract in PolicyContract.__subclasses__()}
+    kept = {type(contract.around(Upstream())) for contract in PolicyContract.__subclasses__()}
     assert policies() <= kept
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -362,7 +361,7 @@ class TestLimits:
         assert (await small.send(call())).provider == "a"
 
 
-LEARNT: list[Sequence[Step]] = [(1.0, "hi")] * 3 + [(0.5, "hi")] * 37  # later than 1 s is unusual
+LEARNT: list[list[Step]] = [[seconds, "hi"] for seconds in (*[1.0] * 3, *[0.5] * 37)]  # later than 1 s is unusual
 
 
 class TestHedging:
