@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tests.asgi_client import http_scope
 from xrouter_asgi import APIKeyMiddleware
-from xrouter_asgi.keys import Grant, Hasher, Issuer, SQLKeyStore, new_secret
+from xrouter_asgi.keys import Hasher, Issuer, KeySpec, SQLKeyStore, new_secret
 from xrouter_asgi.keys.secret import _checksum
 
 ROUNDS = 500
@@ -52,10 +52,10 @@ async def _measure(store: SQLKeyStore) -> dict[str, list[float]]:
     hasher = Hasher({1: "a pepper of at least 32 characters"})
     issuer = Issuer(store, by="benchmark", hasher=hasher)
     app = APIKeyMiddleware(_inside, store=store, hasher=hasher, wrong_per_second=1e9)
-    good = (await issuer.create(Grant())).secret
+    good = (await issuer.create(KeySpec())).secret
     taken: dict[str, list[float]] = {"unknown": [], "near miss": [], "revoked": [], "malformed": []}
     for _ in range(ROUNDS):
-        issued = await issuer.create(Grant())
+        issued = await issuer.create(KeySpec())
         await issuer.revoke(issued.key.id)
         secrets = (new_secret(), _near(good), issued.secret, new_secret()[:-1])
         turns = list(zip(taken, secrets, strict=True))
