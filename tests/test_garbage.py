@@ -37,6 +37,11 @@ async def late(exchange: Exchange) -> None:
     await refuse(503)(exchange)
 
 
+async def silence(exchange: Exchange) -> None:
+    """Nothing, until the gateway has enough of it."""
+    await exchange.gone.wait()
+
+
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeOpenAI]:
     async with FakeOpenAI() as running:
@@ -52,7 +57,7 @@ async def app(fake: FakeOpenAI) -> AsyncIterator[ASGIApp]:
         "alone": {"targets": ["a/m"], **once},
         "twice": {"targets": ["a/m"], "patience": {"attempts": 2}},
         "pair": {"targets": ["a/m", "b/m"], **once},
-        "hasty": {"targets": ["a/m", "b/m"], "patience": {"first": 0.02}},
+        "hasty": {"targets": ["a/m", "b/m"], "patience": {"first": 0.3}},
         "narrow": {"targets": [{"provider": "a", "model": "m", "max_parallel": 1}], **once},
         "held": {"targets": ["a/m", "b/m"], "patience": {"prebuffer": 0.05}},
         "limited": {"targets": ["a/m"]},
@@ -111,7 +116,7 @@ async def status(
         pytest.param(b"twice", False, (refuse(500),), 200, id="retry"),
         pytest.param(b"pair", False, (refuse(500),), 200, id="fallback"),
         pytest.param(b"pair", True, (refuse(500), refuse(500)), 502, id="failures"),
-        pytest.param(b"hasty", True, (late,), 200, id="time-out"),
+        pytest.param(b"hasty", True, (silence,), 200, id="time-out"),
         pytest.param(b"narrow", True, (refuse(500),), 502, id="bounded"),
         pytest.param(b"held", True, (stream(*FIRST_OF_TWO, end=b""),), 200, id="held stream that breaks off"),
         pytest.param(b"nowhere", False, (), 502, id="refused connection"),

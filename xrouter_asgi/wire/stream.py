@@ -92,9 +92,12 @@ class ChatStream:
                     self.characters += len(chunk.text)
         except BaseException as error:
             cause = self._cause(error)
-            await self._end(cause)
-            if cause is not error:
-                raise cause from None
+            try:
+                await self._end(cause)
+                if cause is not error:
+                    raise cause from None
+            finally:
+                del cause  # the error holds this frame, so the frame must not hold the error
             raise
         return batch
 
