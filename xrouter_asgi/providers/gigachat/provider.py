@@ -9,11 +9,12 @@ from typing import Any
 
 import httpx
 
+from ...checks import require_positive
 from ...clock import now
 from ...errors import UpstreamTimeout
 from ...queueing.single_flight import SingleFlight
 from ...queueing.slots import Slots
-from ...wire import ChatRequest, EmbeddingsRequest, ModelList
+from ...wire import ChatRequest, ModelList
 from ..base import Call, Reply, Unready
 from ..http import TLS, USER_AGENT, Instrument, Redaction, Timeouts, json_object
 from .auth.client import GigaChatClient, GigaChatUpstream
@@ -109,6 +110,7 @@ class GigaChatProvider:
         client = GigaChatClient(api, tokens, client_id=client_id, redact=redact)
         if max_parallel is None:
             max_parallel = 1 if credentials and credentials.of_individual and not tls.cert else 10
+        require_positive(max_parallel=max_parallel)
         self._slots = Slots(max_parallel, queue_timeout=queue_timeout, name="GigaChat")
         self._uploads = Uploads(client, Downloads(allow_networks=allow_networks))
         self._chat = Chat(
@@ -131,11 +133,9 @@ class GigaChatProvider:
 
     async def send(self, call: Call, /) -> Reply:
         """Answer a chat or an embeddings request. See `Provider.send()`."""
-        match call.request:
-            case ChatRequest() as request:
-                return await self._chat.send(call, request)
-            case EmbeddingsRequest() as request:
-                return await self._embedder.send(call, request)
+        if isinstance(call.request, ChatRequest):
+            return await self._chat.send(call, call.request)
+        return await self._embedder.send(call, call.request)
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models for chat and embeddings, and their aliases, remembered for five minutes. See `ReadyProvider`."""
