@@ -21,7 +21,7 @@ from xrouter_asgi.errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from xrouter_asgi.providers.base import Call, Reply
+from xrouter_asgi.providers.base import Call, Reply, Unready
 from xrouter_asgi.providers.gigachat import (
     AccessToken,
     AuthorizationKey,
@@ -235,6 +235,27 @@ def test_a_provider_without_any_credential_says_what_to_set() -> None:
             ValueError, match=r"Set 'credentials' .* a Password or an AccessToken, or set a client cert"
         ):
             GigaChatProvider(credentials)
+
+
+async def test_only_a_chat_that_would_have_to_wait_is_not_ready_to_be_sent(
+    connect: Connect, ask: Ask, fake: FakeGigaChat
+) -> None:
+    fake.gate.clear()
+    provider = connect()
+    assert provider.ready(ask()) is None
+    chat = asyncio.create_task(provider.send(ask()))
+    await fake.arrived("/chat/completions")
+    assert provider.ready(ask()) == Unready("queue_full", None, "over its limit: 1 of 1 calls under way")
+    assert provider.ready(Call(EmbeddingsRequest.of({"model": "Embeddings", "input": "a"}))) is None
+    fake.gate.set()
+    await chat
+    assert provider.ready(ask()) is None
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused(limit: int) -> None:
+    with pytest.raises(ValueError, match="'max_parallel' is"):
+        GigaChatProvider("a2V5", max_parallel=limit)
 
 
 @pytest.mark.parametrize("client_id", ["", "two words", "x" * 65])

@@ -9,16 +9,16 @@ from typing import Any
 
 import httpx
 
+from ...checks import require_positive
 from ...clock import now
 from ...errors import UpstreamTimeout
 from ...queueing.single_flight import SingleFlight
 from ...queueing.slots import Slots
-from ...wire import ChatRequest, EmbeddingsRequest, ModelList
+from ...wire import ChatRequest, ModelList
 from ..base import Call, Reply, Unready
-from ..http import TLS, USER_AGENT, Instrument, Redaction, Timeouts, json_object
+from ..http import TLS, USER_AGENT, Instrument, Timeouts, json_object
 from .auth.client import GigaChatClient, GigaChatUpstream
 from .auth.credentials import AuthorizationKey, Credentials, digest
-from .auth.tokens import TokenSource
 from .chat import Chat
 from .embeddings import Embedder
 from .files.downloads import Downloads
@@ -87,6 +87,7 @@ class GigaChatProvider:
         if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
             raise ValueError(f"'client_id' is {client_id!r}. Write 1 to 64 of the characters A-Z a-z 0-9 . _ -.")
         self.name = name
+        self._base_url = base_url.rstrip("/")
         connect = partial(
             GigaChatUpstream,
             headers={"User-Agent": USER_AGENT},  # GigaChat's API description asks for one on every request
@@ -95,20 +96,13 @@ class GigaChatProvider:
             transport=transport,
             instrument=instrument,
         )
-        api = connect(base_url, tls=tls)
-        self._upstreams = [api]
-        redact = Redaction(credentials.secrets if credentials else ())
-        tokens = None
-        if credentials is not None:
-            if credentials.url is not None:
-                self._upstreams.append(connect(credentials.url, tls=tls.anonymous()))
-            login = partial(credentials.token, self._upstreams[-1], redact)
-            tokens = TokenSource(login, ready=credentials.ready)
+        oauth = connect(credentials.url, tls=tls.anonymous()) if credentials and credentials.url else None
         salt = _digest_of(credentials, tls)
         client_id = client_id or digest("client id", salt)[:32]
-        client = GigaChatClient(api, tokens, client_id=client_id, redact=redact)
+        client = GigaChatClient(connect(base_url, tls=tls), credentials, oauth=oauth, client_id=client_id)
         if max_parallel is None:
             max_parallel = 1 if credentials and credentials.of_individual and not tls.cert else 10
+        require_positive(max_parallel=max_parallel)
         self._slots = Slots(max_parallel, queue_timeout=queue_timeout, name="GigaChat")
         self._uploads = Uploads(client, Downloads(allow_networks=allow_networks))
         self._chat = Chat(
@@ -131,11 +125,9 @@ class GigaChatProvider:
 
     async def send(self, call: Call, /) -> Reply:
         """Answer a chat or an embeddings request. See `Provider.send()`."""
-        match call.request:
-            case ChatRequest() as request:
-                return await self._chat.send(call, request)
-            case EmbeddingsRequest() as request:
-                return await self._embedder.send(call, request)
+        if isinstance(call.request, ChatRequest):
+            return await self._chat.send(call, call.request)
+        return await self._embedder.send(call, call.request)
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models for chat and embeddings, and their aliases, remembered for five minutes. See `ReadyProvider`."""
@@ -154,8 +146,6 @@ class GigaChatProvider:
         await self._listings.aclose()
         await self._uploads.aclose()
         await self._client.aclose()
-        for upstream in self._upstreams:
-            await upstream.aclose()
 
     async def _list(self) -> ModelList:
         answer = await self._client.fetch("GET", "/models", headers=[(b"Accept", b"application/json")])
@@ -164,7 +154,7 @@ class GigaChatProvider:
         return model_list(json_object(answer.body), aliases=self._aliases)
 
     def __repr__(self) -> str:
-        return f"GigaChatProvider(name={self.name!r}, base_url={self._upstreams[0].base_url!r})"
+        return f"GigaChatProvider(name={self.name!r}, base_url={self._base_url!r})"
 
 
 def model_list(answer: dict[str, Any], *, aliases: Mapping[str, str]) -> ModelList:

@@ -3,7 +3,7 @@
 from .answer import AnswerStream, UpstreamAnswer
 from .bodies import UpstreamErrorBody, json_object
 from .cancel_safe import OwnedTransport
-from .chunk_stream import Batches, start_stream
+from .chunk_stream import Batches, Pieces, start_stream
 from .failures import has_unknown_issuer
 from .redaction import MAX_MESSAGE, Redaction
 from .retry_after import retry_after
@@ -21,6 +21,7 @@ __all__ = [
     "HTTPTransport",
     "Instrument",
     "OwnedTransport",
+    "Pieces",
     "Redaction",
     "Timeouts",
     "Upstream",

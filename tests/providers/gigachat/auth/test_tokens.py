@@ -413,6 +413,13 @@ async def test_a_failing_renewal_is_logged_without_the_key(
     assert "eDp5" not in str(record.__dict__)
 
 
+@pytest.mark.parametrize("key", ["a2V5OnNlY3JldA==", "a2V5OnNlY3JldA", "////"])
+def test_a_key_is_a_secret_in_each_form_in_which_somebody_may_quote_it(key: str) -> None:
+    secrets = AuthorizationKey(key).secrets
+    assert {key, key.rstrip("=")} <= set(secrets)
+    assert ("key" in secrets, "secret" in secrets) == (key != "////", key != "////")
+
+
 def test_a_digest_tells_credentials_apart_and_not_what_they_are() -> None:
     assert digest("a", None) != digest(None, "a")
     assert digest("a", "b") == digest("a", "b")

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import logging
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -17,11 +16,10 @@ from tests.fakes.http import Exchange, Server
 from xrouter_asgi.errors import InvalidRequest, RequestRejected, UpstreamError, UpstreamUnauthorized
 from xrouter_asgi.providers.base import Reply
 from xrouter_asgi.providers.gigachat.auth.client import GigaChatClient
-from xrouter_asgi.providers.gigachat.auth.tokens import TokenSource
 from xrouter_asgi.providers.gigachat.files.downloads import Downloads
 from xrouter_asgi.providers.gigachat.files.uploads import Uploads
 from xrouter_asgi.providers.gigachat.request.attachments import Attachment
-from xrouter_asgi.providers.http import Redaction, Upstream
+from xrouter_asgi.providers.http import Upstream
 
 from ..conftest import Ask, Connect
 
@@ -46,14 +44,10 @@ def attached(data: bytes, param: str = "messages[0].content[0].image_url", filen
 
 @pytest.fixture
 async def client(fake: FakeGigaChat) -> AsyncIterator[GigaChatClient]:
-    api, oauth = Upstream(fake.base_url), Upstream(fake.auth_url)
-    redact = Redaction()
-    tokens = TokenSource(partial(fake.credentials.token, oauth, redact))
-    client = GigaChatClient(api, tokens, client_id="gateway", redact=redact)
+    oauth = Upstream(fake.auth_url)
+    client = GigaChatClient(Upstream(fake.base_url), fake.credentials, oauth=oauth, client_id="gateway")
     yield client
     await client.aclose()
-    await api.aclose()
-    await oauth.aclose()
 
 
 @pytest.fixture

@@ -311,6 +311,10 @@ def check(node: Any) -> None:
         check(child)
 
 
+def test_variants_that_are_alike_leave_no_empty_description() -> None:
+    assert normal({"anyOf": [{"type": "object"}, {"type": "object"}]}) == {"type": "object", "properties": {}}
+
+
 @given(schemas, schemas, schemas)
 def test_any_schema_becomes_one_that_gigachat_takes_and_stays_so(root: Any, a: Any, b: Any) -> None:
     schema = {**(root if isinstance(root, dict) else {"properties": {"x": root}}), "$defs": {"A": a, "B": b}}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeAlias
 
 from ....errors import UpstreamError, UpstreamUnauthorized
 from ...http import AnswerStream, Redaction, Upstream, UpstreamAnswer, UpstreamErrorBody, has_unknown_issuer
 from ..response.errors import describe
-from .credentials import bearer
+from .credentials import Credentials, bearer
 from .tokens import TokenSource
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -33,16 +34,26 @@ class GigaChatClient:
     """Sends requests in the name of one account.
 
     Args:
-        tokens: None for an API that knows us by our client certificate.
+        api: Closed by `aclose()`, as `oauth` is.
+        credentials: None for an API that knows us by our client certificate.
+        oauth: The token endpoint, if that is not the API itself.
         client_id: Value of `X-Client-ID`, the owner of uploaded files.
+
+    Attributes:
         redact: Knows the account's secrets.
     """
 
-    def __init__(self, upstream: Upstream, tokens: TokenSource | None, *, client_id: str, redact: Redaction) -> None:
-        self._upstream = upstream
-        self._tokens = tokens
+    def __init__(
+        self, api: Upstream, credentials: Credentials | None, *, oauth: Upstream | None = None, client_id: str
+    ) -> None:
+        self.redact = Redaction(credentials.secrets if credentials else ())
+        self._api = api
+        self._oauth = oauth or api
+        self._tokens: TokenSource | None = None
+        if credentials is not None:
+            login = partial(credentials.token, self._oauth, self.redact)
+            self._tokens = TokenSource(login, ready=credentials.ready)
         self._client_id = (b"X-Client-ID", client_id.encode("ascii"))
-        self.redact = redact
 
     async def open(
         self, method: str, path: str, *, headers: Headers = (), content: bytes = b"", deadline: float | None = None
@@ -62,7 +73,7 @@ class GigaChatClient:
             fields = [self._client_id, (b"X-Request-ID", str(uuid.uuid4()).encode()), *headers]
             if token is not None:
                 fields.append((b"Authorization", bearer(token)))
-            return await self._upstream.open(method, path, headers=fields, content=content, deadline=deadline)
+            return await self._api.open(method, path, headers=fields, content=content, deadline=deadline)
 
         if self._tokens is None:
             answer = await send(None)
@@ -96,9 +107,11 @@ class GigaChatClient:
         return UpstreamAnswer(answer.status, answer.fields, await answer.read(limit))
 
     async def aclose(self) -> None:
-        """End a renewal of the token."""
+        """End a renewal of the token, and close the upstreams."""
         if self._tokens is not None:
             await self._tokens.aclose()
+        await self._oauth.aclose()
+        await self._api.aclose()
 
     async def _said(self, answer: AnswerStream) -> str:
         """What a refusal says, for the log."""

@@ -66,9 +66,9 @@ class _Normaliser:
         if not _STRUCTURE.isdisjoint(schema):
             parts.insert(0, self._plain(schema, trail, depth=depth))
         merged = _all(parts)
-        if description := _described(schema, merged):
-            merged["description"] = description
-        return merged
+        description = _described(schema, merged)
+        merged.pop("description", None)
+        return {**merged, "description": description} if description else merged
 
     def _plain(self, schema: Schema, trail: Trail, *, depth: int) -> Schema:
         """The node without its unions."""

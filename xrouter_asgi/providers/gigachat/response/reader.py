@@ -11,7 +11,7 @@ from ....errors import XRouterError
 from ....wire import ChatChunk
 from ....wire.codec import decode
 from ....wire.sse import EventReader
-from ...http import AnswerStream, json_object
+from ...http import Pieces, json_object
 from .stream import StreamTranslation
 
 _DONE = b"[DONE]"
@@ -73,7 +73,7 @@ class UntilStopped:
         drain: Whether the client wants the usage.
     """
 
-    def __init__(self, answer: AnswerStream, translation: StreamTranslation, *, drain: bool) -> None:
+    def __init__(self, answer: Pieces, translation: StreamTranslation, *, drain: bool) -> None:
         self._answer = answer
         self._translation = translation
         self._drain = drain
@@ -81,14 +81,14 @@ class UntilStopped:
 
     async def __anext__(self) -> bytes:
         if not self._translation.stopped:
-            return await anext(self._answer)
+            return await self._answer.__anext__()
         if not self._drain:
             raise StopAsyncIteration
         if self._until is None:
             self._until = now() + _LONGEST_DRAIN
         try:
             async with asyncio.timeout_at(self._until):
-                return await anext(self._answer)
+                return await self._answer.__anext__()
         except TimeoutError:
             raise StopAsyncIteration from None
 
