@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from ..checks import require_positive
-from ..clock import now
 from ..errors import ConcurrencyExceeded, UpstreamRateLimited, UpstreamTimeout, XRouterError
 from .adaptive import AdaptiveLimit
 from .fair_queue import FairQueue, Waiter
@@ -78,8 +77,8 @@ class Slots:
         if self.in_flight < self.limit:
             self.in_flight += 1
             return Slot(self)
-        until = now() + self._queue_timeout
-        if deadline is not None and deadline <= now():
+        until = asyncio.get_running_loop().time() + self._queue_timeout
+        if deadline is not None and deadline <= asyncio.get_running_loop().time():
             raise self._too_late()
         if not self._make_room_for(caller):
             raise self._refusal("all are taken, and the queue is full")
@@ -123,18 +122,20 @@ class Slots:
 
     def _answered(self, began: float, *, streamed: bool) -> None:
         if self._adaptive is not None:
-            self._adaptive.answered(began=began, now=now(), in_use=self.in_flight, streamed=streamed)
+            self._adaptive.answered(
+                began=began, now=asyncio.get_running_loop().time(), in_use=self.in_flight, streamed=streamed
+            )
             self.limit = self._adaptive.value
             self._serve()
 
     def _failed(self, began: float, error: BaseException) -> None:
         overloaded = isinstance(error, XRouterError) and error.code == "upstream_overloaded"
         if self._adaptive is not None and (isinstance(error, UpstreamRateLimited) or overloaded):
-            self._adaptive.refused(began=began, now=now())
+            self._adaptive.refused(began=began, now=asyncio.get_running_loop().time())
             self.limit = self._adaptive.value
 
     def _release(self, began: float) -> None:
-        self._mean_held += _SMOOTHING * (now() - began - self._mean_held)
+        self._mean_held += _SMOOTHING * (asyncio.get_running_loop().time() - began - self._mean_held)
         self._free()
 
     def _free(self) -> None:
@@ -172,7 +173,7 @@ class Slot:
 
     def __init__(self, slots: Slots) -> None:
         self._slots: Slots | None = slots
-        self._began = now()
+        self._began = asyncio.get_running_loop().time()
 
     def answered(self, *, streamed: bool) -> None:
         """Note that the upstream committed itself, to a stream by its first chunk."""

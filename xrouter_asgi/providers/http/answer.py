@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeVar
 
 import httpx
 
-from ...clock import now
 from ...errors import UpstreamError
 from .exchange import ResponseBody
 from .failures import TotalTimeout, upstream_error
@@ -162,7 +161,7 @@ def before(deadline: float | None, own: float, step: Awaitable[T]) -> Awaitable[
     Raises:
         TotalTimeout: From awaiting it, when the deadline comes first.
     """
-    if deadline is None or now() + own < deadline:
+    if deadline is None or asyncio.get_running_loop().time() + own < deadline:
         return step
     return _timed(deadline, step)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from asyncio import get_running_loop
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.metadata import version
@@ -11,7 +12,6 @@ from typing import NamedTuple, TypeAlias
 
 import httpx
 
-from ...clock import now
 from ...errors import UpstreamError, UpstreamTimeout
 from .answer import AnswerStream, UpstreamAnswer, before
 from .cancel_safe import OwnedTransport
@@ -178,7 +178,7 @@ class Upstream:
 
     def _earlier(self, deadline: float | None) -> tuple[float | None, bool]:
         """The earlier of a deadline and our own, and whether it leaves less time than a head may take."""
-        began = now()
+        began = get_running_loop().time()
         if deadline is not None and deadline <= began:
             raise UpstreamTimeout("No time is left to ask the upstream.", code="total_timeout", trips=False)
         total = self.timeouts.total
