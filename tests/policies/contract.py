@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.policies.upstream import HANG, Step, Upstream, call, text_of
+from tests.policies.upstream import HANG, ReadyUpstream, Step, Upstream, call, text_of
 from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamTimeout
 from xrouter_asgi.providers.base import Call, Provider, Reply, Unready
@@ -57,7 +57,7 @@ class PolicyContract:
 
     @virtual
     async def test_it_is_as_ready_as_its_provider(self) -> None:
-        upstream = Upstream()
+        upstream = ReadyUpstream()
         policy = self.around(upstream)
         assert policy.ready(call()) is None
         upstream.unready = Unready("circuit_open", 5.0, "circuit open for 5.0 s")
@@ -65,7 +65,7 @@ class PolicyContract:
 
     @virtual
     async def test_it_lists_the_models_of_its_provider(self) -> None:
-        upstream = Upstream(models=["vendor/a", "other"])
+        upstream = ReadyUpstream(models=["vendor/a", "other"])
         models = await self.around(Target(upstream, model="vendor/*")).models("cheap-*", deadline=7.0)
         assert [model["id"] for model in models.value["data"]] == ["cheap-a"]
         assert upstream.listings == [7.0]

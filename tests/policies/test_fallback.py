@@ -8,7 +8,7 @@ import pytest
 
 from tests.policies.candidates import call, candidate, scripted
 from tests.policies.test_backoff import Widest
-from tests.policies.upstream import Upstream, events_of
+from tests.policies.upstream import ReadyUpstream, Upstream, events_of
 from tests.policies.virtual import now, virtual
 from tests.scripted import ScriptedProvider, chunk
 from xrouter_asgi.context import Attempt, Principal, RequestContext
@@ -264,7 +264,7 @@ class TestComingBack:
 
     @virtual
     async def test_where_that_is_of_no_use_the_next_one_is(self) -> None:
-        first, second = Upstream([told(3.0)], ["hi"], name="a"), Upstream([told(2.0)], name="b")
+        first, second = Upstream([told(3.0)], ["hi"], name="a"), ReadyUpstream([told(2.0)], name="b")
         second.unready = Unready("retry_budget", None, "no retry is left")
         assert (await among(first, second).send(call())).provider == "a"
         assert [len(each.asked) for each in (first, second)] == [2, 1]
@@ -279,7 +279,7 @@ class TestComingBack:
     @virtual
     @pytest.mark.parametrize(("until", "times"), [(2.5, [0.0, 2.5]), (2.6, [0.0])])
     async def test_who_is_not_ready_by_then_is_not_waited_for(self, until: float, times: list[float]) -> None:
-        upstream = Upstream([told(2.0)], ["hi"], name="a")
+        upstream = ReadyUpstream([told(2.0)], ["hi"], name="a")
         upstream.unready = Unready("cooling", until, "cooling")
         with contextlib.suppress(UpstreamRateLimited):
             await among(upstream).send(call())

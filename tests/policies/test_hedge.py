@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.policies.candidates import call, embedding
-from tests.policies.upstream import HANG, Upstream
+from tests.policies.upstream import HANG, ReadyUpstream, Upstream
 from tests.policies.virtual import now, virtual
 from tests.scripted import ScriptedProvider, Step, chunk
 from xrouter_asgi.context import Attempt, RequestContext
@@ -295,7 +295,7 @@ class TestNestedFallback:
 
     @virtual
     async def test_the_first_of_them_that_is_ready_is_asked(self) -> None:
-        first, second, third = Upstream([HANG], name="a"), Upstream(name="b"), Upstream(name="c")
+        first, second, third = Upstream([HANG], name="a"), ReadyUpstream(name="b"), Upstream(name="c")
         second.unready = Unready("circuit_open", None, "circuit open")
         reply = await self.hedged(first, second, third).send(call())
         assert (reply.provider, now(), first.open) == ("c", 2.5, 0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from tests.fakes.clock import Clock
-from tests.policies.upstream import HANG, Upstream, call, events_of, text_of
+from tests.policies.upstream import HANG, ReadyUpstream, Upstream, call, events_of, text_of
 from tests.policies.virtual import now, virtual
 from xrouter_asgi.context import Attempt
 from xrouter_asgi.errors import (
@@ -270,7 +270,7 @@ async def test_an_empty_budget_stands_in_the_way_of_nobody_who_asks_for_the_firs
 
 @virtual
 async def test_it_is_as_ready_as_its_upstream_unless_the_budget_is_empty() -> None:
-    upstream = Upstream()
+    upstream = ReadyUpstream()
     upstream.unready = Unready("circuit_open", 5.0, "circuit open for 5.0 s")
     policy = retry(upstream, budget=RetryBudget(ratio=0, per_second=1))
     assert policy.ready(call()) is policy.ready(coming_back()) is upstream.unready

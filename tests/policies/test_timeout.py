@@ -202,7 +202,7 @@ async def test_it_works_inside_a_task_only() -> None:
             outcome.set_result(str(error))
 
     asyncio.get_running_loop().call_soon(step_outside)
-    assert await outcome == "An Alarm works inside a task of asyncio only."
+    assert await outcome == "Timeout works inside a task of asyncio only."
 
 
 @pytest.mark.parametrize("name", ["first", "idle"])

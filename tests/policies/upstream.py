@@ -31,27 +31,22 @@ class Asked:
 
 
 class Upstream:
-    """Each call gets the next scene; the last one is played for ever.
+    """A provider as a user writes one. Each call gets the next scene; the last one is played for ever.
 
     Attributes:
         asked: What came.
         open: How many are being answered.
         most: How many were so at once.
         closings: How often it was closed.
-        listings: The deadline of each list of models that was asked for.
-        unready: What `ready` says.
     """
 
-    def __init__(self, *scenes: Sequence[Step], name: str = "up", models: Sequence[str] = ("m",)) -> None:
+    def __init__(self, *scenes: Sequence[Step], name: str = "up") -> None:
         self.name = name
         self.asked: list[Asked] = []
         self.open = 0
         self.most = 0
         self.closings = 0
-        self.listings: list[float | None] = []
-        self.unready: Unready | None = None
         self._scenes = list(scenes) or [WHOLE]
-        self._models = models
 
     @property
     def times(self) -> list[float]:
@@ -65,13 +60,6 @@ class Upstream:
         async for _ in self._play(scene):
             pass
         return Reply(completion(), provider=self.name)
-
-    def ready(self, call: Call, /) -> Unready | None:
-        return self.unready
-
-    async def models(self, *, deadline: float | None = None) -> ModelList:
-        self.listings.append(deadline)
-        return ModelList({"object": "list", "data": [{"id": name, "object": "model"} for name in self._models]})
 
     async def aclose(self) -> None:
         self.closings += 1
@@ -91,6 +79,28 @@ class Upstream:
             yield [chunk(finish="stop")]
         finally:
             self.open -= 1
+
+
+class ReadyUpstream(Upstream):
+    """The same as a `ReadyProvider`.
+
+    Attributes:
+        listings: The deadline of each list of models that was asked for.
+        unready: What `ready` says.
+    """
+
+    def __init__(self, *scenes: Sequence[Step], name: str = "up", models: Sequence[str] = ("m",)) -> None:
+        super().__init__(*scenes, name=name)
+        self.listings: list[float | None] = []
+        self.unready: Unready | None = None
+        self._models = models
+
+    def ready(self, call: Call, /) -> Unready | None:
+        return self.unready
+
+    async def models(self, *, deadline: float | None = None) -> ModelList:
+        self.listings.append(deadline)
+        return ModelList({"object": "list", "data": [{"id": name, "object": "model"} for name in self._models]})
 
 
 def call(*, stream: bool = False, deadline: float | None = None, caller: str | None = None, **more: Any) -> Call:

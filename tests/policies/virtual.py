@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
@@ -42,7 +43,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def _pass(self, seconds: float) -> None:
-        self._now += seconds
+        # A sum of floats may fall short of the next timer by less than can be added.
+        self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))
 
 
 def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.policies.upstream import Upstream, call
+from tests.policies.upstream import ReadyUpstream, Upstream, call
 from tests.policies.virtual import virtual
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.policies.backoff import Backoff
@@ -133,7 +133,7 @@ def test_a_pattern_lists_what_its_star_may_stand_for_under_the_clients_names(
 ) -> None:
     @virtual
     async def scenario() -> None:
-        upstream = Upstream(models=["vendor/a", "vendor/b", "other"])
+        upstream = ReadyUpstream(models=["vendor/a", "vendor/b", "other"])
         models = await around(Target(upstream, model=model)).models(names, deadline=7.0)
         assert [each["id"] for each in models.value["data"]] == listed
         assert upstream.listings == [7.0]
@@ -143,7 +143,7 @@ def test_a_pattern_lists_what_its_star_may_stand_for_under_the_clients_names(
 
 @virtual
 async def test_a_policy_around_a_provider_lists_its_models_under_the_names_of_the_pattern() -> None:
-    upstream = Upstream(models=["vendor/a", "other"])
+    upstream = ReadyUpstream(models=["vendor/a", "other"])
     models = await Retry(upstream).models("vendor/*")
     assert [each["id"] for each in models.value["data"]] == ["vendor/a"]
 
@@ -152,7 +152,7 @@ async def test_a_policy_around_a_provider_lists_its_models_under_the_names_of_th
 def test_a_fixed_model_lists_nothing_and_asks_nobody(model: str | None, names: str) -> None:
     @virtual
     async def scenario() -> None:
-        upstream = Upstream(models=["m"])
+        upstream = ReadyUpstream(models=["m"])
         assert (await Target(upstream, model=model).models(names)).value["data"] == []
         assert upstream.listings == []
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Coroutine, Sequence
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from types import TracebackType
 from typing import Any
 
 from ..checks import require_positive
 from ..errors import UpstreamTimeout
-from ..providers.alarm import Alarm
 from ..providers.base import Call, Provider, Reply
 from ..providers.target import Wrapper
 from ..wire import ChatChunk, ChatRequest
@@ -38,9 +39,11 @@ class Timeout(Wrapper):
     async def send(self, call: Call, /) -> Reply:
         if not (isinstance(call.request, ChatRequest) and call.request.stream):
             return await self.inner.send(call)
-        alarm = Alarm()
+        alarm = _Alarm()
         try:
-            with alarm.at(None if self._first is None else get_running_loop().time() + self._first, _never_began):
+            with alarm.at(
+                None if self._first is None else asyncio.get_running_loop().time() + self._first, _never_began
+            ):
                 reply = await self.inner.send(call)
         finally:
             alarm.stop()
@@ -67,7 +70,7 @@ class Deadline(Wrapper):
         self._total = total
 
     def send(self, call: Call, /) -> Coroutine[Any, Any, Reply]:
-        deadline = get_running_loop().time() + self._total
+        deadline = asyncio.get_running_loop().time() + self._total
         if call.deadline is None or deadline < call.deadline:
             call = call.until(deadline)
         return self.inner.send(call)
@@ -76,7 +79,7 @@ class Deadline(Wrapper):
 class _Watched:
     """The rest of a stream, read by the clock."""
 
-    def __init__(self, source: AsyncIterator[Sequence[ChatChunk]], alarm: Alarm, *, idle: float) -> None:
+    def __init__(self, source: AsyncIterator[Sequence[ChatChunk]], alarm: _Alarm, *, idle: float) -> None:
         self._source = source
         self._alarm = alarm
         self._idle = idle
@@ -85,11 +88,63 @@ class _Watched:
         return self
 
     async def __anext__(self) -> Sequence[ChatChunk]:
-        with self._alarm.at(get_running_loop().time() + self._idle, _fell_silent):
+        with self._alarm.at(asyncio.get_running_loop().time() + self._idle, _fell_silent):
             async for batch in self._source:
                 if batch:
                     return batch
         raise StopAsyncIteration
+
+
+class _Alarm:
+    """Ends the block inside it at some time of the loop, with some error. It can be entered again and again.
+
+    It works as `asyncio.timeout_at` does, and differs in two things. The cancellation carries the error, so that
+    whatever notes the attempt further down learns that it was given up, and why. And the timer stays set when the
+    block is left: the next time is never an earlier one, so a stream of a thousand chunks needs a few timers only.
+    """
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        self._inside = False
+
+    def at(self, when: float | None, error: Callable[[], UpstreamTimeout]) -> _Alarm:
+        """Set it for the block that is about to be entered; None: it does not ring. Until `stop`, only to later."""
+        self._when = math.inf if when is None else when
+        self._error = error
+        return self
+
+    def stop(self) -> None:
+        """Remove the timer. Call it when no block follows."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("Timeout works inside a task of asyncio only.")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._rung: UpstreamTimeout | None = None
+        self._inside = True
+        if self._timer is None and self._when < math.inf:
+            self._timer = task.get_loop().call_at(self._when, self._ring, self._when)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._inside = False
+        # A cancellation from outside may have come on top of ours; it counts more.
+        if self._rung is not None and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise self._rung from None
+
+    def _ring(self, set_for: float) -> None:
+        self._timer = None
+        if self._inside and self._when > set_for:
+            self._timer = self._task.get_loop().call_at(self._when, self._ring, self._when)
+        elif self._inside:
+            self._rung = self._error()
+            self._task.cancel(self._rung)
 
 
 def _never_began() -> UpstreamTimeout:

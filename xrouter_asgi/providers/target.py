@@ -13,7 +13,6 @@ from ..decision import Attempt
 from ..errors import UpstreamTimeout, XRouterError
 from ..events import AttemptEnded, AttemptStarted
 from ..wire import ModelList
-from .alarm import Alarm
 from .base import Call, Provider, ReadyProvider, Reply, Unready
 
 _GRACE = 0.1  # seconds after the deadline: a provider that keeps deadlines says better what happened
@@ -141,16 +140,17 @@ def as_target(provider: Provider) -> Attempting:
 
 async def _send_until(deadline: float, provider: Provider, call: Call) -> Reply:
     """Send the call; end it, or its stream, a moment after the deadline."""
-    began = asyncio.get_running_loop().time()
-    overdue = partial(_overdue, trips=deadline - began >= _USUAL)
-    alarm = Alarm()
+    loop = asyncio.get_running_loop()
+    overdue = partial(_overdue, trips=deadline - loop.time() >= _USUAL)
     try:
-        with alarm.at(deadline + _GRACE, overdue):
+        async with asyncio.timeout_at(deadline + _GRACE) as backstop:
             reply = await provider.send(call)
-    finally:
-        alarm.stop()
+    except TimeoutError:
+        if not backstop.expired():
+            raise
+        raise overdue() from None
     if (stream := reply.stream) is not None:
-        timer = asyncio.get_running_loop().call_at(deadline + _GRACE, lambda: stream.break_off(overdue()))
+        timer = loop.call_at(deadline + _GRACE, lambda: stream.break_off(overdue()))
         stream.when_ended(lambda error: timer.cancel())
     return reply
 
