@@ -10,9 +10,9 @@ import httpx
 
 from ...clock import now
 from ...errors import UpstreamError
-from .exchange import ResponseBody
 from .failures import TotalTimeout, upstream_error
 from .request import Fields
+from .transport import PooledBody
 
 T = TypeVar("T")
 
@@ -35,6 +35,12 @@ class AnswerStream:
 
     Close it on every way out. A read that is cancelled or fails closes it too.
 
+    Args:
+        deadline: When its end must be here, in the loop's time.
+        idle: Seconds after which the transport itself gives up on a read.
+        where: Method and address, for the operator's eyes only.
+        hurried: See `upstream_error`.
+
     Raises:
         UpstreamError: From reading, for anything that goes wrong upstream: see `failures`.
         RuntimeError: From reading after `aclose()`.
@@ -48,7 +54,6 @@ class AnswerStream:
         "_ended",
         "_hurried",
         "_relaxed_until",
-        "_time",
         "_where",
         "fields",
         "status",
@@ -58,9 +63,9 @@ class AnswerStream:
         self,
         status: int,
         fields: Fields,
-        body: ResponseBody,
+        body: httpx.AsyncByteStream,
         *,
-        deadline: float | None,
+        deadline: float,
         idle: float,
         where: str,
         hurried: bool,
@@ -70,9 +75,8 @@ class AnswerStream:
         self._body = body
         self._chunks: AsyncIterator[bytes] = aiter(body)
         self._deadline = deadline
-        self._time = asyncio.get_running_loop().time
         # Until then the transport gives up on a read before the deadline comes, so that most reads arm no timer.
-        self._relaxed_until = 0.0 if deadline is None else deadline - idle
+        self._relaxed_until = deadline - idle
         self._where = where
         self._hurried = hurried
         self._closed = False
@@ -94,9 +98,7 @@ class AnswerStream:
         try:
             while True:
                 step = self._chunks.__anext__()
-                if self._deadline is not None and self._time() >= self._relaxed_until:
-                    step = _timed(self._deadline, step)
-                if chunk := await step:
+                if chunk := await (step if now() < self._relaxed_until else timed(self._deadline, step)):
                     return chunk
         except StopAsyncIteration:
             self._ended = True
@@ -115,6 +117,9 @@ class AnswerStream:
         Raises:
             UpstreamError: `too_large` when the rest is longer than `limit` bytes, or the whole is declared to be.
         """
+        if isinstance(self._body, PooledBody) and (whole := self._body.take(limit)) is not None:
+            self._closed = self._ended = True
+            return whole
         chunks: list[bytes] = []
         size = 0
         try:
@@ -152,22 +157,8 @@ def _declared_length(fields: Fields) -> int:
     return 0
 
 
-def before(deadline: float | None, own: float, step: Awaitable[T]) -> Awaitable[T]:
-    """`step`, to be awaited until `deadline`, in the loop's time.
-
-    Args:
-        own: Seconds after which the transport itself gives up on `step`. A timer is armed only if the deadline may
-            come sooner, so that most reads arm none.
-
-    Raises:
-        TotalTimeout: From awaiting it, when the deadline comes first.
-    """
-    if deadline is None or now() + own < deadline:
-        return step
-    return _timed(deadline, step)
-
-
-async def _timed(deadline: float, step: Awaitable[T]) -> T:
+async def timed(deadline: float, step: Awaitable[T]) -> T:
+    """What `step` gives. Raises TotalTimeout when `deadline` comes first, in the loop's time."""
     try:
         async with asyncio.timeout_at(deadline) as clock:
             return await step

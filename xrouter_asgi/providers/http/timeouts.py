@@ -38,8 +38,3 @@ class Timeouts:
             # Written so that NaN fails too.
             if not value > 0:
                 raise ValueError(f"Time-out '{field.name}' is {value!r}. Write seconds above 0.")
-
-    @property
-    def until_head(self) -> float:
-        """The longest that the wait for the head can last, all its phases one after the other."""
-        return self.pool + self.connect + self.write + self.first

@@ -13,11 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Mapping
 import httpx
 
 from .connection import Connection
-from .exchange import Endpoint, ResponseHead
 from .failures import StaleConnection
 from .parser import AnswerParser
 from .pool import Origin, Pool
-from .request import Fields, Site, encoded, finished, site_of, whole
+from .request import Endpoint, Fields, Site, encoded, finished, site_of
 from .tls import TLS
 
 KEEPALIVE = 14.0
@@ -64,15 +63,17 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: As httpx's own transport does, and its subclasses of `failures`.
             RuntimeError: The transport belongs to another event loop.
         """
-        payload = encoded(request.method, request.url, request.headers.raw, await whole(request.stream))
+        if not isinstance(request.stream, httpx.AsyncByteStream):
+            raise httpx.LocalProtocolError("The body of the request cannot be awaited.")
+        payload = encoded(request.method, request.url, request.headers.raw, await request.aread())
         timeouts = request.extensions.get("timeout", {})
         status, fields, body = await self._send(request.method, site_of(request.url), payload, timeouts)
         return httpx.Response(status, headers=fields, stream=body)
 
     def exchange(
         self, endpoint: Endpoint, fields: Fields, content: bytes, timeouts: Mapping[str, float | None]
-    ) -> Awaitable[ResponseHead]:
-        """The same without httpx's objects, which cost as much as all the rest. See `Exchange`."""
+    ) -> Awaitable[tuple[int, Fields, PooledBody]]:
+        """The same without httpx's objects, which cost as much as all the rest: status, fields and body."""
         return self._send(endpoint.method, endpoint.site, finished(endpoint.start, fields, content), timeouts)
 
     async def _send(
