@@ -1,12 +1,11 @@
 """The upstream path: the one place that speaks HTTP to providers."""
 
 from .answer import AnswerStream, UpstreamAnswer
-from .bodies import UpstreamErrorBody, json_object
+from .bodies import UpstreamErrorBody, json_object, retry_after
 from .cancel_safe import OwnedTransport
 from .chunk_stream import Batches, Pieces, start_stream
 from .failures import has_unknown_issuer
 from .redaction import MAX_MESSAGE, Redaction
-from .retry_after import retry_after
 from .timeouts import Timeouts
 from .tls import TLS
 from .transport import HTTPTransport

@@ -12,7 +12,6 @@ from ...clock import now
 from ...errors import UpstreamError
 from .failures import TotalTimeout, upstream_error
 from .request import Fields
-from .transport import PooledBody
 
 T = TypeVar("T")
 
@@ -64,7 +63,6 @@ class AnswerStream:
         status: int,
         fields: Fields,
         body: httpx.AsyncByteStream,
-        *,
         deadline: float,
         idle: float,
         where: str,
@@ -117,9 +115,6 @@ class AnswerStream:
         Raises:
             UpstreamError: `too_large` when the rest is longer than `limit` bytes, or the whole is declared to be.
         """
-        if isinstance(self._body, PooledBody) and (whole := self._body.take(limit)) is not None:
-            self._closed = self._ended = True
-            return whole
         chunks: list[bytes] = []
         size = 0
         try:

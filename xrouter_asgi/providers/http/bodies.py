@@ -1,16 +1,25 @@
-"""What an upstream's answer says: a JSON object, or an error in one of many shapes, made fit to be shown."""
+"""What an upstream's answer says: a JSON object, an error in one of many shapes, or how long to wait."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 from ...errors import UpstreamError
 from ...wire.codec import decode
 from .redaction import Redaction
 
+LONGEST_WAIT = 60.0
+"""Seconds. A caller who is told to wait longer should try again then, or ask another upstream."""
+
+_LONGEST_MEANT = 86_400.0
+_NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _PAGE = re.compile(r"<\s*(?:!doctype|html|head|body)\b|\A\s*<(?:\?xml|center|h1|title)\b", re.IGNORECASE)
 _TITLE = re.compile(r"<(title|h1)[^>]*>\s*([^<]{1,200}?)\s*<", re.IGNORECASE)
 _TITLE_WITHIN = 16 * 1024  # characters
@@ -119,3 +128,34 @@ def _status(value: object) -> int | None:
     if isinstance(value, str) and value.isdecimal() and len(value) == 3:
         value = int(value)
     return value if isinstance(value, int) and 400 <= value <= 599 else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `retry-after-ms` or `retry-after` ask for (RFC 9110, 10.2.3: seconds or a date).
+
+    At most `LONGEST_WAIT`. None for a value that is absent, unreadable, not above 0 or more than a day, which nobody
+    means.
+
+    Args:
+        headers: Of the answer, by lower-case names.
+    """
+    said = headers.get("retry-after", "").strip()
+    date = _timestamp(headers.get("date", ""))  # by the clock of the server that named the moment
+    waits = (
+        _number(headers.get("retry-after-ms", "").strip()) / 1000,
+        _number(said),
+        _timestamp(said) - (time.time() if math.isnan(date) else date),
+    )
+    return next((min(wait, LONGEST_WAIT) for wait in waits if 0 < wait <= _LONGEST_MEANT), None)
+
+
+def _number(value: str) -> float:
+    return float(value) if _NUMBER.fullmatch(value) else math.nan
+
+
+def _timestamp(value: str) -> float:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):  # no date, or one beyond the calendar
+        return math.nan
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

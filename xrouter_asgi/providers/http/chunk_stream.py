@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from ...clock import now
 from ...errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
 from ...wire import ChatChunk
 from ...wire.stream import ChatStream
@@ -16,27 +17,26 @@ LINGER = 0.1
 
 
 class ChunkDecoder(Protocol):
-    """Pieces of an event stream in, chunks out; no I/O."""
+    """Pieces of an event stream in, chunks out; no I/O.
+
+    Attributes:
+        done: The upstream said that nothing follows.
+        finished: The answer is whole, so that no loss of the connection harms it.
+        failure: What went wrong after the chunks that were returned.
+        silent: A piece without chunks completed no event either: a comment is no sign of life.
+    """
 
     @property
-    def done(self) -> bool:
-        """Whether the upstream said that nothing follows."""
-        ...
+    def done(self) -> bool: ...
 
     @property
-    def finished(self) -> bool:
-        """Whether the answer is whole, so that no loss of the connection harms it."""
-        ...
+    def finished(self) -> bool: ...
 
     @property
-    def failure(self) -> XRouterError | None:
-        """What went wrong after the chunks that were returned."""
-        ...
+    def failure(self) -> XRouterError | None: ...
 
     @property
-    def silent(self) -> bool:
-        """Whether a piece without chunks completed no event either: a comment is no sign of life."""
-        ...
+    def silent(self) -> bool: ...
 
     def feed(self, piece: bytes) -> list[ChatChunk]:
         """The chunks that a piece completes."""
@@ -72,14 +72,13 @@ class Batches:
         self._decoder = decoder
         self._idle = idle
         self._ended = False
-        self._now = asyncio.get_running_loop().time
 
     def __aiter__(self) -> AsyncIterator[list[ChatChunk]]:
         return self
 
     async def __anext__(self) -> list[ChatChunk]:
         decoder = self._decoder
-        alive = self._now()
+        alive = now()
         try:
             while True:
                 if decoder.failure is not None:
@@ -91,8 +90,9 @@ class Batches:
                     raise StopAsyncIteration
                 try:
                     batch = decoder.feed(await self._pieces.__anext__())
-                    if not batch and decoder.silent and self._now() - alive > self._idle:
-                        raise _silent()
+                    if not batch and decoder.silent and now() - alive > self._idle:
+                        message = "The upstream fell silent in the middle of its answer."
+                        raise UpstreamTimeout(message, code="idle_timeout")
                 except StopAsyncIteration:
                     batch = self._close()
                 except (UpstreamUnavailable, UpstreamTimeout):
@@ -102,7 +102,7 @@ class Batches:
                 if batch:
                     return batch
                 if not decoder.silent:
-                    alive = self._now()
+                    alive = now()
         except BaseException:
             await self.aclose()
             raise
@@ -138,7 +138,3 @@ async def start_stream(batches: AsyncIterator[Sequence[ChatChunk]], timeouts: Ti
     except TimeoutError as error:
         message = "The upstream began an answer, but sent nothing of it in time."
         raise UpstreamTimeout(message, code="first_byte_timeout") from error
-
-
-def _silent() -> UpstreamTimeout:
-    return UpstreamTimeout("The upstream fell silent in the middle of its answer.", code="idle_timeout")

@@ -20,7 +20,7 @@ from .failures import upstream_error
 from .request import Endpoint, Fields, site_of, start
 from .timeouts import Timeouts
 from .tls import TLS
-from .transport import KEEPALIVE, HTTPTransport
+from .transport import KEEPALIVE, HTTPTransport, PooledBody
 
 Instrument: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
 
@@ -104,8 +104,10 @@ class Upstream:
         Raises:
             UpstreamError: Also for an answer that is too large.
         """
-        answer = await self.open(method, path, headers=headers, content=content, deadline=deadline)
-        return UpstreamAnswer(answer.status, answer.fields, await answer.read(limit))
+        begun = await self._begin(method, path, headers, content, deadline)
+        status, fields, body, *_ = begun
+        whole = body.take(limit) if isinstance(body, PooledBody) else None  # a small one came together with its head
+        return UpstreamAnswer(status, fields, await AnswerStream(*begun).read(limit) if whole is None else whole)
 
     async def open(
         self,
@@ -124,6 +126,12 @@ class Upstream:
         Raises:
             UpstreamError: No answer, a redirect or a compressed one: see `failures`.
         """
+        return AnswerStream(*await self._begin(method, path, headers, content, deadline))
+
+    async def _begin(
+        self, method: str, path: str, headers: Fields, content: bytes, deadline: float | None
+    ) -> tuple[int, Fields, httpx.AsyncByteStream, float, float, str, bool]:
+        """Send a request. What returns is what an `AnswerStream` is made of."""
         endpoint = self._endpoint(method, path)
         fields = [*headers, (b"Content-Length", b"%d" % len(content))] if content or endpoint.takes_body else headers
         began = now()
@@ -138,9 +146,7 @@ class Upstream:
         if (refusal := _refusal(status, answered, endpoint.where)) is not None:
             await body.aclose()
             raise refusal
-        return AnswerStream(
-            status, answered, body, deadline=until, idle=self.timeouts.idle, where=endpoint.where, hurried=hurried
-        )
+        return status, answered, body, until, self.timeouts.idle, endpoint.where, hurried
 
     def explained(self, error: UpstreamError, cause: Exception) -> UpstreamError:
         """The error for a request without an answer. A provider that knows more about the cause replaces it."""

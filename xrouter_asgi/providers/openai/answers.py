@@ -45,21 +45,21 @@ def check_completion(value: dict[str, Any]) -> None:
     if choices is None or choices == []:
         raise UpstreamUnavailable("The upstream's answer holds no choices.", code="empty_answer")
     if not isinstance(choices, list) or not all(map(_is_choice, choices)):
-        raise _bad_body("The choices in the upstream's answer have another shape.")
+        raise UpstreamError("The choices in the upstream's answer have another shape.", code="bad_body")
 
 
 def check_embeddings(value: dict[str, Any]) -> None:
     """Raises UpstreamError: `bad_body` unless there are vectors, as lists or as base64."""
     rows = value.get("data") or None
     if not _all_objects(rows) or not all(isinstance(row.get("embedding"), list | str) for row in rows):
-        raise _bad_body("The upstream's answer holds no vectors.")
+        raise UpstreamError("The upstream's answer holds no vectors.", code="bad_body")
 
 
 def check_models(value: dict[str, Any]) -> None:
     """Raises UpstreamError: `bad_body` unless it is a list of objects with names."""
     rows = value.get("data")
     if not _all_objects(rows) or not all(isinstance(row.get("id"), str) for row in rows):
-        raise _bad_body("The upstream's list of models has another shape.")
+        raise UpstreamError("The upstream's list of models has another shape.", code="bad_body")
 
 
 def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
@@ -78,10 +78,6 @@ def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
     if isinstance(completion.get("usage"), dict):
         chunks.append(ChatChunk({**head, "choices": [], "usage": completion["usage"]}))
     return chunks
-
-
-def _bad_body(message: str) -> UpstreamError:
-    return UpstreamError(message, code="bad_body")
 
 
 def _is_choice(choice: object) -> bool:
