@@ -33,10 +33,16 @@ MODELS_TTL = 60.0
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 # If the upstream is a gateway itself, clients could choose an address, a key or an answer by these.
-_NOT_FOR_CLIENTS = frozenset(
-    ["api_base", "base_url", "api_key", "api_version", "organization", "custom_llm_provider", "proxy", "headers"]
-    + ["extra_headers", "extra_query", "extra_body", "fallbacks", "model_list"]
-)
+_NOT_FOR_CLIENTS = {
+    "api_base",
+    "base_url",
+    "api_key",
+    "api_version",
+    "organization",
+    "custom_llm_provider",
+    "proxy",
+    "headers",
+} | {"extra_headers", "extra_query", "extra_body", "fallbacks", "model_list"}
 
 _RECEIVE_JSON = ((b"Accept", b"application/json"),)
 _SEND_JSON = ((b"Content-Type", b"application/json"), *_RECEIVE_JSON)
