@@ -45,19 +45,6 @@ class AnswerStream:
         RuntimeError: From reading after `aclose()`.
     """
 
-    __slots__ = (
-        "_body",
-        "_chunks",
-        "_closed",
-        "_deadline",
-        "_ended",
-        "_hurried",
-        "_relaxed_until",
-        "_where",
-        "fields",
-        "status",
-    )
-
     def __init__(
         self,
         status: int,

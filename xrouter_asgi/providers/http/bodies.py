@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -84,13 +84,14 @@ class UpstreamErrorBody:
         detail, place = _detail(outer.get("detail"))
         texts = (inner.get("message"), outer.get("message"), detail, error)
         param = inner.get("param", place)
+        numbers = (it.get(name) for it in (inner, outer) for name in ("status", "status_code", "code"))
         return cls._of_text(
             next((text for text in texts if isinstance(text, str)), ""),
             redact,
             type=_word(inner.get("type"), redact),
             code=_word(inner.get("code"), redact),
             param=redact(param) if isinstance(param, str) and param != "None" else None,
-            status=next(filter(None, map(_status, _numbers(inner, outer))), None),
+            status=next(filter(None, map(_status, numbers)), None),
         )
 
     @classmethod
@@ -118,10 +119,6 @@ def _detail(detail: object) -> tuple[object, str | None]:
 
 def _word(value: object, redact: Redaction) -> str | None:
     return value if isinstance(value, str) and _WORD.fullmatch(value) and redact(value) == value else None
-
-
-def _numbers(*places: dict[str, Any]) -> Iterator[object]:
-    return (place.get(name) for place in places for name in ("status", "status_code", "code"))
 
 
 def _status(value: object) -> int | None:

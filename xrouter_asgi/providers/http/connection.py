@@ -33,23 +33,6 @@ class Connection(asyncio.Protocol):
         answer: The answer of the running exchange, None between two.
     """
 
-    __slots__ = (
-        "_deadline",
-        "_failure",
-        "_first",
-        "_late",
-        "_loop",
-        "_lost",
-        "_reading_paused",
-        "_timer",
-        "_transport",
-        "_waiter",
-        "_writing_paused",
-        "answer",
-        "closed",
-        "reused",
-    )
-
     def __init__(self, loop: asyncio.AbstractEventLoop, *, lost: Callable[[Connection], None]) -> None:
         self.closed = False
         self.reused = False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 
-from ...checks import Seconds
+from ...checks import Seconds, require_positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,4 @@ class Timeouts:
     pool: Seconds = 5.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is None and field.name == "total":
-                continue
-            # Written so that NaN fails too.
-            if not value > 0:
-                raise ValueError(f"Time-out '{field.name}' is {value!r}. Write seconds above 0.")
+        require_positive(**asdict(self))

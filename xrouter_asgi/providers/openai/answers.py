@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 from ...errors import UpstreamError, UpstreamUnavailable
 from ...wire import ChatChunk
 from ..http import AnswerStream, Redaction, UpstreamAnswer, UpstreamErrorBody, json_object
-from .chunks import is_error
+from .chunks import all_objects, is_error
 from .errors import refusal
 
 _CONTENT = (str, list, type(None))
@@ -51,14 +51,14 @@ def check_completion(value: dict[str, Any]) -> None:
 def check_embeddings(value: dict[str, Any]) -> None:
     """Raises UpstreamError: `bad_body` unless there are vectors, as lists or as base64."""
     rows = value.get("data") or None
-    if not _all_objects(rows) or not all(isinstance(row.get("embedding"), list | str) for row in rows):
+    if not all_objects(rows) or not all(isinstance(row.get("embedding"), list | str) for row in rows):
         raise UpstreamError("The upstream's answer holds no vectors.", code="bad_body")
 
 
 def check_models(value: dict[str, Any]) -> None:
     """Raises UpstreamError: `bad_body` unless it is a list of objects with names."""
     rows = value.get("data")
-    if not _all_objects(rows) or not all(isinstance(row.get("id"), str) for row in rows):
+    if not all_objects(rows) or not all(isinstance(row.get("id"), str) for row in rows):
         raise UpstreamError("The upstream's list of models has another shape.", code="bad_body")
 
 
@@ -87,9 +87,5 @@ def _is_choice(choice: object) -> bool:
     return (
         isinstance(message.get("content"), _CONTENT)
         and isinstance(choice.get("finish_reason"), _REASON)
-        and (not calls or _all_objects(calls))
+        and (not calls or all_objects(calls))
     )
-
-
-def _all_objects(values: object) -> TypeGuard[list[dict[str, Any]]]:
-    return isinstance(values, list) and all(isinstance(value, dict) for value in values)

@@ -6,7 +6,7 @@ No I/O.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 from ...errors import UpstreamError, XRouterError
 from ...wire import ChatChunk
@@ -165,8 +165,13 @@ def _decoded(event: bytes) -> Any:
         raise _bad_event(str(error)) from error
 
 
+def all_objects(values: object) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether it is a list of objects."""
+    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
+
+
 def _objects(values: object, name: str) -> list[dict[str, Any]]:
-    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+    if not all_objects(values):
         raise _bad_event(f"'{name}' is no list of objects")
     return values
 
