@@ -29,14 +29,6 @@ class FairQueue:
     def __len__(self) -> int:
         return self._length
 
-    def length(self, caller: str) -> int:
-        """How many waiters this caller has."""
-        return len(self._queues.get(caller, ()))
-
-    def longest(self) -> str:
-        """The caller with the most waiters. The queue must not be empty."""
-        return max(self._queues, key=self.length)
-
     def add(self, caller: str, waiter: Waiter) -> None:
         self._queues.setdefault(caller, deque()).append(waiter)
         self._length += 1
@@ -63,11 +55,13 @@ class FairQueue:
                 return waiter
         return None
 
-    def last(self, caller: str) -> Waiter:
-        """Remove and return the newest waiter of a caller that has one."""
-        waiter = self._queues[caller][-1]
-        self.discard(caller, waiter)
-        return waiter
+    def displace(self, caller: str) -> Waiter | None:
+        """Remove the newest waiter of the caller that has most, if this one has at least two fewer."""
+        longest = max(self._queues.values(), key=len, default=deque())
+        if len(longest) <= len(self._queues.get(caller, ())) + 1:
+            return None
+        self._length -= 1
+        return longest.pop()
 
 
 class Slots:
@@ -167,12 +161,9 @@ class Slots:
         """Whether the queue has room, if need be by sending away the newest waiter of the caller who has most."""
         if len(self._queue) < self._capacity:
             return True
-        if not self._queue:
+        newest = self._queue.displace(caller)
+        if newest is None:
             return False
-        longest = self._queue.longest()
-        if self._queue.length(longest) <= self._queue.length(caller) + 1:
-            return False
-        newest = self._queue.last(longest)
         if not newest.done():  # else it is about to leave
             newest.set_result(False)
         return True

@@ -10,7 +10,7 @@ from ...clock import now
 from ...errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
 from ...wire import ChatChunk
 from ...wire.stream import ChatStream
-from .timeouts import Timeouts
+from .upstream import Timeouts
 
 LINGER = 0.1
 """Seconds to wait for the end of a body behind the last event; OpenAI's own library waits as long for it."""

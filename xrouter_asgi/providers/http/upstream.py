@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from types import MappingProxyType
@@ -12,13 +13,13 @@ from typing import TypeAlias
 
 import httpx
 
+from ...checks import Seconds, require_positive
 from ...clock import now
 from ...errors import UpstreamError, UpstreamTimeout
 from .answer import AnswerStream, UpstreamAnswer, timed
 from .cancel_safe import OwnedTransport
 from .failures import upstream_error
 from .request import Endpoint, Fields, site_of, start
-from .timeouts import Timeouts
 from .tls import TLS
 from .transport import KEEPALIVE, HTTPTransport, PooledBody
 
@@ -28,6 +29,33 @@ USER_AGENT = f"xrouter-asgi/{version('xrouter-asgi')}"
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each phase of an exchange may last, in seconds. Each above 0.
+
+    Args:
+        connect: For TCP and TLS together.
+        first: From the written request to the head of the answer.
+        idle: Between two reads of a body. Framing without content does not count as life.
+        total: For the whole exchange, last byte included; None for no bound.
+        write: Until the upstream has taken the request.
+        pool: Waiting for a free connection.
+
+    Raises:
+        ValueError: For a value that is not above 0.
+    """
+
+    connect: Seconds = 5.0
+    first: Seconds = 120.0
+    idle: Seconds = 60.0
+    total: Seconds | None = 600.0
+    write: Seconds = 30.0
+    pool: Seconds = 5.0
+
+    def __post_init__(self) -> None:
+        require_positive(**asdict(self))
 
 
 class Upstream:
@@ -60,7 +88,7 @@ class Upstream:
         base_url: str,
         *,
         headers: Mapping[str, str] = _NONE,
-        timeouts: Timeouts = Timeouts(),  # noqa: B008 -- frozen
+        timeouts: Timeouts = Timeouts(),
         tls: TLS = TLS(),  # noqa: B008 -- frozen
         proxy: str | None = None,
         http2: bool = False,
