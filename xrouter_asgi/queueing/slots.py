@@ -168,22 +168,6 @@ class Slots:
             newest.set_result(False)
         return True
 
-    def _answered(self, began: float, *, streamed: bool) -> None:
-        if self._adaptive is not None:
-            self._adaptive.answered(began=began, now=now(), in_use=self.in_flight, streamed=streamed)
-            self.limit = self._adaptive.value
-            self._serve()
-
-    def _failed(self, began: float, error: BaseException) -> None:
-        overloaded = isinstance(error, XRouterError) and error.code == "upstream_overloaded"
-        if self._adaptive is not None and (isinstance(error, UpstreamRateLimited) or overloaded):
-            self._adaptive.refused(began=began, now=now())
-            self.limit = self._adaptive.value
-
-    def _release(self, began: float) -> None:
-        self._mean_held += _SMOOTHING * (now() - began - self._mean_held)
-        self._free()
-
     def _free(self) -> None:
         self.in_flight -= 1
         self._serve()
@@ -215,27 +199,35 @@ class Slots:
 class Slot:
     """A slot that is held. Tell it what becomes of its call, then release it."""
 
-    __slots__ = ("_began", "_slots")
+    __slots__ = ("_began", "_held", "_slots")
 
     def __init__(self, slots: Slots) -> None:
-        self._slots: Slots | None = slots
+        self._slots = slots
         self._began = now()
+        self._held = True
 
     def answered(self, *, streamed: bool) -> None:
         """Note that the upstream committed itself, to a stream by its first chunk."""
-        if self._slots is not None:
-            self._slots._answered(self._began, streamed=streamed)
+        slots = self._slots
+        if self._held and slots._adaptive is not None:
+            slots._adaptive.answered(began=self._began, now=now(), in_use=slots.in_flight, streamed=streamed)
+            slots.limit = slots._adaptive.value
+            slots._serve()
 
     def failed(self, error: BaseException) -> None:
         """Note that the call failed."""
-        if self._slots is not None:
-            self._slots._failed(self._began, error)
+        slots = self._slots
+        overloaded = isinstance(error, XRouterError) and error.code == "upstream_overloaded"
+        if self._held and slots._adaptive is not None and (isinstance(error, UpstreamRateLimited) or overloaded):
+            slots._adaptive.refused(began=self._began, now=now())
+            slots.limit = slots._adaptive.value
 
     def release(self) -> None:
         """Give the slot back. May be called twice."""
-        if self._slots is not None:
-            slots, self._slots = self._slots, None
-            slots._release(self._began)
+        if self._held:
+            self._held = False
+            self._slots._mean_held += _SMOOTHING * (now() - self._began - self._slots._mean_held)
+            self._slots._free()
 
 
 def _calls(number: int) -> str:

@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeVar
 
 import httpx
 
-from ...clock import now
 from ...errors import UpstreamError
 from .failures import TotalTimeout, upstream_error
 from .request import Fields
@@ -62,6 +61,7 @@ class AnswerStream:
         self._deadline = deadline
         # Until then the transport gives up on a read before the deadline comes, so that most reads arm no timer.
         self._relaxed_until = deadline - idle
+        self._time = asyncio.get_running_loop().time
         self._where = where
         self._hurried = hurried
         self._closed = False
@@ -83,7 +83,7 @@ class AnswerStream:
         try:
             while True:
                 step = self._chunks.__anext__()
-                if chunk := await (step if now() < self._relaxed_until else timed(self._deadline, step)):
+                if chunk := await (step if self._time() < self._relaxed_until else timed(self._deadline, step)):
                     return chunk
         except StopAsyncIteration:
             self._ended = True

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from ...clock import now
 from ...errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
 from ...wire import ChatChunk
 from ...wire.stream import ChatStream
@@ -72,13 +71,14 @@ class Batches:
         self._decoder = decoder
         self._idle = idle
         self._ended = False
+        self._now = asyncio.get_running_loop().time
 
     def __aiter__(self) -> AsyncIterator[list[ChatChunk]]:
         return self
 
     async def __anext__(self) -> list[ChatChunk]:
         decoder = self._decoder
-        alive = now()
+        alive = self._now()
         try:
             while True:
                 if decoder.failure is not None:
@@ -90,7 +90,7 @@ class Batches:
                     raise StopAsyncIteration
                 try:
                     batch = decoder.feed(await self._pieces.__anext__())
-                    if not batch and decoder.silent and now() - alive > self._idle:
+                    if not batch and decoder.silent and self._now() - alive > self._idle:
                         message = "The upstream fell silent in the middle of its answer."
                         raise UpstreamTimeout(message, code="idle_timeout")
                 except StopAsyncIteration:
@@ -102,7 +102,7 @@ class Batches:
                 if batch:
                     return batch
                 if not decoder.silent:
-                    alive = now()
+                    alive = self._now()
         except BaseException:
             await self.aclose()
             raise

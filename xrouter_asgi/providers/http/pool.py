@@ -107,7 +107,7 @@ class Pool:
     def _keep(self, connection: Connection) -> None:
         if connection.closed:
             self.drop(connection)
-        elif (waiter := self._next_waiter()) is not None:
+        elif self._waiters and (waiter := self._next_waiter()) is not None:
             waiter.set_result(connection)
         else:
             self._busy.discard(connection)
