@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
 from tests.asgi_client import body_messages, http_scope
-from tests.policies.virtual import virtual
+from tests.policies.virtual import now, virtual
 from xrouter_asgi.asgi.body import AmbiguousLength, read_body
 from xrouter_asgi.asgi.disconnect import ClientDisconnected, DisconnectGuard, Interrupted
 from xrouter_asgi.asgi.scope import local_path, peer_address
-from xrouter_asgi.clock import now
 from xrouter_asgi.errors import PayloadTooLarge, UnsupportedMediaType
 
 segments = st.lists(st.text(alphabet="ab/%é ", max_size=4), max_size=4).map(lambda parts: "/" + "/".join(parts))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import parse_qs
 
-from xrouter_asgi.clock import now
+from tests.policies.virtual import now
 from xrouter_asgi.providers.gigachat import AuthorizationKey
 
 from .answers import compact, complete, deltas, embed

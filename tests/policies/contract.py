@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from tests.policies.upstream import HANG, Step, Upstream, call, text_of
-from tests.policies.virtual import virtual
-from xrouter_asgi.clock import now
+from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamTimeout
 from xrouter_asgi.providers.base import Call, Provider, Reply, Unready
 from xrouter_asgi.providers.target import Attempting, Target, Wrapper, as_target

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.policies.upstream import HANG, WHOLE, Step, Upstream, call, events_of, stream_of, text_of
-from tests.policies.virtual import virtual
-from xrouter_asgi.clock import now
+from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import (
     CircuitOpen,
     ConcurrencyExceeded,

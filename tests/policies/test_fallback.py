@@ -9,9 +9,8 @@ import pytest
 from tests.policies.candidates import call, candidate, scripted
 from tests.policies.test_backoff import Widest
 from tests.policies.upstream import Upstream, events_of
-from tests.policies.virtual import virtual
+from tests.policies.virtual import now, virtual
 from tests.scripted import ScriptedProvider, chunk
-from xrouter_asgi.clock import now
 from xrouter_asgi.context import Attempt, Principal, RequestContext
 from xrouter_asgi.errors import (
     CircuitOpen,

@@ -8,9 +8,8 @@ import pytest
 
 from tests.policies.candidates import call, embedding
 from tests.policies.upstream import HANG, Upstream
-from tests.policies.virtual import virtual
+from tests.policies.virtual import now, virtual
 from tests.scripted import ScriptedProvider, Step, chunk
-from xrouter_asgi.clock import now
 from xrouter_asgi.context import Attempt, RequestContext
 from xrouter_asgi.errors import UpstreamRateLimited, UpstreamUnavailable
 from xrouter_asgi.policies.candidates import Candidate

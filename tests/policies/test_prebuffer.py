@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from tests.policies.upstream import HANG, Step, Upstream, call, stream_of, text_of
-from tests.policies.virtual import virtual
+from tests.policies.virtual import now, virtual
 from tests.scripted import ScriptedProvider, chunk, usage_chunk
 from tests.test_cancellation import Interrupted, cancel_now, cancel_one_tick_later, nothing_is_left
-from xrouter_asgi.clock import now
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.retry import Retry

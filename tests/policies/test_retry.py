@@ -13,8 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from tests.fakes.clock import Clock
 from tests.policies.upstream import HANG, Upstream, call, events_of, text_of
-from tests.policies.virtual import virtual
-from xrouter_asgi.clock import now
+from tests.policies.virtual import now, virtual
 from xrouter_asgi.context import Attempt
 from xrouter_asgi.errors import (
     CircuitOpen,

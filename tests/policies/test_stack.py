@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from tests.policies.upstream import HANG, Step, Upstream, call, events_of, text_of
-from tests.policies.virtual import virtual
-from xrouter_asgi.clock import now
+from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import (
     RequestRejected,
     UpstreamError,

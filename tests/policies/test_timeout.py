@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from tests.policies.upstream import HANG, Step, Upstream, call, stream_of, text_of
-from tests.policies.virtual import virtual
-from xrouter_asgi.clock import now
+from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.circuit import Thresholds

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from tests.policies.virtual import now
 from tests.scripted import chat, chunk, completion
-from xrouter_asgi.clock import now
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.events import AttemptEnded, AttemptStarted
 from xrouter_asgi.providers.base import Call, Reply, Unready

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from xrouter_asgi.clock import now
+from tests.policies.virtual import now
 from xrouter_asgi.context import Usage
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamTimeout, XRouterError

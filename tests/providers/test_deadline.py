@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from tests.policies.upstream import HANG, call, stream_of, text_of
-from tests.policies.virtual import virtual
+from tests.policies.virtual import now, virtual
 from tests.scripted import chunk, completion
-from xrouter_asgi.clock import now
 from xrouter_asgi.errors import UpstreamTimeout
 from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.timeout import Timeout

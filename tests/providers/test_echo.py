@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from xrouter_asgi.clock import now
+from tests.policies.virtual import now
 from xrouter_asgi.errors import ModelNotFound, UpstreamTimeout
 from xrouter_asgi.providers.base import Call, Reply, unsupported
 from xrouter_asgi.providers.echo import EchoProvider

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.policies.virtual import virtual
-from xrouter_asgi.clock import now
+from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import ConcurrencyExceeded, UpstreamTimeout
 from xrouter_asgi.queueing.slots import Slot, Slots
 

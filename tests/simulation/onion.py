@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from xrouter_asgi.clock import now
+from tests.policies.virtual import now
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.circuit import Thresholds

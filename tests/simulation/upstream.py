@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from tests.policies.virtual import now
 from tests.scripted import chunk, completion, usage_chunk
-from xrouter_asgi.clock import now
 from xrouter_asgi.errors import (
     ModelNotFound,
     RequestRejected,

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from starlette.types import ASGIApp
 
+from tests.policies.virtual import now
 from tests.simulation.client import SLOW, Client, Plan
 from tests.simulation.ledger import Ledger
 from tests.simulation.loop import SeededLoop
 from tests.simulation.onion import ATTEMPTS, RATIO, TOTAL, Gate, Onion
 from tests.simulation.upstream import SimulatedUpstream
-from xrouter_asgi.clock import now
 from xrouter_asgi.events import AttemptEnded, AttemptRetried, AttemptStarted, CircuitOpened
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from ..clock import now
 from ..context import RequestContext
 from ..errors import CircuitOpen, CooldownKind, RequestRejected, XRouterError
 from ..events import CircuitClosed, CircuitHalfOpened, CircuitOpened, CooldownStarted
@@ -90,7 +89,7 @@ class CircuitBreaker(Wrapper):
         """Why this breaker itself would let no call through now, whatever is asked; None if it would."""
         if self._circuit.state == "closed" and self._cooldown is None and self.upstream.cooldown is None:
             return None  # as nearly always, and asked of each of a hundred candidates
-        time = now()
+        time = asyncio.get_running_loop().time()
         if (cooldown := self._lasting(time)) is not None:
             return Unready("cooling", cooldown.until, f"cooling ({cooldown.kind}) for {cooldown.until - time:.1f} s")
         if (left := self._circuit.left(time)) > 0:
@@ -115,14 +114,14 @@ class CircuitBreaker(Wrapper):
             self._circuit.no_result(generation)
             raise
         self._next_rate_cooldown = _COOLDOWN["rate"]
-        before, time = self.state, now()
+        before, time = self.state, asyncio.get_running_loop().time()
         self._circuit.success(generation, time)
         self._tell(call.context, before, time)
         reply.when_ended(lambda error: self._note_end(call.context, generation, error))
         return reply
 
     def _admit(self, context: RequestContext) -> Generation:
-        time = now()
+        time = asyncio.get_running_loop().time()
         if (cooldown := self._lasting(time)) is not None:
             raise cooldown.refusal(time)
         self._cooldown = self.upstream.cooldown = None  # so that `unready` need not look at the clock any more
@@ -145,7 +144,7 @@ class CircuitBreaker(Wrapper):
         return max(own, shared, key=lambda cooldown: cooldown.until)
 
     def _note_error(self, context: RequestContext, generation: Generation, error: XRouterError) -> None:
-        before, time = self.state, now()
+        before, time = self.state, asyncio.get_running_loop().time()
         if error.trips:
             self._circuit.failure(generation, time)
         elif isinstance(error, RequestRejected):
@@ -160,7 +159,7 @@ class CircuitBreaker(Wrapper):
     def _note_end(self, context: RequestContext, generation: Generation, error: BaseException | None) -> None:
         # A stream that took too long was alive until then.
         if isinstance(error, XRouterError) and error.trips and error.code != "total_timeout":
-            before, time = self.state, now()
+            before, time = self.state, asyncio.get_running_loop().time()
             self._circuit.broken_off(generation, time)
             self._tell(context, before, time)
 

@@ -10,7 +10,6 @@ from functools import cached_property
 from random import Random
 from typing import NamedTuple
 
-from ..clock import now
 from ..decision import CandidateVerdict
 from ..errors import CircuitOpen, ConcurrencyExceeded, InvalidRequest, UnsupportedOperation, UpstreamError, XRouterError
 from ..events import AttemptRetried
@@ -199,18 +198,18 @@ class Fallback(Wrapper):
 
     async def _ask(self, call: Call, stats: CandidateStats, failures: list[Failure]) -> Reply | None:
         """The reply; None if there is one failure more."""
-        began = now()
+        began = asyncio.get_running_loop().time()
         stats.load += 1
         try:
             reply = await stats.provider.send(call)
         except XRouterError as error:
             stats.load -= 1
-            failures.append(Failure(error, stats, now()))
+            failures.append(Failure(error, stats, asyncio.get_running_loop().time()))
             return None
         except BaseException:
             stats.load -= 1
             raise
-        stats.answered_after(now() - began)
+        stats.answered_after(asyncio.get_running_loop().time() - began)
         if self._affinity is not None:
             self._affinity.answered(call, stats)
         reply.when_ended(lambda _: stats.ended())
@@ -222,7 +221,7 @@ class Fallback(Wrapper):
             wait = self._wait(error, at)
             if wait is None or not self._may_follow(stats.candidate, failures, call):
                 continue
-            then = now() + wait
+            then = asyncio.get_running_loop().time() + wait
             repeated = call.among_others(elsewhere=False, repeats=error)
             if (call.deadline is not None and then >= call.deadline) or not _ready_by(then, stats, repeated):
                 continue
@@ -237,14 +236,14 @@ class Fallback(Wrapper):
         if self._backoff is None or not repeatable:
             return None
         wait = self._backoff.wait(error, 1, self._random)
-        return None if wait is None else max(0.0, at + wait - now())
+        return None if wait is None else max(0.0, at + wait - asyncio.get_running_loop().time())
 
     def _may_follow(self, candidate: Candidate, failures: Sequence[Failure], call: Call) -> bool:
         """Whether the candidate may be asked after these failures."""
         asked = sum(not isinstance(error, _NOT_ASKED) for error, *_ in failures)
         if max(asked, len(call.context.attempts)) >= self._attempts:
             return False
-        if call.deadline is not None and call.deadline <= now():
+        if call.deadline is not None and call.deadline <= asyncio.get_running_loop().time():
             return False
         too_long = [stats.candidate for error, stats, _ in failures if error.code == _TOO_LONG]
         if not all(_holds_more(candidate, failed) for failed in too_long):

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from ..checks import require_share
-from ..clock import now
 from ..errors import XRouterError
 from ..providers.base import Call, Provider, Reply, uses_client_credential
 from ..providers.target import Wrapper, as_target
@@ -114,10 +113,10 @@ class Hedge(Wrapper):
         latencies = self._streamed if call.request.stream else self._plain
         self.budget.request()
         delay = latencies.unusual() if _may_be_asked_twice(call.request, call) else None
-        began = now()
+        began = asyncio.get_running_loop().time()
         reply = await (self.inner.send(call) if delay is None else self._race(call, delay))
         # Also if the other one was sooner: the first would have taken at least so long.
-        latencies.add(now() - began)
+        latencies.add(asyncio.get_running_loop().time() - began)
         return reply
 
     async def aclose(self) -> None:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from ..checks import require_positive
-from ..clock import now
 from ..errors import XRouterError
 from ..providers.base import Call, Provider, Reply
 from ..providers.target import Wrapper
@@ -82,9 +81,9 @@ class _ReadAhead:
 
     async def read(self, seconds: float | None, tokens: int | None) -> None:
         """Take batches in hand until one of the bounds is reached, or the stream has ended."""
-        until = math.inf if seconds is None else now() + seconds
+        until = math.inf if seconds is None else asyncio.get_running_loop().time() + seconds
         missing = math.inf if tokens is None else tokens
-        while missing > 0 and (left := until - now()) > 0:
+        while missing > 0 and (left := until - asyncio.get_running_loop().time()) > 0:
             self._reading = self._reading or asyncio.create_task(self._next())
             await asyncio.wait({self._reading}, timeout=None if left == math.inf else left)
             if not self._reading.done():

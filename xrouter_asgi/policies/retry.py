@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from random import Random
 
 from ..checks import require_positive
-from ..clock import now
 from ..errors import RequestRejected, UpstreamTimeout, XRouterError
 from ..events import AttemptRetried
 from ..providers.base import Call, Provider, Reply, Unready
@@ -126,7 +125,7 @@ class Retry(Wrapper):
             return None
         if error.code in _ONCE and error.code in repeated:
             return None
-        if call.deadline is not None and now() + wait >= call.deadline:
+        if call.deadline is not None and asyncio.get_running_loop().time() + wait >= call.deadline:
             return None
         return wait if self.budget.retry() else None
 

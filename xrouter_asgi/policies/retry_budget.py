@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from collections import deque
 from collections.abc import Callable
 
 from ..checks import require_positive
-from ..clock import now
 from .base import Window
 
 # Attempts in a row by which an upstream counts as dead: as many as a breaker wants to have seen.
@@ -18,6 +18,10 @@ _SLOTS = 10
 
 
 _EARNED, _RESERVED = range(2)
+
+
+def _loop_time() -> float:
+    return get_running_loop().time()
 
 
 class RetryBudget:
@@ -46,7 +50,7 @@ class RetryBudget:
         ratio: float = 0.2,
         per_second: int = 10,
         window: float = 10.0,
-        clock: Callable[[], float] = now,
+        clock: Callable[[], float] = _loop_time,
     ) -> None:
         require_positive(window=window)
         # Written so that NaN fails too.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 from ..checks import require_positive
-from ..clock import now
 from ..errors import UpstreamTimeout
 from ..providers.alarm import Alarm
 from ..providers.base import Call, Provider, Reply
@@ -40,7 +40,7 @@ class Timeout(Wrapper):
             return await self.inner.send(call)
         alarm = Alarm()
         try:
-            with alarm.at(None if self._first is None else now() + self._first, _never_began):
+            with alarm.at(None if self._first is None else get_running_loop().time() + self._first, _never_began):
                 reply = await self.inner.send(call)
         finally:
             alarm.stop()
@@ -67,7 +67,7 @@ class Deadline(Wrapper):
         self._total = total
 
     def send(self, call: Call, /) -> Coroutine[Any, Any, Reply]:
-        deadline = now() + self._total
+        deadline = get_running_loop().time() + self._total
         if call.deadline is None or deadline < call.deadline:
             call = call.until(deadline)
         return self.inner.send(call)
@@ -85,7 +85,7 @@ class _Watched:
         return self
 
     async def __anext__(self) -> Sequence[ChatChunk]:
-        with self._alarm.at(now() + self._idle, _fell_silent):
+        with self._alarm.at(get_running_loop().time() + self._idle, _fell_silent):
             async for batch in self._source:
                 if batch:
                     return batch

@@ -10,7 +10,6 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from ..clock import now
 from ..errors import ModelNotFound, UpstreamTimeout
 from ..wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ..wire.stream import ChatStream
@@ -74,7 +73,7 @@ class EchoProvider:
         yield [ChatChunk({**head, "choices": [], "usage": _usage(request, text)})]
 
     async def _pause(self, deadline: float | None) -> None:
-        left = math.inf if deadline is None else deadline - now()
+        left = math.inf if deadline is None else deadline - asyncio.get_running_loop().time()
         await asyncio.sleep(min(self._delay, left))
         if self._delay > left:
             message = "The echo was not whole in the time of this call."

@@ -8,7 +8,6 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, TypeAlias
 
-from ..clock import now
 from ..context import RequestContext, stem
 from ..decision import Attempt
 from ..errors import UpstreamTimeout, XRouterError
@@ -24,7 +23,8 @@ _USUAL = 120.0  # seconds until a first byte (Timeouts.first): lateness after le
 class Target:
     """A model at a provider. Each call through it is an attempt, noted in the context and told to its observers.
 
-    It is the backstop of deadlines: it ends what the provider itself has not ended 0.1 s after `call.deadline`.
+    It is the backstop of deadlines: it ends what a provider that is no `ReadyProvider` has not ended 0.1 s after
+    `call.deadline`. A `ReadyProvider` keeps deadlines by itself; a second timer would cost 4 % of a plain chat.
 
     Args:
         inner: The provider.
@@ -62,9 +62,10 @@ class Target:
         trace_headers = () if context.propagate is None else context.propagate(attempt)
         call = call.within(attempt, trace_headers)
         try:
-            reply = await (
-                self.inner.send(call) if call.deadline is None else _send_until(call.deadline, self.inner, call)
-            )
+            if call.deadline is None or self._ready is not None:
+                reply = await self.inner.send(call)
+            else:
+                reply = await _send_until(call.deadline, self.inner, call)
         except BaseException as error:
             _end(context, attempt, error)
             raise
@@ -140,7 +141,7 @@ def as_target(provider: Provider) -> Attempting:
 
 async def _send_until(deadline: float, provider: Provider, call: Call) -> Reply:
     """Send the call; end it, or its stream, a moment after the deadline."""
-    began = now()
+    began = asyncio.get_running_loop().time()
     overdue = partial(_overdue, trips=deadline - began >= _USUAL)
     alarm = Alarm()
     try:

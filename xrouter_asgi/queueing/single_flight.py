@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
-from ..clock import now
 from ..errors import UpstreamUnavailable, XRouterError
 
 Key = TypeVar("Key", bound=Hashable)
@@ -47,7 +46,9 @@ class SingleFlight(Generic[Key, Value]):
         self._callers[flight] += 1
         try:
             # Not awaited itself: cancelling one caller would cancel the flight of all.
-            await asyncio.wait({flight}, timeout=None if deadline is None else deadline - now())
+            await asyncio.wait(
+                {flight}, timeout=None if deadline is None else deadline - asyncio.get_running_loop().time()
+            )
         finally:
             self._leave(key, flight)
         if flight.cancelled():

@@ -7,7 +7,6 @@ from collections import deque
 from typing import TypeAlias
 
 from ..checks import require_positive
-from ..clock import now
 from ..errors import ConcurrencyExceeded, UpstreamRateLimited, UpstreamTimeout, XRouterError
 from .adaptive import AdaptiveLimit
 
@@ -128,8 +127,8 @@ class Slots:
         if self.in_flight < self.limit:
             self.in_flight += 1
             return Slot(self)
-        until = now() + self._queue_timeout
-        if deadline is not None and deadline <= now():
+        until = asyncio.get_running_loop().time() + self._queue_timeout
+        if deadline is not None and deadline <= asyncio.get_running_loop().time():
             raise self._too_late()
         if not self._make_room_for(caller):
             raise self._refusal("all are taken, and the queue is full")
@@ -203,14 +202,16 @@ class Slot:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self._began = now()
+        self._began = asyncio.get_running_loop().time()
         self._held = True
 
     def answered(self, *, streamed: bool) -> None:
         """Note that the upstream committed itself, to a stream by its first chunk."""
         slots = self._slots
         if self._held and slots._adaptive is not None:
-            slots._adaptive.answered(began=self._began, now=now(), in_use=slots.in_flight, streamed=streamed)
+            slots._adaptive.answered(
+                began=self._began, now=asyncio.get_running_loop().time(), in_use=slots.in_flight, streamed=streamed
+            )
             slots.limit = slots._adaptive.value
             slots._serve()
 
@@ -219,14 +220,16 @@ class Slot:
         slots = self._slots
         overloaded = isinstance(error, XRouterError) and error.code == "upstream_overloaded"
         if self._held and slots._adaptive is not None and (isinstance(error, UpstreamRateLimited) or overloaded):
-            slots._adaptive.refused(began=self._began, now=now())
+            slots._adaptive.refused(began=self._began, now=asyncio.get_running_loop().time())
             slots.limit = slots._adaptive.value
 
     def release(self) -> None:
         """Give the slot back. May be called twice."""
         if self._held:
             self._held = False
-            self._slots._mean_held += _SMOOTHING * (now() - self._began - self._slots._mean_held)
+            self._slots._mean_held += _SMOOTHING * (
+                asyncio.get_running_loop().time() - self._began - self._slots._mean_held
+            )
             self._slots._free()
 
 

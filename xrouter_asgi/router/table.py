@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..clock import now
 from ..context import stem
 from ..errors import UpstreamTimeout, XRouterError
 from ..providers.base import Provider
@@ -111,7 +110,7 @@ async def _expand_or_error(pattern: str, provider: Attempting) -> list[dict[str,
 
 
 async def _expand(pattern: str, provider: Attempting) -> list[dict[str, Any]]:
-    deadline = now() + PATIENCE
+    deadline = asyncio.get_running_loop().time() + PATIENCE
     try:
         async with asyncio.timeout_at(deadline):
             listed = await provider.models(pattern, deadline=deadline)

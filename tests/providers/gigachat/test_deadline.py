@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.faults import Stall
 from tests.fakes.gigachat import FakeGigaChat
 from tests.fakes.http import Exchange, Server
-from xrouter_asgi.clock import now
+from tests.policies.virtual import now
 from xrouter_asgi.errors import UpstreamTimeout
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.gigachat import GigaChatProvider

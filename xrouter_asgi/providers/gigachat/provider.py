@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from asyncio import get_running_loop
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import httpx
 
 from ...checks import require_positive
-from ...clock import now
 from ...errors import UpstreamTimeout
 from ...queueing.single_flight import SingleFlight
 from ...queueing.slots import Slots
@@ -131,13 +131,13 @@ class GigaChatProvider:
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models for chat and embeddings, and their aliases, remembered for five minutes. See `ReadyProvider`."""
-        if self._models is None or now() >= self._models[0]:
+        if self._models is None or get_running_loop().time() >= self._models[0]:
             try:
                 listed = await self._listings.do("models", self._list, deadline=deadline)
             except TimeoutError:
                 message = "GigaChat did not list its models in the time of this call."
                 raise UpstreamTimeout(message, code="total_timeout", trips=False) from None
-            self._models = now() + MODELS_TTL, listed
+            self._models = get_running_loop().time() + MODELS_TTL, listed
         return self._models[1]
 
     async def aclose(self) -> None:

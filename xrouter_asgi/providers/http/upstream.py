@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from asyncio import get_running_loop
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -14,7 +15,6 @@ from typing import TypeAlias
 import httpx
 
 from ...checks import Seconds, require_positive
-from ...clock import now
 from ...errors import UpstreamError, UpstreamTimeout
 from .answer import AnswerStream, UpstreamAnswer, timed
 from .cancel_safe import OwnedTransport
@@ -162,7 +162,7 @@ class Upstream:
         """Send a request. What returns is what an `AnswerStream` is made of."""
         endpoint = self._endpoint(method, path)
         fields = [*headers, (b"Content-Length", b"%d" % len(content))] if content or endpoint.takes_body else headers
-        began = now()
+        began = get_running_loop().time()
         until, hurried = self._earlier(began, deadline)
         try:
             step = self._exchange(endpoint, fields, content, self._clocks)

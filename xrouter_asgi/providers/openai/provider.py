@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import httpx
 
-from ...clock import now
 from ...errors import UnsupportedOperation
 from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ...wire.codec import splice
@@ -121,13 +121,13 @@ class OpenAIProvider:
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models of the upstream, remembered for a minute. See `ReadyProvider.models`."""
-        if self._models is not None and now() < self._models[0]:
+        if self._models is not None and get_running_loop().time() < self._models[0]:
             return self._models[1]
         answer = await self._upstream.fetch("GET", "/models", headers=_RECEIVE_JSON, limit=MAX_BODY, deadline=deadline)
         value = answer_object(answer, answer.body, model="", redact=self._redact)
         check_models(value)
         models = ModelList(value, answer.body)
-        self._models = now() + MODELS_TTL, models
+        self._models = get_running_loop().time() + MODELS_TTL, models
         return models
 
     async def aclose(self) -> None:

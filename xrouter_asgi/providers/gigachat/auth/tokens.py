@@ -12,7 +12,6 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
-from ....clock import now
 from ....errors import UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable, XRouterError
 from ....queueing.single_flight import SingleFlight
 from .credentials import Token
@@ -65,7 +64,7 @@ class TokenSource:
             UpstreamUnavailable, UpstreamTimeout: `token_unavailable`: none can be had, and the old one has expired.
             UpstreamTimeout: `total_timeout`: the deadline came first.
         """
-        time = now()
+        time = asyncio.get_running_loop().time()
         if self._token is not None and time < self._needed_at:
             if time >= self._renew_at and time >= self._quiet_until:
                 self._flights.start("access token", self._renew)
@@ -108,7 +107,7 @@ class TokenSource:
 
     def _old_token(self, error: XRouterError) -> str:
         """The token that could not be renewed, as long as it lives; then raises `error`."""
-        if self._token is not None and now() < self._expires_at:
+        if self._token is not None and asyncio.get_running_loop().time() < self._expires_at:
             return self._token
         raise error
 
@@ -126,7 +125,7 @@ class TokenSource:
     def _accept(self, token: Token) -> None:
         life = token.life
         self._token = token.value
-        self._expires_at = now() + life
+        self._expires_at = asyncio.get_running_loop().time() + life
         # A share of a short life: else such a token would be renewed on each request.
         self._needed_at = self._expires_at - min(_AT_ONCE, life / 4)
         self._renew_at = self._expires_at - min(_AHEAD + random.uniform(0, _JITTER), life / 2)  # noqa: S311 -- no secret
@@ -135,7 +134,7 @@ class TokenSource:
 
     def _remember(self, error: XRouterError, seconds: float) -> None:
         self._failure = error
-        self._quiet_until = now() + seconds
+        self._quiet_until = asyncio.get_running_loop().time() + seconds
 
     async def _ask(self) -> Token:
         """Up to three tries within `patience`; a refusal ends them."""

@@ -17,7 +17,6 @@ from typing import TypeAlias
 
 import httpx
 
-from ....clock import now
 from ....errors import InvalidRequest, UpstreamTimeout
 from ...http import TLS, USER_AGENT, OwnedTransport
 
@@ -76,7 +75,7 @@ class Downloads:
             InvalidRequest: About `param`: the file cannot be fetched, or must not be.
             UpstreamTimeout: `total_timeout`: the deadline came first.
         """
-        until = now() + self._timeout
+        until = asyncio.get_running_loop().time() + self._timeout
         try:
             async with asyncio.timeout_at(until if deadline is None else min(until, deadline)):
                 return await self._follow(url, limit=limit, param=param)

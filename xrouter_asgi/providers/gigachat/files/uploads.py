@@ -11,12 +11,12 @@ import binascii
 import hashlib
 import logging
 import uuid
+from asyncio import get_running_loop
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
-from ....clock import now
 from ....errors import InvalidRequest, ModelNotFound, RequestRejected, UpstreamError, UpstreamTimeout, XRouterError
 from ....queueing.single_flight import SingleFlight
 from ....recent import Recent
@@ -144,13 +144,13 @@ class Uploads:
             redact = self._client.redact
             raise _as_invalid(upstream_error(answer.status, answer.headers, answer.body, model="", redact=redact))
         file_id = _file_id(answer.body, self._client.redact)
-        oldest = self._uploads.put(key, _Upload(file_id, now() + self._life))
+        oldest = self._uploads.put(key, _Upload(file_id, get_running_loop().time() + self._life))
         if oldest is not None:
             self._delete(oldest.file_id)
         return file_id
 
     def _sweep(self) -> None:
-        time = now()
+        time = get_running_loop().time()
         for key, upload in list(self._uploads.items()):
             if time >= upload.stale_at:
                 self._uploads.discard(key)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from ....clock import now
 from ....errors import XRouterError
 from ....wire import ChatChunk
 from ....wire.codec import decode
@@ -85,7 +84,7 @@ class UntilStopped:
         if not self._drain:
             raise StopAsyncIteration
         if self._until is None:
-            self._until = now() + _LONGEST_DRAIN
+            self._until = asyncio.get_running_loop().time() + _LONGEST_DRAIN
         try:
             async with asyncio.timeout_at(self._until):
                 return await self._answer.__anext__()
