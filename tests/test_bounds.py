@@ -30,9 +30,8 @@ from xrouter_asgi.providers.gigachat.auth import tokens
 from xrouter_asgi.providers.gigachat.files import downloads, types, uploads
 from xrouter_asgi.providers.gigachat.request import attachments
 from xrouter_asgi.providers.http import cancel_safe, connection, parser, transport
-from xrouter_asgi.providers.http.retry_after import LONGEST as LONGEST_RETRY_AFTER
-from xrouter_asgi.providers.http.timeouts import Timeouts
-from xrouter_asgi.providers.http.upstream import Upstream
+from xrouter_asgi.providers.http.bodies import LONGEST_WAIT as LONGEST_RETRY_AFTER
+from xrouter_asgi.providers.http.upstream import Timeouts, Upstream
 from xrouter_asgi.providers.openai import provider as openai
 from xrouter_asgi.providers.own_key import BringYourOwnKey
 from xrouter_asgi.queueing.adaptive import AdaptiveLimit

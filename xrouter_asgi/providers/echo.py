@@ -65,7 +65,7 @@ class EchoProvider:
             return [ChatChunk({**head, "choices": [choice]})]
 
         yield chunk({"role": "assistant", "content": "", "refusal": None})
-        for word in _words(text):
+        for word in _WORD.findall(text):
             if self._delay:
                 await self._pause(call.deadline)
             yield chunk({"content": word})
@@ -95,7 +95,7 @@ def _embed(request: EmbeddingsRequest, model: str) -> EmbeddingList:
         {"object": "embedding", "index": index, "embedding": _vector(str(text), request.dimensions or _DIMENSIONS)}
         for index, text in enumerate(texts)
     ]
-    count = sum(len(_words(str(text))) for text in texts)
+    count = sum(len(_WORD.findall(str(text))) for text in texts)
     usage = {"prompt_tokens": count, "total_tokens": count}
     return EmbeddingList({"object": "list", "data": data, "model": model, "usage": usage})
 
@@ -119,12 +119,8 @@ def _last_user_text(request: ChatRequest) -> str:
     return ""
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text)
-
-
 def _usage(request: ChatRequest, answer: str) -> dict[str, int]:
     contents = [message.content for message in request.messages]
-    prompt = sum(len(_words(content)) for content in contents if isinstance(content, str))
-    completion = len(_words(answer))
+    prompt = sum(len(_WORD.findall(content)) for content in contents if isinstance(content, str))
+    completion = len(_WORD.findall(answer))
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

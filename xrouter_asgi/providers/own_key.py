@@ -89,14 +89,20 @@ class BringYourOwnKey:
         """
         credential = _credential(call.headers)
         if credential is None:
-            return await self._send_without(call)
+            if self._inner is not None:
+                return await self._inner.send(call)
+            raise InvalidRequest(
+                f"This model is used with a credential of your own. Send it in the header '{HEADER}'.", status=401
+            )
         owned = self._provider_of(credential)
         call.context.own_keys |= {self.name}
         owned.calls += 1
         try:
-            reply = await _send_to(owned.provider, call)
-        except BaseException:
+            reply = await owned.provider.send(call)
+        except BaseException as error:
             self._ended(owned)
+            if isinstance(error, UpstreamError):
+                raise _callers_own(error) from error
             raise
         reply.when_ended(lambda error: self._ended(owned))
         return reply
@@ -109,22 +115,14 @@ class BringYourOwnKey:
 
     async def aclose(self) -> None:
         """Close every provider, `inner` too."""
-        everyone = [*self._kept.values(), *self._leaving]
+        for owned in [*self._kept.values(), *self._leaving]:
+            self._close(owned.provider)
         self._kept.clear()
         self._leaving.clear()
-        for owned in everyone:
-            self._close(owned.provider)
         if self._closing:
             await asyncio.wait(self._closing)
         if self._inner is not None:
             await self._inner.aclose()
-
-    async def _send_without(self, call: Call) -> Reply:
-        if self._inner is not None:
-            return await self._inner.send(call)
-        raise InvalidRequest(
-            f"This model is used with a credential of your own. Send it in the header '{HEADER}'.", status=401
-        )
 
     def _provider_of(self, credential: str) -> _Owned:
         digest = hashlib.sha256(credential.encode("ascii")).digest()
@@ -136,17 +134,15 @@ class BringYourOwnKey:
                 # Its text may hold the credential.
                 raise InvalidAPIKey(f"The credential in '{HEADER}' has a form that cannot be used.") from None
             if (oldest := self._kept.put(digest, owned)) is not None:
-                self._let_go(oldest)
+                self._leaving.add(oldest)
+                self._close_if_left(oldest)
         return owned
-
-    def _let_go(self, owned: _Owned) -> None:
-        if owned.calls:
-            self._leaving.add(owned)
-        else:
-            self._close(owned.provider)
 
     def _ended(self, owned: _Owned) -> None:
         owned.calls -= 1
+        self._close_if_left(owned)
+
+    def _close_if_left(self, owned: _Owned) -> None:
         if not owned.calls and owned in self._leaving:
             self._leaving.discard(owned)
             self._close(owned.provider)
@@ -168,23 +164,15 @@ def _credential(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
     return credential or None
 
 
-async def _send_to(provider: Provider, call: Call) -> Reply:
-    """Send the call; what fails is told as the caller's, and by no other upstream made good."""
-    try:
-        return await provider.send(call)
-    except UpstreamError as error:
-        raise _blamed(error).but(falls_back=False, upstream_ids=error.upstream_ids) from error
-
-
-def _blamed(error: UpstreamError) -> XRouterError:
-    match error:
-        case UpstreamUnauthorized():
-            return InvalidAPIKey(f"The upstream refused the credential in '{HEADER}'.", detail=error.detail)
-        case UpstreamQuotaExceeded():
-            message = f"The quota of the account behind '{HEADER}' is used up."
-            return UpstreamQuotaExceeded(message, detail=error.detail)
-        case _:
-            return error
+def _callers_own(error: UpstreamError) -> XRouterError:
+    """The same as the caller's business, which no other upstream may make good."""
+    told: XRouterError = error
+    if isinstance(error, UpstreamUnauthorized):
+        told = InvalidAPIKey(f"The upstream refused the credential in '{HEADER}'.", detail=error.detail)
+    elif isinstance(error, UpstreamQuotaExceeded):
+        message = f"The quota of the account behind '{HEADER}' is used up."
+        told = UpstreamQuotaExceeded(message, detail=error.detail)
+    return told.but(falls_back=False, upstream_ids=error.upstream_ids)
 
 
 async def _close(provider: Provider) -> None:

@@ -62,13 +62,15 @@ class AdaptiveLimit:
             streamed: Only streams tell how loaded an upstream is: a long whole answer comes late anyway.
         """
         if streamed and self._is_late(now - began):
-            self._lower(began, now)
+            self.refused(began=began, now=now)
         elif 2 * in_use >= self._value:
             self._value = min(self._value + 1 / self._value, float(self._maximum))
 
     def refused(self, *, began: float, now: float) -> None:
         """Note that the upstream said that it gets too many calls."""
-        self._lower(began, now)
+        if began >= self._lowered:
+            self._value = max(self._value * self._backoff, float(self._minimum))
+            self._lowered = now
 
     def _is_late(self, first: float) -> bool:
         if self._recent is None:
@@ -76,8 +78,3 @@ class AdaptiveLimit:
         self._recent += _SMOOTHING * (first - self._recent)
         self._usual = min(self._recent, self._usual + _DRIFT * (self._recent - self._usual))
         return self._recent > self._tolerance * self._usual
-
-    def _lower(self, began: float, now: float) -> None:
-        if began >= self._lowered:
-            self._value = max(self._value * self._backoff, float(self._minimum))
-            self._lowered = now

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, Generic, TypeVar
 
 from ..errors import UpstreamUnavailable, XRouterError
 
@@ -29,7 +29,9 @@ class SingleFlight(Generic[Key, Value]):
         self._running: set[asyncio.Task[Value]] = set()  # also those that were cancelled and have not ended yet
         self._callers: Counter[asyncio.Task[Value]] = Counter()
 
-    async def do(self, key: Key, work: Callable[[], Awaitable[Value]], *, deadline: float | None = None) -> Value:
+    async def do(
+        self, key: Key, work: Callable[[], Coroutine[Any, Any, Value]], *, deadline: float | None = None
+    ) -> Value:
         """Wait for the flight of `key`. Starts one with `work` if none is under way.
 
         Args:
@@ -44,7 +46,9 @@ class SingleFlight(Generic[Key, Value]):
         self._callers[flight] += 1
         try:
             # Not awaited itself: cancelling one caller would cancel the flight of all.
-            await asyncio.wait({flight}, timeout=_seconds_until(deadline))
+            await asyncio.wait(
+                {flight}, timeout=None if deadline is None else deadline - asyncio.get_running_loop().time()
+            )
         finally:
             self._leave(key, flight)
         if flight.cancelled():
@@ -56,11 +60,11 @@ class SingleFlight(Generic[Key, Value]):
             raise error.but() from error
         return flight.result()
 
-    def start(self, key: Key, work: Callable[[], Awaitable[Value]]) -> asyncio.Task[Value]:
+    def start(self, key: Key, work: Callable[[], Coroutine[Any, Any, Value]]) -> asyncio.Task[Value]:
         """The flight of `key`; a new one if none is under way. Nobody has to wait for it."""
         flight = self._joinable.get(key)
         if flight is None:
-            flight = asyncio.ensure_future(_run(work))
+            flight = asyncio.create_task(work())
             self._joinable[key] = flight
             self._running.add(flight)
             flight.add_done_callback(lambda landed: self._land(key, landed))
@@ -96,11 +100,3 @@ class SingleFlight(Generic[Key, Value]):
     def _forget(self, key: Key, flight: asyncio.Task[Value]) -> None:
         if self._joinable.get(key) is flight:
             del self._joinable[key]
-
-
-async def _run(work: Callable[[], Awaitable[Value]]) -> Value:
-    return await work()
-
-
-def _seconds_until(deadline: float | None) -> float | None:
-    return None if deadline is None else deadline - asyncio.get_running_loop().time()

@@ -3,14 +3,64 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from typing import TypeAlias
 
 from ..checks import require_positive
 from ..errors import ConcurrencyExceeded, UpstreamRateLimited, UpstreamTimeout, XRouterError
 from .adaptive import AdaptiveLimit
-from .fair_queue import FairQueue, Waiter
 
 _SMOOTHING = 0.2  # the weight of one call in the mean time that a slot is held
 _SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds; bounds of `retry_after`
+
+
+Waiter: TypeAlias = "asyncio.Future[bool]"
+"""Resolved with True when it is served, with False when it is sent away; cancelled when it leaves."""
+
+
+class FairQueue:
+    """Serves callers in rotation: one caller's thousand waiters delay another caller's first by a single turn."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, deque[Waiter]] = {}  # the next caller to be served comes first
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def add(self, caller: str, waiter: Waiter) -> None:
+        self._queues.setdefault(caller, deque()).append(waiter)
+        self._length += 1
+
+    def discard(self, caller: str, waiter: Waiter) -> None:
+        """Remove a waiter, if it is still here."""
+        queue = self._queues.get(caller, deque())
+        if waiter in queue:
+            queue.remove(waiter)
+            self._length -= 1
+            if not queue:
+                del self._queues[caller]
+
+    def next(self) -> Waiter | None:
+        """Remove and return the waiter to serve now. Its caller goes to the end of the rotation."""
+        while self._queues:
+            caller, queue = next(iter(self._queues.items()))
+            waiter = queue.popleft()
+            del self._queues[caller]
+            if queue:
+                self._queues[caller] = queue
+            self._length -= 1
+            if not waiter.done():  # else it is about to leave
+                return waiter
+        return None
+
+    def displace(self, caller: str) -> Waiter | None:
+        """Remove the newest waiter of the caller that has most, if this one has at least two fewer."""
+        longest = max(self._queues.values(), key=len, default=deque())
+        if len(longest) <= len(self._queues.get(caller, ())) + 1:
+            return None
+        self._length -= 1
+        return longest.pop()
 
 
 class Slots:
@@ -110,33 +160,12 @@ class Slots:
         """Whether the queue has room, if need be by sending away the newest waiter of the caller who has most."""
         if len(self._queue) < self._capacity:
             return True
-        if not self._queue:
+        newest = self._queue.displace(caller)
+        if newest is None:
             return False
-        longest = self._queue.longest()
-        if self._queue.length(longest) <= self._queue.length(caller) + 1:
-            return False
-        newest = self._queue.last(longest)
         if not newest.done():  # else it is about to leave
             newest.set_result(False)
         return True
-
-    def _answered(self, began: float, *, streamed: bool) -> None:
-        if self._adaptive is not None:
-            self._adaptive.answered(
-                began=began, now=asyncio.get_running_loop().time(), in_use=self.in_flight, streamed=streamed
-            )
-            self.limit = self._adaptive.value
-            self._serve()
-
-    def _failed(self, began: float, error: BaseException) -> None:
-        overloaded = isinstance(error, XRouterError) and error.code == "upstream_overloaded"
-        if self._adaptive is not None and (isinstance(error, UpstreamRateLimited) or overloaded):
-            self._adaptive.refused(began=began, now=asyncio.get_running_loop().time())
-            self.limit = self._adaptive.value
-
-    def _release(self, began: float) -> None:
-        self._mean_held += _SMOOTHING * (asyncio.get_running_loop().time() - began - self._mean_held)
-        self._free()
 
     def _free(self) -> None:
         self.in_flight -= 1
@@ -169,27 +198,39 @@ class Slots:
 class Slot:
     """A slot that is held. Tell it what becomes of its call, then release it."""
 
-    __slots__ = ("_began", "_slots")
+    __slots__ = ("_began", "_held", "_slots")
 
     def __init__(self, slots: Slots) -> None:
-        self._slots: Slots | None = slots
+        self._slots = slots
         self._began = asyncio.get_running_loop().time()
+        self._held = True
 
     def answered(self, *, streamed: bool) -> None:
         """Note that the upstream committed itself, to a stream by its first chunk."""
-        if self._slots is not None:
-            self._slots._answered(self._began, streamed=streamed)
+        slots = self._slots
+        if self._held and slots._adaptive is not None:
+            slots._adaptive.answered(
+                began=self._began, now=asyncio.get_running_loop().time(), in_use=slots.in_flight, streamed=streamed
+            )
+            slots.limit = slots._adaptive.value
+            slots._serve()
 
     def failed(self, error: BaseException) -> None:
         """Note that the call failed."""
-        if self._slots is not None:
-            self._slots._failed(self._began, error)
+        slots = self._slots
+        overloaded = isinstance(error, XRouterError) and error.code == "upstream_overloaded"
+        if self._held and slots._adaptive is not None and (isinstance(error, UpstreamRateLimited) or overloaded):
+            slots._adaptive.refused(began=self._began, now=asyncio.get_running_loop().time())
+            slots.limit = slots._adaptive.value
 
     def release(self) -> None:
         """Give the slot back. May be called twice."""
-        if self._slots is not None:
-            slots, self._slots = self._slots, None
-            slots._release(self._began)
+        if self._held:
+            self._held = False
+            self._slots._mean_held += _SMOOTHING * (
+                asyncio.get_running_loop().time() - self._began - self._slots._mean_held
+            )
+            self._slots._free()
 
 
 def _calls(number: int) -> str:

@@ -7,6 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+if sys.platform != "win32":
+    import fcntl
+    import termios
+
 
 def _no() -> bool:
     return False
@@ -71,22 +75,13 @@ class ClientTransport(asyncio.Transport):
         self._transport.resume_reading()
 
 
-if sys.platform == "win32":
+def _unacknowledged(transport: asyncio.Transport) -> int:
+    """The bytes that the kernel still holds; 0 on Windows, which does not tell.
 
-    def _unacknowledged(transport: asyncio.Transport) -> int:
+    The kernel takes megabytes at once and then nothing for seconds, so only this number tells a client that reads
+    slowly from one that does not read.
+    """
+    connection = transport.get_extra_info("socket")
+    if sys.platform == "win32" or connection is None or connection.fileno() < 0:
         return 0
-
-else:
-    import fcntl
-    import termios
-
-    def _unacknowledged(transport: asyncio.Transport) -> int:
-        """The bytes that the kernel still holds.
-
-        The kernel takes megabytes at once and then nothing for seconds, so only this number tells a client that reads
-        slowly from one that does not read.
-        """
-        connection = transport.get_extra_info("socket")
-        if connection is None or connection.fileno() < 0:
-            return 0
-        return int.from_bytes(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    return int.from_bytes(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)

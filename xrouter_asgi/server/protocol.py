@@ -241,17 +241,9 @@ class Protocol(HttpToolsProtocol):
     def _allowance(self) -> float:
         """The seconds that the client has for this phase."""
         bounds = self._bounds
-        match self._phase:
-            case Phase.FIRST:
-                return bounds.first
-            case Phase.HEAD:
-                return bounds.head
-            case Phase.BODY:
-                return bounds.body + self._body / bounds.body_rate
-            case Phase.IDLE:
-                return bounds.idle
-            case Phase.ENDED:
-                return bounds.linger
+        if self._phase is BODY:
+            return bounds.body + self._body / bounds.body_rate
+        return {FIRST: bounds.first, HEAD: bounds.head, IDLE: bounds.idle, ENDED: bounds.linger}[self._phase]
 
     def _time_out(self) -> None:
         if self._phase in (HEAD, BODY):

@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
         self._reload = reload
         self._hung_up = False
         self._deadline: float | None = None
-        self._beside: list[_Beside] = []
+        self._beside: list[tuple[uvicorn.Server, socket.socket]] = []
 
     def listen(self, host: str, port: int) -> None:
         """Serve at this address until a signal comes.
@@ -80,13 +80,15 @@ class Server(uvicorn.Server):
             OSError: As `listen` does.
         """
         listener = _listener(host, port)
-        self._beside.append(_Beside(app, listener))
+        self._beside.append((uvicorn.Server(_config(app, lifespan="off")), listener))
         return _address(listener)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for beside in self._beside:
-            await beside.begin()
+        for server, listener in self._beside:
+            server.config.load()
+            server.lifespan = server.config.lifespan_class(server.config)
+            await server.startup(sockets=[listener])
         # Requests leave no reference cycles, and searching all that was imported for them takes a twelfth of the time.
         # Only the server does this: a host that mounts the parts decides for itself.
         gc.collect()
@@ -98,8 +100,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
-        for beside in self._beside:
-            await beside.end()
+        for server, listener in self._beside:
+            await server.shutdown(sockets=[listener])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Replaces uvicorn's, which stops listening at once and ends the process by the signal instead of code 0."""
@@ -109,12 +111,6 @@ class Server(uvicorn.Server):
         self._deadline = time.monotonic() + self._grace
         self._drain()
 
-    async def _reload_if_asked(self, *, look: bool) -> None:
-        # The tick awaits this, so reloads never overlap, and none begins during the shutdown.
-        if self._reload is not None and (self._hung_up or (look and self._reload.due())):
-            self._hung_up = False
-            await self._reload.run()
-
     def _hang_up(self, sig: int, frame: FrameType | None) -> None:
         self._hung_up = True
 
@@ -123,29 +119,15 @@ class Server(uvicorn.Server):
         if await super().on_tick(counter):
             return True
         if self._deadline is None:
-            await self._reload_if_asked(look=counter % _LOOKS == 0)
+            # Awaited here, so that reloads never overlap, and none begins during the shutdown.
+            if self._reload is not None and (self._hung_up or (counter % _LOOKS == 0 and self._reload.due())):
+                self._hung_up = False
+                await self._reload.run()
             return False
         if time.monotonic() >= self._deadline:
             self._stop()
             return True
         return not self.server_state.tasks
-
-
-class _Beside:
-    """A second app in the same event loop."""
-
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
-        self._server = uvicorn.Server(_config(app, lifespan="off"))
-        self._listener = listener
-
-    async def begin(self) -> None:
-        config = self._server.config
-        config.load()
-        self._server.lifespan = config.lifespan_class(config)
-        await self._server.startup(sockets=[self._listener])
-
-    async def end(self) -> None:
-        await self._server.shutdown(sockets=[self._listener])
 
 
 def _config(
@@ -176,22 +158,18 @@ def _listener(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     # A restart must not wait until the system forgets the last connections of the process before.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    _notice_the_dead(listener)
+    # The kernel probes silent clients: a machine that is gone sends nothing.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":  # where connections inherit these from their listener
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
     try:
         listener.bind((host, port))
     except BaseException:
         listener.close()
         raise
     return listener
-
-
-def _notice_the_dead(listener: socket.socket) -> None:
-    """Let the kernel probe silent clients: a machine that is gone sends nothing."""
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sys.platform == "linux":  # where connections inherit these from their listener
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
 def _address(listener: socket.socket) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xrouter_asgi.providers.openai.tool_calls import ToolCalls
+from xrouter_asgi.providers.openai.chunks import ToolCalls
 
 
 def begin(

@@ -1,16 +1,13 @@
 """The upstream path: the one place that speaks HTTP to providers."""
 
 from .answer import AnswerStream, UpstreamAnswer
-from .bodies import UpstreamErrorBody, json_object
+from .bodies import MAX_MESSAGE, Redaction, UpstreamErrorBody, json_object, retry_after
 from .cancel_safe import OwnedTransport
 from .chunk_stream import Batches, Pieces, start_stream
 from .failures import has_unknown_issuer
-from .redaction import MAX_MESSAGE, Redaction
-from .retry_after import retry_after
-from .timeouts import Timeouts
 from .tls import TLS
 from .transport import HTTPTransport
-from .upstream import USER_AGENT, Instrument, Upstream
+from .upstream import USER_AGENT, Instrument, Timeouts, Upstream
 
 __all__ = [
     "MAX_MESSAGE",

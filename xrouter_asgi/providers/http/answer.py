@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeVar
 import httpx
 
 from ...errors import UpstreamError
-from .exchange import ResponseBody
 from .failures import TotalTimeout, upstream_error
 from .request import Fields
 
@@ -34,32 +33,23 @@ class AnswerStream:
 
     Close it on every way out. A read that is cancelled or fails closes it too.
 
+    Args:
+        deadline: When its end must be here, in the loop's time.
+        idle: Seconds after which the transport itself gives up on a read.
+        where: Method and address, for the operator's eyes only.
+        hurried: See `upstream_error`.
+
     Raises:
         UpstreamError: From reading, for anything that goes wrong upstream: see `failures`.
         RuntimeError: From reading after `aclose()`.
     """
 
-    __slots__ = (
-        "_body",
-        "_chunks",
-        "_closed",
-        "_deadline",
-        "_ended",
-        "_hurried",
-        "_relaxed_until",
-        "_time",
-        "_where",
-        "fields",
-        "status",
-    )
-
     def __init__(
         self,
         status: int,
         fields: Fields,
-        body: ResponseBody,
-        *,
-        deadline: float | None,
+        body: httpx.AsyncByteStream,
+        deadline: float,
         idle: float,
         where: str,
         hurried: bool,
@@ -69,9 +59,9 @@ class AnswerStream:
         self._body = body
         self._chunks: AsyncIterator[bytes] = aiter(body)
         self._deadline = deadline
-        self._time = asyncio.get_running_loop().time
         # Until then the transport gives up on a read before the deadline comes, so that most reads arm no timer.
-        self._relaxed_until = 0.0 if deadline is None else deadline - idle
+        self._relaxed_until = deadline - idle
+        self._time = asyncio.get_running_loop().time
         self._where = where
         self._hurried = hurried
         self._closed = False
@@ -93,9 +83,7 @@ class AnswerStream:
         try:
             while True:
                 step = self._chunks.__anext__()
-                if self._deadline is not None and self._time() >= self._relaxed_until:
-                    step = _timed(self._deadline, step)
-                if chunk := await step:
+                if chunk := await (step if self._time() < self._relaxed_until else timed(self._deadline, step)):
                     return chunk
         except StopAsyncIteration:
             self._ended = True
@@ -117,7 +105,9 @@ class AnswerStream:
         chunks: list[bytes] = []
         size = 0
         try:
-            if _declared_length(self.fields) > limit:
+            declared = self.headers.get("content-length", "")
+            # No length has more digits, and CPython converts 4300 at most.
+            if declared.isdecimal() and int(declared[:19]) > limit:
                 raise self._too_large(limit)
             async for chunk in self:
                 size += len(chunk)
@@ -143,30 +133,8 @@ class AnswerStream:
         return f"AnswerStream(status={self.status}, closed={self._closed})"
 
 
-def _declared_length(fields: Fields) -> int:
-    """What `Content-Length` says; 0 if there is none."""
-    for name, value in fields:
-        if len(name) == 14 and name.lower() == b"content-length" and value.isdigit():
-            return int(value[:19])  # no length has more digits, and CPython converts 4300 at most
-    return 0
-
-
-def before(deadline: float | None, own: float, step: Awaitable[T]) -> Awaitable[T]:
-    """`step`, to be awaited until `deadline`, in the loop's time.
-
-    Args:
-        own: Seconds after which the transport itself gives up on `step`. A timer is armed only if the deadline may
-            come sooner, so that most reads arm none.
-
-    Raises:
-        TotalTimeout: From awaiting it, when the deadline comes first.
-    """
-    if deadline is None or asyncio.get_running_loop().time() + own < deadline:
-        return step
-    return _timed(deadline, step)
-
-
-async def _timed(deadline: float, step: Awaitable[T]) -> T:
+async def timed(deadline: float, step: Awaitable[T]) -> T:
+    """What `step` gives. Raises TotalTimeout when `deadline` comes first, in the loop's time."""
     try:
         async with asyncio.timeout_at(deadline) as clock:
             return await step

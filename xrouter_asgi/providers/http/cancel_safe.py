@@ -48,22 +48,56 @@ class OwnedTransport(httpx.AsyncBaseTransport):
         """
         if self._closed:
             raise RuntimeError("This transport is closed. Make a new one.")
-        exchange = _SharedExchange(self._inner, request)
-        owner = asyncio.create_task(exchange.run())
+        timeout = dict(request.extensions.get("timeout", {}))
+        idle = timeout.get("read")
+        # httpx has one clock for all reads, and a head may take longer than a body may pause.
+        timeout["read"] = first = timeout.pop("first", idle)
+        request.extensions = {**request.extensions, "timeout": timeout}
+        body = _OwnedBody()
+        head: asyncio.Future[httpx.Response] = asyncio.get_running_loop().create_future()
+        owner = asyncio.create_task(self._own(request, head, body, idle))
         self._owners.add(owner)
         owner.add_done_callback(self._owners.discard)
         try:
-            response = await exchange.head()
-        except BaseException:
-            exchange.leave()
+            async with asyncio.timeout(first):
+                return await head
+        except BaseException as exc:
+            await body.aclose()
+            if isinstance(exc, TimeoutError):
+                raise httpx.ReadTimeout("The head of the answer took too long.") from exc
             raise
-        version = response.extensions.get("http_version", b"HTTP/1.1")
-        return httpx.Response(
-            response.status_code,
-            headers=response.headers,
-            stream=_OwnedBody(exchange),
-            extensions={"http_version": version},
-        )
+
+    async def _own(
+        self, request: httpx.Request, head: asyncio.Future[httpx.Response], body: _OwnedBody, idle: float | None
+    ) -> None:
+        failure: Exception | None = httpx.ReadError("The transport was closed.")
+        try:
+            response = await self._inner.handle_async_request(request)
+            stream = response.stream
+            if not isinstance(stream, httpx.AsyncByteStream):
+                raise TypeError("The wrapped transport answered with a body that cannot be awaited.")
+            try:
+                request.extensions["timeout"]["read"] = idle
+                if not head.done():
+                    version = response.extensions.get("http_version", b"HTTP/1.1")
+                    head.set_result(
+                        httpx.Response(
+                            response.status_code,
+                            headers=response.headers,
+                            stream=body,
+                            extensions={"http_version": version},
+                        )
+                    )
+                await body.fill(stream)
+            finally:
+                await stream.aclose()
+            failure = None
+        except Exception as exc:
+            failure = exc
+        finally:
+            body.end(failure)
+            if failure is not None and not head.done():
+                head.set_exception(failure)
 
     async def aclose(self) -> None:
         """Close the wrapped transport and wait until every owner is gone. Their callers get httpx.ReadError."""
@@ -78,19 +112,10 @@ class OwnedTransport(httpx.AsyncBaseTransport):
         return f"OwnedTransport({type(self._inner).__name__}, running={self.running})"
 
 
-class _SharedExchange:
-    """What owner and caller share. The owner calls `run`, the caller everything else."""
+class _OwnedBody(httpx.AsyncByteStream):
+    """The body of an answer. The owner calls `fill` and `end`, the caller everything else."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, request: httpx.Request) -> None:
-        self._inner = inner
-        self._timeout = dict(request.extensions.get("timeout", {}))
-        self._idle = self._timeout.get("read")
-        self._first = self._timeout.pop("first", self._idle)
-        # httpx has one clock for all reads, and a head may take longer than a body may pause.
-        self._timeout["read"] = self._first
-        request.extensions = {**request.extensions, "timeout": self._timeout}
-        self._request = request
-        self._response: httpx.Response | None = None
+    def __init__(self) -> None:
         self._chunks: deque[bytes] = deque()
         self._failure: Exception | None = None
         self._over = False
@@ -98,34 +123,10 @@ class _SharedExchange:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
 
-    async def run(self) -> None:
-        try:
-            response = await self._inner.handle_async_request(self._request)
-            stream = response.stream
-            if not isinstance(stream, httpx.AsyncByteStream):
-                raise TypeError("The wrapped transport answered with a body that cannot be awaited.")
-            try:
-                self._timeout["read"] = self._idle
-                self._response = response
-                self._news.set()
-                await self._pass_on(stream)
-            finally:
-                await stream.aclose()
-        except asyncio.CancelledError:
-            self._failure = httpx.ReadError("The transport was closed.")
-            raise
-        except Exception as exc:
-            self._failure = exc
-        finally:
-            self._over = True
-            self._news.set()
-
-    async def _pass_on(self, stream: httpx.AsyncByteStream) -> None:
+    async def fill(self, stream: httpx.AsyncByteStream) -> None:
         if self._left:
             return
         async for chunk in stream:
-            if not chunk:
-                continue  # To the reader an empty piece is the end.
             self._chunks.append(chunk)
             self._news.set()
             while len(self._chunks) >= AHEAD and not self._left:
@@ -134,51 +135,24 @@ class _SharedExchange:
             if self._left:
                 return
 
-    async def head(self) -> httpx.Response:
-        try:
-            async with asyncio.timeout(self._first):
-                while self._response is None and not self._over:
-                    await self._something()
-        except TimeoutError as exc:
-            raise httpx.ReadTimeout("The head of the answer took too long.") from exc
-        if self._response is None:
-            raise self._failure or httpx.ReadError("The exchange ended without an answer.")
-        return self._response
-
-    async def read(self) -> bytes:
-        """The next piece of the body, b"" after the last."""
-        while not self._chunks and not self._over:
-            await self._something()
-        if self._chunks:
-            self._room.set()
-            return self._chunks.popleft()
-        if self._failure is not None:
-            raise self._failure
-        return b""
-
-    def leave(self) -> None:
-        """Tell the owner that the caller wants no more."""
-        self._left = True
-        self._room.set()
-
-    async def _something(self) -> None:
-        self._news.clear()
-        await self._news.wait()
-
-
-class _OwnedBody(httpx.AsyncByteStream):
-    def __init__(self, exchange: _SharedExchange) -> None:
-        self._exchange = exchange
+    def end(self, failure: Exception | None) -> None:
+        self._failure = failure
+        self._over = True
+        self._news.set()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        data = await self._exchange.read()
-        if not data:
-            raise StopAsyncIteration
-        return data
+        while not self._chunks and not self._over:
+            self._news.clear()
+            await self._news.wait()
+        if self._chunks:
+            self._room.set()
+            return self._chunks.popleft()
+        raise self._failure or StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Does not wait for the owner: a cancellation cannot come in between."""
-        self._exchange.leave()
+        """Tell the owner that the caller wants no more. Waits for nothing: a cancellation cannot come in between."""
+        self._left = True
+        self._room.set()

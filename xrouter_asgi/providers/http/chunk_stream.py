@@ -9,34 +9,33 @@ from typing import Protocol
 from ...errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
 from ...wire import ChatChunk
 from ...wire.stream import ChatStream
-from .timeouts import Timeouts
+from .upstream import Timeouts
 
 LINGER = 0.1
 """Seconds to wait for the end of a body behind the last event; OpenAI's own library waits as long for it."""
 
 
 class ChunkDecoder(Protocol):
-    """Pieces of an event stream in, chunks out; no I/O."""
+    """Pieces of an event stream in, chunks out; no I/O.
+
+    Attributes:
+        done: The upstream said that nothing follows.
+        finished: The answer is whole, so that no loss of the connection harms it.
+        failure: What went wrong after the chunks that were returned.
+        silent: A piece without chunks completed no event either: a comment is no sign of life.
+    """
 
     @property
-    def done(self) -> bool:
-        """Whether the upstream said that nothing follows."""
-        ...
+    def done(self) -> bool: ...
 
     @property
-    def finished(self) -> bool:
-        """Whether the answer is whole, so that no loss of the connection harms it."""
-        ...
+    def finished(self) -> bool: ...
 
     @property
-    def failure(self) -> XRouterError | None:
-        """What went wrong after the chunks that were returned."""
-        ...
+    def failure(self) -> XRouterError | None: ...
 
     @property
-    def silent(self) -> bool:
-        """Whether a piece without chunks completed no event either: a comment is no sign of life."""
-        ...
+    def silent(self) -> bool: ...
 
     def feed(self, piece: bytes) -> list[ChatChunk]:
         """The chunks that a piece completes."""
@@ -92,7 +91,8 @@ class Batches:
                 try:
                     batch = decoder.feed(await self._pieces.__anext__())
                     if not batch and decoder.silent and self._now() - alive > self._idle:
-                        raise _silent()
+                        message = "The upstream fell silent in the middle of its answer."
+                        raise UpstreamTimeout(message, code="idle_timeout")
                 except StopAsyncIteration:
                     batch = self._close()
                 except (UpstreamUnavailable, UpstreamTimeout):
@@ -138,7 +138,3 @@ async def start_stream(batches: AsyncIterator[Sequence[ChatChunk]], timeouts: Ti
     except TimeoutError as error:
         message = "The upstream began an answer, but sent nothing of it in time."
         raise UpstreamTimeout(message, code="first_byte_timeout") from error
-
-
-def _silent() -> UpstreamTimeout:
-    return UpstreamTimeout("The upstream fell silent in the middle of its answer.", code="idle_timeout")

@@ -33,23 +33,6 @@ class Connection(asyncio.Protocol):
         answer: The answer of the running exchange, None between two.
     """
 
-    __slots__ = (
-        "_deadline",
-        "_failure",
-        "_first",
-        "_late",
-        "_loop",
-        "_lost",
-        "_reading_paused",
-        "_timer",
-        "_transport",
-        "_waiter",
-        "_writing_paused",
-        "answer",
-        "closed",
-        "reused",
-    )
-
     def __init__(self, loop: asyncio.AbstractEventLoop, *, lost: Callable[[Connection], None]) -> None:
         self.closed = False
         self.reused = False
@@ -121,7 +104,8 @@ class Connection(asyncio.Protocol):
         answer.let_go()
         if self.closed or self._writing_paused or not (answer.complete and answer.keep_alive):
             return False
-        self._resume_reading()
+        if self._reading_paused:
+            self._resume_reading()
         self.reused = True
         return True
 
@@ -227,7 +211,7 @@ class Connection(asyncio.Protocol):
         return failure
 
     def _resume_reading(self) -> None:
-        if self._reading_paused and self._transport is not None and not self.closed:
+        if self._transport is not None and not self.closed:
             self._reading_paused = False
             self._transport.resume_reading()
 

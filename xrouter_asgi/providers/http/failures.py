@@ -49,8 +49,6 @@ def upstream_error(exc: Exception, *, started: bool, where: str, hurried: bool =
     match exc:
         case httpx.TimeoutException() | TimeoutError():
             return _timeout(exc, started=started, detail=detail, hurried=hurried)
-        case httpx.ConnectError():
-            return _no_connection(exc, detail)
         case httpx.ProxyError():
             return UpstreamUnavailable(
                 "The proxy did not connect to the upstream.", code="connect_refused", detail=detail
@@ -58,9 +56,7 @@ def upstream_error(exc: Exception, *, started: bool, where: str, hurried: bool =
         case httpx.RemoteProtocolError():
             return _bad_answer(exc, detail)
         case httpx.NetworkError() | OSError():
-            if (broken := _find(exc, ssl.SSLError)) is not None:
-                return _bad_tls(broken, detail)
-            return UpstreamUnavailable("The upstream closed the connection.", code="connection_lost", detail=detail)
+            return _broken_connection(exc, detail)
         case _:
             return UpstreamError("The exchange with the upstream broke HTTP.", code="bad_protocol", detail=detail)
 
@@ -103,9 +99,11 @@ def _timeout(exc: Exception, *, started: bool, detail: str, hurried: bool) -> Up
     )
 
 
-def _no_connection(exc: Exception, detail: str) -> UpstreamError:
+def _broken_connection(exc: Exception, detail: str) -> UpstreamError:
     if (broken := _find(exc, ssl.SSLError)) is not None:
         return _bad_tls(broken, detail)
+    if not isinstance(exc, httpx.ConnectError):
+        return UpstreamUnavailable("The upstream closed the connection.", code="connection_lost", detail=detail)
     if _find(exc, socket.gaierror) is not None:
         return UpstreamUnavailable("The upstream's name could not be resolved.", code="dns_error", detail=detail)
     return UpstreamUnavailable("The upstream refused the connection.", code="connect_refused", detail=detail)

@@ -19,9 +19,6 @@ MAX_FIELDS = 200
 """Fields of one head."""
 
 
-_VERSIONS = ("1.1", "1.0")
-
-
 class _Surplus(Exception):
     """Something came after the end of the answer."""
 
@@ -39,23 +36,6 @@ class AnswerParser:
         chunks, buffered: Pieces of the body not taken yet, and their size in bytes.
         keep_alive: The upstream will answer more requests on this connection. Known with the head.
     """
-
-    __slots__ = (
-        "_barren",
-        "_chunked",
-        "_framing",
-        "_head_only",
-        "_length",
-        "_parser",
-        "buffered",
-        "chunks",
-        "complete",
-        "head",
-        "headers",
-        "keep_alive",
-        "started",
-        "status",
-    )
 
     def __init__(self, method: str) -> None:
         # It holds our methods, so each keeps the other alive until `let_go`.
@@ -141,10 +121,14 @@ class AnswerParser:
             raise _Surplus
 
     def on_status(self, reason: bytes) -> None:
-        self._count(len(reason))
+        self._framing += len(reason)
+        if self._framing > MAX_HEAD:
+            raise _too_much()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + 4)
+        self._framing += len(name) + len(value) + 4
+        if self._framing > MAX_HEAD:
+            raise _too_much()
         if self.head:
             return  # A trailer: nobody here reads one.
         if len(self.headers) == MAX_FIELDS:
@@ -153,7 +137,7 @@ class AnswerParser:
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if (version := self._parser.get_http_version()) not in _VERSIONS:
+        if (version := self._parser.get_http_version()) not in ("1.1", "1.0"):
             raise httpx.RemoteProtocolError(f"The answer is in HTTP/{version}.")
         if not 100 <= status <= 599:
             raise httpx.RemoteProtocolError(f"Status {status} does not exist.")
@@ -183,11 +167,6 @@ class AnswerParser:
     def on_message_complete(self) -> None:
         if self.head:
             self.complete = True
-
-    def _count(self, size: int) -> None:
-        self._framing += size
-        if self._framing > MAX_HEAD:
-            raise _too_much()
 
 
 def _too_much() -> httpx.RemoteProtocolError:

@@ -32,29 +32,23 @@ class Pool:
         origin: Where to connect to.
         max_connections: Slots.
         keepalive: Seconds that a connection may be idle.
+
+    Attributes:
+        slots: How many are taken: open connections, and those being made.
+        idle: Idle connections, the most recently used last.
     """
 
     def __init__(self, origin: Origin, *, max_connections: int, keepalive: float) -> None:
         self._origin = origin
         self._keepalive = keepalive
         self._max = max_connections
-        self._slots = 0
-        self._idle: list[Connection] = []
+        self.slots = 0
+        self.idle: list[Connection] = []
         self._busy: set[Connection] = set()
         # A connection, or None for a slot alone. Ordered, and quick to leave from the middle.
         self._waiters: OrderedDict[asyncio.Future[Connection | None], None] = OrderedDict()
         self._loop = asyncio.get_running_loop()
         self._closed = False
-
-    @property
-    def slots(self) -> int:
-        """Slots taken: open connections, and those being made."""
-        return self._slots
-
-    @property
-    def idle(self) -> int:
-        """Idle connections."""
-        return len(self._idle)
 
     async def acquire(self, *, wait: float | None, connect: float | None) -> Connection:
         """A connection, to be given back with `release`, `drop` or `renew`.
@@ -66,15 +60,15 @@ class Pool:
         Raises:
             httpx.PoolTimeout, httpx.ConnectTimeout, httpx.ConnectError
         """
-        while self._idle:
-            connection = self._idle.pop()
+        while self.idle:
+            connection = self.idle.pop()
             if not connection.expired:
                 self._busy.add(connection)
                 return connection
-            self._slots -= 1
+            self.slots -= 1
             connection.close()
-        if self._slots < self._max:
-            self._slots += 1
+        if self.slots < self._max:
+            self.slots += 1
             return await self._connect(connect)
         return await self._enqueue(wait) or await self._connect(connect)
 
@@ -100,10 +94,10 @@ class Pool:
     def close(self) -> None:
         """Close everything. Exchanges under way, waiters and new connections fail."""
         self._closed = True
-        for connection in self._idle:
+        for connection in self.idle:
             connection.close()
-        self._slots -= len(self._idle)
-        self._idle.clear()
+        self.slots -= len(self.idle)
+        self.idle.clear()
         # Their users give up the slots when they notice.
         for connection in self._busy:
             connection.close()
@@ -113,11 +107,11 @@ class Pool:
     def _keep(self, connection: Connection) -> None:
         if connection.closed:
             self.drop(connection)
-        elif (waiter := self._next_waiter()) is not None:
+        elif self._waiters and (waiter := self._next_waiter()) is not None:
             waiter.set_result(connection)
         else:
             self._busy.discard(connection)
-            self._idle.append(connection)
+            self.idle.append(connection)
             connection.rest(self._keepalive)
 
     async def _enqueue(self, wait: float | None) -> Connection | None:
@@ -154,14 +148,14 @@ class Pool:
     def _free(self) -> None:
         waiter = self._next_waiter()
         if waiter is None:
-            self._slots -= 1
+            self.slots -= 1
         else:
             waiter.set_result(None)
 
     def _lost(self, connection: Connection) -> None:
         """Forget an idle connection that ended. A waiter who is being handed one notices by itself."""
-        if connection in self._idle:
-            self._idle.remove(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
             self._free()
 
     async def _connect(self, seconds: float | None) -> Connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import httpx
 
@@ -11,6 +11,25 @@ Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 Site: TypeAlias = tuple[str, str, int | None]
 """Scheme, host and port of a URL: requests to one site share connections."""
+
+
+class Endpoint(NamedTuple):
+    """What all requests of one method to one path share.
+
+    Attributes:
+        fields: Header fields that each of them has.
+        start: The request line and these fields, as they go on the wire.
+        where: Method and address, for the operator's eyes only.
+        takes_body: Whether a request without a body has to say so.
+    """
+
+    method: str
+    url: httpx.URL
+    site: Site
+    fields: Fields
+    start: bytes
+    where: str
+    takes_body: bool
 
 
 def site_of(url: httpx.URL) -> Site:
@@ -66,12 +85,3 @@ def _lines(fields: Fields) -> bytes:
     if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields) or 0 in lines:
         raise httpx.LocalProtocolError("The head of the request holds a line break or a NUL.")
     return lines
-
-
-async def whole(stream: httpx.SyncByteStream | httpx.AsyncByteStream) -> bytes:
-    """The body of an httpx request."""
-    if isinstance(stream, httpx.ByteStream):
-        return b"".join(stream)
-    if isinstance(stream, httpx.AsyncByteStream):
-        return b"".join([part async for part in stream])
-    raise httpx.LocalProtocolError("The body of the request cannot be awaited.")

@@ -70,26 +70,20 @@ def _trust(context: ssl.SSLContext, ca_bundle: str | os.PathLike[str]) -> None:
     if _PEM in text:
         _load(context, text, "the text")
         return
-    path = Path(text)
-    if path.is_dir():
+    files = [Path(text)]
+    if files[0].is_dir():
         # OpenSSL itself would only see files named after the hash of their subject.
-        files = sorted(file for file in path.iterdir() if file.suffix in {".pem", ".crt"})
+        files = sorted(file for file in files[0].iterdir() if file.suffix in {".pem", ".crt"})
         if not files:
             raise ValueError(f"'ca_bundle' {text!r} is a directory without *.pem or *.crt files.")
-        for file in files:
-            _load_file(context, file)
-        return
-    _load_file(context, path)
-
-
-def _load_file(context: ssl.SSLContext, file: Path) -> None:
-    try:
-        content = file.read_bytes()
-    except OSError as exc:
-        raise ValueError(f"'ca_bundle' {str(file)!r} cannot be read: {exc.strerror}.") from exc
-    # A bundle may carry comments in any encoding around its certificates; a DER file is taken as such.
-    text = content.decode("latin-1")
-    _load(context, text.encode("ascii", "replace").decode() if _PEM in text else content, repr(str(file)))
+    for file in files:
+        try:
+            content = file.read_bytes()
+        except OSError as exc:
+            raise ValueError(f"'ca_bundle' {str(file)!r} cannot be read: {exc.strerror}.") from exc
+        # A bundle may carry comments in any encoding around its certificates; a DER file is taken as such.
+        pem = content.decode("ascii", "replace")
+        _load(context, pem.replace("\ufffd", "?") if _PEM in pem else content, repr(str(file)))
 
 
 def _load(context: ssl.SSLContext, data: str | bytes, name: str) -> None:

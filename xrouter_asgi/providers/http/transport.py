@@ -13,11 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Mapping
 import httpx
 
 from .connection import Connection
-from .exchange import Endpoint, ResponseHead
 from .failures import StaleConnection
 from .parser import AnswerParser
 from .pool import Origin, Pool
-from .request import Fields, Site, encoded, finished, site_of, whole
+from .request import Endpoint, Fields, Site, encoded, finished, site_of
 from .tls import TLS
 
 KEEPALIVE = 14.0
@@ -55,7 +54,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
     @property
     def idle_connections(self) -> int:
         """Connections that wait for the next request."""
-        return sum(pool.idle for pool in self._pools.values())
+        return sum(len(pool.idle) for pool in self._pools.values())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return when the head of its answer is here. Close the answer's stream.
@@ -64,15 +63,17 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             httpx.TransportError: As httpx's own transport does, and its subclasses of `failures`.
             RuntimeError: The transport belongs to another event loop.
         """
-        payload = encoded(request.method, request.url, request.headers.raw, await whole(request.stream))
+        if not isinstance(request.stream, httpx.AsyncByteStream):
+            raise httpx.LocalProtocolError("The body of the request cannot be awaited.")
+        payload = encoded(request.method, request.url, request.headers.raw, await request.aread())
         timeouts = request.extensions.get("timeout", {})
         status, fields, body = await self._send(request.method, site_of(request.url), payload, timeouts)
         return httpx.Response(status, headers=fields, stream=body)
 
     def exchange(
         self, endpoint: Endpoint, fields: Fields, content: bytes, timeouts: Mapping[str, float | None]
-    ) -> Awaitable[ResponseHead]:
-        """The same without httpx's objects, which cost as much as all the rest. See `Exchange`."""
+    ) -> Awaitable[tuple[int, Fields, PooledBody]]:
+        """The same without httpx's objects, which cost as much as all the rest: status, fields and body."""
         return self._send(endpoint.method, endpoint.site, finished(endpoint.start, fields, content), timeouts)
 
     async def _send(
@@ -138,28 +139,23 @@ class PooledBody(httpx.AsyncByteStream):
     After anything else, a failed or cancelled read too, it is the reader who closes it.
     """
 
-    __slots__ = ("_answer", "_connection", "_idle", "_pool", "_rest")
-
     def __init__(self, pool: Pool, connection: Connection, answer: AnswerParser, *, idle: float | None) -> None:
         self._pool = pool
         self._answer = answer
         self._idle = idle
-        self._rest = b""
         self._connection: Connection | None = connection
         if answer.complete:
             # A small answer comes whole, together with its head: the connection need not wait for the reader.
-            self._rest = answer.take()
             self._give_back()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        connection = self._connection
-        if connection is None:
-            data, self._rest = self._rest, b""
+        if self._connection is None:
+            data = self._answer.take()
         else:
-            data = await connection.read(self._idle)
+            data = await self._connection.read(self._idle)
             if self._answer.complete and not self._answer.chunks:
                 self._give_back()
         if not data:
@@ -168,14 +164,11 @@ class PooledBody(httpx.AsyncByteStream):
 
     def take(self, limit: int) -> bytes | None:
         """The rest, if it is here already and its connection given back; None if not, or beyond `limit` bytes."""
-        if self._connection is not None or len(self._rest) > limit:
-            return None
-        data, self._rest = self._rest, b""
-        return data
+        return None if self._connection is not None or self._answer.buffered > limit else self._answer.take()
 
     async def aclose(self) -> None:
         """Without a suspension, so that a cancellation cannot come in between."""
-        self._rest = b""
+        self._answer.chunks.clear()
         self._give_back()
 
     def _give_back(self) -> None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from asyncio import get_running_loop
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import httpx
 
+from ...checks import Seconds, require_positive
 from ...errors import UpstreamError, UpstreamTimeout
-from .answer import AnswerStream, UpstreamAnswer, before
+from .answer import AnswerStream, UpstreamAnswer, timed
 from .cancel_safe import OwnedTransport
-from .exchange import Endpoint, Exchange, ResponseHead, exchange_through
 from .failures import upstream_error
-from .request import Fields, site_of, start
-from .timeouts import Timeouts
+from .request import Endpoint, Fields, site_of, start
 from .tls import TLS
-from .transport import KEEPALIVE, HTTPTransport
+from .transport import KEEPALIVE, HTTPTransport, PooledBody
 
 Instrument: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
 
@@ -30,13 +31,31 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
-class _Begun(NamedTuple):
-    """An answer whose head is here, and until when the rest of it must be."""
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each phase of an exchange may last, in seconds. Each above 0.
 
-    head: ResponseHead
-    deadline: float | None
-    hurried: bool
-    where: str
+    Args:
+        connect: For TCP and TLS together.
+        first: From the written request to the head of the answer.
+        idle: Between two reads of a body. Framing without content does not count as life.
+        total: For the whole exchange, last byte included; None for no bound.
+        write: Until the upstream has taken the request.
+        pool: Waiting for a free connection.
+
+    Raises:
+        ValueError: For a value that is not above 0.
+    """
+
+    connect: Seconds = 5.0
+    first: Seconds = 120.0
+    idle: Seconds = 60.0
+    total: Seconds | None = 600.0
+    write: Seconds = 30.0
+    pool: Seconds = 5.0
+
+    def __post_init__(self) -> None:
+        require_positive(**asdict(self))
 
 
 class Upstream:
@@ -69,7 +88,7 @@ class Upstream:
         base_url: str,
         *,
         headers: Mapping[str, str] = _NONE,
-        timeouts: Timeouts = Timeouts(),  # noqa: B008 -- frozen
+        timeouts: Timeouts = Timeouts(),
         tls: TLS = TLS(),  # noqa: B008 -- frozen
         proxy: str | None = None,
         http2: bool = False,
@@ -94,8 +113,9 @@ class Upstream:
         plain = transport or _transport(url, tls=tls, proxy=proxy, http2=http2, max_connections=max_connections)
         self._transport = plain if instrument is None else instrument(plain)
         # Without httpx's objects if nobody needs to see them: they cost as much as all the rest.
-        ours = self._transport if isinstance(self._transport, HTTPTransport) else None
-        self._exchange: Exchange = exchange_through(self._transport) if ours is None else ours.exchange
+        direct = self._transport.exchange if isinstance(self._transport, HTTPTransport) else None
+        self._exchange = direct or self._through_httpx
+        self._head_by = timeouts.pool + timeouts.connect + timeouts.write + timeouts.first
 
     async def fetch(
         self,
@@ -107,18 +127,15 @@ class Upstream:
         limit: int = 32 << 20,
         deadline: float | None = None,
     ) -> UpstreamAnswer:
-        """Send a request and read its whole answer, at most `limit` bytes of it.
-
-        Args:
-            deadline: See `open`.
+        """Send a request and read its whole answer, at most `limit` bytes of it. See `open`.
 
         Raises:
-            UpstreamError: No answer, a redirect, a compressed or a too large one: see `failures`.
+            UpstreamError: Also for an answer that is too large.
         """
         begun = await self._begin(method, path, headers, content, deadline)
-        status, fields, body = begun.head
-        whole = body.take(limit)  # A small one came together with its head.
-        return UpstreamAnswer(status, fields, await self._stream(begun).read(limit) if whole is None else whole)
+        status, fields, body, *_ = begun
+        whole = body.take(limit) if isinstance(body, PooledBody) else None  # a small one came together with its head
+        return UpstreamAnswer(status, fields, await AnswerStream(*begun).read(limit) if whole is None else whole)
 
     async def open(
         self,
@@ -137,33 +154,27 @@ class Upstream:
         Raises:
             UpstreamError: No answer, a redirect or a compressed one: see `failures`.
         """
-        return self._stream(await self._begin(method, path, headers, content, deadline))
+        return AnswerStream(*await self._begin(method, path, headers, content, deadline))
 
     async def _begin(
-        self,
-        method: str,
-        path: str,
-        headers: Fields,
-        content: bytes,
-        deadline: float | None,
-    ) -> _Begun:
+        self, method: str, path: str, headers: Fields, content: bytes, deadline: float | None
+    ) -> tuple[int, Fields, httpx.AsyncByteStream, float, float, str, bool]:
+        """Send a request. What returns is what an `AnswerStream` is made of."""
         endpoint = self._endpoint(method, path)
         fields = [*headers, (b"Content-Length", b"%d" % len(content))] if content or endpoint.takes_body else headers
-        deadline, hurried = self._earlier(deadline)
+        began = get_running_loop().time()
+        until, hurried = self._earlier(began, deadline)
         try:
-            exchange = self._exchange(endpoint, fields, content, self._clocks)
-            head = await before(deadline, self.timeouts.until_head, exchange)
+            step = self._exchange(endpoint, fields, content, self._clocks)
+            # No timer if the transport gives up before the deadline.
+            status, answered, body = await (step if began + self._head_by < until else timed(until, step))
         except (httpx.RequestError, OSError) as exc:
             error = upstream_error(exc, started=False, where=endpoint.where, hurried=hurried)
             raise self.explained(error, exc) from exc
-        if (refusal := _refusal(head, endpoint.where)) is not None:
-            await head[2].aclose()
+        if (refusal := _refusal(status, answered, endpoint.where)) is not None:
+            await body.aclose()
             raise refusal
-        return _Begun(head, deadline, hurried, endpoint.where)
-
-    def _stream(self, begun: _Begun) -> AnswerStream:
-        head, deadline, hurried, where = begun
-        return AnswerStream(*head, deadline=deadline, idle=self.timeouts.idle, where=where, hurried=hurried)
+        return status, answered, body, until, self.timeouts.idle, endpoint.where, hurried
 
     def explained(self, error: UpstreamError, cause: Exception) -> UpstreamError:
         """The error for a request without an answer. A provider that knows more about the cause replaces it."""
@@ -176,15 +187,29 @@ class Upstream:
     def __repr__(self) -> str:
         return f"Upstream({self.base_url!r})"
 
-    def _earlier(self, deadline: float | None) -> tuple[float | None, bool]:
+    def _earlier(self, began: float, deadline: float | None) -> tuple[float, bool]:
         """The earlier of a deadline and our own, and whether it leaves less time than a head may take."""
-        began = get_running_loop().time()
-        if deadline is not None and deadline <= began:
+        own = began + (math.inf if self.timeouts.total is None else self.timeouts.total)
+        if deadline is None or deadline >= own:
+            return own, False
+        if deadline <= began:
             raise UpstreamTimeout("No time is left to ask the upstream.", code="total_timeout", trips=False)
-        total = self.timeouts.total
-        if total is None or (deadline is not None and deadline < began + total):
-            return deadline, deadline is not None and deadline < began + self.timeouts.first
-        return began + total, False
+        return deadline, deadline < began + self.timeouts.first
+
+    async def _through_httpx(
+        self, endpoint: Endpoint, fields: Fields, content: bytes, timeouts: Mapping[str, float | None]
+    ) -> tuple[int, Fields, httpx.AsyncByteStream]:
+        request = httpx.Request(
+            endpoint.method,
+            endpoint.url,
+            headers=[*endpoint.fields, *fields],
+            stream=httpx.ByteStream(content),  # with `content` httpx adds fields of its own, at twice the price
+            extensions={"timeout": timeouts},
+        )
+        response = await self._transport.handle_async_request(request)
+        if not isinstance(response.stream, httpx.AsyncByteStream):
+            raise TypeError(f"The transport answered with a body that cannot be awaited: {type(response.stream)!r}.")
+        return response.status_code, response.headers.raw, response.stream
 
     def _make_endpoint(self, method: str, path: str) -> Endpoint:
         url = httpx.URL(self.base_url + path)
@@ -244,8 +269,7 @@ def _transport(
     return OwnedTransport(inner)
 
 
-def _refusal(head: ResponseHead, where: str) -> UpstreamError | None:
-    status, fields, _ = head
+def _refusal(status: int, fields: Fields, where: str) -> UpstreamError | None:
     if 300 <= status < 400:
         return UpstreamError(
             "The upstream answered with a redirect, which is not followed.",

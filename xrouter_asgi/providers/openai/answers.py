@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 from ...errors import UpstreamError, UpstreamUnavailable
 from ...wire import ChatChunk
 from ..http import AnswerStream, Redaction, UpstreamAnswer, UpstreamErrorBody, json_object
-from .chunks import is_error
+from .chunks import all_objects, is_error
 from .errors import refusal
 
 _CONTENT = (str, list, type(None))
@@ -45,21 +45,21 @@ def check_completion(value: dict[str, Any]) -> None:
     if choices is None or choices == []:
         raise UpstreamUnavailable("The upstream's answer holds no choices.", code="empty_answer")
     if not isinstance(choices, list) or not all(map(_is_choice, choices)):
-        raise _bad_body("The choices in the upstream's answer have another shape.")
+        raise UpstreamError("The choices in the upstream's answer have another shape.", code="bad_body")
 
 
 def check_embeddings(value: dict[str, Any]) -> None:
     """Raises UpstreamError: `bad_body` unless there are vectors, as lists or as base64."""
     rows = value.get("data") or None
-    if not _all_objects(rows) or not all(isinstance(row.get("embedding"), list | str) for row in rows):
-        raise _bad_body("The upstream's answer holds no vectors.")
+    if not all_objects(rows) or not all(isinstance(row.get("embedding"), list | str) for row in rows):
+        raise UpstreamError("The upstream's answer holds no vectors.", code="bad_body")
 
 
 def check_models(value: dict[str, Any]) -> None:
     """Raises UpstreamError: `bad_body` unless it is a list of objects with names."""
     rows = value.get("data")
-    if not _all_objects(rows) or not all(isinstance(row.get("id"), str) for row in rows):
-        raise _bad_body("The upstream's list of models has another shape.")
+    if not all_objects(rows) or not all(isinstance(row.get("id"), str) for row in rows):
+        raise UpstreamError("The upstream's list of models has another shape.", code="bad_body")
 
 
 def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
@@ -80,10 +80,6 @@ def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
     return chunks
 
 
-def _bad_body(message: str) -> UpstreamError:
-    return UpstreamError(message, code="bad_body")
-
-
 def _is_choice(choice: object) -> bool:
     if not isinstance(choice, dict) or not isinstance(message := choice.get("message"), dict):
         return False
@@ -91,9 +87,5 @@ def _is_choice(choice: object) -> bool:
     return (
         isinstance(message.get("content"), _CONTENT)
         and isinstance(choice.get("finish_reason"), _REASON)
-        and (not calls or _all_objects(calls))
+        and (not calls or all_objects(calls))
     )
-
-
-def _all_objects(values: object) -> TypeGuard[list[dict[str, Any]]]:
-    return isinstance(values, list) and all(isinstance(value, dict) for value in values)

@@ -5,8 +5,9 @@ No I/O.
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 from ...errors import UpstreamError, XRouterError
 from ...wire import ChatChunk
@@ -15,7 +16,6 @@ from ...wire.sse import EventReader
 from ..http import Redaction, UpstreamErrorBody
 from .errors import refusal
 from .pattern import EventPattern
-from .tool_calls import ToolCalls
 
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?')
 
@@ -68,15 +68,13 @@ class ChunkReader:
     def close(self) -> list[ChatChunk]:
         """The chunk that the end of the stream completes, if any. What the end cuts off is no event."""
         chunks: list[ChatChunk] = []
-        for event in self._events.close():
-            try:
-                value = decode(event)
-            except ValueError:
-                break
-            try:
-                self._take(event, value, chunks)
-            except XRouterError as error:
-                self.failure = error
+        try:
+            for event in self._events.close():
+                self._take(event, decode(event), chunks)
+        except XRouterError as error:
+            self.failure = error
+        except ValueError:
+            pass
         return chunks
 
     def _take(self, event: bytes, value: Any, chunks: list[ChatChunk]) -> None:
@@ -139,6 +137,62 @@ class ChunkReader:
         return self._tools.setdefault(index, ToolCalls()).tidy(fragments)
 
 
+class ToolCalls:
+    """Tells the tool calls of one choice apart while their fragments arrive.
+
+    Each gets an index from 0 on without gaps, and says its id, type and name once. Clients glue fragments together by
+    that contract: a repeated name doubles, a first index of 1 raises.
+
+    The index of a fragment tells which call it belongs to. Without an index its id tells. Without both, a name begins a
+    call, and anything else continues the last one. A known index with another id *and* a name begins a call: Gemini
+    numbers every call 0. Another id without a name does not: old versions of vLLM made up an id for each fragment.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._by_id: dict[str, int] = {}
+        self._by_index: dict[int, int] = {}  # the upstream's index → ours
+
+    def tidy(self, fragments: list[dict[str, Any]]) -> bool:
+        """Mend the fragments of one delta in place. Returns whether that changed anything."""
+        changed = [self._tidy(fragment) for fragment in fragments]
+        return any(changed)
+
+    def _tidy(self, fragment: dict[str, Any]) -> bool:
+        body = fragment.get("function") or fragment.get("custom") or {}
+        before = {**fragment}, {**body}
+        index = self._find(fragment, named=bool(body.get("name")))
+        if index is None:
+            index = self._begin(fragment)
+        else:
+            for repeated, name in ((fragment, "id"), (fragment, "type"), (body, "name")):
+                if repeated.get(name):
+                    del repeated[name]
+        fragment["index"] = index
+        return (fragment, body) != before
+
+    def _find(self, fragment: dict[str, Any], *, named: bool) -> int | None:
+        index, call_id = fragment.get("index"), fragment.get("id")
+        if isinstance(index, int):
+            known = self._by_index.get(index)
+            return self._by_id.get(call_id) if known is not None and named and call_id else known
+        if call_id:
+            return self._by_id.get(call_id)
+        return self._count - 1 if self._count and not named else None
+
+    def _begin(self, fragment: dict[str, Any]) -> int:
+        index = self._count
+        self._count += 1
+        if not fragment.get("id"):
+            fragment["id"] = f"call_{os.urandom(12).hex()}"
+        if not fragment.get("type"):
+            fragment["type"] = "function"
+        self._by_id[fragment["id"]] = index
+        if isinstance(fragment.get("index"), int):
+            self._by_index[fragment["index"]] = index
+        return index
+
+
 def _is_plain(value: dict[str, Any]) -> bool:
     """Whether a chunk needs no closer look. That is true of nearly all, hence this shortcut."""
     choices = value.get("choices")
@@ -165,8 +219,13 @@ def _decoded(event: bytes) -> Any:
         raise _bad_event(str(error)) from error
 
 
+def all_objects(values: object) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether it is a list of objects."""
+    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
+
+
 def _objects(values: object, name: str) -> list[dict[str, Any]]:
-    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+    if not all_objects(values):
         raise _bad_event(f"'{name}' is no list of objects")
     return values
 

@@ -86,7 +86,8 @@ def implied_status(said: UpstreamErrorBody) -> int:
 
 def _trouble(status: int, said: UpstreamErrorBody, headers: Mapping[str, str], detail: str) -> UpstreamError:
     """The error for trouble of the upstream's own, which may pass."""
-    wait, retry = retry_after(headers), should_retry(headers)
+    wait = retry_after(headers)
+    retry = {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
     if status == 429:
         return UpstreamRateLimited(
             said.message or "The upstream's rate limit is reached. Try again later.",
@@ -146,8 +147,3 @@ def _callers_fault(status: int, said: UpstreamErrorBody, model: str, detail: str
 
 def _web_page(kind: type[UpstreamError], detail: str) -> UpstreamError:
     return kind("The upstream answered with a web page.", code="bad_body", detail=detail)
-
-
-def should_retry(headers: Mapping[str, str]) -> bool | None:
-    """What `x-should-retry` says, if anything."""
-    return {"true": True, "false": False}.get(headers.get("x-should-retry", ""))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import httpx
 
+from ...errors import UnsupportedOperation
 from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
+from ...wire.codec import splice
 from ...wire.stream import ChatStream
 from ..base import Call, Reply, Unready
 from ..http import (
@@ -21,17 +23,27 @@ from ..http import (
     Redaction,
     Timeouts,
     Upstream,
-    UpstreamAnswer,
     start_stream,
 )
 from .answers import answer_object, check_completion, check_embeddings, check_models, chunks_of
-from .body import request_body
 from .chunks import ChunkReader
 
 MAX_BODY = 32 << 20
 MODELS_TTL = 60.0
 
 _NONE: Mapping[str, str] = MappingProxyType({})
+# If the upstream is a gateway itself, clients could choose an address, a key or an answer by these.
+_NOT_FOR_CLIENTS = {
+    "api_base",
+    "base_url",
+    "api_key",
+    "api_version",
+    "organization",
+    "custom_llm_provider",
+    "proxy",
+    "headers",
+} | {"extra_headers", "extra_query", "extra_body", "fallbacks", "model_list"}
+
 _RECEIVE_JSON = ((b"Accept", b"application/json"),)
 _SEND_JSON = ((b"Content-Type", b"application/json"), *_RECEIVE_JSON)
 _SEND_FOR_STREAM = ((b"Content-Type", b"application/json"), (b"Accept", b"text/event-stream"))
@@ -99,10 +111,12 @@ class OpenAIProvider:
 
     async def send(self, call: Call, /) -> Reply:
         match call.request:
-            case ChatRequest() as request:
-                body: Any = await (self._stream(call, request) if request.stream else self._complete(call))
+            case ChatRequest(stream=True) as request:
+                body: Any = await self._stream(call, request)
+            case ChatRequest():
+                body = ChatCompletion(*await self._ask("/chat/completions", call, check_completion))
             case EmbeddingsRequest():
-                body = await self._embed(call)
+                body = EmbeddingList(*await self._ask("/embeddings", call, check_embeddings))
         return Reply(body, provider=self.name, model=call.model)
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
@@ -120,39 +134,49 @@ class OpenAIProvider:
         self._closed = True
         await self._upstream.aclose()
 
-    async def _complete(self, call: Call) -> ChatCompletion:
-        value, data = await self._ask("/chat/completions", call)
-        check_completion(value)
-        return ChatCompletion(value, data)
-
-    async def _embed(self, call: Call) -> EmbeddingList:
-        value, data = await self._ask("/embeddings", call)
-        check_embeddings(value)
-        return EmbeddingList(value, data)
-
     async def _stream(self, call: Call, request: ChatRequest) -> ChatStream:
         ask_usage = self._ask_usage and not request.include_usage
-        content = request_body(call, ask_usage=ask_usage)
+        content = _body(call, ask_usage=ask_usage)
         headers = [*_SEND_FOR_STREAM, *call.trace_headers]
         answer = await self._upstream.open(
             "POST", "/chat/completions", headers=headers, content=content, deadline=call.deadline
         )
         if not _is_stream(answer):
-            value = self._read(answer, await answer.read(MAX_BODY), call)
+            body = await answer.read(MAX_BODY)
+            value = answer_object(answer, body, model=call.model, redact=self._redact)
             check_completion(value)
             return await ChatStream.start(_one_batch(chunks_of(value)))
         chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, redact=self._redact)
         return await start_stream(Batches(answer, chunks, idle=self._timeouts.idle), self._timeouts)
 
-    async def _ask(self, path: str, call: Call) -> tuple[Any, bytes]:
+    async def _ask(
+        self, path: str, call: Call, check: Callable[[dict[str, Any]], None]
+    ) -> tuple[dict[str, Any], bytes]:
         headers = [*_SEND_JSON, *call.trace_headers]
         answer = await self._upstream.fetch(
-            "POST", path, headers=headers, content=request_body(call), limit=MAX_BODY, deadline=call.deadline
+            "POST", path, headers=headers, content=_body(call), limit=MAX_BODY, deadline=call.deadline
         )
-        return self._read(answer, answer.body, call), answer.body
+        value = answer_object(answer, answer.body, model=call.model, redact=self._redact)
+        check(value)
+        return value, answer.body
 
-    def _read(self, head: UpstreamAnswer | AnswerStream, body: bytes, call: Call) -> dict[str, Any]:
-        return answer_object(head, body, model=call.model, redact=self._redact)
+
+def _body(call: Call, *, ask_usage: bool = False) -> bytes:
+    """The client's own bytes, with the model and, if `ask_usage`, `stream_options.include_usage` spliced in.
+
+    Raises:
+        UnsupportedOperation: A member would steer a gateway behind this one.
+    """
+    value = call.document.value
+    for name in value:
+        if name in _NOT_FOR_CLIENTS or name.startswith("mock_"):
+            raise UnsupportedOperation(f"The parameter '{name}' is not for clients. Leave it out.", param=name)
+    changes: dict[str, Any] = {}
+    if value.get("model") != call.model:
+        changes["model"] = call.model
+    if ask_usage:
+        changes["stream_options"] = {**(value.get("stream_options") or {}), "include_usage": True}
+    return splice(call.document.data, value, changes)
 
 
 def _is_stream(answer: AnswerStream) -> bool:
