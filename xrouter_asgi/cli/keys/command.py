@@ -14,6 +14,8 @@ import platform
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...errors import KeyStoreUnavailable
@@ -24,7 +26,7 @@ from ...keys.secret import KINDS
 from ...settings import load_keys
 from ...settings.environment import KEYS_PEPPER as PEPPER
 from ...settings.environment import KEYS_URL as URL
-from ..output import fail, say
+from ..base import Commands, add_command, fail, say
 from .arguments import duration, imported, limit, moment
 from .text import history_document, key_document, key_table, key_text
 
@@ -76,15 +78,17 @@ class _Work:
 
     def tell(self, text: str, document: object) -> None:
         """Print on standard output: words for people, or JSON for scripts."""
-        print(json.dumps(document, ensure_ascii=False) if self.options.json else text)
+        print(json.dumps(document, ensure_ascii=False, default=_in_json) if self.options.json else text)
+
+
+def _in_json(value: datetime | frozenset[str]) -> object:
+    return value.isoformat() if isinstance(value, datetime) else sorted(value)
 
 
 _Act: TypeAlias = Callable[[_Work], Awaitable[None]]
 
 
-def add_keys_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], environment: Mapping[str, str]
-) -> None:
+def add_keys_command(commands: Commands, environment: Mapping[str, str]) -> None:
     """Add `keys` to the commands of `xrouter`. The environment may name the database and the pepper."""
     text = "Make, list, rotate and revoke the API keys of a database."
     epilog = (
@@ -96,14 +100,13 @@ def add_keys_command(
     actions = keys.add_subparsers(required=True, metavar="ACTION")
 
     def action(name: str, act: _Act, text: str) -> argparse.ArgumentParser:
-        parser = actions.add_parser(name, help=text, description=text, epilog=_EXAMPLES[name], formatter_class=raw)
+        parser = add_command(actions, name, partial(_run, act, environment), text, epilog=_EXAMPLES[name])
         parser.add_argument(
             "--url",
             help=f"sqlite:///keys.db or postgresql://user@host/name; default: ${URL}, else [keys] of the settings",
         )
         parser.add_argument("--config", metavar="FILE", help="settings; default: $XROUTER_CONFIG, else ./xrouter.toml")
         parser.add_argument("--json", action="store_true", help="write JSON, for scripts")
-        parser.set_defaults(run=lambda options: _run(act, options, environment))
         return parser
 
     create = action("create", _create, "Make a key, and show its secret once.")
@@ -141,7 +144,7 @@ def _add_spec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expires", type=moment, metavar="WHEN", help="when it ends, as 90d or 2027-01-31")
 
 
-def _run(act: _Act, options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+def _run(act: _Act, environment: Mapping[str, str], options: argparse.Namespace) -> int:
     try:
         url, hasher = _database(options, environment)
         asyncio.run(_open(act, options, url, hasher))

@@ -1,0 +1,199 @@
+"""What `xrouter check` and `xrouter explain` say about settings, providers and one request, as plain text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from .decision import CandidateVerdict, Decision
+from .errors import XRouterError
+from .limits.limit import parse_limits
+from .policies.fallback import Fallback
+from .policies.timeout import Deadline
+from .providers.base import Call, ReadyProvider
+from .router.table import ModelTable
+from .settings import AlertsSettings, MetricsSettings, RateLimitSettings, Settings, TracingSettings
+from .wire import ChatRequest
+
+T = TypeVar("T")
+
+_SHOWN = 5  # models in a line
+_PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+_TOOL = {"type": "function", "function": {"name": "tool"}}
+_SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
+_CHARACTERS = 6  # of one token at most, as in `policies.candidates`
+
+
+def in_columns(rows: Sequence[Sequence[str]]) -> str:
+    """The rows as lines. All have as many cells; each column is as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def describe_models(settings: Settings) -> str:
+    """The names that clients use, each with its targets."""
+    rows = []
+    for name, table in settings.served.items():
+        first, *others = map(str, table.targets)
+        how = "if it fails" if table.strategy == "in_order" else f"{table.strategy}, with"
+        rows.append((name, first, f"{how}: {', '.join(others)}" if others else ""))
+    return in_columns([("model", "target", ""), *rows])
+
+
+def describe_layers(settings: Settings) -> str:
+    """Which layers around the router are on, and how, without secrets; and the version of the settings."""
+    rows = (
+        ("keys", _keys(settings)),
+        ("limits", _or_off(settings.limits, _limits)),
+        ("access log", _access_log(settings)),
+        ("tracing", _or_off(settings.tracing, _tracing)),
+        ("metrics", _or_off(settings.metrics, _metrics)),
+        ("alerts", _or_off(settings.alerts, _alerts)),
+        ("cors", _or_off(settings.cors, lambda table: f"for {', '.join(table.origins)}")),
+        ("version", settings.version),
+    )
+    return in_columns(rows)
+
+
+def _keys(settings: Settings) -> str:
+    table = settings.keys
+    return f"{_address(table.url)}, {table.hasher}" if table else "off: whoever reaches this server is let in"
+
+
+def _or_off(table: T | None, how: Callable[[T], str]) -> str:
+    return "off" if table is None else how(table)
+
+
+def _limits(table: RateLimitSettings) -> str:
+    general = "; ".join(map(str, parse_limits(table.limit))) or "only those that keys or models have"
+    if not table.shared:
+        return f"{general}; counted in memory"
+    return f"{general}; counted in {_address(table.storage)}, without it {_WITHOUT[table.when_unavailable]}"
+
+
+_WITHOUT = {"degrade": "by each process for itself", "open": "not at all", "closed": "every request is refused"}
+
+
+def _access_log(settings: Settings) -> str:
+    match settings.access_log.format:
+        case "off":
+            return "off"
+        case "logging":
+            return "JSON to the logger xrouter.access"
+    return f"{'text' if settings.access_log.readable else 'JSON'} on the standard output"
+
+
+def _tracing(table: TracingSettings) -> str:
+    return f"{table.sampling:.0%} to {table.endpoint or 'where OTEL_EXPORTER_OTLP_ENDPOINT says'}"
+
+
+def _metrics(table: MetricsSettings) -> str:
+    where = table.path if table.port is None else f"on port {table.port} of {table.host}"
+    return f"{where}, {'with' if table.token else 'without'} a token"
+
+
+def _alerts(table: AlertsSettings) -> str:
+    return f"{', '.join(rule.name for rule in table.rules) or 'no rule'}; told to {', '.join(table.channels)}"
+
+
+def _address(url: SecretStr) -> str:
+    """The URL of a store without user, password and options."""
+    parts = urlsplit(url.get_secret_value())
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderStatus:
+    """What one provider answered when it was asked for its models.
+
+    Attributes:
+        failure: Why there is no list; None if there is one.
+    """
+
+    provider: str
+    models: Sequence[str] = ()
+    failure: str | None = None
+
+
+async def survey(providers: Mapping[str, ReadyProvider]) -> list[ProviderStatus]:
+    """Ask all providers at once for their models, and close them."""
+    return list(await asyncio.gather(*(_ask(name, provider) for name, provider in providers.items())))
+
+
+async def _ask(name: str, provider: ReadyProvider) -> ProviderStatus:
+    try:
+        listed = await provider.models()
+    except XRouterError as error:
+        text = f"{error.message} ({error.detail})" if error.detail else error.message
+        return ProviderStatus(name, failure=_printable(text))
+    finally:
+        await provider.aclose()
+    return ProviderStatus(name, models=[_printable(model["id"]) for model in listed.value["data"]])
+
+
+def _printable(text: str) -> str:
+    """Text of an upstream without control characters, which a terminal would obey."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def describe_statuses(statuses: Iterable[ProviderStatus], *, colours: bool = False) -> str:
+    """The statuses as a table. Colours are those of ANSI terminals."""
+    # All cells of the column have as many invisible characters, so that they do not shift the next column.
+    good, bad = ("\x1b[32mok    \x1b[0m", "\x1b[31mfailed\x1b[0m") if colours else ("ok", "failed")
+    heading = "\x1b[39mstatus\x1b[0m" if colours else "status"
+    rows = [("provider", heading, "models")]
+    for status in statuses:
+        if status.failure is not None:
+            rows.append((status.provider, bad, status.failure))
+            continue
+        shown = ", ".join(status.models[:_SHOWN])
+        more = len(status.models) - _SHOWN
+        rows.append((status.provider, good, f"{shown} and {more} more" if more > 0 else shown))
+    return in_columns(rows)
+
+
+def sample_request(
+    model: str, *, tokens: int = 1, tools: bool = False, vision: bool = False, json_schema: bool = False
+) -> ChatRequest:
+    """Make a request with a prompt of so many tokens that needs tools, vision, a JSON Schema."""
+    parts: list[dict[str, Any]] = [{"type": "text", "text": "x" * (_CHARACTERS * tokens)}]
+    if vision:
+        parts.append(_PICTURE)
+    request: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": parts}]}
+    if tools:
+        request["tools"] = [_TOOL]
+    if json_schema:
+        request["response_format"] = _SCHEMA
+    return ChatRequest.of(request)
+
+
+def explain(models: ModelTable, model: str, request: ChatRequest, *, version: str) -> Decision | None:
+    """Decide where a request would go. None if the table, which settings of this version made, has no such model."""
+    found = models.find(model)
+    if found is None:
+        return None
+    provider, stem = found
+    # `policies.stack` puts at most a `Deadline` around the part that chooses.
+    planner = cast(Fallback, provider.inner if isinstance(provider, Deadline) else provider)
+    plan = planner.plan(Call(request, model, stem))
+    return Decision(version=version, strategy=plan.strategy, candidates=plan.considered)
+
+
+def describe_decision(decision: Decision) -> str:
+    """The targets of a decision in the order in which they would be asked, then the excluded ones."""
+    rows = [_row(place, each) for place, each in enumerate(decision.candidates, start=1)]
+    table = in_columns([("", "target", "score", ""), *rows])
+    return f"configuration {decision.version}, strategy {decision.strategy}\n\n{table}"
+
+
+def _row(place: int, verdict: CandidateVerdict) -> Sequence[str]:
+    score = "" if verdict.score is None else f"{verdict.score:.4g}"
+    return ("-" if verdict.excluded else str(place), verdict.name, score, str(verdict.excluded or ""))
