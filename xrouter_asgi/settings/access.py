@@ -50,9 +50,6 @@ class KeysSettings(Buildable):
 
         return CachedKeys(SQLKeyStore(self.url.get_secret_value(), imported=self.imported), hasher=self.hasher)
 
-    def _try(self) -> None:
-        self.build()
-
 
 def _limits(value: Any) -> Any:
     texts = [value] if isinstance(value, str) else value
@@ -100,9 +97,6 @@ class RateLimitSettings(Buildable):
         return RedisLimits(
             self.storage.get_secret_value(), when_unavailable=self.when_unavailable, workers=self.workers
         )
-
-    def _try(self) -> None:
-        self.build()
 
 
 def _origin(origin: str) -> str:

@@ -6,7 +6,7 @@ import math
 import ssl
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias, TypedDict
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
 
@@ -49,13 +49,6 @@ BaseURL = Annotated[str, AfterValidator(_base_url)]
 def _no_total(table: Any) -> Any:
     """TOML has no null: `total = inf` says that there is no bound."""
     return {**table, "total": None} if isinstance(table, Mapping) and table.get("total") == math.inf else table
-
-
-class _Connection(TypedDict):
-    base_url: str
-    timeouts: Timeouts
-    tls: TLS
-    proxy: str | None
 
 
 class UpstreamSettings(Buildable):
@@ -111,15 +104,9 @@ class UpstreamSettings(Buildable):
         """Make the state that all models of the provider share."""
         return UpstreamState()
 
-    def _connection(self, trust: ssl.SSLContext | None) -> _Connection:
-        return {
-            "base_url": self.base_url,
-            "timeouts": self.timeouts,
-            "tls": self._tls() if trust is None else TLS(trust),
-            "proxy": reveal(self.proxy),
-        }
-
-    def _tls(self) -> TLS:
+    def _tls(self, trust: ssl.SSLContext | None = None) -> TLS:
+        if trust is not None:
+            return TLS(trust)
         return TLS(
             self.ca_bundle,
             cert=str(self.cert) if self.cert else None,
@@ -155,7 +142,10 @@ class GigaChatSettings(UpstreamSettings):
     ) -> GigaChatProvider:
         return GigaChatProvider(
             name=name,
-            **self._connection(trust),
+            base_url=self.base_url,
+            timeouts=self.timeouts,
+            tls=self._tls(trust),
+            proxy=reveal(self.proxy),
             credentials=self._credentials(),
             max_parallel=self.max_parallel,
             queue_timeout=self.queue_timeout,
@@ -216,7 +206,10 @@ class OpenAISettings(UpstreamSettings):
     ) -> OpenAIProvider:
         return OpenAIProvider(
             name=name,
-            **self._connection(trust),
+            base_url=self.base_url,
+            timeouts=self.timeouts,
+            tls=self._tls(trust),
+            proxy=reveal(self.proxy),
             api_key=reveal(self.api_key),
             headers={header: value.get_secret_value() for header, value in self.headers.items()},
             http2=self.http2,
