@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -13,14 +14,37 @@ import httpx
 from ..errors import UpstreamError
 from ..providers.http import TLS, Upstream
 from ..wire.codec import encode
-from .base import Alert, Undelivered
-
-Write: TypeAlias = Callable[[Alert], Mapping[str, Any]]
 
 _ANSWER = 64 << 10  # bytes; nobody reads them
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 logger = logging.getLogger("xrouter")
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What somebody should know.
+
+    Attributes:
+        rule, subject, text: See `Rule` and `Finding`.
+        recovered: Whether it is over.
+        time: Unix time in seconds.
+    """
+
+    rule: str
+    subject: str
+    text: str
+    recovered: bool
+    time: float
+
+
+Channel: TypeAlias = Callable[[Alert], Awaitable[object] | None]
+"""Where alerts go: a function, or a coroutine function. It must not block the event loop."""
+Write: TypeAlias = Callable[[Alert], Mapping[str, Any]]
+
+
+class Undelivered(Exception):
+    """A channel could not pass an alert on. The message is for the log and holds no secret."""
 
 
 def log(alert: Alert) -> None:
@@ -42,17 +66,14 @@ def as_json(alert: Alert) -> Mapping[str, Any]:
 
 
 class Webhook:
-    """POSTs each alert as JSON. A connection is made for each and closed after it; they are rare.
+    """POSTs each alert as JSON, over a connection of its own. Raises ValueError for arguments that cannot be used.
 
     Args:
-        url: Where. It is taken for a secret: of the whole only the host is ever shown.
-        write: What to send.
+        url: It is taken for a secret: only the host is ever shown.
+        write: Returns what to send.
         headers: Sent along, such as a token.
-        tls: Whom to trust. Certificates are read here.
-        proxy: `http://` or `https://` address of a proxy; None uses none.
-
-    Raises:
-        ValueError: For a URL, proxy or header that cannot be used.
+        tls: Certificates are read when the webhook is made.
+        proxy: `http://` or `https://` address of a proxy.
     """
 
     def __init__(
@@ -76,11 +97,7 @@ class Webhook:
         self._upstream()  # to say now what is wrong with it
 
     async def __call__(self, alert: Alert) -> None:
-        """Deliver it.
-
-        Raises:
-            Undelivered: Nobody was there, or the answer was no 2xx.
-        """
+        """Deliver it. Raises Undelivered if the host cannot be reached or answers with another status than 2xx."""
         upstream = self._upstream()
         try:
             answer = await upstream.fetch("POST", self._path, content=encode(self._write(alert)), limit=_ANSWER)
@@ -100,10 +117,7 @@ class Webhook:
 
 
 def slack(url: str, *, tls: TLS = TLS(), proxy: str | None = None) -> Webhook:  # noqa: B008 -- frozen
-    """An incoming webhook of Slack, or of Mattermost and Rocket.Chat, which speak alike.
-
-    See https://api.slack.com/messaging/webhooks.
-    """
+    """An incoming webhook of Slack, Mattermost or Rocket.Chat. See https://api.slack.com/messaging/webhooks."""
     return Webhook(url, write=_for_slack, tls=tls, proxy=proxy)
 
 
@@ -115,15 +129,7 @@ def telegram(
     tls: TLS = TLS(),  # noqa: B008 -- frozen
     proxy: str | None = None,
 ) -> Webhook:
-    """A chat of Telegram.
-
-    See https://core.telegram.org/bots/api#sendmessage.
-
-    Args:
-        token: The bot's.
-        chat: The id of a chat, or `@channel`.
-        base_url: Of the Bot API, which may be served on one's own.
-    """
+    """A chat of Telegram: its id, or `@channel`. See https://core.telegram.org/bots/api#sendmessage."""
 
     def write(alert: Alert) -> Mapping[str, Any]:
         return {"chat_id": chat, "text": _headed(alert), "disable_web_page_preview": True}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 from ..checks import require_positive, require_share
 from ..context import RequestContext
@@ -18,12 +20,36 @@ from ..events import (
     RequestEnded,
 )
 from ..policies.base import Window
-from .base import Finding
 
 _SLOTS = 12
 _NAMED = 5  # targets in an alert
 _ALL, _BAD = 0, 1
 _ASKS_A_MODEL = ("chat", "embeddings")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule concludes from an event.
+
+    Attributes:
+        subject: What is wrong or well: `requests`, the name of a provider. One of few, never chosen by a client.
+        wrong: Whether it is wrong; else it is well again.
+        text: A sentence for the operator, without secrets.
+    """
+
+    subject: str
+    wrong: bool
+    text: str
+
+
+class Rule(Protocol):
+    """Watches events for one kind of trouble. It may repeat itself. `name` is one word, such as `circuit_open`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, event: object, now: float, /) -> Finding | None:
+        """What the event shows, if anything. `now` is in seconds of the clock of `Alerts`."""
 
 
 class _Share(ABC):
@@ -149,9 +175,10 @@ class _RefusalRule:
     Attempts with a credential of the caller's own say nothing about ours.
     """
 
-    def __init__(self, cooldown_kind: CooldownKind, *, wrong: str) -> None:
-        self._cools = cooldown_kind
-        self._wrong = wrong
+    _kind: ClassVar[CooldownKind]
+    _wrong: ClassVar[str]
+
+    def __init__(self) -> None:
         self._since: dict[str, float] = {}
 
     def __call__(self, event: object, now: float, /) -> Finding | None:
@@ -162,7 +189,7 @@ class _RefusalRule:
             return None
         attempt = event.attempt
         name, error = attempt.provider, attempt.error
-        if isinstance(error, UpstreamError) and error.cooldown_kind == self._cools:
+        if isinstance(error, UpstreamError) and error.cooldown_kind == self._kind:
             self._since[name] = attempt.ended or attempt.started
             return Finding(name, True, f"The provider '{name}' {self._wrong}.")
         if error is None and name in self._since and attempt.started >= self._since[name]:
@@ -175,18 +202,16 @@ class CredentialRefused(_RefusalRule):
     """A provider refuses the credential of this gateway."""
 
     name = "credential_refused"
-
-    def __init__(self) -> None:
-        super().__init__("credential", wrong="refuses the credential of this gateway. Check that it has not expired")
+    _kind = "credential"
+    _wrong = "refuses the credential of this gateway. Check that it has not expired"
 
 
 class QuotaUsedUp(_RefusalRule):
     """The account of this gateway at a provider has no money or tokens left."""
 
     name = "quota_used_up"
-
-    def __init__(self) -> None:
-        super().__init__("quota", wrong="says that the quota of this gateway's account is used up")
+    _kind = "quota"
+    _wrong = "says that the quota of this gateway's account is used up"
 
 
 class LimitsDegraded:
