@@ -68,13 +68,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
 
 class Assembly(NamedTuple):
-    """What `assemble` returns.
-
-    Attributes:
-        app: The whole, as one application.
-        router: The hinge in its middle. It can drain, stop, and change to other settings.
-        metrics: The application that shows metrics to Prometheus; None without `[metrics]`.
-    """
+    """The whole as one application, the router in its middle, and what shows metrics; None without `[metrics]`."""
 
     app: ASGIApp
     router: ReloadableRouter
@@ -122,15 +116,12 @@ def assemble(settings: Settings) -> Assembly:
 
 
 def build_router(settings: Settings, instrument: Instrument | None = None) -> LLMRouter:
-    """The router, with its providers."""
-    # Models of one provider share it, and so its connections, its token and its queue.
+    """The router of these settings, with its providers, which it closes when its lifespan ends."""
+    # Models of one provider share it, and so its connections, its token, its queue, and its state for the policies.
     providers = build_providers(settings, instrument)
-    # They share its state for the policies, too.
-    accounts = {
-        name: table.account() for name, table in settings.providers.items() if isinstance(table, UpstreamSettings)
-    }
-    models = {name: table.build(providers, settings.providers, accounts) for name, table in settings.served.items()}
-    # The router owns its providers: it closes them when its lifespan ends.
+    tables = settings.providers
+    accounts = {name: table.account() for name, table in tables.items() if isinstance(table, UpstreamSettings)}
+    models = {name: table.build(providers, tables, accounts) for name, table in settings.served.items()}
     return LLMRouter(
         ModelTable(models),
         max_body=settings.server.max_body,
