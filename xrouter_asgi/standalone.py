@@ -25,7 +25,7 @@ from .reloading import ReloadableRouter
 from .router.router import LLMRouter
 from .router.table import ModelTable
 from .settings import CORSSettings, Settings
-from .settings.providers import UpstreamSettings
+from .settings.providers import OpenAISettings
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
 from .telemetry.prometheus import MetricsApp
@@ -120,7 +120,7 @@ def build_router(settings: Settings, instrument: Instrument | None = None) -> LL
     # Models of one provider share it, and so its connections, its token, its queue, and its state for the policies.
     providers = build_providers(settings, instrument)
     tables = settings.providers
-    accounts = {name: table.account() for name, table in tables.items() if isinstance(table, UpstreamSettings)}
+    accounts = {name: table.account() for name, table in tables.items() if isinstance(table, OpenAISettings)}
     models = {name: table.build(providers, tables, accounts) for name, table in settings.served.items()}
     return LLMRouter(
         ModelTable(models),

@@ -94,9 +94,8 @@ class RateLimitSettings(Buildable):
         """Make the store of the counts. Opens no connection."""
         if not self.shared:
             return MemoryLimits()
-        return RedisLimits(
-            self.storage.get_secret_value(), when_unavailable=self.when_unavailable, workers=self.workers
-        )
+        url = self.storage.get_secret_value()
+        return RedisLimits(url, when_unavailable=self.when_unavailable, workers=self.workers)
 
 
 def _origin(origin: str) -> str:

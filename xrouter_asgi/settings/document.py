@@ -12,10 +12,10 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError
 
 from ..context import matches
-from . import environment as gigachat_environment
 from .access import CORSSettings, KeysSettings, RateLimitSettings
 from .alerts import AlertsSettings
 from .base import ServerSettings, Table
+from .environment import PREFIX, gigachat, variable
 from .errors import Location, SettingsError, known_instead, sentences, show
 from .models import ModelSettings, TargetSettings
 from .providers import ProviderSettings
@@ -27,10 +27,7 @@ VARIABLE = "XROUTER_CONFIG"
 
 
 class Settings(Table):
-    """What the standalone app serves and how. Made by `load`, `from_file`, `from_environment` or `parse`.
-
-    All of these raise SettingsError with every mistake at once.
-    """
+    """What the standalone app serves and how. Its constructors raise SettingsError with every mistake at once."""
 
     providers: dict[str, Annotated[ProviderSettings, Field(discriminator="kind")]] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
@@ -77,14 +74,12 @@ class Settings(Table):
     @classmethod
     def from_environment(cls, *, environment: Mapping[str, str] = os.environ) -> Self:
         """Read GIGACHAT_*: see `settings.environment`."""
-        if not any(environment.get(gigachat_environment.PREFIX + name) for name in _ENOUGH):
+        if not any(environment.get(PREFIX + name) for name in _ENOUGH):
             raise SettingsError([_NOTHING])
-
-        def variable_or_path(path: Location) -> str:
-            return gigachat_environment.variable(path) or show(path)
-
-        document = gigachat_environment.gigachat(environment)
-        return cls.parse(document, source="environment", environment=environment, name_of=variable_or_path)
+        document = gigachat(environment)
+        return cls.parse(
+            document, source="environment", environment=environment, name_of=lambda path: variable(path) or show(path)
+        )
 
     @classmethod
     def parse(
@@ -96,13 +91,12 @@ class Settings(Table):
         folder: Path = Path(),
         name_of: Callable[[Location], str] = show,
     ) -> Self:
-        """Validate the document of a TOML file.
+        """Validate a document as `tomllib` returns it.
 
         Args:
-            document: As `tomllib` returns it.
             source: The name of the document in messages.
             environment: The variables that `env:NAME` may name.
-            folder: The folder at which relative paths start.
+            folder: Where relative paths start.
             name_of: Returns the name of a path in messages.
         """
         found = list(_cross_check(document))
@@ -129,29 +123,19 @@ def find_file(
 def load_keys(
     path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
 ) -> KeysSettings | None:
-    """Read only the table `[keys]` of the file of `Settings.load`, so that no other secret need be present.
-
-    Raises:
-        SettingsError: The file cannot be read, or the table cannot be used.
-    """
+    """Read only the table `[keys]` of the file of `Settings.load`, so that no other secret need be present."""
     file = find_file(path, environment=environment)
-    if file is None:
+    table = _document(file).get("keys") if file is not None else None
+    if file is None or table is None:
         return None
-    table = _document(file).get("keys")
-    if table is None:
-        return None
-    problems = []
     try:
         return KeysSettings.model_validate(table, context=ReferenceSources(environment, file.parent))
     except ValidationError as exc:
-        problems = [
-            f"{file}: {show(path)} {sentence}" for path, sentence in sentences(exc, KeysSettings, below=("keys",))
-        ]
-    raise SettingsError(problems)
+        found = sentences(exc, KeysSettings, below=("keys",))
+    raise SettingsError([f"{file}: {show(path)} {sentence}" for path, sentence in found])
 
 
 def _document(file: Path) -> dict[str, Any]:
-    """Read a file of TOML."""
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except OSError as exc:

@@ -23,11 +23,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class SettingsError(ValueError):
-    """Settings that cannot be used.
-
-    Attributes:
-        problems: Every mistake found, one sentence or more each, without secrets.
-    """
+    """Settings that cannot be used. `problems` are all mistakes, one sentence or more each, without secrets."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -49,11 +45,9 @@ def show(path: Location) -> str:
 
 
 def sentences(error: ValidationError, table: type[BaseModel], *, below: Location = ()) -> list[tuple[Location, str]]:
-    """The mistakes that pydantic found, each with its path in the file and a sentence that continues the path.
+    """The mistakes that pydantic found in the table that stands at `below` in the file.
 
-    Args:
-        table: The table that was validated.
-        below: The path of that table in the file.
+    Each has its path in the file and a sentence that continues the path.
     """
     return [_sentence(found, table, below) for found in error.errors(include_url=False)]
 
@@ -81,7 +75,8 @@ def _about_value(found: Mapping[str, Any], path: Location, schema: Schema) -> st
         case "union_tag_invalid":
             return f"has the kind {context['tag']!r}. Write one of {_listed(kinds_of(schema))}."
         case "literal_error":
-            return f"is {given}. Write {_in_toml(context['expected'])}."
+            expected = context["expected"].replace("True", "true").replace("False", "false")
+            return f"is {given}. Write {expected}."
         case "tuple_type" | "sequence_str" | "list_type":
             return f"is {given}. Write a list."
         case "model_type" | "dict_type" | "model_attributes_type" | "dataclass_type" | "mapping_type":
@@ -95,10 +90,6 @@ def known_instead(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     return f"{hint}Known: {', '.join(known)}."
-
-
-def _in_toml(literals: str) -> str:
-    return literals.replace("True", "true").replace("False", "false")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -100,10 +100,6 @@ class UpstreamSettings(Buildable):
         if self.own_key:
             checked._with_only(_ANYBODY)._provider("", None)
 
-    def account(self) -> UpstreamState:
-        """Make the state that all models of the provider share."""
-        return UpstreamState()
-
     def _tls(self, trust: ssl.SSLContext | None = None) -> TLS:
         if trust is not None:
             return TLS(trust)
@@ -187,6 +183,7 @@ class OpenAISettings(UpstreamSettings):
     max_parallel: Annotated[int | Literal["adaptive"], PlainValidator(_parallel)] | None = None
 
     def account(self) -> UpstreamState:
+        """Make the state that all models of the provider share."""
         if self.max_parallel is None:
             return UpstreamState()
         return UpstreamState(slots=Slots(AdaptiveLimit() if self.max_parallel == "adaptive" else self.max_parallel))
