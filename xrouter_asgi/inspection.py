@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -17,11 +17,13 @@ from .policies.fallback import Fallback
 from .policies.timeout import Deadline
 from .providers.base import Call, ReadyProvider
 from .router.table import ModelTable
-from .settings import AlertsSettings, MetricsSettings, RateLimitSettings, Settings, TracingSettings
+from .settings import Settings
+from .settings.access import RateLimitSettings
+from .settings.alerts import AlertsSettings
+from .settings.telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 from .wire import ChatRequest
 
-T = TypeVar("T")
-
+_NO_KEYS = "off: whoever reaches this server is let in"
 _SHOWN = 5  # models in a line
 _PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
 _TOOL = {"type": "function", "function": {"name": "tool"}}
@@ -50,25 +52,16 @@ def describe_models(settings: Settings) -> str:
 def describe_layers(settings: Settings) -> str:
     """Which layers around the router are on, and how, without secrets; and the version of the settings."""
     rows = (
-        ("keys", _keys(settings)),
-        ("limits", _or_off(settings.limits, _limits)),
-        ("access log", _access_log(settings)),
-        ("tracing", _or_off(settings.tracing, _tracing)),
-        ("metrics", _or_off(settings.metrics, _metrics)),
-        ("alerts", _or_off(settings.alerts, _alerts)),
-        ("cors", _or_off(settings.cors, lambda table: f"for {', '.join(table.origins)}")),
+        ("keys", f"{_address(keys.url)}, {keys.hasher}" if (keys := settings.keys) else _NO_KEYS),
+        ("limits", _limits(settings.limits) if settings.limits else "off"),
+        ("access log", _access_log(settings.access_log)),
+        ("tracing", _tracing(settings.tracing) if settings.tracing else "off"),
+        ("metrics", _metrics(settings.metrics) if settings.metrics else "off"),
+        ("alerts", _alerts(settings.alerts) if settings.alerts else "off"),
+        ("cors", f"for {', '.join(settings.cors.origins)}" if settings.cors else "off"),
         ("version", settings.version),
     )
     return in_columns(rows)
-
-
-def _keys(settings: Settings) -> str:
-    table = settings.keys
-    return f"{_address(table.url)}, {table.hasher}" if table else "off: whoever reaches this server is let in"
-
-
-def _or_off(table: T | None, how: Callable[[T], str]) -> str:
-    return "off" if table is None else how(table)
 
 
 def _limits(table: RateLimitSettings) -> str:
@@ -81,13 +74,13 @@ def _limits(table: RateLimitSettings) -> str:
 _WITHOUT = {"degrade": "by each process for itself", "open": "not at all", "closed": "every request is refused"}
 
 
-def _access_log(settings: Settings) -> str:
-    match settings.access_log.format:
+def _access_log(table: AccessLogSettings) -> str:
+    match table.format:
         case "off":
             return "off"
         case "logging":
             return "JSON to the logger xrouter.access"
-    return f"{'text' if settings.access_log.readable else 'JSON'} on the standard output"
+    return f"{'text' if table.readable else 'JSON'} on the standard output"
 
 
 def _tracing(table: TracingSettings) -> str:
@@ -106,17 +99,12 @@ def _alerts(table: AlertsSettings) -> str:
 def _address(url: SecretStr) -> str:
     """The URL of a store without user, password and options."""
     parts = urlsplit(url.get_secret_value())
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderStatus:
-    """What one provider answered when it was asked for its models.
-
-    Attributes:
-        failure: Why there is no list; None if there is one.
-    """
+    """The models that a provider lists, or why it lists none."""
 
     provider: str
     models: Sequence[str] = ()
@@ -125,7 +113,7 @@ class ProviderStatus:
 
 async def survey(providers: Mapping[str, ReadyProvider]) -> list[ProviderStatus]:
     """Ask all providers at once for their models, and close them."""
-    return list(await asyncio.gather(*(_ask(name, provider) for name, provider in providers.items())))
+    return await asyncio.gather(*(_ask(name, provider) for name, provider in providers.items()))
 
 
 async def _ask(name: str, provider: ReadyProvider) -> ProviderStatus:
@@ -148,15 +136,11 @@ def describe_statuses(statuses: Iterable[ProviderStatus], *, colours: bool = Fal
     """The statuses as a table. Colours are those of ANSI terminals."""
     # All cells of the column have as many invisible characters, so that they do not shift the next column.
     good, bad = ("\x1b[32mok    \x1b[0m", "\x1b[31mfailed\x1b[0m") if colours else ("ok", "failed")
-    heading = "\x1b[39mstatus\x1b[0m" if colours else "status"
-    rows = [("provider", heading, "models")]
+    rows = [("provider", "\x1b[39mstatus\x1b[0m" if colours else "status", "models")]
     for status in statuses:
-        if status.failure is not None:
-            rows.append((status.provider, bad, status.failure))
-            continue
-        shown = ", ".join(status.models[:_SHOWN])
-        more = len(status.models) - _SHOWN
-        rows.append((status.provider, good, f"{shown} and {more} more" if more > 0 else shown))
+        shown, more = ", ".join(status.models[:_SHOWN]), len(status.models) - _SHOWN
+        listed = (good, f"{shown} and {more} more" if more > 0 else shown)
+        rows.append((status.provider, *(listed if status.failure is None else (bad, status.failure))))
     return in_columns(rows)
 
 

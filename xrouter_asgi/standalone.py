@@ -24,7 +24,8 @@ from .providers.http import Instrument
 from .reloading import ReloadableRouter
 from .router.router import LLMRouter
 from .router.table import ModelTable
-from .settings import CORSSettings, Settings
+from .settings import Settings
+from .settings.access import CORSSettings
 from .settings.providers import OpenAISettings
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics

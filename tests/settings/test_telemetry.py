@@ -11,7 +11,8 @@ import pytest
 
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.events import RequestEnded
-from xrouter_asgi.settings import AccessLogSettings, telemetry
+from xrouter_asgi.settings import telemetry
+from xrouter_asgi.settings.telemetry import AccessLogSettings
 from xrouter_asgi.telemetry.access_log import LineBuffer
 
 from .reading import mistakes, read

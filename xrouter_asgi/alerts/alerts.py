@@ -47,8 +47,6 @@ class Alerts:
         cooldown: Seconds between two alerts of the same rule and subject. Above 0.
         patience: Seconds for each channel and alert, and for `aclose()`. Above 0.
         clock: Seconds of a clock that only goes forward.
-
-    Channels are told by a task that runs only while there is something to tell.
     """
 
     def __init__(

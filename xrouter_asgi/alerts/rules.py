@@ -90,14 +90,13 @@ class _Share(ABC):
 class ErrorShare(_Share):
     """Many requests for a model fail: with a 5xx, or because upstreams fail, also in the middle of a stream.
 
-    Clients' own mistakes and clients that leave are no failures, nor is what an upstream refuses to a caller's own
-    credential for it, such as a used-up quota: only what shows that the upstream is unwell. A 5xx from before anybody
-    knew what was asked, such as of a key store that is away, is one.
+    A 5xx also counts if nobody knows yet what was asked, as when the key store is away. Mistakes of clients, clients
+    that leave, and what an upstream refuses to a caller's own credential do not count.
 
     Args:
-        share: From which share on it is wrong. Above 0, up to 1.
-        window: Seconds that are looked back on. Above 0.
-        minimum: Requests in them below which nothing is found wrong. At least 1.
+        share: The share from which on it is wrong. Above 0, up to 1.
+        window: How many seconds count. Above 0.
+        minimum: With fewer requests in the window nothing is wrong. At least 1.
     """
 
     name = "error_share"
@@ -113,7 +112,6 @@ class ErrorShare(_Share):
 
 
 def _is_upstreams(context: RequestContext) -> bool:
-    """Whether the request failed because of an upstream, or of our account there."""
     error = context.error
     # With a credential of the caller's own nobody else is asked, so the error is about that one.
     return isinstance(error, UpstreamError) and (error.trips or not context.own_keys)
@@ -141,10 +139,7 @@ class SlowShare(_Share):
 
 
 class CircuitsOpen:
-    """Circuit breakers left models of a provider alone, and when those of all its models are closed again.
-
-    A model that follows while others are left alone is named with them when the alert is repeated.
-    """
+    """Circuit breakers leave models of a provider alone; well when those of all its models are closed again."""
 
     name = "circuit_open"
 
@@ -235,5 +230,5 @@ def _listed(targets: Collection[str]) -> str:
 
 
 def _replaced(provider: str) -> Finding:
-    # Else what is gone would be wrong for ever, and told again after each cooldown.
+    # Otherwise what is gone stays wrong for ever, and is told again after each cooldown.
     return Finding(provider, False, f"The provider '{provider}' was replaced by new settings.")

@@ -138,15 +138,10 @@ def build_server(
     load: Callable[[], Settings] | None = None,
     watch: FileWatch | None = None,
 ) -> Server:
-    """Make the server of an app. Opens nothing.
+    """Make the server of an app. Opens nothing. Raises ModuleNotFoundError if uvicorn is not installed.
 
-    Args:
-        announce: Called with the address once the server takes connections.
-        load: Reads the settings again, at SIGHUP and when `watch` sees a change. None for settings that stay.
-        watch: The file of the settings.
-
-    Raises:
-        ModuleNotFoundError: uvicorn is not installed.
+    `announce` is called with the address once the server takes connections; `load`, which reads the settings again, at
+    SIGHUP and when `watch` sees a change.
     """
     from ..server.server import Server
 
