@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from .decision import CandidateVerdict, Decision
+from .decision import Decision
 from .errors import XRouterError
 from .limits.limit import parse_limits
 from .policies.fallback import Fallback
@@ -26,7 +26,6 @@ from .wire import ChatRequest
 _NO_KEYS = "off: whoever reaches this server is let in"
 _SHOWN = 5  # models in a line
 _PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
-_TOOL = {"type": "function", "function": {"name": "tool"}}
 _SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
 _CHARACTERS = 6  # of one token at most, as in `policies.candidates`
 
@@ -153,7 +152,7 @@ def sample_request(
         parts.append(_PICTURE)
     request: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": parts}]}
     if tools:
-        request["tools"] = [_TOOL]
+        request["tools"] = [{"type": "function", "function": {"name": "tool"}}]
     if json_schema:
         request["response_format"] = _SCHEMA
     return ChatRequest.of(request)
@@ -173,11 +172,8 @@ def explain(models: ModelTable, model: str, request: ChatRequest, *, version: st
 
 def describe_decision(decision: Decision) -> str:
     """The targets of a decision in the order in which they would be asked, then the excluded ones."""
-    rows = [_row(place, each) for place, each in enumerate(decision.candidates, start=1)]
-    table = in_columns([("", "target", "score", ""), *rows])
-    return f"configuration {decision.version}, strategy {decision.strategy}\n\n{table}"
-
-
-def _row(place: int, verdict: CandidateVerdict) -> Sequence[str]:
-    score = "" if verdict.score is None else f"{verdict.score:.4g}"
-    return ("-" if verdict.excluded else str(place), verdict.name, score, str(verdict.excluded or ""))
+    rows = [("", "target", "score", "")]
+    for place, each in enumerate(decision.candidates, start=1):
+        score = "" if each.score is None else f"{each.score:.4g}"
+        rows.append(("-" if each.excluded else str(place), each.name, score, str(each.excluded or "")))
+    return f"configuration {decision.version}, strategy {decision.strategy}\n\n{in_columns(rows)}"

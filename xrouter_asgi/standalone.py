@@ -27,6 +27,7 @@ from .router.table import ModelTable
 from .settings import Settings
 from .settings.access import CORSSettings
 from .settings.providers import OpenAISettings
+from .settings.references import reveal
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
 from .telemetry.prometheus import MetricsApp
@@ -81,7 +82,7 @@ def assemble(settings: Settings) -> Assembly:
     closing: dict[str, Close] = {}
     tracing, limits, measured = settings.tracing, settings.limits, settings.metrics
     spans = tracing.build() if tracing is not None else None
-    metrics = measured.build() if measured is not None else None
+    metrics = MetricsApp(token=reveal(measured.token)) if measured is not None else None
     instrument = tracing.instrument(spans) if tracing and spans else None
     observers: list[Observer] = []
     router = ReloadableRouter(settings, build=partial(build_router, instrument=instrument), observers=observers)

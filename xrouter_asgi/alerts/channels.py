@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import httpx
@@ -16,7 +16,6 @@ from ..providers.http import TLS, Upstream
 from ..wire.codec import encode
 
 _ANSWER = 64 << 10  # bytes; nobody reads them
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 logger = logging.getLogger("xrouter")
 
@@ -81,13 +80,13 @@ class Webhook:
         url: str,
         *,
         write: Write = as_json,
-        headers: Mapping[str, str] = _NONE,
+        headers: Mapping[str, str] | None = None,
         tls: TLS = TLS(),  # noqa: B008 -- frozen
         proxy: str | None = None,
     ) -> None:
         parsed = _parsed(url)
         self._write = write
-        self._headers = {"Content-Type": "application/json", **headers}
+        self._headers = {"Content-Type": "application/json", **(headers or {})}
         self._base = str(parsed.copy_with(raw_path=b"/")).removesuffix("/")
         # Apart from the base, which is shown in the details of errors.
         self._path = parsed.raw_path.decode("ascii")
@@ -138,10 +137,7 @@ def telegram(
 
 
 def _for_slack(alert: Alert) -> Mapping[str, Any]:
-    text = _headed(alert)
-    for char, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(char, escaped)
-    return {"text": text}
+    return {"text": html.escape(_headed(alert), quote=False)}
 
 
 def _headed(alert: Alert) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -13,10 +14,9 @@ from pydantic import AfterValidator, Field, model_validator
 from ..providers.http import Instrument
 from ..telemetry.access_log import AccessLog, LineBuffer
 from ..telemetry.otlp import otlp_tracer_provider
-from ..telemetry.prometheus import MetricsApp
 from .base import Port, Table
 from .providers import BaseURL
-from .references import Hidden, Secret, reveal
+from .references import Hidden, Secret
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -105,9 +105,6 @@ class MetricsSettings(Table):
     port: Port | None = None
     host: str = "127.0.0.1"
 
-    def build(self) -> MetricsApp:
-        return MetricsApp(token=reveal(self.token))
-
     @model_validator(mode="after")
     def _guarded(self) -> Self:
         if self.port is None and self.token is None:
@@ -118,9 +115,7 @@ class MetricsSettings(Table):
 
 def _need(module: str, *, extra: str) -> None:
     """Raise ValueError now for an import that would fail later. It does not import, which takes long."""
-    try:
-        found = find_spec(module)
-    except ModuleNotFoundError:  # a package above it
-        found = None
-    if found is None:
-        raise ValueError(f'needs more than is installed. Run: pip install "xrouter-asgi[{extra}]"')
+    with suppress(ModuleNotFoundError):  # a package above it
+        if find_spec(module) is not None:
+            return
+    raise ValueError(f'needs more than is installed. Run: pip install "xrouter-asgi[{extra}]"')

@@ -129,25 +129,17 @@ def add_keys_command(commands: Commands, environment: Mapping[str, str]) -> None
 def _add_spec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="what people call it")
     parser.add_argument("--owner", help="whom it belongs to")
-    parser.add_argument("--model", action="append", default=[], help="a model or pattern it may use; default: all")
-    parser.add_argument(
-        "--scope", action="append", default=[], help="chat, embeddings, models or your own; default: all"
-    )
-    parser.add_argument(
-        "--limit",
-        action="append",
-        default=[],
-        type=limit,
-        help="such as 60/minute or '8 parallel'; default: the server's",
-    )
+    several = partial(parser.add_argument, action="append", default=[])
+    several("--model", help="a model or pattern it may use; default: all")
+    several("--scope", help="chat, embeddings, models or your own; default: all")
+    several("--limit", type=limit, help="such as 60/minute or '8 parallel'; default: the server's")
     parser.add_argument("--not-before", type=moment, metavar="WHEN", help="when it begins to be good")
     parser.add_argument("--expires", type=moment, metavar="WHEN", help="when it ends, as 90d or 2027-01-31")
 
 
 def _run(act: _Act, environment: Mapping[str, str], options: argparse.Namespace) -> int:
     try:
-        url, hasher = _database(options, environment)
-        asyncio.run(_open(act, options, url, hasher))
+        asyncio.run(_open(act, options, *_database(options, environment)))
     except KeyStoreUnavailable as error:
         return fail(f"The key store cannot be asked. {error.detail or error.message}")
     except (ValueError, UnknownKey, ModuleNotFoundError) as error:
@@ -246,7 +238,6 @@ def _spec(options: argparse.Namespace) -> KeySpec:
 
 
 def _user() -> str:
-    """The user who runs the command, for the audit."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # A container may run as a number without a name.
