@@ -18,9 +18,8 @@ from .policies.timeout import Deadline
 from .providers.base import Call, ReadyProvider
 from .router.table import ModelTable
 from .settings import Settings
-from .settings.access import RateLimitSettings
 from .settings.alerts import AlertsSettings
-from .settings.telemetry import AccessLogSettings, MetricsSettings, TracingSettings
+from .settings.layers import AccessLogSettings, MetricsSettings, RateLimitSettings, TracingSettings
 from .wire import ChatRequest
 
 _NO_KEYS = "off: whoever reaches this server is let in"

@@ -25,7 +25,7 @@ from .reloading import ReloadableRouter
 from .router.router import LLMRouter
 from .router.table import ModelTable
 from .settings import Settings
-from .settings.access import CORSSettings
+from .settings.layers import CORSSettings
 from .settings.providers import OpenAISettings
 from .settings.references import reveal
 from .telemetry.access_log import LineBuffer

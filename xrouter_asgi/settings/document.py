@@ -12,15 +12,21 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError
 
 from ..context import matches
-from .access import CORSSettings, KeysSettings, RateLimitSettings
 from .alerts import AlertsSettings
 from .base import ServerSettings, Table
 from .environment import PREFIX, gigachat, variable
 from .errors import Location, SettingsError, known_instead, sentences, show
+from .layers import (
+    AccessLogSettings,
+    CORSSettings,
+    KeysSettings,
+    MetricsSettings,
+    RateLimitSettings,
+    TracingSettings,
+)
 from .models import ModelSettings, TargetSettings
 from .providers import ProviderSettings
 from .references import ReferenceSources
-from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 FILE = Path("xrouter.toml")
 VARIABLE = "XROUTER_CONFIG"
