@@ -15,7 +15,7 @@ import openai
 import pytest
 import pytest_asyncio
 
-from xrouter_asgi.inspection.overview import describe_layers
+from xrouter_asgi.inspection import describe_layers
 from xrouter_asgi.keys import Issuer, KeySpec, SQLKeyStore, new_secret
 from xrouter_asgi.settings import Settings, load_keys
 from xrouter_asgi.standalone import create_app

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 from starlette.types import Receive, Scope, Send
 
+from .asgi.routes import Routes
 from .context import tell
 from .events import Observer, ProviderReplaced
 from .router.router import LLMRouter
@@ -24,8 +24,6 @@ from .settings import Settings, SettingsError
 _REPLACED = ("providers", "models")
 _OUTLASTED = "The settings of this gateway have changed since this request began."
 _AGAIN = 1.0  # seconds between two calls of `stop`, which does not reach a request that is still being received
-
-Stamp: TypeAlias = tuple[int, int, int]
 
 logger = logging.getLogger("xrouter.settings")
 
@@ -37,7 +35,6 @@ class ReloadableRouter:
     requests that still run there after `server.drain` seconds are stopped.
 
     Args:
-        settings: The first settings to serve.
         build: Makes the router of settings. It runs in a thread, except for the first router.
         observers: Receive a `ProviderReplaced` for each provider of a replaced router, once that router is closed.
     """
@@ -64,14 +61,16 @@ class ReloadableRouter:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
         if scope["type"] == "lifespan":
-            await self._run_lifespan(receive, send)
+            await Routes({}, lifespan=self.lifespan)(scope, receive, send)
             return
         current = self._current
-        current.begin()
+        current.running += 1
         try:
             await current.router(scope, receive, send)
         finally:
-            current.end()
+            current.running -= 1
+            if not current.running and current.idle is not None:
+                current.idle.set()
 
     def drain(self) -> None:
         """See `LLMRouter.drain`. Later routers drain as well."""
@@ -109,13 +108,6 @@ class ReloadableRouter:
                 task.cancel()
         await asyncio.gather(self._current.close(), *self._retiring.values(), return_exceptions=True)
 
-    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        async with self.lifespan():
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-
     async def _retire(self, old: _Generation, providers: Iterable[str]) -> None:
         grace = self.settings.server.drain
         try:
@@ -135,8 +127,8 @@ class _Generation:
     def __init__(self, router: LLMRouter) -> None:
         self.router = router
         self.running = 0
-        self.close: Callable[[], Awaitable[None]] = router.aclose
-        self._idle: asyncio.Event | None = None  # set by the last request; None while nobody waits for it
+        self.idle: asyncio.Event | None = None  # set by the last request; None while nobody waits for it
+        self.close = router.aclose
 
     async def open(self) -> None:
         """Enter the router's lifespan, which `close` leaves."""
@@ -144,35 +136,21 @@ class _Generation:
         await stack.enter_async_context(self.router.lifespan())
         self.close = stack.aclose
 
-    def begin(self) -> None:
-        """Count a request that begins."""
-        self.running += 1
-
-    def end(self) -> None:
-        """Count a request that ends."""
-        self.running -= 1
-        if not self.running and self._idle is not None:
-            self._idle.set()
-
     async def ends_within(self, seconds: float) -> bool:
         """Wait until no request runs; False if one still runs after so many seconds."""
         if not self.running:
             return True
-        self._idle = asyncio.Event()
+        self.idle = asyncio.Event()
         try:
             async with asyncio.timeout(seconds):
-                await self._idle.wait()
+                await self.idle.wait()
         except TimeoutError:
             return False
         return True
 
 
 class FileWatch:
-    """Notices that a file has changed, once the change is complete.
-
-    Args:
-        file: The file. A missing file counts as unchanged.
-    """
+    """Notices that a file has changed, once the change is complete. A missing file counts as unchanged."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -187,7 +165,7 @@ class FileWatch:
         before, self._seen = self._seen, self._stamp()
         return self._seen is not None and self._seen == before and self._seen != self._known
 
-    def _stamp(self) -> Stamp | None:
+    def _stamp(self) -> tuple[int, int, int] | None:
         try:
             stat = self._file.stat()
         except OSError:
@@ -199,7 +177,6 @@ class Reload:
     """Reads the settings again and puts them in force, or logs why not.
 
     Args:
-        router: Serves the new settings.
         load: Reads the settings. It runs in a thread.
         watch: The file of the settings; None to ignore its changes.
     """

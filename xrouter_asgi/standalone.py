@@ -24,8 +24,10 @@ from .providers.http import Instrument
 from .reloading import ReloadableRouter
 from .router.router import LLMRouter
 from .router.table import ModelTable
-from .settings import CORSSettings, Settings
-from .settings.providers import UpstreamSettings
+from .settings import Settings
+from .settings.layers import CORSSettings
+from .settings.providers import OpenAISettings
+from .settings.references import reveal
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
 from .telemetry.prometheus import MetricsApp
@@ -68,13 +70,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
 
 class Assembly(NamedTuple):
-    """What `assemble` returns.
-
-    Attributes:
-        app: The whole, as one application.
-        router: The hinge in its middle. It can drain, stop, and change to other settings.
-        metrics: The application that shows metrics to Prometheus; None without `[metrics]`.
-    """
+    """The whole as one application, the router in its middle, and what shows metrics; None without `[metrics]`."""
 
     app: ASGIApp
     router: ReloadableRouter
@@ -86,7 +82,7 @@ def assemble(settings: Settings) -> Assembly:
     closing: dict[str, Close] = {}
     tracing, limits, measured = settings.tracing, settings.limits, settings.metrics
     spans = tracing.build() if tracing is not None else None
-    metrics = measured.build() if measured is not None else None
+    metrics = MetricsApp(token=reveal(measured.token)) if measured is not None else None
     instrument = tracing.instrument(spans) if tracing and spans else None
     observers: list[Observer] = []
     router = ReloadableRouter(settings, build=partial(build_router, instrument=instrument), observers=observers)
@@ -122,15 +118,12 @@ def assemble(settings: Settings) -> Assembly:
 
 
 def build_router(settings: Settings, instrument: Instrument | None = None) -> LLMRouter:
-    """The router, with its providers."""
-    # Models of one provider share it, and so its connections, its token and its queue.
+    """The router of these settings, with its providers, which it closes when its lifespan ends."""
+    # Models of one provider share it, and so its connections, its token, its queue, and its state for the policies.
     providers = build_providers(settings, instrument)
-    # They share its state for the policies, too.
-    accounts = {
-        name: table.account() for name, table in settings.providers.items() if isinstance(table, UpstreamSettings)
-    }
-    models = {name: table.build(providers, settings.providers, accounts) for name, table in settings.served.items()}
-    # The router owns its providers: it closes them when its lifespan ends.
+    tables = settings.providers
+    accounts = {name: table.account() for name, table in tables.items() if isinstance(table, OpenAISettings)}
+    models = {name: table.build(providers, tables, accounts) for name, table in settings.served.items()}
     return LLMRouter(
         ModelTable(models),
         max_body=settings.server.max_body,

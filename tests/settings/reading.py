@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from xrouter_asgi.settings import Settings, SettingsError
-from xrouter_asgi.settings.schema import fields_of, is_table, resolved
+from xrouter_asgi.settings.errors import fields_of, is_table, resolved
 
 ECHO = 'providers.a.kind = "echo"\nmodels.bird.targets = ["a/echo"]\nmodels."cat-*".targets = ["a/*"]\n'
 """A provider and two models, for files that are about something else."""

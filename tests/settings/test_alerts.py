@@ -16,7 +16,8 @@ from tests.scripted import chat
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.errors import UpstreamError
 from xrouter_asgi.events import CircuitOpened, LimiterDegraded
-from xrouter_asgi.settings import AlertsSettings, Settings
+from xrouter_asgi.settings import Settings
+from xrouter_asgi.settings.alerts import AlertsSettings
 from xrouter_asgi.standalone import assemble
 
 from .reading import mistakes, read

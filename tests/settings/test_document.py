@@ -8,14 +8,9 @@ from typing import Any
 
 import pytest
 
-from xrouter_asgi.settings import (
-    EchoSettings,
-    GigaChatSettings,
-    OpenAISettings,
-    Settings,
-    SettingsError,
-    TargetSettings,
-)
+from xrouter_asgi.settings import Settings, SettingsError
+from xrouter_asgi.settings.models import TargetSettings
+from xrouter_asgi.settings.providers import EchoSettings, GigaChatSettings, OpenAISettings
 
 WHOLE = """
 [providers.gigachat]

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from xrouter_asgi.settings import GigaChatSettings, Settings, SettingsError
+from xrouter_asgi.settings import Settings, SettingsError
+from xrouter_asgi.settings.providers import GigaChatSettings
 
 
 def read(**variables: str) -> GigaChatSettings:

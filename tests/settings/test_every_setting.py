@@ -21,7 +21,7 @@ from xrouter_asgi.cli.main import main
 from xrouter_asgi.cli.serve import build_server
 from xrouter_asgi.reloading import FileWatch
 from xrouter_asgi.settings import Settings, SettingsError
-from xrouter_asgi.settings.schema import schema_at
+from xrouter_asgi.settings.errors import schema_at
 from xrouter_asgi.standalone import assemble
 
 ENVIRONMENT = {"A": "https://first.example/the-secret", "B": "https://other.example/the-secret"}

@@ -12,7 +12,7 @@ from tests.scripted import chat
 from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.own_key import BringYourOwnKey
-from xrouter_asgi.settings import GigaChatSettings, OpenAISettings
+from xrouter_asgi.settings.providers import GigaChatSettings, OpenAISettings
 from xrouter_asgi.standalone import build_router
 from xrouter_asgi.wire import ChatRequest
 

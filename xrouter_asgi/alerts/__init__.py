@@ -1,9 +1,8 @@
 """Tell somebody when something is wrong, and when it is well again: an observer with rules and channels."""
 
 from .alerts import Alerts
-from .base import Alert, Channel, Finding, Rule, Undelivered
-from .channels import Webhook, log, slack, telegram
-from .rules import CircuitsOpen, CredentialRefused, ErrorShare, LimitsDegraded, QuotaUsedUp, SlowShare
+from .channels import Alert, Channel, Undelivered, Webhook, log, slack, telegram
+from .rules import CircuitsOpen, CredentialRefused, ErrorShare, Finding, LimitsDegraded, QuotaUsedUp, Rule, SlowShare
 
 __all__ = [
     "Alert",

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from inspect import isawaitable
 
 from ..checks import require_positive
-from .base import Alert, Channel, Rule, Undelivered
+from .channels import Alert, Channel, Undelivered
+from .rules import Rule
 
 _QUEUE = 100  # alerts that wait for a channel that is slow
 
@@ -46,8 +47,6 @@ class Alerts:
         cooldown: Seconds between two alerts of the same rule and subject. Above 0.
         patience: Seconds for each channel and alert, and for `aclose()`. Above 0.
         clock: Seconds of a clock that only goes forward.
-
-    Channels are told by a task that runs only while there is something to tell.
     """
 
     def __init__(
@@ -76,17 +75,17 @@ class Alerts:
         """Look at an event."""
         now = self._clock()
         for rule in self._rules:
-            sign = rule(event, now)
-            if sign is None:
+            found = rule(event, now)
+            if found is None:
                 continue
-            key = (rule.name, sign.subject)
-            if sign.wrong:
+            key = (rule.name, found.subject)
+            if found.wrong:
                 trouble = self._troubles.setdefault(key, _Trouble())
-                trouble.wrong, trouble.text = True, sign.text
+                trouble.wrong, trouble.text = True, found.text
             elif (over := self._troubles.get(key)) is not None and over.wrong:
                 over.wrong = False
                 if over.told:
-                    self._tell(key, sign.text, recovered=True)
+                    self._tell(key, found.text, recovered=True)
                 over.told = False
         for key, trouble in self._troubles.items():
             if trouble.wrong and now >= trouble.quiet_until:

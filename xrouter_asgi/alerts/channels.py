@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import httpx
@@ -13,14 +14,36 @@ import httpx
 from ..errors import UpstreamError
 from ..providers.http import TLS, Upstream
 from ..wire.codec import encode
-from .base import Alert, Undelivered
-
-Write: TypeAlias = Callable[[Alert], Mapping[str, Any]]
 
 _ANSWER = 64 << 10  # bytes; nobody reads them
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 logger = logging.getLogger("xrouter")
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What somebody should know.
+
+    Attributes:
+        rule, subject, text: See `Rule` and `Finding`.
+        recovered: Whether it is over.
+        time: Unix time in seconds.
+    """
+
+    rule: str
+    subject: str
+    text: str
+    recovered: bool
+    time: float
+
+
+Channel: TypeAlias = Callable[[Alert], Awaitable[object] | None]
+"""Where alerts go: a function, or a coroutine function. It must not block the event loop."""
+Write: TypeAlias = Callable[[Alert], Mapping[str, Any]]
+
+
+class Undelivered(Exception):
+    """A channel could not pass an alert on. The message is for the log and holds no secret."""
 
 
 def log(alert: Alert) -> None:
@@ -42,17 +65,14 @@ def as_json(alert: Alert) -> Mapping[str, Any]:
 
 
 class Webhook:
-    """POSTs each alert as JSON. A connection is made for each and closed after it; they are rare.
+    """POSTs each alert as JSON, over a connection of its own. Raises ValueError for arguments that cannot be used.
 
     Args:
-        url: Where. It is taken for a secret: of the whole only the host is ever shown.
-        write: What to send.
+        url: It is taken for a secret: only the host is ever shown.
+        write: Returns what to send.
         headers: Sent along, such as a token.
-        tls: Whom to trust. Certificates are read here.
-        proxy: `http://` or `https://` address of a proxy; None uses none.
-
-    Raises:
-        ValueError: For a URL, proxy or header that cannot be used.
+        tls: Certificates are read when the webhook is made.
+        proxy: `http://` or `https://` address of a proxy.
     """
 
     def __init__(
@@ -60,13 +80,13 @@ class Webhook:
         url: str,
         *,
         write: Write = as_json,
-        headers: Mapping[str, str] = _NONE,
+        headers: Mapping[str, str] | None = None,
         tls: TLS = TLS(),  # noqa: B008 -- frozen
         proxy: str | None = None,
     ) -> None:
         parsed = _parsed(url)
         self._write = write
-        self._headers = {"Content-Type": "application/json", **headers}
+        self._headers = {"Content-Type": "application/json", **(headers or {})}
         self._base = str(parsed.copy_with(raw_path=b"/")).removesuffix("/")
         # Apart from the base, which is shown in the details of errors.
         self._path = parsed.raw_path.decode("ascii")
@@ -76,11 +96,7 @@ class Webhook:
         self._upstream()  # to say now what is wrong with it
 
     async def __call__(self, alert: Alert) -> None:
-        """Deliver it.
-
-        Raises:
-            Undelivered: Nobody was there, or the answer was no 2xx.
-        """
+        """Deliver it. Raises Undelivered if the host cannot be reached or answers with another status than 2xx."""
         upstream = self._upstream()
         try:
             answer = await upstream.fetch("POST", self._path, content=encode(self._write(alert)), limit=_ANSWER)
@@ -100,10 +116,7 @@ class Webhook:
 
 
 def slack(url: str, *, tls: TLS = TLS(), proxy: str | None = None) -> Webhook:  # noqa: B008 -- frozen
-    """An incoming webhook of Slack, or of Mattermost and Rocket.Chat, which speak alike.
-
-    See https://api.slack.com/messaging/webhooks.
-    """
+    """An incoming webhook of Slack, Mattermost or Rocket.Chat. See https://api.slack.com/messaging/webhooks."""
     return Webhook(url, write=_for_slack, tls=tls, proxy=proxy)
 
 
@@ -115,15 +128,7 @@ def telegram(
     tls: TLS = TLS(),  # noqa: B008 -- frozen
     proxy: str | None = None,
 ) -> Webhook:
-    """A chat of Telegram.
-
-    See https://core.telegram.org/bots/api#sendmessage.
-
-    Args:
-        token: The bot's.
-        chat: The id of a chat, or `@channel`.
-        base_url: Of the Bot API, which may be served on one's own.
-    """
+    """A chat of Telegram: its id, or `@channel`. See https://core.telegram.org/bots/api#sendmessage."""
 
     def write(alert: Alert) -> Mapping[str, Any]:
         return {"chat_id": chat, "text": _headed(alert), "disable_web_page_preview": True}
@@ -132,10 +137,7 @@ def telegram(
 
 
 def _for_slack(alert: Alert) -> Mapping[str, Any]:
-    text = _headed(alert)
-    for char, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(char, escaped)
-    return {"text": text}
+    return {"text": html.escape(_headed(alert), quote=False)}
 
 
 def _headed(alert: Alert) -> str:

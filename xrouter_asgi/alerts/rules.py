@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 from ..checks import require_positive, require_share
 from ..context import RequestContext
@@ -18,12 +20,36 @@ from ..events import (
     RequestEnded,
 )
 from ..policies.base import Window
-from .base import Finding
 
 _SLOTS = 12
 _NAMED = 5  # targets in an alert
 _ALL, _BAD = 0, 1
 _ASKS_A_MODEL = ("chat", "embeddings")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule concludes from an event.
+
+    Attributes:
+        subject: What is wrong or well: `requests`, the name of a provider. One of few, never chosen by a client.
+        wrong: Whether it is wrong; else it is well again.
+        text: A sentence for the operator, without secrets.
+    """
+
+    subject: str
+    wrong: bool
+    text: str
+
+
+class Rule(Protocol):
+    """Watches events for one kind of trouble. It may repeat itself. `name` is one word, such as `circuit_open`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, event: object, now: float, /) -> Finding | None:
+        """What the event shows, if anything. `now` is in seconds of the clock of `Alerts`."""
 
 
 class _Share(ABC):
@@ -64,14 +90,13 @@ class _Share(ABC):
 class ErrorShare(_Share):
     """Many requests for a model fail: with a 5xx, or because upstreams fail, also in the middle of a stream.
 
-    Clients' own mistakes and clients that leave are no failures, nor is what an upstream refuses to a caller's own
-    credential for it, such as a used-up quota: only what shows that the upstream is unwell. A 5xx from before anybody
-    knew what was asked, such as of a key store that is away, is one.
+    A 5xx also counts if nobody knows yet what was asked, as when the key store is away. Mistakes of clients, clients
+    that leave, and what an upstream refuses to a caller's own credential do not count.
 
     Args:
-        share: From which share on it is wrong. Above 0, up to 1.
-        window: Seconds that are looked back on. Above 0.
-        minimum: Requests in them below which nothing is found wrong. At least 1.
+        share: The share from which on it is wrong. Above 0, up to 1.
+        window: How many seconds count. Above 0.
+        minimum: With fewer requests in the window nothing is wrong. At least 1.
     """
 
     name = "error_share"
@@ -87,7 +112,6 @@ class ErrorShare(_Share):
 
 
 def _is_upstreams(context: RequestContext) -> bool:
-    """Whether the request failed because of an upstream, or of our account there."""
     error = context.error
     # With a credential of the caller's own nobody else is asked, so the error is about that one.
     return isinstance(error, UpstreamError) and (error.trips or not context.own_keys)
@@ -115,10 +139,7 @@ class SlowShare(_Share):
 
 
 class CircuitsOpen:
-    """Circuit breakers left models of a provider alone, and when those of all its models are closed again.
-
-    A model that follows while others are left alone is named with them when the alert is repeated.
-    """
+    """Circuit breakers leave models of a provider alone; well when those of all its models are closed again."""
 
     name = "circuit_open"
 
@@ -149,9 +170,10 @@ class _RefusalRule:
     Attempts with a credential of the caller's own say nothing about ours.
     """
 
-    def __init__(self, cooldown_kind: CooldownKind, *, wrong: str) -> None:
-        self._cools = cooldown_kind
-        self._wrong = wrong
+    _kind: ClassVar[CooldownKind]
+    _wrong: ClassVar[str]
+
+    def __init__(self) -> None:
         self._since: dict[str, float] = {}
 
     def __call__(self, event: object, now: float, /) -> Finding | None:
@@ -162,7 +184,7 @@ class _RefusalRule:
             return None
         attempt = event.attempt
         name, error = attempt.provider, attempt.error
-        if isinstance(error, UpstreamError) and error.cooldown_kind == self._cools:
+        if isinstance(error, UpstreamError) and error.cooldown_kind == self._kind:
             self._since[name] = attempt.ended or attempt.started
             return Finding(name, True, f"The provider '{name}' {self._wrong}.")
         if error is None and name in self._since and attempt.started >= self._since[name]:
@@ -175,18 +197,16 @@ class CredentialRefused(_RefusalRule):
     """A provider refuses the credential of this gateway."""
 
     name = "credential_refused"
-
-    def __init__(self) -> None:
-        super().__init__("credential", wrong="refuses the credential of this gateway. Check that it has not expired")
+    _kind = "credential"
+    _wrong = "refuses the credential of this gateway. Check that it has not expired"
 
 
 class QuotaUsedUp(_RefusalRule):
     """The account of this gateway at a provider has no money or tokens left."""
 
     name = "quota_used_up"
-
-    def __init__(self) -> None:
-        super().__init__("quota", wrong="says that the quota of this gateway's account is used up")
+    _kind = "quota"
+    _wrong = "says that the quota of this gateway's account is used up"
 
 
 class LimitsDegraded:
@@ -210,5 +230,5 @@ def _listed(targets: Collection[str]) -> str:
 
 
 def _replaced(provider: str) -> Finding:
-    # Else what is gone would be wrong for ever, and told again after each cooldown.
+    # Otherwise what is gone stays wrong for ever, and is told again after each cooldown.
     return Finding(provider, False, f"The provider '{provider}' was replaced by new settings.")

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from ..settings import SettingsError
-from .check import add_check_command
-from .explain import add_explain_command
-from .keys import add_keys_command
-from .output import fail
+from .base import fail
+from .inspection import add_check_command, add_explain_command
+from .keys.command import add_keys_command
 from .serve import add_serve_commands
 
 

@@ -10,11 +10,11 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from ..inspection.overview import describe_layers, describe_models
+from ..inspection import describe_layers, describe_models
 from ..reloading import FileWatch, Reload
 from ..settings import Settings, find_file
 from ..standalone import Assembly, assemble
-from .output import fail, say
+from .base import Commands, add_command, fail, say
 
 if TYPE_CHECKING:
     from ..server.server import Server
@@ -41,26 +41,22 @@ examples:
   xrouter demo --port 0          takes a free port and prints it"""
 
 
-def add_serve_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_serve_commands(commands: Commands) -> None:
     """Add `serve` and `demo` to the commands of `xrouter`."""
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str, epilog: str) -> argparse.ArgumentParser:
-        raw = argparse.RawDescriptionHelpFormatter
-        parser = commands.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=raw)
-        parser.set_defaults(run=run)
-        parser.add_argument("--host", help="the address to listen at; default: the settings', else 127.0.0.1")
-        parser.add_argument("--port", type=_port, help="0 takes a free one; default: the settings', else 8000")
-        return parser
-
-    serve = command("serve", _serve, "Serve what the settings say, until SIGTERM or Ctrl+C.", _SERVE_EXAMPLES)
+    text = "Serve what the settings say, until SIGTERM or Ctrl+C."
+    serve = add_command(commands, "serve", _serve, text, epilog=_SERVE_EXAMPLES)
+    text = "Serve a model that echoes, to try clients without a key, a file or a network."
+    demo = add_command(commands, "demo", _demo, text, epilog=_DEMO_EXAMPLES)
+    for command in (serve, demo):
+        command.add_argument("--host", help="the address to listen at; default: the settings', else 127.0.0.1")
+        command.add_argument("--port", type=_port, help="0 takes a free one; default: the settings', else 8000")
     serve.add_argument(
         "--config",
         metavar="FILE",
         help="settings in TOML; default: $XROUTER_CONFIG, else ./xrouter.toml, else the environment's GIGACHAT_*",
     )
     serve.add_argument("--no-auth", action="store_true", help="let everybody in, also from beyond this machine")
-    text = "Serve a model that echoes, to try clients without a key, a file or a network."
-    command("demo", _demo, text, _DEMO_EXAMPLES)
 
 
 def _port(text: str) -> int:
@@ -142,15 +138,10 @@ def build_server(
     load: Callable[[], Settings] | None = None,
     watch: FileWatch | None = None,
 ) -> Server:
-    """Make the server of an app. Opens nothing.
+    """Make the server of an app. Opens nothing. Raises ModuleNotFoundError if uvicorn is not installed.
 
-    Args:
-        announce: Called with the address once the server takes connections.
-        load: Reads the settings again, at SIGHUP and when `watch` sees a change. None for settings that stay.
-        watch: The file of the settings.
-
-    Raises:
-        ModuleNotFoundError: uvicorn is not installed.
+    `announce` is called with the address once the server takes connections; `load`, which reads the settings again, at
+    SIGHUP and when `watch` sees a change.
     """
     from ..server.server import Server
 

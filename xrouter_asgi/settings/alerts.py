@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Literal, Self, TypeAlias, TypedDict
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -33,11 +33,6 @@ RuleName: TypeAlias = Literal[
 ]
 
 
-class _Route(TypedDict):
-    tls: TLS
-    proxy: str | None
-
-
 class _ChannelSettings(Buildable):
     """What all channels have in common.
 
@@ -53,15 +48,6 @@ class _ChannelSettings(Buildable):
     def build(self) -> Webhook:
         """Make the channel. Opens nothing but the files with certificates."""
 
-    def _route(self) -> _Route:
-        return {
-            "tls": TLS(self.ca_bundle),
-            "proxy": reveal(self.proxy),
-        }
-
-    def _try(self) -> None:
-        self.build()
-
 
 class WebhookSettings(_ChannelSettings):
     """`[alerts.webhook]`: each alert is POSTed as JSON.
@@ -76,7 +62,8 @@ class WebhookSettings(_ChannelSettings):
 
     def build(self) -> Webhook:
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
-        return Webhook(self.url.get_secret_value(), headers=headers, **self._route())
+        url = self.url.get_secret_value()
+        return Webhook(url, headers=headers, tls=TLS(self.ca_bundle), proxy=reveal(self.proxy))
 
 
 class SlackSettings(_ChannelSettings):
@@ -85,7 +72,7 @@ class SlackSettings(_ChannelSettings):
     url: Secret
 
     def build(self) -> Webhook:
-        return slack(self.url.get_secret_value(), **self._route())
+        return slack(self.url.get_secret_value(), tls=TLS(self.ca_bundle), proxy=reveal(self.proxy))
 
 
 class TelegramSettings(_ChannelSettings):
@@ -102,7 +89,8 @@ class TelegramSettings(_ChannelSettings):
     base_url: BaseURL = "https://api.telegram.org"
 
     def build(self) -> Webhook:
-        return telegram(self.token.get_secret_value(), chat=self.chat, base_url=self.base_url, **self._route())
+        token, tls = self.token.get_secret_value(), TLS(self.ca_bundle)
+        return telegram(token, chat=self.chat, base_url=self.base_url, tls=tls, proxy=reveal(self.proxy))
 
 
 class AlertsSettings(Table):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from abc import abstractmethod
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -21,8 +21,7 @@ NoBound = BeforeValidator(lambda value: None if value == math.inf else value)
 
 
 def _some(values: tuple[Value, ...]) -> tuple[Value, ...]:
-    # Not `min_length`, which counts only the values that are right.
-    if not values:
+    if not values:  # `min_length` would count only the values that are right
         raise ValueError("is empty. Write at least one.")
     return values
 
@@ -40,8 +39,10 @@ class Buildable(Table):
     """A table that something is built from. A failure to build it is reported with the other mistakes of the file."""
 
     @abstractmethod
+    def build(self, *args: Any, **kwargs: Any) -> object: ...
+
     def _try(self) -> None:
-        """Build it and throw it away. Raises ValueError or ImportError."""
+        self.build()
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:

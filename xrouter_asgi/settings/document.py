@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError
 
-from . import environment as gigachat_environment
-from .access import CORSSettings, KeysSettings, RateLimitSettings
+from ..context import matches
 from .alerts import AlertsSettings
 from .base import ServerSettings, Table
-from .cross_checks import cross_check
-from .errors import SettingsError, sentences, show
+from .environment import PREFIX, gigachat, variable
+from .errors import Location, SettingsError, known_instead, sentences, show
+from .layers import (
+    AccessLogSettings,
+    CORSSettings,
+    KeysSettings,
+    MetricsSettings,
+    RateLimitSettings,
+    TracingSettings,
+)
 from .models import ModelSettings, TargetSettings
 from .providers import ProviderSettings
 from .references import ReferenceSources
-from .schema import Location
-from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 
 FILE = Path("xrouter.toml")
 VARIABLE = "XROUTER_CONFIG"
 
 
 class Settings(Table):
-    """What the standalone app serves and how. Made by `load`, `from_file`, `from_environment` or `parse`.
-
-    All of these raise SettingsError with every mistake at once.
-    """
+    """What the standalone app serves and how. Its constructors raise SettingsError with every mistake at once."""
 
     providers: dict[str, Annotated[ProviderSettings, Field(discriminator="kind")]] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
@@ -78,14 +80,12 @@ class Settings(Table):
     @classmethod
     def from_environment(cls, *, environment: Mapping[str, str] = os.environ) -> Self:
         """Read GIGACHAT_*: see `settings.environment`."""
-        if not any(environment.get(gigachat_environment.PREFIX + name) for name in _ENOUGH):
+        if not any(environment.get(PREFIX + name) for name in _ENOUGH):
             raise SettingsError([_NOTHING])
-
-        def variable_or_path(path: Location) -> str:
-            return gigachat_environment.variable(path) or show(path)
-
-        document = gigachat_environment.gigachat(environment)
-        return cls.parse(document, source="environment", environment=environment, name_of=variable_or_path)
+        document = gigachat(environment)
+        return cls.parse(
+            document, source="environment", environment=environment, name_of=lambda path: variable(path) or show(path)
+        )
 
     @classmethod
     def parse(
@@ -97,16 +97,15 @@ class Settings(Table):
         folder: Path = Path(),
         name_of: Callable[[Location], str] = show,
     ) -> Self:
-        """Validate the document of a TOML file.
+        """Validate a document as `tomllib` returns it.
 
         Args:
-            document: As `tomllib` returns it.
             source: The name of the document in messages.
             environment: The variables that `env:NAME` may name.
-            folder: The folder at which relative paths start.
+            folder: Where relative paths start.
             name_of: Returns the name of a path in messages.
         """
-        found = list(cross_check(document))
+        found = list(_cross_check(document))
         settings = None
         try:
             settings = cls.model_validate(document, context=ReferenceSources(environment, folder))
@@ -130,29 +129,19 @@ def find_file(
 def load_keys(
     path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
 ) -> KeysSettings | None:
-    """Read only the table `[keys]` of the file of `Settings.load`, so that no other secret need be present.
-
-    Raises:
-        SettingsError: The file cannot be read, or the table cannot be used.
-    """
+    """Read only the table `[keys]` of the file of `Settings.load`, so that no other secret need be present."""
     file = find_file(path, environment=environment)
-    if file is None:
+    table = _document(file).get("keys") if file is not None else None
+    if file is None or table is None:
         return None
-    table = _document(file).get("keys")
-    if table is None:
-        return None
-    problems = []
     try:
         return KeysSettings.model_validate(table, context=ReferenceSources(environment, file.parent))
     except ValidationError as exc:
-        problems = [
-            f"{file}: {show(path)} {sentence}" for path, sentence in sentences(exc, KeysSettings, below=("keys",))
-        ]
-    raise SettingsError(problems)
+        found = sentences(exc, KeysSettings, below=("keys",))
+    raise SettingsError([f"{file}: {show(path)} {sentence}" for path, sentence in found])
 
 
 def _document(file: Path) -> dict[str, Any]:
-    """Read a file of TOML."""
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except OSError as exc:
@@ -161,6 +150,55 @@ def _document(file: Path) -> dict[str, Any]:
         raise SettingsError([f"{file} is not a text in UTF-8."]) from exc
     except tomllib.TOMLDecodeError as exc:
         raise SettingsError([f"{file} is not TOML: {exc}."]) from exc
+
+
+def _cross_check(document: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    """Find names that lead nowhere, in the raw document, so that a mistake elsewhere does not hide them."""
+    providers, models = document.get("providers"), document.get("models")
+    if not isinstance(providers, dict) or not providers:
+        yield ("providers",), 'is empty. Write for example providers.gigachat.kind = "gigachat".'
+        return
+    for name in providers:
+        if not name or "/" in name:
+            yield ("providers", name), "has a name that is empty or holds a '/'. Write one without."
+    if not isinstance(models, dict):
+        models = {}
+    if not models and len(providers) > 1:
+        target = f"{next(iter(providers))}/MODEL"
+        sentence = f"is missing, and with {len(providers)} providers nothing says which model goes where."
+        yield ("models",), f'{sentence} Write for example models.assistant.targets = ["{target}"].'
+    for name, table in models.items():
+        yield from _check_model(name, table, providers)
+    limits = document.get("rate_limit")
+    limited = limits.get("models") if isinstance(limits, dict) else None
+    for name in limited if isinstance(limited, dict) and models else ():
+        # A pattern may match names that only another pattern serves.
+        if "*" not in name and not any(matches(model, name) for model in models):
+            yield ("rate_limit", "models", name), f"is the name of no model. {known_instead(name, models)}"
+
+
+def _check_model(name: str, table: Any, providers: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    if not name or name.count("*") > 1:
+        yield ("models", name), "has a name that is empty or holds more than one '*'. Write one with at most one."
+    targets = table.get("targets") if isinstance(table, dict) else None
+    for index, target in enumerate(targets if isinstance(targets, list) else ()):
+        provider, model = _provider_and_model(target)
+        path = ("models", name, "targets", index)
+        if provider and model and provider not in providers:
+            yield path, f"names provider '{provider}'. {known_instead(provider, providers)}"
+        if "*" in model and "*" not in name:
+            yield path, f"holds a '*', but the name '{name}' has none that it could stand for. Write the model's name."
+
+
+def _provider_and_model(target: Any) -> tuple[str, str]:
+    """The provider and the model of a target in either form; empty texts for anything else."""
+    match target:
+        case str():
+            provider, _, model = target.partition("/")
+            return provider, model
+        case {"provider": str(provider), "model": str(model)}:
+            return provider, model
+    return "", ""
 
 
 _ENOUGH = ("CREDENTIALS", "ACCESS_TOKEN", "USER", "CERT_FILE")

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from .schema import Location
+from .errors import Location
 
 PREFIX = "GIGACHAT_"
 KEYS_URL = "XROUTER_KEYS_URL"

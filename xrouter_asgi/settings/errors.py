@@ -1,4 +1,7 @@
-"""Mistakes in settings as sentences: where each is, what is wrong, and what to write instead."""
+"""Mistakes in settings as sentences: where each is, what is wrong, and what to write instead.
+
+What could be written instead is read from the types of the tables: pydantic models and dataclasses.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,20 @@ import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
-from .schema import Location, Schema, fields_of, kinds_of, schema_at
+Location: TypeAlias = tuple[str | int, ...]
+Schema: TypeAlias = Any
+"""The type of a value. A tuple of tables stands for a table whose `kind` chooses one of them."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class SettingsError(ValueError):
-    """Settings that cannot be used.
-
-    Attributes:
-        problems: Every mistake found, one sentence or more each, without secrets.
-    """
+    """Settings that cannot be used. `problems` are all mistakes, one sentence or more each, without secrets."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -43,11 +45,9 @@ def show(path: Location) -> str:
 
 
 def sentences(error: ValidationError, table: type[BaseModel], *, below: Location = ()) -> list[tuple[Location, str]]:
-    """The mistakes that pydantic found, each with its path in the file and a sentence that continues the path.
+    """The mistakes that pydantic found in the table that stands at `below` in the file.
 
-    Args:
-        table: The table that was validated.
-        below: The path of that table in the file.
+    Each has its path in the file and a sentence that continues the path.
     """
     return [_sentence(found, table, below) for found in error.errors(include_url=False)]
 
@@ -75,7 +75,8 @@ def _about_value(found: Mapping[str, Any], path: Location, schema: Schema) -> st
         case "union_tag_invalid":
             return f"has the kind {context['tag']!r}. Write one of {_listed(kinds_of(schema))}."
         case "literal_error":
-            return f"is {given}. Write {_in_toml(context['expected'])}."
+            expected = context["expected"].replace("True", "true").replace("False", "false")
+            return f"is {given}. Write {expected}."
         case "tuple_type" | "sequence_str" | "list_type":
             return f"is {given}. Write a list."
         case "model_type" | "dict_type" | "model_attributes_type" | "dataclass_type" | "mapping_type":
@@ -91,9 +92,52 @@ def known_instead(name: str, known: Iterable[str]) -> str:
     return f"{hint}Known: {', '.join(known)}."
 
 
-def _in_toml(literals: str) -> str:
-    return literals.replace("True", "true").replace("False", "false")
-
-
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
+
+
+def is_table(schema: Schema) -> bool:
+    """Whether a value of this type is a table with known keys."""
+    return isinstance(schema, type) and (issubclass(schema, BaseModel) or is_dataclass(schema))
+
+
+def fields_of(table: type) -> Mapping[str, Schema]:
+    """The keys of a table, each with its type."""
+    if issubclass(table, BaseModel):
+        return {name: resolved(field.annotation) for name, field in table.model_fields.items()}
+    return {name: resolved(hint) for name, hint in get_type_hints(table).items()}
+
+
+def kinds_of(tables: Iterable[type[BaseModel]]) -> Mapping[str, type[BaseModel]]:
+    """The tables, each by its `kind`."""
+    return {get_args(table.model_fields["kind"].annotation)[0]: table for table in tables}
+
+
+def schema_at(table: type, loc: Location) -> tuple[Location, Schema]:
+    """Turn a location of pydantic into a path in the file, and find the type of what stands there."""
+    path: list[str | int] = []
+    schema: Schema = table
+    for step in loc:
+        if isinstance(schema, tuple):  # pydantic names the kind as a step of its own
+            schema = kinds_of(schema)[str(step)]
+            continue
+        path.append(step)
+        schema = fields_of(schema).get(str(step)) if is_table(schema) else _inside(schema, step)
+    return tuple(path), schema
+
+
+def _inside(schema: Schema, step: str | int) -> Schema:
+    """The type of the values of a mapping, or of the items of a sequence."""
+    arguments = get_args(schema)[isinstance(step, str) :]
+    return resolved(next(iter(arguments), None))
+
+
+def resolved(annotation: Schema) -> Schema:
+    """The type without metadata, and for an optional table, the table."""
+    origin: Any = get_origin(annotation)
+    if origin is Annotated:
+        return resolved(get_args(annotation)[0])
+    if origin not in (Union, UnionType):
+        return annotation
+    tables = tuple(each for each in map(resolved, get_args(annotation)) if is_table(each))
+    return tables if len(tables) > 1 else next(iter(tables), annotation)

@@ -55,7 +55,7 @@ class TargetSettings(Table):
         return f"{self.provider}/{self.model}"
 
     def build(self, provider: Provider, table: ProviderSettings) -> Candidate:
-        """Make the candidate: this target at its provider, which was built from `table`."""
+        """Make the candidate. The provider was built from `table`."""
         return Candidate(
             Target(provider, model=self.model),
             str(self),
@@ -96,11 +96,9 @@ class ModelSettings(Table):
         tables: Mapping[str, ProviderSettings],
         accounts: dict[str, UpstreamState],
     ) -> Provider:
-        """Make one provider of all targets.
+        """Make one provider of all targets, from the providers that they name and the tables of these.
 
-        Args:
-            providers, tables: The providers that targets name, and the tables they were built from.
-            accounts: The state of each provider, which all models share. What is missing is added.
+        All models share `accounts`, the state of each provider. What is missing there is added.
         """
         return stack(
             [each.build(providers[each.provider], tables[each.provider]) for each in self.targets],

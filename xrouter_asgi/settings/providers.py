@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import ssl
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias, TypedDict
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
 
@@ -51,13 +50,6 @@ def _no_total(table: Any) -> Any:
     return {**table, "total": None} if isinstance(table, Mapping) and table.get("total") == math.inf else table
 
 
-class _Connection(TypedDict):
-    base_url: str
-    timeouts: Timeouts
-    tls: TLS
-    proxy: str | None
-
-
 class UpstreamSettings(Buildable):
     """What all providers behind HTTP have in common.
 
@@ -84,40 +76,28 @@ class UpstreamSettings(Buildable):
     def build(self, name: str, *, instrument: Instrument | None = None) -> ReadyProvider:
         """Make the provider under that name. Opens nothing but the files with certificates."""
         if not self.own_key:
-            return self._provider(name, instrument)
-        inner = None if self.own_key == "required" else self._provider(name, instrument)
+            return self._provider(name, self._tls(), instrument)
+        inner = None if self.own_key == "required" else self._provider(name, self._tls(), instrument)
         # Read the certificates once, which takes longer than a request. This also logs the warning of `insecure`.
-        trust = self._tls().anonymous().context()
+        tls = TLS(self._tls().anonymous().context())
         return BringYourOwnKey(
-            lambda key: self._with_only(key)._provider(name, instrument, trust), inner=inner, name=name
+            lambda key: self._with_only(key)._provider(name, tls, instrument), inner=inner, name=name
         )
 
     @abstractmethod
-    def _provider(self, name: str, instrument: Instrument | None, trust: ssl.SSLContext | None = None) -> ReadyProvider:
-        """Make the provider with the credential of this table. `trust` replaces `ca_bundle` and `insecure`."""
+    def _provider(self, name: str, tls: TLS, instrument: Instrument | None) -> ReadyProvider:
+        """Make the provider with the credential of this table."""
 
     @abstractmethod
     def _with_only(self, credential: str) -> Self:
-        """This table with the credential of a caller, and without everything that identifies another account."""
+        """This table with the credential of a caller, and without all else in requests that names another account."""
 
     def _try(self) -> None:
         # Without `insecure`, whose warning is for the provider that is used.
         checked = self.model_copy(update={"insecure": False})
         checked.build("")
         if self.own_key:
-            checked._with_only(_ANYBODY)._provider("", None)
-
-    def account(self) -> UpstreamState:
-        """Make the state that all models of the provider share."""
-        return UpstreamState()
-
-    def _connection(self, trust: ssl.SSLContext | None) -> _Connection:
-        return {
-            "base_url": self.base_url,
-            "timeouts": self.timeouts,
-            "tls": self._tls() if trust is None else TLS(trust),
-            "proxy": reveal(self.proxy),
-        }
+            checked._with_only(_ANYBODY)._provider("", checked._tls().anonymous(), None)
 
     def _tls(self) -> TLS:
         return TLS(
@@ -147,15 +127,16 @@ class GigaChatSettings(UpstreamSettings):
     options: Options = Options()
 
     def _with_only(self, credential: str) -> Self:
-        nobody = dict.fromkeys(("user", "password", "access_token", "cert", "key", "key_password", "client_id"))
+        nobody = dict.fromkeys(("user", "password", "access_token", "client_id"))
         return self.model_copy(update={**nobody, "credentials": SecretStr(credential)})
 
-    def _provider(
-        self, name: str, instrument: Instrument | None, trust: ssl.SSLContext | None = None
-    ) -> GigaChatProvider:
+    def _provider(self, name: str, tls: TLS, instrument: Instrument | None) -> GigaChatProvider:
         return GigaChatProvider(
             name=name,
-            **self._connection(trust),
+            base_url=self.base_url,
+            timeouts=self.timeouts,
+            tls=tls,
+            proxy=reveal(self.proxy),
             credentials=self._credentials(),
             max_parallel=self.max_parallel,
             queue_timeout=self.queue_timeout,
@@ -197,6 +178,7 @@ class OpenAISettings(UpstreamSettings):
     max_parallel: Annotated[int | Literal["adaptive"], PlainValidator(_parallel)] | None = None
 
     def account(self) -> UpstreamState:
+        """Make the state that all models of the provider share."""
         if self.max_parallel is None:
             return UpstreamState()
         return UpstreamState(slots=Slots(AdaptiveLimit() if self.max_parallel == "adaptive" else self.max_parallel))
@@ -208,15 +190,15 @@ class OpenAISettings(UpstreamSettings):
         return self
 
     def _with_only(self, credential: str) -> Self:
-        nobody: dict[str, object] = {"headers": {}, **dict.fromkeys(("cert", "key", "key_password"))}
-        return self.model_copy(update={**nobody, "api_key": SecretStr(credential)})
+        return self.model_copy(update={"headers": {}, "api_key": SecretStr(credential)})
 
-    def _provider(
-        self, name: str, instrument: Instrument | None, trust: ssl.SSLContext | None = None
-    ) -> OpenAIProvider:
+    def _provider(self, name: str, tls: TLS, instrument: Instrument | None) -> OpenAIProvider:
         return OpenAIProvider(
             name=name,
-            **self._connection(trust),
+            base_url=self.base_url,
+            timeouts=self.timeouts,
+            tls=tls,
+            proxy=reveal(self.proxy),
             api_key=reveal(self.api_key),
             headers={header: value.get_secret_value() for header, value in self.headers.items()},
             http2=self.http2,

@@ -14,37 +14,28 @@ _HOW = 'Write "env:NAME" for an environment variable or "file:PATH" for a file'
 
 @dataclass(frozen=True, slots=True)
 class ReferenceSources:
-    """Where references are looked up. It is the context of a pydantic validation.
-
-    Attributes:
-        environment: The variables that `env:` may name.
-        folder: Where relative paths start.
-    """
+    """What `env:` may name, and where relative paths start: the context of a pydantic validation."""
 
     environment: Mapping[str, str]
     folder: Path
 
 
 def sources_of(info: ValidationInfo) -> ReferenceSources:
-    """Where the references of this validation are looked up."""
     return info.context if isinstance(info.context, ReferenceSources) else ReferenceSources({}, Path())
 
 
 def _resolve(reference: str, sources: ReferenceSources) -> str | None:
     """The value that a reference names; None for a text that is no reference.
 
-    Raises:
-        ValueError: There is no such value. The message continues a sentence that starts with the name of the setting.
+    The message of a ValueError continues a sentence that starts with the name of the setting.
     """
     kind, _, name = reference.partition(":")
     match kind:
         case "env":
-            value = sources.environment.get(name)
-            if value is None:
-                raise ValueError(f"names the environment variable {name!r}, which is not set. Set it to the secret.")
-            if not value:
-                raise ValueError(f"names the environment variable {name!r}, which is empty. Set it to the secret.")
-            return value
+            if value := sources.environment.get(name):
+                return value
+            what = "not set" if value is None else "empty"
+            raise ValueError(f"names the environment variable {name!r}, which is {what}. Set it to the secret.")
         case "file":
             return _read(sources.folder / name, name)
     return None
@@ -75,9 +66,7 @@ def _secret(value: Any, info: ValidationInfo) -> Any:
 
 def _text(value: Any, info: ValidationInfo) -> Any:
     """Accept a text, or a reference if the text is a secret."""
-    if not isinstance(value, str):
-        return value
-    resolved = _resolve(value, sources_of(info))
+    resolved = _resolve(value, sources_of(info)) if isinstance(value, str) else None
     return value if resolved is None else resolved
 
 
@@ -94,5 +83,4 @@ ExistingPath = Annotated[Path, AfterValidator(_existing)]
 
 
 def reveal(secret: SecretStr | None) -> str | None:
-    """The secret as plain text; None if there is none."""
     return None if secret is None else secret.get_secret_value()

@@ -20,9 +20,9 @@ from xrouter_asgi.providers.gigachat import GigaChatProvider, Options
 from xrouter_asgi.providers.gigachat.files.types import LIMITS
 from xrouter_asgi.providers.gigachat.response.errors import upstream_error
 from xrouter_asgi.providers.http import Redaction
-from xrouter_asgi.settings import GigaChatSettings
 from xrouter_asgi.settings.environment import gigachat as from_environment
 from xrouter_asgi.settings.environment import variable
+from xrouter_asgi.settings.providers import GigaChatSettings
 from xrouter_asgi.wire import ChatRequest
 
 from .translating import called, chat, result, said, tool, translated

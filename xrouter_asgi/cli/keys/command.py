@@ -14,6 +14,8 @@ import platform
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...errors import KeyStoreUnavailable
@@ -24,7 +26,7 @@ from ...keys.secret import KINDS
 from ...settings import load_keys
 from ...settings.environment import KEYS_PEPPER as PEPPER
 from ...settings.environment import KEYS_URL as URL
-from ..output import fail, say
+from ..base import Commands, add_command, fail, say
 from .arguments import duration, imported, limit, moment
 from .text import history_document, key_document, key_table, key_text
 
@@ -76,15 +78,17 @@ class _Work:
 
     def tell(self, text: str, document: object) -> None:
         """Print on standard output: words for people, or JSON for scripts."""
-        print(json.dumps(document, ensure_ascii=False) if self.options.json else text)
+        print(json.dumps(document, ensure_ascii=False, default=_in_json) if self.options.json else text)
+
+
+def _in_json(value: datetime | frozenset[str]) -> object:
+    return value.isoformat() if isinstance(value, datetime) else sorted(value)
 
 
 _Act: TypeAlias = Callable[[_Work], Awaitable[None]]
 
 
-def add_keys_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], environment: Mapping[str, str]
-) -> None:
+def add_keys_command(commands: Commands, environment: Mapping[str, str]) -> None:
     """Add `keys` to the commands of `xrouter`. The environment may name the database and the pepper."""
     text = "Make, list, rotate and revoke the API keys of a database."
     epilog = (
@@ -96,14 +100,13 @@ def add_keys_command(
     actions = keys.add_subparsers(required=True, metavar="ACTION")
 
     def action(name: str, act: _Act, text: str) -> argparse.ArgumentParser:
-        parser = actions.add_parser(name, help=text, description=text, epilog=_EXAMPLES[name], formatter_class=raw)
+        parser = add_command(actions, name, partial(_run, act, environment), text, epilog=_EXAMPLES[name])
         parser.add_argument(
             "--url",
             help=f"sqlite:///keys.db or postgresql://user@host/name; default: ${URL}, else [keys] of the settings",
         )
         parser.add_argument("--config", metavar="FILE", help="settings; default: $XROUTER_CONFIG, else ./xrouter.toml")
         parser.add_argument("--json", action="store_true", help="write JSON, for scripts")
-        parser.set_defaults(run=lambda options: _run(act, options, environment))
         return parser
 
     create = action("create", _create, "Make a key, and show its secret once.")
@@ -126,25 +129,17 @@ def add_keys_command(
 def _add_spec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="what people call it")
     parser.add_argument("--owner", help="whom it belongs to")
-    parser.add_argument("--model", action="append", default=[], help="a model or pattern it may use; default: all")
-    parser.add_argument(
-        "--scope", action="append", default=[], help="chat, embeddings, models or your own; default: all"
-    )
-    parser.add_argument(
-        "--limit",
-        action="append",
-        default=[],
-        type=limit,
-        help="such as 60/minute or '8 parallel'; default: the server's",
-    )
+    several = partial(parser.add_argument, action="append", default=[])
+    several("--model", help="a model or pattern it may use; default: all")
+    several("--scope", help="chat, embeddings, models or your own; default: all")
+    several("--limit", type=limit, help="such as 60/minute or '8 parallel'; default: the server's")
     parser.add_argument("--not-before", type=moment, metavar="WHEN", help="when it begins to be good")
     parser.add_argument("--expires", type=moment, metavar="WHEN", help="when it ends, as 90d or 2027-01-31")
 
 
-def _run(act: _Act, options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+def _run(act: _Act, environment: Mapping[str, str], options: argparse.Namespace) -> int:
     try:
-        url, hasher = _database(options, environment)
-        asyncio.run(_open(act, options, url, hasher))
+        asyncio.run(_open(act, options, *_database(options, environment)))
     except KeyStoreUnavailable as error:
         return fail(f"The key store cannot be asked. {error.detail or error.message}")
     except (ValueError, UnknownKey, ModuleNotFoundError) as error:
@@ -243,7 +238,6 @@ def _spec(options: argparse.Namespace) -> KeySpec:
 
 
 def _user() -> str:
-    """The user who runs the command, for the audit."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # A container may run as a number without a name.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from ...inspection.columns import in_columns
+from ...inspection import in_columns
 from ...keys import APIKey, AuditEntry
 
 UNUSED = timedelta(days=180)
@@ -22,19 +23,11 @@ def state(key: APIKey, now: datetime) -> str:
 
 
 def key_table(keys: Sequence[APIKey], now: datetime) -> str:
-    rows = [
-        (
-            key.id,
-            key.name or "-",
-            key.owner or "-",
-            key.kind,
-            state(key, now),
-            _day(key.expires_at),
-            _day(key.last_used_at),
-        )
-        for key in keys
-    ]
-    return in_columns([("id", "name", "owner", "kind", "state", "expires", "last used"), *rows])
+    rows = [("id", "name", "owner", "kind", "state", "expires", "last used")]
+    for key in keys:
+        names = (key.id, key.name or "-", key.owner or "-", key.kind)
+        rows.append((*names, state(key, now), _day(key.expires_at), _day(key.last_used_at)))
+    return in_columns(rows)
 
 
 def key_text(key: APIKey, now: datetime, history: Sequence[AuditEntry] = ()) -> str:
@@ -59,27 +52,16 @@ def key_text(key: APIKey, now: datetime, history: Sequence[AuditEntry] = ()) -> 
 
 
 def key_document(key: APIKey, now: datetime) -> dict[str, object]:
-    """The fields of a key, and its `state`. Times are ISO 8601."""
-    return {
-        "id": key.id,
-        "name": key.name,
-        "owner": key.owner,
-        "kind": key.kind,
-        "state": state(key, now),
-        "created_at": _iso(key.created_at),
-        "not_before": _iso(key.not_before),
-        "expires_at": _iso(key.expires_at),
-        "last_used_at": _iso(key.last_used_at),
-        "scopes": sorted(key.scopes),
-        "models": list(key.models),
-        "limits": list(key.limits),
-    }
+    """The fields of a key, with one word for its state."""
+    fields = asdict(key)
+    del fields["active"]
+    return fields | {"state": state(key, now)}
 
 
 def history_document(history: Sequence[AuditEntry]) -> list[dict[str, object]]:
     return [
         {
-            "at": _iso(entry.at),
+            "at": entry.at,
             "by": entry.by,
             "action": entry.action,
             "before": dict(entry.before),
@@ -96,7 +78,3 @@ def _day(moment: datetime | None) -> str:
 
 def _minute(moment: datetime | None) -> str:
     return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

@@ -1,0 +1,227 @@
+"""The tables of the layers around the router: keys, limits and CORS, tracing, access log and metrics."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from contextlib import suppress
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
+
+from ..checks import Count
+from ..keys import CachedKeys, Hasher
+from ..limits import LimitStore, MemoryLimits, RedisLimits
+from ..limits.limit import parse_limits
+from ..providers.http import Instrument
+from ..telemetry.access_log import AccessLog, LineBuffer
+from ..telemetry.otlp import otlp_tracer_provider
+from .base import Buildable, Port, Some, Table
+from .providers import BaseURL
+from .references import Hidden, Secret, reveal, sources_of
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+MEMORY = "memory://"
+
+_SQLITE_FILE = re.compile(r"(sqlite(?:\+aiosqlite)?:///)([^/:?].*)", re.DOTALL)
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*@\s]+")
+
+
+def _below_folder(url: SecretStr, info: ValidationInfo) -> SecretStr:
+    # The file of an SQLite database is a path like every other path in the settings.
+    found = _SQLITE_FILE.fullmatch(url.get_secret_value())
+    return SecretStr(f"{found[1]}{sources_of(info).folder / found[2]}") if found else url
+
+
+class KeysSettings(Buildable):
+    """`[keys]`. Without this table the gateway admits everybody.
+
+    Attributes:
+        url: `sqlite:///keys.db` or `postgresql://user:password@host/name`. May be a reference. A relative path starts
+            at the folder of the settings file.
+        pepper: One pepper, or `2:PEPPER,1:OLDER`; see `Hasher.parse`.
+        imported: Whether the database may hold keys of another gateway.
+    """
+
+    url: Annotated[Hidden, AfterValidator(_below_folder)]
+    pepper: Secret | None = None
+    imported: bool = False
+
+    @property
+    def hasher(self) -> Hasher:
+        return Hasher.parse(reveal(self.pepper) or "")
+
+    def build(self) -> CachedKeys:
+        """Make the key store. Opens no connection."""
+        from ..keys import SQLKeyStore  # here, because it needs an extra
+
+        return CachedKeys(SQLKeyStore(self.url.get_secret_value(), imported=self.imported), hasher=self.hasher)
+
+
+def _limits(value: Any) -> Any:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f'is {value!r}. Write a limit such as "60/minute", or a list of them.')
+    try:
+        parse_limits(texts)
+    except ValueError as exc:
+        raise ValueError(f"cannot be used: {exc}") from exc
+    return texts
+
+
+Limits = Annotated[tuple[str, ...], BeforeValidator(_limits)]
+
+
+class RateLimitSettings(Buildable):
+    """`[rate_limit]`. The limits of a key itself hold even without this table.
+
+    Attributes:
+        limit: For every caller, such as `"60/minute; 8 parallel"`, or a list of limits.
+        models: More limits, by the name of a model or a pattern.
+        storage: `memory://`, or the URL of a Redis or Valkey that several processes share. May be a reference.
+        when_unavailable: While Redis is down, admit this process's share (`degrade`), everything (`open`) or nothing
+            (`closed`).
+        workers: How many processes share the limits. Each admits its share while Redis is down.
+        ietf: Also send the `RateLimit` fields of the IETF draft.
+    """
+
+    limit: Limits = ()
+    models: dict[str, Limits] = Field(default_factory=dict)
+    storage: Hidden = SecretStr(MEMORY)
+    when_unavailable: Literal["degrade", "open", "closed"] = "degrade"
+    workers: Count = 1
+    ietf: bool = False
+
+    @property
+    def shared(self) -> bool:
+        """Whether the counts are shared with other processes."""
+        return self.storage.get_secret_value() != MEMORY
+
+    def build(self) -> LimitStore:
+        """Make the store of the counts. Opens no connection."""
+        if not self.shared:
+            return MemoryLimits()
+        url = self.storage.get_secret_value()
+        return RedisLimits(url, when_unavailable=self.when_unavailable, workers=self.workers)
+
+
+def _origin(origin: str) -> str:
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        raise ValueError(f'is {origin!r}. Write an origin as browsers do, "https://chat.example", or "*" for all.')
+    return origin
+
+
+class CORSSettings(Table):
+    """`[cors]`. Without this table no page of another origin may read the answers.
+
+    Attributes:
+        origins: The origins whose pages may: `https://chat.example`, with its port if it has one; `*` for all.
+        max_age: Seconds for which a browser may cache the answer to a preflight.
+    """
+
+    origins: Some[Annotated[str, AfterValidator(_origin)]]
+    max_age: Annotated[int, Field(ge=0)] = 600
+
+
+class TracingSettings(Table):
+    """`[tracing]`: send spans to a collector by OTLP over HTTP.
+
+    Attributes:
+        endpoint: The collector's base URL; without it `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`.
+        headers: Sent with every export. A value may be a reference.
+        service: The `service.name` of the spans.
+        sampling: The share of new traces to keep, 0 to 1.
+        propagate: Continue the traces of clients, and send `traceparent` to the upstreams.
+        http_spans: Also make a span for each HTTP request to an upstream, including those for tokens and models.
+    """
+
+    endpoint: BaseURL | None = None
+    headers: dict[str, Hidden] = Field(default_factory=dict)
+    service: str = "xrouter"
+    sampling: Annotated[float, Field(ge=0, le=1)] = 1.0
+    propagate: bool = True
+    http_spans: bool = False
+
+    def instrument(self, spans: TracerProvider) -> Instrument | None:
+        """Make what wraps each transport in HTTP spans; None if the table wants none."""
+        if not self.http_spans:
+            return None
+        from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport  # here, because it takes long
+
+        return partial(AsyncOpenTelemetryTransport, tracer_provider=spans)
+
+    def build(self) -> TracerProvider:
+        """Make the tracer provider. Starts the thread that exports."""
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        return otlp_tracer_provider(self.endpoint, headers=headers or None, service=self.service, share=self.sampling)
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        _need("opentelemetry.exporter.otlp.proto.http", extra="otlp")
+        return self
+
+
+class AccessLogSettings(Table):
+    """`[access_log]`.
+
+    Attributes:
+        format: `auto` is `text` on a terminal and `json` elsewhere, both on the standard output; `logging` hands JSON
+            to the logger `xrouter.access`.
+    """
+
+    format: Literal["auto", "json", "text", "logging", "off"] = "auto"
+
+    @property
+    def readable(self) -> bool:
+        return self.format == "text" or (self.format == "auto" and sys.stdout.isatty())
+
+    def build(self, lines: LineBuffer) -> AccessLog | None:
+        """Make the observer that writes the lines; None for no access log."""
+        match self.format:
+            case "off":
+                return None
+            case "logging":
+                return AccessLog(logging.getLogger("xrouter.access").info)
+        return AccessLog(lines, readable=self.readable)
+
+
+def _path(path: str) -> str:
+    if not path.startswith("/") or path.endswith("/") or not path.isprintable():
+        raise ValueError(f'is {path!r}. Write a path such as "/metrics".')
+    return path
+
+
+class MetricsSettings(Table):
+    """`[metrics]`: for Prometheus, on a path of the app or on a port of its own.
+
+    Attributes:
+        path: The path below the mount.
+        token: The token that `Authorization: Bearer` must bring. Not needed on a port of its own.
+        port: Serve them only there, on every path. Only `xrouter serve` does this.
+        host: The address of that port.
+    """
+
+    path: Annotated[str, AfterValidator(_path)] = "/metrics"
+    token: Secret | None = None
+    port: Port | None = None
+    host: str = "127.0.0.1"
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if self.port is None and self.token is None:
+            raise ValueError('would be shown to everybody. Write token = "env:NAME", or a port of its own.')
+        _need("opentelemetry.exporter.prometheus", extra="prometheus")
+        return self
+
+
+def _need(module: str, *, extra: str) -> None:
+    """Raise ValueError now for an import that would fail later. It does not import, which takes long."""
+    with suppress(ModuleNotFoundError):  # a package above it
+        if find_spec(module) is not None:
+            return
+    raise ValueError(f'needs more than is installed. Run: pip install "xrouter-asgi[{extra}]"')
