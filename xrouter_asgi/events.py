@@ -1,7 +1,8 @@
 """Events: what happens to a request, for observers.
 
 An observer is a callable that takes every event and ignores those it does not know. It must not block, and it must not
-change anything. `RequestContext.emit` calls the observers of one request.
+change anything. One whose attribute `requests_only` is true hears of `RequestStarted` and `RequestEnded` alone, and costs
+nothing in between. `RequestContext.emit` calls the observers of one request.
 """
 
 from __future__ import annotations

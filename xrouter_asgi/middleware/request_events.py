@@ -35,6 +35,7 @@ class RequestEventsMiddleware:
     def __init__(self, app: ASGIApp, *, observers: Iterable[Observer], exclude_paths: Iterable[str] = ()) -> None:
         self.app = app
         self._observers = tuple(observers)
+        self._inside = [each for each in self._observers if not getattr(each, "requests_only", False)]
         self._excluded = ExcludedPaths(exclude_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +45,7 @@ class RequestEventsMiddleware:
             return
         scope = dict(scope)
         context = RequestContext.of(scope)
-        context.observers.extend(self._observers)
+        context.observers.extend(self._inside)
         measured = _MeasuredRequest(context, receive, send)
         tell(self._observers, RequestStarted(context))
         try:
