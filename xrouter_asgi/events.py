@@ -1,7 +1,7 @@
 """Events: what happens to a request, for observers.
 
 An observer is a callable that takes every event and ignores those it does not know. It must not block, and it must not
-change anything. One whose attribute `requests_only` is true hears of `RequestStarted` and `RequestEnded` alone, and costs
+change anything. One with a true attribute `requests_only` hears of `RequestStarted` and `RequestEnded` alone, and costs
 nothing in between. `RequestContext.emit` calls the observers of one request.
 """
 

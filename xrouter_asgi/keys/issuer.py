@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from secrets import choice
-from types import MappingProxyType
 
 from .base import APIKey, AuditEntry, KeyRegistry, StoredSecret, utc_now
 from .secret import ALPHABET, KINDS, Hasher, bits, importable, new_secret
@@ -125,7 +124,7 @@ class Issuer:
         if key.expires_at is not None:
             until = min(until, key.expires_at)
         changes = {"expires_at": _text(end), "overlap_until": _text(until)}
-        entry = self._entry("rotate", id, before={"expires_at": _text(key.expires_at)}, after=changes)
+        entry = AuditEntry(now, self._by, "rotate", id, {"expires_at": _text(key.expires_at)}, changes)
         await self._registry.rotate(id, self._stored(secret), entry, until=until, expires_at=end)
         return Issued(await self._registry.get(id), secret)
 
@@ -134,53 +133,26 @@ class Issuer:
         key = await self._registry.get(id)
         if not key.active:
             return key
-        entry = self._entry("revoke", id, before={"active": True}, after={"active": False}, reason=reason)
+        entry = AuditEntry(self._now(), self._by, "revoke", id, {"active": True}, {"active": False}, reason)
         await self._registry.revoke(id, entry)
         return await self._registry.get(id)
 
     async def _add(self, spec: KeySpec, kind: str, secret: str, *, action: str) -> APIKey:
-        key = APIKey(
-            id="key_" + "".join(choice(ALPHABET) for _ in range(8)),
-            name=spec.name,
-            owner=spec.owner,
-            kind=kind,
-            created_at=self._now(),
-            not_before=spec.not_before,
-            expires_at=spec.expires_at,
-            scopes=spec.scopes,
-            models=spec.models,
-            limits=spec.limits,
-        )
-        entry = self._entry(action, key.id, after={"kind": kind, **_described(spec)})
+        now = self._now()
+        key = APIKey("key_" + "".join(choice(ALPHABET) for _ in range(8)), kind=kind, created_at=now, **asdict(spec))
+        entry = AuditEntry(now, self._by, action, key.id, after={"kind": kind, **_described(spec)})
         await self._registry.add(key, self._stored(secret), entry)
         return key
 
     def _stored(self, secret: str) -> StoredSecret:
         return StoredSecret(self._hasher.digest(secret), self._hasher.version)
 
-    def _entry(
-        self,
-        action: str,
-        id: str,
-        *,
-        before: Mapping[str, object] = MappingProxyType({}),
-        after: Mapping[str, object],
-        reason: str | None = None,
-    ) -> AuditEntry:
-        return AuditEntry(self._now(), self._by, action, id, before, after, reason)
-
 
 def _described(spec: KeySpec) -> dict[str, object]:
     """The spec in JSON types, for the audit."""
-    return {
-        "name": spec.name,
-        "owner": spec.owner,
-        "not_before": _text(spec.not_before),
-        "expires_at": _text(spec.expires_at),
-        "scopes": sorted(spec.scopes),
-        "models": list(spec.models),
-        "limits": list(spec.limits),
-    }
+    times = {"not_before": _text(spec.not_before), "expires_at": _text(spec.expires_at)}
+    lists = {"scopes": sorted(spec.scopes), "models": list(spec.models), "limits": list(spec.limits)}
+    return asdict(spec) | times | lists
 
 
 def _text(moment: datetime | None) -> str | None:

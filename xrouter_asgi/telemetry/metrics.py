@@ -40,8 +40,6 @@ _ERROR_TYPES = 100  # a provider of somebody's own may make up words
 _LAG_EVERY = 0.5  # seconds
 _CLOSED, _HALF_OPEN, _OPEN = range(3)
 
-# By the first word of the reasons that `Fallback` and what stands below it give.
-
 
 class Names(Protocol):
     """What models are called in labels. `ModelTable` is one."""
@@ -83,23 +81,17 @@ class Metrics:
         )
         self._lag = _LoopLag(seconds(names.LOOP_LAG, "How late the event loop calls", names.SHORT))
 
-        self._requests = _Tally(names.ENDPOINT, names.REQUEST_MODEL, names.HTTP_STATUS, names.COMPLETE)
-        self._attempts = _Tally(names.PROVIDER, names.REQUEST_MODEL, names.ERROR_TYPE)
-        self._requests_in_flight = _Tally()
-        self._attempts_in_flight = _Tally(names.PROVIDER)
-        self._degraded = _Tally()
+        counter, number = meter.create_observable_counter, meter.create_observable_up_down_counter
+        of_request = (names.ENDPOINT, names.REQUEST_MODEL, names.HTTP_STATUS, names.COMPLETE)
+        of_attempt = (names.PROVIDER, names.REQUEST_MODEL, names.ERROR_TYPE)
+        now, alone = "Those that run now", "1 while limits are counted in this process alone"
+        self._requests = _Tally(counter, names.REQUESTS, "{request}", "Requests that ended", of_request)
+        self._attempts = _Tally(counter, names.ATTEMPTS, "{attempt}", "Attempts that ended", of_attempt)
+        self._requests_in_flight = _Tally(number, names.REQUESTS_IN_FLIGHT, "{request}", now)
+        self._attempts_in_flight = _Tally(number, names.ATTEMPTS_IN_FLIGHT, "{attempt}", now, (names.PROVIDER,))
+        self._degraded = _Tally(meter.create_observable_gauge, names.LIMITER_DEGRADED, "", alone)
         self._degraded.set(0)
         self._policies = _PolicyCounts(meter, model=self._model, error_type=self._error_type)
-        meter.create_observable_counter(names.REQUESTS, [self._requests.observe], "{request}", "Requests that ended")
-        meter.create_observable_counter(names.ATTEMPTS, [self._attempts.observe], "{attempt}", "Attempts that ended")
-        for name, tally, unit in (
-            (names.REQUESTS_IN_FLIGHT, self._requests_in_flight, "{request}"),
-            (names.ATTEMPTS_IN_FLIGHT, self._attempts_in_flight, "{attempt}"),
-        ):
-            meter.create_observable_up_down_counter(name, [tally.observe], unit, "Those that run now")
-        meter.create_observable_gauge(
-            names.LIMITER_DEGRADED, [self._degraded.observe], "", "1 while limits are counted in this process alone"
-        )
 
     def __call__(self, event: object) -> None:
         """Count what happened."""
@@ -178,29 +170,22 @@ class _PolicyCounts:
     ) -> None:
         self._model = model
         self._error_type = error_type
-        self._retries = _Tally(names.PROVIDER, names.TARGET, names.ERROR_TYPE)
-        self._hedges = _Tally(names.REQUEST_MODEL)
-        self._exclusions = _Tally(names.REQUEST_MODEL, names.TARGET, names.REASON)
+        counter = meter.create_observable_counter
+        model, upstream = (names.REQUEST_MODEL,), (names.PROVIDER, names.TARGET)
         # By model as well: each has a breaker of its own around a target that several have.
-        self._opened = _Tally(names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
-        self._states = _Tally(names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
-        self._cooldowns = _Tally(names.PROVIDER, names.TARGET, names.COOLDOWN_KIND)
-        for name, tally, unit, what in (
-            (names.RETRIES, self._retries, "{retry}", "Repetitions at the same upstream"),
-            (names.HEDGES, self._hedges, "{hedge}", "Upstreams that were asked because another one was late"),
-            (names.EXCLUSIONS, self._exclusions, "{candidate}", "Candidates that requests passed over"),
-            (names.CIRCUIT_OPENED, self._opened, "{time}", "How often a circuit breaker opened"),
-            (
-                names.COOLDOWNS,
-                self._cooldowns,
-                "{time}",
-                "How often an upstream that is well was left alone for a while",
-            ),
-        ):
-            meter.create_observable_counter(name, [tally.observe], unit, what)
-        meter.create_observable_gauge(
-            names.CIRCUIT_STATE, [self._states.observe], "", "0 closed, 1 half-open, 2 open; of those that ever opened"
-        )
+        circuit = (names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
+        what = "Repetitions at the same upstream"
+        self._retries = _Tally(counter, names.RETRIES, "{retry}", what, (*upstream, names.ERROR_TYPE))
+        what = "Upstreams that were asked because another one was late"
+        self._hedges = _Tally(counter, names.HEDGES, "{hedge}", what, model)
+        what = "Candidates that requests passed over"
+        self._exclusions = _Tally(counter, names.EXCLUSIONS, "{candidate}", what, (*model, names.TARGET, names.REASON))
+        what = "How often a circuit breaker opened"
+        self._opened = _Tally(counter, names.CIRCUIT_OPENED, "{time}", what, circuit)
+        what = "0 closed, 1 half-open, 2 open; of those that ever opened"
+        self._states = _Tally(meter.create_observable_gauge, names.CIRCUIT_STATE, "", what, circuit)
+        what = "How often an upstream that is well was left alone for a while"
+        self._cooldowns = _Tally(counter, names.COOLDOWNS, "{time}", what, (*upstream, names.COOLDOWN_KIND))
 
     def __call__(self, event: object) -> None:
         match event:
@@ -254,10 +239,13 @@ class _Tally:
     An empty value is a label that is not there.
     """
 
-    def __init__(self, *labels: str) -> None:
+    def __init__(
+        self, create: Callable[..., object], name: str, unit: str, what: str, labels: tuple[str, ...] = ()
+    ) -> None:
         self._labels = labels
         self._numbers: dict[tuple[str, ...], int] = {}
         self._lock = Lock()  # whoever collects does so in a thread
+        create(name, [self.observe], unit, what)
 
     def add(self, number: int, *values: str) -> None:
         with self._lock:
