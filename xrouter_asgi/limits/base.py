@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from .limit import Limit
@@ -15,8 +15,7 @@ So no window of any start admits more than the limit, at the price of 1/60 of th
 promise the same with one entry for each request; one fixed window, or two weighted ones, do not promise it.
 """
 
-SLOT_RETRY_AFTER: Final = 1.0
-"""Seconds after which to ask again for a parallel slot: nobody knows when another request ends."""
+SLOT_RETRY_AFTER: Final = 1.0  # seconds after which to ask again for a slot: nobody knows when another request ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Reservation:
     admitted: bool
     refused: Limit | None = None
     retry_after: float = 0.0
-    statuses: tuple[LimitStatus, ...] = field(default=())
+    statuses: tuple[LimitStatus, ...] = ()
     local: bool = False
 
 

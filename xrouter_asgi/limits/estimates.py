@@ -37,7 +37,6 @@ class OutputEstimates:
         return sorted(seen)[int(len(seen) * _QUANTILE)]
 
     def learn(self, key: str, model: str, tokens: int) -> None:
-        """Note how many tokens an answer had."""
         seen = self._seen.get((key, model))
         if seen is None:
             seen = deque(maxlen=_ANSWERS)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
+
+from starlette.types import Scope
 
 from ..asgi.scope import peer_address
 from ..context import Principal, RequestContext, matches
@@ -14,7 +16,6 @@ from .base import Charge
 from .limit import Limit, parse_limits
 
 Limits: TypeAlias = str | Limit | Iterable[str | Limit]
-Scope: TypeAlias = MutableMapping[str, Any]
 Key: TypeAlias = Callable[[Scope], str | None]
 
 logger = logging.getLogger("xrouter")

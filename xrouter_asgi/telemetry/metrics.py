@@ -46,7 +46,6 @@ class Names(Protocol):
 
     def entry(self, name: str) -> str | None:
         """The name or pattern under which a model is served; None if it is not."""
-        ...
 
 
 class Metrics:
@@ -171,15 +170,16 @@ class _PolicyCounts:
         self._model = model
         self._error_type = error_type
         counter = meter.create_observable_counter
-        model, upstream = (names.REQUEST_MODEL,), (names.PROVIDER, names.TARGET)
+        upstream = (names.PROVIDER, names.TARGET)
         # By model as well: each has a breaker of its own around a target that several have.
         circuit = (names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
         what = "Repetitions at the same upstream"
         self._retries = _Tally(counter, names.RETRIES, "{retry}", what, (*upstream, names.ERROR_TYPE))
         what = "Upstreams that were asked because another one was late"
-        self._hedges = _Tally(counter, names.HEDGES, "{hedge}", what, model)
+        self._hedges = _Tally(counter, names.HEDGES, "{hedge}", what, (names.REQUEST_MODEL,))
         what = "Candidates that requests passed over"
-        self._exclusions = _Tally(counter, names.EXCLUSIONS, "{candidate}", what, (*model, names.TARGET, names.REASON))
+        passed_over = (names.REQUEST_MODEL, names.TARGET, names.REASON)
+        self._exclusions = _Tally(counter, names.EXCLUSIONS, "{candidate}", what, passed_over)
         what = "How often a circuit breaker opened"
         self._opened = _Tally(counter, names.CIRCUIT_OPENED, "{time}", what, circuit)
         what = "0 closed, 1 half-open, 2 open; of those that ever opened"

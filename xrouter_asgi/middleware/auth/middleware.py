@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TypeAlias
 
@@ -16,7 +17,6 @@ from ...asgi.responses import Headers
 from ...context import Principal, RequestContext
 from ...errors import InvalidRequest, PermissionDenied, XRouterError
 from ...keys import CachedKeys, FindKey, Hasher, KeyStore
-from .caller import introduce
 from .credential import KeyCheck
 from .throttle import Failures
 
@@ -95,7 +95,7 @@ class APIKeyMiddleware:
             await send_refusal(scope, receive, send, error, on_error=self._on_error, headers=_challenge(error))
             return
         context.principal = principal
-        introduce(scope, principal)
+        _introduce(scope, principal)
         await self.app(scope, receive, send)
 
     async def _admit(self, scope: Scope, request_id: str) -> Principal:
@@ -116,6 +116,43 @@ class APIKeyMiddleware:
             if needed not in principal.scopes:
                 raise PermissionDenied(f"This key lacks the scope '{needed}'.", code="insufficient_scope")
         return principal
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A principal in the shape of Starlette's `request.user`."""
+
+    principal: Principal
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+    @property
+    def identity(self) -> str:
+        return self.principal.id
+
+    @property
+    def display_name(self) -> str:
+        return self.principal.owner or self.principal.id
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """A principal's scopes in the shape of Starlette's `request.auth`, which `@requires` reads.
+
+    They are `authenticated` and the scopes that were given by name. A key without scopes may use every endpoint of
+    LLMRouter, but that must not make it an administrator of the host.
+    """
+
+    scopes: tuple[str, ...]
+
+
+def _introduce(scope: Scope, principal: Principal) -> None:
+    """Put the caller into the host's places, unless the host has put something there."""
+    scope.setdefault("state", {}).setdefault("principal", principal)
+    scope.setdefault("user", Caller(principal))
+    scope.setdefault("auth", Permissions(("authenticated", *sorted(principal.scopes))))
 
 
 def _challenge(error: XRouterError) -> Headers:

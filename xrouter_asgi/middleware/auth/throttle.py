@@ -10,10 +10,8 @@ from collections.abc import Callable
 
 from ...recent import Recent
 
-ADDRESSES = 10_000
-"""Addresses that are remembered after a failure."""
-TRUSTED = 10_000
-"""Secrets that are remembered as good."""
+ADDRESSES = 10_000  # that are remembered after a failure
+TRUSTED = 10_000  # secrets that are remembered as good
 
 
 class Failures:
