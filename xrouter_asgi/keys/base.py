@@ -64,26 +64,16 @@ class APIKey:
 
 @runtime_checkable
 class KeyStore(Protocol):
-    """Finds keys by digest.
-
-    Attributes:
-        imported: Whether the store may hold keys that another gateway created. If not, a secret that `well_formed`
-            refuses is refused without a lookup.
-    """
+    """Finds keys by digest."""
 
     imported: bool
+    """Whether it may hold keys of another gateway. If not, what `well_formed` refuses is refused without a lookup."""
 
     async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
-        """The key of one of these digests, also a revoked or expired one; None if there is none.
-
-        Raises:
-            KeyStoreUnavailable: The store is away.
-        """
-        ...
+        """The key of one of these digests, also a revoked or expired one. Raises KeyStoreUnavailable."""
 
     def used(self, key: APIKey, /) -> None:
         """Note that the key was used now. Never blocks and never raises; the store may write it later."""
-        ...
 
     async def aclose(self) -> None: ...
 
@@ -94,11 +84,7 @@ FindKey: TypeAlias = Callable[[bytes], Awaitable[APIKey | None]]
 
 @dataclass(frozen=True, slots=True)
 class StoredSecret:
-    """What a store keeps of a secret.
-
-    Attributes:
-        pepper: The version of the pepper in the digest; 0 for none.
-    """
+    """What a store keeps of a secret: a digest, and the version of the pepper in it; 0 for none."""
 
     digest: bytes = field(repr=False)
     pepper: int = 0
@@ -131,32 +117,23 @@ class KeyRegistry(KeyStore, Protocol):
 
     async def add(self, key: APIKey, secret: StoredSecret, entry: AuditEntry, /) -> None:
         """Raises KeyExists when the id or the digest is taken."""
-        ...
 
     async def rotate(
         self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime, expires_at: datetime | None
     ) -> None:
-        """Give the key another secret and another end. Its other secrets end at `until` or before.
-
-        Raises UnknownKey, and KeyExists when the digest is taken.
-        """
-        ...
+        """Give the key another secret and end; its other secrets end by `until`. Raises UnknownKey and KeyExists."""
 
     async def revoke(self, id: str, entry: AuditEntry, /) -> None:
         """Cannot be undone. Raises UnknownKey."""
-        ...
 
     async def get(self, id: str, /) -> APIKey:
         """Raises UnknownKey."""
-        ...
 
     async def list(self, *, owner: str | None = None) -> Sequence[APIKey]:
         """Every key, or those of one owner, oldest first."""
-        ...
 
     async def audit(self, id: str, /) -> Sequence[AuditEntry]:
         """The changes of the key, oldest first."""
-        ...
 
 
 class UnknownKey(LookupError):

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from ..errors import KeyStoreUnavailable
 from ..queueing.single_flight import SingleFlight
@@ -18,22 +18,15 @@ from .secret import Hasher, importable, well_formed
 
 logger = logging.getLogger("xrouter")
 
-TTL = 5.0
-"""Seconds for which a found key is used without another lookup. A revocation takes effect after them."""
-NEGATIVE_TTL = 2.0
-"""Seconds for which an unknown key stays unknown without another lookup."""
-STALE_IF_ERROR = 60.0
-"""Seconds for which a found key is used while the store is away (the name is that of RFC 5861)."""
-TIMEOUT = 2.0
-"""Seconds that a lookup may take before the store counts as away."""
-RETRY_INTERVAL = 1.0
-"""Seconds between two lookups while the store is away."""
-CAPACITY = 10_000
-"""Known keys that are remembered, and as many unknown ones."""
+TTL = 5.0  # seconds for which a found key is used without another lookup; a revocation takes effect after them
+NEGATIVE_TTL = 2.0  # seconds for which an unknown key stays unknown without another lookup
+STALE_IF_ERROR = 60.0  # seconds for which a found key is used while the store is away (the name is that of RFC 5861)
+TIMEOUT = 2.0  # seconds that a lookup may take before the store counts as away
+RETRY_INTERVAL = 1.0  # seconds between two lookups while the store is away
+CAPACITY = 10_000  # known keys that are remembered, and as many unknown ones
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     key: APIKey
     since: float
 
@@ -90,15 +83,14 @@ class CachedKeys:
         await self._store.aclose()
 
     async def _find(self, digests: Sequence[bytes]) -> APIKey | None:
-        """The key of these digests if it may be used now."""
         now = self._clock()
         known = self._known.get(digests[0])
         good = known is not None and known.key.usable(self._now())
         # A key that is no longer good is cached like an unknown one, so that timing does not tell them apart.
         if known is not None and now < known.since + (TTL if good else NEGATIVE_TTL):
             return known.key if good else None
-        unknown_since = self._unknown.get(digests[0])
-        if unknown_since is not None and now < unknown_since + NEGATIVE_TTL:
+        since = self._unknown.get(digests[0])
+        if since is not None and now < since + NEGATIVE_TTL:
             return None
         try:
             key = await self._ask(digests, now)

@@ -26,8 +26,7 @@ from .schema import REVISION, VERSION_TABLE
 
 T = TypeVar("T")
 
-TIMEOUT = 2.0
-"""Seconds to wait for a connection, for a statement, and for a lock of SQLite."""
+TIMEOUT = 2.0  # seconds to wait for a connection, for a statement, and for a lock of SQLite
 _MIGRATION_LOCK = 0x78726F75746572  # "xrouter", for pg_advisory_xact_lock
 
 
@@ -49,11 +48,7 @@ class Database:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], /, *, writes: bool = False) -> T:
-        """Do `work` in one transaction, and return its result.
-
-        Raises:
-            KeyStoreUnavailable: The database is away, locked or not migrated; `detail` says which.
-        """
+        """Do `work` in one transaction. Raises KeyStoreUnavailable, whose `detail` says why."""
         return await self._own(self._run(work, writes))
 
     async def migrate(self) -> None:
@@ -173,9 +168,7 @@ def _make_file(engine: AsyncEngine) -> None:
 
 def _connect_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # no implicit BEGIN: see _begin_sqlite
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+    connection.execute("PRAGMA foreign_keys=ON").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -11,12 +11,9 @@ from secrets import choice
 from .base import APIKey, AuditEntry, KeyRegistry, StoredSecret, utc_now
 from .secret import ALPHABET, KINDS, Hasher, bits, importable, new_secret
 
-OVERLAP = 24 * 3600.0
-"""Seconds for which both secrets of a rotated key are good."""
-MAX_TEXT = 200
-"""Characters of a name, an owner, a model or a limit: the width of the columns in schema.py."""
-MIN_BITS = 128
-"""Of a secret that is imported. Fewer could be guessed, as the digests are fast (see secret.py)."""
+OVERLAP = 24 * 3600.0  # seconds for which both secrets of a rotated key are good
+MAX_TEXT = 200  # characters of a name, an owner, a model or a limit: the width of the columns in schema.py
+MIN_BITS = 128  # of a secret that is imported; fewer could be guessed, as the digests are fast (see secret.py)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

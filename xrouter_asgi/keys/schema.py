@@ -22,10 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0001"
-"""The newest migration in `migrations/versions`, which makes these tables."""
-VERSION_TABLE = "xrouter_keys_version"
-"""Not Alembic's default name, which a host may use itself."""
+REVISION = "0001"  # the newest migration in `migrations/versions`, which makes these tables
+VERSION_TABLE = "xrouter_keys_version"  # not Alembic's default name, which a host may use itself
 
 
 class Moment(TypeDecorator[datetime]):

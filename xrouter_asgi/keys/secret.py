@@ -34,10 +34,7 @@ def new_secret(kind: str = "live") -> str:
 
 
 def well_formed(secret: str) -> bool:
-    """Whether `new_secret` can have made it.
-
-    The checksum is public. It finds a typo without a lookup, and tells an attacker nothing.
-    """
+    """Whether `new_secret` can have made it: the public checksum finds a typo without a lookup."""
     return _FORM.fullmatch(secret) is not None and secret[-6:] == _checksum(secret[:-6])
 
 
@@ -91,9 +88,8 @@ class Hasher:
             if version < 0 or (version == 0) != (pepper == ""):
                 raise ValueError(f"Pepper {version} is not a pair. Write a version from 1 and its pepper, or '0:'.")
             if version and len(pepper) < 32:
-                raise ValueError(
-                    f"Pepper {version} has {len(pepper)} characters. Take 32 or more: openssl rand -hex 32"
-                )
+                message = f"Pepper {version} has {len(pepper)} characters. Take 32 or more: openssl rand -hex 32"
+                raise ValueError(message)
         self._peppers = {version: pepper.encode() for version, pepper in sorted((peppers or {0: ""}).items())[::-1]}
 
     @classmethod
@@ -117,7 +113,6 @@ class Hasher:
         return next(iter(self._peppers))
 
     def digest(self, secret: str) -> bytes:
-        """The 32 bytes that a store keeps of a new secret."""
         return self.digests(secret)[0]
 
     def digests(self, secret: str) -> tuple[bytes, ...]:

@@ -21,8 +21,7 @@ from .schema import audit, keys, secrets
 
 logger = logging.getLogger("xrouter")
 
-FLUSH_INTERVAL = 10.0
-"""Seconds for which uses of keys are collected before one write."""
+FLUSH_INTERVAL = 10.0  # seconds for which uses of keys are collected before one write
 
 
 class SQLKeyStore:
@@ -59,7 +58,9 @@ class SQLKeyStore:
             row = found.get(digest)
             # Compared here too, so that no collation or column type of a database decides what is equal.
             if row is not None and hmac.compare_digest(row.digest, digest):
-                self._warn_of_plain_digest(row)
+                if row.pepper == 0 and not self._warned:
+                    self._warned = True
+                    logger.warning("Key %s is kept as plain SHA-256. Give a pepper, and rotate it: see Hasher.", row.id)
                 return replace(_key(row), expires_at=earlier(row.expires_at, row.secret_expires_at))
         return None
 
@@ -139,11 +140,6 @@ class SQLKeyStore:
                 raise KeyExists("The key is in the store already.") from None
 
         await self._database.run(work, writes=True)
-
-    def _warn_of_plain_digest(self, row: Row[Any]) -> None:
-        if row.pepper == 0 and not self._warned:
-            self._warned = True
-            logger.warning("Key %s is kept as plain SHA-256. Give a pepper, and rotate such keys: see Hasher.", row.id)
 
     def _write_later(self) -> None:
         self._timer = None
