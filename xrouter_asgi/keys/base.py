@@ -92,21 +92,15 @@ class StoredSecret:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One change of a key. Entries are never changed or deleted.
-
-    Attributes:
-        action: `create`, `import`, `rotate` or `revoke`.
-        before, after: The fields that changed, without secrets.
-        reason: Why, as the person who did it wrote it.
-    """
+    """One change of a key. Entries are never changed or deleted."""
 
     at: datetime
     by: str
-    action: str
+    action: str  # `create`, `import`, `rotate` or `revoke`
     key_id: str
-    before: Mapping[str, object] = field(default_factory=dict)
+    before: Mapping[str, object] = field(default_factory=dict)  # of the fields that changed, without secrets
     after: Mapping[str, object] = field(default_factory=dict)
-    reason: str | None = None
+    reason: str | None = None  # as the person who did it wrote it
 
 
 class KeyRegistry(KeyStore, Protocol):

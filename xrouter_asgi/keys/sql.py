@@ -60,7 +60,9 @@ class SQLKeyStore:
             if row is not None and hmac.compare_digest(row.digest, digest):
                 if row.pepper == 0 and not self._warned:
                     self._warned = True
-                    logger.warning("Key %s is kept as plain SHA-256. Give a pepper, and rotate it: see Hasher.", row.id)
+                    logger.warning(
+                        "Key %s is kept as plain SHA-256. Give a pepper, and rotate such keys: see Hasher.", row.id
+                    )
                 return replace(_key(row), expires_at=earlier(row.expires_at, row.secret_expires_at))
         return None
 

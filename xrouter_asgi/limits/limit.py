@@ -23,19 +23,12 @@ _SECONDS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most that each subject may use.
+    """The most that each subject may use."""
 
-    Attributes:
-        amount: At least 1.
-        unit: What is counted: `requests`, `tokens`, or `parallel` requests.
-        window: Seconds, above 0; 0 for `parallel`.
-        per: What has a count of its own: each key, each owner of keys, each model, each address; or `all` share one.
-    """
-
-    amount: int
+    amount: int  # at least 1
     unit: Unit = "requests"
-    window: float = 60.0
-    per: Per = "key"
+    window: float = 60.0  # seconds, above 0; 0 for `parallel`
+    per: Per = "key"  # what has a count of its own; `all` share one
 
     def __post_init__(self) -> None:
         if self.amount < 1:

@@ -23,18 +23,12 @@ logger = logging.getLogger("xrouter")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who is charged for a request.
+    """Who is charged for a request."""
 
-    Attributes:
-        key: None if no limit per key applies.
-        owner: None if the key has no owner; then the key is its own owner.
-        limits: The limits of the caller's own key.
-    """
-
-    key: str | None
-    owner: str | None
+    key: str | None  # None if no limit per key applies
+    owner: str | None  # None if the key has no owner; then the key is its own owner
     address: str
-    limits: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()  # of the caller's own key
 
     @classmethod
     def of(cls, scope: Scope, key: Key, principal: Principal | None) -> Subject:

@@ -139,13 +139,9 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """A principal's scopes in the shape of Starlette's `request.auth`, which `@requires` reads.
+    """The scopes that a principal was given by name, in the shape of Starlette's `request.auth`."""
 
-    They are `authenticated` and the scopes that were given by name. A key without scopes may use every endpoint of
-    LLMRouter, but that must not make it an administrator of the host.
-    """
-
-    scopes: tuple[str, ...]
+    scopes: tuple[str, ...]  # none means all in LLMRouter, which must make nobody an administrator of the host
 
 
 def _introduce(scope: Scope, principal: Principal) -> None:

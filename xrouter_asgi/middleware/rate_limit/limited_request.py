@@ -20,18 +20,13 @@ from ...limits.rules import LimitRule, LimitRules, Subject
 
 @dataclass(slots=True)
 class Limiter:
-    """What all requests share.
-
-    Attributes:
-        ietf: Answers carry the fields of the IETF's draft as well.
-        local: The last reservation was decided in this process alone, because the shared store is away.
-    """
+    """What all requests share."""
 
     store: LimitStore
     rules: LimitRules
-    ietf: bool
+    ietf: bool  # answers carry the fields of the IETF's draft as well
     estimates: OutputEstimates = field(default_factory=OutputEstimates)
-    local: bool = False
+    local: bool = False  # the last reservation was decided in this process alone: the shared store is away
 
 
 @dataclass(slots=True)
@@ -59,9 +54,7 @@ class LimitedRequest:
     async def reserve_before_body(self) -> None:
         """Reserve what is known without the body, and let `LLMRouter` reserve the rest.
 
-        Raises:
-            RateLimitExceeded: A limit is reached.
-            XRouterError: 503. The limits cannot be checked.
+        Raises RateLimitExceeded, and XRouterError (503) when limits cannot be checked.
         """
         await self._reserve(self._charges(self._limiter.rules.before_body(self._subject)))
         self._context.reserve_tokens = self.reserve_tokens
@@ -88,7 +81,10 @@ class LimitedRequest:
                 limiter.store.settle(claim.lease)
                 continue
             spent = None if estimate is None else tokens_spent(context, estimate)
-            limiter.store.settle(claim.lease, [_cost_of(charge, spent) for charge in claim.charges])
+            costs = [
+                charge.cost if spent is None or charge.limit.unit != "tokens" else spent for charge in claim.charges
+            ]
+            limiter.store.settle(claim.lease, costs)
             if estimate is not None and estimate.completion_tokens != 0 and context.usage is not None:
                 limiter.estimates.learn(self._subject.key or "", estimate.model, context.usage.completion_tokens)
 
@@ -123,24 +119,17 @@ class LimitedRequest:
         claim = _Claim(os.urandom(16).hex(), charges, estimate)
         self._claims.append(claim)  # before the await, which may be cancelled
         reservation = await self._limiter.store.reserve(charges, lease=claim.lease)
-        self._note(reservation)
+        self._statuses += reservation.statuses
+        self._local |= reservation.local
+        if reservation.local != self._limiter.local:
+            self._limiter.local = reservation.local
+            self._context.emit((LimiterDegraded if reservation.local else LimiterRestored)(self._context))
         claim.admitted = reservation.admitted
         if not reservation.admitted:
             for each in self._claims:
                 self._limiter.store.settle(each.lease)
             self._claims.clear()
             raise _refusal(reservation)
-
-    def _note(self, reservation: Reservation) -> None:
-        self._statuses += reservation.statuses
-        self._local |= reservation.local
-        if reservation.local != self._limiter.local:
-            self._limiter.local = reservation.local
-            self._context.emit((LimiterDegraded if reservation.local else LimiterRestored)(self._context))
-
-
-def _cost_of(charge: Charge, spent: int | None) -> int:
-    return charge.cost if spent is None or charge.limit.unit != "tokens" else spent
 
 
 def _refusal(reservation: Reservation) -> XRouterError:
