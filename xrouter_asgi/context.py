@@ -54,21 +54,13 @@ def _count(value: object) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling.
+    """Who is calling."""
 
-    Attributes:
-        id: The public id of a key, or the host's name for its user; never a secret.
-        owner: Whom the key belongs to.
-        scopes: The endpoints it may use: `chat`, `embeddings`, `models`. None given means all.
-        models: The models it may use, names or patterns with one `*`. None given means all.
-        limits: Its own limits, such as `60/minute`. Each replaces the general limit of the same kind.
-    """
-
-    id: str
-    owner: str | None = None
-    scopes: frozenset[str] = frozenset()
-    models: tuple[str, ...] = ()
-    limits: tuple[str, ...] = ()
+    id: str  # the public id of a key, or the host's name for its user; never a secret
+    owner: str | None = None  # whom the key belongs to
+    scopes: frozenset[str] = frozenset()  # of endpoints: `chat`, `embeddings`, `models`; none means all
+    models: tuple[str, ...] = ()  # that it may use, names or patterns with one `*`; none means all
+    limits: tuple[str, ...] = ()  # such as `60/minute`; each replaces the general limit of the same kind
 
     def has_scope(self, scope: str) -> bool:
         return not self.scopes or scope in self.scopes

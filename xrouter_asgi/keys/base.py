@@ -25,31 +25,22 @@ def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class APIKey:
-    """Everything about one key but its secret. Times are aware datetimes.
+    """Everything about one key but its secret. Times are aware datetimes."""
 
-    Attributes:
-        id: `key_` and 8 characters. Public; may be logged.
-        owner: A user, a team, a tenant.
-        kind: `live`, `test` or `admin`, as in the prefix of its secret; `imported` if another gateway created it.
-        active: False once it is revoked.
-        not_before, expires_at: The key is valid from `not_before` until just before `expires_at`. For a secret that was
-            rotated away, `expires_at` is the end of the overlap.
-        scopes, models, limits: As in `Principal`.
-        last_used_at: Stores write it in batches, so it may be late.
-    """
-
-    id: str
+    id: str  # `key_` and 8 characters; public, may be logged
     name: str = ""
-    owner: str | None = None
-    kind: str = "live"
+    owner: str | None = None  # a user, a team, a tenant
+    kind: str = "live"  # or `test` or `admin`, as in its secret's prefix; `imported` if another gateway created it
     created_at: datetime = field(default_factory=utc_now)
-    active: bool = True
+    active: bool = True  # False once it is revoked
     not_before: datetime | None = None
-    expires_at: datetime | None = None
-    scopes: frozenset[str] = frozenset()
+    expires_at: datetime | None = (
+        None  # the first moment at which it is not valid; of a rotated secret, the overlap's end
+    )
+    scopes: frozenset[str] = frozenset()  # this and the next two are as in `Principal`
     models: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
-    last_used_at: datetime | None = None
+    last_used_at: datetime | None = None  # may be late, because stores write it in batches
 
     def usable(self, now: datetime) -> bool:
         return (
@@ -78,8 +69,7 @@ class KeyStore(Protocol):
     async def aclose(self) -> None: ...
 
 
-FindKey: TypeAlias = Callable[[bytes], Awaitable[APIKey | None]]
-"""A function that finds a key by one digest; accepted wherever a KeyStore is."""
+FindKey: TypeAlias = Callable[[bytes], Awaitable[APIKey | None]]  # by one digest; accepted wherever a KeyStore is
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,14 +64,11 @@ class Database:
     async def _own(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._tasks.discard)
+        # asyncio reports an exception that nobody retrieved
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.wait([task])
         return task.result()
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # asyncio reports an exception that nobody retrieved
 
     async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]], writes: bool) -> T:
         async with self._opening:

@@ -41,11 +41,7 @@ def well_formed(secret: str) -> bool:
 def _checksum(body: str) -> str:
     """The CRC-32 (as in zlib) in base 62, with leading zeros: 6 digits hold its 32 bits."""
     number = zlib.crc32(body.encode("ascii"))
-    digits = ""
-    for _ in range(6):
-        number, digit = divmod(number, 62)
-        digits = ALPHABET[digit] + digits
-    return digits
+    return "".join(ALPHABET[number // 62**place % 62] for place in range(5, -1, -1))
 
 
 def importable(secret: str) -> bool:

@@ -26,15 +26,8 @@ class StoreUnavailable(Exception):
 class StoreHealth:
     """Calls a store while it is up, and finds out when it is up again.
 
-    A call that fails has waited `timeout` at most. Later calls fail at once, until a probe in the background succeeds
-    within `timeout`.
-
-    Args:
-        probe: An operation that proves that the store can do its work.
-        name: The store's name in the log.
-        timeout: Seconds for one call. Above 0.
-        max_parallel: How many calls may run at once; the others wait.
-        on_restored: Called when the store is up again.
+    A call that fails has waited `timeout` seconds at most. Later calls fail at once, until a `probe` in the background,
+    which proves that the store can do its work, succeeds within `timeout`. More calls than `max_parallel` wait.
     """
 
     def __init__(

@@ -75,7 +75,6 @@ class _MeasuredRequest:
         self._left = False
 
     async def receive(self) -> Message:
-        """Receive a message, and count it."""
         message = await self._receive()
         match message["type"]:
             case "http.request":
@@ -110,10 +109,8 @@ class _MeasuredRequest:
             self._status = status
             self._first_byte = time.perf_counter() - self._started
         match message["type"]:
-            case "websocket.http.response.body":
+            case "websocket.http.response.body" | "http.response.zerocopysend":
                 self._sent += len(message.get("body", b""))
-                self._finished = not message.get("more_body", False)
-            case "http.response.zerocopysend":
                 self._finished = not message.get("more_body", False)
             case "http.response.pathsend" | "websocket.close":
                 self._finished = True

@@ -93,7 +93,6 @@ class Metrics:
         self._policies = _PolicyCounts(meter, model=self._model, error_type=self._error_type)
 
     def __call__(self, event: object) -> None:
-        """Count what happened."""
         match event:
             case RequestStarted():
                 self._requests_in_flight.add(1)
@@ -157,12 +156,7 @@ class Metrics:
 
 
 class _PolicyCounts:
-    """How often which policy did something about a request.
-
-    Args:
-        model: What the model of a request is called in labels.
-        error_type: The word for an error, of a bounded number.
-    """
+    """How often which policy did something about a request."""
 
     def __init__(
         self, meter: Meter, *, model: Callable[[RequestContext], str], error_type: Callable[[BaseException], str]
@@ -208,7 +202,6 @@ class _PolicyCounts:
         return event.provider, self._model(event.context), event.target
 
     def went_round(self, decision: Decision, model: str) -> None:
-        """Count what the decision about a request tells."""
         if decision.hedges:
             self._hedges.add(decision.hedges, model)
         for name, why in decision.excluded.items():
@@ -256,7 +249,6 @@ class _Tally:
             self._numbers[values] = number
 
     def forget(self, first: str) -> None:
-        """Remove what has this value of the first label."""
         with self._lock:
             self._numbers = {values: number for values, number in self._numbers.items() if values[0] != first}
 
@@ -279,7 +271,6 @@ class _LoopLag:
         self._watched: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def watch(self) -> None:
-        """Begin with the running loop, if that has not been done."""
         loop = asyncio.get_running_loop()
         if loop not in self._watched:
             self._watched.add(loop)

@@ -51,12 +51,7 @@ _w3c = TraceContextTextMapPropagator()
 
 
 class Spans:
-    """Begins the spans of requests.
-
-    Args:
-        tracer_provider: Who makes them; None takes OpenTelemetry's global one, as it is at the first request.
-        propagate: Go on with the trace in a client's `traceparent`, and send ours to the upstreams.
-    """
+    """Begins the spans of requests. The arguments are those of `TracingMiddleware`."""
 
     def __init__(self, tracer_provider: TracerProvider | None, *, propagate: bool) -> None:
         self._provider = tracer_provider
@@ -90,15 +85,11 @@ class RequestSpans:
 
     The span that runs is OpenTelemetry's current one, so that instrumentation further in, of a database or of httpx,
     hangs its own below it.
-
-    Attributes:
-        status: Of the answer, to be set before the end.
-        error: What the application raised.
     """
 
     def __init__(self, tracer: Tracer, scope: Scope, context: RequestContext, *, propagate: bool) -> None:
-        self.status: int | None = None
-        self.error: BaseException | None = None
+        self.status: int | None = None  # of the answer
+        self.error: BaseException | None = None  # what the application raised
         self._tracer = tracer
         self._scope = scope
         self._request = context
@@ -138,7 +129,6 @@ class RequestSpans:
         return [(b"traceparent", value.encode("ascii"))]
 
     def __call__(self, event: object) -> None:
-        """End the span of an attempt that has ended."""
         if isinstance(event, AttemptEnded):
             self._end_attempt(event.attempt)
 

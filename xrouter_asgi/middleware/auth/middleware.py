@@ -17,8 +17,7 @@ from ...asgi.responses import Headers
 from ...context import Principal, RequestContext
 from ...errors import InvalidRequest, PermissionDenied, XRouterError
 from ...keys import CachedKeys, FindKey, Hasher, KeyStore
-from .credential import KeyCheck
-from .throttle import Failures
+from .credential import Failures, KeyCheck
 
 Identify: TypeAlias = Callable[[Scope], Awaitable[Principal | None] | Principal | None]
 """Finds the caller by the scope of a request or WebSocket; None for nobody."""
