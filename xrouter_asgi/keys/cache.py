@@ -34,9 +34,8 @@ class _Found(NamedTuple):
 class CachedKeys:
     """Checks secrets against a store, and remembers what the store said.
 
-    The cache is keyed by whole digests. Known and unknown keys have a cache each, so that junk cannot displace good
-    keys. Concurrent lookups of one secret are one lookup. A revocation takes effect everywhere after `TTL` seconds, or
-    after `STALE_IF_ERROR` if the store goes away in between.
+    Known and unknown keys have a cache each, so that junk cannot displace good keys. Concurrent lookups of one secret are
+    one lookup. A revocation takes effect after `TTL` seconds, or `STALE_IF_ERROR` if the store goes away in between.
 
     Args:
         store: Where keys are kept; or a function `async (digest) -> APIKey | None`.
@@ -66,9 +65,7 @@ class CachedKeys:
     async def check(self, secret: str) -> APIKey | None:
         """The key of this secret; None if it is unknown, revoked, expired or not yet valid, without a difference.
 
-        Raises:
-            KeyStoreUnavailable: The store is away, and no entry of the last `STALE_IF_ERROR` seconds says that the key
-                is good.
+        Raises KeyStoreUnavailable, unless an entry of the last `STALE_IF_ERROR` seconds says that the key is good.
         """
         if not (well_formed(secret) or (self._store.imported and importable(secret))):
             return None
@@ -78,7 +75,6 @@ class CachedKeys:
         return key
 
     async def aclose(self) -> None:
-        """Wait for the lookups under way, then close the store."""
         await self._flights.wait()
         await self._store.aclose()
 
@@ -136,6 +132,5 @@ class CachedKeys:
 
 
 def _unavailable() -> KeyStoreUnavailable:
-    return KeyStoreUnavailable(
-        "API keys cannot be checked right now. Try again in a moment.", retry_after=RETRY_INTERVAL
-    )
+    message = "API keys cannot be checked right now. Try again in a moment."
+    return KeyStoreUnavailable(message, retry_after=RETRY_INTERVAL)

@@ -31,14 +31,7 @@ _MIGRATION_LOCK = 0x78726F75746572  # "xrouter", for pg_advisory_xact_lock
 
 
 class Database:
-    """A database at `sqlite:///keys.db` or `postgresql://user:password@host/name`.
-
-    SQLite is migrated at first use. PostgreSQL is not, because it may belong to others.
-
-    Raises:
-        ValueError: The URL names no supported database.
-        ModuleNotFoundError: The driver is not installed.
-    """
+    """A database, as `SQLKeyStore` takes it. SQLite is migrated at first use; PostgreSQL may belong to others."""
 
     def __init__(self, url: str) -> None:
         self._url = async_url(url)
@@ -56,7 +49,6 @@ class Database:
         await self._own(self._transact(lambda connection: connection.run_sync(_migrate), writes=True))
 
     async def aclose(self) -> None:
-        """Wait for the transactions under way, then close the connections."""
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._own(self._engine.dispose())

@@ -18,12 +18,7 @@ MIN_BITS = 128  # of a secret that is imported; fewer could be guessed, as the d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySpec:
-    """The fields of `APIKey` that the creator of a key chooses.
-
-    Raises:
-        ValueError: A scope is not a word, a pattern has more than one `*`, a text is too long, a time has no zone, or
-            the key would end before it begins.
-    """
+    """The fields of `APIKey` that the creator of a key chooses. Raises ValueError for what no key can have."""
 
     name: str = ""
     owner: str | None = None
@@ -90,9 +85,7 @@ class Issuer:
     async def adopt(self, secret: str, spec: KeySpec) -> APIKey:
         """Import the key of another gateway, so that its clients need no change.
 
-        Raises:
-            KeyExists: The registry has it already.
-            ValueError: It cannot be sent in a header; or it has less than 128 bits and could be guessed.
+        Raises KeyExists, and ValueError if it cannot be sent in a header, or has less than 128 bits.
         """
         if not importable(secret):
             raise ValueError("The secret is not 1 to 512 printable ASCII characters without spaces.")
@@ -103,12 +96,7 @@ class Issuer:
     async def rotate(self, id: str, *, overlap: float = OVERLAP, expires_at: datetime | None = None) -> Issued:
         """Give the key another secret. The old one stays good for `overlap` seconds, but not beyond its own end.
 
-        Args:
-            expires_at: Another end for the key; None keeps the one it has.
-
-        Raises:
-            UnknownKey: No key has this id.
-            ValueError: The key is revoked or has expired.
+        Without `expires_at` the key keeps its end. Raises UnknownKey, and ValueError for one that has ended.
         """
         key, now = await self._registry.get(id), self._now()
         end = expires_at or key.expires_at

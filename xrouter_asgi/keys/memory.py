@@ -58,10 +58,9 @@ class MemoryKeyStore:
         self._audit.append(entry)
 
     async def get(self, id: str, /) -> APIKey:
-        try:
-            return self._keys[id]
-        except KeyError:
-            raise UnknownKey(id) from None
+        if id not in self._keys:
+            raise UnknownKey(id)
+        return self._keys[id]
 
     async def list(self, *, owner: str | None = None) -> Sequence[APIKey]:
         return [key for key in self._keys.values() if owner is None or key.owner == owner]
@@ -73,14 +72,9 @@ class MemoryKeyStore:
 
 
 class StaticKeys:
-    """A fixed list of keys.
+    """A fixed list of keys, by their secrets, which need not be of our form. The hasher is that of `CachedKeys`.
 
-    Args:
-        keys: Keys by their secrets, which need not be of our form.
-        hasher: The same as of `CachedKeys`.
-
-    Raises:
-        ValueError: A secret cannot be sent in a header, or is longer than 512 characters.
+    Raises ValueError for a secret that cannot be sent in a header, or is longer than 512 characters.
     """
 
     def __init__(self, keys: Mapping[str, APIKey], *, hasher: Hasher | None = None) -> None:

@@ -52,8 +52,8 @@ def importable(secret: str) -> bool:
 def bits(secret: str) -> float:
     """The most entropy that a secret of unknown form can have, by the length and the alphabet of each of its parts.
 
-    A part shorter than 8, such as `sk` or `proj`, is a prefix and adds nothing; nor does a part that occurs again. In a
-    part that repeats few characters, each of them counts three times at most.
+    A part shorter than 8, such as `sk`, is a prefix and adds nothing; nor does a part that occurs again. In a part that
+    repeats few characters, each of them counts three times at most.
     """
     parts = {part for part in re.split(r"[^0-9A-Za-z]", secret) if len(part) >= 8}
     return sum(min(len(part), 3 * len(set(part))) * math.log2(_alphabet(part)) for part in parts)
@@ -120,7 +120,6 @@ class Hasher:
         )
 
     def __str__(self) -> str:
-        """The scheme, as `xrouter serve` prints it."""
         return f"HMAC-SHA-256 with pepper {self.version}" if self.version else "SHA-256 without a pepper"
 
     def __repr__(self) -> str:

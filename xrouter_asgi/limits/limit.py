@@ -54,10 +54,16 @@ class Limit:
         per = (match["per"] or "key").lower() if match else ""
         if match is None or per not in get_args(Per):
             raise _unreadable(text)
-        unit: Unit = "tokens" if (match["unit"] or "").lower().startswith("token") else "requests"
         if match["parallel"]:
             return cls(int(match["amount"]), "parallel", 0.0, cast(Per, per))
-        return cls(int(match["amount"]), unit, _window(match["window"], text), cast(Per, per))
+        from limits import parse  # here, because it takes 80 ms, and only those who set limits need it
+
+        unit: Unit = "tokens" if (match["unit"] or "").lower().startswith("token") else "requests"
+        try:
+            window = float(parse(f"1 {match['window']}").get_expiry())
+        except ValueError as error:
+            raise _unreadable(text) from error
+        return cls(int(match["amount"]), unit, window, cast(Per, per))
 
     def __str__(self) -> str:
         """The form that clients read: `60 per 1 minute`, `100000 tokens per 1 day`, `8 parallel requests`."""
@@ -69,16 +75,6 @@ class Limit:
             if not rest:
                 return f"{what} per {count:g} {name}{'s' if count > 1 else ''}"
         return f"{what} per {self.window:g} seconds"
-
-
-def _window(text: str, whole: str) -> float:
-    # Imported here because it takes 80 ms, and only those who set limits need it.
-    from limits import parse
-
-    try:
-        return float(parse(f"1 {text}").get_expiry())
-    except ValueError as error:
-        raise _unreadable(whole) from error
 
 
 def _unreadable(text: str) -> ValueError:

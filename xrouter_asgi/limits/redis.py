@@ -130,7 +130,6 @@ class RedisLimits:
             self._renewing = in_background(self._renew(self._slot_ttl / 3))
 
     async def _renew(self, pause: float) -> None:
-        """Renew slots as long as there are any, also those that were admitted while Redis was away."""
         while True:
             await asyncio.sleep(pause)
             pause = self._slot_ttl / 3

@@ -55,9 +55,7 @@ class LimitRule:
         }[self.limit.per]
         if counted is None:
             return None
-        if self.pattern is not None:
-            counted = f"{self.pattern}\0{counted}"
-        return Charge(counted, self.limit, cost)
+        return Charge(counted if self.pattern is None else f"{self.pattern}\0{counted}", self.limit, cost)
 
 
 class LimitRules:

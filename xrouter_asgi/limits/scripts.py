@@ -55,9 +55,9 @@ class RedisScripts:
     async def reserve(self, lease: str, charges: Sequence[Charge]) -> Reservation:
         # A charge for requests alone is settled only to give it back, which happens at once or never.
         lease_ttl = self._slot_ttl if all(charge.limit.unit == "requests" for charge in charges) else _LEASE_TTL
-        arguments: list[str | int] = [lease, _micro(self._slot_ttl), _milli(lease_ttl), SLICES]
+        arguments: list[str | int] = [lease, round(self._slot_ttl * 1e6), round(lease_ttl * 1e3), SLICES]
         for charge in charges:
-            arguments += charge.limit.amount, charge.cost, _micro(charge.limit.window)
+            arguments += charge.limit.amount, charge.cost, round(charge.limit.window * 1e6)
         refused, wait, *numbers = await self._reserve(_keys(lease, charges), arguments)
         statuses = tuple(
             LimitStatus(charge.limit, remaining, reset / 1e6)
@@ -67,9 +67,9 @@ class RedisScripts:
         return Reservation(limit is None, limit, wait / 1e6, statuses)
 
     async def settle(self, lease: str, charges: Sequence[Charge], differences: Sequence[int]) -> None:
-        arguments: list[str | int] = [lease, _milli(self._slot_ttl), SLICES]
+        arguments: list[str | int] = [lease, round(self._slot_ttl * 1e3), SLICES]
         for charge, difference in zip(charges, differences, strict=True):
-            arguments += difference, _micro(charge.limit.window)
+            arguments += difference, round(charge.limit.window * 1e6)
         await self._settle(_keys(lease, charges), arguments)
 
     async def renew(self, slots: Mapping[str, Sequence[Charge]]) -> None:
@@ -78,7 +78,7 @@ class RedisScripts:
         for start in range(0, len(pairs), _BATCH):
             batch = pairs[start : start + _BATCH]
             keys = [key for lease, slot in batch for key in _keys(lease, [slot])]
-            await self._renew(keys, [_micro(self._slot_ttl), *(lease for lease, _ in batch)])
+            await self._renew(keys, [round(self._slot_ttl * 1e6), *(lease for lease, _ in batch)])
 
     async def aclose(self) -> None:
         await self._redis.aclose()
@@ -118,11 +118,3 @@ def _keys(lease: str, charges: Sequence[Charge]) -> list[str]:
         digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         keys.append(f"{{xrouter}}:{limit.unit}:{digest}")
     return keys
-
-
-def _micro(seconds: float) -> int:
-    return round(seconds * 1e6)
-
-
-def _milli(seconds: float) -> int:
-    return round(seconds * 1e3)

@@ -107,8 +107,6 @@ class _Limiter:
 
 @dataclass(slots=True)
 class _Claim:
-    """A reservation that was asked for."""
-
     lease: str
     charges: Sequence[Charge]
     estimate: CostEstimate | None
@@ -136,11 +134,9 @@ class _LimitedRequest:
         self._context.reserve_tokens = self.reserve_tokens
 
     async def reserve_tokens(self, estimate: CostEstimate) -> None:
-        """Reserve what a call may cost.
+        """Reserve what a call may cost. A refused request gives back all that it has reserved.
 
-        Raises:
-            InvalidRequest: The call is larger than a whole limit.
-            RateLimitExceeded: A limit is reached. The request gives back all that it has reserved.
+        Raises InvalidRequest for a call that is larger than a whole limit, and RateLimitExceeded.
         """
         if self._reserve_further_out is not None:
             await self._reserve_further_out(estimate)

@@ -155,7 +155,6 @@ def _attempt(attempt: Attempt) -> Mapping[str, object]:
 
 
 def _readable_line(event: RequestEnded) -> str:
-    """The same for the eye, and shorter: what is known, from left to right."""
     context = event.context
     served = f"{context.model} -> {context.provider}/{context.upstream_model}" if context.provider else context.model
     usage = context.usage and f"{context.usage.prompt_tokens}+{context.usage.completion_tokens} tokens"
@@ -179,8 +178,7 @@ def _readable_line(event: RequestEnded) -> str:
 
 def _readable_detour(decision: Decision) -> str:
     """Such as `a/m connect_refused, without b/m (circuit open for 3.2 s), 1 hedged`."""
-    failures = ((attempt.target, attempt.error) for attempt in decision.attempts if attempt.error is not None)
-    failed = [f"{target} {error_type(error)}" for target, error in failures]
+    failed = [f"{each.target} {error_type(each.error)}" for each in decision.attempts if each.error is not None]
     passed_over = [f"without {name} ({why})" for name, why in decision.excluded.items()]
     hedged = [f"{decision.hedges} hedged"] if decision.hedges else []
     return ", ".join((*failed, *passed_over, *hedged))

@@ -40,11 +40,7 @@ class KeyCheck:
     async def __call__(self, scope: Scope) -> Principal:
         """The principal of the key. All wrong keys get the same answer.
 
-        Raises:
-            InvalidRequest: 401. There is no key.
-            InvalidAPIKey: 401. The key opens nothing, or the request is ambiguous.
-            RateLimitExceeded: The address has sent too many wrong keys.
-            KeyStoreUnavailable: The store cannot be asked.
+        Raises InvalidRequest, InvalidAPIKey, RateLimitExceeded after too many wrong keys, and KeyStoreUnavailable.
         """
         secret = read_secret(scope)
         address = peer_address(scope)
@@ -63,9 +59,7 @@ class KeyCheck:
 def read_secret(scope: Scope) -> str:
     """The key in `Authorization: Bearer`, `x-api-key` or `api-key`; in several of them, if all hold the same.
 
-    Raises:
-        InvalidRequest: 401. There is no key, or only an empty one.
-        InvalidAPIKey: 401. A header comes twice, two keys differ, the scheme is not Bearer, or a key is in the URL.
+    Raises InvalidRequest (401) if there is no key, and InvalidAPIKey if the request can be read in two ways.
     """
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
@@ -73,7 +67,8 @@ def read_secret(scope: Scope) -> str:
             if name in found:
                 raise InvalidAPIKey(f"The header '{name.decode()}' came more than once. Send your API key once.")
             found[name] = _token(value) if name == b"authorization" else value.decode("latin-1").strip(" \t")
-    if scope["query_string"] and _in_query(scope["query_string"]):
+    query = scope["query_string"].decode("latin-1")
+    if query and any(name.lower() in _QUERY for name, _ in parse_qsl(query, keep_blank_values=True)):
         raise InvalidAPIKey(f"An API key must not be part of a URL. {_HOW} Have this one replaced: URLs are logged.")
     secrets = {secret for secret in found.values() if secret}
     if not secrets:
@@ -89,10 +84,6 @@ def _token(value: bytes) -> str:
     if scheme and scheme.lower() != "bearer":
         raise InvalidAPIKey(f"This scheme of Authorization is not accepted. {_HOW}")
     return token.strip(" \t")
-
-
-def _in_query(query: bytes) -> bool:
-    return any(name.lower() in _QUERY for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
 
 
 class Failures:
