@@ -34,8 +34,8 @@ class _Found(NamedTuple):
 class CachedKeys:
     """Checks secrets against a store, and remembers what the store said.
 
-    Known and unknown keys have a cache each, so that junk cannot displace good keys. Concurrent lookups of one secret are
-    one lookup. A revocation takes effect after `TTL` seconds, or `STALE_IF_ERROR` if the store goes away in between.
+    Known and unknown keys have a cache each: junk cannot displace good keys. Concurrent lookups of one secret are one
+    lookup. A revocation takes effect after `TTL` seconds, or `STALE_IF_ERROR` if the store goes away in between.
 
     Args:
         store: Where keys are kept; or a function `async (digest) -> APIKey | None`.

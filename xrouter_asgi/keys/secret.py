@@ -75,8 +75,7 @@ class Hasher:
         peppers: Secrets of at least 32 characters, by version, a number from 1. New keys get the highest version; lower
             ones keep older keys valid. Version 0 with an empty text keeps keys valid that have no pepper.
 
-    Raises:
-        ValueError: A pepper is too short, or version 0 has one.
+    Raises ValueError if a pepper is too short, or version 0 has one.
     """
 
     def __init__(self, peppers: Mapping[int, str] | None = None) -> None:

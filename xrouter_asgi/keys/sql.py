@@ -33,9 +33,7 @@ class SQLKeyStore:
         imported: Whether it may hold keys that another gateway created.
         now: The wall clock.
 
-    Raises:
-        ValueError: The URL names no supported database.
-        ModuleNotFoundError: The driver is not installed.
+    Raises ValueError for a URL of another database, and ModuleNotFoundError if the driver is not installed.
     """
 
     def __init__(self, url: str, *, imported: bool = False, now: Callable[[], datetime] = utc_now) -> None:

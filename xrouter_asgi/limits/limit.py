@@ -45,10 +45,7 @@ class Limit:
     def parse(cls, text: str) -> Limit:
         """Read `60/minute`, `100000 tokens/day per owner` or `8 parallel`.
 
-        The window is written as in the library `limits`: `/minute`, `/10 seconds`, `per 2 hours`.
-
-        Raises:
-            ValueError: The message shows what may be written instead.
+        The window is written as in the library `limits`: `/minute`, `/10 seconds`, `per 2 hours`. Raises ValueError.
         """
         match = _NOTATION.fullmatch(text)
         per = (match["per"] or "key").lower() if match else ""
@@ -92,8 +89,7 @@ def _parse_text(text: str) -> tuple[Limit, ...]:
 def parse_limits(limits: str | Limit | Iterable[str | Limit]) -> tuple[Limit, ...]:
     """Read several limits: `60/minute; 8 parallel`, or any iterable of such texts and of limits.
 
-    Raises:
-        ValueError: One cannot be read, or two are of the same kind.
+    Raises ValueError if one cannot be read, or two are of the same kind.
     """
     given = (limits,) if isinstance(limits, str | Limit) else limits
     found = tuple(limit for item in given for limit in (_parse_text(item) if isinstance(item, str) else (item,)))

@@ -116,7 +116,6 @@ class _Window:
         self.expires = 0.0
 
     def advance(self, now: float) -> None:
-        """Drop the slices that have left the window."""
         self._current = int(now // self._width)
         self.expires = self._end(self._current)
         while self._slices and (oldest := next(iter(self._slices))) < self._current - SLICES:

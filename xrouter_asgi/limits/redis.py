@@ -37,6 +37,8 @@ class RedisLimits:
         workers: How many processes share the limits. At least 1.
         timeout: Seconds that a request waits for Redis.
         slot_ttl: Seconds after which the parallel slots of a process that died are free.
+
+    Raises ValueError for an unknown scheme or too few workers, and ImportError without redis-py.
     """
 
     def __init__(
@@ -193,10 +195,5 @@ def _of_whole_limits(reservation: Reservation, charges: Sequence[Charge]) -> Res
 
 
 def store_at(url: str) -> LimitStore:
-    """The store for a URL: `memory://`, or any that `RedisLimits` takes.
-
-    Raises:
-        ValueError: The scheme is unknown.
-        ImportError: redis-py is not installed.
-    """
+    """The store for a URL: `memory://`, or any that `RedisLimits` takes. Raises what `RedisLimits` raises."""
     return MemoryLimits() if url == "memory://" else RedisLimits(url)

@@ -85,14 +85,9 @@ class RedisScripts:
 
 
 def _connect(url: str) -> Redis:
-    """A client that connects at first use, and tries every command twice, the second time on a new connection.
-
-    Raises:
-        ValueError: The scheme is unknown. The message does not show the rest of the URL, which may hold a password.
-        ImportError: redis-py is not installed.
-    """
+    """A client that connects at first use, and tries every command twice, the second time on a new connection."""
     scheme, _, rest = url.partition("://")
-    if scheme not in _SCHEMES:
+    if scheme not in _SCHEMES:  # the message does not show the rest of the URL, which may hold a password
         raise ValueError(f"RedisLimits cannot use a URL of the scheme {scheme[:32]!r}. Known: {', '.join(_SCHEMES)}.")
     try:
         from redis.asyncio import ConnectionPool, Redis

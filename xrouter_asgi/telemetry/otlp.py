@@ -35,8 +35,7 @@ def otlp_tracer_provider(
         share: Of the traces that begin here, how many are sampled: 0 to 1. A trace that a client began is sampled as
             the client said.
 
-    Raises:
-        ImportError: The `otlp` extra is not installed.
+    Raises ImportError without the extra `otlp`.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

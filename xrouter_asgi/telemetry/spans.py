@@ -202,7 +202,7 @@ class RequestSpans:
         route = getattr(self._scope.get("route"), "path", None)
         attributes: _Attributes = {
             names.HTTP_STATUS: self.status,
-            names.PRINCIPAL: request.principal and request.principal.id,
+            names.PRINCIPAL: None if request.principal is None else request.principal.id,
             names.HTTP_ROUTE: route if isinstance(route, str) else None,
         }
         if place := request.endpoint or route:
