@@ -102,10 +102,8 @@ def async_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        # The message omits the text, which may hold a password.
-        raise ValueError(
-            "The URL of the key store is none. Write sqlite:///keys.db or postgresql://host/name."
-        ) from None
+        message = "The URL of the key store is none. Write sqlite:///keys.db or postgresql://host/name."
+        raise ValueError(message) from None  # without the text, which may hold a password
     match parsed.drivername:
         case "sqlite" | "sqlite+aiosqlite":
             return parsed.set(drivername="sqlite+aiosqlite")

@@ -31,14 +31,12 @@ class KeySpec:
     def __post_init__(self) -> None:
         for scope in self.scopes:
             if not re.fullmatch(r"[a-z][a-z0-9_.:-]{0,63}", scope):
-                raise ValueError(
-                    f"Scope {scope[:20]!r} is no lower-case word, such as 'chat', 'embeddings' or your own."
-                )
+                message = f"Scope {scope[:20]!r} is no lower-case word, such as 'chat', 'embeddings' or your own."
+                raise ValueError(message)
         for text in (self.name, self.owner or "", *self.models, *self.limits):
             if len(text) > MAX_TEXT or not text.isprintable():
-                raise ValueError(
-                    f"{text[:20]!r} is longer than {MAX_TEXT} characters, or holds one that does not print."
-                )
+                message = f"{text[:20]!r} is longer than {MAX_TEXT} characters, or holds one that does not print."
+                raise ValueError(message)
         for model in self.models:
             if model.count("*") > 1 or not model:
                 raise ValueError(f"Model {model!r} is no name, and no pattern with one '*'.")

@@ -63,11 +63,7 @@ class LimitRules:
 
     A key's limit replaces the general one of the same kind: the same unit, window and `per`. So does a token limit of a
     model. A request limit of a model adds to the general one, because requests are counted before the model is known.
-
-    Args:
-        general: Limits for everybody.
-        models: Limits by the name of a model, or by a pattern with one `*`. A name wins over a pattern, and a longer
-            pattern over a shorter one.
+    The name of a model wins over a pattern with one `*`, and a longer pattern over a shorter one.
     """
 
     def __init__(self, general: Limits, models: Mapping[str, Limits]) -> None:
