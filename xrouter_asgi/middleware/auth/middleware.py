@@ -50,7 +50,7 @@ class APIKeyMiddleware:
         on_error: Turns a refusal into the host's own answer.
         clock: Monotonic seconds.
 
-    Raises ValueError for options that exclude each other, a rate that is not above 0, or a path that cannot be excluded.
+    Raises ValueError for options that contradict, a rate that is not above 0, or a path that cannot be excluded.
     """
 
     def __init__(
