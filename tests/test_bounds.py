@@ -18,7 +18,7 @@ from xrouter_asgi.asgi import lifespan, responses
 from xrouter_asgi.keys import cache, database, issuer, secret, sql
 from xrouter_asgi.limits import estimates, redis, scripts, store_health
 from xrouter_asgi.limits.memory import MemoryLimits
-from xrouter_asgi.middleware.auth import throttle
+from xrouter_asgi.middleware.auth import credential
 from xrouter_asgi.middleware.auth.middleware import APIKeyMiddleware
 from xrouter_asgi.policies import affinity, base, breaker, hedge, retry, retry_budget
 from xrouter_asgi.policies.backoff import Backoff
@@ -188,8 +188,8 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     "texts of a key (name, owner, models, limits)": lambda: [issuer.MAX_TEXT],
     "wrong keys of an address": lambda: [
         default(APIKeyMiddleware, "wrong_per_second"),
-        throttle.ADDRESSES,
-        throttle.TRUSTED,
+        credential.ADDRESSES,
+        credential.TRUSTED,
     ],
     "callers' own credentials": lambda: [default(BringYourOwnKey, "limit")],
     "counts in memory": lambda: [default(MemoryLimits, "max_subjects")],

@@ -24,15 +24,10 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Usage(NamedTuple):
-    """Tokens as the upstream counted them. Zero is a count; when the count is unknown, there is no `Usage`.
+    """Tokens as the upstream counted them. Zero is a count; when the count is unknown, there is no `Usage`."""
 
-    Attributes:
-        prompt_tokens: All input, cached tokens included.
-        completion_tokens: All output, reasoning included.
-    """
-
-    prompt_tokens: int
-    completion_tokens: int = 0
+    prompt_tokens: int  # all input, cached tokens included
+    completion_tokens: int = 0  # all output, reasoning included
     cached_tokens: int = 0
 
     @property
@@ -48,11 +43,8 @@ class Usage(NamedTuple):
         if prompt is None:
             return None
         details = value.get("prompt_tokens_details")
-        return cls(
-            prompt_tokens=prompt,
-            completion_tokens=_count(value.get("completion_tokens")) or 0,
-            cached_tokens=_count(details.get("cached_tokens")) or 0 if isinstance(details, dict) else 0,
-        )
+        cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+        return cls(prompt, _count(value.get("completion_tokens")) or 0, cached or 0)
 
 
 def _count(value: object) -> int | None:
@@ -62,21 +54,13 @@ def _count(value: object) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling.
+    """Who is calling."""
 
-    Attributes:
-        id: The public id of a key, or the host's name for its user; never a secret.
-        owner: Whom the key belongs to.
-        scopes: The endpoints it may use: `chat`, `embeddings`, `models`. None given means all.
-        models: The models it may use, names or patterns with one `*`. None given means all.
-        limits: Its own limits, such as `60/minute`. Each replaces the general limit of the same kind.
-    """
-
-    id: str
-    owner: str | None = None
-    scopes: frozenset[str] = frozenset()
-    models: tuple[str, ...] = ()
-    limits: tuple[str, ...] = ()
+    id: str  # the public id of a key, or the host's name for its user; never a secret
+    owner: str | None = None  # whom the key belongs to
+    scopes: frozenset[str] = frozenset()  # of endpoints: `chat`, `embeddings`, `models`; none means all
+    models: tuple[str, ...] = ()  # that it may use, names or patterns with one `*`; none means all
+    limits: tuple[str, ...] = ()  # such as `60/minute`; each replaces the general limit of the same kind
 
     def has_scope(self, scope: str) -> bool:
         return not self.scopes or scope in self.scopes
@@ -101,17 +85,11 @@ def stem(pattern: str, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """What a request may cost, estimated before anything is sent.
+    """What a request may cost, estimated before anything is sent."""
 
-    Attributes:
-        model: The name the client asked for.
-        prompt_tokens: An upper bound of the input.
-        completion_tokens: The client's bound of the output, for all choices together; None when it set none.
-    """
-
-    model: str
-    prompt_tokens: int
-    completion_tokens: int | None = None
+    model: str  # the name the client asked for
+    prompt_tokens: int  # an upper bound
+    completion_tokens: int | None = None  # the client's bound, for all choices together; None when it set none
 
 
 def tell(observers: Iterable[Callable[[object], None]], event: object) -> None:

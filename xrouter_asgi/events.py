@@ -1,7 +1,8 @@
 """Events: what happens to a request, for observers.
 
 An observer is a callable that takes every event and ignores those it does not know. It must not block, and it must not
-change anything. `RequestContext.emit` calls the observers of one request.
+change anything. One with a true attribute `requests_only` hears of `RequestStarted` and `RequestEnded` alone, and costs
+nothing in between. `RequestContext.emit` calls the observers of one request.
 """
 
 from __future__ import annotations
@@ -41,36 +42,23 @@ class AttemptEnded:
 
 @dataclass(slots=True)
 class AttemptRetried:
-    """An attempt has failed, and the same upstream will be asked again.
-
-    Attributes:
-        retry: The number of the repetition, counted from 1.
-        wait: Seconds until the repetition.
-        error: What the attempt failed with.
-        target: The model at the provider, `provider/model` as configured; empty if the policy was not told.
-    """
+    """An attempt has failed, and the same upstream will be asked again."""
 
     context: RequestContext
     provider: str
-    retry: int
-    wait: float
+    retry: int  # the number of the repetition, counted from 1
+    wait: float  # seconds until the repetition
     error: XRouterError
-    target: str = ""
+    target: str = ""  # `provider/model` as configured, also below; empty if the policy was not told
 
 
 @dataclass(slots=True)
 class CircuitOpened:
-    """An upstream has failed too often and is not asked for a while.
+    """An upstream has failed too often and is not asked for a while."""
 
-    Attributes:
-        context: The request that opened the circuit. Below, too, it is the request that caused the event.
-        duration: Seconds until the upstream is tried again.
-        target: As in `AttemptRetried`.
-    """
-
-    context: RequestContext
+    context: RequestContext  # the request that caused the event, also below
     provider: str
-    duration: float
+    duration: float  # seconds until the upstream is tried again
     target: str = ""
 
 
@@ -94,45 +82,29 @@ class CircuitClosed:
 
 @dataclass(slots=True)
 class CooldownStarted:
-    """An upstream works, but refuses our requests for a while.
-
-    Attributes:
-        cooldown_kind: Why. A `rate` stops requests to the target, the other kinds stop those to the whole provider.
-        duration: Seconds until it is asked again.
-        target: The model that refused, as in `AttemptRetried`.
-    """
+    """An upstream works, but refuses our requests for a while."""
 
     context: RequestContext
     provider: str
-    cooldown_kind: CooldownKind
-    duration: float
-    target: str = ""
+    cooldown_kind: CooldownKind  # `rate` stops requests to the target, the other kinds those to the whole provider
+    duration: float  # seconds until it is asked again
+    target: str = ""  # the model that refused
 
 
 @dataclass(slots=True)
 class RequestEnded:
-    """A request is over: its answer was whole, or was cut off.
-
-    Attributes:
-        method, path: As the client sent them. The path is for logs, never for a label.
-        status: Of the answer, or of a WebSocket's handshake; None if the client left before there was one.
-        complete: Whether the answer ended as it should, and the client was there to take it.
-        duration: Seconds from the ASGI scope to the end.
-        first_byte: Seconds from the ASGI scope to the head of the answer; None if there was none.
-        received, sent: Bytes of the bodies.
-        client: The address of the peer; None if the server names none.
-    """
+    """A request is over: its answer was whole, or was cut off."""
 
     context: RequestContext
     method: str
-    path: str
-    status: int | None
-    complete: bool
-    duration: float
-    first_byte: float | None
-    received: int
+    path: str  # as the client sent it: for logs, never for a label
+    status: int | None  # of the answer, or of a WebSocket's handshake; None if the client left before there was one
+    complete: bool  # the answer ended as it should, and the client was there to take it
+    duration: float  # seconds from the ASGI scope to the end
+    first_byte: float | None  # seconds from the ASGI scope to the head of the answer; None if there was none
+    received: int  # bytes of the bodies, as `sent`
     sent: int
-    client: str | None
+    client: str | None  # the address of the peer; None if the server names none
 
 
 @dataclass(slots=True)
@@ -151,9 +123,6 @@ class LimiterRestored:
 
 @dataclass(slots=True)
 class ProviderReplaced:
-    """New settings are in force, and a provider of the old ones is closed. A new one may have the same name.
+    """New settings are in force, and a provider of the old ones is closed. The event belongs to no request."""
 
-    The event belongs to no request: `ReloadableRouter` passes it to its observers.
-    """
-
-    provider: str
+    provider: str  # a new one may have the same name

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,6 @@ from xrouter_asgi.keys import (
 from xrouter_asgi.keys import sql as sql_module
 from xrouter_asgi.keys.database import Database, async_url
 from xrouter_asgi.keys.schema import REVISION, VERSION_TABLE, audit, metadata
-from xrouter_asgi.keys.sql import _entry
 
 from .clock import START
 
@@ -247,7 +247,7 @@ async def test_a_program_that_is_shut_down_during_a_transaction_rolls_it_back(sq
     database, inside = Database(sqlite_url), asyncio.Event()
 
     async def work(connection: AsyncConnection) -> None:
-        await connection.execute(insert(audit), [_entry(ENTRY)])
+        await connection.execute(insert(audit), [asdict(ENTRY)])
         inside.set()
         await asyncio.Event().wait()
 

@@ -11,5 +11,6 @@ def replace_in_scripts(store: RedisLimits, text: str, other: str) -> None:
     """Change what the scripts of a store do, on a Redis that is a real one for the rest."""
     counts = store._scripts
     for script in (counts._reserve, counts._settle, counts._renew):
-        script._text = script._text.replace(text, other)
-        script._digest = hashlib.sha1(script._text.encode(), usedforsecurity=False).hexdigest()
+        assert isinstance(script.script, str)
+        script.script = script.script.replace(text, other)
+        script.sha = hashlib.sha1(script.script.encode(), usedforsecurity=False).hexdigest()

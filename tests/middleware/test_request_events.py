@@ -270,6 +270,17 @@ async def test_each_of_two_middlewares_tells_its_own_observers_once() -> None:
         assert names == [RequestStarted, AttemptStarted, AttemptEnded, RequestEnded]
 
 
+async def test_an_observer_of_requests_alone_hears_of_no_attempt(watching: Watching) -> None:
+    class OfRequests(Watching):
+        requests_only = True
+
+    requests = OfRequests()
+    app = RequestEventsMiddleware(routed(ScriptedProvider()), observers=[requests, watching])
+    await post(app, "/v1/chat/completions", chat())
+    assert [type(event) for event in requests.events] == [RequestStarted, RequestEnded]
+    assert [type(event) for event in watching.events] == [RequestStarted, AttemptStarted, AttemptEnded, RequestEnded]
+
+
 async def test_a_lifespan_and_what_is_unknown_go_through_untouched(watching: Watching) -> None:
     seen: list[Scope] = []
 

@@ -83,7 +83,7 @@ def streams_that_stay_open(patch: pytest.MonkeyPatch) -> None:
 
 
 def reservations_that_nobody_settles(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("xrouter_asgi.middleware.rate_limit.limited_request.LimitedRequest.settle", lambda self: None)
+    patch.setattr("xrouter_asgi.middleware.rate_limit._LimitedRequest.settle", lambda self: None)
 
 
 def slots_that_are_never_free(patch: pytest.MonkeyPatch) -> None:

@@ -25,31 +25,22 @@ def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class APIKey:
-    """Everything about one key but its secret. Times are aware datetimes.
+    """Everything about one key but its secret. Times are aware datetimes."""
 
-    Attributes:
-        id: `key_` and 8 characters. Public; may be logged.
-        owner: A user, a team, a tenant.
-        kind: `live`, `test` or `admin`, as in the prefix of its secret; `imported` if another gateway created it.
-        active: False once it is revoked.
-        not_before, expires_at: The key is valid from `not_before` until just before `expires_at`. For a secret that was
-            rotated away, `expires_at` is the end of the overlap.
-        scopes, models, limits: As in `Principal`.
-        last_used_at: Stores write it in batches, so it may be late.
-    """
-
-    id: str
+    id: str  # `key_` and 8 characters; public, may be logged
     name: str = ""
-    owner: str | None = None
-    kind: str = "live"
+    owner: str | None = None  # a user, a team, a tenant
+    kind: str = "live"  # or `test` or `admin`, as in its secret's prefix; `imported` if another gateway created it
     created_at: datetime = field(default_factory=utc_now)
-    active: bool = True
+    active: bool = True  # False once it is revoked
     not_before: datetime | None = None
-    expires_at: datetime | None = None
-    scopes: frozenset[str] = frozenset()
+    expires_at: datetime | None = (
+        None  # the first moment at which it is not valid; of a rotated secret, the overlap's end
+    )
+    scopes: frozenset[str] = frozenset()  # this and the next two are as in `Principal`
     models: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
-    last_used_at: datetime | None = None
+    last_used_at: datetime | None = None  # may be late, because stores write it in batches
 
     def usable(self, now: datetime) -> bool:
         return (
@@ -64,41 +55,26 @@ class APIKey:
 
 @runtime_checkable
 class KeyStore(Protocol):
-    """Finds keys by digest.
-
-    Attributes:
-        imported: Whether the store may hold keys that another gateway created. If not, a secret that `well_formed`
-            refuses is refused without a lookup.
-    """
+    """Finds keys by digest."""
 
     imported: bool
+    """Whether it may hold keys of another gateway. If not, what `well_formed` refuses is refused without a lookup."""
 
     async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
-        """The key of one of these digests, also a revoked or expired one; None if there is none.
-
-        Raises:
-            KeyStoreUnavailable: The store is away.
-        """
-        ...
+        """The key of one of these digests, also a revoked or expired one. Raises KeyStoreUnavailable."""
 
     def used(self, key: APIKey, /) -> None:
         """Note that the key was used now. Never blocks and never raises; the store may write it later."""
-        ...
 
     async def aclose(self) -> None: ...
 
 
-FindKey: TypeAlias = Callable[[bytes], Awaitable[APIKey | None]]
-"""A function that finds a key by one digest; accepted wherever a KeyStore is."""
+FindKey: TypeAlias = Callable[[bytes], Awaitable[APIKey | None]]  # by one digest; accepted wherever a KeyStore is
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSecret:
-    """What a store keeps of a secret.
-
-    Attributes:
-        pepper: The version of the pepper in the digest; 0 for none.
-    """
+    """What a store keeps of a secret: a digest, and the version of the pepper in it; 0 for none."""
 
     digest: bytes = field(repr=False)
     pepper: int = 0
@@ -106,21 +82,15 @@ class StoredSecret:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One change of a key. Entries are never changed or deleted.
-
-    Attributes:
-        action: `create`, `import`, `rotate` or `revoke`.
-        before, after: The fields that changed, without secrets.
-        reason: Why, as the person who did it wrote it.
-    """
+    """One change of a key. Entries are never changed or deleted."""
 
     at: datetime
     by: str
-    action: str
+    action: str  # `create`, `import`, `rotate` or `revoke`
     key_id: str
-    before: Mapping[str, object] = field(default_factory=dict)
+    before: Mapping[str, object] = field(default_factory=dict)  # of the fields that changed, without secrets
     after: Mapping[str, object] = field(default_factory=dict)
-    reason: str | None = None
+    reason: str | None = None  # as the person who did it wrote it
 
 
 class KeyRegistry(KeyStore, Protocol):
@@ -131,32 +101,23 @@ class KeyRegistry(KeyStore, Protocol):
 
     async def add(self, key: APIKey, secret: StoredSecret, entry: AuditEntry, /) -> None:
         """Raises KeyExists when the id or the digest is taken."""
-        ...
 
     async def rotate(
         self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime, expires_at: datetime | None
     ) -> None:
-        """Give the key another secret and another end. Its other secrets end at `until` or before.
-
-        Raises UnknownKey, and KeyExists when the digest is taken.
-        """
-        ...
+        """Give the key another secret and end; its other secrets end by `until`. Raises UnknownKey and KeyExists."""
 
     async def revoke(self, id: str, entry: AuditEntry, /) -> None:
         """Cannot be undone. Raises UnknownKey."""
-        ...
 
     async def get(self, id: str, /) -> APIKey:
         """Raises UnknownKey."""
-        ...
 
     async def list(self, *, owner: str | None = None) -> Sequence[APIKey]:
         """Every key, or those of one owner, oldest first."""
-        ...
 
     async def audit(self, id: str, /) -> Sequence[AuditEntry]:
         """The changes of the key, oldest first."""
-        ...
 
 
 class UnknownKey(LookupError):

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from ..errors import KeyStoreUnavailable
 from ..queueing.single_flight import SingleFlight
@@ -18,22 +18,15 @@ from .secret import Hasher, importable, well_formed
 
 logger = logging.getLogger("xrouter")
 
-TTL = 5.0
-"""Seconds for which a found key is used without another lookup. A revocation takes effect after them."""
-NEGATIVE_TTL = 2.0
-"""Seconds for which an unknown key stays unknown without another lookup."""
-STALE_IF_ERROR = 60.0
-"""Seconds for which a found key is used while the store is away (the name is that of RFC 5861)."""
-TIMEOUT = 2.0
-"""Seconds that a lookup may take before the store counts as away."""
-RETRY_INTERVAL = 1.0
-"""Seconds between two lookups while the store is away."""
-CAPACITY = 10_000
-"""Known keys that are remembered, and as many unknown ones."""
+TTL = 5.0  # seconds for which a found key is used without another lookup; a revocation takes effect after them
+NEGATIVE_TTL = 2.0  # seconds for which an unknown key stays unknown without another lookup
+STALE_IF_ERROR = 60.0  # seconds for which a found key is used while the store is away (the name is that of RFC 5861)
+TIMEOUT = 2.0  # seconds that a lookup may take before the store counts as away
+RETRY_INTERVAL = 1.0  # seconds between two lookups while the store is away
+CAPACITY = 10_000  # known keys that are remembered, and as many unknown ones
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     key: APIKey
     since: float
 
@@ -41,9 +34,8 @@ class _Found:
 class CachedKeys:
     """Checks secrets against a store, and remembers what the store said.
 
-    The cache is keyed by whole digests. Known and unknown keys have a cache each, so that junk cannot displace good
-    keys. Concurrent lookups of one secret are one lookup. A revocation takes effect everywhere after `TTL` seconds, or
-    after `STALE_IF_ERROR` if the store goes away in between.
+    Known and unknown keys have a cache each: junk cannot displace good keys. Concurrent lookups of one secret are one
+    lookup. A revocation takes effect after `TTL` seconds, or `STALE_IF_ERROR` if the store goes away in between.
 
     Args:
         store: Where keys are kept; or a function `async (digest) -> APIKey | None`.
@@ -73,9 +65,7 @@ class CachedKeys:
     async def check(self, secret: str) -> APIKey | None:
         """The key of this secret; None if it is unknown, revoked, expired or not yet valid, without a difference.
 
-        Raises:
-            KeyStoreUnavailable: The store is away, and no entry of the last `STALE_IF_ERROR` seconds says that the key
-                is good.
+        Raises KeyStoreUnavailable, unless an entry of the last `STALE_IF_ERROR` seconds says that the key is good.
         """
         if not (well_formed(secret) or (self._store.imported and importable(secret))):
             return None
@@ -85,20 +75,18 @@ class CachedKeys:
         return key
 
     async def aclose(self) -> None:
-        """Wait for the lookups under way, then close the store."""
         await self._flights.wait()
         await self._store.aclose()
 
     async def _find(self, digests: Sequence[bytes]) -> APIKey | None:
-        """The key of these digests if it may be used now."""
         now = self._clock()
         known = self._known.get(digests[0])
         good = known is not None and known.key.usable(self._now())
         # A key that is no longer good is cached like an unknown one, so that timing does not tell them apart.
         if known is not None and now < known.since + (TTL if good else NEGATIVE_TTL):
             return known.key if good else None
-        unknown_since = self._unknown.get(digests[0])
-        if unknown_since is not None and now < unknown_since + NEGATIVE_TTL:
+        since = self._unknown.get(digests[0])
+        if since is not None and now < since + NEGATIVE_TTL:
             return None
         try:
             key = await self._ask(digests, now)
@@ -144,6 +132,5 @@ class CachedKeys:
 
 
 def _unavailable() -> KeyStoreUnavailable:
-    return KeyStoreUnavailable(
-        "API keys cannot be checked right now. Try again in a moment.", retry_after=RETRY_INTERVAL
-    )
+    message = "API keys cannot be checked right now. Try again in a moment."
+    return KeyStoreUnavailable(message, retry_after=RETRY_INTERVAL)

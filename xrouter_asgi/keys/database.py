@@ -26,20 +26,12 @@ from .schema import REVISION, VERSION_TABLE
 
 T = TypeVar("T")
 
-TIMEOUT = 2.0
-"""Seconds to wait for a connection, for a statement, and for a lock of SQLite."""
+TIMEOUT = 2.0  # seconds to wait for a connection, for a statement, and for a lock of SQLite
 _MIGRATION_LOCK = 0x78726F75746572  # "xrouter", for pg_advisory_xact_lock
 
 
 class Database:
-    """A database at `sqlite:///keys.db` or `postgresql://user:password@host/name`.
-
-    SQLite is migrated at first use. PostgreSQL is not, because it may belong to others.
-
-    Raises:
-        ValueError: The URL names no supported database.
-        ModuleNotFoundError: The driver is not installed.
-    """
+    """A database, as `SQLKeyStore` takes it. SQLite is migrated at first use; PostgreSQL may belong to others."""
 
     def __init__(self, url: str) -> None:
         self._url = async_url(url)
@@ -49,11 +41,7 @@ class Database:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], /, *, writes: bool = False) -> T:
-        """Do `work` in one transaction, and return its result.
-
-        Raises:
-            KeyStoreUnavailable: The database is away, locked or not migrated; `detail` says which.
-        """
+        """Do `work` in one transaction. Raises KeyStoreUnavailable, whose `detail` says why."""
         return await self._own(self._run(work, writes))
 
     async def migrate(self) -> None:
@@ -61,7 +49,6 @@ class Database:
         await self._own(self._transact(lambda connection: connection.run_sync(_migrate), writes=True))
 
     async def aclose(self) -> None:
-        """Wait for the transactions under way, then close the connections."""
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._own(self._engine.dispose())
@@ -69,14 +56,11 @@ class Database:
     async def _own(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._tasks.discard)
+        # asyncio reports an exception that nobody retrieved
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.wait([task])
         return task.result()
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # asyncio reports an exception that nobody retrieved
 
     async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]], writes: bool) -> T:
         async with self._opening:
@@ -118,10 +102,8 @@ def async_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        # The message omits the text, which may hold a password.
-        raise ValueError(
-            "The URL of the key store is none. Write sqlite:///keys.db or postgresql://host/name."
-        ) from None
+        message = "The URL of the key store is none. Write sqlite:///keys.db or postgresql://host/name."
+        raise ValueError(message) from None  # without the text, which may hold a password
     match parsed.drivername:
         case "sqlite" | "sqlite+aiosqlite":
             return parsed.set(drivername="sqlite+aiosqlite")
@@ -173,9 +155,7 @@ def _make_file(engine: AsyncEngine) -> None:
 
 def _connect_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # no implicit BEGIN: see _begin_sqlite
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+    connection.execute("PRAGMA foreign_keys=ON").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from secrets import choice
-from types import MappingProxyType
 
 from .base import APIKey, AuditEntry, KeyRegistry, StoredSecret, utc_now
 from .secret import ALPHABET, KINDS, Hasher, bits, importable, new_secret
 
-OVERLAP = 24 * 3600.0
-"""Seconds for which both secrets of a rotated key are good."""
-MAX_TEXT = 200
-"""Characters of a name, an owner, a model or a limit: the width of the columns in schema.py."""
-MIN_BITS = 128
-"""Of a secret that is imported. Fewer could be guessed, as the digests are fast (see secret.py)."""
+OVERLAP = 24 * 3600.0  # seconds for which both secrets of a rotated key are good
+MAX_TEXT = 200  # characters of a name, an owner, a model or a limit: the width of the columns in schema.py
+MIN_BITS = 128  # of a secret that is imported; fewer could be guessed, as the digests are fast (see secret.py)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySpec:
-    """The fields of `APIKey` that the creator of a key chooses.
-
-    Raises:
-        ValueError: A scope is not a word, a pattern has more than one `*`, a text is too long, a time has no zone, or
-            the key would end before it begins.
-    """
+    """The fields of `APIKey` that the creator of a key chooses. Raises ValueError for what no key can have."""
 
     name: str = ""
     owner: str | None = None
@@ -40,14 +31,12 @@ class KeySpec:
     def __post_init__(self) -> None:
         for scope in self.scopes:
             if not re.fullmatch(r"[a-z][a-z0-9_.:-]{0,63}", scope):
-                raise ValueError(
-                    f"Scope {scope[:20]!r} is no lower-case word, such as 'chat', 'embeddings' or your own."
-                )
+                message = f"Scope {scope[:20]!r} is no lower-case word, such as 'chat', 'embeddings' or your own."
+                raise ValueError(message)
         for text in (self.name, self.owner or "", *self.models, *self.limits):
             if len(text) > MAX_TEXT or not text.isprintable():
-                raise ValueError(
-                    f"{text[:20]!r} is longer than {MAX_TEXT} characters, or holds one that does not print."
-                )
+                message = f"{text[:20]!r} is longer than {MAX_TEXT} characters, or holds one that does not print."
+                raise ValueError(message)
         for model in self.models:
             if model.count("*") > 1 or not model:
                 raise ValueError(f"Model {model!r} is no name, and no pattern with one '*'.")
@@ -94,9 +83,7 @@ class Issuer:
     async def adopt(self, secret: str, spec: KeySpec) -> APIKey:
         """Import the key of another gateway, so that its clients need no change.
 
-        Raises:
-            KeyExists: The registry has it already.
-            ValueError: It cannot be sent in a header; or it has less than 128 bits and could be guessed.
+        Raises KeyExists, and ValueError if it cannot be sent in a header, or has less than 128 bits.
         """
         if not importable(secret):
             raise ValueError("The secret is not 1 to 512 printable ASCII characters without spaces.")
@@ -107,12 +94,7 @@ class Issuer:
     async def rotate(self, id: str, *, overlap: float = OVERLAP, expires_at: datetime | None = None) -> Issued:
         """Give the key another secret. The old one stays good for `overlap` seconds, but not beyond its own end.
 
-        Args:
-            expires_at: Another end for the key; None keeps the one it has.
-
-        Raises:
-            UnknownKey: No key has this id.
-            ValueError: The key is revoked or has expired.
+        Without `expires_at` the key keeps its end. Raises UnknownKey, and ValueError for one that has ended.
         """
         key, now = await self._registry.get(id), self._now()
         end = expires_at or key.expires_at
@@ -125,7 +107,7 @@ class Issuer:
         if key.expires_at is not None:
             until = min(until, key.expires_at)
         changes = {"expires_at": _text(end), "overlap_until": _text(until)}
-        entry = self._entry("rotate", id, before={"expires_at": _text(key.expires_at)}, after=changes)
+        entry = AuditEntry(now, self._by, "rotate", id, {"expires_at": _text(key.expires_at)}, changes)
         await self._registry.rotate(id, self._stored(secret), entry, until=until, expires_at=end)
         return Issued(await self._registry.get(id), secret)
 
@@ -134,53 +116,26 @@ class Issuer:
         key = await self._registry.get(id)
         if not key.active:
             return key
-        entry = self._entry("revoke", id, before={"active": True}, after={"active": False}, reason=reason)
+        entry = AuditEntry(self._now(), self._by, "revoke", id, {"active": True}, {"active": False}, reason)
         await self._registry.revoke(id, entry)
         return await self._registry.get(id)
 
     async def _add(self, spec: KeySpec, kind: str, secret: str, *, action: str) -> APIKey:
-        key = APIKey(
-            id="key_" + "".join(choice(ALPHABET) for _ in range(8)),
-            name=spec.name,
-            owner=spec.owner,
-            kind=kind,
-            created_at=self._now(),
-            not_before=spec.not_before,
-            expires_at=spec.expires_at,
-            scopes=spec.scopes,
-            models=spec.models,
-            limits=spec.limits,
-        )
-        entry = self._entry(action, key.id, after={"kind": kind, **_described(spec)})
+        now = self._now()
+        key = APIKey("key_" + "".join(choice(ALPHABET) for _ in range(8)), kind=kind, created_at=now, **asdict(spec))
+        entry = AuditEntry(now, self._by, action, key.id, after={"kind": kind, **_described(spec)})
         await self._registry.add(key, self._stored(secret), entry)
         return key
 
     def _stored(self, secret: str) -> StoredSecret:
         return StoredSecret(self._hasher.digest(secret), self._hasher.version)
 
-    def _entry(
-        self,
-        action: str,
-        id: str,
-        *,
-        before: Mapping[str, object] = MappingProxyType({}),
-        after: Mapping[str, object],
-        reason: str | None = None,
-    ) -> AuditEntry:
-        return AuditEntry(self._now(), self._by, action, id, before, after, reason)
-
 
 def _described(spec: KeySpec) -> dict[str, object]:
     """The spec in JSON types, for the audit."""
-    return {
-        "name": spec.name,
-        "owner": spec.owner,
-        "not_before": _text(spec.not_before),
-        "expires_at": _text(spec.expires_at),
-        "scopes": sorted(spec.scopes),
-        "models": list(spec.models),
-        "limits": list(spec.limits),
-    }
+    times = {"not_before": _text(spec.not_before), "expires_at": _text(spec.expires_at)}
+    lists = {"scopes": sorted(spec.scopes), "models": list(spec.models), "limits": list(spec.limits)}
+    return asdict(spec) | times | lists
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from .base import APIKey, AuditEntry, FindKey, KeyExists, StoredSecret, UnknownKey, earlier, utc_now
 from .secret import Hasher, importable, well_formed
-
-
-@dataclass(slots=True)
-class _Secret:
-    key_id: str
-    expires_at: datetime | None = None
 
 
 class MemoryKeyStore:
@@ -26,14 +20,14 @@ class MemoryKeyStore:
     def __init__(self, *, imported: bool = False) -> None:
         self.imported = imported
         self._keys: dict[str, APIKey] = {}
-        self._secrets: dict[bytes, _Secret] = {}
+        self._secrets: dict[bytes, tuple[str, datetime | None]] = {}  # the key's id, and the end of an overlap
         self._audit: list[AuditEntry] = []
 
     async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
         for digest in digests:
-            if (secret := self._secrets.get(digest)) is not None:
-                key = self._keys[secret.key_id]
-                return replace(key, expires_at=earlier(key.expires_at, secret.expires_at))
+            if digest in self._secrets:
+                id, end = self._secrets[digest]
+                return replace(self._keys[id], expires_at=earlier(self._keys[id].expires_at, end))
         return None
 
     def used(self, key: APIKey, /) -> None:
@@ -43,7 +37,7 @@ class MemoryKeyStore:
         if key.id in self._keys or secret.digest in self._secrets:
             raise KeyExists("The key is in the store already.")
         self._keys[key.id] = key
-        self._secrets[secret.digest] = _Secret(key.id)
+        self._secrets[secret.digest] = key.id, None
         self._audit.append(entry)
 
     async def rotate(
@@ -52,11 +46,11 @@ class MemoryKeyStore:
         key = await self.get(id)
         if secret.digest in self._secrets:
             raise KeyExists("The secret is in the store already.")
-        for other in self._secrets.values():
-            if other.key_id == id:
-                other.expires_at = earlier(other.expires_at, until)
+        for digest, (key_id, end) in self._secrets.items():
+            if key_id == id:
+                self._secrets[digest] = id, earlier(end, until)
         self._keys[id] = replace(key, expires_at=expires_at)
-        self._secrets[secret.digest] = _Secret(id)
+        self._secrets[secret.digest] = id, None
         self._audit.append(entry)
 
     async def revoke(self, id: str, entry: AuditEntry, /) -> None:
@@ -64,10 +58,9 @@ class MemoryKeyStore:
         self._audit.append(entry)
 
     async def get(self, id: str, /) -> APIKey:
-        try:
-            return self._keys[id]
-        except KeyError:
-            raise UnknownKey(id) from None
+        if id not in self._keys:
+            raise UnknownKey(id)
+        return self._keys[id]
 
     async def list(self, *, owner: str | None = None) -> Sequence[APIKey]:
         return [key for key in self._keys.values() if owner is None or key.owner == owner]
@@ -79,14 +72,9 @@ class MemoryKeyStore:
 
 
 class StaticKeys:
-    """A fixed list of keys.
+    """A fixed list of keys, by their secrets, which need not be of our form. The hasher is that of `CachedKeys`.
 
-    Args:
-        keys: Keys by their secrets, which need not be of our form.
-        hasher: The same as of `CachedKeys`.
-
-    Raises:
-        ValueError: A secret cannot be sent in a header, or is longer than 512 characters.
+    Raises ValueError for a secret that cannot be sent in a header, or is longer than 512 characters.
     """
 
     def __init__(self, keys: Mapping[str, APIKey], *, hasher: Hasher | None = None) -> None:

@@ -1,4 +1,7 @@
-"""The tables. Their names start with `xrouter_key`, so that they fit into a host's own database."""
+"""The tables. Their names start with `xrouter_key`, so that they fit into a host's own database.
+
+The key of a column is the name of the field that it keeps.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0001"
-"""The newest migration in `migrations/versions`, which makes these tables."""
-VERSION_TABLE = "xrouter_keys_version"
-"""Not Alembic's default name, which a host may use itself."""
+REVISION = "0001"  # the newest migration in `migrations/versions`, which makes these tables
+VERSION_TABLE = "xrouter_keys_version"  # not Alembic's default name, which a host may use itself
 
 
 class Moment(TypeDecorator[datetime]):
@@ -49,10 +50,10 @@ keys = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("name", String(200), nullable=False),
-    Column("user_id", String(200), index=True),
+    Column("user_id", String(200), index=True, key="owner"),
     Column("kind", String(16), nullable=False),
     Column("created_at", Moment, nullable=False),
-    Column("is_active", Boolean, nullable=False),
+    Column("is_active", Boolean, nullable=False, key="active"),
     Column("not_before", Moment),
     Column("expires_at", Moment),
     Column("scopes", JSON, nullable=False),
@@ -77,8 +78,8 @@ audit = Table(
     "xrouter_key_audit",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("changed_at", Moment, nullable=False),
-    Column("changed_by", String(200), nullable=False),
+    Column("changed_at", Moment, nullable=False, key="at"),
+    Column("changed_by", String(200), nullable=False, key="by"),
     Column("action", String(16), nullable=False),
     Column("key_id", String(32), nullable=False, index=True),
     Column("before", JSON, nullable=False),

@@ -34,21 +34,14 @@ def new_secret(kind: str = "live") -> str:
 
 
 def well_formed(secret: str) -> bool:
-    """Whether `new_secret` can have made it.
-
-    The checksum is public. It finds a typo without a lookup, and tells an attacker nothing.
-    """
+    """Whether `new_secret` can have made it: the public checksum finds a typo without a lookup."""
     return _FORM.fullmatch(secret) is not None and secret[-6:] == _checksum(secret[:-6])
 
 
 def _checksum(body: str) -> str:
     """The CRC-32 (as in zlib) in base 62, with leading zeros: 6 digits hold its 32 bits."""
     number = zlib.crc32(body.encode("ascii"))
-    digits = ""
-    for _ in range(6):
-        number, digit = divmod(number, 62)
-        digits = ALPHABET[digit] + digits
-    return digits
+    return "".join(ALPHABET[number // 62**place % 62] for place in range(5, -1, -1))
 
 
 def importable(secret: str) -> bool:
@@ -59,8 +52,8 @@ def importable(secret: str) -> bool:
 def bits(secret: str) -> float:
     """The most entropy that a secret of unknown form can have, by the length and the alphabet of each of its parts.
 
-    A part shorter than 8, such as `sk` or `proj`, is a prefix and adds nothing; nor does a part that occurs again. In a
-    part that repeats few characters, each of them counts three times at most.
+    A part shorter than 8, such as `sk`, is a prefix and adds nothing; nor does a part that occurs again. In a part that
+    repeats few characters, each of them counts three times at most.
     """
     parts = {part for part in re.split(r"[^0-9A-Za-z]", secret) if len(part) >= 8}
     return sum(min(len(part), 3 * len(set(part))) * math.log2(_alphabet(part)) for part in parts)
@@ -82,8 +75,7 @@ class Hasher:
         peppers: Secrets of at least 32 characters, by version, a number from 1. New keys get the highest version; lower
             ones keep older keys valid. Version 0 with an empty text keeps keys valid that have no pepper.
 
-    Raises:
-        ValueError: A pepper is too short, or version 0 has one.
+    Raises ValueError if a pepper is too short, or version 0 has one.
     """
 
     def __init__(self, peppers: Mapping[int, str] | None = None) -> None:
@@ -91,9 +83,8 @@ class Hasher:
             if version < 0 or (version == 0) != (pepper == ""):
                 raise ValueError(f"Pepper {version} is not a pair. Write a version from 1 and its pepper, or '0:'.")
             if version and len(pepper) < 32:
-                raise ValueError(
-                    f"Pepper {version} has {len(pepper)} characters. Take 32 or more: openssl rand -hex 32"
-                )
+                message = f"Pepper {version} has {len(pepper)} characters. Take 32 or more: openssl rand -hex 32"
+                raise ValueError(message)
         self._peppers = {version: pepper.encode() for version, pepper in sorted((peppers or {0: ""}).items())[::-1]}
 
     @classmethod
@@ -117,7 +108,6 @@ class Hasher:
         return next(iter(self._peppers))
 
     def digest(self, secret: str) -> bytes:
-        """The 32 bytes that a store keeps of a new secret."""
         return self.digests(secret)[0]
 
     def digests(self, secret: str) -> tuple[bytes, ...]:
@@ -129,7 +119,6 @@ class Hasher:
         )
 
     def __str__(self) -> str:
-        """The scheme, as `xrouter serve` prints it."""
         return f"HMAC-SHA-256 with pepper {self.version}" if self.version else "SHA-256 without a pepper"
 
     def __repr__(self) -> str:

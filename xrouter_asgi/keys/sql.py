@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, insert, or_, select, update
+from sqlalchemy import Insert, Row, Select, Update, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,8 +21,7 @@ from .schema import audit, keys, secrets
 
 logger = logging.getLogger("xrouter")
 
-FLUSH_INTERVAL = 10.0
-"""Seconds for which uses of keys are collected before one write."""
+FLUSH_INTERVAL = 10.0  # seconds for which uses of keys are collected before one write
 
 
 class SQLKeyStore:
@@ -34,9 +33,7 @@ class SQLKeyStore:
         imported: Whether it may hold keys that another gateway created.
         now: The wall clock.
 
-    Raises:
-        ValueError: The URL names no supported database.
-        ModuleNotFoundError: The driver is not installed.
+    Raises ValueError for a URL of another database, and ModuleNotFoundError if the driver is not installed.
     """
 
     def __init__(self, url: str, *, imported: bool = False, now: Callable[[], datetime] = utc_now) -> None:
@@ -59,7 +56,11 @@ class SQLKeyStore:
             row = found.get(digest)
             # Compared here too, so that no collation or column type of a database decides what is equal.
             if row is not None and hmac.compare_digest(row.digest, digest):
-                self._warn_of_plain_digest(row)
+                if row.pepper == 0 and not self._warned:
+                    self._warned = True
+                    logger.warning(
+                        "Key %s is kept as plain SHA-256. Give a pepper, and rotate such keys: see Hasher.", row.id
+                    )
                 return replace(_key(row), expires_at=earlier(row.expires_at, row.secret_expires_at))
         return None
 
@@ -69,31 +70,23 @@ class SQLKeyStore:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_INTERVAL, self._write_later)
 
     async def add(self, key: APIKey, secret: StoredSecret, entry: AuditEntry, /) -> None:
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(insert(keys), _columns(key))
-            await connection.execute(insert(secrets), _secret(key.id, secret, entry))
-            await connection.execute(insert(audit), _entry(entry))
-
-        await self._change(work)
+        facts = asdict(key) | {"scopes": sorted(key.scopes)}
+        await self._change(key.id, entry, insert(keys).values(facts), _insert(key.id, secret, entry))
 
     async def rotate(
         self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime, expires_at: datetime | None
     ) -> None:
-        async def work(connection: AsyncConnection) -> None:
-            await _update(connection, id, {"expires_at": expires_at})
-            longer = or_(secrets.c.expires_at.is_(None), secrets.c.expires_at > until)
-            await connection.execute(update(secrets).where(secrets.c.key_id == id, longer).values(expires_at=until))
-            await connection.execute(insert(secrets), _secret(id, secret, entry))
-            await connection.execute(insert(audit), _entry(entry))
-
-        await self._change(work)
+        longer = or_(secrets.c.expires_at.is_(None), secrets.c.expires_at > until)
+        await self._change(
+            id,
+            entry,
+            update(keys).where(keys.c.id == id).values(expires_at=expires_at),
+            update(secrets).where(secrets.c.key_id == id, longer).values(expires_at=until),
+            _insert(id, secret, entry),
+        )
 
     async def revoke(self, id: str, entry: AuditEntry, /) -> None:
-        async def work(connection: AsyncConnection) -> None:
-            await _update(connection, id, {"is_active": False})
-            await connection.execute(insert(audit), _entry(entry))
-
-        await self._change(work)
+        await self._change(id, entry, update(keys).where(keys.c.id == id).values(active=False))
 
     async def get(self, id: str, /) -> APIKey:
         for row in await self._rows(select(keys).where(keys.c.id == id)):
@@ -103,15 +96,12 @@ class SQLKeyStore:
     async def list(self, *, owner: str | None = None) -> Sequence[APIKey]:
         statement = select(keys).order_by(keys.c.created_at, keys.c.id)
         if owner is not None:
-            statement = statement.where(keys.c.user_id == owner)
+            statement = statement.where(keys.c.owner == owner)
         return [_key(row) for row in await self._rows(statement)]
 
     async def audit(self, id: str, /) -> Sequence[AuditEntry]:
         rows = await self._rows(select(audit).where(audit.c.key_id == id).order_by(audit.c.id))
-        return [
-            AuditEntry(row.changed_at, row.changed_by, row.action, row.key_id, row.before, row.after, row.reason)
-            for row in rows
-        ]
+        return [AuditEntry(**_fields(AuditEntry, row)) for row in rows]
 
     async def migrate(self) -> None:
         """Make the tables, or bring them up to date."""
@@ -135,20 +125,21 @@ class SQLKeyStore:
 
         return await self._database.run(work)
 
-    async def _change(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
-        async def checked(connection: AsyncConnection) -> None:
+    async def _change(self, id: str, entry: AuditEntry, change: Insert | Update, *others: Insert | Update) -> None:
+        """Change one key, and whatever belongs to it, with its audit entry."""
+        facts = _fields(AuditEntry, entry) | {"before": dict(entry.before), "after": dict(entry.after)}
+
+        async def work(connection: AsyncConnection) -> None:
             try:
-                await work(connection)
+                if not (await connection.execute(change)).rowcount:
+                    raise UnknownKey(id)
+                for statement in (*others, insert(audit).values(facts)):
+                    await connection.execute(statement)
             except IntegrityError:
                 # The cause is omitted: it shows the statement.
                 raise KeyExists("The key is in the store already.") from None
 
-        await self._database.run(checked, writes=True)
-
-    def _warn_of_plain_digest(self, row: Row[Any]) -> None:
-        if row.pepper == 0 and not self._warned:
-            self._warned = True
-            logger.warning("Key %s is kept as plain SHA-256. Give a pepper, and rotate such keys: see Hasher.", row.id)
+        await self._database.run(work, writes=True)
 
     def _write_later(self) -> None:
         self._timer = None
@@ -169,62 +160,20 @@ class SQLKeyStore:
             await connection.execute(statement, [{"key_id": id, "at": at} for id, at in sorted(batch.items())])
 
         try:
-            await self._change(work)
+            await self._database.run(work, writes=True)
         except KeyStoreUnavailable as exc:
             logger.warning("The last uses of %d keys could not be written: %s", len(batch), exc.detail)
             self._used = batch | self._used  # for the next write
 
 
-async def _update(connection: AsyncConnection, id: str, values: Mapping[str, object]) -> None:
-    if not (await connection.execute(update(keys).where(keys.c.id == id).values(values))).rowcount:
-        raise UnknownKey(id)
+def _insert(id: str, secret: StoredSecret, entry: AuditEntry) -> Insert:
+    return insert(secrets).values(asdict(secret) | {"key_id": id, "created_at": entry.at})
 
 
 def _key(row: Row[Any]) -> APIKey:
-    return APIKey(
-        id=row.id,
-        name=row.name,
-        owner=row.user_id,
-        kind=row.kind,
-        created_at=row.created_at,
-        active=row.is_active,
-        not_before=row.not_before,
-        expires_at=row.expires_at,
-        scopes=frozenset(row.scopes),
-        models=tuple(row.models),
-        limits=tuple(row.limits),
-        last_used_at=row.last_used_at,
-    )
+    lists = {"scopes": frozenset(row.scopes), "models": tuple(row.models), "limits": tuple(row.limits)}
+    return APIKey(**_fields(APIKey, row) | lists)
 
 
-def _columns(key: APIKey) -> dict[str, object]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "user_id": key.owner,
-        "kind": key.kind,
-        "created_at": key.created_at,
-        "is_active": key.active,
-        "not_before": key.not_before,
-        "expires_at": key.expires_at,
-        "scopes": sorted(key.scopes),
-        "models": list(key.models),
-        "limits": list(key.limits),
-        "last_used_at": key.last_used_at,
-    }
-
-
-def _secret(id: str, secret: StoredSecret, entry: AuditEntry) -> dict[str, object]:
-    return {"digest": secret.digest, "key_id": id, "pepper": secret.pepper, "created_at": entry.at}
-
-
-def _entry(entry: AuditEntry) -> dict[str, object]:
-    return {
-        "changed_at": entry.at,
-        "changed_by": entry.by,
-        "action": entry.action,
-        "key_id": entry.key_id,
-        "before": dict(entry.before),
-        "after": dict(entry.after),
-        "reason": entry.reason,
-    }
+def _fields(kind: type[APIKey | AuditEntry], source: object) -> dict[str, Any]:
+    return {field.name: getattr(source, field.name) for field in fields(kind)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from .limit import Limit
@@ -15,22 +15,16 @@ So no window of any start admits more than the limit, at the price of 1/60 of th
 promise the same with one entry for each request; one fixed window, or two weighted ones, do not promise it.
 """
 
-SLOT_RETRY_AFTER: Final = 1.0
-"""Seconds after which to ask again for a parallel slot: nobody knows when another request ends."""
+SLOT_RETRY_AFTER: Final = 1.0  # seconds after which to ask again for a slot: nobody knows when another request ends
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A cost that counts against the limit of one subject.
+    """A cost that counts against the limit of one subject."""
 
-    Attributes:
-        subject: Whose count: any text. Stores never show it to others.
-        cost: From 0 to the limit's amount, because more could never be admitted; 1 for `parallel`.
-    """
-
-    subject: str
+    subject: str  # whose count: any text, which stores never show to others
     limit: Limit
-    cost: int = 1
+    cost: int = 1  # from 0 to the limit's amount, because more could never be admitted; 1 for `parallel`
 
     def __post_init__(self) -> None:
         if not 0 <= self.cost <= self.limit.amount:
@@ -39,35 +33,22 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """How much of a limit is left.
-
-    Attributes:
-        remaining: At least 0.
-        reset: Seconds until the whole amount is free again, if nothing more is charged; 0 for `parallel`.
-    """
+    """How much of a limit is left."""
 
     limit: Limit
-    remaining: int
-    reset: float
+    remaining: int  # at least 0
+    reset: float  # seconds until the whole amount is free again, if nothing more is charged; 0 for `parallel`
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A store's answer to `reserve()`.
+    """A store's answer to `reserve()`."""
 
-    Attributes:
-        admitted: True if the store took every charge, False if it took none.
-        refused: The limit with the longest wait. None if admitted, or if the store could not count.
-        retry_after: Seconds until the same reservation may succeed.
-        statuses: One for each charge, in their order; empty if the store could not count.
-        local: True if this process decided alone because the shared store is unavailable.
-    """
-
-    admitted: bool
-    refused: Limit | None = None
-    retry_after: float = 0.0
-    statuses: tuple[LimitStatus, ...] = field(default=())
-    local: bool = False
+    admitted: bool  # the store took every charge, or none
+    refused: Limit | None = None  # the limit with the longest wait; None if admitted, or if the store could not count
+    retry_after: float = 0.0  # seconds until the same reservation may succeed
+    statuses: tuple[LimitStatus, ...] = ()  # one for each charge, in their order; empty if the store could not count
+    local: bool = False  # this process decided alone, because the shared store is unavailable
 
 
 class LimitStore(Protocol):

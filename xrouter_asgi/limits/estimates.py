@@ -20,24 +20,20 @@ _PAIRS: Final = 4096  # of a key and a model
 class OutputEstimates:
     """Estimates how many tokens a model answers a key with: nine in ten of the last 32 answers had no more.
 
-    The tenth puts its limit into debt, so the estimate need not be a bound. Remembers 4,096 pairs of key and model.
+    The tenth puts its limit into debt, so the estimate need not be a bound.
     """
 
     def __init__(self) -> None:
         self._seen: Recent[tuple[str, str], deque[int]] = Recent(_PAIRS)
 
     def expect(self, key: str, model: str, *, limit: int) -> int:
-        """Tokens of output to reserve from a limit of `limit` tokens.
-
-        Until 8 answers were seen it is 1024, but at most a tenth of the limit: a mere guess must not lock others out.
-        """
+        """Tokens of output to reserve. Until 8 answers were seen, a mere guess, which must not lock others out."""
         seen = self._seen.get((key, model)) or ()
         if len(seen) < _ENOUGH:
             return min(_UNKNOWN, int(limit * _UNKNOWN_SHARE))
         return sorted(seen)[int(len(seen) * _QUANTILE)]
 
     def learn(self, key: str, model: str, tokens: int) -> None:
-        """Note how many tokens an answer had."""
         seen = self._seen.get((key, model))
         if seen is None:
             seen = deque(maxlen=_ANSWERS)

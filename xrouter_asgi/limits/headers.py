@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from .base import LimitStatus
-from .limit import Limit
 
 _UNITS: Final = {"requests": "requests", "parallel": "concurrent-requests"}  # the draft registers no unit for tokens
 
@@ -35,12 +34,11 @@ def openai_headers(statuses: Sequence[LimitStatus]) -> list[tuple[bytes, bytes]]
             default=None,
         )
         if tightest is not None:
-            values = (
-                ("limit", str(tightest.limit.amount)),
-                ("remaining", str(tightest.remaining)),
-                ("reset", duration(tightest.reset)),
-            )
-            headers += [(f"x-ratelimit-{name}-{unit}".encode(), value.encode()) for name, value in values]
+            headers += [
+                (f"x-ratelimit-limit-{unit}".encode(), b"%d" % tightest.limit.amount),
+                (f"x-ratelimit-remaining-{unit}".encode(), b"%d" % tightest.remaining),
+                (f"x-ratelimit-reset-{unit}".encode(), duration(tightest.reset).encode()),
+            ]
     return headers
 
 
@@ -48,7 +46,7 @@ def ietf_headers(statuses: Iterable[LimitStatus]) -> list[tuple[bytes, bytes]]:
     """`RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11, for every limit."""
     policies, states = [], []
     for status in statuses:
-        name = _name(status.limit)
+        name = f"{status.limit} per {status.limit.per}"
         unit = _UNITS.get(status.limit.unit)
         window = math.ceil(status.limit.window)
         policies.append(
@@ -58,7 +56,3 @@ def ietf_headers(statuses: Iterable[LimitStatus]) -> list[tuple[bytes, bytes]]:
     if not policies:
         return []
     return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())]
-
-
-def _name(limit: Limit) -> str:
-    return f"{limit} per {limit.per}"

@@ -23,19 +23,12 @@ _SECONDS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most that each subject may use.
+    """The most that each subject may use."""
 
-    Attributes:
-        amount: At least 1.
-        unit: What is counted: `requests`, `tokens`, or `parallel` requests.
-        window: Seconds, above 0; 0 for `parallel`.
-        per: What has a count of its own: each key, each owner of keys, each model, each address; or `all` share one.
-    """
-
-    amount: int
+    amount: int  # at least 1
     unit: Unit = "requests"
-    window: float = 60.0
-    per: Per = "key"
+    window: float = 60.0  # seconds, above 0; 0 for `parallel`
+    per: Per = "key"  # what has a count of its own; `all` share one
 
     def __post_init__(self) -> None:
         if self.amount < 1:
@@ -52,19 +45,22 @@ class Limit:
     def parse(cls, text: str) -> Limit:
         """Read `60/minute`, `100000 tokens/day per owner` or `8 parallel`.
 
-        The window is written as in the library `limits`: `/minute`, `/10 seconds`, `per 2 hours`.
-
-        Raises:
-            ValueError: The message shows what may be written instead.
+        The window is written as in the library `limits`: `/minute`, `/10 seconds`, `per 2 hours`. Raises ValueError.
         """
         match = _NOTATION.fullmatch(text)
         per = (match["per"] or "key").lower() if match else ""
         if match is None or per not in get_args(Per):
             raise _unreadable(text)
-        unit: Unit = "tokens" if (match["unit"] or "").lower().startswith("token") else "requests"
         if match["parallel"]:
             return cls(int(match["amount"]), "parallel", 0.0, cast(Per, per))
-        return cls(int(match["amount"]), unit, _window(match["window"], text), cast(Per, per))
+        from limits import parse  # here, because it takes 80 ms, and only those who set limits need it
+
+        unit: Unit = "tokens" if (match["unit"] or "").lower().startswith("token") else "requests"
+        try:
+            window = float(parse(f"1 {match['window']}").get_expiry())
+        except ValueError as error:
+            raise _unreadable(text) from error
+        return cls(int(match["amount"]), unit, window, cast(Per, per))
 
     def __str__(self) -> str:
         """The form that clients read: `60 per 1 minute`, `100000 tokens per 1 day`, `8 parallel requests`."""
@@ -76,16 +72,6 @@ class Limit:
             if not rest:
                 return f"{what} per {count:g} {name}{'s' if count > 1 else ''}"
         return f"{what} per {self.window:g} seconds"
-
-
-def _window(text: str, whole: str) -> float:
-    # Imported here because it takes 80 ms, and only those who set limits need it.
-    from limits import parse
-
-    try:
-        return float(parse(f"1 {text}").get_expiry())
-    except ValueError as error:
-        raise _unreadable(whole) from error
 
 
 def _unreadable(text: str) -> ValueError:
@@ -103,8 +89,7 @@ def _parse_text(text: str) -> tuple[Limit, ...]:
 def parse_limits(limits: str | Limit | Iterable[str | Limit]) -> tuple[Limit, ...]:
     """Read several limits: `60/minute; 8 parallel`, or any iterable of such texts and of limits.
 
-    Raises:
-        ValueError: One cannot be read, or two are of the same kind.
+    Raises ValueError if one cannot be read, or two are of the same kind.
     """
     given = (limits,) if isinstance(limits, str | Limit) else limits
     found = tuple(limit for item in given for limit in (_parse_text(item) if isinstance(item, str) else (item,)))

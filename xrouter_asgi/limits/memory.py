@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate, islice
 from typing import TypeAlias
@@ -28,7 +29,7 @@ class MemoryLimits:
         self._max_subjects = max_subjects
         self._clock = clock
         self._windows: dict[float, dict[_Counted, _Window]] = {}  # by length; the least recently used one is first
-        self._slots: dict[_Counted, int] = {}
+        self._slots: Counter[_Counted] = Counter()
         self._leases: dict[str, list[tuple[Charge, int]]] = {}  # with the slice that each charge was taken in
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
@@ -52,20 +53,21 @@ class MemoryLimits:
         now = self._clock()
         for (charge, index), cost in zip(taken, costs or [0] * len(taken), strict=True):
             if charge.limit.unit == "parallel":
-                self._free_slot(charge)
+                key = (charge.subject, charge.limit)
+                self._slots[key] -= 1
+                if not self._slots[key]:
+                    del self._slots[key]
             elif cost != charge.cost:
                 # This may create a new count: a debt outlives the count it was made in.
                 self._window(charge, now).correct(cost - charge.cost, index)
 
-    async def aclose(self) -> None:
-        """Nothing has to be closed."""
+    async def aclose(self) -> None: ...
 
     def __len__(self) -> int:
         """How many counts are kept, expired ones included."""
         return sum(map(len, self._windows.values())) + len(self._slots)
 
     def _window(self, charge: Charge, now: float) -> _Window:
-        """The window that counts this charge, created at first use."""
         length = charge.limit.window
         key = (charge.subject, charge.limit)
         windows = self._windows.setdefault(length, {})
@@ -83,26 +85,19 @@ class MemoryLimits:
         for charge, window in zip(charges, windows, strict=True):
             index = 0
             if window is None:
-                key = (charge.subject, charge.limit)
-                self._slots[key] = self._slots.get(key, 0) + 1
+                self._slots[charge.subject, charge.limit] += 1
             else:
                 index = window.add(charge.cost)
             taken.append((charge, index))
         self._leases[lease] = taken
 
     def _wait_for_slot(self, charge: Charge) -> float:
-        in_use = self._slots.get((charge.subject, charge.limit), 0)
+        in_use = self._slots[charge.subject, charge.limit]
         return 0.0 if in_use < charge.limit.amount else SLOT_RETRY_AFTER
-
-    def _free_slot(self, charge: Charge) -> None:
-        key = (charge.subject, charge.limit)
-        self._slots[key] -= 1
-        if not self._slots[key]:
-            del self._slots[key]
 
     def _status(self, charge: Charge, window: _Window | None, now: float) -> LimitStatus:
         if window is None:
-            used, reset = self._slots.get((charge.subject, charge.limit), 0), 0.0
+            used, reset = self._slots[charge.subject, charge.limit], 0.0
         else:
             used, reset = window.total, window.reset(now)
         return LimitStatus(charge.limit, max(0, charge.limit.amount - used), reset)
@@ -121,7 +116,6 @@ class _Window:
         self.expires = 0.0
 
     def advance(self, now: float) -> None:
-        """Drop the slices that have left the window."""
         self._current = int(now // self._width)
         self.expires = self._end(self._current)
         while self._slices and (oldest := next(iter(self._slices))) < self._current - SLICES:

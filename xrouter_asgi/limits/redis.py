@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from .base import SLOT_RETRY_AFTER, Charge, LimitStore, Reservation
 from .memory import MemoryLimits
@@ -18,10 +18,8 @@ from .store_health import StoreHealth, StoreUnavailable, in_background
 
 WhenUnavailable: TypeAlias = Literal["degrade", "open", "closed"]
 
-TIMEOUT: Final = 0.05
-"""Seconds that a request waits for Redis."""
-MAX_UNSENT: Final = 10_000
-"""Settlements kept while Redis is away. A new one replaces the oldest, whose estimated cost then stands."""
+TIMEOUT: Final = 0.05  # seconds that a request waits for Redis
+MAX_UNSENT: Final = 10_000  # settlements kept while Redis is away
 
 logger = logging.getLogger("xrouter")
 
@@ -39,6 +37,8 @@ class RedisLimits:
         workers: How many processes share the limits. At least 1.
         timeout: Seconds that a request waits for Redis.
         slot_ttl: Seconds after which the parallel slots of a process that died are free.
+
+    Raises ValueError for an unknown scheme or too few workers, and ImportError without redis-py.
     """
 
     def __init__(
@@ -65,7 +65,8 @@ class RedisLimits:
         self._slot_ttl = slot_ttl
         self._local = MemoryLimits()
         self._leases: dict[str, _Lease] = {}
-        self._unsent: deque[_Settlement] = deque(maxlen=MAX_UNSENT)
+        # The names, charges and differences of settlements. A new one replaces the oldest, whose estimated cost stands.
+        self._unsent: deque[tuple[str, Sequence[Charge], Sequence[int]]] = deque(maxlen=MAX_UNSENT)
         self._sending: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
 
@@ -93,7 +94,7 @@ class RedisLimits:
             return
         differences = settled.differences(costs)
         if settled.slots or any(differences):
-            self._unsent.append(_Settlement(settled.name, settled.charges, differences))
+            self._unsent.append((settled.name, settled.charges, differences))
             self._send_soon()
 
     async def aclose(self) -> None:
@@ -117,8 +118,8 @@ class RedisLimits:
             shares = [self._share(charge) for charge in charges]
             reservation = _of_whole_limits(await self._local.reserve(shares, lease=lease), charges)
         if reservation.admitted:
-            held = self._leases[lease] = _Lease(lease, charges, local=True)
-            self._hold(held)
+            self._leases[lease] = _Lease(lease, charges, local=True)
+            self._hold(self._leases[lease])
         return reservation
 
     def _share(self, charge: Charge) -> Charge:
@@ -126,13 +127,11 @@ class RedisLimits:
         return Charge(charge.subject, replace(charge.limit, amount=amount), min(charge.cost, amount))
 
     def _hold(self, lease: _Lease) -> None:
-        """Renew the slots of this lease from now on, until it is settled."""
         lease.admitted = True
         if lease.slots and (self._renewing is None or self._renewing.done()):
             self._renewing = in_background(self._renew(self._slot_ttl / 3))
 
     async def _renew(self, pause: float) -> None:
-        """Renew slots as long as there are any, also those that were admitted while Redis was away."""
         while True:
             await asyncio.sleep(pause)
             pause = self._slot_ttl / 3
@@ -163,16 +162,11 @@ class RedisLimits:
 
 @dataclass(slots=True)
 class _Lease:
-    """A reservation that is not settled yet.
-
-    Attributes:
-        local: This process admitted it alone; Redis hears of its slots only.
-        admitted: False until the answer is yes.
-    """
+    """A reservation that is not settled yet."""
 
     lease: str
     charges: Sequence[Charge]
-    local: bool = False
+    local: bool = False  # this process admitted it alone; Redis hears of its slots only
     admitted: bool = False
 
     @property
@@ -192,12 +186,6 @@ class _Lease:
         return [cost - charge.cost for charge, cost in zip(self.charges, costs, strict=True)]
 
 
-class _Settlement(NamedTuple):
-    name: str
-    charges: Sequence[Charge]
-    differences: Sequence[int]
-
-
 def _of_whole_limits(reservation: Reservation, charges: Sequence[Charge]) -> Reservation:
     """The same answer in terms of whole limits: clients do not know about shares."""
     limits = [charge.limit for charge in charges]
@@ -207,10 +195,5 @@ def _of_whole_limits(reservation: Reservation, charges: Sequence[Charge]) -> Res
 
 
 def store_at(url: str) -> LimitStore:
-    """The store for a URL: `memory://`, or any that `RedisLimits` takes.
-
-    Raises:
-        ValueError: The scheme is unknown.
-        ImportError: redis-py is not installed.
-    """
+    """The store for a URL: `memory://`, or any that `RedisLimits` takes. Raises what `RedisLimits` raises."""
     return MemoryLimits() if url == "memory://" else RedisLimits(url)

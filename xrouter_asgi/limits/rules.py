@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
+
+from starlette.types import Scope
 
 from ..asgi.scope import peer_address
 from ..context import Principal, RequestContext, matches
@@ -14,7 +16,6 @@ from .base import Charge
 from .limit import Limit, parse_limits
 
 Limits: TypeAlias = str | Limit | Iterable[str | Limit]
-Scope: TypeAlias = MutableMapping[str, Any]
 Key: TypeAlias = Callable[[Scope], str | None]
 
 logger = logging.getLogger("xrouter")
@@ -22,18 +23,12 @@ logger = logging.getLogger("xrouter")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who is charged for a request.
+    """Who is charged for a request."""
 
-    Attributes:
-        key: None if no limit per key applies.
-        owner: None if the key has no owner; then the key is its own owner.
-        limits: The limits of the caller's own key.
-    """
-
-    key: str | None
-    owner: str | None
+    key: str | None  # None if no limit per key applies
+    owner: str | None  # None if the key has no owner; then the key is its own owner
     address: str
-    limits: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()  # of the caller's own key
 
     @classmethod
     def of(cls, scope: Scope, key: Key, principal: Principal | None) -> Subject:
@@ -60,9 +55,7 @@ class LimitRule:
         }[self.limit.per]
         if counted is None:
             return None
-        if self.pattern is not None:
-            counted = f"{self.pattern}\0{counted}"
-        return Charge(counted, self.limit, cost)
+        return Charge(counted if self.pattern is None else f"{self.pattern}\0{counted}", self.limit, cost)
 
 
 class LimitRules:
@@ -70,11 +63,7 @@ class LimitRules:
 
     A key's limit replaces the general one of the same kind: the same unit, window and `per`. So does a token limit of a
     model. A request limit of a model adds to the general one, because requests are counted before the model is known.
-
-    Args:
-        general: Limits for everybody.
-        models: Limits by the name of a model, or by a pattern with one `*`. A name wins over a pattern, and a longer
-            pattern over a shorter one.
+    The name of a model wins over a pattern with one `*`, and a longer pattern over a shorter one.
     """
 
     def __init__(self, general: Limits, models: Mapping[str, Limits]) -> None:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from .base import SLICES, Charge, LimitStatus, Reservation
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-Command: TypeAlias = Callable[..., Awaitable[Any]]
+CONNECTIONS: Final = 32  # more make no server faster, and keep this process so busy that answers seem to be late
 
-CONNECTIONS: Final = 32
-"""More connections do not make a server faster, and keep this process so busy that answers seem to be late."""
-
-_LEASE_TTL: Final = 3_600
-"""Seconds that a lease with tokens or a slot may run. One that is settled later keeps its estimated cost."""
+_LEASE_TTL: Final = 3_600  # seconds for tokens or a slot; a lease that is settled later keeps its estimated cost
 _BATCH: Final = 500  # slots renewed by one call, because Redis does nothing else meanwhile
 _SCHEMES: Final = {
     "redis": "redis",
@@ -33,7 +29,7 @@ _SCHEMES: Final = {
 
 
 class RedisScripts:
-    """Runs the scripts on one server. Every call is one round trip, uses the server's clock, and may be repeated.
+    """Runs the scripts on one server. A call is one round trip, uses the server's clock, and may be repeated.
 
     All keys have one hash tag, so that a cluster keeps them on one node, where one script can reach them. Keys hold
     digests, never text of a client.
@@ -46,9 +42,10 @@ class RedisScripts:
     def __init__(self, url: str, *, slot_ttl: float) -> None:
         self._redis = _connect(url)
         self._slot_ttl = slot_ttl
-        self._command: Command = self._redis.execute_command
+        folder = files(__package__)
         self._reserve, self._settle, self._renew = (
-            _Script(self._command, name) for name in ("reserve", "settle", "renew")
+            self._redis.register_script(folder.joinpath(f"{name}.lua").read_text("utf-8"))
+            for name in ("reserve", "settle", "renew")
         )
 
     async def probe(self) -> None:
@@ -56,12 +53,11 @@ class RedisScripts:
         await self.reserve(os.urandom(16).hex(), [])
 
     async def reserve(self, lease: str, charges: Sequence[Charge]) -> Reservation:
-        """Take all the charges, or none."""
         # A charge for requests alone is settled only to give it back, which happens at once or never.
         lease_ttl = self._slot_ttl if all(charge.limit.unit == "requests" for charge in charges) else _LEASE_TTL
-        arguments: list[object] = [lease, _micro(self._slot_ttl), _milli(lease_ttl), SLICES]
+        arguments: list[str | int] = [lease, round(self._slot_ttl * 1e6), round(lease_ttl * 1e3), SLICES]
         for charge in charges:
-            arguments += charge.limit.amount, charge.cost, _micro(charge.limit.window)
+            arguments += charge.limit.amount, charge.cost, round(charge.limit.window * 1e6)
         refused, wait, *numbers = await self._reserve(_keys(lease, charges), arguments)
         statuses = tuple(
             LimitStatus(charge.limit, remaining, reset / 1e6)
@@ -71,10 +67,9 @@ class RedisScripts:
         return Reservation(limit is None, limit, wait / 1e6, statuses)
 
     async def settle(self, lease: str, charges: Sequence[Charge], differences: Sequence[int]) -> None:
-        """Add the differences to what was taken, once."""
-        arguments: list[object] = [lease, _milli(self._slot_ttl), SLICES]
+        arguments: list[str | int] = [lease, round(self._slot_ttl * 1e3), SLICES]
         for charge, difference in zip(charges, differences, strict=True):
-            arguments += difference, _micro(charge.limit.window)
+            arguments += difference, round(charge.limit.window * 1e6)
         await self._settle(_keys(lease, charges), arguments)
 
     async def renew(self, slots: Mapping[str, Sequence[Charge]]) -> None:
@@ -83,39 +78,16 @@ class RedisScripts:
         for start in range(0, len(pairs), _BATCH):
             batch = pairs[start : start + _BATCH]
             keys = [key for lease, slot in batch for key in _keys(lease, [slot])]
-            await self._renew(keys, [_micro(self._slot_ttl), *(lease for lease, _ in batch)])
+            await self._renew(keys, [round(self._slot_ttl * 1e6), *(lease for lease, _ in batch)])
 
     async def aclose(self) -> None:
         await self._redis.aclose()
 
 
-class _Script:
-    """A Lua file; sent as a digest, and whole only to a server that does not know it."""
-
-    def __init__(self, command: Command, name: str) -> None:
-        self._command = command
-        self._text = files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
-        self._digest = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
-
-    async def __call__(self, keys: Sequence[str], arguments: Sequence[object]) -> Any:
-        from redis.exceptions import NoScriptError
-
-        rest = (len(keys), *keys, *arguments)
-        try:
-            return await self._command("EVALSHA", self._digest, *rest)
-        except NoScriptError:
-            return await self._command("EVAL", self._text, *rest)
-
-
 def _connect(url: str) -> Redis:
-    """A client that connects at first use, and tries every command twice, the second time on a new connection.
-
-    Raises:
-        ValueError: The scheme is unknown. The message does not show the rest of the URL, which may hold a password.
-        ImportError: redis-py is not installed.
-    """
+    """A client that connects at first use, and tries every command twice, the second time on a new connection."""
     scheme, _, rest = url.partition("://")
-    if scheme not in _SCHEMES:
+    if scheme not in _SCHEMES:  # the message does not show the rest of the URL, which may hold a password
         raise ValueError(f"RedisLimits cannot use a URL of the scheme {scheme[:32]!r}. Known: {', '.join(_SCHEMES)}.")
     try:
         from redis.asyncio import ConnectionPool, Redis
@@ -134,19 +106,10 @@ def _connect(url: str) -> Redis:
 
 
 def _keys(lease: str, charges: Sequence[Charge]) -> list[str]:
-    return [f"{{xrouter}}:lease:{lease}", *map(_key, charges)]
-
-
-def _key(charge: Charge) -> str:
-    limit = charge.limit
-    name = f"{limit.amount} {limit.unit} {limit.window} {limit.per} {charge.subject}"
-    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return f"{{xrouter}}:{limit.unit}:{digest}"
-
-
-def _micro(seconds: float) -> int:
-    return round(seconds * 1e6)
-
-
-def _milli(seconds: float) -> int:
-    return round(seconds * 1e3)
+    keys = [f"{{xrouter}}:lease:{lease}"]
+    for charge in charges:
+        limit = charge.limit
+        name = f"{limit.amount} {limit.unit} {limit.window} {limit.per} {charge.subject}"
+        digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        keys.append(f"{{xrouter}}:{limit.unit}:{digest}")
+    return keys

@@ -10,14 +10,11 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
+# Seconds between two probes; doubled from the first pause to the longest. With the longest, limits are exact again
+# within 5 s of the store's return. A probe delays no request.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 4.0
-"""Seconds between two probes; doubled from the first pause to the longest.
-
-The longest is 4 s so that limits are exact again within 5 s of the store's return. A probe delays no request.
-"""
-_CONNECT_TIMEOUT: Final = 1.0
-"""Seconds that a probe may take when it may have to connect first."""
+_CONNECT_TIMEOUT: Final = 1.0  # seconds that a probe may take when it may have to connect first
 
 logger = logging.getLogger("xrouter")
 
@@ -29,15 +26,8 @@ class StoreUnavailable(Exception):
 class StoreHealth:
     """Calls a store while it is up, and finds out when it is up again.
 
-    A call that fails has waited `timeout` at most. Later calls fail at once, until a probe in the background succeeds
-    within `timeout`.
-
-    Args:
-        probe: An operation that proves that the store can do its work.
-        name: The store's name in the log.
-        timeout: Seconds for one call. Above 0.
-        max_parallel: How many calls may run at once; the others wait.
-        on_restored: Called when the store is up again.
+    A call that fails has waited `timeout` seconds at most. Later calls fail at once, until a `probe` in the background,
+    which proves that the store can do its work, succeeds within `timeout`. More calls than `max_parallel` wait.
     """
 
     def __init__(
@@ -69,7 +59,10 @@ class StoreHealth:
             try:
                 return await self._call_in_time(operation)
             except Exception as error:
-                self._lose(error)
+                if self.up:
+                    self.up = False
+                    logger.warning("%s is away (%s: %.200s)", self._name, type(error).__name__, error)
+                    self._probing = in_background(self._probe_until_restored())
                 raise StoreUnavailable from error
 
     async def _call_in_time(self, operation: Callable[[], Awaitable[T]]) -> T:
@@ -86,16 +79,9 @@ class StoreHealth:
             return await operation()
 
     async def aclose(self) -> None:
-        """Stop probing."""
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.wait([self._probing])
-
-    def _lose(self, error: Exception) -> None:
-        if self.up:
-            self.up = False
-            logger.warning("%s is away (%s: %.200s)", self._name, type(error).__name__, error)
-            self._probing = in_background(self._probe_until_restored())
 
     async def _probe_until_restored(self) -> None:
         pause = _FIRST_PAUSE

@@ -35,6 +35,7 @@ class RequestEventsMiddleware:
     def __init__(self, app: ASGIApp, *, observers: Iterable[Observer], exclude_paths: Iterable[str] = ()) -> None:
         self.app = app
         self._observers = tuple(observers)
+        self._inside = [each for each in self._observers if not getattr(each, "requests_only", False)]
         self._excluded = ExcludedPaths(exclude_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +45,7 @@ class RequestEventsMiddleware:
             return
         scope = dict(scope)
         context = RequestContext.of(scope)
-        context.observers.extend(self._observers)
+        context.observers.extend(self._inside)
         measured = _MeasuredRequest(context, receive, send)
         tell(self._observers, RequestStarted(context))
         try:
@@ -74,7 +75,6 @@ class _MeasuredRequest:
         self._left = False
 
     async def receive(self) -> Message:
-        """Receive a message, and count it."""
         message = await self._receive()
         match message["type"]:
             case "http.request":
@@ -109,10 +109,8 @@ class _MeasuredRequest:
             self._status = status
             self._first_byte = time.perf_counter() - self._started
         match message["type"]:
-            case "websocket.http.response.body":
+            case "websocket.http.response.body" | "http.response.zerocopysend":
                 self._sent += len(message.get("body", b""))
-                self._finished = not message.get("more_body", False)
-            case "http.response.zerocopysend":
                 self._finished = not message.get("more_body", False)
             case "http.response.pathsend" | "websocket.close":
                 self._finished = True

@@ -6,9 +6,11 @@ import asyncio
 import json
 import logging
 import sys
+import time
 import weakref
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import lru_cache
 from typing import TextIO
 
 from pydantic_core import to_json
@@ -36,6 +38,8 @@ class AccessLog:
         readable: Write lines for the eye in place of JSON. None does so if the standard output is a terminal.
     """
 
+    requests_only = True
+
     def __init__(self, sink: Callable[[str], object] | None = None, *, readable: bool | None = None) -> None:
         self._sink = LineBuffer() if sink is None else sink
         self._readable = sink is None and sys.stdout.isatty() if readable is None else readable
@@ -55,40 +59,70 @@ class AccessLog:
 
 def _json_line(event: RequestEnded) -> str:
     """One JSON object on one line of ASCII, without what is not known. Durations are in seconds, sizes in bytes."""
-    context, usage, principal = event.context, event.context.usage, event.context.principal
-    first_byte = event.first_byte and round(event.first_byte, 6)
-    line = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    context = event.context
+    line: dict[str, object] = {
+        "time": _utc_time(),
         "request_id": context.request_id,
         "status": event.status,
         "complete": event.complete,
-        "duration": round(event.duration, 6),
+        "duration": _microseconds(event.duration),
         "received": event.received,
         "sent": event.sent,
         "attempts": len(context.attempts),
-        "first_byte": first_byte,
-        "first_token": first_byte if context.streamed else None,  # the head of a stream waits for its first token
-        "trace_id": context.trace_id,
-        "prompt_tokens": usage and usage.prompt_tokens,
-        "completion_tokens": usage and usage.completion_tokens,
-        "cached_tokens": usage and usage.cached_tokens,
-        "error": context.error and error_type(context.error),
-        **({} if context.decision.is_trivial else _detour(context.decision)),
-        "client": event.client,
-        "method": event.method[:_METHOD],
-        "path": _cut(event.path),
-        "endpoint": context.endpoint,
-        "model": _cut(context.model),
-        "provider": context.provider or None,
-        "upstream_model": _cut(context.upstream_model),
-        "principal": principal and principal.id,
-        "owner": (principal and principal.owner) or None,
     }
-    return _encode({name: value for name, value in line.items() if value is not None})
+    if event.status is None:
+        del line["status"]
+    if event.first_byte is not None:
+        line["first_byte"] = _microseconds(event.first_byte)
+        if context.streamed:
+            line["first_token"] = line["first_byte"]  # the head of a stream waits for its first token
+    if context.trace_id is not None:
+        line["trace_id"] = context.trace_id
+    if (usage := context.usage) is not None:
+        line["prompt_tokens"], line["completion_tokens"], line["cached_tokens"] = usage
+    if context.error is not None:
+        line["error"] = error_type(context.error)
+    if not context.decision.is_trivial:
+        _add_detour(line, context.decision)
+    _add_names(line, event)
+    return _encode(line)
 
 
-def _cut(text: str | None) -> str | None:
-    return text[:_LONGEST] if text else None
+def _add_names(line: dict[str, object], event: RequestEnded) -> None:
+    """Who asked what of whom; an empty name is left out like an unknown one."""
+    context = event.context
+    if event.client is not None:
+        line["client"] = event.client
+    line["method"] = event.method[:_METHOD]
+    if event.path:
+        line["path"] = event.path[:_LONGEST]
+    if context.endpoint is not None:
+        line["endpoint"] = context.endpoint
+    if context.model:
+        line["model"] = context.model[:_LONGEST]
+    if context.provider:
+        line["provider"] = context.provider
+    if context.upstream_model:
+        line["upstream_model"] = context.upstream_model[:_LONGEST]
+    if (principal := context.principal) is not None:
+        line["principal"] = principal.id
+        if principal.owner:
+            line["owner"] = principal.owner
+
+
+def _microseconds(seconds: float) -> float:
+    """Seconds, rounded to microseconds, at a quarter of the price of `round(seconds, 6)`."""
+    return round(seconds * 1e6) / 1e6
+
+
+def _utc_time() -> str:
+    now = time.time()
+    return f"{_second(int(now))}.{int(now % 1 * 1000):03}+00:00"
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def _encode(line: Mapping[str, object]) -> str:
@@ -99,14 +133,16 @@ def _encode(line: Mapping[str, object]) -> str:
         return json.dumps(line, separators=(",", ":"))
 
 
-def _detour(decision: Decision) -> Mapping[str, object]:
+def _add_detour(line: dict[str, object], decision: Decision) -> None:
     """The members about a request that did not simply go to its first target."""
-    return {
-        "config": decision.version,
-        "attempts_made": [_attempt(attempt) for attempt in decision.attempts] or None,
-        "excluded": {name: str(why) for name, why in decision.excluded.items()} or None,
-        "hedges": decision.hedges or None,
-    }
+    if decision.version is not None:
+        line["config"] = decision.version
+    if decision.attempts:
+        line["attempts_made"] = [_attempt(attempt) for attempt in decision.attempts]
+    if excluded := decision.excluded:
+        line["excluded"] = {name: str(why) for name, why in excluded.items()}
+    if decision.hedges:
+        line["hedges"] = decision.hedges
 
 
 def _attempt(attempt: Attempt) -> Mapping[str, object]:
@@ -114,12 +150,11 @@ def _attempt(attempt: Attempt) -> Mapping[str, object]:
     if attempt.error is not None:
         made["error"] = error_type(attempt.error)
     if attempt.ended is not None:
-        made["took"] = round(attempt.ended - attempt.started, 6)
+        made["took"] = _microseconds(attempt.ended - attempt.started)
     return made
 
 
 def _readable_line(event: RequestEnded) -> str:
-    """The same for the eye, and shorter: what is known, from left to right."""
     context = event.context
     served = f"{context.model} -> {context.provider}/{context.upstream_model}" if context.provider else context.model
     usage = context.usage and f"{context.usage.prompt_tokens}+{context.usage.completion_tokens} tokens"
@@ -143,8 +178,7 @@ def _readable_line(event: RequestEnded) -> str:
 
 def _readable_detour(decision: Decision) -> str:
     """Such as `a/m connect_refused, without b/m (circuit open for 3.2 s), 1 hedged`."""
-    failures = ((attempt.target, attempt.error) for attempt in decision.attempts if attempt.error is not None)
-    failed = [f"{target} {error_type(error)}" for target, error in failures]
+    failed = [f"{each.target} {error_type(each.error)}" for each in decision.attempts if each.error is not None]
     passed_over = [f"without {name} ({why})" for name, why in decision.excluded.items()]
     hedged = [f"{decision.hedges} hedged"] if decision.hedges else []
     return ", ".join((*failed, *passed_over, *hedged))

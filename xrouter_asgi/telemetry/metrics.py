@@ -40,15 +40,12 @@ _ERROR_TYPES = 100  # a provider of somebody's own may make up words
 _LAG_EVERY = 0.5  # seconds
 _CLOSED, _HALF_OPEN, _OPEN = range(3)
 
-# By the first word of the reasons that `Fallback` and what stands below it give.
-
 
 class Names(Protocol):
     """What models are called in labels. `ModelTable` is one."""
 
     def entry(self, name: str) -> str | None:
         """The name or pattern under which a model is served; None if it is not."""
-        ...
 
 
 class Metrics:
@@ -83,26 +80,19 @@ class Metrics:
         )
         self._lag = _LoopLag(seconds(names.LOOP_LAG, "How late the event loop calls", names.SHORT))
 
-        self._requests = _Tally(names.ENDPOINT, names.REQUEST_MODEL, names.HTTP_STATUS, names.COMPLETE)
-        self._attempts = _Tally(names.PROVIDER, names.REQUEST_MODEL, names.ERROR_TYPE)
-        self._requests_in_flight = _Tally()
-        self._attempts_in_flight = _Tally(names.PROVIDER)
-        self._degraded = _Tally()
+        counter, number = meter.create_observable_counter, meter.create_observable_up_down_counter
+        of_request = (names.ENDPOINT, names.REQUEST_MODEL, names.HTTP_STATUS, names.COMPLETE)
+        of_attempt = (names.PROVIDER, names.REQUEST_MODEL, names.ERROR_TYPE)
+        now, alone = "Those that run now", "1 while limits are counted in this process alone"
+        self._requests = _Tally(counter, names.REQUESTS, "{request}", "Requests that ended", of_request)
+        self._attempts = _Tally(counter, names.ATTEMPTS, "{attempt}", "Attempts that ended", of_attempt)
+        self._requests_in_flight = _Tally(number, names.REQUESTS_IN_FLIGHT, "{request}", now)
+        self._attempts_in_flight = _Tally(number, names.ATTEMPTS_IN_FLIGHT, "{attempt}", now, (names.PROVIDER,))
+        self._degraded = _Tally(meter.create_observable_gauge, names.LIMITER_DEGRADED, "", alone)
         self._degraded.set(0)
         self._policies = _PolicyCounts(meter, model=self._model, error_type=self._error_type)
-        meter.create_observable_counter(names.REQUESTS, [self._requests.observe], "{request}", "Requests that ended")
-        meter.create_observable_counter(names.ATTEMPTS, [self._attempts.observe], "{attempt}", "Attempts that ended")
-        for name, tally, unit in (
-            (names.REQUESTS_IN_FLIGHT, self._requests_in_flight, "{request}"),
-            (names.ATTEMPTS_IN_FLIGHT, self._attempts_in_flight, "{attempt}"),
-        ):
-            meter.create_observable_up_down_counter(name, [tally.observe], unit, "Those that run now")
-        meter.create_observable_gauge(
-            names.LIMITER_DEGRADED, [self._degraded.observe], "", "1 while limits are counted in this process alone"
-        )
 
     def __call__(self, event: object) -> None:
-        """Count what happened."""
         match event:
             case RequestStarted():
                 self._requests_in_flight.add(1)
@@ -166,41 +156,30 @@ class Metrics:
 
 
 class _PolicyCounts:
-    """How often which policy did something about a request.
-
-    Args:
-        model: What the model of a request is called in labels.
-        error_type: The word for an error, of a bounded number.
-    """
+    """How often which policy did something about a request."""
 
     def __init__(
         self, meter: Meter, *, model: Callable[[RequestContext], str], error_type: Callable[[BaseException], str]
     ) -> None:
         self._model = model
         self._error_type = error_type
-        self._retries = _Tally(names.PROVIDER, names.TARGET, names.ERROR_TYPE)
-        self._hedges = _Tally(names.REQUEST_MODEL)
-        self._exclusions = _Tally(names.REQUEST_MODEL, names.TARGET, names.REASON)
+        counter = meter.create_observable_counter
+        upstream = (names.PROVIDER, names.TARGET)
         # By model as well: each has a breaker of its own around a target that several have.
-        self._opened = _Tally(names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
-        self._states = _Tally(names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
-        self._cooldowns = _Tally(names.PROVIDER, names.TARGET, names.COOLDOWN_KIND)
-        for name, tally, unit, what in (
-            (names.RETRIES, self._retries, "{retry}", "Repetitions at the same upstream"),
-            (names.HEDGES, self._hedges, "{hedge}", "Upstreams that were asked because another one was late"),
-            (names.EXCLUSIONS, self._exclusions, "{candidate}", "Candidates that requests passed over"),
-            (names.CIRCUIT_OPENED, self._opened, "{time}", "How often a circuit breaker opened"),
-            (
-                names.COOLDOWNS,
-                self._cooldowns,
-                "{time}",
-                "How often an upstream that is well was left alone for a while",
-            ),
-        ):
-            meter.create_observable_counter(name, [tally.observe], unit, what)
-        meter.create_observable_gauge(
-            names.CIRCUIT_STATE, [self._states.observe], "", "0 closed, 1 half-open, 2 open; of those that ever opened"
-        )
+        circuit = (names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
+        what = "Repetitions at the same upstream"
+        self._retries = _Tally(counter, names.RETRIES, "{retry}", what, (*upstream, names.ERROR_TYPE))
+        what = "Upstreams that were asked because another one was late"
+        self._hedges = _Tally(counter, names.HEDGES, "{hedge}", what, (names.REQUEST_MODEL,))
+        what = "Candidates that requests passed over"
+        passed_over = (names.REQUEST_MODEL, names.TARGET, names.REASON)
+        self._exclusions = _Tally(counter, names.EXCLUSIONS, "{candidate}", what, passed_over)
+        what = "How often a circuit breaker opened"
+        self._opened = _Tally(counter, names.CIRCUIT_OPENED, "{time}", what, circuit)
+        what = "0 closed, 1 half-open, 2 open; of those that ever opened"
+        self._states = _Tally(meter.create_observable_gauge, names.CIRCUIT_STATE, "", what, circuit)
+        what = "How often an upstream that is well was left alone for a while"
+        self._cooldowns = _Tally(counter, names.COOLDOWNS, "{time}", what, (*upstream, names.COOLDOWN_KIND))
 
     def __call__(self, event: object) -> None:
         match event:
@@ -223,7 +202,6 @@ class _PolicyCounts:
         return event.provider, self._model(event.context), event.target
 
     def went_round(self, decision: Decision, model: str) -> None:
-        """Count what the decision about a request tells."""
         if decision.hedges:
             self._hedges.add(decision.hedges, model)
         for name, why in decision.excluded.items():
@@ -254,10 +232,13 @@ class _Tally:
     An empty value is a label that is not there.
     """
 
-    def __init__(self, *labels: str) -> None:
+    def __init__(
+        self, create: Callable[..., object], name: str, unit: str, what: str, labels: tuple[str, ...] = ()
+    ) -> None:
         self._labels = labels
         self._numbers: dict[tuple[str, ...], int] = {}
         self._lock = Lock()  # whoever collects does so in a thread
+        create(name, [self.observe], unit, what)
 
     def add(self, number: int, *values: str) -> None:
         with self._lock:
@@ -268,7 +249,6 @@ class _Tally:
             self._numbers[values] = number
 
     def forget(self, first: str) -> None:
-        """Remove what has this value of the first label."""
         with self._lock:
             self._numbers = {values: number for values, number in self._numbers.items() if values[0] != first}
 
@@ -291,7 +271,6 @@ class _LoopLag:
         self._watched: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def watch(self) -> None:
-        """Begin with the running loop, if that has not been done."""
         loop = asyncio.get_running_loop()
         if loop not in self._watched:
             self._watched.add(loop)

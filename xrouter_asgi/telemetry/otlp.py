@@ -7,17 +7,14 @@ up no request.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.trace import TracerProvider
 
 _QUEUE = 2048  # spans
-_TIMEOUT = (
-    3.0  # seconds for an export and its repetitions; the program's exit waits as long for a collector that is down
-)
-
+_TIMEOUT = 3.0  # seconds for an export and its repetitions; so long waits the program's exit if the collector is down
 _MISSING = 'OTLP needs OpenTelemetry\'s exporter: pip install "xrouter-asgi[otlp]".'
 
 
@@ -38,8 +35,7 @@ def otlp_tracer_provider(
         share: Of the traces that begin here, how many are sampled: 0 to 1. A trace that a client began is sampled as
             the client said.
 
-    Raises:
-        ImportError: The `otlp` extra is not installed.
+    Raises ImportError without the extra `otlp`.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -53,7 +49,7 @@ def otlp_tracer_provider(
     provider = TracerProvider(
         sampler=ParentBased(TraceIdRatioBased(share)), resource=Resource.create({SERVICE_NAME: service})
     )
-    exporter = OTLPSpanExporter(_below(endpoint, "/v1/traces"), headers=_sent(headers), timeout=_TIMEOUT)
+    exporter = OTLPSpanExporter(**_options(endpoint, "/v1/traces", headers))
     provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=_QUEUE))
     return provider
 
@@ -71,13 +67,13 @@ def otlp_metric_reader(
         raise ImportError(_MISSING) from error
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-    exporter = OTLPMetricExporter(_below(endpoint, "/v1/metrics"), headers=_sent(headers), timeout=_TIMEOUT)
+    exporter = OTLPMetricExporter(**_options(endpoint, "/v1/metrics", headers))
     return PeriodicExportingMetricReader(exporter, export_interval_millis=interval * 1000)
 
 
-def _below(endpoint: str | None, path: str) -> str | None:
-    return None if endpoint is None else endpoint.rstrip("/") + path
-
-
-def _sent(headers: Mapping[str, str] | None) -> dict[str, str] | None:
-    return None if headers is None else dict(headers)
+def _options(endpoint: str | None, path: str, headers: Mapping[str, str] | None) -> dict[str, Any]:
+    return {
+        "endpoint": None if endpoint is None else endpoint.rstrip("/") + path,
+        "headers": None if headers is None else dict(headers),
+        "timeout": _TIMEOUT,
+    }

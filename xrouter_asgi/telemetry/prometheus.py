@@ -30,8 +30,7 @@ class MetricsApp:
     Attributes:
         reader: To be given to the `MeterProvider` whose metrics are to be shown.
 
-    Raises:
-        ImportError: The `prometheus` extra is not installed.
+    Raises ImportError without the extra `prometheus`.
     """
 
     def __init__(self, *, token: str | None = None) -> None:

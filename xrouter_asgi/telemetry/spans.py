@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TypeAlias
 
 from opentelemetry import baggage
 from opentelemetry.context import Context, attach, get_current
@@ -39,6 +40,9 @@ from ..decision import MOST_NAMED, Decision
 from ..errors import XRouterError
 from ..events import AttemptEnded
 
+_Attributes: TypeAlias = dict[str, AttributeValue | None]
+"""None stands for what is not known, and is left out."""
+
 logger = logging.getLogger("xrouter")
 
 _LONGEST = 256  # characters of what a client chose
@@ -47,12 +51,7 @@ _w3c = TraceContextTextMapPropagator()
 
 
 class Spans:
-    """Begins the spans of requests.
-
-    Args:
-        tracer_provider: Who makes them; None takes OpenTelemetry's global one, as it is at the first request.
-        propagate: Go on with the trace in a client's `traceparent`, and send ours to the upstreams.
-    """
+    """Begins the spans of requests. The arguments are those of `TracingMiddleware`."""
 
     def __init__(self, tracer_provider: TracerProvider | None, *, propagate: bool) -> None:
         self._provider = tracer_provider
@@ -86,15 +85,11 @@ class RequestSpans:
 
     The span that runs is OpenTelemetry's current one, so that instrumentation further in, of a database or of httpx,
     hangs its own below it.
-
-    Attributes:
-        status: Of the answer, to be set before the end.
-        error: What the application raised.
     """
 
     def __init__(self, tracer: Tracer, scope: Scope, context: RequestContext, *, propagate: bool) -> None:
-        self.status: int | None = None
-        self.error: BaseException | None = None
+        self.status: int | None = None  # of the answer
+        self.error: BaseException | None = None  # what the application raised
         self._tracer = tracer
         self._scope = scope
         self._request = context
@@ -134,7 +129,6 @@ class RequestSpans:
         return [(b"traceparent", value.encode("ascii"))]
 
     def __call__(self, event: object) -> None:
-        """End the span of an attempt that has ended."""
         if isinstance(event, AttemptEnded):
             self._end_attempt(event.attempt)
 
@@ -183,40 +177,34 @@ class RequestSpans:
         span = self._attempts.pop(attempt, None)
         if span is None:
             return
-        attributes: dict[str, AttributeValue] = {}
-        if self._request.streamed and attempt.first is not None:
-            attributes[names.FIRST_CHUNK] = attempt.first - attempt.started
-        _end(span, attributes, attempt.error)
+        first = attempt.first if self._request.streamed else None
+        _end(span, {names.FIRST_CHUNK: None if first is None else first - attempt.started}, attempt.error)
         if not self._attempts:
             attach(self._inside)
 
-    def _call_attributes(self) -> dict[str, AttributeValue]:
-        request = self._request
-        attributes: dict[str, AttributeValue] = {names.REQUEST_STREAM: request.streamed}
-        if request.provider is not None:
-            attributes[names.PROVIDER] = request.provider
-        if request.upstream_model:
-            attributes[names.RESPONSE_MODEL] = request.upstream_model[:_LONGEST]
-        served = request.decision.served
-        if request.streamed and served is not None and served.first is not None:
-            attributes[names.FIRST_CHUNK] = served.first - request.attempts[0].started
-        if request.usage is not None:
-            attributes[names.INPUT_TOKENS] = request.usage.prompt_tokens
-            attributes[names.OUTPUT_TOKENS] = request.usage.completion_tokens
-            attributes[names.CACHED_TOKENS] = request.usage.cached_tokens
-        return attributes
+    def _call_attributes(self) -> _Attributes:
+        request, usage = self._request, self._request.usage
+        served = request.decision.served if request.streamed else None
+        first = None if served is None else served.first
+        return {
+            names.REQUEST_STREAM: request.streamed,
+            names.PROVIDER: request.provider,
+            names.RESPONSE_MODEL: (request.upstream_model or "")[:_LONGEST] or None,
+            names.FIRST_CHUNK: None if first is None else first - request.attempts[0].started,
+            names.INPUT_TOKENS: usage and usage.prompt_tokens,
+            names.OUTPUT_TOKENS: usage and usage.completion_tokens,
+            names.CACHED_TOKENS: usage and usage.cached_tokens,
+        }
 
     def _end_server(self, span: Span) -> None:
-        attributes: dict[str, AttributeValue] = {}
         request = self._request
-        if self.status is not None:
-            attributes[names.HTTP_STATUS] = self.status
-        if request.principal is not None:
-            attributes[names.PRINCIPAL] = request.principal.id
         # Left there by the router of Starlette or FastAPI.
         route = getattr(self._scope.get("route"), "path", None)
-        if isinstance(route, str):
-            attributes[names.HTTP_ROUTE] = route
+        attributes: _Attributes = {
+            names.HTTP_STATUS: self.status,
+            names.PRINCIPAL: None if request.principal is None else request.principal.id,
+            names.HTTP_ROUTE: route if isinstance(route, str) else None,
+        }
         if place := request.endpoint or route:
             span.update_name(f"{_name(self._scope)} {place}")
         error = self.error or request.error
@@ -228,12 +216,16 @@ class RequestSpans:
         _end(span, attributes, error)
 
 
-def _end(span: Span, attributes: dict[str, AttributeValue], error: BaseException | None) -> None:
+def _end(span: Span, attributes: _Attributes, error: BaseException | None) -> None:
     if error is not None:
         attributes[names.ERROR_TYPE] = names.error_type(error)
         span.set_status(StatusCode.ERROR)
-    span.set_attributes(attributes)
+    span.set_attributes(_known(attributes))
     span.end()
+
+
+def _known(attributes: _Attributes) -> dict[str, AttributeValue]:
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _extract(scope: Scope, context: Context) -> Context:
@@ -250,36 +242,32 @@ def _name(scope: Scope) -> str:
 
 
 def _server_attributes(scope: Scope, context: RequestContext) -> dict[str, AttributeValue]:
-    attributes: dict[str, AttributeValue] = {
-        names.HTTP_METHOD: names.known_method(scope.get("method", "GET")),
-        names.URL_SCHEME: scope.get("scheme", "http"),
-        names.URL_PATH: scope["path"][:_LONGEST],
-        names.PROTOCOL_VERSION: scope.get("http_version", "1.1"),
-        names.REQUEST_ID: context.request_id,
-    }
-    if server := scope.get("server"):
-        attributes[names.SERVER_ADDRESS] = server[0]
-        if server[1] is not None:
-            attributes[names.SERVER_PORT] = server[1]
-    if client := scope.get("client"):
-        attributes[names.CLIENT_ADDRESS] = client[0]
-    return attributes
+    address, port = scope.get("server") or (None, None)
+    client = scope.get("client")
+    return _known(
+        {
+            names.HTTP_METHOD: names.known_method(scope.get("method", "GET")),
+            names.URL_SCHEME: scope.get("scheme", "http"),
+            names.URL_PATH: scope["path"][:_LONGEST],
+            names.PROTOCOL_VERSION: scope.get("http_version", "1.1"),
+            names.REQUEST_ID: context.request_id,
+            names.SERVER_ADDRESS: address,
+            names.SERVER_PORT: port,
+            names.CLIENT_ADDRESS: client[0] if client else None,
+        }
+    )
 
 
 def _decision_attributes(decision: Decision) -> dict[str, AttributeValue]:
     """Why the request went where it went. What is not known or did not happen is left out."""
-    attributes: dict[str, AttributeValue] = {}
-    if decision.version is not None:
-        attributes[names.CONFIG_VERSION] = decision.version
-    if decision.strategy is not None:
-        attributes[names.STRATEGY] = decision.strategy
-    if decision.candidates:
-        attributes[names.CANDIDATES] = [each.name for each in decision.candidates[:MOST_NAMED]]
-    if excluded := decision.excluded:
-        attributes[names.EXCLUDED] = [f"{name}: {why}" for name, why in excluded.items()]
-    if decision.attempts:
-        attributes[names.ATTEMPTS] = len(decision.attempts)
-        attributes[names.WAITED] = sum(decision.waits)
-    if decision.hedges:
-        attributes[names.HEDGES] = decision.hedges
-    return attributes
+    return _known(
+        {
+            names.CONFIG_VERSION: decision.version,
+            names.STRATEGY: decision.strategy,
+            names.CANDIDATES: [each.name for each in decision.candidates[:MOST_NAMED]] or None,
+            names.EXCLUDED: [f"{name}: {why}" for name, why in decision.excluded.items()] or None,
+            names.ATTEMPTS: len(decision.attempts) or None,
+            names.WAITED: sum(decision.waits) if decision.attempts else None,
+            names.HEDGES: decision.hedges or None,
+        }
+    )

@@ -8,8 +8,8 @@ from tests.asgi_client import Exchange, Headers, http_scope
 from tests.fakes.clock import Clock
 from xrouter_asgi import APIKeyMiddleware
 from xrouter_asgi.keys import new_secret
-from xrouter_asgi.middleware.auth import throttle
-from xrouter_asgi.middleware.auth.throttle import Failures
+from xrouter_asgi.middleware.auth import credential
+from xrouter_asgi.middleware.auth.credential import Failures
 
 from .guarded import BEARER, SECRET, CountingKeys, Inside, bearer
 
@@ -159,8 +159,8 @@ async def test_a_slow_rate_still_lets_one_be_wrong() -> None:
 
 
 async def test_memory_is_bounded_and_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(throttle, "ADDRESSES", 3)
-    monkeypatch.setattr(throttle, "TRUSTED", 2)
+    monkeypatch.setattr(credential, "ADDRESSES", 3)
+    monkeypatch.setattr(credential, "TRUSTED", 2)
     tries = Failures(1, clock=Clock())
     for secret in ("a", "b", "a", "c"):
         tries.right(secret)

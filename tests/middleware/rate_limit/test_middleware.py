@@ -251,7 +251,7 @@ def test_the_lifespan_closes_the_store_that_was_made_here_before_the_host_goes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own = Closing()
-    monkeypatch.setattr("xrouter_asgi.middleware.rate_limit.middleware.store_at", lambda url: own)
+    monkeypatch.setattr("xrouter_asgi.middleware.rate_limit.store_at", lambda url: own)
     theirs = Closing()
     stores: tuple[str | Closing, ...] = ("memory://", theirs)
     for store in stores:

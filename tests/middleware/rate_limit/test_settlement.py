@@ -151,7 +151,7 @@ async def test_a_request_cancelled_at_any_step_is_settled_once_in_redis_too(
         interrupted = Interrupted(running.run(), range(n, n + 1), cancel_now)
         await asyncio.wait([asyncio.create_task(interrupted.run())])
         await agree(notary, provider, stream=stream)
-        await store._scripts._command("FLUSHALL")
+        await store._scripts._redis.flushall()
         if interrupted.suspensions < n:
             break
     assert n > (6 if stream else 2)

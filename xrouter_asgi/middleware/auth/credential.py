@@ -1,4 +1,4 @@
-"""The key that a request carries, and the check of it.
+"""The key that a request carries, the check of it, and the throttle for wrong ones.
 
 The key stands in one header and is sent once. A request that can be read in two ways is refused, because the proxy
 before this gateway or the application behind it may read it in the other way. A key in the query string is refused, not
@@ -7,6 +7,11 @@ ignored: every proxy on its way has already logged it (RFC 6750, 5.3), and its o
 
 from __future__ import annotations
 
+import hashlib
+import math
+import os
+import time
+from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from starlette.types import Scope
@@ -15,7 +20,10 @@ from ...asgi.scope import peer_address
 from ...context import Principal
 from ...errors import InvalidAPIKey, InvalidRequest, RateLimitExceeded
 from ...keys import CachedKeys
-from .throttle import Failures
+from ...recent import Recent
+
+ADDRESSES = 10_000  # that are remembered after a failure
+TRUSTED = 10_000  # secrets that are remembered as good
 
 _BARE = (b"x-api-key", b"api-key")  # Anthropic's clients; Azure's
 _QUERY = frozenset({"access_token", "api-key", "api_key", "apikey", "x-api-key"})
@@ -32,11 +40,7 @@ class KeyCheck:
     async def __call__(self, scope: Scope) -> Principal:
         """The principal of the key. All wrong keys get the same answer.
 
-        Raises:
-            InvalidRequest: 401. There is no key.
-            InvalidAPIKey: 401. The key opens nothing, or the request is ambiguous.
-            RateLimitExceeded: The address has sent too many wrong keys.
-            KeyStoreUnavailable: The store cannot be asked.
+        Raises InvalidRequest, InvalidAPIKey, RateLimitExceeded after too many wrong keys, and KeyStoreUnavailable.
         """
         secret = read_secret(scope)
         address = peer_address(scope)
@@ -55,9 +59,7 @@ class KeyCheck:
 def read_secret(scope: Scope) -> str:
     """The key in `Authorization: Bearer`, `x-api-key` or `api-key`; in several of them, if all hold the same.
 
-    Raises:
-        InvalidRequest: 401. There is no key, or only an empty one.
-        InvalidAPIKey: 401. A header comes twice, two keys differ, the scheme is not Bearer, or a key is in the URL.
+    Raises InvalidRequest (401) if there is no key, and InvalidAPIKey if the request can be read in two ways.
     """
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
@@ -65,7 +67,8 @@ def read_secret(scope: Scope) -> str:
             if name in found:
                 raise InvalidAPIKey(f"The header '{name.decode()}' came more than once. Send your API key once.")
             found[name] = _token(value) if name == b"authorization" else value.decode("latin-1").strip(" \t")
-    if scope["query_string"] and _in_query(scope["query_string"]):
+    query = scope["query_string"].decode("latin-1")
+    if query and any(name.lower() in _QUERY for name, _ in parse_qsl(query, keep_blank_values=True)):
         raise InvalidAPIKey(f"An API key must not be part of a URL. {_HOW} Have this one replaced: URLs are logged.")
     secrets = {secret for secret in found.values() if secret}
     if not secrets:
@@ -83,5 +86,45 @@ def _token(value: bytes) -> str:
     return token.strip(" \t")
 
 
-def _in_query(query: bytes) -> bool:
-    return any(name.lower() in _QUERY for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+class Failures:
+    """Counts wrong keys by address: guessing slows down before a guess costs a lookup.
+
+    An address may send `rate` wrong keys in a second, then it has to wait. A key that was right before does not wait:
+    behind a proxy or in an office all callers share one address. It is checked all the same.
+
+    Raises ValueError if the rate is not above 0. The clock gives monotonic seconds.
+    """
+
+    def __init__(self, rate: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        if not 0 < rate < math.inf:
+            raise ValueError(f"Wrong keys per second must be a number above 0, not {rate!r}.")
+        self._interval = 1 / rate
+        self._burst = max(1.0, rate) * self._interval
+        self._clock = clock
+        # By address: when all of its failures will be forgotten. A leaky bucket in one number (GCRA).
+        self._clean: Recent[str, float] = Recent(ADDRESSES)
+        # The digests are keyed, so that those in a dump of this process open nothing elsewhere.
+        self._pepper = os.urandom(32)
+        self._trusted: Recent[bytes, bool] = Recent(TRUSTED)
+
+    def wait(self, address: str, secret: str) -> float:
+        """Seconds until this address may try this secret; 0 if it may now."""
+        if not self._clean:
+            return 0.0
+        clean = self._clean.get(address) or 0.0
+        wait = clean + self._interval - self._burst - self._clock()
+        # Nobody waits for a rounding error.
+        return 0.0 if wait < 1e-6 or self._digest(secret) in self._trusted else wait
+
+    def wrong(self, address: str, secret: str) -> None:
+        now = self._clock()
+        self._trusted.discard(self._digest(secret))
+        clean = max(now, self._clean.get(address) or 0.0) + self._interval
+        # Failures of requests that ran together do not add up: the wait is one interval at most.
+        self._clean.put(address, min(clean, now + self._burst))
+
+    def right(self, secret: str) -> None:
+        self._trusted.put(self._digest(secret), True)
+
+    def _digest(self, secret: str) -> bytes:
+        return hashlib.blake2b(secret.encode("latin-1"), key=self._pepper, digest_size=32).digest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TypeAlias
 
@@ -16,9 +17,7 @@ from ...asgi.responses import Headers
 from ...context import Principal, RequestContext
 from ...errors import InvalidRequest, PermissionDenied, XRouterError
 from ...keys import CachedKeys, FindKey, Hasher, KeyStore
-from .caller import introduce
-from .credential import KeyCheck
-from .throttle import Failures
+from .credential import Failures, KeyCheck
 
 Identify: TypeAlias = Callable[[Scope], Awaitable[Principal | None] | Principal | None]
 """Finds the caller by the scope of a request or WebSocket; None for nobody."""
@@ -51,9 +50,7 @@ class APIKeyMiddleware:
         on_error: Turns a refusal into the host's own answer.
         clock: Monotonic seconds.
 
-    Raises:
-        ValueError: Neither or both of `store` and `identify` are given, a rate is not above 0, or a path cannot be
-            excluded.
+    Raises ValueError for options that contradict, a rate that is not above 0, or a path that cannot be excluded.
     """
 
     def __init__(
@@ -95,7 +92,7 @@ class APIKeyMiddleware:
             await send_refusal(scope, receive, send, error, on_error=self._on_error, headers=_challenge(error))
             return
         context.principal = principal
-        introduce(scope, principal)
+        _introduce(scope, principal)
         await self.app(scope, receive, send)
 
     async def _admit(self, scope: Scope, request_id: str) -> Principal:
@@ -116,6 +113,39 @@ class APIKeyMiddleware:
             if needed not in principal.scopes:
                 raise PermissionDenied(f"This key lacks the scope '{needed}'.", code="insufficient_scope")
         return principal
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A principal in the shape of Starlette's `request.user`."""
+
+    principal: Principal
+
+    @property
+    def is_authenticated(self) -> bool:
+        return True
+
+    @property
+    def identity(self) -> str:
+        return self.principal.id
+
+    @property
+    def display_name(self) -> str:
+        return self.principal.owner or self.principal.id
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """The scopes that a principal was given by name, in the shape of Starlette's `request.auth`."""
+
+    scopes: tuple[str, ...]  # none means all in LLMRouter, which must make nobody an administrator of the host
+
+
+def _introduce(scope: Scope, principal: Principal) -> None:
+    """Put the caller into the host's places, unless the host has put something there."""
+    scope.setdefault("state", {}).setdefault("principal", principal)
+    scope.setdefault("user", Caller(principal))
+    scope.setdefault("auth", Permissions(("authenticated", *sorted(principal.scopes))))
 
 
 def _challenge(error: XRouterError) -> Headers:
