@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -20,7 +19,7 @@ from .auth.credentials import digest
 from .compatibility import Repairs, repaired, without_native
 from .files.uploads import Uploads
 from .headers import fact, fit, passed_on, upstream_ids
-from .options import Options
+from .options import Options, StructuredOutput
 from .request.attachments import Attachment, attachments
 from .request.translate import Translation, translate
 from .response.completion import answer_warning, completion
@@ -54,9 +53,7 @@ class Chat:
         self._client = client
         self._slots = slots
         self._uploads = uploads
-        self._aliases = options.aliases
-        # `_plan()` looks names up once: a translation that did it again would follow chains of them.
-        self._options = replace(options, aliases={})
+        self._options = options
         self._timeouts = timeouts
         self._salt = salt
         self._name = name
@@ -115,16 +112,7 @@ class Chat:
         """
         first = plan = self._plan(call, request)
         while True:
-            sent = translate(
-                request,
-                model=plan.model,
-                options=self._options,
-                files=files,
-                structured=plan.structured,
-                replay_state=plan.replay_state,
-                plain_calls=plan.plain_calls,
-                redact=self._client.redact,
-            )
+            sent = translate(request, plan, options=self._options, files=files, redact=self._client.redact)
             headers = self._headers(call, request, sent)
             answer = await self._client.open(
                 "POST", "/chat/completions", headers=headers, content=encode(sent.body), deadline=call.deadline
@@ -133,7 +121,7 @@ class Chat:
                 self._learn(first, plan)
                 return answer, sent, plan
             said = await answer.read(_ERROR_LIMIT)
-            better = repaired(plan, request, sent, status=answer.status, said=said)
+            better = repaired(plan, request, sent.body, status=answer.status, said=said)
             if better is None or (better.fresh_files > plan.fresh_files and not self._uploads.forget(files.values())):
                 redact = self._client.redact
                 raise upstream_error(answer.status, answer.headers, said, model=plan.model, redact=redact)
@@ -142,13 +130,14 @@ class Chat:
             plan = better
 
     def _plan(self, call: Call, request: ChatRequest) -> Repairs:
-        model = self._aliases.get(call.model, call.model)
+        options = self._options
+        model = options.aliases.get(call.model, call.model)
         model = self._successors.get(model, model)
-        structured = self._options.structured_output
-        if structured != "auto":
-            return Repairs(model, structured, adaptive=False)
+        if options.structured_output != "auto":
+            return Repairs(model, options.structured_output, replay_state=options.replay_state)
         known = model in self._without_native
-        return Repairs(model, without_native(request) if known else "native", adaptive=not known)
+        way: StructuredOutput = without_native(request) if known else "native"
+        return Repairs(model, way, adaptive=not known, replay_state=options.replay_state)
 
     def _learn(self, first: Repairs, plan: Repairs) -> None:
         """Remember what made a difference, once it has."""

@@ -54,14 +54,25 @@ def declared(request: ChatRequest) -> list[tuple[str, Function]]:
 
 
 def functions(
-    request: ChatRequest, offered: Sequence[tuple[str, Function]], *, names: FunctionNames, warnings: Warnings
+    request: ChatRequest,
+    offered: Sequence[tuple[str, Function]],
+    *,
+    names: FunctionNames,
+    warnings: Warnings,
+    forced: bool,
 ) -> Functions:
     """Translate the functions that are `declared()`, and the choice among them.
+
+    Args:
+        forced: The only one must be called, whatever the request says.
 
     Raises:
         InvalidRequest: The choice is not among them, or a schema cannot be resolved.
         UnsupportedOperation: GigaChat cannot make this kind of choice.
     """
+    if forced:
+        ((param, only),) = offered
+        return Functions([specification(only, names, param=param)], {"name": names.to_gigachat(only.name)})
     mode, allowed = _choice(request, {function.name for _, function in offered})
     if not offered:
         return Functions([])

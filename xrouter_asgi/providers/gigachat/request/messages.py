@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from ....wire.chat import AssistantMessage, FunctionMessage, Message, SystemMessage, ToolMessage, UserMessage
 from ....wire.codec import decode, encode
+from ..compatibility import Repairs
 from ..options import Options
 from .attachments import Content, attached, text_of
 from .diagnostics import Warnings
@@ -32,29 +33,25 @@ class Conversation:
     Args:
         names: Must know the names of all functions that were called.
         files: `Attachment.param` -> GigaChat's id of the upload.
-        replay_state: Send the states that the ids of calls carry.
-        plain_calls: Render calls and results as text, for a stand that takes none without `functions`.
     """
 
     def __init__(
         self,
         messages: Sequence[Message],
+        plan: Repairs,
         *,
         names: FunctionNames,
         options: Options,
         files: Mapping[str, str],
         warnings: Warnings,
-        replay_state: bool = True,
-        plain_calls: bool = False,
     ) -> None:
         self._messages = messages
+        self._plan = plan
         self._results = results_of(messages)
         self._names = names
         self._options = options
         self._files = files
         self._warnings = warnings
-        self._replay_state = replay_state
-        self._plain_calls = plain_calls
 
     def translated(self, instructions: Sequence[str] = ()) -> list[GigaChatMessage]:
         """All messages. `instructions` end the system message."""
@@ -64,13 +61,13 @@ class Conversation:
         for index, message in enumerate(self._messages):
             match message:
                 case SystemMessage():
-                    text = self._text(message.content, index)
+                    text = text_of(message.content)
                     if dialogue and self._options.late_system == "user":
                         dialogue.append(_user(f"[system] {text}"))
                     else:
                         system.append(text)
                 case UserMessage():
-                    dialogue += self._user(message.content, index)
+                    dialogue += self._said(text_of(message.content), self._files_of(message.content, index))
                 case AssistantMessage():
                     dialogue += self._assistant(message, index)
                 case _ if index not in placed:
@@ -81,12 +78,9 @@ class Conversation:
         text = "\n\n".join(part for part in [*system, *instructions] if part)
         return [{"role": "system", "content": text}, *dialogue] if text else dialogue
 
-    def _user(self, content: Content, index: int) -> list[GigaChatMessage]:
-        return self._said(text_of(content), self._files_of(content, index))
-
     def _assistant(self, message: AssistantMessage, index: int) -> list[GigaChatMessage]:
         """The text, or each call followed by its result. The text goes with the first call."""
-        text = self._text(message.content, index)
+        text = text_of(message.content)
         refusal = (message.model_extra or {}).get("refusal")
         if not text and isinstance(refusal, str):
             text = refusal
@@ -106,7 +100,7 @@ class Conversation:
         return translated + pictures
 
     def _call(self, call: PastCall, text: str) -> GigaChatMessage:
-        if self._plain_calls:
+        if self._plan.plain_calls:
             said = f"[tool call] {call.name} {call.arguments}"
             return {"role": "assistant", "content": f"{text}\n{said}" if text else said}
         arguments, wrapped = parsed_arguments(call.arguments)
@@ -116,7 +110,7 @@ class Conversation:
         content = {"content": text} if text else _EMPTY[self._options.empty_content]
         called = {"name": self._names.to_gigachat(call.name), "arguments": arguments}
         message = {"role": "assistant", **content, "function_call": called}
-        if self._replay_state and call.id is not None and (state := state_of(call.id)) is not None:
+        if self._plan.replay_state and call.id is not None and (state := state_of(call.id)) is not None:
             message["functions_state_id"] = state
         return message
 
@@ -125,7 +119,7 @@ class Conversation:
             reason = "the conversation holds no result of this call"
             self._warnings.add("tool_result_missing", param=call.param, reason=reason)
         document = _NO_RESULT if missing else _as_document(content)
-        if self._plain_calls:
+        if self._plan.plain_calls:
             return _user(f"[tool result] {call.name}: {document}")
         return {"role": "function", "name": self._names.to_gigachat(call.name), "content": document}
 
@@ -134,11 +128,6 @@ class Conversation:
         reason = "the conversation holds no call that this is the result of"
         self._warnings.add("tool_call_missing", param=f"messages[{index}]", reason=reason)
         return self._said(f"[tool result] {text_of(message.content)}", self._files_of(message.content, index))
-
-    def _text(self, content: Content, index: int) -> str:
-        """The text of a message that can hold nothing else."""
-        attached(content, index, allowed=False)
-        return text_of(content)
 
     def _files_of(self, content: Content, index: int) -> list[str]:
         return [item.file_id or self._files[item.param] for item in attached(content, index)]
