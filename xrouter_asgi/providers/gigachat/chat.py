@@ -42,9 +42,9 @@ class Chat:
     def __init__(
         self,
         client: GigaChatClient,
-        *,
         slots: Slots,
         uploads: Uploads,
+        *,
         options: Options,
         timeouts: Timeouts,
         salt: str,

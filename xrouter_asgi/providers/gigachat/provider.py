@@ -18,7 +18,7 @@ from ...wire import ChatRequest, ModelList
 from ..base import Call, Reply, Unready
 from ..http import TLS, USER_AGENT, Instrument, Timeouts, json_object
 from .auth.client import GigaChatClient, GigaChatUpstream
-from .auth.credentials import AuthorizationKey, Credentials, digest
+from .auth.credentials import INDIVIDUALS, AccessToken, AuthorizationKey, Credentials, Password, digest
 from .chat import Chat
 from .embeddings import Embedder
 from .files.downloads import Downloads
@@ -80,37 +80,30 @@ class GigaChatProvider:
         transport: httpx.AsyncBaseTransport | None = None,
         instrument: Instrument | None = None,
     ) -> None:
-        if isinstance(credentials, str):
-            credentials = AuthorizationKey(credentials) if credentials else None
-        if credentials is None and not tls.cert:
-            raise ValueError(_NO_CREDENTIALS)
-        if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
-            raise ValueError(f"'client_id' is {client_id!r}. Write 1 to 64 of the characters A-Z a-z 0-9 . _ -.")
+        credentials = _checked(credentials, tls, client_id)
         self.name = name
         self._base_url = base_url.rstrip("/")
+        self._aliases = options.aliases
+        headers = {"User-Agent": USER_AGENT}  # GigaChat's API description asks for one on every request
         connect = partial(
             GigaChatUpstream,
-            headers={"User-Agent": USER_AGENT},  # GigaChat's API description asks for one on every request
+            headers=headers,
             timeouts=timeouts,
             proxy=proxy,
             transport=transport,
             instrument=instrument,
         )
+        api = connect(base_url, tls=tls)
         oauth = connect(credentials.url, tls=tls.anonymous()) if credentials and credentials.url else None
         salt = _digest_of(credentials, tls)
         client_id = client_id or digest("client id", salt)[:32]
-        client = GigaChatClient(connect(base_url, tls=tls), credentials, oauth=oauth, client_id=client_id)
-        if max_parallel is None:
-            max_parallel = 1 if credentials and credentials.of_individual and not tls.cert else 10
+        client = self._client = GigaChatClient(api, credentials, oauth=oauth, client_id=client_id)
+        max_parallel = _contract_parallel(credentials, tls) if max_parallel is None else max_parallel
         require_positive(max_parallel=max_parallel)
         self._slots = Slots(max_parallel, queue_timeout=queue_timeout, name="GigaChat")
         self._uploads = Uploads(client, Downloads(allow_networks=allow_networks))
-        self._chat = Chat(
-            client, slots=self._slots, uploads=self._uploads, options=options, timeouts=timeouts, salt=salt, name=name
-        )
+        self._chat = Chat(client, self._slots, self._uploads, options=options, timeouts=timeouts, salt=salt, name=name)
         self._embedder = Embedder(client, aliases=options.aliases, name=name)
-        self._client = client
-        self._aliases = options.aliases
         self._listings: SingleFlight[str, ModelList] = SingleFlight()
         self._models: tuple[float, ModelList] | None = None  # until when, in the loop's time
         self._closed = False
@@ -174,9 +167,30 @@ def model_list(answer: dict[str, Any], *, aliases: Mapping[str, str]) -> ModelLi
     return ModelList({"object": "list", "data": list(known.values())})
 
 
+def _checked(credentials: str | Credentials | None, tls: TLS, client_id: str | None) -> Credentials | None:
+    if isinstance(credentials, str):
+        credentials = AuthorizationKey(credentials) if credentials else None
+    if credentials is None and not tls.cert:
+        raise ValueError(_NO_CREDENTIALS)
+    if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
+        raise ValueError(f"'client_id' is {client_id!r}. Write 1 to 64 of the characters A-Z a-z 0-9 . _ -.")
+    return credentials
+
+
+def _contract_parallel(credentials: Credentials | None, tls: TLS) -> int:
+    """Chats under way at once, as the contract says: one for a person."""
+    if isinstance(credentials, AccessToken) and credentials.then is not None:
+        credentials = credentials.then
+    return 1 if credentials is not None and credentials.scope == INDIVIDUALS and not tls.cert else 10
+
+
 def _digest_of(credentials: Credentials | None, tls: TLS) -> str:
     """A name for the account. A token changes while the account stays the same, so it counts only without the rest."""
-    names = ("", "") if credentials is None else credentials.identity
-    if credentials is not None and not any((*names, tls.cert)):
-        return digest(credentials.ready)
-    return digest(*names, tls.cert)
+    match credentials:
+        case AuthorizationKey(key=key) | AccessToken(then=AuthorizationKey(key=key)):
+            return digest(key, "", tls.cert)
+        case Password(user=user) | AccessToken(then=Password(user=user)):
+            return digest("", user, tls.cert)
+        case AccessToken(value=token) if not tls.cert:
+            return digest(token)
+    return digest("", "", tls.cert)
