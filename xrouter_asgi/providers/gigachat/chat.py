@@ -24,8 +24,7 @@ from .request.attachments import Attachment, attachments
 from .request.translate import Translation, translate
 from .response.completion import answer_warning, completion
 from .response.errors import upstream_error
-from .response.reader import EventDecoder, UntilStopped, as_event
-from .response.stream import StreamTranslation
+from .response.stream import EventDecoder, StreamTranslation, UntilStopped
 
 _LIMIT = 32 << 20
 _ERROR_LIMIT = 64 << 10
@@ -168,7 +167,7 @@ def _is_stream(headers: httpx.Headers) -> bool:
 
 async def _at_once(value: dict[str, Any], translation: StreamTranslation) -> AsyncIterator[list[ChatChunk]]:
     """A stream of what came in one piece."""
-    yield [*translation.feed(as_event(value)), *translation.close()]
+    yield [*translation.feed(value), *translation.close()]
 
 
 def _bill(value: dict[str, Any]) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...errors import UpstreamError
@@ -17,46 +17,32 @@ from .response.errors import upstream_error
 
 # Components of a vector, which no model can be asked to shorten.
 DIMENSIONS = {"Embeddings": 1024, "Embeddings-2": 1024, "EmbeddingsGigaR": 2560, "GigaEmbeddings-3B-2025-09": 2048}
-
-
 _JSON = [(b"Content-Type", b"application/json"), (b"Accept", b"application/json")]
 
 
-class Embedder:
-    """Embeddings of one account.
+async def embed(client: GigaChatClient, call: Call, request: EmbeddingsRequest, *, model: str, name: str) -> Reply:
+    """Answer an embeddings request. See `Provider.send()`.
 
     Args:
-        aliases: A client's or target's name of a model -> GigaChat's.
+        model: GigaChat's name of it.
         name: Of the provider.
     """
-
-    def __init__(self, client: GigaChatClient, *, aliases: Mapping[str, str], name: str) -> None:
-        self._client = client
-        self._aliases = aliases
-        self._name = name
-
-    async def send(self, call: Call, request: EmbeddingsRequest) -> Reply:
-        """Answer an embeddings request. See `Provider.send()`."""
-        model = self._aliases.get(call.model, call.model)
-        headers = [*_JSON, *passed_on(call)]
-        answers: list[dict[str, Any]] = []
-        facts: list[tuple[str, str]] = []
-        portions = batches(request, model=model)
-        # One after the other: a large input must not use up the account's rate.
-        for texts in portions:
-            content = encode({"model": model, "input": texts})
-            answer = await self._client.fetch(
-                "POST", "/embeddings", headers=headers, content=content, deadline=call.deadline
-            )
-            if answer.status != 200:
-                redact = self._client.redact
-                error = upstream_error(answer.status, answer.headers, answer.body, model=model, redact=redact)
-                # The translation of errors speaks of a chat.
-                raise error.but(param="input") if error.param == "messages" else error
-            answers.append(json_object(answer.body))
-            facts += [*upstream_ids(answer.headers), *fact("x-gigachat-model", answers[-1].get("model"))]
-        merged = merge(answers, sizes=[len(texts) for texts in portions], model=request.model)
-        return Reply(merged, provider=self._name, model=model, headers=list(dict.fromkeys(facts)))
+    headers = [*_JSON, *passed_on(call)]
+    answers: list[dict[str, Any]] = []
+    facts: list[tuple[str, str]] = []
+    portions = batches(request, model=model)
+    # One after the other: a large input must not use up the account's rate.
+    for texts in portions:
+        content = encode({"model": model, "input": texts})
+        answer = await client.fetch("POST", "/embeddings", headers=headers, content=content, deadline=call.deadline)
+        if answer.status != 200:
+            error = upstream_error(answer.status, answer.headers, answer.body, model=model, redact=client.redact)
+            # The translation of errors speaks of a chat.
+            raise error.but(param="input") if error.param == "messages" else error
+        answers.append(json_object(answer.body))
+        facts += [*upstream_ids(answer.headers), *fact("x-gigachat-model", answers[-1].get("model"))]
+    merged = merge(answers, sizes=[len(texts) for texts in portions], model=request.model)
+    return Reply(merged, provider=name, model=model, headers=list(dict.fromkeys(facts)))
 
 
 def batches(

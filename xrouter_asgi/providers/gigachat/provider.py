@@ -20,7 +20,7 @@ from ..http import TLS, USER_AGENT, Instrument, Timeouts, json_object
 from .auth.client import GigaChatClient, GigaChatUpstream
 from .auth.credentials import INDIVIDUALS, AccessToken, AuthorizationKey, Credentials, Password, digest
 from .chat import Chat
-from .embeddings import Embedder
+from .embeddings import embed
 from .files.downloads import Downloads
 from .files.uploads import Uploads
 from .options import Options
@@ -103,7 +103,6 @@ class GigaChatProvider:
         self._slots = Slots(max_parallel, queue_timeout=queue_timeout, name="GigaChat")
         self._uploads = Uploads(client, Downloads(allow_networks=allow_networks))
         self._chat = Chat(client, self._slots, self._uploads, options=options, timeouts=timeouts, salt=salt, name=name)
-        self._embedder = Embedder(client, aliases=options.aliases, name=name)
         self._listings: SingleFlight[str, ModelList] = SingleFlight()
         self._models: tuple[float, ModelList] | None = None  # until when, in the loop's time
         self._closed = False
@@ -120,7 +119,8 @@ class GigaChatProvider:
         """Answer a chat or an embeddings request. See `Provider.send()`."""
         if isinstance(call.request, ChatRequest):
             return await self._chat.send(call, call.request)
-        return await self._embedder.send(call, call.request)
+        model = self._aliases.get(call.model, call.model)
+        return await embed(self._client, call, call.request, model=model, name=self.name)
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models for chat and embeddings, and their aliases, remembered for five minutes. See `ReadyProvider`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...base import unix_time
 from ...http import Redaction
-from .function_names import FunctionNames
+from .functions import FunctionNames
 from .json_refs import Schema
 from .structured_output import without_fence
 from .tool_calls import argument_text, call_id

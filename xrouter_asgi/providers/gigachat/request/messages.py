@@ -18,7 +18,7 @@ from ..compatibility import Repairs
 from ..options import Options
 from .attachments import Content, attached, text_of
 from .diagnostics import Warnings
-from .function_names import FunctionNames
+from .functions import FunctionNames
 from .tool_calls import PastCall, calls_of, parsed_arguments, results_of, state_of
 
 GigaChatMessage: TypeAlias = dict[str, Any]

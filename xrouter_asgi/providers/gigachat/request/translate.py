@@ -15,8 +15,7 @@ from ..compatibility import Repairs
 from ..options import Options
 from .asked import Asked
 from .diagnostics import Warnings
-from .function_names import FunctionNames
-from .functions import Functions, declared, functions
+from .functions import FunctionNames, Functions, declared, functions
 from .messages import Conversation
 from .parameters import parameters
 from .structured_output import Structure, structure

@@ -35,7 +35,9 @@ def completion(answer: Mapping[str, Any], asked: Asked, *, request_id: str) -> C
     text = stops.feed(text) + stops.close()
     if stops.hit or asked.as_content:
         called = None
-    finish = "stop" if stops.hit else _finish(said, called, text, asked)
+    finish = "stop"
+    if not stops.hit:
+        finish = finish_reason(said, called=called is not None, has_text=bool(text), as_function=asked.as_functions)
     result: dict[str, Any] = {"role": "assistant", "content": text or (None if called else ""), "refusal": None}
     if reasoning:
         result["reasoning_content"] = reasoning
@@ -55,10 +57,6 @@ def answer_warning(answer: Mapping[str, Any], asked: Asked) -> tuple[str, ...]:
     if said in _FAILED and not is_usable(choice["message"].get("function_call"), said):
         return ("finish_reason_error",)
     return () if said in _KNOWN else ("finish_reason_unknown",)
-
-
-def _finish(said: object, called: object, text: str, asked: Asked) -> str:
-    return finish_reason(said, called=called is not None, has_text=bool(text), as_function=asked.as_functions)
 
 
 def _choice(answer: Mapping[str, Any], asked: Asked) -> Mapping[str, Any]:

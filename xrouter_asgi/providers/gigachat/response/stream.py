@@ -1,16 +1,23 @@
-"""A streamed answer of GigaChat -> chunks in OpenAI's dialect."""
+"""A streamed answer: GigaChat's server-sent events in, chunks in OpenAI's dialect out."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
-from ....errors import UpstreamError
+from ....errors import UpstreamError, XRouterError
 from ....wire import ChatChunk
 from ....wire.codec import decode
+from ....wire.sse import EventReader
+from ...http import Pieces, json_object
 from ..request.asked import Asked
 from .completion import finish_reason, gross_usage, is_usable
 from .errors import event_error
 from .text_filters import Stops, Thinking
+
+_DONE = b"[DONE]"
+_LONGEST_DRAIN = 10.0  # seconds: what is generated after a stop sequence is of no use to anybody, but costs tokens
 
 
 class StreamTranslation:
@@ -36,15 +43,11 @@ class StreamTranslation:
         self._call: dict[str, Any] = {}
         self._state: object = None
         self._usage: dict[str, Any] | None = None
-        self._finished = False
+        self.finished = False
 
     @property
     def stopped(self) -> bool:
         return self._stops.hit
-
-    @property
-    def finished(self) -> bool:
-        return self._finished
 
     def feed(self, event: dict[str, Any]) -> list[ChatChunk]:
         """The chunks of one decoded event, perhaps none.
@@ -53,7 +56,7 @@ class StreamTranslation:
             XRouterError: The event is an error, is no event (`bad_event`), or a call failed.
         """
         self._usage = gross_usage(event.get("usage")) or self._usage
-        if self._finished:
+        if self.finished:
             return []
         if error := event_error(event, model=self._asked.model, redact=self._asked.redact):
             raise error
@@ -64,7 +67,7 @@ class StreamTranslation:
 
     def close(self) -> list[ChatChunk]:
         """The chunks after the last event. Raises UpstreamError (`stream_broken`) when the answer is not finished."""
-        if not self._finished:
+        if not self.finished:
             raise UpstreamError("GigaChat: the stream ended before the answer was finished.", code="stream_broken")
         if self._asked.include_usage and self._usage is not None:
             return [ChatChunk({**self._head, "choices": [], "usage": self._usage})]
@@ -90,7 +93,7 @@ class StreamTranslation:
         chunks = [self._role(delta)] if first else []
         chunks += [self._chunk(item) for item in deltas]
         if finish:
-            self._finished = True
+            self.finished = True
             chunks.append(self._chunk({}, finish))
         return chunks
 
@@ -170,6 +173,89 @@ class StreamTranslation:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         usage = {"usage": None} if self._asked.include_usage else {}
         return ChatChunk({**self._head, "choices": [choice], **usage})
+
+
+class EventDecoder:
+    """Bytes of an event stream in, chunks out. See `ChunkDecoder`.
+
+    Attributes:
+        build: The model as GigaChat names it, version included, once an event said so.
+    """
+
+    def __init__(self, translation: StreamTranslation) -> None:
+        self._events = EventReader()
+        self._translation = translation
+        self.build: str | None = None
+        self.silent = True
+        self.done = False
+        self.failure: XRouterError | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self._translation.finished
+
+    def feed(self, piece: bytes) -> list[ChatChunk]:
+        payloads = self._events.feed(piece)
+        self.silent = not payloads
+        return self._chunks(payloads)
+
+    def close(self) -> list[ChatChunk]:
+        # What the end cuts off is no event.
+        return self._chunks([*filter(_is_whole, self._events.close()), _DONE])
+
+    def _chunks(self, payloads: Sequence[bytes]) -> list[ChatChunk]:
+        chunks: list[ChatChunk] = []
+        try:
+            for payload in payloads:
+                if payload == _DONE:
+                    self.done = True
+                    chunks += self._translation.close()
+                    break
+                event = json_object(payload, code="bad_event")
+                if isinstance(build := event.get("model"), str):
+                    self.build = build
+                chunks += self._translation.feed(event)
+        except XRouterError as error:
+            self.failure = error
+        return chunks
+
+
+class UntilStopped:
+    """The pieces of an answer until a stop sequence is met, and a little longer for the usage at the end.
+
+    Args:
+        drain: Whether the client wants the usage.
+    """
+
+    def __init__(self, answer: Pieces, translation: StreamTranslation, *, drain: bool) -> None:
+        self._answer = answer
+        self._translation = translation
+        self._drain = drain
+        self._until: float | None = None
+
+    async def __anext__(self) -> bytes:
+        if not self._translation.stopped:
+            return await self._answer.__anext__()
+        if not self._drain:
+            raise StopAsyncIteration
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + _LONGEST_DRAIN
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await self._answer.__anext__()
+        except TimeoutError:
+            raise StopAsyncIteration from None
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+def _is_whole(payload: bytes) -> bool:
+    try:
+        decode(payload)
+    except ValueError:
+        return payload == _DONE
+    return True
 
 
 def _is_object(text: str) -> bool:
