@@ -17,25 +17,15 @@ _SUCCESSORS = {"GigaChat": "GigaChat-2", "GigaChat-Pro": "GigaChat-2-Pro", "Giga
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """How to translate a request.
+    """How to translate a request."""
 
-    Attributes:
-        model: GigaChat's name of it.
-        structured: How to ask for a JSON schema.
-        adaptive: Whether to try another way.
-        replay_state: Whether to send back the state ids of earlier calls.
-        plain_calls: Whether to render earlier calls and their results as text.
-        fresh_files: Whether remembered uploads have been uploaded anew.
-        format_unknown: Whether the model knows no such `response_format`, rather than dislikes this schema.
-    """
-
-    model: str
+    model: str  # GigaChat's name of it
     structured: StructuredOutput
-    adaptive: bool = False
-    replay_state: bool = True
-    plain_calls: bool = False
-    fresh_files: bool = False
-    format_unknown: bool = False
+    adaptive: bool = False  # whether to try another way to ask for a JSON schema
+    replay_state: bool = True  # send back the state ids of earlier calls
+    plain_calls: bool = False  # render earlier calls and their results as text
+    fresh_files: bool = False  # remembered uploads have been uploaded anew
+    format_unknown: bool = False  # the model knows no such `response_format`, rather than dislikes this schema
 
 
 def repaired(plan: Repairs, request: ChatRequest, body: dict[str, Any], *, status: int, said: bytes) -> Repairs | None:

@@ -21,12 +21,7 @@ _JSON = [(b"Content-Type", b"application/json"), (b"Accept", b"application/json"
 
 
 async def embed(client: GigaChatClient, call: Call, request: EmbeddingsRequest, *, model: str, name: str) -> Reply:
-    """Answer an embeddings request. See `Provider.send()`.
-
-    Args:
-        model: GigaChat's name of it.
-        name: Of the provider.
-    """
+    """Answer for the provider of this name, by GigaChat's model of that name. See `Provider.send()`."""
     headers = [*_JSON, *passed_on(call)]
     answers: list[dict[str, Any]] = []
     facts: list[tuple[str, str]] = []
@@ -73,14 +68,7 @@ def batches(
 
 
 def merge(answers: Sequence[dict[str, Any]], *, sizes: Sequence[int], model: str) -> EmbeddingList:
-    """One list of the answers to all batches, in their order.
-
-    Args:
-        sizes: How many texts each batch had.
-
-    Raises:
-        UpstreamError: `bad_body`: there is not one embedding for each text.
-    """
+    """One list of the answers to batches of these sizes. Raises UpstreamError if a text has not one embedding."""
     data: list[dict[str, Any]] = []
     counts: list[int] = []
     for answer, size in zip(answers, sizes, strict=True):

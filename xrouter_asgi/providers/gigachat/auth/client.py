@@ -34,13 +34,9 @@ class GigaChatClient:
     """Sends requests in the name of one account.
 
     Args:
-        api: Closed by `aclose()`, as `oauth` is.
+        api, oauth: The API, and the token endpoint if that is another host. Closed by `aclose()`.
         credentials: None for an API that knows us by our client certificate.
-        oauth: The token endpoint, if that is not the API itself.
         client_id: Value of `X-Client-ID`, the owner of uploaded files.
-
-    Attributes:
-        redact: Knows the account's secrets.
     """
 
     def __init__(

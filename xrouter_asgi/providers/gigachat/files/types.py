@@ -66,25 +66,20 @@ _ZIPPED = (  # the folder that each kind of Office document has
 def recognise(data: bytes, *, param: str, filename: str | None = None) -> FileType:
     """The type of a file.
 
-    Args:
-        param: Where the request holds it. An `image_url` must be an image, `input_audio` audio.
-        filename: Tells an old Word document from an old PowerPoint, which begin alike.
+    The request holds it at `param`: an `image_url` must be an image, `input_audio` audio. `filename` tells an old Word
+    document from an old PowerPoint, which begin alike.
 
     Raises:
         InvalidRequest: `unsupported_image` or `unsupported_file`; `file_too_large` beyond its kind's limit.
     """
     if (other := next((name for name, start in _OTHER_IMAGES.items() if start.match(data)), None)) is not None:
-        raise InvalidRequest(
-            f"GigaChat does not read {other} images. Convert it to PNG or JPEG.", code="unsupported_image", param=param
-        )
+        message = f"GigaChat does not read {other} images. Convert it to PNG or JPEG."
+        raise InvalidRequest(message, code="unsupported_image", param=param)
     found = _found(data, filename)
     wanted = expected_kind(param)
     if wanted == "image" and (found is None or found.kind != "image"):
-        raise InvalidRequest(
-            "This is not an image that GigaChat reads. Send JPEG, PNG, TIFF or BMP.",
-            code="unsupported_image",
-            param=param,
-        )
+        message = "This is not an image that GigaChat reads. Send JPEG, PNG, TIFF or BMP."
+        raise InvalidRequest(message, code="unsupported_image", param=param)
     if found is None or wanted not in (None, found.kind):
         raise InvalidRequest(
             "GigaChat does not read this kind of file here. Send an image (jpeg, png, tiff, bmp), audio (mp3, mp4, "
@@ -108,9 +103,8 @@ def too_large(kind: Kind, param: str) -> InvalidRequest:
     """The error for a file beyond the limit of its kind."""
     article = "A" if kind == "document" else "An"
     name = "audio file" if kind == "audio" else kind
-    return InvalidRequest(
-        f"{article} {name} for GigaChat has at most {LIMITS[kind] >> 20} MiB.", code="file_too_large", param=param
-    )
+    message = f"{article} {name} for GigaChat has at most {LIMITS[kind] >> 20} MiB."
+    return InvalidRequest(message, code="file_too_large", param=param)
 
 
 def _found(data: bytes, filename: str | None) -> FileType | None:

@@ -57,10 +57,7 @@ class Uploads:
         self._deletions: SingleFlight[str, None] = SingleFlight()
 
     async def ids(self, attachments: Sequence[Attachment], *, deadline: float | None = None) -> dict[str, str]:
-        """`param` of each attachment -> id of its file in the account.
-
-        Args:
-            deadline: When to stop waiting, in the loop's time. An upload that others wait for goes on.
+        """`param` of each attachment -> id of its file. After the deadline an upload that others wait for goes on.
 
         Raises:
             InvalidRequest: About the `param` of an attachment that cannot be read, fetched or uploaded.

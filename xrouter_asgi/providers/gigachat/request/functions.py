@@ -38,7 +38,7 @@ class FunctionNames:
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         unique = list(dict.fromkeys(names))
-        self._to_gigachat = {name: name for name in unique if _is_safe(name)}
+        self._to_gigachat = {name: name for name in unique if _SAFE.fullmatch(name) and name not in RESERVED}
         taken = set(self._to_gigachat)
         for name in unique:
             if name not in self._to_gigachat:
@@ -104,10 +104,7 @@ def functions(
     warnings: Warnings,
     forced: bool,
 ) -> Functions:
-    """Translate the functions that are `declared()`, and the choice among them.
-
-    Args:
-        forced: The only one must be called, whatever the request says.
+    """Translate the functions that are `declared()`, and the choice among them. `forced` calls the only one anyway.
 
     Raises:
         InvalidRequest: The choice is not among them, or a schema cannot be resolved.
@@ -188,10 +185,6 @@ def _among(known: set[str], name: object, param: str) -> str:
         shown = f"'{name[:64]}' is" if isinstance(name, str) else "it names"
         raise invalid(param, f"{shown} none of the functions of this request")
     return name
-
-
-def _is_safe(name: str) -> bool:
-    return _SAFE.fullmatch(name) is not None and name not in RESERVED
 
 
 def _alias(name: str) -> str:

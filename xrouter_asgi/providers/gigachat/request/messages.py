@@ -28,12 +28,7 @@ _EMPTY: dict[str, dict[str, Any]] = {"empty": {"content": ""}, "null": {"content
 
 
 class Conversation:
-    """Translates the messages of one request.
-
-    Args:
-        names: Must know the names of all functions that were called.
-        files: `Attachment.param` -> GigaChat's id of the upload.
-    """
+    """Translates the messages of one request. `names` must know all functions that were called."""
 
     def __init__(
         self,

@@ -30,25 +30,18 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
 }
 
-Position: TypeAlias = tuple[int, int]
-"""The index of an assistant message, and the position of the call in it."""
+Position: TypeAlias = tuple[int, int]  # the index of an assistant message, and of the call in it
 
 _Key: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A call the assistant made.
-
-    Attributes:
-        arguments: JSON as the model wrote it, so it may be anything.
-        id: None for the deprecated `function_call`, whose result is found by name.
-        param: Where the request holds it.
-    """
+    """A call the assistant made, which the request holds at `param`."""
 
     name: str
-    arguments: str
-    id: str | None
+    arguments: str  # JSON as the model wrote it, so it may be anything
+    id: str | None  # None for the deprecated `function_call`, whose result is found by name
     param: str
 
     @property
@@ -141,10 +134,7 @@ def parsed_arguments(text: str) -> tuple[dict[str, Any], bool]:
 
 
 def argument_text(arguments: object, schema: Schema | None) -> str:
-    """GigaChat's arguments as compact JSON, with values coerced to the types that `schema` declares.
-
-    GigaChat sends an object. Text is accepted too, and passed on as it is if it holds no object.
-    """
+    """GigaChat's arguments as compact JSON, `coerced()`. A text that holds no object is passed on as it is."""
     if isinstance(arguments, str) and arguments.strip():
         try:
             value = decode(arguments.encode())
@@ -159,10 +149,7 @@ def argument_text(arguments: object, schema: Schema | None) -> str:
 
 
 def coerced(value: Any, schema: Schema) -> Any:
-    """`value`, with strings turned into the numbers, booleans, arrays and objects that `schema` declares.
-
-    Changes only strings, and only where the schema leaves no doubt.
-    """
+    """`value`, with strings turned into the numbers, booleans, arrays and objects that `schema` surely declares."""
     declared = schema.get("type")
     if isinstance(value, str):
         value = _from_string(value, declared)

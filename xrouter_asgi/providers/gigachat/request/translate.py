@@ -85,7 +85,7 @@ def _asked(request: ChatRequest, names: FunctionNames, chosen: Functions, shape:
         stops=(stop,) if isinstance(stop, str) else tuple(stop),
         as_functions=bool(request.functions),
         as_content=shape.function is not None,
-        in_fence=shape.is_emulated,
+        in_fence=shape.function is not None or bool(shape.instruction),
         include_usage=request.include_usage,
         redact=redact,
     )

@@ -62,12 +62,7 @@ class ModelUnavailable(UpstreamUnavailable):
 
 
 def upstream_error(status: int, headers: httpx.Headers, body: bytes, *, model: str, redact: Redaction) -> XRouterError:
-    """The error for an answer other than 200.
-
-    Args:
-        model: The model that was asked for, in the client's words.
-        redact: Applied to GigaChat's words.
-    """
+    """The error for an answer other than 200 to a request for `model`."""
     error = _error(status, UpstreamErrorBody.of(body, redact), model=model, wait=retry_after(headers))
     ids = upstream_ids(headers)
     shown = ", ".join(value for _, value in ids)

@@ -12,7 +12,7 @@ from ....wire.codec import decode
 from ....wire.sse import EventReader
 from ...http import Pieces, json_object
 from ..request.asked import Asked
-from .completion import finish_reason, gross_usage, is_usable
+from .completion import conclusion, gross_usage
 from .errors import event_error
 from .text_filters import Stops, Thinking
 
@@ -133,20 +133,13 @@ class StreamTranslation:
     def _end(self, said: object) -> tuple[list[dict[str, Any]], str]:
         """What was held back, and why the answer ended."""
         deltas = self._shown(*self._thinking.close())
-        called = self._call if is_usable(self._call, said) else None
-        rest = self._stops.feed(self._asked.content(self._held, called)) + self._stops.close()
+        rest, called, reason = conclusion(
+            said, self._call, self._held, asked=self._asked, stops=self._stops, has_text=self._has_text
+        )
         if rest:
-            self._has_text = True
             deltas.append({"content": rest})
-        if self.stopped:
-            return deltas, "stop"
-        if self._asked.as_content:
-            called = None
         if called:
             deltas += self._called(called)
-        reason = finish_reason(
-            said, called=called is not None, has_text=self._has_text, as_function=self._asked.as_functions
-        )
         return deltas, reason
 
     def _called(self, called: dict[str, Any]) -> list[dict[str, Any]]:
@@ -221,11 +214,7 @@ class EventDecoder:
 
 
 class UntilStopped:
-    """The pieces of an answer until a stop sequence is met, and a little longer for the usage at the end.
-
-    Args:
-        drain: Whether the client wants the usage.
-    """
+    """The pieces of an answer until a stop sequence is met, and a little longer for the usage if `drain` wants it."""
 
     def __init__(self, answer: Pieces, translation: StreamTranslation, *, drain: bool) -> None:
         self._answer = answer
