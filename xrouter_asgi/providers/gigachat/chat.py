@@ -61,7 +61,7 @@ class Chat:
         self._successors: dict[str, str] = {}  # models that are gone -> what answered in their place
 
     async def send(self, call: Call, request: ChatRequest) -> Reply:
-        """Answer a chat completion request. See `Provider.send()`."""
+        """See `Provider.send()`."""
         found = attachments(request)
         files = await self._uploads.ids(found, deadline=call.deadline)
         # Held until the body is read or closed.

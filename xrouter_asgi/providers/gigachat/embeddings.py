@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ...errors import UpstreamError
@@ -58,13 +58,18 @@ def batches(
     if request.dimensions not in (None, native):
         has = f"'{model or request.model}' gives vectors of {native} only" if native else "GigaChat cannot choose it"
         raise unsupported("dimensions", f"{has[0].upper()}{has[1:]}. Leave it out.")
-    texts: list[str] = []
+    portions: list[list[str]] = [[]]
+    size = 0
     for text in [request.input] if isinstance(request.input, str) else request.input:
         if not isinstance(text, str):
             advice = "Send text; for LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False"
             raise invalid("input", f"GigaChat takes text, not tokens. {advice}")
-        texts.append(text)
-    return list(_portions(texts, max_items, max_characters))
+        if portions[-1] and (len(portions[-1]) == max_items or size + len(text) > max_characters):
+            portions.append([])
+            size = 0
+        portions[-1].append(text)
+        size += len(text)
+    return portions
 
 
 def merge(answers: Sequence[dict[str, Any]], *, sizes: Sequence[int], model: str) -> EmbeddingList:
@@ -81,18 +86,6 @@ def merge(answers: Sequence[dict[str, Any]], *, sizes: Sequence[int], model: str
     if counts:
         merged["usage"] = {"prompt_tokens": sum(counts), "total_tokens": sum(counts)}
     return EmbeddingList(merged)
-
-
-def _portions(texts: Sequence[str], max_items: int, max_characters: int) -> Iterator[list[str]]:
-    portion: list[str] = []
-    size = 0
-    for text in texts:
-        if portion and (len(portion) == max_items or size + len(text) > max_characters):
-            yield portion
-            portion, size = [], 0
-        portion.append(text)
-        size += len(text)
-    yield portion
 
 
 def _items(answer: dict[str, Any], size: int) -> list[dict[str, Any]]:

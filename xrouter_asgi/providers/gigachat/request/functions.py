@@ -104,7 +104,7 @@ def functions(
     warnings: Warnings,
     forced: bool,
 ) -> Functions:
-    """Translate the functions that are `declared()`, and the choice among them. `forced` calls the only one anyway.
+    """Translate the functions that are `declared()`, and the choice among them. If `forced`, the only one is called.
 
     Raises:
         InvalidRequest: The choice is not among them, or a schema cannot be resolved.

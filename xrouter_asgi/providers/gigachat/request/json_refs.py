@@ -49,7 +49,7 @@ class References:
     def follow(self, schema: Schema, trail: Trail, *, depth: int) -> tuple[Schema, Trail] | None:
         """Replace the `$ref` of a node by its target, overlaid with the members beside the reference.
 
-        Returns the schema and the longer trail; None for a cycle, a chain of `MAX_DEPTH` references, or too deep a node.
+        Returns the schema and the longer trail; None for a cycle, or beyond `MAX_DEPTH` references or levels.
         Raises InvalidRequest if the reference is not local, or points to nothing.
         """
         while isinstance(reference := schema.get("$ref"), str):

@@ -61,7 +61,7 @@ def translate(
         offered = [("response_format.json_schema", shape.function)]
     names = FunctionNames([function.name for _, function in offered] + names_in(request.messages))
     chosen = functions(request, offered, names=names, warnings=warnings, forced=shape.function is not None)
-    conversation = Conversation(request.messages, plan, names=names, options=options, files=files, warnings=warnings)
+    conversation = Conversation(request.messages, plan, names, options, files, warnings)
     body: dict[str, Any] = {
         "model": plan.model,
         "messages": conversation.translated([chosen.hint, shape.instruction]),

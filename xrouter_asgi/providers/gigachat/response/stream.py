@@ -12,6 +12,7 @@ from ....wire.codec import decode
 from ....wire.sse import EventReader
 from ...http import Pieces, json_object
 from ..request.asked import Asked
+from ..request.tool_calls import parsed
 from .completion import conclusion, gross_usage
 from .errors import event_error
 from .text_filters import Stops, Thinking
@@ -125,7 +126,7 @@ class StreamTranslation:
         new, old = call.get("arguments"), self._call.get("arguments")
         if isinstance(new, dict) and isinstance(old, dict):
             self._call["arguments"] = old | new
-        elif isinstance(new, str) and isinstance(old, str) and not _is_object(old):
+        elif isinstance(new, str) and isinstance(old, str) and not isinstance(parsed(old), dict):
             self._call["arguments"] = old + new
         elif new is not None:
             self._call["arguments"] = new
@@ -245,10 +246,3 @@ def _is_whole(payload: bytes) -> bool:
     except ValueError:
         return payload == _DONE
     return True
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(decode(text.encode()), dict)
-    except ValueError:
-        return False
