@@ -32,11 +32,7 @@ _SESSION = b"x-session-id"
 
 
 class Chat:
-    """Chat completions of one account.
-
-    Args:
-        salt: Distinguishes the sessions of this account from those of others with equal prompts.
-    """
+    """Chat completions of one account. The salt keeps its sessions apart from those of others with equal prompts."""
 
     def __init__(
         self,

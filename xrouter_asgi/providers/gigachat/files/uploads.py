@@ -42,12 +42,7 @@ class Uploads:
     """
 
     def __init__(
-        self,
-        client: GigaChatClient,
-        downloads: Downloads,
-        *,
-        capacity: int = 1000,
-        life: float = 3600.0,
+        self, client: GigaChatClient, downloads: Downloads, *, capacity: int = 1000, life: float = 3600.0
     ) -> None:
         self._client = client
         self._downloads = downloads

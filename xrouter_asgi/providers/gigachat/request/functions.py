@@ -30,10 +30,7 @@ class FunctionNames:
     """A reversible table of the names in one request: clients choose them more freely than GigaChat takes them.
 
     An alias depends on the name alone, except where two would collide, so that the same tools give the same prompt in
-    every turn and GigaChat's cache of prompt prefixes stays useful.
-
-    Args:
-        names: The client's names: those of its tools first, then those in its history.
+    every turn and GigaChat's cache of prompt prefixes stays useful. For that, the tools' names come before the history's.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
@@ -60,17 +57,11 @@ class FunctionNames:
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """The functions of one request, as GigaChat takes them.
+    """The functions of one request, as GigaChat takes them."""
 
-    Attributes:
-        specifications: The body's `functions`; empty when there are none.
-        call: The body's `function_call`.
-        hint: What the system message must say, because GigaChat has no parameter for it.
-    """
-
-    specifications: list[dict[str, Any]]
-    call: str | dict[str, str] | None = None
-    hint: str = ""
+    specifications: list[dict[str, Any]]  # the body's `functions`
+    call: str | dict[str, str] | None = None  # the body's `function_call`
+    hint: str = ""  # for the system message, because GigaChat has no parameter for it
 
 
 def declared(request: ChatRequest) -> list[tuple[str, Function]]:

@@ -28,12 +28,7 @@ _DROPPED = {"$defs", "definitions", "$schema", "$id", "$anchor", "$comment"}
 
 
 class References:
-    """The references of one schema, with a budget for what they expand to.
-
-    Args:
-        root: The document that `#` points to.
-        param: Where the request holds the schema, for errors.
-    """
+    """The references to `root`, the schema at `param` of the request, with a budget for what they expand to."""
 
     def __init__(self, root: Schema, *, param: str) -> None:
         self._root = root

@@ -62,10 +62,7 @@ def translate(
     names = FunctionNames([function.name for _, function in offered] + names_in(request.messages))
     chosen = functions(request, offered, names=names, warnings=warnings, forced=shape.function is not None)
     conversation = Conversation(request.messages, plan, names, options, files, warnings)
-    body: dict[str, Any] = {
-        "model": plan.model,
-        "messages": conversation.translated([chosen.hint, shape.instruction]),
-    }
+    body: dict[str, Any] = {"model": plan.model, "messages": conversation.translated([chosen.hint, shape.instruction])}
     if chosen.specifications:
         body |= {"functions": chosen.specifications, "function_call": chosen.call}
     if shape.response_format is not None:

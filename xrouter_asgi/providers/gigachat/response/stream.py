@@ -170,16 +170,12 @@ class StreamTranslation:
 
 
 class EventDecoder:
-    """Bytes of an event stream in, chunks out. See `ChunkDecoder`.
-
-    Attributes:
-        build: The model as GigaChat names it, version included, once an event said so.
-    """
+    """Bytes of an event stream in, chunks out. See `ChunkDecoder`."""
 
     def __init__(self, translation: StreamTranslation) -> None:
         self._events = EventReader()
         self._translation = translation
-        self.build: str | None = None
+        self.build: str | None = None  # GigaChat's name of the model with its version, once an event said so
         self.silent = True
         self.done = False
         self.failure: XRouterError | None = None
