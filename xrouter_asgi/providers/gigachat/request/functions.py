@@ -30,7 +30,7 @@ class FunctionNames:
     """A reversible table of the names in one request: clients choose them more freely than GigaChat takes them.
 
     An alias depends on the name alone, except where two would collide, so that the same tools give the same prompt in
-    every turn and GigaChat's cache of prompt prefixes stays useful. For that, the tools' names come before the history's.
+    every turn and GigaChat's cache of prompt prefixes stays useful. The tools' names come first, then the history's.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
