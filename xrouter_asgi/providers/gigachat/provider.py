@@ -29,6 +29,7 @@ from .response.errors import upstream_error
 BASE_URL = "https://api.giga.chat/v1"
 MODELS_TTL = 300.0
 
+_AGENT = {"User-Agent": USER_AGENT}  # GigaChat's API description asks for one on every request
 _SERVED = ("chat", "embedder", None)
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NO_CREDENTIALS = (
@@ -84,23 +85,15 @@ class GigaChatProvider:
         self.name = name
         self._base_url = base_url.rstrip("/")
         self._aliases = options.aliases
-        headers = {"User-Agent": USER_AGENT}  # GigaChat's API description asks for one on every request
         connect = partial(
-            GigaChatUpstream,
-            headers=headers,
-            timeouts=timeouts,
-            proxy=proxy,
-            transport=transport,
-            instrument=instrument,
+            GigaChatUpstream, headers=_AGENT, timeouts=timeouts, proxy=proxy, transport=transport, instrument=instrument
         )
-        api = connect(base_url, tls=tls)
         oauth = connect(credentials.url, tls=tls.anonymous()) if credentials and credentials.url else None
         salt = _digest_of(credentials, tls)
         client_id = client_id or digest("client id", salt)[:32]
-        client = self._client = GigaChatClient(api, credentials, oauth=oauth, client_id=client_id)
-        max_parallel = _contract_parallel(credentials, tls) if max_parallel is None else max_parallel
-        require_positive(max_parallel=max_parallel)
-        self._slots = Slots(max_parallel, queue_timeout=queue_timeout, name="GigaChat")
+        client = GigaChatClient(connect(base_url, tls=tls), credentials, oauth=oauth, client_id=client_id)
+        self._client = client
+        self._slots = _slots(max_parallel, queue_timeout, credentials, tls)
         self._uploads = Uploads(client, Downloads(allow_networks=allow_networks))
         self._chat = Chat(client, self._slots, self._uploads, options=options, timeouts=timeouts, salt=salt, name=name)
         self._listings: SingleFlight[str, ModelList] = SingleFlight()
@@ -177,11 +170,13 @@ def _checked(credentials: str | Credentials | None, tls: TLS, client_id: str | N
     return credentials
 
 
-def _contract_parallel(credentials: Credentials | None, tls: TLS) -> int:
-    """Chats under way at once, as the contract says: one for a person."""
-    if isinstance(credentials, AccessToken) and credentials.then is not None:
-        credentials = credentials.then
-    return 1 if credentials is not None and credentials.scope == INDIVIDUALS and not tls.cert else 10
+def _slots(max_parallel: int | None, queue_timeout: float, credentials: Credentials | None, tls: TLS) -> Slots:
+    """As many as the contract says, unless the operator does: one for a person."""
+    if max_parallel is None:
+        contract = credentials.then or credentials if isinstance(credentials, AccessToken) else credentials
+        max_parallel = 1 if contract is not None and contract.scope == INDIVIDUALS and not tls.cert else 10
+    require_positive(max_parallel=max_parallel)
+    return Slots(max_parallel, queue_timeout=queue_timeout, name="GigaChat")
 
 
 def _digest_of(credentials: Credentials | None, tls: TLS) -> str:

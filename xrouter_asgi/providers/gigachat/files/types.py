@@ -31,17 +31,17 @@ _STARTS = _starting(
     (rb"\xff\xd8\xff", "image", "image/jpeg", "jpg"),
     (rb"\x89PNG\r\n\x1a\n", "image", "image/png", "png"),
     (rb"II\*\0|MM\0\*", "image", "image/tiff", "tiff"),
-    (rb"BM.{4}\0{4}", "image", "image/bmp", "bmp"),  # the reserved fields tell it from a text that begins with "BM"
+    (rb"ID3", "audio", "audio/mpeg", "mp3"),
+    (rb"\x1aE\xdf\xa3", "audio", "audio/webm", "weba"),  # EBML, the container of WebM
+    (rb"%PDF-", "document", "application/pdf", "pdf"),
     (rb"RIFF.{4}WAVE", "audio", "audio/wav", "wav"),
     (rb"OggS.{0,52}OpusHead", "audio", "audio/opus", "opus"),
     (rb"OggS", "audio", "audio/ogg", "ogg"),
     (rb".{4}ftypM4A", "audio", "audio/x-m4a", "m4a"),
     (rb".{4}ftyp", "audio", "audio/mp4", "mp4"),
-    (rb"ID3", "audio", "audio/mpeg", "mp3"),
     # The sync word of a frame of layer III, without a tag in front.
     (rb"\xff[\xe2\xe3\xea\xeb\xf2\xf3\xfa\xfb]", "audio", "audio/mpeg", "mp3"),
-    (rb"\x1aE\xdf\xa3", "audio", "audio/webm", "weba"),  # EBML, the container of WebM
-    (rb"%PDF-", "document", "application/pdf", "pdf"),
+    (rb"BM.{4}\0{4}", "image", "image/bmp", "bmp"),  # the reserved fields tell it from a text that begins with "BM"
 )
 _OTHER_IMAGES = {
     "GIF": re.compile(rb"GIF8"),
@@ -108,14 +108,16 @@ def too_large(kind: Kind, param: str) -> InvalidRequest:
 
 
 def _found(data: bytes, filename: str | None) -> FileType | None:
+    found = next((found for start, found in _STARTS if start.match(data)), None)
+    if found is not None:
+        return found
     if data.startswith(b"PK\x03\x04"):
         if b"application/epub+zip" in data[:100]:
             return _EPUB  # EPUB's container format wants it there, uncompressed
         return next((found for folder, found in _ZIPPED if folder in data), None)
     if data.startswith(_OLE):
         return _PPT if (filename or "").lower().endswith(".ppt") else _DOC
-    found = next((found for start, found in _STARTS if start.match(data)), None)
-    return _TXT if found is None and _is_text(data) else found
+    return _TXT if _is_text(data) else None
 
 
 def _is_text(data: bytes) -> bool:
