@@ -279,7 +279,7 @@ async def test_a_stop_sequence_is_read_past_when_usage_was_asked_for(
 async def test_the_usage_of_a_stopped_answer_is_not_waited_for_any_longer_than_it_is_worth(
     connect: Connect, ask: Ask, fake: FakeGigaChat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xrouter_asgi.providers.gigachat.response.reader._LONGEST_DRAIN", 0.05)
+    monkeypatch.setattr("xrouter_asgi.providers.gigachat.response.stream._LONGEST_DRAIN", 0.05)
     fake.script(CHAT, Events([event("one STOP two"), event(" three", "stop")], stall=asyncio.Event()))
     got = await chunks(await connect().send(ask(stream=True, stop="STOP", stream_options={"include_usage": True})))
     assert said(got) == "one "

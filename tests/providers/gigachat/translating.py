@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from xrouter_asgi.errors import InvalidRequest
+from xrouter_asgi.providers.gigachat.compatibility import Repairs
 from xrouter_asgi.providers.gigachat.options import Options, StructuredOutput
 from xrouter_asgi.providers.gigachat.request.attachments import attachments
 from xrouter_asgi.providers.gigachat.request.translate import Translation, translate
@@ -55,15 +56,8 @@ def translated(
 ) -> Translation:
     """The translation, with the uploads of the request named `file-0`, `file-1`, …"""
     files = {item.param: f"file-{index}" for index, item in enumerate(attachments(request))}
-    return translate(
-        request,
-        model=model,
-        options=Options(**options),
-        files=files,
-        structured=structured,
-        replay_state=replay_state,
-        plain_calls=plain_calls,
-    )
+    plan = Repairs(model, structured, replay_state=replay_state, plain_calls=plain_calls)
+    return translate(request, plan, options=Options(**options), files=files)
 
 
 def messages(request: ChatRequest, **arguments: Any) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -20,13 +19,12 @@ from .auth.credentials import digest
 from .compatibility import Repairs, repaired, without_native
 from .files.uploads import Uploads
 from .headers import fact, fit, passed_on, upstream_ids
-from .options import Options
+from .options import Options, StructuredOutput
 from .request.attachments import Attachment, attachments
 from .request.translate import Translation, translate
 from .response.completion import answer_warning, completion
 from .response.errors import upstream_error
-from .response.reader import EventDecoder, UntilStopped, as_event
-from .response.stream import StreamTranslation
+from .response.stream import EventDecoder, StreamTranslation, UntilStopped
 
 _LIMIT = 32 << 20
 _ERROR_LIMIT = 64 << 10
@@ -34,18 +32,14 @@ _SESSION = b"x-session-id"
 
 
 class Chat:
-    """Chat completions of one account.
-
-    Args:
-        salt: Distinguishes the sessions of this account from those of others with equal prompts.
-    """
+    """Chat completions of one account. The salt keeps its sessions apart from those of others with equal prompts."""
 
     def __init__(
         self,
         client: GigaChatClient,
-        *,
         slots: Slots,
         uploads: Uploads,
+        *,
         options: Options,
         timeouts: Timeouts,
         salt: str,
@@ -54,9 +48,7 @@ class Chat:
         self._client = client
         self._slots = slots
         self._uploads = uploads
-        self._aliases = options.aliases
-        # `_plan()` looks names up once: a translation that did it again would follow chains of them.
-        self._options = replace(options, aliases={})
+        self._options = options
         self._timeouts = timeouts
         self._salt = salt
         self._name = name
@@ -65,7 +57,7 @@ class Chat:
         self._successors: dict[str, str] = {}  # models that are gone -> what answered in their place
 
     async def send(self, call: Call, request: ChatRequest) -> Reply:
-        """Answer a chat completion request. See `Provider.send()`."""
+        """See `Provider.send()`."""
         found = attachments(request)
         files = await self._uploads.ids(found, deadline=call.deadline)
         # Held until the body is read or closed.
@@ -115,16 +107,7 @@ class Chat:
         """
         first = plan = self._plan(call, request)
         while True:
-            sent = translate(
-                request,
-                model=plan.model,
-                options=self._options,
-                files=files,
-                structured=plan.structured,
-                replay_state=plan.replay_state,
-                plain_calls=plan.plain_calls,
-                redact=self._client.redact,
-            )
+            sent = translate(request, plan, options=self._options, files=files, redact=self._client.redact)
             headers = self._headers(call, request, sent)
             answer = await self._client.open(
                 "POST", "/chat/completions", headers=headers, content=encode(sent.body), deadline=call.deadline
@@ -133,7 +116,7 @@ class Chat:
                 self._learn(first, plan)
                 return answer, sent, plan
             said = await answer.read(_ERROR_LIMIT)
-            better = repaired(plan, request, sent, status=answer.status, said=said)
+            better = repaired(plan, request, sent.body, status=answer.status, said=said)
             if better is None or (better.fresh_files > plan.fresh_files and not self._uploads.forget(files.values())):
                 redact = self._client.redact
                 raise upstream_error(answer.status, answer.headers, said, model=plan.model, redact=redact)
@@ -142,13 +125,14 @@ class Chat:
             plan = better
 
     def _plan(self, call: Call, request: ChatRequest) -> Repairs:
-        model = self._aliases.get(call.model, call.model)
+        options = self._options
+        model = options.aliases.get(call.model, call.model)
         model = self._successors.get(model, model)
-        structured = self._options.structured_output
-        if structured != "auto":
-            return Repairs(model, structured, adaptive=False)
+        if options.structured_output != "auto":
+            return Repairs(model, options.structured_output, replay_state=options.replay_state)
         known = model in self._without_native
-        return Repairs(model, without_native(request) if known else "native", adaptive=not known)
+        way: StructuredOutput = without_native(request) if known else "native"
+        return Repairs(model, way, adaptive=not known, replay_state=options.replay_state)
 
     def _learn(self, first: Repairs, plan: Repairs) -> None:
         """Remember what made a difference, once it has."""
@@ -179,7 +163,7 @@ def _is_stream(headers: httpx.Headers) -> bool:
 
 async def _at_once(value: dict[str, Any], translation: StreamTranslation) -> AsyncIterator[list[ChatChunk]]:
     """A stream of what came in one piece."""
-    yield [*translation.feed(as_event(value)), *translation.close()]
+    yield [*translation.feed(value), *translation.close()]
 
 
 def _bill(value: dict[str, Any]) -> list[tuple[str, str]]:

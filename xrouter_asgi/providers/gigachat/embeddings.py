@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ...errors import UpstreamError
@@ -17,46 +17,27 @@ from .response.errors import upstream_error
 
 # Components of a vector, which no model can be asked to shorten.
 DIMENSIONS = {"Embeddings": 1024, "Embeddings-2": 1024, "EmbeddingsGigaR": 2560, "GigaEmbeddings-3B-2025-09": 2048}
-
-
 _JSON = [(b"Content-Type", b"application/json"), (b"Accept", b"application/json")]
 
 
-class Embedder:
-    """Embeddings of one account.
-
-    Args:
-        aliases: A client's or target's name of a model -> GigaChat's.
-        name: Of the provider.
-    """
-
-    def __init__(self, client: GigaChatClient, *, aliases: Mapping[str, str], name: str) -> None:
-        self._client = client
-        self._aliases = aliases
-        self._name = name
-
-    async def send(self, call: Call, request: EmbeddingsRequest) -> Reply:
-        """Answer an embeddings request. See `Provider.send()`."""
-        model = self._aliases.get(call.model, call.model)
-        headers = [*_JSON, *passed_on(call)]
-        answers: list[dict[str, Any]] = []
-        facts: list[tuple[str, str]] = []
-        portions = batches(request, model=model)
-        # One after the other: a large input must not use up the account's rate.
-        for texts in portions:
-            content = encode({"model": model, "input": texts})
-            answer = await self._client.fetch(
-                "POST", "/embeddings", headers=headers, content=content, deadline=call.deadline
-            )
-            if answer.status != 200:
-                redact = self._client.redact
-                error = upstream_error(answer.status, answer.headers, answer.body, model=model, redact=redact)
-                # The translation of errors speaks of a chat.
-                raise error.but(param="input") if error.param == "messages" else error
-            answers.append(json_object(answer.body))
-            facts += [*upstream_ids(answer.headers), *fact("x-gigachat-model", answers[-1].get("model"))]
-        merged = merge(answers, sizes=[len(texts) for texts in portions], model=request.model)
-        return Reply(merged, provider=self._name, model=model, headers=list(dict.fromkeys(facts)))
+async def embed(client: GigaChatClient, call: Call, request: EmbeddingsRequest, *, model: str, name: str) -> Reply:
+    """Answer for the provider of this name, by GigaChat's model of that name. See `Provider.send()`."""
+    headers = [*_JSON, *passed_on(call)]
+    answers: list[dict[str, Any]] = []
+    facts: list[tuple[str, str]] = []
+    portions = batches(request, model=model)
+    # One after the other: a large input must not use up the account's rate.
+    for texts in portions:
+        content = encode({"model": model, "input": texts})
+        answer = await client.fetch("POST", "/embeddings", headers=headers, content=content, deadline=call.deadline)
+        if answer.status != 200:
+            error = upstream_error(answer.status, answer.headers, answer.body, model=model, redact=client.redact)
+            # The translation of errors speaks of a chat.
+            raise error.but(param="input") if error.param == "messages" else error
+        answers.append(json_object(answer.body))
+        facts += [*upstream_ids(answer.headers), *fact("x-gigachat-model", answers[-1].get("model"))]
+    merged = merge(answers, sizes=[len(texts) for texts in portions], model=request.model)
+    return Reply(merged, provider=name, model=model, headers=list(dict.fromkeys(facts)))
 
 
 def batches(
@@ -77,24 +58,22 @@ def batches(
     if request.dimensions not in (None, native):
         has = f"'{model or request.model}' gives vectors of {native} only" if native else "GigaChat cannot choose it"
         raise unsupported("dimensions", f"{has[0].upper()}{has[1:]}. Leave it out.")
-    texts: list[str] = []
+    portions: list[list[str]] = [[]]
+    size = 0
     for text in [request.input] if isinstance(request.input, str) else request.input:
         if not isinstance(text, str):
             advice = "Send text; for LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False"
             raise invalid("input", f"GigaChat takes text, not tokens. {advice}")
-        texts.append(text)
-    return list(_portions(texts, max_items, max_characters))
+        if portions[-1] and (len(portions[-1]) == max_items or size + len(text) > max_characters):
+            portions.append([])
+            size = 0
+        portions[-1].append(text)
+        size += len(text)
+    return portions
 
 
 def merge(answers: Sequence[dict[str, Any]], *, sizes: Sequence[int], model: str) -> EmbeddingList:
-    """One list of the answers to all batches, in their order.
-
-    Args:
-        sizes: How many texts each batch had.
-
-    Raises:
-        UpstreamError: `bad_body`: there is not one embedding for each text.
-    """
+    """One list of the answers to batches of these sizes. Raises UpstreamError if a text has not one embedding."""
     data: list[dict[str, Any]] = []
     counts: list[int] = []
     for answer, size in zip(answers, sizes, strict=True):
@@ -107,18 +86,6 @@ def merge(answers: Sequence[dict[str, Any]], *, sizes: Sequence[int], model: str
     if counts:
         merged["usage"] = {"prompt_tokens": sum(counts), "total_tokens": sum(counts)}
     return EmbeddingList(merged)
-
-
-def _portions(texts: Sequence[str], max_items: int, max_characters: int) -> Iterator[list[str]]:
-    portion: list[str] = []
-    size = 0
-    for text in texts:
-        if portion and (len(portion) == max_items or size + len(text) > max_characters):
-            yield portion
-            portion, size = [], 0
-        portion.append(text)
-        size += len(text)
-    yield portion
 
 
 def _items(answer: dict[str, Any], size: int) -> list[dict[str, Any]]:

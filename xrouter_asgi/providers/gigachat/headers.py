@@ -19,8 +19,7 @@ def fit(value: object) -> str | None:
 
 def fact(name: str, value: object) -> list[tuple[str, str]]:
     """The header, unless its value is not fit for one."""
-    text = fit(value)
-    return [(name, text)] if text is not None else []
+    return [(name, text)] if (text := fit(value)) is not None else []
 
 
 def passed_on(call: Call) -> list[tuple[bytes, bytes]]:

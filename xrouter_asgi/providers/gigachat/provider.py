@@ -18,9 +18,9 @@ from ...wire import ChatRequest, ModelList
 from ..base import Call, Reply, Unready
 from ..http import TLS, USER_AGENT, Instrument, Timeouts, json_object
 from .auth.client import GigaChatClient, GigaChatUpstream
-from .auth.credentials import AuthorizationKey, Credentials, digest
+from .auth.credentials import INDIVIDUALS, AccessToken, AuthorizationKey, Credentials, Password, digest
 from .chat import Chat
-from .embeddings import Embedder
+from .embeddings import embed
 from .files.downloads import Downloads
 from .files.uploads import Uploads
 from .options import Options
@@ -29,6 +29,7 @@ from .response.errors import upstream_error
 BASE_URL = "https://api.giga.chat/v1"
 MODELS_TTL = 300.0
 
+_AGENT = {"User-Agent": USER_AGENT}  # GigaChat's API description asks for one on every request
 _SERVED = ("chat", "embedder", None)
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NO_CREDENTIALS = (
@@ -80,37 +81,21 @@ class GigaChatProvider:
         transport: httpx.AsyncBaseTransport | None = None,
         instrument: Instrument | None = None,
     ) -> None:
-        if isinstance(credentials, str):
-            credentials = AuthorizationKey(credentials) if credentials else None
-        if credentials is None and not tls.cert:
-            raise ValueError(_NO_CREDENTIALS)
-        if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
-            raise ValueError(f"'client_id' is {client_id!r}. Write 1 to 64 of the characters A-Z a-z 0-9 . _ -.")
+        credentials = _checked(credentials, tls, client_id)
         self.name = name
         self._base_url = base_url.rstrip("/")
+        self._aliases = options.aliases
         connect = partial(
-            GigaChatUpstream,
-            headers={"User-Agent": USER_AGENT},  # GigaChat's API description asks for one on every request
-            timeouts=timeouts,
-            proxy=proxy,
-            transport=transport,
-            instrument=instrument,
+            GigaChatUpstream, headers=_AGENT, timeouts=timeouts, proxy=proxy, transport=transport, instrument=instrument
         )
         oauth = connect(credentials.url, tls=tls.anonymous()) if credentials and credentials.url else None
         salt = _digest_of(credentials, tls)
         client_id = client_id or digest("client id", salt)[:32]
         client = GigaChatClient(connect(base_url, tls=tls), credentials, oauth=oauth, client_id=client_id)
-        if max_parallel is None:
-            max_parallel = 1 if credentials and credentials.of_individual and not tls.cert else 10
-        require_positive(max_parallel=max_parallel)
-        self._slots = Slots(max_parallel, queue_timeout=queue_timeout, name="GigaChat")
-        self._uploads = Uploads(client, Downloads(allow_networks=allow_networks))
-        self._chat = Chat(
-            client, slots=self._slots, uploads=self._uploads, options=options, timeouts=timeouts, salt=salt, name=name
-        )
-        self._embedder = Embedder(client, aliases=options.aliases, name=name)
         self._client = client
-        self._aliases = options.aliases
+        self._slots = _slots(max_parallel, queue_timeout, credentials, tls)
+        self._uploads = Uploads(client, Downloads(allow_networks=allow_networks))
+        self._chat = Chat(client, self._slots, self._uploads, options=options, timeouts=timeouts, salt=salt, name=name)
         self._listings: SingleFlight[str, ModelList] = SingleFlight()
         self._models: tuple[float, ModelList] | None = None  # until when, in the loop's time
         self._closed = False
@@ -127,7 +112,8 @@ class GigaChatProvider:
         """Answer a chat or an embeddings request. See `Provider.send()`."""
         if isinstance(call.request, ChatRequest):
             return await self._chat.send(call, call.request)
-        return await self._embedder.send(call, call.request)
+        model = self._aliases.get(call.model, call.model)
+        return await embed(self._client, call, call.request, model=model, name=self.name)
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models for chat and embeddings, and their aliases, remembered for five minutes. See `ReadyProvider`."""
@@ -174,9 +160,32 @@ def model_list(answer: dict[str, Any], *, aliases: Mapping[str, str]) -> ModelLi
     return ModelList({"object": "list", "data": list(known.values())})
 
 
+def _checked(credentials: str | Credentials | None, tls: TLS, client_id: str | None) -> Credentials | None:
+    if isinstance(credentials, str):
+        credentials = AuthorizationKey(credentials) if credentials else None
+    if credentials is None and not tls.cert:
+        raise ValueError(_NO_CREDENTIALS)
+    if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
+        raise ValueError(f"'client_id' is {client_id!r}. Write 1 to 64 of the characters A-Z a-z 0-9 . _ -.")
+    return credentials
+
+
+def _slots(max_parallel: int | None, queue_timeout: float, credentials: Credentials | None, tls: TLS) -> Slots:
+    """As many as the contract says, unless the operator does: one for a person."""
+    if max_parallel is None:
+        contract = credentials.then or credentials if isinstance(credentials, AccessToken) else credentials
+        max_parallel = 1 if contract is not None and contract.scope == INDIVIDUALS and not tls.cert else 10
+    require_positive(max_parallel=max_parallel)
+    return Slots(max_parallel, queue_timeout=queue_timeout, name="GigaChat")
+
+
 def _digest_of(credentials: Credentials | None, tls: TLS) -> str:
     """A name for the account. A token changes while the account stays the same, so it counts only without the rest."""
-    names = ("", "") if credentials is None else credentials.identity
-    if credentials is not None and not any((*names, tls.cert)):
-        return digest(credentials.ready)
-    return digest(*names, tls.cert)
+    match credentials:
+        case AuthorizationKey(key=key) | AccessToken(then=AuthorizationKey(key=key)):
+            return digest(key, "", tls.cert)
+        case Password(user=user) | AccessToken(then=Password(user=user)):
+            return digest("", user, tls.cert)
+        case AccessToken(value=token) if not tls.cert:
+            return digest(token)
+    return digest("", "", tls.cert)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xrouter_asgi.providers.gigachat.request.function_names import FunctionNames
+from xrouter_asgi.providers.gigachat.request.functions import FunctionNames
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,6 @@ def test_a_state_travels_back_beside_its_call() -> None:
 def test_a_state_can_be_left_out(arguments: dict[str, Any]) -> None:
     translation = translated(chat(called((STATE_ID, "f", "{}")), result(STATE_ID)), **arguments)
     assert "functions_state_id" not in translation.body["messages"][0]
-    assert not translation.has_state_ids
 
 
 def test_calls_and_results_can_be_said_as_text() -> None:

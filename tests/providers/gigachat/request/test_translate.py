@@ -76,16 +76,16 @@ def test_recorded_embeddings_are_translated_as_a_whole() -> None:
     assert json.loads(merge(case["answers"], sizes=sizes, model="Embeddings").data) == case["list"]
 
 
-def test_an_alias_names_the_model_upstream_and_the_answer_keeps_the_clients_name() -> None:
+def test_the_plan_names_the_model_upstream_and_the_answer_keeps_the_clients_name() -> None:
     request = ChatRequest.of({"model": "gpt-4o", "messages": [said("user")]})
-    translation = translated(request, model="gpt-4o", aliases={"gpt-4o": "GigaChat-2-Max"})
+    translation = translated(request, model="GigaChat-2-Max")
     assert translation.body["model"] == "GigaChat-2-Max"
     chunks = streamed(translation, [event("Hi", finish="stop")])
     assert {chunk["model"] for chunk in chunks} == {"gpt-4o"}
 
 
-def test_a_model_without_an_alias_is_passed_through() -> None:
-    assert translated(chat(), model="GigaChat-2:latest", aliases={"x": "y"}).body["model"] == "GigaChat-2:latest"
+def test_a_models_name_is_passed_through() -> None:
+    assert translated(chat(), model="GigaChat-2:latest").body["model"] == "GigaChat-2:latest"
 
 
 def test_the_cache_key_is_the_session() -> None:
@@ -125,11 +125,12 @@ def test_a_conversation_without_a_user_has_no_session() -> None:
     assert translated(chat(said("system", "Be brief."))).session is None
 
 
-def test_state_ids_and_a_native_schema_are_reported() -> None:
+def test_state_ids_and_a_native_schema_are_sent() -> None:
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
     with_both = translated(chat(said("user"), called((STATE_ID, "f", "{}")), result(STATE_ID), response_format=form))
-    assert (with_both.uses_native_schema, with_both.has_state_ids) == (True, True)
-    assert (translated(chat()).uses_native_schema, translated(chat()).has_state_ids) == (False, False)
+    for body, expected in ((with_both.body, True), (translated(chat()).body, False)):
+        assert ("response_format" in body) is expected
+        assert any("functions_state_id" in message for message in body["messages"]) is expected
 
 
 def test_prompts_stay_out_of_reprs() -> None:

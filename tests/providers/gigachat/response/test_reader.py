@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from xrouter_asgi.providers.gigachat.response.reader import EventDecoder, UntilStopped
-from xrouter_asgi.providers.gigachat.response.stream import StreamTranslation
+from xrouter_asgi.providers.gigachat.response.stream import EventDecoder, StreamTranslation, UntilStopped
 from xrouter_asgi.wire import ChatChunk
 
 from ..translating import chat, event, opened, translated

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from ....errors import UpstreamError, UpstreamUnauthorized
 from ...http import AnswerStream, Redaction, Upstream, UpstreamAnswer, UpstreamErrorBody, has_unknown_issuer
 from ..response.errors import describe
-from .credentials import Credentials, bearer
+from .credentials import AccessToken, Credentials, bearer
 from .tokens import TokenSource
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -34,13 +34,9 @@ class GigaChatClient:
     """Sends requests in the name of one account.
 
     Args:
-        api: Closed by `aclose()`, as `oauth` is.
+        api, oauth: The API, and the token endpoint if that is another host. Closed by `aclose()`.
         credentials: None for an API that knows us by our client certificate.
-        oauth: The token endpoint, if that is not the API itself.
         client_id: Value of `X-Client-ID`, the owner of uploaded files.
-
-    Attributes:
-        redact: Knows the account's secrets.
     """
 
     def __init__(
@@ -52,7 +48,8 @@ class GigaChatClient:
         self._tokens: TokenSource | None = None
         if credentials is not None:
             login = partial(credentials.token, self._oauth, self.redact)
-            self._tokens = TokenSource(login, ready=credentials.ready)
+            ready = credentials.value if isinstance(credentials, AccessToken) else None
+            self._tokens = TokenSource(login, ready=ready)
         self._client_id = (b"X-Client-ID", client_id.encode("ascii"))
 
     async def open(
@@ -75,16 +72,13 @@ class GigaChatClient:
                 fields.append((b"Authorization", bearer(token)))
             return await self._api.open(method, path, headers=fields, content=content, deadline=deadline)
 
-        if self._tokens is None:
-            answer = await send(None)
-            if answer.status == 401:
-                message = "GigaChat refused this gateway's client certificate."
-                raise UpstreamUnauthorized(message, detail=await self._said(answer))
-            return answer
-        token = await self._tokens.get(deadline=deadline)
+        token = None if self._tokens is None else await self._tokens.get(deadline=deadline)
         answer = await send(token)
         if answer.status != 401:
             return answer
+        if self._tokens is None or token is None:
+            message = "GigaChat refused this gateway's client certificate."
+            raise UpstreamUnauthorized(message, detail=await self._said(answer))
         await answer.aclose()
         token = await self._tokens.replace(token, deadline=deadline)
         answer = await send(token)

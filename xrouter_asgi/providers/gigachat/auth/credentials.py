@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 from urllib.parse import urlencode
 
 from ....errors import UpstreamError, UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable, XRouterError
@@ -34,11 +34,7 @@ _SCOPE_ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token.
-
-    Attributes:
-        life: Seconds it may be used from the moment it came.
-    """
+    """An access token, which may be used for `life` seconds from the moment it came."""
 
     value: str = field(repr=False)
     life: float
@@ -65,21 +61,6 @@ class AuthorizationKey:
         _ascii(self.key, "credentials")
 
     @property
-    def identity(self) -> tuple[str, str]:
-        """The key and the user, which tell accounts apart."""
-        return self.key, ""
-
-    @property
-    def of_individual(self) -> bool:
-        """Whether a person has the contract."""
-        return self.scope == INDIVIDUALS
-
-    @property
-    def ready(self) -> str | None:
-        """A token to use until it is refused."""
-        return None
-
-    @property
     def secrets(self) -> list[str]:
         """What nobody may be shown, in each form in which somebody may quote it."""
         try:
@@ -92,7 +73,7 @@ class AuthorizationKey:
         """Get a new token.
 
         Args:
-            upstream: Of `url`; the API if that is None.
+            upstream: The one at `url`, or the API if that is None.
             redact: Applied to the words of a refusal; learns the token.
 
         Raises:
@@ -104,7 +85,7 @@ class AuthorizationKey:
             "POST",
             "",
             headers=[
-                (b"Authorization", _ascii(f"Basic {self.key}", "credentials")),
+                (b"Authorization", f"Basic {self.key}".encode()),
                 (b"Content-Type", b"application/x-www-form-urlencoded"),
                 (b"Accept", b"application/json"),
                 (b"RqUID", rquid.encode()),
@@ -112,10 +93,7 @@ class AuthorizationKey:
             content=urlencode({"scope": self.scope}).encode(),
         )
         # There is no X-Request-Id here: their support finds the call by our RqUID.
-        trace = f"RqUID {rquid}"
-        if answer.status != 200:
-            raise _failure(answer, trace, lambda code: _oauth_words(code, self.scope), redact)
-        return _read(answer, trace=trace, redact=redact)
+        return _token(answer, f"RqUID {rquid}", redact, lambda code: _oauth_words(code, self.scope))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +102,8 @@ class Password:
 
     user: str = field(repr=False)
     password: str = field(repr=False)
-
-    @property
-    def url(self) -> None:
-        return None
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        return "", self.user
-
-    @property
-    def of_individual(self) -> bool:
-        return False
-
-    @property
-    def ready(self) -> str | None:
-        return None
+    scope: ClassVar[None] = None
+    url: ClassVar[None] = None
 
     @property
     def secrets(self) -> list[str]:
@@ -153,11 +117,8 @@ class Password:
         """See `AuthorizationKey.token`."""
         headers = [(b"Authorization", f"Basic {self._pair}".encode()), (b"Accept", b"application/json")]
         answer = await upstream.fetch("POST", "/token", headers=headers)
-        trace = f"request id {answer.headers.get('x-request-id')}"
-        if answer.status != 200:
-            reason = "the user or the password is wrong. Check 'user' and 'password'."
-            raise _failure(answer, trace, lambda _: reason, redact)
-        return _read(answer, trace=trace, redact=redact)
+        reason = "the user or the password is wrong. Check 'user' and 'password'."
+        return _token(answer, f"request id {answer.headers.get('x-request-id')}", redact, lambda _: reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,18 +144,6 @@ class AccessToken:
     @property
     def url(self) -> str | None:
         return None if self.then is None else self.then.url
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        return ("", "") if self.then is None else self.then.identity
-
-    @property
-    def of_individual(self) -> bool:
-        return self.scope == INDIVIDUALS if self.then is None else self.then.of_individual
-
-    @property
-    def ready(self) -> str | None:
-        return self.value
 
     @property
     def secrets(self) -> list[str]:
@@ -226,9 +175,19 @@ def _ascii(value: str, name: str) -> bytes:
     return value.encode()
 
 
-def _read(answer: UpstreamAnswer, *, trace: str, redact: Redaction) -> Token:
-    """Both shapes: `{access_token, expires_at}` and `{tok, exp}`, in seconds or milliseconds since 1970."""
-    body = _object(answer)
+def _token(answer: UpstreamAnswer, trace: str, redact: Redaction, reason: Callable[[object], str]) -> Token:
+    """Both shapes: `{access_token, expires_at}` and `{tok, exp}`, in seconds or milliseconds since 1970.
+
+    Args:
+        trace: What their support finds the call by.
+        reason: The code of a refusal, in words.
+    """
+    try:
+        body = json_object(answer.body)
+    except UpstreamError:
+        body = {}
+    if answer.status != 200:
+        raise _failure(answer.status, body, trace, redact, reason)
     value = body.get("access_token") or body.get("tok")
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise UpstreamUnavailable(
@@ -245,18 +204,19 @@ def _read(answer: UpstreamAnswer, *, trace: str, redact: Redaction) -> Token:
     return Token(value, max(_SHORTEST_LIFE, seconds - time.time()))
 
 
-def _failure(answer: UpstreamAnswer, trace: str, words: Callable[[object], str], redact: Redaction) -> XRouterError:
-    body = _object(answer)
+def _failure(
+    status: int, body: dict[str, Any], trace: str, redact: Redaction, reason: Callable[[object], str]
+) -> XRouterError:
     code, said = (redact(str(body.get(name)))[:300] for name in ("code", "message"))
-    detail = f"{trace}: status {answer.status}, code {code}, message {said!r}"
-    if answer.status in (408, 504):
+    detail = f"{trace}: status {status}, code {code}, message {said!r}"
+    if status in (408, 504):
         return UpstreamTimeout("GigaChat's authorization server timed out.", code="token_unavailable", detail=detail)
-    if answer.status == 429 or answer.status >= 500:
+    if status == 429 or status >= 500:
         return UpstreamUnavailable(
             "GigaChat's authorization server is overloaded or down.", code="token_unavailable", detail=detail
         )
-    reason = words(body.get("code"))
-    return UpstreamUnauthorized(f"GigaChat refused this gateway's credentials: {reason}", detail=detail)
+    message = f"GigaChat refused this gateway's credentials: {reason(body.get('code'))}"
+    return UpstreamUnauthorized(message, detail=detail)
 
 
 def _oauth_words(code: object, scope: str) -> str:
@@ -276,10 +236,3 @@ def _oauth_words(code: object, scope: str) -> str:
             return f"the authorization key is not for the scope '{scope}'. {_SCOPE_ADVICE}"
         case _:
             return "it gave no reason that is known. Check 'credentials', 'scope' and 'auth_url'."
-
-
-def _object(answer: UpstreamAnswer) -> dict[str, Any]:
-    try:
-        return json_object(answer.body)
-    except UpstreamError:
-        return {}

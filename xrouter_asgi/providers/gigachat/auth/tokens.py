@@ -86,24 +86,21 @@ class TokenSource:
         Raises:
             XRouterError: As from `get()`.
         """
-        self._drop(token)
+        if token == self._token:
+            self._token = None
         return await self.get(deadline=deadline)
 
     def refuse(self, token: str, *, detail: str) -> UpstreamUnauthorized:
         """Note that the API refused the replacement too: for 30 s nobody else tries. Returns the error to raise."""
         error = UpstreamUnauthorized("GigaChat refused this gateway's access token, and a new one too.", detail=detail)
         if token == self._token:
-            self._drop(token)
+            self._token = None
             self._remember(error, _AFTER_REFUSAL)
         return error
 
     async def aclose(self) -> None:
         """End a renewal under way."""
         await self._flights.aclose()
-
-    def _drop(self, token: str) -> None:
-        if token == self._token:
-            self._token = None
 
     def _old_token(self, error: XRouterError) -> str:
         """The token that could not be renewed, as long as it lives; then raises `error`."""
@@ -119,10 +116,6 @@ class TokenSource:
             log.warning("An access token was not renewed: %s", error.message, extra=facts)
             self._remember(error, _AFTER_REFUSAL if isinstance(error, UpstreamUnauthorized) else _AFTER_OUTAGE)
             raise
-        self._accept(token)
-        return token.value
-
-    def _accept(self, token: Token) -> None:
         life = token.life
         self._token = token.value
         self._expires_at = asyncio.get_running_loop().time() + life
@@ -131,6 +124,7 @@ class TokenSource:
         self._renew_at = self._expires_at - min(_AHEAD + random.uniform(0, _JITTER), life / 2)  # noqa: S311 -- no secret
         self._failure = None
         self._quiet_until = float("-inf")
+        return token.value
 
     def _remember(self, error: XRouterError, seconds: float) -> None:
         self._failure = error

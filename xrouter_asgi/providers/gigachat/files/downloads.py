@@ -11,8 +11,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 import httpx
@@ -42,13 +41,9 @@ class Downloads:
 
     Args:
         allow_networks: Networks such as `10.20.0.0/16` that may be fetched from although they are not public; from
-            them `http` is allowed too.
-        tls: For `https`; None trusts the public authorities.
+            them `http` is allowed too. Raises ValueError for one that is none.
+        tls: None trusts the public authorities.
         timeout: Seconds for one download, redirects included.
-        resolve: Host and port to addresses.
-
-    Raises:
-        ValueError: For a network that is none.
     """
 
     def __init__(
@@ -67,9 +62,6 @@ class Downloads:
 
     async def get(self, url: str, *, limit: int, param: str, deadline: float | None = None) -> bytes:
         """The body of the file at `url`, at most `limit` bytes.
-
-        Args:
-            deadline: When to give up at the latest, in the loop's time.
 
         Raises:
             InvalidRequest: About `param`: the file cannot be fetched, or must not be.
@@ -95,17 +87,18 @@ class Downloads:
     async def _follow(self, address: str, *, limit: int, param: str) -> bytes:
         url = _checked(address, param)
         for _ in range(_MAX_REDIRECTS + 1):
-            async with self._open(url, param) as response:
+            response = await self._opened().handle_async_request(await self._request(url, param))
+            try:
                 if response.status_code not in _REDIRECTS:
                     return await _content_of(response, limit, param)
-                url = _checked(response.headers.get("location", ""), param, base=url)
+            finally:
+                await response.aclose()
+            url = _checked(response.headers.get("location", ""), param, base=url)
         raise _refused(f"it was redirected more than {_MAX_REDIRECTS} times", param)
 
-    @asynccontextmanager
-    async def _open(self, url: httpx.URL, param: str) -> AsyncIterator[httpx.Response]:
+    async def _request(self, url: httpx.URL, param: str) -> httpx.Request:
         pinned = await self._pin(url, param)
-        host = url.raw_host.decode("ascii")
-        request = httpx.Request(
+        return httpx.Request(
             "GET",
             url.copy_with(host=str(pinned)),
             headers=[
@@ -115,13 +108,8 @@ class Downloads:
                 (b"Accept-Encoding", b"identity"),
                 (b"Connection", b"close"),
             ],
-            extensions={"timeout": _TIMEOUT, "sni_hostname": host},
+            extensions={"timeout": _TIMEOUT, "sni_hostname": url.raw_host.decode("ascii")},
         )
-        response = await self._opened().handle_async_request(request)
-        try:
-            yield response
-        finally:
-            await response.aclose()
 
     async def _pin(self, url: httpx.URL, param: str) -> Address:
         """The address to connect to. Refused if any of a name's addresses must not be reached."""

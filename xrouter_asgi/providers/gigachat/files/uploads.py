@@ -10,12 +10,12 @@ import base64
 import binascii
 import hashlib
 import logging
-import uuid
 from asyncio import get_running_loop
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote_to_bytes
+
+import httpx
 
 from ....errors import InvalidRequest, ModelNotFound, RequestRejected, UpstreamError, UpstreamTimeout, XRouterError
 from ....queueing.single_flight import SingleFlight
@@ -33,12 +33,6 @@ log = logging.getLogger("xrouter")
 _MAX_MEDIA = 80 << 20  # images and audio of one request
 
 
-@dataclass(frozen=True, slots=True)
-class _Upload:
-    file_id: str
-    stale_at: float
-
-
 class Uploads:
     """Uploads attachments and remembers them.
 
@@ -48,25 +42,17 @@ class Uploads:
     """
 
     def __init__(
-        self,
-        client: GigaChatClient,
-        downloads: Downloads,
-        *,
-        capacity: int = 1000,
-        life: float = 3600.0,
+        self, client: GigaChatClient, downloads: Downloads, *, capacity: int = 1000, life: float = 3600.0
     ) -> None:
         self._client = client
         self._downloads = downloads
         self._life = life
-        self._uploads: Recent[str, _Upload] = Recent(capacity)
+        self._uploads: Recent[str, tuple[str, float]] = Recent(capacity)  # each file's id, and until when it is used
         self._flights: SingleFlight[str, str] = SingleFlight(end_unwanted=True)
         self._deletions: SingleFlight[str, None] = SingleFlight()
 
     async def ids(self, attachments: Sequence[Attachment], *, deadline: float | None = None) -> dict[str, str]:
-        """`param` of each attachment -> id of its file in the account.
-
-        Args:
-            deadline: When to stop waiting, in the loop's time. An upload that others wait for goes on.
+        """`param` of each attachment -> id of its file. After the deadline an upload that others wait for goes on.
 
         Raises:
             InvalidRequest: About the `param` of an attachment that cannot be read, fetched or uploaded.
@@ -91,7 +77,7 @@ class Uploads:
 
     def forget(self, ids: Collection[str]) -> bool:
         """Upload these anew the next time. Returns whether any of them was remembered."""
-        stale = [key for key, upload in self._uploads.items() if upload.file_id in ids]
+        stale = [key for key, (file_id, _) in self._uploads.items() if file_id in ids]
         for key in stale:
             self._uploads.discard(key)
         return bool(stale)
@@ -117,7 +103,7 @@ class Uploads:
         # One `Uploads` serves one account, so credential and client id need not be part of the key.
         key = hashlib.sha256(data).hexdigest()
         if (upload := self._uploads.get(key)) is not None:
-            return upload.file_id
+            return upload[0]
         try:
             upload_it = partial(self._upload, key, data, kind, attachment.filename)
             return await self._flights.do(key, upload_it, deadline=deadline)
@@ -129,35 +115,30 @@ class Uploads:
             raise error.but(param=attachment.param) from error
 
     async def _upload(self, key: str, data: bytes, kind: FileType, filename: str | None) -> str:
-        boundary = uuid.uuid4().hex
-        answer = await self._client.fetch(
-            "POST",
-            "/files",
-            headers=[
-                (b"Content-Type", f"multipart/form-data; boundary={boundary}".encode()),
-                (b"Accept", b"application/json"),
-            ],
-            content=_multipart(boundary, data, kind, filename),
-            limit=1 << 20,
-        )
+        file = (_safe_name(filename, kind), data, kind.mime)
+        form = httpx.Request("POST", "/files", files=[("file", file), ("purpose", (None, b"general"))])
+        headers = [(b"Content-Type", form.headers["content-type"].encode()), (b"Accept", b"application/json")]
+        answer = await self._client.fetch("POST", "/files", headers=headers, content=form.read(), limit=1 << 20)
         if answer.status not in (200, 201):
             redact = self._client.redact
-            raise _as_invalid(upstream_error(answer.status, answer.headers, answer.body, model="", redact=redact))
+            error = upstream_error(answer.status, answer.headers, answer.body, model="", redact=redact)
+            if isinstance(error, RequestRejected | ModelNotFound):  # the file's fault, not GigaChat's
+                raise InvalidRequest(error.message, code="file_rejected", detail=error.detail)
+            raise error
         file_id = _file_id(answer.body, self._client.redact)
-        oldest = self._uploads.put(key, _Upload(file_id, get_running_loop().time() + self._life))
-        if oldest is not None:
-            self._delete(oldest.file_id)
+        if (oldest := self._uploads.put(key, (file_id, get_running_loop().time() + self._life))) is not None:
+            self._delete(oldest[0])
         return file_id
 
     def _sweep(self) -> None:
         time = get_running_loop().time()
-        for key, upload in list(self._uploads.items()):
-            if time >= upload.stale_at:
+        for key, (file_id, stale_at) in list(self._uploads.items()):
+            if time >= stale_at:
                 self._uploads.discard(key)
-                self._delete(upload.file_id)
+                self._delete(file_id)
 
     def _delete(self, file_id: str) -> None:
-        self._deletions.start(file_id, lambda: self._delete_now(file_id))
+        self._deletions.start(file_id, partial(self._delete_now, file_id))
 
     async def _delete_now(self, file_id: str) -> None:
         try:
@@ -180,20 +161,6 @@ def _data(url: str, param: str) -> bytes:
     raise InvalidRequest("This is not a data URL with valid base64.", code="invalid_file_data", param=param)
 
 
-def _multipart(boundary: str, data: bytes, kind: FileType, filename: str | None) -> bytes:
-    name = _safe_name(filename, kind)
-    return b"".join(
-        [
-            f"--{boundary}\r\n".encode(),
-            f'Content-Disposition: form-data; name="file"; filename="{name}"\r\n'.encode(),
-            f"Content-Type: {kind.mime}\r\n\r\n".encode(),
-            data,
-            f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\ngeneral\r\n'.encode(),
-            f"--{boundary}--\r\n".encode(),
-        ]
-    )
-
-
 def _safe_name(filename: str | None, kind: FileType) -> str:
     """A file name with the extension of the type, which cannot break out of its quotes."""
     stem = (filename or "").rpartition(".")[0] or (filename or "")
@@ -210,10 +177,3 @@ def _file_id(body: bytes, redact: Redaction) -> str:
         said = redact(body.decode("utf-8", "replace"))[:300]
         raise UpstreamError("GigaChat did not say under which id it stored a file.", code="bad_body", detail=said)
     return file_id
-
-
-def _as_invalid(error: XRouterError) -> XRouterError:
-    """The error of an upload. A file that GigaChat refuses is the request's fault; a failing GigaChat is not."""
-    if isinstance(error, RequestRejected | ModelNotFound):
-        return InvalidRequest(error.message, code="file_rejected", detail=error.detail)
-    return error

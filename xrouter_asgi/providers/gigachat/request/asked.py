@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ...base import unix_time
 from ...http import Redaction
-from .function_names import FunctionNames
+from .functions import FunctionNames
 from .json_refs import Schema
 from .structured_output import without_fence
 from .tool_calls import argument_text, call_id
@@ -17,30 +17,18 @@ from .tool_calls import argument_text, call_id
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How the answer to a request is read.
+    """How the answer to a request is read."""
 
-    Attributes:
-        model: The client's name of the model, which the answer repeats.
-        schemas: GigaChat's name of a function -> the schema of its arguments.
-        used_ids: The ids of the calls in the conversation.
-        stops: Stop sequences.
-        as_functions: The client speaks of functions, not of tools.
-        as_content: The arguments of a call are the answer: structured output by a function.
-        in_fence: The answer may come in a code fence.
-        include_usage: The client wants the usage chunk at the end of a stream.
-        redact: Applied to the words of an error.
-    """
-
-    model: str
-    names: FunctionNames = field(default_factory=FunctionNames)
-    schemas: Mapping[str, Schema] = field(default_factory=dict)
-    used_ids: frozenset[str] = frozenset()
-    stops: tuple[str, ...] = ()
-    as_functions: bool = False
-    as_content: bool = False
-    in_fence: bool = False
-    include_usage: bool = False
-    redact: Redaction = field(default_factory=Redaction)
+    model: str  # the client's name, which the answer repeats
+    names: FunctionNames
+    schemas: Mapping[str, Schema]  # GigaChat's name of a function -> its arguments
+    used_ids: frozenset[str]  # of the calls in the conversation
+    stops: tuple[str, ...]
+    as_functions: bool  # the client speaks of functions, not of tools
+    as_content: bool  # the arguments of a call are the answer: structured output by a function
+    in_fence: bool  # the answer may come in a code fence
+    include_usage: bool  # in the last chunk of a stream
+    redact: Redaction
 
     def head(self, answer: Mapping[str, Any], *, kind: str, request_id: str) -> dict[str, Any]:
         """The members that all chunks of one answer share."""

@@ -23,16 +23,12 @@ Content: TypeAlias = str | list[Part] | None
 class Attachment:
     """A picture, recording or document in a message.
 
-    Attributes:
-        param: Where the request holds it: `messages[2].content[1].image_url`.
-        url: A `data:` or `https:` address of its bytes; None if `file_id` is given.
-        file_id: GigaChat's id of an upload the client made itself.
-        filename: The client's name for it.
+    The request holds it at `param`, such as `messages[2].content[1].image_url`.
     """
 
     param: str
-    url: str | None = field(default=None, repr=False)
-    file_id: str | None = None
+    url: str | None = field(default=None, repr=False)  # `data:` or `https:`; None if `file_id` is given
+    file_id: str | None = None  # GigaChat's, of an upload that the client made itself
     filename: str | None = None
 
 

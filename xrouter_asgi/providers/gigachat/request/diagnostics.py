@@ -31,11 +31,7 @@ def unsupported_value(param: str, reason: str) -> UnsupportedOperation:
 
 
 class Warnings:
-    """The words for `x-xrouter-warnings`, such as `seed_ignored`: each once, in the order of `add`.
-
-    Args:
-        strict: Refuse the request instead of warning.
-    """
+    """The words for `x-xrouter-warnings`, such as `seed_ignored`: each once, in the order of `add`."""
 
     def __init__(self, *, strict: bool = False) -> None:
         self._strict = strict

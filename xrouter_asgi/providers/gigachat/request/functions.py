@@ -2,32 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ....wire import ChatRequest
 from ....wire.chat import Function, FunctionTool, NamedFunction, ToolChoice
 from .diagnostics import Warnings, invalid, missing, unsupported_value
-from .function_names import FunctionNames
 from .json_schema import normalised
+
+# Names of functions. GigaChat's own error text allows Latin letters, digits, `_`, `-` and `.`; its documentation
+# allows less. The subset here is safe under both.
+MAX_NAME = 64
+
+# GigaChat's built-in functions: a client's own function of that name would start the built-in one.
+RESERVED = frozenset({"text2image", "text2model3d", "web_search"})
+
+_SAFE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_ILLEGAL = re.compile(r"[^A-Za-z0-9_]")
 
 _REQUIRED_HINT = "Do not answer in words now: call one of the functions."
 
 
-@dataclass(frozen=True, slots=True)
-class Functions:
-    """The functions of one request, as GigaChat takes them.
+class FunctionNames:
+    """A reversible table of the names in one request: clients choose them more freely than GigaChat takes them.
 
-    Attributes:
-        specifications: The body's `functions`; empty when there are none.
-        call: The body's `function_call`.
-        hint: What the system message must say, because GigaChat has no parameter for it.
+    An alias depends on the name alone, except where two would collide, so that the same tools give the same prompt in
+    every turn and GigaChat's cache of prompt prefixes stays useful. The tools' names come first, then the history's.
     """
 
-    specifications: list[dict[str, Any]]
-    call: str | dict[str, str] | None = None
-    hint: str = ""
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        unique = list(dict.fromkeys(names))
+        self._to_gigachat = {name: name for name in unique if _SAFE.fullmatch(name) and name not in RESERVED}
+        taken = set(self._to_gigachat)
+        for name in unique:
+            if name not in self._to_gigachat:
+                alias = _alias(name)
+                if alias in taken:
+                    alias = _with_hash(alias, name)
+                self._to_gigachat[name] = alias
+                taken.add(alias)
+        self._to_client = {alias: name for name, alias in self._to_gigachat.items()}
+
+    def to_gigachat(self, name: str) -> str:
+        """The name that GigaChat knows. `name` must be in the table."""
+        return self._to_gigachat[name]
+
+    def to_client(self, alias: str) -> str:
+        """The client's own name. A name that GigaChat made up stays as it is."""
+        return self._to_client.get(alias, alias)
+
+
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """The functions of one request, as GigaChat takes them."""
+
+    specifications: list[dict[str, Any]]  # the body's `functions`
+    call: str | dict[str, str] | None = None  # the body's `function_call`
+    hint: str = ""  # for the system message, because GigaChat has no parameter for it
 
 
 def declared(request: ChatRequest) -> list[tuple[str, Function]]:
@@ -54,14 +88,22 @@ def declared(request: ChatRequest) -> list[tuple[str, Function]]:
 
 
 def functions(
-    request: ChatRequest, offered: Sequence[tuple[str, Function]], *, names: FunctionNames, warnings: Warnings
+    request: ChatRequest,
+    offered: Sequence[tuple[str, Function]],
+    *,
+    names: FunctionNames,
+    warnings: Warnings,
+    forced: bool,
 ) -> Functions:
-    """Translate the functions that are `declared()`, and the choice among them.
+    """Translate the functions that are `declared()`, and the choice among them. If `forced`, the only one is called.
 
     Raises:
         InvalidRequest: The choice is not among them, or a schema cannot be resolved.
         UnsupportedOperation: GigaChat cannot make this kind of choice.
     """
+    if forced:
+        ((param, only),) = offered
+        return Functions([specification(only, names, param=param)], {"name": names.to_gigachat(only.name)})
     mode, allowed = _choice(request, {function.name for _, function in offered})
     if not offered:
         return Functions([])
@@ -134,3 +176,14 @@ def _among(known: set[str], name: object, param: str) -> str:
         shown = f"'{name[:64]}' is" if isinstance(name, str) else "it names"
         raise invalid(param, f"{shown} none of the functions of this request")
     return name
+
+
+def _alias(name: str) -> str:
+    alias = _ILLEGAL.sub("_", name)
+    if not alias[:1].isalpha() or alias in RESERVED:
+        alias = f"f_{alias}"
+    return alias if len(alias) <= MAX_NAME else _with_hash(alias, name)
+
+
+def _with_hash(alias: str, name: str) -> str:
+    return f"{alias[: MAX_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -28,12 +28,7 @@ _DROPPED = {"$defs", "definitions", "$schema", "$id", "$anchor", "$comment"}
 
 
 class References:
-    """The references of one schema, with a budget for what they expand to.
-
-    Args:
-        root: The document that `#` points to.
-        param: Where the request holds the schema, for errors.
-    """
+    """The references to `root`, the schema at `param` of the request, with a budget for what they expand to."""
 
     def __init__(self, root: Schema, *, param: str) -> None:
         self._root = root
@@ -46,17 +41,11 @@ class References:
         if self._nodes > MAX_NODES:
             raise self._invalid(f"it expands to more than {MAX_NODES} nodes. Use fewer or smaller definitions")
 
-    def follow(self, schema: Schema, trail: Trail) -> tuple[Schema, Trail] | None:
-        """Replace the `$ref` of a schema by its target, overlaid with the members beside the reference.
+    def follow(self, schema: Schema, trail: Trail, *, depth: int) -> tuple[Schema, Trail] | None:
+        """Replace the `$ref` of a node by its target, overlaid with the members beside the reference.
 
-        Args:
-            trail: The references that led here.
-
-        Returns:
-            The schema and the longer trail; None for a cycle, or for a chain of `MAX_DEPTH` references.
-
-        Raises:
-            InvalidRequest: The reference is not local, or points to nothing.
+        Returns the schema and the longer trail; None for a cycle, or beyond `MAX_DEPTH` references or levels.
+        Raises InvalidRequest if the reference is not local, or points to nothing.
         """
         while isinstance(reference := schema.get("$ref"), str):
             if reference in trail or len(trail) > MAX_DEPTH:
@@ -64,7 +53,7 @@ class References:
             beside = {key: value for key, value in schema.items() if key != "$ref"}
             schema = {**self._target(reference), **beside}
             trail = trail | {reference}
-        return schema, trail
+        return None if depth > MAX_DEPTH else (schema, trail)
 
     def _target(self, reference: str) -> Schema:
         pointer = unquote(reference[1:])
@@ -90,31 +79,26 @@ class References:
 
 
 def inlined(schema: Schema, *, strict: bool, param: str) -> Schema:
-    """The schema with its references inlined and everything else kept, for native structured output.
+    """The schema with its references inlined and everything else kept. Raises InvalidRequest as `References` does.
 
-    Args:
-        strict: Require all members of an object that has no `required`: otherwise GigaChat's strict mode may return
-            arbitrary JSON.
-        param: Where the request holds the schema, for errors.
-
-    Raises:
-        InvalidRequest: See `References`.
+    If `strict`, all members of an object that has no `required` are required: otherwise GigaChat's strict mode may
+    return arbitrary JSON.
     """
-    result: Schema = _Inliner(References(schema, param=param), strict=strict).node(schema, ROOT, depth=0)
+    result: Schema = _Inliner(schema, strict=strict, param=param).node(schema, ROOT, depth=0)
     return result
 
 
-class _Inliner:
-    def __init__(self, references: References, *, strict: bool) -> None:
-        self._references = references
+class _Inliner(References):
+    def __init__(self, root: Schema, *, strict: bool, param: str) -> None:
+        super().__init__(root, param=param)
         self._strict = strict
 
     def node(self, schema: Any, trail: Trail, *, depth: int) -> Any:
-        self._references.count()
+        self.count()
         if not isinstance(schema, dict):
             return schema
-        followed = self._references.follow(schema, trail)
-        if followed is None or depth > MAX_DEPTH:
+        followed = self.follow(schema, trail, depth=depth)
+        if followed is None:
             return {"type": "object", "properties": {}}
         schema, trail = followed
         result = {

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ....wire.codec import encode
-from .json_refs import MAX_DEPTH, ROOT, References, Schema, Trail
+from .json_refs import ROOT, References, Schema, Trail
 
 _TYPES = {"string", "number", "integer", "boolean", "array", "object"}
 _STRUCTURE = {"type", "enum", "const", "properties", "required", "additionalProperties", "items", "prefixItems"}
+
+_OF_OBJECTS = (("properties", dict), ("required", list), ("additionalProperties", dict))
 
 # GigaChat has no words for these, but a model can read them.
 _CONSTRAINTS = (
@@ -25,17 +27,13 @@ _MAX_NOTE = 300
 
 
 def normalised(schema: Schema | None, *, param: str) -> Schema:
-    """The `parameters` of a function: always an object with `properties`.
+    """The `parameters` of a function: always an object with `properties`, empty for None and `{}`.
 
-    Args:
-        schema: The client's; None and `{}` mean a function without parameters.
-        param: Where the request holds it, for errors.
-
-    Raises:
-        InvalidRequest: A reference that is remote or points to nothing, or a schema that expands beyond all bounds.
+    Raises InvalidRequest about `param` for a reference that is remote or points to nothing, and for a schema that
+    expands beyond all bounds.
     """
     root = dict(schema or {})
-    result = _Normaliser(References(root, param=param)).node(root, ROOT, depth=0)
+    result = _Normaliser(root, param=param).node(root, ROOT, depth=0)
     if "type" not in result:
         result = _object({}, [])
     elif result["type"] != "object":
@@ -44,18 +42,15 @@ def normalised(schema: Schema | None, *, param: str) -> Schema:
     return _ordered(result)
 
 
-class _Normaliser:
+class _Normaliser(References):
     """Walks one schema. A node has no `type` as long as nothing says what it is."""
 
-    def __init__(self, references: References) -> None:
-        self._references = references
-
     def node(self, schema: object, trail: Trail, *, depth: int) -> Schema:
-        self._references.count()
+        self.count()
         if not isinstance(schema, dict):  # `true` and `false` are schemas too
             return {}
-        followed = self._references.follow(schema, trail)
-        if followed is None or depth > MAX_DEPTH:
+        followed = self.follow(schema, trail, depth=depth)
+        if followed is None:
             return _object({}, [])
         schema, trail = followed
         parts = [self.node(part, trail, depth=depth + 1) for part in _schemas(schema, "allOf")]
@@ -126,9 +121,7 @@ def _type(schema: Schema) -> str | None:
     for kind in declared if isinstance(declared, list) else [declared]:
         if isinstance(kind, str) and kind in _TYPES:
             return kind
-    if isinstance(schema.get("properties"), dict) or isinstance(schema.get("required"), list):
-        return "object"
-    if isinstance(schema.get("additionalProperties"), dict):
+    if any(isinstance(schema.get(word), kind) for word, kind in _OF_OBJECTS):
         return "object"
     if "items" in schema or "prefixItems" in schema:
         return "array"

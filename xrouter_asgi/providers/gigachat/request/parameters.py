@@ -20,14 +20,15 @@ _EFFORTS = {
     "max": "high",
 }
 
-# OpenAI's parameters whose loss does not change an answer.
-_HARMLESS = {
-    "prompt_cache_key",  # becomes the session
-    "prompt_cache_options",
-    "prompt_cache_retention",
-    "safety_identifier",
-    "service_tier",
-    "store",
+# OpenAI's parameters whose loss does not change an answer. The key of the cache becomes the session.
+_CACHING = {"prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"}
+_HARMLESS = _CACHING | {"safety_identifier", "service_tier", "store"}
+
+# Parameters without which another question would be answered.
+_REFUSED = {
+    "audio": "GigaChat answers in text only.",
+    "web_search_options": "GigaChat's chat completions do not search the web.",
+    "storage": "The gateway keeps no conversations. Send the whole conversation each time.",
 }
 
 
@@ -99,12 +100,9 @@ def _refuse(request: ChatRequest) -> None:
     extra = request.model_extra or {}
     if extra.get("modalities") not in (None, [], ["text"]):
         raise unsupported("modalities", "GigaChat answers in text only.")
-    if extra.get("audio") is not None:
-        raise unsupported("audio", "GigaChat answers in text only.")
-    if extra.get("web_search_options") is not None:
-        raise unsupported("web_search_options", "GigaChat's chat completions do not search the web.")
-    if extra.get("storage") is not None:
-        raise unsupported("storage", "The gateway keeps no conversations. Send the whole conversation each time.")
+    for name, reason in _REFUSED.items():
+        if extra.get(name) is not None:
+            raise unsupported(name, reason)
 
 
 def _warn(request: ChatRequest, warnings: Warnings) -> None:

@@ -19,22 +19,11 @@ _PARAM = "response_format.json_schema.schema"
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """How to ask for an answer of a given shape.
+    """How to ask for an answer of a given shape."""
 
-    Attributes:
-        response_format: GigaChat's own parameter.
-        function: The function whose arguments are the answer; its `parameters` are the schema.
-        instruction: What the system message must say.
-    """
-
-    response_format: dict[str, Any] | None = None
-    function: Function | None = None
-    instruction: str = ""
-
-    @property
-    def is_emulated(self) -> bool:
-        """Whether the answer may come wrapped in a code fence."""
-        return self.function is not None or bool(self.instruction)
+    response_format: dict[str, Any] | None = None  # GigaChat's own parameter
+    function: Function | None = None  # whose arguments are the answer
+    instruction: str = ""  # what the system message must say
 
 
 def structure(request: ChatRequest, *, mode: StructuredOutput, has_functions: bool, warnings: Warnings) -> Structure:

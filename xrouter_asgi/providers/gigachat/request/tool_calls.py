@@ -30,29 +30,20 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
 }
 
-Position: TypeAlias = tuple[int, int]
-"""The index of an assistant message, and the position of the call in it."""
-
-_Key: TypeAlias = tuple[str, str]
+Position: TypeAlias = tuple[int, int]  # the index of an assistant message, and of the call in it
 
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A call the assistant made.
-
-    Attributes:
-        arguments: JSON as the model wrote it, so it may be anything.
-        id: None for the deprecated `function_call`, whose result is found by name.
-        param: Where the request holds it.
-    """
+    """A call the assistant made, which the request holds at `param`."""
 
     name: str
-    arguments: str
-    id: str | None
+    arguments: str  # JSON as the model wrote it, so it may be anything
+    id: str | None  # None for the deprecated `function_call`, whose result is found by name
     param: str
 
     @property
-    def key(self) -> _Key:
+    def key(self) -> tuple[str, str]:
         return ("name", self.name) if self.id is None else ("id", self.id)
 
 
@@ -90,7 +81,7 @@ def results_of(messages: Sequence[Message]) -> dict[Position, int]:
 
     Some clients number their calls anew in every turn: an id means the last call that has it.
     """
-    waiting: dict[_Key, deque[Position]] = {}
+    waiting: dict[tuple[str, str], deque[Position]] = {}
     results: dict[Position, int] = {}
     for index, message in enumerate(messages):
         match message:
@@ -129,27 +120,26 @@ def state_of(call: str) -> str | None:
     return None if match is None else str(uuid.UUID(match[1]))
 
 
+def parsed(text: str) -> Any:
+    """The value that the JSON says; the text itself if it is no JSON."""
+    try:
+        return decode(text.encode())
+    except ValueError:
+        return text
+
+
 def parsed_arguments(text: str) -> tuple[dict[str, Any], bool]:
     """The object for a client's `arguments`, and whether they had to be wrapped as `{"value": …}`."""
-    try:
-        value = decode(text.encode()) if text.strip() else {}
-    except ValueError:
-        value = text
+    value = parsed(text) if text.strip() else {}
     if isinstance(value, dict):
         return value, False
     return ({}, False) if value is None else ({"value": value}, True)
 
 
 def argument_text(arguments: object, schema: Schema | None) -> str:
-    """GigaChat's arguments as compact JSON, with values coerced to the types that `schema` declares.
-
-    GigaChat sends an object. Text is accepted too, and passed on as it is if it holds no object.
-    """
+    """GigaChat's arguments as compact JSON, `coerced()`. A text that holds no object is passed on as it is."""
     if isinstance(arguments, str) and arguments.strip():
-        try:
-            value = decode(arguments.encode())
-        except ValueError:
-            return arguments
+        value = parsed(arguments)
         if not isinstance(value, dict):
             return arguments
         arguments = value
@@ -159,10 +149,7 @@ def argument_text(arguments: object, schema: Schema | None) -> str:
 
 
 def coerced(value: Any, schema: Schema) -> Any:
-    """`value`, with strings turned into the numbers, booleans, arrays and objects that `schema` declares.
-
-    Changes only strings, and only where the schema leaves no doubt.
-    """
+    """`value`, with strings turned into the numbers, booleans, arrays and objects that `schema` surely declares."""
     declared = schema.get("type")
     if isinstance(value, str):
         value = _from_string(value, declared)
@@ -178,9 +165,6 @@ def _from_string(text: str, declared: object) -> Any:
     wanted = _PYTHON_TYPES.get(declared) if isinstance(declared, str) else None
     if wanted is None:
         return text
-    try:
-        value = decode(text.encode())
-    except ValueError:
-        return text
+    value = parsed(text)
     # True is an int to Python, but not to JSON.
     return value if isinstance(value, wanted) and (isinstance(value, bool) == (declared == "boolean")) else text

@@ -28,14 +28,7 @@ def completion(answer: Mapping[str, Any], asked: Asked, *, request_id: str) -> C
     choice = _choice(answer, asked)
     message, said = choice["message"], choice.get("finish_reason")
     reasoning, text = _reasoning_and_text(message)
-    called = message.get("function_call")
-    called = called if is_usable(called, said) else None
-    text = asked.content(text, called)
-    stops = Stops(asked.stops)
-    text = stops.feed(text) + stops.close()
-    if stops.hit or asked.as_content:
-        called = None
-    finish = "stop" if stops.hit else _finish(said, called, text, asked)
+    text, called, finish = conclusion(said, message.get("function_call"), text, asked=asked, stops=Stops(asked.stops))
     result: dict[str, Any] = {"role": "assistant", "content": text or (None if called else ""), "refusal": None}
     if reasoning:
         result["reasoning_content"] = reasoning
@@ -55,10 +48,6 @@ def answer_warning(answer: Mapping[str, Any], asked: Asked) -> tuple[str, ...]:
     if said in _FAILED and not is_usable(choice["message"].get("function_call"), said):
         return ("finish_reason_error",)
     return () if said in _KNOWN else ("finish_reason_unknown",)
-
-
-def _finish(said: object, called: object, text: str, asked: Asked) -> str:
-    return finish_reason(said, called=called is not None, has_text=bool(text), as_function=asked.as_functions)
 
 
 def _choice(answer: Mapping[str, Any], asked: Asked) -> Mapping[str, Any]:
@@ -85,14 +74,22 @@ def _reasoning_and_text(message: Mapping[str, Any]) -> tuple[str, str]:
     return (reasoning if isinstance(reasoning, str) else "") + first[0] + last[0], first[1] + last[1]
 
 
-def finish_reason(said: object, *, called: bool, has_text: bool, as_function: bool = False) -> str:
-    """OpenAI's `finish_reason`.
+def conclusion(
+    said: object, call: object, held: str, *, asked: Asked, stops: Stops, has_text: bool = False
+) -> tuple[str, dict[str, Any] | None, str]:
+    """The end of the text, of which `held` is not shown yet; the call if it can be passed on; and `finish_reason()`."""
+    called = call if isinstance(call, dict) and is_usable(call, said) else None
+    text = stops.feed(asked.content(held, called)) + stops.close()
+    if stops.hit:
+        return text, None, "stop"
+    if asked.as_content:
+        called = None
+    has_text = has_text or bool(text)
+    return text, called, finish_reason(said, called=bool(called), has_text=has_text, as_function=asked.as_functions)
 
-    Args:
-        said: GigaChat's. An unknown one counts as `stop`.
-        called: The answer holds a call that can be passed on.
-        has_text: The answer holds text.
-        as_function: The client speaks of functions, not of tools.
+
+def finish_reason(said: object, *, called: bool, has_text: bool, as_function: bool = False) -> str:
+    """OpenAI's `finish_reason` for what GigaChat `said`. An unknown one counts as `stop`.
 
     Raises:
         UpstreamError: GigaChat announces a call and gives neither a usable one nor text.

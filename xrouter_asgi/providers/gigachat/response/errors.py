@@ -62,12 +62,7 @@ class ModelUnavailable(UpstreamUnavailable):
 
 
 def upstream_error(status: int, headers: httpx.Headers, body: bytes, *, model: str, redact: Redaction) -> XRouterError:
-    """The error for an answer other than 200.
-
-    Args:
-        model: The model that was asked for, in the client's words.
-        redact: Applied to GigaChat's words.
-    """
+    """The error for an answer other than 200 to a request for `model`."""
     error = _error(status, UpstreamErrorBody.of(body, redact), model=model, wait=retry_after(headers))
     ids = upstream_ids(headers)
     shown = ", ".join(value for _, value in ids)
@@ -98,76 +93,68 @@ def _sentence(said: UpstreamErrorBody, otherwise: str) -> str:
 
 
 def _error(status: int, said: UpstreamErrorBody, *, model: str, wait: float | None) -> XRouterError:
-    if 400 <= status < 500:
-        return _refused(status, said, model=model, wait=wait)
+    error = _refused(status, said, model, wait) if 400 <= status < 500 else _failed(status, said, wait)
+    advice = " Check 'base_url'." if error.code == "upstream_not_found" else ""
+    return error.but(detail=f"{describe(status, said)}{advice}")
+
+
+def _failed(status: int, said: UpstreamErrorBody, wait: float | None) -> XRouterError:
     message = _sentence(said, f"it failed with status {status}")
-    detail = describe(status, said)
-    match status:
-        case 503:
-            return UpstreamUnavailable(
-                message,
-                code="upstream_unavailable",
-                type="service_unavailable_error",
-                status=503,
-                retry_after=wait,
-                detail=detail,
-            )
-        case 504:
-            return UpstreamTimeout(message, retryable=True, detail=detail)
-        case _ if status >= 500:
-            return UpstreamUnavailable(message, code="upstream_error", detail=detail)
-    return UpstreamError(f"GigaChat: it answered with the unexpected status {status}.", detail=detail)
+    if status == 503:
+        kind = "service_unavailable_error"
+        return UpstreamUnavailable(message, code="upstream_unavailable", type=kind, status=503, retry_after=wait)
+    if status == 504:
+        return UpstreamTimeout(message, retryable=True)
+    if status >= 500:
+        return UpstreamUnavailable(message, code="upstream_error")
+    return UpstreamError(f"GigaChat: it answered with the unexpected status {status}.")
 
 
-def _refused(status: int, said: UpstreamErrorBody, *, model: str, wait: float | None) -> XRouterError:
-    detail = describe(status, said)
+def _refused(status: int, said: UpstreamErrorBody, model: str, wait: float | None) -> XRouterError:
     match status:
         case 401:
-            return UpstreamUnauthorized("GigaChat: the gateway's credentials were refused.", detail=detail)
+            return UpstreamUnauthorized("GigaChat: the gateway's credentials were refused.")
         case 402:
             hint = "The tokens for this model are used up, or the tariff does not include it."
-            return UpstreamQuotaExceeded(f"{_sentence(said, 'payment is required')} {hint}", detail=detail)
+            return UpstreamQuotaExceeded(f"{_sentence(said, 'payment is required')} {hint}")
         case 403 | 423:
             return _forbidden(status, said)
         case 404:
             return _not_found(said, model)
         case 408:
-            return UpstreamTimeout(_sentence(said, "it did not answer in time"), retryable=True, detail=detail)
+            return UpstreamTimeout(_sentence(said, "it did not answer in time"), retryable=True)
         case 429:
             wait = wait or 1.0
             message = f"{_sentence(said, 'too many requests')} Please try again in {wait:g}s."
-            return UpstreamRateLimited(message, retry_after=wait, detail=detail)
+            return UpstreamRateLimited(message, retry_after=wait)
     return _rejected(status, said)
 
 
 def _forbidden(status: int, said: UpstreamErrorBody) -> XRouterError:
-    detail = describe(status, said)
     if status == 423 or _STOP_EVENT.search(said.message or ""):
-        return ModelUnavailable(_sentence(said, "the model is temporarily unavailable"), detail=detail)
+        return ModelUnavailable(_sentence(said, "the model is temporarily unavailable"))
     if said.page is not None:
         # A firewall, or a path that does not exist: a matter for the operator, not for the caller.
         message = "GigaChat: access was denied before the request reached the model."
-        return UpstreamForbidden(message, status=502, type="server_error", code="upstream_forbidden", detail=detail)
-    return UpstreamForbidden(_sentence(said, "permission denied"), detail=detail)
+        return UpstreamForbidden(message, status=502, type="server_error", code="upstream_forbidden")
+    return UpstreamForbidden(_sentence(said, "permission denied"))
 
 
 def _not_found(said: UpstreamErrorBody, model: str) -> XRouterError:
-    detail = describe(404, said)
     if _NO_MODEL.search(said.message or ""):
         missing = f"The model `{model[:64]}` does not exist or you do not have access to it."
-        return ModelNotFound(model, f"{_sentence(said, 'no such model')} {missing} {_HOSTS}", detail=detail)
+        return ModelNotFound(model, f"{_sentence(said, 'no such model')} {missing} {_HOSTS}")
     if not said.message:
         message = "GigaChat: what was asked for does not exist there."
-        return UpstreamError(message, code="upstream_not_found", trips=False, detail=f"{detail} Check 'base_url'.")
-    return RequestRejected(_sentence(said, "not found"), status=404, detail=detail)
+        return UpstreamError(message, code="upstream_not_found", trips=False)
+    return RequestRejected(_sentence(said, "not found"), status=404)
 
 
 def _rejected(status: int, said: UpstreamErrorBody) -> RequestRejected:
     message = _sentence(said, f"the request was refused with status {status}")
-    detail = describe(status, said)
     if status == 413 or (status in (400, 422) and _CONTEXT.search(said.message or "")):
-        return RequestRejected(message, code="context_length_exceeded", param="messages", detail=detail)
+        return RequestRejected(message, code="context_length_exceeded", param="messages")
     param = next((param for pattern, param in _PARAMS if pattern.search(said.message or "")), None)
     if status == 422:
-        return RequestRejected(message, code="upstream_validation_failed", param=param, detail=detail)
-    return RequestRejected(message, status=status, param=param, detail=detail)
+        return RequestRejected(message, code="upstream_validation_failed", param=param)
+    return RequestRejected(message, status=status, param=param)

@@ -1,16 +1,24 @@
-"""A streamed answer of GigaChat -> chunks in OpenAI's dialect."""
+"""A streamed answer: GigaChat's server-sent events in, chunks in OpenAI's dialect out."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
-from ....errors import UpstreamError
+from ....errors import UpstreamError, XRouterError
 from ....wire import ChatChunk
 from ....wire.codec import decode
+from ....wire.sse import EventReader
+from ...http import Pieces, json_object
 from ..request.asked import Asked
-from .completion import finish_reason, gross_usage, is_usable
+from ..request.tool_calls import parsed
+from .completion import conclusion, gross_usage
 from .errors import event_error
 from .text_filters import Stops, Thinking
+
+_DONE = b"[DONE]"
+_LONGEST_DRAIN = 10.0  # seconds: what is generated after a stop sequence is of no use to anybody, but costs tokens
 
 
 class StreamTranslation:
@@ -36,15 +44,11 @@ class StreamTranslation:
         self._call: dict[str, Any] = {}
         self._state: object = None
         self._usage: dict[str, Any] | None = None
-        self._finished = False
+        self.finished = False
 
     @property
     def stopped(self) -> bool:
         return self._stops.hit
-
-    @property
-    def finished(self) -> bool:
-        return self._finished
 
     def feed(self, event: dict[str, Any]) -> list[ChatChunk]:
         """The chunks of one decoded event, perhaps none.
@@ -53,7 +57,7 @@ class StreamTranslation:
             XRouterError: The event is an error, is no event (`bad_event`), or a call failed.
         """
         self._usage = gross_usage(event.get("usage")) or self._usage
-        if self._finished:
+        if self.finished:
             return []
         if error := event_error(event, model=self._asked.model, redact=self._asked.redact):
             raise error
@@ -64,7 +68,7 @@ class StreamTranslation:
 
     def close(self) -> list[ChatChunk]:
         """The chunks after the last event. Raises UpstreamError (`stream_broken`) when the answer is not finished."""
-        if not self._finished:
+        if not self.finished:
             raise UpstreamError("GigaChat: the stream ended before the answer was finished.", code="stream_broken")
         if self._asked.include_usage and self._usage is not None:
             return [ChatChunk({**self._head, "choices": [], "usage": self._usage})]
@@ -90,7 +94,7 @@ class StreamTranslation:
         chunks = [self._role(delta)] if first else []
         chunks += [self._chunk(item) for item in deltas]
         if finish:
-            self._finished = True
+            self.finished = True
             chunks.append(self._chunk({}, finish))
         return chunks
 
@@ -122,7 +126,7 @@ class StreamTranslation:
         new, old = call.get("arguments"), self._call.get("arguments")
         if isinstance(new, dict) and isinstance(old, dict):
             self._call["arguments"] = old | new
-        elif isinstance(new, str) and isinstance(old, str) and not _is_object(old):
+        elif isinstance(new, str) and isinstance(old, str) and not isinstance(parsed(old), dict):
             self._call["arguments"] = old + new
         elif new is not None:
             self._call["arguments"] = new
@@ -130,20 +134,13 @@ class StreamTranslation:
     def _end(self, said: object) -> tuple[list[dict[str, Any]], str]:
         """What was held back, and why the answer ended."""
         deltas = self._shown(*self._thinking.close())
-        called = self._call if is_usable(self._call, said) else None
-        rest = self._stops.feed(self._asked.content(self._held, called)) + self._stops.close()
+        rest, called, reason = conclusion(
+            said, self._call, self._held, asked=self._asked, stops=self._stops, has_text=self._has_text
+        )
         if rest:
-            self._has_text = True
             deltas.append({"content": rest})
-        if self.stopped:
-            return deltas, "stop"
-        if self._asked.as_content:
-            called = None
         if called:
             deltas += self._called(called)
-        reason = finish_reason(
-            said, called=called is not None, has_text=self._has_text, as_function=self._asked.as_functions
-        )
         return deltas, reason
 
     def _called(self, called: dict[str, Any]) -> list[dict[str, Any]]:
@@ -172,8 +169,76 @@ class StreamTranslation:
         return ChatChunk({**self._head, "choices": [choice], **usage})
 
 
-def _is_object(text: str) -> bool:
+class EventDecoder:
+    """Bytes of an event stream in, chunks out. See `ChunkDecoder`."""
+
+    def __init__(self, translation: StreamTranslation) -> None:
+        self._events = EventReader()
+        self._translation = translation
+        self.build: str | None = None  # GigaChat's name of the model with its version, once an event said so
+        self.silent = True
+        self.done = False
+        self.failure: XRouterError | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self._translation.finished
+
+    def feed(self, piece: bytes) -> list[ChatChunk]:
+        payloads = self._events.feed(piece)
+        self.silent = not payloads
+        return self._chunks(payloads)
+
+    def close(self) -> list[ChatChunk]:
+        # What the end cuts off is no event.
+        return self._chunks([*filter(_is_whole, self._events.close()), _DONE])
+
+    def _chunks(self, payloads: Sequence[bytes]) -> list[ChatChunk]:
+        chunks: list[ChatChunk] = []
+        try:
+            for payload in payloads:
+                if payload == _DONE:
+                    self.done = True
+                    chunks += self._translation.close()
+                    break
+                event = json_object(payload, code="bad_event")
+                if isinstance(build := event.get("model"), str):
+                    self.build = build
+                chunks += self._translation.feed(event)
+        except XRouterError as error:
+            self.failure = error
+        return chunks
+
+
+class UntilStopped:
+    """The pieces of an answer until a stop sequence is met, and a little longer for the usage if `drain` wants it."""
+
+    def __init__(self, answer: Pieces, translation: StreamTranslation, *, drain: bool) -> None:
+        self._answer = answer
+        self._translation = translation
+        self._drain = drain
+        self._until: float | None = None
+
+    async def __anext__(self) -> bytes:
+        if not self._translation.stopped:
+            return await self._answer.__anext__()
+        if not self._drain:
+            raise StopAsyncIteration
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + _LONGEST_DRAIN
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await self._answer.__anext__()
+        except TimeoutError:
+            raise StopAsyncIteration from None
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+def _is_whole(payload: bytes) -> bool:
     try:
-        return isinstance(decode(text.encode()), dict)
+        decode(payload)
     except ValueError:
-        return False
+        return payload == _DONE
+    return True

@@ -15,15 +15,12 @@ class Stops:
     """Passes text on up to the stop sequence that is completed first, as a model would stop generating.
 
     It holds back what may still become a stop sequence.
-
-    Attributes:
-        hit: A stop sequence was met; all further text is dropped.
     """
 
     def __init__(self, sequences: Sequence[str] = ()) -> None:
         self._sequences = [sequence for sequence in sequences if sequence]
         self._held = ""
-        self.hit = False
+        self.hit = False  # a stop sequence was met, and all further text is dropped
 
     def feed(self, text: str) -> str:
         """The text that is safe to show now."""
