@@ -55,12 +55,12 @@ async def test_empty_lines_before_a_request_keep_no_connection_open() -> None:
 @virtual
 async def test_a_head_that_takes_too_long_is_a_408() -> None:
     app = App()
-    async with wired(app) as client:
+    async with wired(app, ClientBounds(linger=20)) as client:
         head = asyncio.create_task(client.trickle(post("x-a: 1"), every=1))
         answer = await client.last_answer()
         assert client.elapsed == about(1 + BOUNDS.head)
         await client.wire.lost.wait()
-        assert client.elapsed == about(1 + BOUNDS.head + BOUNDS.linger)
+        assert client.elapsed == about(1 + BOUNDS.head + 20)
         await head
     assert answer.status == 408
     assert answer.error["code"] == "request_timeout"
@@ -82,6 +82,21 @@ async def test_a_body_that_takes_too_long_is_a_408_and_the_application_hears_tha
     assert answer.error["code"] == "request_timeout"
     assert answer.headers["x-request-id"] == RequestContext.of(app.scopes[0]).request_id
     assert app.bodies == []
+
+
+@virtual
+async def test_nobody_is_told_to_continue_after_a_408() -> None:
+    heard: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(BOUNDS.body + 1)
+        heard.append((await receive())["type"])
+
+    async with wired(app) as client:
+        client.send(post("content-length: 5000", "expect: 100-continue"))
+        assert (await client.last_answer()).status == 408
+        await client.wire.lost.wait()
+    assert heard == ["http.disconnect"]
 
 
 async def upload(client: Peer, *, rate: int, seconds: int) -> None:

@@ -11,26 +11,17 @@ from ..context import RequestContext
 from ..errors import XRouterError
 from ..wire.codec import encode
 
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-
 
 class CycleUntilClosed(RequestResponseCycle):
     """The cycle of a request of HTTP/1.0, whose client knows no chunks.
 
-    The body of an answer without a length ends where the connection ends (RFC 9112, 6.3), as it always does after an
-    answer to HTTP/1.0.
+    uvicorn closes the connection after the answer, so a body without a length ends there (RFC 9112, 6.3).
     """
-
-    _until_closed = False
 
     async def send(self, message: Any) -> None:
         """Take a message of ASGI."""
-        if message["type"] == "http.response.start":
-            if _FRAMING.isdisjoint(name for name, _ in message.get("headers", ())):
-                self._until_closed = True
-                self.chunked_encoding = False  # None lets uvicorn choose chunks
-        elif self._until_closed:
-            self.expected_content_length = len(message.get("body", b""))
+        self.chunked_encoding = False  # None lets uvicorn choose chunks
+        self.expected_content_length = len(message.get("body", b""))
         await super().send(message)
 
 
