@@ -7,7 +7,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 SHARED = [
-    TESTS / "scripted.py",
+    *(TESTS / name for name in ("scripted.py", "policies/upstream.py", "policies/virtual.py")),
     *(file for file in sorted(TESTS.glob("fakes/*.py")) if not file.name.startswith("test_")),
     *sorted(TESTS.glob("*/contract.py")),
 ]
