@@ -43,7 +43,7 @@ _CLOSED, _HALF_OPEN, _OPEN = range(3)
 # By the first word of the reasons that `Fallback` and what stands below it give.
 
 
-class Names(Protocol):
+class ModelNames(Protocol):
     """What models are called in labels. `ModelTable` is one."""
 
     def entry(self, name: str) -> str | None:
@@ -63,7 +63,7 @@ class Metrics:
     The overhead is the time of a request in which no upstream was at work: reading its body, checks, waiting, backoff.
     """
 
-    def __init__(self, meter_provider: MeterProvider | None = None, *, models: Names | None = None) -> None:
+    def __init__(self, meter_provider: MeterProvider | None = None, *, models: ModelNames | None = None) -> None:
         from opentelemetry import metrics  # here, because OpenTelemetry takes long to import
 
         self._models = models
