@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from xrouter_asgi import LLMRouter, OpenAIProvider, Target, Timeouts
+from xrouter_asgi import LLMRouter, OpenAIProvider, Target
+from xrouter_asgi.providers import Timeouts
 
 local = OpenAIProvider(os.environ["LOCAL_URL"], timeouts=Timeouts(first=300.0))
 router = LLMRouter({"local-*": Target(local, model="*")})
