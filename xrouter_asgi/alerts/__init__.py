@@ -2,11 +2,12 @@
 
 from .alerts import Alerts
 from .base import Alert, Channel, Finding, Rule, Undelivered
-from .channels import Webhook, log, slack, telegram
+from .channels import AlertWriter, Webhook, log, slack, telegram
 from .rules import CircuitsOpen, CredentialRefused, ErrorShare, LimitsDegraded, QuotaUsedUp, SlowShare
 
 __all__ = [
     "Alert",
+    "AlertWriter",
     "Alerts",
     "Channel",
     "CircuitsOpen",

@@ -15,7 +15,8 @@ from ..providers.http import TLS, Upstream
 from ..wire.codec import encode
 from .base import Alert, Undelivered
 
-Write: TypeAlias = Callable[[Alert], Mapping[str, Any]]
+AlertWriter: TypeAlias = Callable[[Alert], Mapping[str, Any]]
+"""Makes the JSON object that a webhook is sent."""
 
 _ANSWER = 64 << 10  # bytes; nobody reads them
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -59,7 +60,7 @@ class Webhook:
         self,
         url: str,
         *,
-        write: Write = as_json,
+        write: AlertWriter = as_json,
         headers: Mapping[str, str] = _NONE,
         tls: TLS = TLS(),  # noqa: B008 -- frozen
         proxy: str | None = None,

@@ -4,11 +4,11 @@ from .base import Charge, LimitStatus, LimitStore, Reservation
 from .limit import Limit, Per, Unit
 from .memory import MemoryLimits
 from .redis import RedisLimits, WhenUnavailable
-from .rules import Key, Limits
+from .rules import FindSubject, Limits
 
 __all__ = [
     "Charge",
-    "Key",
+    "FindSubject",
     "Limit",
     "LimitStatus",
     "LimitStore",

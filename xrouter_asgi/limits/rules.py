@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
+
+from starlette.types import Scope
 
 from ..asgi.scope import peer_address
 from ..context import Principal, RequestContext, matches
@@ -14,8 +16,8 @@ from .base import Charge
 from .limit import Limit, parse_limits
 
 Limits: TypeAlias = str | Limit | Iterable[str | Limit]
-Scope: TypeAlias = MutableMapping[str, Any]
-Key: TypeAlias = Callable[[Scope], str | None]
+FindSubject: TypeAlias = Callable[[Scope], str | None]
+"""Names the caller that a limit per key belongs to; None for nobody."""
 
 logger = logging.getLogger("xrouter")
 
@@ -36,7 +38,7 @@ class Subject:
     limits: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, scope: Scope, key: Key, principal: Principal | None) -> Subject:
+    def of(cls, scope: Scope, key: FindSubject, principal: Principal | None) -> Subject:
         if principal is None:
             return cls(key(scope), None, peer_address(scope))
         return cls(key(scope), principal.owner, peer_address(scope), principal.limits)

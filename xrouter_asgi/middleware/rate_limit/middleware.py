@@ -14,7 +14,7 @@ from ...context import RequestContext
 from ...errors import XRouterError
 from ...limits.base import LimitStore
 from ...limits.redis import store_at
-from ...limits.rules import Key, LimitRules, Limits, Subject, principal_or_address
+from ...limits.rules import FindSubject, LimitRules, Limits, Subject, principal_or_address
 from .limited_request import LimitedRequest, Limiter
 
 
@@ -46,7 +46,7 @@ class RateLimitMiddleware:
         app: ASGIApp,
         *,
         limit: Limits,
-        key: Key = principal_or_address,
+        key: FindSubject = principal_or_address,
         models: Mapping[str, Limits] | None = None,
         store: LimitStore | str = "memory://",
         exclude_paths: Iterable[str] = (),
