@@ -8,7 +8,7 @@ Clients name the upstream's models with "local-" before them.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -22,7 +22,7 @@ router = LLMRouter({"local-*": Target(local, model="*")})
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[None]:
+async def lifespan(app: Starlette) -> AsyncGenerator[None]:
     async with router.lifespan():
         # Whatever else the app opens and closes stands here.
         yield
