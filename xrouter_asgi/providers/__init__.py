@@ -3,19 +3,18 @@
 from .base import Body, Call, HeaderList, Provider, ReadyProvider, Reply, Request
 from .echo import EchoProvider
 from .gigachat import GigaChatProvider
-from .gigachat import Options as GigaChatOptions
-from .http import Instrument, OwnedTransport, Timeouts
+from .http import TLS, Instrument, OwnedTransport, Timeouts
 from .openai import OpenAIProvider
 from .own_key import BringYourOwnKey
 from .target import Attempting, Target, Wrapper
 
 __all__ = [
+    "TLS",
     "Attempting",
     "Body",
     "BringYourOwnKey",
     "Call",
     "EchoProvider",
-    "GigaChatOptions",
     "GigaChatProvider",
     "HeaderList",
     "Instrument",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from xrouter_asgi.errors import InvalidRequest
-from xrouter_asgi.providers.gigachat.options import Options, StructuredOutput
+from xrouter_asgi.providers.gigachat.options import GigaChatOptions, StructuredOutput
 from xrouter_asgi.providers.gigachat.request.attachments import attachments
 from xrouter_asgi.providers.gigachat.request.translate import Translation, translate
 from xrouter_asgi.providers.gigachat.response.completion import completion
@@ -58,7 +58,7 @@ def translated(
     return translate(
         request,
         model=model,
-        options=Options(**options),
+        options=GigaChatOptions(**options),
         files=files,
         structured=structured,
         replay_state=replay_state,

@@ -3,9 +3,11 @@
 from .answer import AnswerStream, UpstreamAnswer
 from .bodies import UpstreamErrorBody, json_object
 from .cancel_safe import OwnedTransport
-from .chunk_stream import Batches, Pieces, start_stream
+from .chunk_stream import Batches, ChunkDecoder, Pieces, start_stream
+from .exchange import Endpoint, ResponseBody, ResponseHead
 from .failures import has_unknown_issuer
 from .redaction import MAX_MESSAGE, Redaction
+from .request import Fields, Site
 from .retry_after import retry_after
 from .timeouts import Timeouts
 from .tls import TLS
@@ -18,11 +20,17 @@ __all__ = [
     "USER_AGENT",
     "AnswerStream",
     "Batches",
+    "ChunkDecoder",
+    "Endpoint",
+    "Fields",
     "HTTPTransport",
     "Instrument",
     "OwnedTransport",
     "Pieces",
     "Redaction",
+    "ResponseBody",
+    "ResponseHead",
+    "Site",
     "Timeouts",
     "Upstream",
     "UpstreamAnswer",

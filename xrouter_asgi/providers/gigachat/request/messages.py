@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from ....wire.chat import AssistantMessage, FunctionMessage, Message, SystemMessage, ToolMessage, UserMessage
 from ....wire.codec import decode, encode
-from ..options import Options
+from ..options import GigaChatOptions
 from .attachments import Content, attached, text_of
 from .diagnostics import Warnings
 from .function_names import FunctionNames
@@ -41,7 +41,7 @@ class Conversation:
         messages: Sequence[Message],
         *,
         names: FunctionNames,
-        options: Options,
+        options: GigaChatOptions,
         files: Mapping[str, str],
         warnings: Warnings,
         replay_state: bool = True,

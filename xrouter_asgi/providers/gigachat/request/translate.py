@@ -11,7 +11,7 @@ from typing import Any
 from ....wire import ChatRequest
 from ....wire.codec import encode
 from ...http import Redaction
-from ..options import Options, StructuredOutput
+from ..options import GigaChatOptions, StructuredOutput
 from .asked import Asked
 from .diagnostics import Warnings
 from .function_names import FunctionNames
@@ -50,7 +50,7 @@ def translate(
     request: ChatRequest,
     *,
     model: str,
-    options: Options,
+    options: GigaChatOptions,
     files: Mapping[str, str],
     structured: StructuredOutput,
     replay_state: bool = True,
