@@ -79,7 +79,8 @@ from xrouter_asgi.keys import CachedKeys, Hasher, Issued, Issuer, KeyRegistry, K
 from xrouter_asgi.limits import Charge, Limit, LimitStore, Reservation
 from xrouter_asgi.middleware import Identify
 from xrouter_asgi.policies import CandidateStats, Ranked, Requirements, Strategy, Thresholds, lowest_cost
-from xrouter_asgi.providers import Body, ReadyProvider, Timeouts
+from xrouter_asgi.providers import TLS, Body, ReadyProvider, Timeouts
+from xrouter_asgi.providers.gigachat import AuthorizationKey, GigaChatOptions, Password
 from xrouter_asgi.queueing import Slots
 from xrouter_asgi.router import ModelTable
 from xrouter_asgi.telemetry import LineBuffer
@@ -121,7 +122,12 @@ parrot: Provider = Parrot()
 mute: Provider = Mute()  # type: ignore[assignment]
 echo: ReadyProvider = EchoProvider(models=["a"], delay=0.1)
 openai: ReadyProvider = OpenAIProvider("http://127.0.0.1/v1", api_key="key", timeouts=Timeouts(first=300.0))
-gigachat: Provider = GigaChatProvider(credentials="key", max_parallel=10)
+gigachat: ReadyProvider = GigaChatProvider("key", max_parallel=10)
+gigachat = GigaChatProvider(
+    Password("user", "password"), tls=TLS(ca_bundle="ca.pem"), options=GigaChatOptions(strict=True)
+)
+gigachat = GigaChatProvider(AuthorizationKey("key", scope="GIGACHAT_API_B2B"))
+GigaChatOptions(structured_output="yaml")  # type: ignore[arg-type]
 not_ready: ReadyProvider = Parrot()  # type: ignore[assignment]
 EchoProvider(["a"])  # type: ignore[call-arg]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _SMOOTHING = 0.1  # the weight of one stream in the recent time to a first chunk
 _DRIFT = 0.01  # how fast lasting slowness becomes the usual time
+_MINIMUM = 1  # calls: with none, nothing would be learnt any more
 _TOLERANCE = 2.0  # how many times later than usual is a sign of load
 _BACKOFF = 0.7  # what is left of the limit after one; CUBIC's factor (RFC 9438)
 
@@ -26,8 +27,8 @@ class AdaptiveLimit:
         initial: int = 10,
         maximum: int = 100,
     ) -> None:
-        if not 1 <= initial <= maximum:
-            raise ValueError(f"'initial' is {initial!r}. Write a number from 1 to 'maximum', {maximum!r}.")
+        if not _MINIMUM <= initial <= maximum:
+            raise ValueError(f"'initial' is {initial!r}. Write a number from {_MINIMUM} to 'maximum', {maximum!r}.")
         self._value = float(initial)
         self._maximum = maximum
         self._recent: float | None = None
@@ -65,5 +66,5 @@ class AdaptiveLimit:
 
     def _lower(self, began: float, now: float) -> None:
         if began >= self._lowered:
-            self._value = max(self._value * _BACKOFF, 1.0)
+            self._value = max(self._value * _BACKOFF, float(_MINIMUM))
             self._lowered = now
