@@ -6,7 +6,7 @@ from .gigachat import GigaChatProvider
 from .http import TLS, Instrument, OwnedTransport, Timeouts
 from .openai import OpenAIProvider
 from .own_key import BringYourOwnKey
-from .target import Attempting, Target, Wrapper
+from .target import Attempting, Target, Wrapper, as_target
 
 __all__ = [
     "TLS",
@@ -27,4 +27,5 @@ __all__ = [
     "Target",
     "Timeouts",
     "Wrapper",
+    "as_target",
 ]
