@@ -18,8 +18,7 @@ from tests.policies.virtual import now, virtual
 from xrouter_asgi import Call, Provider, Reply, Target, Wrapper
 from xrouter_asgi.decision import Unready
 from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamTimeout
-from xrouter_asgi.providers import Attempting
-from xrouter_asgi.providers.target import as_target
+from xrouter_asgi.providers import Attempting, as_target
 
 LIVELY: list[Step] = [1.0, "b"] * 9
 """So long that no policy holds it all back."""
