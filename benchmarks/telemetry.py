@@ -21,16 +21,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 from starlette.types import ASGIApp, Message
 
 from tests.asgi_client import http_scope
-from xrouter_asgi import (
-    AccessLog,
-    EchoProvider,
-    LineBuffer,
-    LLMRouter,
-    Metrics,
-    RequestEventsMiddleware,
-    Target,
-    TracingMiddleware,
-)
+from xrouter_asgi import AccessLog, EchoProvider, LLMRouter, Metrics, RequestEventsMiddleware, Target, TracingMiddleware
+from xrouter_asgi.telemetry import LineBuffer
 
 ROUNDS = 40
 REQUESTS = 100

@@ -14,7 +14,8 @@ from litestar import Litestar, Request, get
 from litestar.handlers import asgi
 from litestar.middleware import DefineMiddleware
 
-from xrouter_asgi import APIKey, APIKeyMiddleware, CachedKeys, EchoProvider, LLMRouter, StaticKeys
+from xrouter_asgi import APIKey, APIKeyMiddleware, EchoProvider, LLMRouter, StaticKeys
+from xrouter_asgi.keys import CachedKeys
 
 # One cache for both.
 keys = CachedKeys(StaticKeys({os.environ["API_KEY"]: APIKey("key_alice", owner="alice")}))

@@ -8,20 +8,21 @@ Clients name the upstream's models with "local-" before them.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from xrouter_asgi import LLMRouter, OpenAIProvider, Target, Timeouts
+from xrouter_asgi import LLMRouter, OpenAIProvider, Target
+from xrouter_asgi.providers import Timeouts
 
 local = OpenAIProvider(os.environ["LOCAL_URL"], timeouts=Timeouts(first=300.0))
 router = LLMRouter({"local-*": Target(local, model="*")})
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[None]:
+async def lifespan(app: Starlette) -> AsyncGenerator[None]:
     async with router.lifespan():
         # Whatever else the app opens and closes stands here.
         yield

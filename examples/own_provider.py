@@ -8,16 +8,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from xrouter_asgi import (
-    Call,
-    ChatChunk,
-    ChatCompletion,
-    ChatRequest,
-    ChatStream,
-    LLMRouter,
-    Reply,
-    UnsupportedOperation,
-)
+from xrouter_asgi import Call, LLMRouter, Reply
+from xrouter_asgi.errors import UnsupportedOperation
+from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatRequest, ChatStream
 
 
 class Parrot:

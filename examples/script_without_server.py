@@ -9,7 +9,8 @@ import asyncio
 import os
 import sys
 
-from xrouter_asgi import Call, ChatRequest, ChatStream, OpenAIProvider
+from xrouter_asgi import Call, OpenAIProvider
+from xrouter_asgi.wire import ChatRequest, ChatStream
 
 
 async def main(model: str, question: str) -> None:

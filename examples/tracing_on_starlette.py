@@ -9,7 +9,7 @@ The spans go to a collector that takes OTLP over HTTP: OpenTelemetry's own, Jaeg
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -23,7 +23,7 @@ spans = otlp_tracer_provider(os.environ["OTLP_URL"], service="hello")
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[None]:
+async def lifespan(app: Starlette) -> AsyncGenerator[None]:
     yield
     spans.shutdown()
 

@@ -6,16 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeAlias
 
-from xrouter_asgi.providers.base import Call, Reply, Unready
+from xrouter_asgi import Call, Reply
+from xrouter_asgi.decision import Unready
 from xrouter_asgi.wire import (
     ChatChunk,
     ChatCompletion,
     ChatRequest,
+    ChatStream,
     EmbeddingList,
     EmbeddingsRequest,
     ModelList,
 )
-from xrouter_asgi.wire.stream import ChatStream
 
 Step: TypeAlias = Sequence[ChatChunk] | asyncio.Event | BaseException
 """A batch to send, an event to wait for, or an error to raise."""

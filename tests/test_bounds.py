@@ -16,14 +16,13 @@ import pytest
 from xrouter_asgi.alerts import alerts
 from xrouter_asgi.asgi import lifespan, responses
 from xrouter_asgi.keys import cache, database, issuer, secret, sql
-from xrouter_asgi.limits import estimates, redis, scripts, store_health
-from xrouter_asgi.limits.memory import MemoryLimits
+from xrouter_asgi.limits import estimates, memory, redis, scripts, store_health
 from xrouter_asgi.middleware.auth import credential
-from xrouter_asgi.middleware.auth.middleware import APIKeyMiddleware
 from xrouter_asgi.policies import affinity, base, breaker, hedge, retry, retry_budget
 from xrouter_asgi.policies.backoff import Backoff
 from xrouter_asgi.policies.circuit import Thresholds
 from xrouter_asgi.policies.stack import Patience
+from xrouter_asgi.providers import own_key
 from xrouter_asgi.providers.gigachat import GigaChatProvider, chat
 from xrouter_asgi.providers.gigachat import provider as gigachat
 from xrouter_asgi.providers.gigachat.auth import tokens
@@ -33,8 +32,7 @@ from xrouter_asgi.providers.http import cancel_safe, connection, parser, transpo
 from xrouter_asgi.providers.http.bodies import LONGEST_WAIT as LONGEST_RETRY_AFTER
 from xrouter_asgi.providers.http.upstream import Timeouts, Upstream
 from xrouter_asgi.providers.openai import provider as openai
-from xrouter_asgi.providers.own_key import BringYourOwnKey
-from xrouter_asgi.queueing.adaptive import AdaptiveLimit
+from xrouter_asgi.queueing import adaptive
 from xrouter_asgi.queueing.slots import Slots
 from xrouter_asgi.router import exchange, table
 from xrouter_asgi.router.router import LLMRouter
@@ -127,7 +125,9 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         breaker._COOLDOWN["quota"],
     ],
     "retries at one provider": lambda: [
-        *(default(retry_budget.RetryBudget, name) for name in ("ratio", "window", "per_second")),
+        default(retry_budget.RetryBudget, "ratio"),
+        retry_budget._WINDOW,
+        default(retry_budget.RetryBudget, "per_second"),
         retry_budget._DEAD,
     ],
     "hedges": lambda: [hedge._BURST, hedge._MINIMUM, hedge._QUANTILE, hedge._REMEMBERED],
@@ -139,7 +139,8 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     "calls at once with a provider or target that has `max_parallel`": lambda: [
         default(Slots, "queue"),
         default(Slots, "queue_timeout"),
-        *(default(AdaptiveLimit, name) for name in ("minimum", "maximum", "initial")),
+        adaptive._MINIMUM,
+        *(default(adaptive.AdaptiveLimit, name) for name in ("maximum", "initial")),
     ],
     "chats at once with a GigaChat account": lambda: [
         *(1, 10),  # tests/providers/gigachat/test_chat.py: test_a_companys_key_has_ten_chats_under_way and its like
@@ -187,12 +188,12 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     "a key of another gateway": lambda: [secret.MAX_LENGTH, issuer.MIN_BITS],
     "texts of a key (name, owner, models, limits)": lambda: [issuer.MAX_TEXT],
     "wrong keys of an address": lambda: [
-        default(APIKeyMiddleware, "wrong_per_second"),
+        credential.BURST / credential.INTERVAL,
         credential.ADDRESSES,
         credential.TRUSTED,
     ],
-    "callers' own credentials": lambda: [default(BringYourOwnKey, "limit")],
-    "counts in memory": lambda: [default(MemoryLimits, "max_subjects")],
+    "callers' own credentials": lambda: [own_key.CAPACITY],
+    "counts in memory": lambda: [memory.MAX_SUBJECTS],
     "waiting for Redis": lambda: [
         default(redis.RedisLimits, "timeout"),
         store_health._FIRST_PAUSE,
@@ -212,12 +213,12 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         estimates._ANSWERS,
         estimates._PAIRS,
     ],
-    "lines of the access log": lambda: [default(access_log.LineBuffer, name) for name in ("delay", "limit")],
+    "lines of the access log": lambda: [access_log.DELAY, access_log.LIMIT],
     "spans that wait": lambda: [otlp._QUEUE],
     "an export of spans or metrics": lambda: [otlp._TIMEOUT],
     "alerts that wait": lambda: [
         alerts._QUEUE,
-        default(alerts.Alerts, "patience"),
+        alerts.PATIENCE,
         same(default(alerts.Alerts, "cooldown"), AlertsSettings.model_fields["cooldown"].default),
     ],
     "running requests after SIGTERM": lambda: [_settings.drain],

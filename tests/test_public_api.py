@@ -1,8 +1,12 @@
+"""What is public: where it is, that all of it can be had there, and what it may cost."""
+
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -10,40 +14,70 @@ import pytest
 from packaging.requirements import Requirement
 
 import xrouter_asgi
-from xrouter_asgi import errors, settings
+from xrouter_asgi import errors
+
+from .signatures import is_own, mentioned
+
+PAGE = (Path(__file__).parent.parent / "docs/embedding.md").read_text("utf-8")
+PUBLIC = ["xrouter_asgi", *re.findall(r"^\| `(xrouter_asgi\.[\w.]+)` \|", PAGE, re.MULTILINE)]
+"""The root, and the modules of the table in docs/embedding.md."""
 
 
-@pytest.mark.parametrize("module", [xrouter_asgi, settings])
-def test_exports_are_sorted_and_there(module: object) -> None:
-    names = module.__all__  # type: ignore[attr-defined]  # a module that exports
-    assert names == sorted(names)
-    assert [name for name in names if not hasattr(module, name)] == []
+def exports(module: str) -> dict[str, object]:
+    found = import_module(module)
+    return {name: getattr(found, name) for name in found.__all__}
 
 
-def test_nothing_public_is_left_out_of_the_exports() -> None:
-    submodules = {path.stem for path in Path(xrouter_asgi.__file__).parent.iterdir()}
-    imported = {"TYPE_CHECKING", "import_module"}  # by the package, for what is lazy
-    public = {name for name in vars(xrouter_asgi) if not name.startswith("_")} - submodules - imported
-    assert public <= set(xrouter_asgi.__all__)
+@pytest.mark.parametrize("module", [*PUBLIC, "xrouter_asgi.settings"])
+def test_exports_are_there(module: str) -> None:
+    assert exports(module)
+
+
+def test_what_the_root_holds_is_exported() -> None:
+    imported = {name for name, value in vars(xrouter_asgi).items() if not inspect.ismodule(value) and name[0] != "_"}
+    assert imported - {"TYPE_CHECKING"} <= set(xrouter_asgi.__all__)
+
+
+def test_the_root_exports_what_one_mounts_with_and_no_more() -> None:
+    assert len(xrouter_asgi.__all__) <= 45
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_type_in_a_public_signature_is_public(module: str) -> None:
+    public = {id(value) for place in PUBLIC for value in exports(place).values()}
+    assert [
+        f"{name} mentions {other}"
+        for name, value in exports(module).items()
+        for other, type_ in mentioned(value)
+        if id(type_) not in public
+    ] == []
+
+
+def test_every_class_is_exported_under_its_own_name() -> None:
+    assert [
+        f"{module}.{name} is {value.__name__}"
+        for module in PUBLIC
+        for name, value in exports(module).items()
+        if inspect.isclass(value) and is_own(value) and value.__name__ != name
+    ] == []
+
+
+def test_every_error_is_exported() -> None:
+    family = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert family <= set(errors.__all__)
 
 
 def options_of(exported: object) -> set[str]:
-    """The keyword options of a class or function. Errors and documents are what comes out, not what one sets up."""
-    documents = ("errors", "wire", "context", "decision")
-    if not callable(exported) or exported.__module__.split(".")[1] in documents:
+    """The keyword options of a class or a function. What comes out of the package is not what one sets up."""
+    if not callable(exported) or exported.__module__.split(".")[1] in ("errors", "context", "decision"):
         return set()
     parameters = inspect.signature(exported).parameters.values()
     return {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
 def test_there_are_no_more_options_than_people_can_read() -> None:
-    options = {name: options_of(getattr(xrouter_asgi, name)) for name in xrouter_asgi.__all__}
-    assert sum(map(len, options.values())) <= 178, options
-
-
-def test_every_error_is_exported() -> None:
-    family = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
-    assert family <= set(xrouter_asgi.__all__)
+    options = {name: options_of(value) for name, value in exports("xrouter_asgi").items()}
+    assert sum(map(len, options.values())) <= 140, options
 
 
 def test_importing_the_package_loads_nothing_that_a_mounted_router_does_not_need() -> None:

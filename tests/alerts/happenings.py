@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 
-from tests.fakes.clock import Clock
 from xrouter_asgi.alerts import Alert, Alerts, Rule
 from xrouter_asgi.context import Attempt, RequestContext
 from xrouter_asgi.errors import XRouterError
@@ -47,12 +47,11 @@ def attempted(
 
 
 class Watched:
-    """Alerts with a clock, and what they told."""
+    """Alerts, and what they told."""
 
     def __init__(self, *rules: Rule, cooldown: float = 600.0) -> None:
-        self.clock = Clock()
         self.told: list[Alert] = []
-        self.alerts = Alerts(rules, [self.told.append], cooldown=cooldown, clock=self.clock)
+        self.alerts = Alerts(rules, [self.told.append], cooldown=cooldown)
 
     async def see(self, *events: object) -> list[str]:
         """Texts of what is told because of these events."""
@@ -63,7 +62,7 @@ class Watched:
         return [("ok: " if alert.recovered else "") + alert.text for alert in self.told[before:]]
 
     async def see_later(self, seconds: float, *events: object) -> list[str]:
-        self.clock.advance(seconds)
+        await asyncio.sleep(seconds)
         return await self.see(*events)
 
 

@@ -92,7 +92,9 @@ async def test_nobody_at_the_address_is_not_delivered() -> None:
         await Webhook("http://127.0.0.1:1/s3cret")(WRONG)
 
 
-async def test_a_webhook_that_never_answers_is_closed_when_it_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_webhook_that_never_answers_is_closed_when_it_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     gone = asyncio.Event()
 
     async def silent(exchange: Exchange) -> None:
@@ -100,7 +102,8 @@ async def test_a_webhook_that_never_answers_is_closed_when_it_is_given_up(caplog
         gone.set()
 
     async with Server(silent) as server:
-        alerts = Alerts([LimitsDegraded()], [Webhook(f"{server.url}/s3cret")], patience=0.05)
+        monkeypatch.setattr("xrouter_asgi.alerts.alerts.PATIENCE", 0.05)
+        alerts = Alerts([LimitsDegraded()], [Webhook(f"{server.url}/s3cret")])
         alerts(LimiterDegraded(RequestContext()))
         await gone.wait()
         await alerts.aclose()

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from tests.alerts.happenings import Watched, attempted, ended, times
+from tests.policies.virtual import virtual
 from xrouter_asgi.alerts import CircuitsOpen, CredentialRefused, ErrorShare, LimitsDegraded, QuotaUsedUp, SlowShare
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.errors import (
@@ -31,26 +32,31 @@ FAILED = partial(ended, 502, error=UpstreamError("no"))
 
 
 class TestErrorShare:
+    @virtual
     async def test_half_of_the_requests_failing_is_told(self) -> None:
         watched = Watched(ErrorShare(share=0.5, minimum=4))
         assert await watched.see(ended(), ended(), FAILED()) == []
         assert await watched.see(FAILED()) == ["2 of 4 requests of the last 60 s failed."]
 
+    @virtual
     async def test_fewer_requests_than_the_minimum_prove_nothing(self) -> None:
         watched = Watched(ErrorShare(minimum=4))
         assert await watched.see(*times(3, FAILED)) == []
 
+    @virtual
     async def test_what_left_the_window_does_not_count(self) -> None:
         watched = Watched(ErrorShare(minimum=4, window=60))
         assert await watched.see(*times(3, FAILED)) == []
         assert await watched.see_later(61, FAILED()) == []
 
+    @virtual
     async def test_fewer_failures_are_told_as_a_recovery(self) -> None:
         watched = Watched(ErrorShare(share=0.5, minimum=4))
         await watched.see(*times(4, FAILED))
         assert await watched.see(*times(4, ended)) == []
         assert await watched.see(ended()) == ["ok: Fewer than 50% of the requests of the last 60 s failed."]
 
+    @virtual
     async def test_any_request_after_the_window_shows_that_nothing_fails(self) -> None:
         watched = Watched(ErrorShare(minimum=4))
         await watched.see(*times(4, FAILED))
@@ -68,6 +74,7 @@ class TestErrorShare:
         ],
         ids=["5xx", "broken stream", "upstream's 429", "key store", "broken stream with an own key"],
     )
+    @virtual
     async def test_it_is_a_failure(self, event: object) -> None:
         assert len(await Watched(ErrorShare(minimum=1)).see(event)) == 1
 
@@ -98,9 +105,11 @@ class TestErrorShare:
             "own rate",
         ],
     )
+    @virtual
     async def test_it_is_no_failure(self, event: object) -> None:
         assert await Watched(ErrorShare(minimum=1)).see(event) == []
 
+    @virtual
     async def test_checks_of_health_do_not_thin_failures_out(self) -> None:
         watched = Watched(ErrorShare(share=1.0, minimum=2))
         assert len(await watched.see(FAILED(), ended(endpoint="health"), FAILED())) == 1
@@ -112,17 +121,20 @@ class TestErrorShare:
 
 
 class TestSlowShare:
+    @virtual
     async def test_answers_that_begin_late_are_told(self) -> None:
         watched = Watched(SlowShare(slow=5, minimum=2))
         told = await watched.see(ended(first_byte=5.0), ended(first_byte=4.9))
         assert told == ["1 of 2 requests of the last 60 s took 5 s or more to be answered."]
 
+    @virtual
     async def test_what_was_never_answered_and_what_asks_no_model_do_not_count(self) -> None:
         watched = Watched(SlowShare(slow=5, minimum=1))
         assert await watched.see(ended(None, first_byte=None), ended(endpoint="health", first_byte=9.0)) == []
 
 
 class TestCircuitsOpen:
+    @virtual
     async def test_an_open_circuit_and_its_end_are_told(self) -> None:
         watched = Watched(CircuitsOpen())
         told = await watched.see(CircuitOpened(CONTEXT, "up", 5.0))
@@ -130,12 +142,14 @@ class TestCircuitsOpen:
         assert await watched.see(CircuitHalfOpened(CONTEXT, "up")) == []
         assert await watched.see(CircuitClosed(CONTEXT, "up")) == ["ok: The provider 'up' answers again."]
 
+    @virtual
     async def test_a_provider_answers_again_when_all_its_models_do(self) -> None:
         watched = Watched(CircuitsOpen())
         await watched.see(*(CircuitOpened(CONTEXT, "up", 5.0, target) for target in ("up/a", "up/b")))
         assert await watched.see(CircuitClosed(CONTEXT, "up", "up/a")) == []
         assert await watched.see(CircuitClosed(CONTEXT, "up", "up/b")) == ["ok: The provider 'up' answers again."]
 
+    @virtual
     async def test_the_targets_that_are_left_alone_are_named(self) -> None:
         watched = Watched(CircuitsOpen(), cooldown=60.0)
         told = await watched.see(CircuitOpened(CONTEXT, "up", 5.0, "up/b"))
@@ -145,16 +159,19 @@ class TestCircuitsOpen:
             "The provider 'up' keeps failing and is left alone for 5 s: up/a, up/b."
         ]
 
+    @virtual
     async def test_of_many_targets_a_few_are_named(self) -> None:
         watched = Watched(CircuitsOpen(), cooldown=60.0)
         await watched.see(*(CircuitOpened(CONTEXT, "up", 5.0, f"up/{number}") for number in range(8)))
         (told,) = await watched.see_later(60.0, ended())
         assert told.endswith(": up/0, up/1, up/2, up/3, up/4 and 3 more.")
 
+    @virtual
     async def test_each_provider_is_told_of(self) -> None:
         watched = Watched(CircuitsOpen())
         assert len(await watched.see(CircuitOpened(CONTEXT, "a", 5.0), CircuitOpened(CONTEXT, "b", 5.0))) == 2
 
+    @virtual
     async def test_a_provider_that_was_replaced_is_wrong_no_more(self) -> None:
         watched = Watched(CircuitsOpen())
         await watched.see(CircuitOpened(CONTEXT, "up", 5.0))
@@ -164,6 +181,7 @@ class TestCircuitsOpen:
 
 
 class TestRefusals:
+    @virtual
     async def test_a_refused_credential_is_told_until_the_provider_answers(self) -> None:
         watched = Watched(CredentialRefused())
         told = await watched.see(attempted(UpstreamUnauthorized("no"), started=0.0))
@@ -172,6 +190,7 @@ class TestRefusals:
         assert await watched.see(attempted(provider="another", started=2.0)) == []
         assert await watched.see(attempted(started=2.0)) == ["ok: The provider 'up' answers again."]
 
+    @virtual
     async def test_a_provider_that_was_replaced_refuses_no_more(self) -> None:
         watched = Watched(CredentialRefused())
         await watched.see(attempted(UpstreamUnauthorized("no"), started=0.0))
@@ -179,12 +198,14 @@ class TestRefusals:
         assert await watched.see(ProviderReplaced("up")) == replaced
         assert await watched.see(attempted(started=2.0)) == []
 
+    @virtual
     async def test_an_answer_to_what_was_asked_before_the_refusal_proves_nothing(self) -> None:
         watched = Watched(CredentialRefused())
         await watched.see(attempted(UpstreamUnauthorized("no"), started=5.0, after=1.0))
         assert await watched.see(attempted(started=0.0, after=60.0)) == []
 
     @pytest.mark.parametrize("error", [UpstreamUnauthorized("no"), UpstreamQuotaExceeded("no")], ids=lambda e: e.code)
+    @virtual
     async def test_what_is_refused_to_a_callers_own_credential_is_the_callers_affair(
         self, error: UpstreamError
     ) -> None:
@@ -192,18 +213,21 @@ class TestRefusals:
         assert await watched.see(attempted(error, own_keys=["up"])) == []
         assert len(await watched.see(attempted(error, own_keys=["another"]))) == 1
 
+    @virtual
     async def test_an_answer_to_a_callers_own_credential_does_not_mend_ours(self) -> None:
         watched = Watched(CredentialRefused())
         await watched.see(attempted(UpstreamUnauthorized("no"), started=0.0))
         assert await watched.see(attempted(started=2.0, own_keys=["up"])) == []
         assert await watched.see(attempted(started=3.0)) == ["ok: The provider 'up' answers again."]
 
+    @virtual
     async def test_a_quota_is_told_as_a_quota(self) -> None:
         watched = Watched(CredentialRefused(), QuotaUsedUp())
         told = await watched.see(attempted(UpstreamQuotaExceeded("no")))
         assert told == ["The provider 'up' says that the quota of this gateway's account is used up."]
 
 
+@virtual
 async def test_a_limiter_without_its_storage_is_told_until_it_is_back() -> None:
     watched = Watched(LimitsDegraded())
     assert await watched.see(LimiterDegraded(CONTEXT)) == ["The storage of limits is away: each process decides alone."]

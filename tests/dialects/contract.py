@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from xrouter_asgi.dialects import DIALECTS
-from xrouter_asgi.dialects.base import Dialect, ParsedRequest
+from xrouter_asgi.dialects import DIALECTS, Dialect, ParsedRequest
 from xrouter_asgi.errors import InvalidRequest
 from xrouter_asgi.wire import Document
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp
 
-from xrouter_asgi import Candidate, ChatCompletion, Fallback, LLMRouter, Target, UpstreamUnavailable, in_order
+from xrouter_asgi import Candidate, Fallback, LLMRouter, Target
+from xrouter_asgi.errors import UpstreamUnavailable
+from xrouter_asgi.policies import in_order
+from xrouter_asgi.wire import ChatCompletion
 
 from .house import CHAT, House, choice, completion, hello, routed, says, streamed
 from .recording import Case, Tape, post

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from xrouter_asgi import (
+from xrouter_asgi import XRouterError
+from xrouter_asgi.errors import (
     CircuitOpen,
     ConcurrencyExceeded,
     InvalidRequest,
@@ -16,7 +17,6 @@ from xrouter_asgi import (
     UpstreamTimeout,
     UpstreamUnauthorized,
     UpstreamUnavailable,
-    XRouterError,
 )
 
 from .house import CHAT, EMBEDDINGS, House, completion, embeddings, hello, routed

@@ -9,7 +9,8 @@ from starlette.types import ASGIApp
 
 from tests.fakes.faults import HTML_502, Answer, Events, Fault, refusal
 from tests.fakes.gigachat import FakeGigaChat
-from xrouter_asgi import GigaChatOptions, GigaChatProvider, LLMRouter, Target
+from xrouter_asgi import GigaChatProvider, LLMRouter, Target
+from xrouter_asgi.providers.gigachat import GigaChatOptions
 
 from .chat import CALL, WEATHER
 from .house import CHAT, EMBEDDINGS, hello, streamed

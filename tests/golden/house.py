@@ -6,17 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from tests.golden.recording import pieces
-from xrouter_asgi import (
-    Call,
-    ChatChunk,
-    ChatCompletion,
-    ChatStream,
-    EmbeddingList,
-    LLMRouter,
-    Provider,
-    Reply,
-    Target,
-)
+from xrouter_asgi import Call, LLMRouter, Provider, Reply, Target
+from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatStream, EmbeddingList
 
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"

@@ -7,7 +7,8 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from xrouter_asgi import ChatChunk, RequestRejected, UpstreamError, UpstreamRateLimited, UpstreamTimeout
+from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamRateLimited, UpstreamTimeout
+from xrouter_asgi.wire import ChatChunk
 
 from .chat import EXPLAIN, fallback_to
 from .house import (

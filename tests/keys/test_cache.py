@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from xrouter_asgi import KeyStoreUnavailable
 from xrouter_asgi.envelopes import openai
+from xrouter_asgi.errors import KeyStoreUnavailable
 from xrouter_asgi.keys import APIKey, CachedKeys, Hasher, StaticKeys, cache, new_secret
 from xrouter_asgi.keys.secret import ALPHABET
 

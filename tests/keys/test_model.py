@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
 
-from xrouter_asgi import KeyStoreUnavailable
+from xrouter_asgi.errors import KeyStoreUnavailable
 from xrouter_asgi.keys import APIKey, CachedKeys, Issuer, KeySpec, MemoryKeyStore, new_secret
 from xrouter_asgi.keys.cache import RETRY_INTERVAL, STALE_IF_ERROR, TTL
 

@@ -8,9 +8,9 @@ from itertools import count
 import pytest
 
 from tests.fakes.clock import Clock
-from xrouter_asgi.limits.base import Charge, LimitStore, Reservation
-from xrouter_asgi.limits.limit import Limit, parse_limits
-from xrouter_asgi.limits.redis import RedisLimits
+from xrouter_asgi import RedisLimits
+from xrouter_asgi.limits import Charge, Limit, LimitStore, Reservation
+from xrouter_asgi.limits.limit import parse_limits
 
 REQUESTS = Limit.parse("3/minute")
 TOKENS = Limit.parse("100 tokens/minute")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.clock import Clock
 from tests.limits.test_contract import PARALLEL, REQUESTS, TOKENS, take
+from xrouter_asgi.limits import memory
 from xrouter_asgi.limits.base import Charge
 from xrouter_asgi.limits.limit import Limit
 from xrouter_asgi.limits.memory import MemoryLimits
@@ -44,15 +45,17 @@ def test_no_window_holds_more_than_the_limit(
             taken.append((clock.now, cost))
 
 
-async def test_inventing_subjects_does_not_fill_the_memory() -> None:
-    store = MemoryLimits(max_subjects=100, clock=Clock())
+async def test_inventing_subjects_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MAX_SUBJECTS", 100)
+    store = MemoryLimits(clock=Clock())
     for number in range(1000):
         assert (await take(store, (REQUESTS, 1), (TOKENS, 1), subject=str(number))).admitted
     assert len(store) <= 100
 
 
-async def test_who_asked_longest_ago_is_forgotten_first() -> None:
-    store = MemoryLimits(max_subjects=3, clock=Clock())
+async def test_who_asked_longest_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MAX_SUBJECTS", 3)
+    store = MemoryLimits(clock=Clock())
     for subject in ("busy", "quiet", "busy", "other", "busy", "another"):
         await take(store, (REQUESTS, 1), subject=subject)
     assert not (await take(store, (REQUESTS, 1), subject="busy")).admitted
@@ -74,16 +77,20 @@ async def test_expired_counts_go_while_others_are_asked() -> None:
 
 
 @pytest.mark.parametrize(("cost", "left"), [(90, 60), (50, 100), (0, 100)])
-async def test_of_a_forgotten_count_only_the_debt_remains(cost: int, left: int) -> None:
-    store = MemoryLimits(max_subjects=1, clock=Clock())
+async def test_of_a_forgotten_count_only_the_debt_remains(
+    cost: int, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "MAX_SUBJECTS", 1)
+    store = MemoryLimits(clock=Clock())
     await take(store, (TOKENS, 50), lease="mine")
     await take(store, (TOKENS, 50), lease="other's", subject="other")
     store.settle("mine", [cost])
     assert (await take(store, (TOKENS, 0))).statuses[0].remaining == left
 
 
-async def test_a_refund_to_a_count_that_began_again_is_no_credit() -> None:
-    store = MemoryLimits(max_subjects=1, clock=Clock())
+async def test_a_refund_to_a_count_that_began_again_is_no_credit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MAX_SUBJECTS", 1)
+    store = MemoryLimits(clock=Clock())
     await take(store, (TOKENS, 50), lease="mine")
     await take(store, (TOKENS, 50), subject="other")
     await take(store, (TOKENS, 10))
@@ -106,8 +113,3 @@ async def test_a_settlement_names_a_cost_for_each_charge() -> None:
     await take(store, (REQUESTS, 1), (TOKENS, 1), lease="mine")
     with pytest.raises(ValueError, match="zip"):
         store.settle("mine", [1])
-
-
-def test_a_memory_for_nobody_is_refused() -> None:
-    with pytest.raises(ValueError, match="max_subjects must be at least 1, not 0"):
-        MemoryLimits(max_subjects=0)

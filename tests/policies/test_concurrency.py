@@ -329,12 +329,12 @@ async def test_a_limit_that_is_not_used_stays() -> None:
 
 @virtual
 async def test_refusals_of_one_round_lower_the_limit_once() -> None:
-    policy = concurrency(Upstream([1.0, UpstreamRateLimited("No.")]), limit=AdaptiveLimit(initial=10, backoff=0.5))
+    policy = concurrency(Upstream([1.0, UpstreamRateLimited("No.")]), limit=AdaptiveLimit(initial=10))
     await all_of([policy.send(call()) for _ in range(10)])
-    assert policy.slots.limit == 5
+    assert policy.slots.limit == 7
     await all_of([policy.send(call())])
-    assert policy.slots.limit == 2
-    for _ in range(5):
+    assert policy.slots.limit == 4
+    for _ in range(10):
         await all_of([policy.send(call())])
     assert policy.slots.limit == 1
 
@@ -376,17 +376,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], word: s
         Slots(**options)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"minimum": 0},
-        {"initial": 0},
-        {"initial": 11, "maximum": 10},
-        {"tolerance": 1.0},
-        {"backoff": 1.0},
-        {"backoff": 0.0},
-    ],
-)
+@pytest.mark.parametrize("options", [{"initial": 0}, {"initial": 11, "maximum": 10}])
 def test_bounds_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"is .* Write"):
         AdaptiveLimit(**options)

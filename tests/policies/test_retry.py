@@ -453,7 +453,7 @@ async def test_what_shares_a_provider_shares_its_budget() -> None:
 
 def test_a_retry_counts_for_the_whole_window_although_time_passes_in_slots() -> None:
     clock = Clock(0.4)
-    budget = RetryBudget(ratio=1.0, per_second=0, window=10.0, clock=clock)
+    budget = RetryBudget(ratio=1.0, per_second=0, clock=clock)
     budget.request()
     clock.advance(0.5)
     assert budget.retry()
@@ -466,7 +466,7 @@ def test_a_retry_counts_for_the_whole_window_although_time_passes_in_slots() -> 
 
 def test_the_reserve_does_not_come_on_top_of_retries_that_nothing_earns_any_more() -> None:
     clock = Clock(0.0)
-    budget = RetryBudget(ratio=0.2, per_second=2, window=10.0, clock=clock)
+    budget = RetryBudget(ratio=0.2, per_second=2, clock=clock)
     for _ in range(100):
         budget.request()
     clock.advance(9.9)
@@ -483,7 +483,7 @@ class BudgetMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock(0.0)
-        self.budget = RetryBudget(ratio=0.2, per_second=2, window=10.0, clock=self.clock)
+        self.budget = RetryBudget(ratio=0.2, per_second=2, clock=self.clock)
         self.requests: list[float] = []
         self.retries: list[float] = []
 
@@ -524,7 +524,6 @@ TestBudget.settings = settings(max_examples=60, stateful_step_count=30, deadline
         (lambda: Retry(Upstream(), attempts=0), "attempts"),
         (lambda: RetryBudget(ratio=-0.1), "ratio"),
         (lambda: RetryBudget(per_second=-1), "per_second"),
-        (lambda: RetryBudget(window=0.0), "window"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(make: Callable[[], object], word: str) -> None:

@@ -14,19 +14,21 @@ from typing import Any, Protocol
 import pytest
 
 from tests.policies.virtual import now
+from xrouter_asgi import Call, Provider, Reply
 from xrouter_asgi.context import Usage
+from xrouter_asgi.decision import Unready
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamTimeout, XRouterError
-from xrouter_asgi.providers.base import Call, Provider, ReadyProvider, Reply, Unready
+from xrouter_asgi.providers import ReadyProvider
 from xrouter_asgi.wire import (
     ChatChunk,
     ChatCompletion,
     ChatRequest,
+    ChatStream,
     EmbeddingList,
     EmbeddingsRequest,
     ModelList,
 )
-from xrouter_asgi.wire.stream import ChatStream
 
 FINISHES = {"stop", "length", "tool_calls", "content_filter", "function_call"}
 

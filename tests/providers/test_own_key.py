@@ -9,8 +9,10 @@ import pytest
 from tests.asgi_client import get, post
 from tests.fakes.openai import FakeOpenAI, refuse
 from tests.scripted import ScriptedProvider, chat, chunk
-from xrouter_asgi import BringYourOwnKey, InvalidAPIKey, InvalidRequest, LLMRouter, OpenAIProvider, Target, XRouterError
+from xrouter_asgi import BringYourOwnKey, LLMRouter, OpenAIProvider, Target, XRouterError
 from xrouter_asgi.errors import (
+    InvalidAPIKey,
+    InvalidRequest,
     UpstreamError,
     UpstreamQuotaExceeded,
     UpstreamRateLimited,
@@ -18,6 +20,7 @@ from xrouter_asgi.errors import (
     UpstreamUnauthorized,
     UpstreamUnavailable,
 )
+from xrouter_asgi.providers import own_key
 from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.wire import ChatRequest
@@ -195,9 +198,10 @@ class TestFailures:
 
 
 class TestKeeping:
-    async def test_no_more_providers_are_kept_than_the_limit(self) -> None:
+    async def test_no_more_than_a_hundred_providers_are_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         built = Built()
-        provider = BringYourOwnKey(built, limit=2)
+        monkeypatch.setattr(own_key, "CAPACITY", 2)
+        provider = BringYourOwnKey(built)
         for credential in ("one", "two", "one", "three"):
             await provider.send(call(credential))
         await asyncio.sleep(0)
@@ -207,9 +211,12 @@ class TestKeeping:
         assert built.credentials == ["one", "two", "three", "two"]
         assert built.closings == [1, 1, 0, 0]
 
-    async def test_one_that_must_go_is_closed_when_its_last_stream_has_ended(self) -> None:
+    async def test_one_that_must_go_is_closed_when_its_last_stream_has_ended(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         built = Built([chunk("a")], [chunk(finish="stop")])
-        provider = BringYourOwnKey(built, limit=1)
+        monkeypatch.setattr(own_key, "CAPACITY", 1)
+        provider = BringYourOwnKey(built)
         first = (await provider.send(call("one", stream=True))).body
         second = (await provider.send(call("one", stream=True))).body
         assert isinstance(first, ChatStream)
@@ -225,9 +232,12 @@ class TestKeeping:
         await asyncio.sleep(0)
         assert built.closings == [1, 0]
 
-    async def test_one_that_must_go_is_closed_when_its_last_call_was_cancelled(self) -> None:
+    async def test_one_that_must_go_is_closed_when_its_last_call_was_cancelled(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         built = Built(asyncio.Event())
-        provider = BringYourOwnKey(built, limit=1)
+        monkeypatch.setattr(own_key, "CAPACITY", 1)
+        provider = BringYourOwnKey(built)
         asking = asyncio.create_task(provider.send(call("one")))
         await asyncio.sleep(0)
         await built.made[0][1].reached.wait()
@@ -244,10 +254,11 @@ class TestKeeping:
         await asyncio.wait([other])
         assert built.closings == [1, 0]
 
-    async def test_closing_closes_all_also_those_that_still_answer(self) -> None:
+    async def test_closing_closes_all_also_those_that_still_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         held = asyncio.Event()
         built, inner = Built([chunk("a")], held, [chunk(finish="stop")]), ScriptedProvider()
-        provider = BringYourOwnKey(built, inner=inner, limit=1)
+        monkeypatch.setattr(own_key, "CAPACITY", 1)
+        provider = BringYourOwnKey(built, inner=inner)
         streams = [(await provider.send(call(name, stream=True))).body for name in ("one", "two")]
         await provider.aclose()
         assert (built.closings, inner.closings) == ([1, 1], 1)
@@ -283,10 +294,6 @@ class TestKeeping:
         built = Built()
         await BringYourOwnKey(built).aclose()
         assert built.made == []
-
-    def test_a_limit_below_one_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="at least 1, not 0"):
-            BringYourOwnKey(Built(), limit=0)
 
 
 def test_it_is_called_as_it_is_told_or_as_the_inner_one() -> None:

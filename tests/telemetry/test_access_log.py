@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.policies.virtual import virtual
 from xrouter_asgi.context import Attempt, Principal, RequestContext, Usage
 from xrouter_asgi.decision import CandidateVerdict, Unready
 from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
 from xrouter_asgi.events import RequestEnded, RequestStarted
-from xrouter_asgi.telemetry.access_log import AccessLog, LineBuffer
+from xrouter_asgi.telemetry.access_log import LIMIT, AccessLog, LineBuffer
 
 
 def ended(context: RequestContext | None = None, **more: Any) -> RequestEnded:
@@ -307,7 +308,7 @@ def test_the_logging_of_the_standard_library_is_an_option(caplog: pytest.LogCapt
 
 async def test_the_last_request_that_runs_writes_what_waits() -> None:
     out = io.StringIO()
-    log = AccessLog(LineBuffer(out, delay=3600))
+    log = AccessLog(LineBuffer(out))
     for _ in range(2):
         log(RequestStarted(RequestContext()))
     log(ended())
@@ -332,27 +333,29 @@ class Writes(io.StringIO):
         self.flushed.set()
 
 
+@virtual
 async def test_lines_are_written_many_at_a_time() -> None:
     out = Writes()
-    buffer = LineBuffer(out, delay=0.001)
+    buffer = LineBuffer(out)
     buffer("one")
     buffer("two")
+    await asyncio.sleep(0.09)
     assert out.writes == []
-    await out.flushed.wait()
+    await asyncio.sleep(0.02)
     assert out.writes == ["one\ntwo\n"]
-    out.flushed.clear()
     buffer("three")
-    await out.flushed.wait()
+    await asyncio.sleep(0.11)
     assert out.writes == ["one\ntwo\n", "three\n"]
 
 
 async def test_a_full_buffer_is_written_at_once() -> None:
     out = Writes()
-    buffer = LineBuffer(out, delay=3600, limit=2)
-    buffer("one")
+    buffer = LineBuffer(out)
+    for _ in range(LIMIT - 1):
+        buffer("one")
     assert out.writes == []
     buffer("two")
-    assert out.writes == ["one\ntwo\n"]
+    assert out.writes == ["one\n" * (LIMIT - 1) + "two\n"]
 
 
 def test_outside_a_loop_a_line_is_written_at_once() -> None:
@@ -363,7 +366,7 @@ def test_outside_a_loop_a_line_is_written_at_once() -> None:
 
 def test_lines_of_a_loop_that_ended_early_come_with_those_of_the_next() -> None:
     out = Writes()
-    buffer = LineBuffer(out, delay=0.001)
+    buffer = LineBuffer(out)
 
     async def log(line: str) -> None:
         buffer(line)
@@ -383,7 +386,7 @@ def test_a_buffer_that_nobody_has_any_more_is_written() -> None:
     out = Writes()
 
     async def log() -> None:
-        LineBuffer(out, delay=3600)("one")
+        LineBuffer(out)("one")
 
     asyncio.run(log())
     gc.collect()
@@ -394,7 +397,7 @@ def test_what_waits_is_written_at_exit() -> None:
     program = (
         "import asyncio\n"
         "from xrouter_asgi.telemetry.access_log import LineBuffer\n"
-        "buffer = LineBuffer(delay=3600)\n"
+        "buffer = LineBuffer()\n"
         "async def main(): buffer('the last line')\n"
         "asyncio.run(main())\n"
     )

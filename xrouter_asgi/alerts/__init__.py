@@ -1,11 +1,12 @@
 """Tell somebody when something is wrong, and when it is well again: an observer with rules and channels."""
 
 from .alerts import Alerts
-from .channels import Alert, Channel, Undelivered, Webhook, log, slack, telegram
+from .channels import Alert, AlertWriter, Channel, Undelivered, Webhook, log, slack, telegram
 from .rules import CircuitsOpen, CredentialRefused, ErrorShare, Finding, LimitsDegraded, QuotaUsedUp, Rule, SlowShare
 
 __all__ = [
     "Alert",
+    "AlertWriter",
     "Alerts",
     "Channel",
     "CircuitsOpen",

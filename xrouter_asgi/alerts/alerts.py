@@ -8,13 +8,16 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from inspect import isawaitable
 
 from ..checks import require_positive
 from .channels import Alert, Channel, Undelivered
 from .rules import Rule
+
+PATIENCE = 10.0
+"""Seconds for each channel and alert, and for `aclose()`."""
 
 _QUEUE = 100  # alerts that wait for a channel that is slow
 
@@ -42,11 +45,11 @@ class Alerts:
 
     Args:
         rules: What to watch. Names must differ.
-        channels: Whom to tell. One that fails, or takes longer than `patience`, loses this alert, which then goes to
+        channels: Whom to tell. One that fails, or takes longer than 10 s, loses this alert, which then goes to
             the log; the others and the requests do not notice.
         cooldown: Seconds between two alerts of the same rule and subject. Above 0.
-        patience: Seconds for each channel and alert, and for `aclose()`. Above 0.
-        clock: Seconds of a clock that only goes forward.
+
+    Channels are told by a task that runs only while there is something to tell.
     """
 
     def __init__(
@@ -55,25 +58,21 @@ class Alerts:
         channels: Iterable[Channel],
         *,
         cooldown: float = 600.0,
-        patience: float = 10.0,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        require_positive(cooldown=cooldown, patience=patience)
+        require_positive(cooldown=cooldown)
         self._rules = tuple(rules)
         self._channels = tuple(channels)
         names = [rule.name for rule in self._rules]
         if len(set(names)) < len(names):
             raise ValueError(f"Two rules have the same name: {', '.join(sorted(names))}. Give each a name of its own.")
         self._cooldown = cooldown
-        self._patience = patience
-        self._clock = clock
         self._troubles: dict[tuple[str, str], _Trouble] = {}
         self._waiting: deque[Alert] = deque()
         self._delivering: asyncio.Task[None] | None = None
 
     def __call__(self, event: object) -> None:
         """Look at an event."""
-        now = self._clock()
+        now = asyncio.get_running_loop().time()
         for rule in self._rules:
             found = rule(event, now)
             if found is None:
@@ -93,11 +92,11 @@ class Alerts:
                 self._tell(key, trouble.text, recovered=False)
 
     async def aclose(self) -> None:
-        """Deliver what waits, for `patience` seconds."""
+        """Deliver what waits, for 10 seconds at most."""
         if self._delivering is None:
             return
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(PATIENCE):
                 await self._delivering
         except TimeoutError:
             logger.warning("Alerts could not be delivered in time: %d are lost", 1 + len(self._waiting))
@@ -121,12 +120,12 @@ class Alerts:
 
     async def _hand_over(self, alert: Alert, channel: Channel) -> None:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(PATIENCE):
                 handed = channel(alert)
                 if isawaitable(handed):
                     await handed
         except TimeoutError:
-            logger.warning("%s took more than %g s for the alert: %s", _name(channel), self._patience, alert.text)
+            logger.warning("%s took more than %g s for the alert: %s", _name(channel), PATIENCE, alert.text)
         except Undelivered as error:
             logger.warning("An alert was not delivered. %s It was: %s", error, alert.text)
         except Exception:

@@ -39,7 +39,9 @@ class Alert:
 
 Channel: TypeAlias = Callable[[Alert], Awaitable[object] | None]
 """Where alerts go: a function, or a coroutine function. It must not block the event loop."""
-Write: TypeAlias = Callable[[Alert], Mapping[str, Any]]
+
+AlertWriter: TypeAlias = Callable[[Alert], Mapping[str, Any]]
+"""Makes the JSON object that a webhook is sent."""
 
 
 class Undelivered(Exception):
@@ -79,7 +81,7 @@ class Webhook:
         self,
         url: str,
         *,
-        write: Write = as_json,
+        write: AlertWriter = as_json,
         headers: Mapping[str, str] | None = None,
         tls: TLS = TLS(),  # noqa: B008 -- frozen
         proxy: str | None = None,

@@ -77,12 +77,12 @@ class StaticKeys:
     Raises ValueError for a secret that cannot be sent in a header, or is longer than 512 characters.
     """
 
-    def __init__(self, keys: Mapping[str, APIKey], *, hasher: Hasher | None = None) -> None:
+    def __init__(self, keys: Mapping[str, APIKey]) -> None:
         for secret, key in keys.items():
             if not importable(secret):
                 raise ValueError(f"The secret of {key.id!r} is not 1 to 512 printable ASCII characters without spaces.")
         self.imported = not all(map(well_formed, keys))
-        hasher = hasher or Hasher()
+        hasher = Hasher()
         self._keys = {hasher.digest(secret): key for secret, key in keys.items()}
 
     async def find(self, digests: Sequence[bytes], /) -> APIKey | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
@@ -31,15 +31,13 @@ class SQLKeyStore:
         url: `sqlite:///keys.db` or `postgresql://user:password@host/name`. The file and tables of SQLite are made at
             first use; `xrouter keys migrate` makes the tables of PostgreSQL.
         imported: Whether it may hold keys that another gateway created.
-        now: The wall clock.
 
     Raises ValueError for a URL of another database, and ModuleNotFoundError if the driver is not installed.
     """
 
-    def __init__(self, url: str, *, imported: bool = False, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, url: str, *, imported: bool = False) -> None:
         self.imported = imported
         self._database = Database(url)
-        self._now = now
         self._warned = False
         self._used: dict[str, datetime] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -65,7 +63,7 @@ class SQLKeyStore:
         return None
 
     def used(self, key: APIKey, /) -> None:
-        self._used[key.id] = self._now()
+        self._used[key.id] = utc_now()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_INTERVAL, self._write_later)
 

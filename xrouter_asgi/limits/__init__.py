@@ -1,8 +1,22 @@
 """Limits and the stores that count them."""
 
-from .base import LimitStore
-from .limit import Limit
+from .base import Charge, LimitStatus, LimitStore, Reservation
+from .limit import Limit, Per, Unit
 from .memory import MemoryLimits
-from .redis import RedisLimits
+from .redis import RedisLimits, WhenUnavailable
+from .rules import FindSubject, Limits
 
-__all__ = ["Limit", "LimitStore", "MemoryLimits", "RedisLimits"]
+__all__ = [
+    "Charge",
+    "FindSubject",
+    "Limit",
+    "LimitStatus",
+    "LimitStore",
+    "Limits",
+    "MemoryLimits",
+    "Per",
+    "RedisLimits",
+    "Reservation",
+    "Unit",
+    "WhenUnavailable",
+]

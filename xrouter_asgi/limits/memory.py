@@ -11,6 +11,10 @@ from typing import TypeAlias
 from .base import SLICES, SLOT_RETRY_AFTER, Charge, LimitStatus, Reservation
 from .limit import Limit
 
+MAX_SUBJECTS = 100_000
+"""Counts kept for each length of window. A new one replaces the least recently used one, so that callers who invent
+addresses cannot fill the memory."""
+
 _Counted: TypeAlias = tuple[str, Limit]
 
 
@@ -18,15 +22,10 @@ class MemoryLimits:
     """Keeps the counts of one process. Its methods never suspend, so no other task runs between two of their steps.
 
     Args:
-        max_subjects: Counts kept for each length of window. A new one replaces the least recently used one, so that
-            callers who invent addresses cannot fill the memory. At least 1.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, *, max_subjects: int = 100_000, clock: Callable[[], float] = time.monotonic) -> None:
-        if max_subjects < 1:
-            raise ValueError(f"max_subjects must be at least 1, not {max_subjects}.")
-        self._max_subjects = max_subjects
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._windows: dict[float, dict[_Counted, _Window]] = {}  # by length; the least recently used one is first
         self._slots: Counter[_Counted] = Counter()
@@ -74,7 +73,7 @@ class MemoryLimits:
         window = windows.pop(key, None) or _Window(length)
         # At most two go for each one that comes: expired windows become fewer, and no call takes long.
         for oldest, other in list(islice(windows.items(), 2)):
-            if other.expires <= now or len(windows) >= self._max_subjects:
+            if other.expires <= now or len(windows) >= MAX_SUBJECTS:
                 del windows[oldest]
         windows[key] = window
         window.advance(now)

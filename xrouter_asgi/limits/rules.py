@@ -16,7 +16,8 @@ from .base import Charge
 from .limit import Limit, parse_limits
 
 Limits: TypeAlias = str | Limit | Iterable[str | Limit]
-Key: TypeAlias = Callable[[Scope], str | None]
+FindSubject: TypeAlias = Callable[[Scope], str | None]
+"""Names the caller that a limit per key belongs to; None for nobody."""
 
 logger = logging.getLogger("xrouter")
 
@@ -31,7 +32,7 @@ class Subject:
     limits: tuple[str, ...] = ()  # of the caller's own key
 
     @classmethod
-    def of(cls, scope: Scope, key: Key, principal: Principal | None) -> Subject:
+    def of(cls, scope: Scope, key: FindSubject, principal: Principal | None) -> Subject:
         if principal is None:
             return cls(key(scope), None, peer_address(scope))
         return cls(key(scope), principal.owner, peer_address(scope), principal.limits)

@@ -1,1 +1,16 @@
 """The outer onion: ASGI middlewares. Each works alone, around any application."""
+
+from .auth import APIKeyMiddleware, Caller, Identify, Permissions
+from .rate_limit import RateLimitMiddleware
+from .request_events import RequestEventsMiddleware
+from .tracing import TracingMiddleware
+
+__all__ = [
+    "APIKeyMiddleware",
+    "Caller",
+    "Identify",
+    "Permissions",
+    "RateLimitMiddleware",
+    "RequestEventsMiddleware",
+    "TracingMiddleware",
+]

@@ -21,7 +21,7 @@ from ..limits.estimates import OutputEstimates, tokens_spent
 from ..limits.headers import ietf_headers, openai_headers
 from ..limits.limit import Limit
 from ..limits.redis import store_at
-from ..limits.rules import Key, LimitRule, LimitRules, Limits, Subject, principal_or_address
+from ..limits.rules import FindSubject, LimitRule, LimitRules, Limits, Subject, principal_or_address
 
 
 class RateLimitMiddleware:
@@ -52,7 +52,7 @@ class RateLimitMiddleware:
         app: ASGIApp,
         *,
         limit: Limits,
-        key: Key = principal_or_address,
+        key: FindSubject = principal_or_address,
         models: Mapping[str, Limits] | None = None,
         store: LimitStore | str = "memory://",
         exclude_paths: Iterable[str] = (),

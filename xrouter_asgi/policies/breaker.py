@@ -9,7 +9,7 @@ from ..errors import CircuitOpen, CooldownKind, RequestRejected, XRouterError
 from ..events import CircuitClosed, CircuitHalfOpened, CircuitOpened, CooldownStarted
 from ..providers.base import Call, Provider, Reply, Unready
 from ..providers.target import Wrapper
-from .circuit import Circuit, Generation, State, Thresholds
+from .circuit import Circuit, CircuitState, Generation, Thresholds
 from .upstream_state import Cooldown, UpstreamState
 
 # Seconds of a cooldown where the upstream names none. A rate is tried again soon, each time later; a credential and an
@@ -79,7 +79,7 @@ class CircuitBreaker(Wrapper):
             group.join(self)
 
     @property
-    def state(self) -> State:
+    def state(self) -> CircuitState:
         return self._circuit.state
 
     def ready(self, call: Call, /) -> Unready | None:
@@ -182,7 +182,7 @@ class CircuitBreaker(Wrapper):
             self.upstream.cooldown = cooldown
         context.emit(CooldownStarted(context, self.name, kind, wait, self._target))
 
-    def _tell(self, context: RequestContext, before: State, time: float) -> None:
+    def _tell(self, context: RequestContext, before: CircuitState, time: float) -> None:
         """Tell of a change of state, if there was one."""
         if self.state == before:
             return

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from ..checks import require_positive, require_share
 from .base import Window
 
-State: TypeAlias = Literal["closed", "open", "half_open"]
+CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
 Generation: TypeAlias = int
 
 _CALL, _FAILURE = 0, 1
@@ -64,7 +64,7 @@ class Circuit:
     """
 
     def __init__(self, thresholds: Thresholds = Thresholds(), *, may_open: Callable[[], bool] = lambda: True) -> None:
-        self.state: State = "closed"
+        self.state: CircuitState = "closed"
         self.wait = thresholds.open_for
         self._thresholds = thresholds
         self._window = Window(2, slot=thresholds.window / _SLOTS, slots=_SLOTS)
@@ -147,7 +147,7 @@ class Circuit:
             self._window.clear()
             self._go("open")
 
-    def _go(self, state: State) -> None:
+    def _go(self, state: CircuitState) -> None:
         self.state = state
         self._generation += 1
         self._probing = self._succeeded = self._failures_in_a_row = 0

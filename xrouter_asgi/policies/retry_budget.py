@@ -6,7 +6,6 @@ from asyncio import get_running_loop
 from collections import deque
 from collections.abc import Callable
 
-from ..checks import require_positive
 from .base import Window
 
 # Attempts in a row by which an upstream counts as dead: as many as a breaker wants to have seen.
@@ -14,6 +13,7 @@ _DEAD = 20
 
 # One second of the reserve is looked back on exactly; the window in steps of a tenth.
 _SECOND = 1.0
+_WINDOW = 10.0  # seconds for which a request counts
 _SLOTS = 10
 
 
@@ -28,7 +28,7 @@ class RetryBudget:
     """How many retries the requests of late allow, so that an outage is not answered by a multiple of the load.
 
     A count of attempts bounds one request only: with 3 attempts, an upstream that is down for lack of capacity gets
-    three times the load that brought it down, and stays down. At any moment, the retries of the last `window` seconds
+    three times the load that brought it down, and stays down. At any moment, the retries of the last 10 seconds
     are at most `ratio` times the requests begun in them, and `per_second` for each second on top, so that quiet hours
     have retries too. The numbers are Finagle's.
 
@@ -38,7 +38,6 @@ class RetryBudget:
     Args:
         ratio: Retries for each request. At least 0.
         per_second: Retries that are always allowed. At least 0.
-        window: Seconds for which a request counts. Above 0.
         clock: Seconds of a clock that only goes forward; the event loop's by default.
 
     Share one among all that goes to one provider.
@@ -49,20 +48,18 @@ class RetryBudget:
         *,
         ratio: float = 0.2,
         per_second: int = 10,
-        window: float = 10.0,
         clock: Callable[[], float] = _loop_time,
     ) -> None:
-        require_positive(window=window)
         # Written so that NaN fails too.
         if not (ratio >= 0 and per_second >= 0):
             raise ValueError(f"'ratio' is {ratio!r} and 'per_second' {per_second!r}. Write numbers of at least 0.")
         self._ratio = ratio
         self._per_second = per_second
-        self._reserved = per_second * window
+        self._reserved = per_second * _WINDOW
         self._clock = clock
         # Errors of the slots are on the safe side: requests are forgotten a little early, retries a little late.
-        self._requests = Window(1, slot=window / _SLOTS, slots=_SLOTS)
-        self._retries = Window(2, slot=window / _SLOTS, slots=_SLOTS + 1)
+        self._requests = Window(1, slot=_WINDOW / _SLOTS, slots=_SLOTS)
+        self._retries = Window(2, slot=_WINDOW / _SLOTS, slots=_SLOTS + 1)
         self._reserve: deque[float] = deque()
         self._consecutive_failures = 0
 

@@ -56,17 +56,15 @@ def resilient(
     *,
     patience: Patience = Patience(),
     parallel: int | None = None,
-    upstream: UpstreamState | None = None,
 ) -> Provider:
     """One upstream with its policies: clocks, a queue, a breaker and retries.
 
     Args:
         provider: The upstream, or one model there (`Target`).
         parallel: How many calls at once it bears; None for any number.
-        upstream: What it shares with other models at the same upstream.
     """
     candidate = Candidate(provider, provider.name, parallel=parallel)
-    layer = _upstream(candidate, upstream or UpstreamState(), patience, attempts=patience.attempts)
+    layer = _upstream(candidate, UpstreamState(), patience, attempts=patience.attempts)
     return layer if patience.total is None else Deadline(layer, total=patience.total)
 
 

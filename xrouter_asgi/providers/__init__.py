@@ -1,1 +1,31 @@
 """Providers: each says a typed call in the language of one kind of upstream."""
+
+from .base import Body, Call, HeaderList, Provider, ReadyProvider, Reply, Request
+from .echo import EchoProvider
+from .gigachat import GigaChatProvider
+from .http import TLS, Instrument, OwnedTransport, Timeouts
+from .openai import OpenAIProvider
+from .own_key import BringYourOwnKey
+from .target import Attempting, Target, Wrapper, as_target
+
+__all__ = [
+    "TLS",
+    "Attempting",
+    "Body",
+    "BringYourOwnKey",
+    "Call",
+    "EchoProvider",
+    "GigaChatProvider",
+    "HeaderList",
+    "Instrument",
+    "OpenAIProvider",
+    "OwnedTransport",
+    "Provider",
+    "ReadyProvider",
+    "Reply",
+    "Request",
+    "Target",
+    "Timeouts",
+    "Wrapper",
+    "as_target",
+]

@@ -6,9 +6,9 @@ A provider of yours needs `Provider` alone. Ours are `ReadyProvider`s as well, a
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from ..context import RequestContext
 from ..decision import Attempt
@@ -167,7 +167,9 @@ class Provider(Protocol):
         """How configuration, logs and `x-xrouter-provider` call it."""
         ...
 
-    async def send(self, call: Call, /) -> Reply:
+    # Not `async def`: pyright would then demand that of every provider, and some policies return the coroutine of the
+    # inner one.
+    def send(self, call: Call, /) -> Coroutine[Any, Any, Reply]:
         """Answer the call. Returns when, and only when, the upstream has accepted.
 
         `Target` ends a call that is still not answered, or whose stream has not ended, 0.1 s after `call.deadline`.

@@ -21,6 +21,9 @@ from ..recent import Recent
 from ..wire import ModelList
 from .base import CLIENT_CREDENTIAL, Call, Provider, ReadyProvider, Reply, Unready, uses_client_credential
 
+CAPACITY = 100
+"""Providers kept for the next call. The one used longest ago goes first, once its calls have ended."""
+
 HEADER = CLIENT_CREDENTIAL.decode("ascii")
 
 _USABLE = re.compile(r"[\x21-\x7e]{1,4096}")  # what a header upstream can hold
@@ -49,11 +52,7 @@ class BringYourOwnKey:
         build: Makes the provider of a credential, such as `lambda key: OpenAIProvider(url, api_key=key)`. A ValueError
             says that the credential has a form that cannot be used.
         inner: Answers whoever sends no credential. None asks for one, and lists no models.
-        limit: Providers kept for the next call. The one used longest ago goes first, once its calls have ended.
         name: What it is called; if not given, as `inner`.
-
-    Raises:
-        ValueError: For a limit below 1.
     """
 
     def __init__(
@@ -61,16 +60,13 @@ class BringYourOwnKey:
         build: Callable[[str], Provider],
         *,
         inner: Provider | None = None,
-        limit: int = 100,
         name: str | None = None,
     ) -> None:
-        if limit < 1:
-            raise ValueError(f"The limit of providers must be at least 1, not {limit}.")
         self.name = name or (inner.name if inner is not None else "own_key")
         self._build = build
         self._inner = inner
         # By the whole digest of the credential, which is kept nowhere but in its provider.
-        self._kept: Recent[bytes, _Owned] = Recent(limit)
+        self._kept: Recent[bytes, _Owned] = Recent(CAPACITY)
         self._leaving: set[_Owned] = set()
         self._closing: set[asyncio.Task[None]] = set()
 

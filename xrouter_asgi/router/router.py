@@ -54,7 +54,7 @@ class LLMRouter:
     ) -> None:
         if commit_after is not None and not commit_after > 0:
             raise ValueError(f"'commit_after' is {commit_after!r}. Write a number above 0.")
-        self.models = models if isinstance(models, ModelTable) else ModelTable(models)
+        self.models: ModelTable = models if isinstance(models, ModelTable) else ModelTable(models)
         self._max_body = max_body
         self._explain = explain
         self._version = version

@@ -19,8 +19,8 @@ from ..providers.gigachat import (
     AccessToken,
     AuthorizationKey,
     Credentials,
+    GigaChatOptions,
     GigaChatProvider,
-    Options,
     Password,
 )
 from ..providers.http import TLS, Instrument, Timeouts, Upstream
@@ -124,7 +124,7 @@ class GigaChatSettings(UpstreamSettings):
     queue_timeout: FiniteSeconds = 30.0
     client_id: str | None = None
     allow_networks: tuple[str, ...] = ()
-    options: Options = Options()
+    options: GigaChatOptions = GigaChatOptions()
 
     def _with_only(self, credential: str) -> Self:
         nobody = dict.fromkeys(("user", "password", "access_token", "client_id"))

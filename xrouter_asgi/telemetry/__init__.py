@@ -1,1 +1,16 @@
-"""Observers of a request: spans, metrics and the access log, and where they are sent."""
+"""Observers of a request: metrics and the access log, and where they and traces are sent."""
+
+from .access_log import AccessLog, LineBuffer
+from .metrics import Metrics, ModelNames
+from .otlp import otlp_metric_reader, otlp_tracer_provider
+from .prometheus import MetricsApp
+
+__all__ = [
+    "AccessLog",
+    "LineBuffer",
+    "Metrics",
+    "MetricsApp",
+    "ModelNames",
+    "otlp_metric_reader",
+    "otlp_tracer_provider",
+]

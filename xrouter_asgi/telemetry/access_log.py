@@ -21,6 +21,11 @@ from ..events import RequestEnded, RequestStarted
 
 logger = logging.getLogger("xrouter")
 
+DELAY = 0.1
+"""Seconds that a line may wait for others."""
+LIMIT = 1000
+"""Lines that may wait."""
+
 _METHOD = 16  # characters of a method, which a client chooses
 _LONGEST = 256  # characters of a path or of a model's name, which a client chooses, too
 
@@ -187,16 +192,14 @@ def _readable_detour(decision: Decision) -> str:
 class LineBuffer:
     """Writes lines many at a time, at a tenth of the price of writing each. Writes the rest when the program exits.
 
+    A line waits for others for 0.1 s at most.
+
     Args:
         stream: Where lines go. None is the standard output at the time of writing.
-        delay: Seconds that a line may wait for others.
-        limit: Lines that may wait.
     """
 
-    def __init__(self, stream: TextIO | None = None, *, delay: float = 0.1, limit: int = 1000) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
-        self._delay = delay
-        self._limit = limit
         self._lines: list[str] = []
         self._due_in: asyncio.AbstractEventLoop | None = None
         # Runs at exit, and when the buffer is garbage.
@@ -210,11 +213,11 @@ class LineBuffer:
         except RuntimeError:
             self.flush()
             return
-        if len(self._lines) >= self._limit:
+        if len(self._lines) >= LIMIT:
             self.flush()
         elif self._due_in is not loop:  # an earlier loop may have ended before its call was due
             self._due_in = loop
-            loop.call_later(self._delay, self.flush)
+            loop.call_later(DELAY, self.flush)
 
     def flush(self) -> None:
         """Write the lines that wait."""

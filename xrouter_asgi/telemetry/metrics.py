@@ -41,7 +41,7 @@ _LAG_EVERY = 0.5  # seconds
 _CLOSED, _HALF_OPEN, _OPEN = range(3)
 
 
-class Names(Protocol):
+class ModelNames(Protocol):
     """What models are called in labels. `ModelTable` is one."""
 
     def entry(self, name: str) -> str | None:
@@ -60,7 +60,7 @@ class Metrics:
     The overhead is the time of a request in which no upstream was at work: reading its body, checks, waiting, backoff.
     """
 
-    def __init__(self, meter_provider: MeterProvider | None = None, *, models: Names | None = None) -> None:
+    def __init__(self, meter_provider: MeterProvider | None = None, *, models: ModelNames | None = None) -> None:
         from opentelemetry import metrics  # here, because OpenTelemetry takes long to import
 
         self._models = models

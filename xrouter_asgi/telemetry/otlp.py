@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 _QUEUE = 2048  # spans
-_TIMEOUT = 3.0  # seconds for an export and its repetitions; so long waits the program's exit if the collector is down
+_INTERVAL = 60.0  # seconds between two exports of metrics, the default of OTLP's SDKs
+# Seconds for an export and its repetitions. The exit of the program waits as long for a collector that is down.
+_TIMEOUT = 3.0
+
 _MISSING = 'OTLP needs OpenTelemetry\'s exporter: pip install "xrouter-asgi[otlp]".'
 
 
@@ -54,10 +57,8 @@ def otlp_tracer_provider(
     return provider
 
 
-def otlp_metric_reader(
-    endpoint: str | None = None, *, headers: Mapping[str, str] | None = None, interval: float = 60.0
-) -> MetricReader:
-    """A reader for a `MeterProvider` that sends its metrics to a collector every `interval` seconds.
+def otlp_metric_reader(endpoint: str | None = None, *, headers: Mapping[str, str] | None = None) -> MetricReader:
+    """A reader for a `MeterProvider` that sends its metrics to a collector every minute.
 
     The other arguments and what is raised are those of `otlp_tracer_provider`.
     """
@@ -68,7 +69,7 @@ def otlp_metric_reader(
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
     exporter = OTLPMetricExporter(**_options(endpoint, "/v1/metrics", headers))
-    return PeriodicExportingMetricReader(exporter, export_interval_millis=interval * 1000)
+    return PeriodicExportingMetricReader(exporter, export_interval_millis=_INTERVAL * 1000)
 
 
 def _options(endpoint: str | None, path: str, headers: Mapping[str, str] | None) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Scope
 
 from tests.asgi_client import Headers
 from tests.serving import hypercorn_here, uvicorn_here
-from xrouter_asgi import APIKeyMiddleware, PermissionDenied, Principal, XRouterError
+from xrouter_asgi import APIKeyMiddleware, Principal, XRouterError
+from xrouter_asgi.errors import PermissionDenied
 from xrouter_asgi.keys import new_secret
 
 from .guarded import BEARER, SECRET, CountingKeys, Inside, bearer

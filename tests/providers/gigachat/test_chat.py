@@ -21,7 +21,7 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.providers.base import Reply
-from xrouter_asgi.providers.gigachat import Options
+from xrouter_asgi.providers.gigachat import GigaChatOptions
 from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.wire import ChatCompletion
 from xrouter_asgi.wire.stream import ChatStream
@@ -513,7 +513,7 @@ async def test_a_schema_that_was_refused_says_nothing_about_the_model(
 async def test_a_way_that_the_operator_chose_is_not_changed(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
     fake.native_schema = False
     with pytest.raises(RequestRejected, match="Unknown type"):
-        await connect(options=Options(structured_output="native")).send(ask(response_format=SCHEMA))
+        await connect(options=GigaChatOptions(structured_output="native")).send(ask(response_format=SCHEMA))
     assert len(fake.bodies()) == 1
 
 

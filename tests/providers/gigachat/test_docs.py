@@ -16,7 +16,7 @@ import pytest
 import xrouter_asgi.providers.gigachat
 import xrouter_asgi.queueing.slots
 from xrouter_asgi.errors import XRouterError
-from xrouter_asgi.providers.gigachat import GigaChatProvider, Options
+from xrouter_asgi.providers.gigachat import GigaChatOptions, GigaChatProvider
 from xrouter_asgi.providers.gigachat.files.types import LIMITS
 from xrouter_asgi.providers.gigachat.response.errors import upstream_error
 from xrouter_asgi.providers.http import Redaction
@@ -231,7 +231,7 @@ def test_the_environment_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_every_option_is_told_of() -> None:
-    assert [option.name for option in fields(Options) if not re.search(rf"`{option.name}\b", PAGE)] == []
+    assert [option.name for option in fields(GigaChatOptions) if not re.search(rf"`{option.name}\b", PAGE)] == []
 
 
 def test_the_limits_of_files_are_those_of_the_page() -> None:

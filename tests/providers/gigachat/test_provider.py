@@ -26,8 +26,8 @@ from xrouter_asgi.providers.gigachat import (
     AccessToken,
     AuthorizationKey,
     Credentials,
+    GigaChatOptions,
     GigaChatProvider,
-    Options,
     Password,
 )
 from xrouter_asgi.providers.gigachat.provider import model_list
@@ -140,7 +140,7 @@ async def test_tracing_headers_of_the_client_pass_and_no_others(connect: Connect
 
 
 async def test_an_alias_is_asked_for_by_gigachats_name(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
-    reply = await connect(options=Options(aliases={"gpt-4o": "GigaChat-2-Max"})).send(ask(model="gpt-4o"))
+    reply = await connect(options=GigaChatOptions(aliases={"gpt-4o": "GigaChat-2-Max"})).send(ask(model="gpt-4o"))
     assert reply.model == "GigaChat-2-Max"
     assert fake.bodies()[0]["model"] == "GigaChat-2-Max"
     assert isinstance(reply.body, ChatCompletion)
@@ -149,7 +149,7 @@ async def test_an_alias_is_asked_for_by_gigachats_name(connect: Connect, ask: As
 
 async def test_an_alias_of_an_alias_is_not_followed(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
     aliases = {"gpt-4o": "GigaChat-2-Max", "GigaChat-2-Max": "GigaChat-2"}
-    reply = await connect(options=Options(aliases=aliases)).send(ask(model="gpt-4o"))
+    reply = await connect(options=GigaChatOptions(aliases=aliases)).send(ask(model="gpt-4o"))
     assert reply.model == fake.bodies()[0]["model"] == "GigaChat-2-Max"
 
 
@@ -403,7 +403,7 @@ async def test_embeddings_tell_the_ids_of_each_batch_and_the_build(connect: Conn
 
 
 async def test_embeddings_know_aliases(connect: Connect, fake: FakeGigaChat) -> None:
-    provider = connect(options=Options(aliases={"text-embedding-3-small": "Embeddings-2"}))
+    provider = connect(options=GigaChatOptions(aliases={"text-embedding-3-small": "Embeddings-2"}))
     reply = await provider.send(Call(EmbeddingsRequest.of({"model": "text-embedding-3-small", "input": "a"})))
     assert fake.bodies("/embeddings") == [{"model": "Embeddings-2", "input": ["a"]}]
     assert isinstance(reply.body, EmbeddingList)

@@ -9,7 +9,7 @@ import pytest
 
 from xrouter_asgi.errors import InvalidRequest
 from xrouter_asgi.providers.gigachat.compatibility import Repairs
-from xrouter_asgi.providers.gigachat.options import Options, StructuredOutput
+from xrouter_asgi.providers.gigachat.options import GigaChatOptions, StructuredOutput
 from xrouter_asgi.providers.gigachat.request.attachments import attachments
 from xrouter_asgi.providers.gigachat.request.translate import Translation, translate
 from xrouter_asgi.providers.gigachat.response.completion import completion
@@ -57,7 +57,7 @@ def translated(
     """The translation, with the uploads of the request named `file-0`, `file-1`, …"""
     files = {item.param: f"file-{index}" for index, item in enumerate(attachments(request))}
     plan = Repairs(model, structured, replay_state=replay_state, plain_calls=plain_calls)
-    return translate(request, plan, options=Options(**options), files=files)
+    return translate(request, plan, options=GigaChatOptions(**options), files=files)
 
 
 def messages(request: ChatRequest, **arguments: Any) -> list[dict[str, Any]]:

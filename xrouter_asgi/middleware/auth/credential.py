@@ -8,10 +8,8 @@ ignored: every proxy on its way has already logged it (RFC 6750, 5.3), and its o
 from __future__ import annotations
 
 import hashlib
-import math
 import os
-import time
-from collections.abc import Callable
+from asyncio import get_running_loop
 from urllib.parse import parse_qsl
 
 from starlette.types import Scope
@@ -24,6 +22,8 @@ from ...recent import Recent
 
 ADDRESSES = 10_000  # that are remembered after a failure
 TRUSTED = 10_000  # secrets that are remembered as good
+INTERVAL = 0.2  # seconds for which a wrong key is held against its address
+BURST = 1.0  # seconds by which an address may be ahead: it may send 5 wrong keys at once
 
 _BARE = (b"x-api-key", b"api-key")  # Anthropic's clients; Azure's
 _QUERY = frozenset({"access_token", "api-key", "api_key", "apikey", "x-api-key"})
@@ -89,18 +89,11 @@ def _token(value: bytes) -> str:
 class Failures:
     """Counts wrong keys by address: guessing slows down before a guess costs a lookup.
 
-    An address may send `rate` wrong keys in a second, then it has to wait. A key that was right before does not wait:
+    An address may send 5 wrong keys in a second, then it has to wait. A key that was right before does not wait:
     behind a proxy or in an office all callers share one address. It is checked all the same.
-
-    Raises ValueError if the rate is not above 0. The clock gives monotonic seconds.
     """
 
-    def __init__(self, rate: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        if not 0 < rate < math.inf:
-            raise ValueError(f"Wrong keys per second must be a number above 0, not {rate!r}.")
-        self._interval = 1 / rate
-        self._burst = max(1.0, rate) * self._interval
-        self._clock = clock
+    def __init__(self) -> None:
         # By address: when all of its failures will be forgotten. A leaky bucket in one number (GCRA).
         self._clean: Recent[str, float] = Recent(ADDRESSES)
         # The digests are keyed, so that those in a dump of this process open nothing elsewhere.
@@ -112,16 +105,16 @@ class Failures:
         if not self._clean:
             return 0.0
         clean = self._clean.get(address) or 0.0
-        wait = clean + self._interval - self._burst - self._clock()
+        wait = clean + INTERVAL - BURST - get_running_loop().time()
         # Nobody waits for a rounding error.
         return 0.0 if wait < 1e-6 or self._digest(secret) in self._trusted else wait
 
     def wrong(self, address: str, secret: str) -> None:
-        now = self._clock()
+        now = get_running_loop().time()
         self._trusted.discard(self._digest(secret))
-        clean = max(now, self._clean.get(address) or 0.0) + self._interval
+        clean = max(now, self._clean.get(address) or 0.0) + INTERVAL
         # Failures of requests that ran together do not add up: the wait is one interval at most.
-        self._clean.put(address, min(clean, now + self._burst))
+        self._clean.put(address, min(clean, now + BURST))
 
     def right(self, secret: str) -> None:
         self._trusted.put(self._digest(secret), True)

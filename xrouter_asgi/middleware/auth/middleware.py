@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -16,7 +15,7 @@ from ...asgi.refusal import OnError, send_refusal
 from ...asgi.responses import Headers
 from ...context import Principal, RequestContext
 from ...errors import InvalidRequest, PermissionDenied, XRouterError
-from ...keys import CachedKeys, FindKey, Hasher, KeyStore
+from ...keys import CachedKeys, FindKey, KeyStore
 from .credential import Failures, KeyCheck
 
 Identify: TypeAlias = Callable[[Scope], Awaitable[Principal | None] | Principal | None]
@@ -39,18 +38,17 @@ class APIKeyMiddleware:
 
     Args:
         app: Any ASGI application.
-        store: Where keys are looked up. One that is no `CachedKeys` is put into one.
-        hasher: The hasher that the keys were stored with. A `CachedKeys` brings its own.
+        store: Where keys are looked up. One that is no `CachedKeys` is put into one, without a pepper.
         identify: Finds the caller in place of `store`, in a host that has users; may be async.
         scopes: The scopes that a caller must have been given by name. A key without scopes has none of them, although
             it may use every endpoint of LLMRouter.
         exclude_paths: Paths below the mount that need no key: `/health`, or `/docs/*` for all below `/docs`.
-        wrong_per_second: Wrong keys that an address may send; then it gets 429 without a lookup. The address is the
-            peer's, as the server says; no header changes it.
         on_error: Turns a refusal into the host's own answer.
-        clock: Monotonic seconds.
 
-    Raises ValueError for options that contradict, a rate that is not above 0, or a path that cannot be excluded.
+    An address that sends more than 5 wrong keys in a second gets 429 without a lookup. The address is the peer's, as
+    the server says; no header changes it.
+
+    Raises ValueError for neither or both of `store` and `identify`, or a path that cannot be excluded.
     """
 
     def __init__(
@@ -58,19 +56,14 @@ class APIKeyMiddleware:
         app: ASGIApp,
         *,
         store: CachedKeys | KeyStore | FindKey | None = None,
-        hasher: Hasher | None = None,
         identify: Identify | None = None,
         scopes: Iterable[str] = (),
         exclude_paths: Iterable[str] = (),
-        wrong_per_second: float = 5.0,
         on_error: OnError | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if hasher is not None and (store is None or isinstance(store, CachedKeys)):
-            raise ValueError("The hasher belongs to a store of keys. Give it to CachedKeys, or leave it out.")
         if store is not None and identify is None:
-            keys = store if isinstance(store, CachedKeys) else CachedKeys(store, hasher=hasher)
-            identify = KeyCheck(keys, Failures(wrong_per_second, clock=clock))
+            keys = store if isinstance(store, CachedKeys) else CachedKeys(store)
+            identify = KeyCheck(keys, Failures())
         elif store is not None or identify is None:
             raise ValueError("APIKeyMiddleware needs a store of keys or a function identify, and not both.")
         self.app = app

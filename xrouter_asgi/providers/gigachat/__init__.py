@@ -1,7 +1,7 @@
 """GigaChat, spoken to in its own dialect."""
 
-from .auth.credentials import AUTH_URL, AccessToken, AuthorizationKey, Credentials, Password
-from .options import Options
+from .auth.credentials import AUTH_URL, AccessToken, AuthorizationKey, Credentials, Password, Token
+from .options import GigaChatOptions, StructuredOutput
 from .provider import BASE_URL, GigaChatProvider
 
 __all__ = [
@@ -10,7 +10,9 @@ __all__ = [
     "AccessToken",
     "AuthorizationKey",
     "Credentials",
+    "GigaChatOptions",
     "GigaChatProvider",
-    "Options",
     "Password",
+    "StructuredOutput",
+    "Token",
 ]

@@ -19,7 +19,7 @@ from .auth.credentials import digest
 from .compatibility import Repairs, repaired, without_native
 from .files.uploads import Uploads
 from .headers import fact, fit, passed_on, upstream_ids
-from .options import Options, StructuredOutput
+from .options import GigaChatOptions, StructuredOutput
 from .request.attachments import Attachment, attachments
 from .request.translate import Translation, translate
 from .response.completion import answer_warning, completion
@@ -40,7 +40,7 @@ class Chat:
         slots: Slots,
         uploads: Uploads,
         *,
-        options: Options,
+        options: GigaChatOptions,
         timeouts: Timeouts,
         salt: str,
         name: str,

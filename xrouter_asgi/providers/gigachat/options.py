@@ -10,7 +10,7 @@ StructuredOutput: TypeAlias = Literal["native", "function", "prompt"]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class GigaChatOptions:
     """Choices where GigaChat's stands differ, or where OpenAI's dialect can only be approximated.
 
     Attributes:

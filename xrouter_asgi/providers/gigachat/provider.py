@@ -23,7 +23,7 @@ from .chat import Chat
 from .embeddings import embed
 from .files.downloads import Downloads
 from .files.uploads import Uploads
-from .options import Options
+from .options import GigaChatOptions
 from .response.errors import upstream_error
 
 BASE_URL = "https://api.giga.chat/v1"
@@ -76,7 +76,7 @@ class GigaChatProvider:
         queue_timeout: float = 30.0,
         client_id: str | None = None,
         allow_networks: Sequence[str] = (),
-        options: Options = Options(),  # noqa: B008 -- frozen
+        options: GigaChatOptions = GigaChatOptions(),  # noqa: B008 -- frozen
         name: str = "gigachat",
         transport: httpx.AsyncBaseTransport | None = None,
         instrument: Instrument | None = None,

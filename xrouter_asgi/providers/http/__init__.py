@@ -3,8 +3,9 @@
 from .answer import AnswerStream, UpstreamAnswer
 from .bodies import MAX_MESSAGE, Redaction, UpstreamErrorBody, json_object, retry_after
 from .cancel_safe import OwnedTransport
-from .chunk_stream import Batches, Pieces, start_stream
+from .chunk_stream import Batches, ChunkDecoder, Pieces, start_stream
 from .failures import has_unknown_issuer
+from .request import Endpoint, Fields, Site
 from .tls import TLS
 from .transport import HTTPTransport
 from .upstream import USER_AGENT, Instrument, Timeouts, Upstream
@@ -15,11 +16,15 @@ __all__ = [
     "USER_AGENT",
     "AnswerStream",
     "Batches",
+    "ChunkDecoder",
+    "Endpoint",
+    "Fields",
     "HTTPTransport",
     "Instrument",
     "OwnedTransport",
     "Pieces",
     "Redaction",
+    "Site",
     "Timeouts",
     "Upstream",
     "UpstreamAnswer",

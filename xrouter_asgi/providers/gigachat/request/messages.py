@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from ....wire.chat import AssistantMessage, FunctionMessage, Message, SystemMessage, ToolMessage, UserMessage
 from ....wire.codec import decode, encode
 from ..compatibility import Repairs
-from ..options import Options
+from ..options import GigaChatOptions
 from .attachments import Content, attached, text_of
 from .diagnostics import Warnings
 from .functions import FunctionNames
@@ -35,7 +35,7 @@ class Conversation:
     messages: Sequence[Message]
     plan: Repairs
     names: FunctionNames
-    options: Options
+    options: GigaChatOptions
     files: Mapping[str, str]
     warnings: Warnings
     results: Mapping[Position, int] = field(init=False)

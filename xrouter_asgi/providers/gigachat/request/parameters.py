@@ -7,7 +7,7 @@ from typing import Any
 
 from ....context import matches
 from ....wire import ChatRequest
-from ..options import Options
+from ..options import GigaChatOptions
 from .diagnostics import Warnings, invalid, unsupported
 
 _EFFORTS = {
@@ -46,7 +46,7 @@ _OWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def parameters(request: ChatRequest, *, model: str, options: Options, warnings: Warnings) -> dict[str, Any]:
+def parameters(request: ChatRequest, *, model: str, options: GigaChatOptions, warnings: Warnings) -> dict[str, Any]:
     """Members of GigaChat's body.
 
     Raises:
@@ -78,7 +78,7 @@ def _sampling(request: ChatRequest) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _effort(request: ChatRequest, model: str, options: Options, warnings: Warnings) -> str | None:
+def _effort(request: ChatRequest, model: str, options: GigaChatOptions, warnings: Warnings) -> str | None:
     wanted = request.reasoning_effort
     if wanted is None:
         return None

@@ -12,7 +12,7 @@ from ....wire import ChatRequest
 from ....wire.codec import encode
 from ...http import Redaction
 from ..compatibility import Repairs
-from ..options import Options
+from ..options import GigaChatOptions
 from .asked import Asked
 from .diagnostics import Warnings
 from .functions import FunctionNames, Functions, declared, functions
@@ -42,7 +42,12 @@ class Translation:
 
 
 def translate(
-    request: ChatRequest, plan: Repairs, *, options: Options, files: Mapping[str, str], redact: Redaction | None = None
+    request: ChatRequest,
+    plan: Repairs,
+    *,
+    options: GigaChatOptions,
+    files: Mapping[str, str],
+    redact: Redaction | None = None,
 ) -> Translation:
     """Translate a request as the plan says.
 
