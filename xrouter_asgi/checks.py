@@ -6,8 +6,6 @@ from typing import Annotated, TypeAlias
 
 from annotated_types import Ge, Gt
 
-__all__ = ["Amount", "Count", "Seconds", "require_positive", "require_share"]
-
 # The bounds of dataclass fields as types, which pydantic reads when settings fill the dataclass.
 Seconds: TypeAlias = Annotated[float, Gt(0)]
 Count: TypeAlias = Annotated[int, Gt(0)]

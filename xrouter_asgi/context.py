@@ -18,8 +18,6 @@ from .decision import Decision
 from .envelopes import Envelope, openai
 from .errors import XRouterError
 
-__all__ = ["CostEstimate", "Principal", "RequestContext", "Usage"]
-
 logger = logging.getLogger("xrouter")
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -16,8 +16,6 @@ from typing import Any, Literal, TypeAlias
 from .conventions import error_type
 from .errors import ModelNotFound, XRouterError
 
-__all__ = ["Attempt", "CandidateVerdict", "Decision", "Unready", "UnreadyKind"]
-
 MOST_NAMED = 32
 """Candidates that a span or a line of a log names; a model may have any number."""
 

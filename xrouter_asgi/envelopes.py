@@ -11,8 +11,6 @@ from typing import Any, TypeAlias
 
 from .errors import XRouterError
 
-__all__ = ["Envelope", "openai"]
-
 Envelope: TypeAlias = Callable[[XRouterError, str], tuple[int, list[tuple[bytes, bytes]], dict[str, Any]]]
 """An error and the id of its request to status, headers and body."""
 

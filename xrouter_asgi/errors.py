@@ -37,33 +37,6 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Self, TypeAlias
 
-__all__ = [
-    "CircuitOpen",
-    "ConcurrencyExceeded",
-    "CooldownKind",
-    "InvalidAPIKey",
-    "InvalidRequest",
-    "KeyStoreUnavailable",
-    "MethodNotAllowed",
-    "ModelNotFound",
-    "NotFound",
-    "NotReady",
-    "PayloadTooLarge",
-    "PermissionDenied",
-    "RateLimitExceeded",
-    "RequestRejected",
-    "UnsupportedMediaType",
-    "UnsupportedOperation",
-    "UpstreamError",
-    "UpstreamForbidden",
-    "UpstreamQuotaExceeded",
-    "UpstreamRateLimited",
-    "UpstreamTimeout",
-    "UpstreamUnauthorized",
-    "UpstreamUnavailable",
-    "XRouterError",
-]
-
 CooldownKind: TypeAlias = Literal["rate", "quota", "credential"]
 """What of ours at an upstream has to rest: how fast we may ask, how much, or who we are there."""
 

@@ -14,22 +14,6 @@ from typing import TypeAlias
 from .context import Attempt, RequestContext
 from .errors import CooldownKind, XRouterError
 
-__all__ = [
-    "AttemptEnded",
-    "AttemptRetried",
-    "AttemptStarted",
-    "CircuitClosed",
-    "CircuitHalfOpened",
-    "CircuitOpened",
-    "CooldownStarted",
-    "LimiterDegraded",
-    "LimiterRestored",
-    "Observer",
-    "ProviderReplaced",
-    "RequestEnded",
-    "RequestStarted",
-]
-
 Observer: TypeAlias = Callable[[object], None]
 
 

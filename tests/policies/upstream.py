@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 from tests.policies.virtual import now
 from tests.scripted import chat, chunk, completion
 from xrouter_asgi.context import Principal, RequestContext
+from xrouter_asgi.decision import Unready
 from xrouter_asgi.events import AttemptEnded, AttemptStarted
-from xrouter_asgi.providers.base import Call, Reply, Unready
-from xrouter_asgi.wire import ChatChunk, ChatRequest, ModelList
-from xrouter_asgi.wire.stream import ChatStream
+from xrouter_asgi.providers import Call, Reply
+from xrouter_asgi.wire import ChatChunk, ChatRequest, ChatStream, ModelList
 
 Step: TypeAlias = float | str | BaseException
 """Seconds to wait, a text to send, or an error to raise."""

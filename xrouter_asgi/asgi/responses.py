@@ -126,14 +126,8 @@ async def send_stream(
             events = writer.feed(await stream.__anext__())
         except StopAsyncIteration:
             break
-        except XRouterError as error:
-            facts = {**context.facts, "code": error.code}
-            logger.warning("A stream broke: %s", error.detail or error.message, extra=facts)
-            broken = error
-            break
-        except Exception:
-            logger.exception("A stream broke for a reason that is a defect of this program", extra=context.facts)
-            broken = UpstreamError("The answer broke off.", code="stream_broken")
+        except Exception as error:
+            broken = _broken(error, context)
             break
         if events:
             await send({"type": "http.response.body", "body": events, "more_body": True})
@@ -142,3 +136,12 @@ async def send_stream(
         events = b": " + comment() + b"\n\n" + events
     await send({"type": "http.response.body", "body": events, "more_body": False})
     return broken
+
+
+def _broken(error: Exception, context: RequestContext) -> XRouterError:
+    if isinstance(error, XRouterError):
+        facts = {**context.facts, "code": error.code}
+        logger.warning("A stream broke: %s", error.detail or error.message, extra=facts)
+        return error
+    logger.error("A stream broke by a defect of this program", exc_info=error, extra=context.facts)
+    return UpstreamError("The answer broke off.", code="stream_broken")

@@ -30,11 +30,9 @@ _BACKOFF = Backoff()
 
 
 class Failure(NamedTuple):
-    """What a candidate failed with, and when."""
-
     error: XRouterError
     stats: CandidateStats
-    at: float
+    at: float  # in seconds of the loop's clock
 
 
 @dataclass(frozen=True)
@@ -268,10 +266,9 @@ class Fallback(Wrapper):
         if self._affinity is None:
             return plan
         before = self._affinity.last(call)
-        first = next((each for each in plan.order if each.stats is before), None)
-        if first is None:
+        order = sorted(plan.order, key=lambda each: each.stats is not before)
+        if not order or order[0].stats is not before:
             return plan
-        order = [first, *(each for each in plan.order if each is not first)]
         return replace(plan, order=order, strategy=f"{plan.strategy}, session affinity")
 
 
@@ -296,9 +293,8 @@ def _unable(call: Call, plan: Plan) -> XRouterError:
     if "context" in lacking:
         message = f"The conversation is longer than the context of the model '{name}'. Shorten it."
         return InvalidRequest(message, code=_TOO_LONG, param="messages")
-    return UnsupportedOperation(
-        f"The model '{name}' cannot take this request, because it lacks {' or '.join(lacking)}."
-    )
+    message = f"The model '{name}' cannot take this request, because it lacks {' or '.join(lacking)}."
+    return UnsupportedOperation(message)
 
 
 def _telling(failures: Sequence[Failure]) -> XRouterError:

@@ -63,8 +63,8 @@ def resilient(
         provider: The upstream, or one model there (`Target`).
         parallel: How many calls at once it bears; None for any number.
     """
-    candidate = Candidate(provider, provider.name, parallel=parallel)
-    layer = _upstream(candidate, UpstreamState(), patience, attempts=patience.attempts)
+    column = _Column(patience=patience, attempts=patience.attempts)
+    layer = column.around(Candidate(provider, provider.name, parallel=parallel), UpstreamState())
     return layer if patience.total is None else Deadline(layer, total=patience.total)
 
 
@@ -92,11 +92,9 @@ def stack(
     upstreams = {} if upstreams is None else upstreams
     group = CircuitGroup() if len(candidates) > 1 else None
     attempts = _attempts_each(patience.attempts, len(candidates))
-    layers: list[Candidate] = []
-    for each in candidates:
-        shared = upstreams.setdefault(each.provider.name, UpstreamState())
-        layer = _upstream(each, shared, patience, attempts=attempts, alone=group is None, group=group, random=random)
-        layers.append(replace(each, provider=layer))
+    column = _Column(patience=patience, attempts=attempts, alone=group is None, group=group, random=random)
+    shared = [upstreams.setdefault(each.provider.name, UpstreamState()) for each in candidates]
+    layers = [replace(each, provider=column.around(each, its)) for each, its in zip(candidates, shared, strict=True)]
     # Below fallback, which acts on failures: an upstream that is only slow has not failed. Above retries, so that what
     # is raced is all that an upstream will say.
     if hedge is not None:
@@ -114,49 +112,50 @@ def stack(
     return layer if patience.total is None else Deadline(layer, total=patience.total)
 
 
-def _upstream(
-    candidate: Candidate,
-    shared: UpstreamState,
-    patience: Patience,
-    *,
-    attempts: int,
-    alone: bool = False,
-    group: CircuitGroup | None = None,
-    random: Random | None = None,
-) -> Provider:
-    """The policies of one upstream."""
-    layer = candidate.provider
-    # Next to the upstream, so that nothing but its own silence counts.
-    if patience.watches:
-        layer = Timeout(layer, first=patience.first, idle=patience.idle)
-    if candidate.own_key:
-        return layer  # a queue, a breaker or a budget would let one caller's key spoil it for the others
-    # Above the clocks, which must not run while a call waits in a queue. First the queue of one model, then that of the
-    # whole account: nobody waits for the one while holding what others could use of the other.
-    if shared.slots is not None:
-        layer = Concurrency(layer, slots=shared.slots)
-    if candidate.parallel is not None:
-        layer = Concurrency(layer, slots=Slots(candidate.parallel))
-    # Below all that acts on failures: a stream that breaks off meanwhile has failed like one that never began. Above
-    # the queue, which learns from the first chunk how loaded an upstream is.
-    if patience.prebuffers:
-        layer = Prebuffer(layer, seconds=patience.prebuffer, tokens=patience.prebuffer_tokens)
-    # Above the queue, which says nothing about the upstream, and above the clocks, because silence does. Where there is
-    # nowhere else to go, the upstream's own no is worth more than one of ours.
-    if not alone:
-        layer = CircuitBreaker(layer, group=group, upstream=shared, target=candidate.name)
-    # Above the breaker, so that every attempt counts there and none is made once it is open. Below fallback, so that a
-    # failure of a moment does not move a conversation away from its warm cache.
-    if attempts > 1:
-        layer = Retry(
-            layer,
-            attempts=attempts,
-            retry_billed=patience.retry_billed,
-            target=candidate.name,
-            budget=shared.retry_budget,
-            random=random,
-        )
-    return layer
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    """What the upstreams of one model have in common."""
+
+    patience: Patience
+    attempts: int
+    alone: bool = False
+    group: CircuitGroup | None = None
+    random: Random | None = None
+
+    def around(self, candidate: Candidate, shared: UpstreamState) -> Provider:
+        """One upstream with its policies."""
+        layer = candidate.provider
+        # Next to the upstream, so that nothing but its own silence counts.
+        if self.patience.watches:
+            layer = Timeout(layer, first=self.patience.first, idle=self.patience.idle)
+        if candidate.own_key:
+            return layer  # a queue, a breaker or a budget would let one caller's key spoil it for the others
+        # Above the clocks, which must not run while a call waits in a queue. First the queue of one model, then that of the
+        # whole account: nobody waits for the one while holding what others could use of the other.
+        if shared.slots is not None:
+            layer = Concurrency(layer, slots=shared.slots)
+        if candidate.parallel is not None:
+            layer = Concurrency(layer, slots=Slots(candidate.parallel))
+        # Below all that acts on failures: a stream that breaks off meanwhile has failed like one that never began. Above
+        # the queue, which learns from the first chunk how loaded an upstream is.
+        if self.patience.prebuffers:
+            layer = Prebuffer(layer, seconds=self.patience.prebuffer, tokens=self.patience.prebuffer_tokens)
+        # Above the queue, which says nothing about the upstream, and above the clocks, because silence does. Where there is
+        # nowhere else to go, the upstream's own no is worth more than one of ours.
+        if not self.alone:
+            layer = CircuitBreaker(layer, group=self.group, upstream=shared, target=candidate.name)
+        # Above the breaker, so that every attempt counts there and none is made once it is open. Below fallback, so that a
+        # failure of a moment does not move a conversation away from its warm cache.
+        if self.attempts > 1:
+            layer = Retry(
+                layer,
+                attempts=self.attempts,
+                retry_billed=self.patience.retry_billed,
+                target=candidate.name,
+                budget=shared.retry_budget,
+                random=self.random,
+            )
+        return layer
 
 
 def _attempts_each(most: int, among: int) -> int:
