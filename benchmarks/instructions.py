@@ -13,8 +13,9 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import uvloop
@@ -31,7 +32,7 @@ Needs valgrind (https://valgrind.org). Linux only.
 """
 _WARM = 30  # requests of each kind before anything is counted
 _FEW = 20  # requests, or events, that both terms of a difference contain
-_REPEATS = 3  # the median counts
+_REPEATS = 5  # counts of each, because timers fall into some of them
 
 _TOTALS = re.compile(r"^totals: (\d+)$", re.MULTILINE)
 
@@ -73,15 +74,20 @@ async def _count(tree: Path, options: argparse.Namespace) -> Counts:
                 await subject.ask()
                 await subject.ask(words=2)
             counter = _Counter(subject.pid, Path(folder))
-            chats, events = [], []
-            for repeat in range(_REPEATS):
-                _progress(f"{tree}: counting, {repeat + 1} of {_REPEATS}")
-                many, few = [await counter.chats(subject, n) for n in (_FEW + options.requests, _FEW)]
-                chats.append((many - few) / options.requests)
-                long, short = [await counter.stream(subject, n) for n in (_FEW + options.words, _FEW)]
-                events.append((long - short) / options.words)
+            chat = await _difference(partial(counter.chats, subject), options.requests, f"{tree}: chats")
+            event = await _difference(partial(counter.stream, subject), options.words, f"{tree}: events")
     _progress("")
-    return Counts(median(chats), median(events))
+    return Counts(chat, event)
+
+
+async def _difference(count: Callable[[int], Awaitable[int]], more: int, title: str) -> float:
+    """Instructions of one thing: those of many, less those of few. Timers only add, so the least count is the best."""
+    many, few = [], []
+    for repeat in range(_REPEATS):
+        _progress(f"{title}, {repeat + 1} of {_REPEATS}")
+        many.append(await count(_FEW + more))
+        few.append(await count(_FEW))
+    return (min(many) - min(few)) / more
 
 
 def _callgrind(tree: Path, folder: Path) -> list[str]:
