@@ -8,7 +8,7 @@ import pytest
 
 from tests.policies.virtual import now
 from xrouter_asgi.errors import ModelNotFound, UpstreamTimeout
-from xrouter_asgi.providers.base import Call, Reply, unsupported
+from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.wire import ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest
 from xrouter_asgi.wire.stream import ChatStream
@@ -121,11 +121,6 @@ class TestCall:
         reply = Reply(ChatCompletion({"id": "x", "choices": [{"message": {"content": "private"}}]}), provider="p")
         assert "private" not in repr(reply)
         assert "ChatCompletion(id, choices)" in repr(reply)
-
-
-def test_an_operation_that_a_provider_lacks_is_named() -> None:
-    request = EmbeddingsRequest.of({"model": "m", "input": "x"})
-    assert unsupported("mine", request) == "The provider 'mine' does not support embeddings."
 
 
 async def test_a_slow_echo_ends_at_the_deadline_of_its_call() -> None:

@@ -5,11 +5,4 @@ from .refusal import OnError, send_refusal
 from .responses import Headers
 from .scope import local_path, peer_address
 
-__all__ = [
-    "ExcludedPaths",
-    "Headers",
-    "OnError",
-    "local_path",
-    "peer_address",
-    "send_refusal",
-]
+__all__ = ["ExcludedPaths", "Headers", "OnError", "local_path", "peer_address", "send_refusal"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -215,7 +214,8 @@ class Fallback(Wrapper):
 
     async def _ask_again(self, call: Call, failures: list[Failure]) -> Reply | None:
         """Wait for the candidate that told the shortest wait, and ask it once more; None if that is of no use."""
-        for error, stats, at in sorted(failures, key=_told_wait):
+        shortest = sorted(failures, key=lambda each: (each.error.retry_after is None, each.error.retry_after))
+        for error, stats, at in shortest:
             wait = self._wait(error, at)
             if wait is None or not self._may_follow(stats.candidate, failures, call):
                 continue
@@ -275,11 +275,6 @@ class Fallback(Wrapper):
 def _ready_by(then: float, stats: CandidateStats, call: Call) -> bool:
     unready = stats.provider.ready(call)
     return unready is None or (unready.until is not None and unready.until <= then)
-
-
-def _told_wait(failure: Failure) -> float:
-    wait = failure.error.retry_after
-    return math.inf if wait is None else wait
 
 
 def _holds_more(candidate: Candidate, other: Candidate) -> bool:

@@ -83,11 +83,9 @@ def stack(
 
     Args:
         candidates: Each with nothing but a `Target` for its provider.
-        strategy, session_affinity, content_policy: See `Fallback`.
+        strategy, session_affinity, content_policy, random: See `Fallback`.
         hedge: The share of requests that may be hedged, such as 0.03; None for none.
-        upstreams: What the models at a provider share, by the provider's name. Stacks of several models share one
-            dict; what is missing is added.
-        random: For strategies and waits.
+        upstreams: What the models at a provider share, by the provider's name. What is missing is added.
     """
     upstreams = {} if upstreams is None else upstreams
     group = CircuitGroup() if len(candidates) > 1 else None
@@ -130,22 +128,22 @@ class _Column:
             layer = Timeout(layer, first=self.patience.first, idle=self.patience.idle)
         if candidate.own_key:
             return layer  # a queue, a breaker or a budget would let one caller's key spoil it for the others
-        # Above the clocks, which must not run while a call waits in a queue. First the queue of one model, then that of the
-        # whole account: nobody waits for the one while holding what others could use of the other.
+        # Above the clocks, which must not run while a call waits in a queue. First the queue of one model, then that of
+        # the whole account: nobody waits for the one while holding what others could use of the other.
         if shared.slots is not None:
             layer = Concurrency(layer, slots=shared.slots)
         if candidate.parallel is not None:
             layer = Concurrency(layer, slots=Slots(candidate.parallel))
-        # Below all that acts on failures: a stream that breaks off meanwhile has failed like one that never began. Above
-        # the queue, which learns from the first chunk how loaded an upstream is.
+        # Below all that acts on failures: a stream that breaks off meanwhile has failed like one that never began.
+        # Above the queue, which learns from the first chunk how loaded an upstream is.
         if self.patience.prebuffers:
             layer = Prebuffer(layer, seconds=self.patience.prebuffer, tokens=self.patience.prebuffer_tokens)
-        # Above the queue, which says nothing about the upstream, and above the clocks, because silence does. Where there is
-        # nowhere else to go, the upstream's own no is worth more than one of ours.
+        # Above the queue, which says nothing about the upstream, and above the clocks, because silence does. Where
+        # there is nowhere else to go, the upstream's own no is worth more than one of ours.
         if not self.alone:
             layer = CircuitBreaker(layer, group=self.group, upstream=shared, target=candidate.name)
-        # Above the breaker, so that every attempt counts there and none is made once it is open. Below fallback, so that a
-        # failure of a moment does not move a conversation away from its warm cache.
+        # Above the breaker, so that every attempt counts there and none is made once it is open. Below fallback, so
+        # that a failure of a moment does not move a conversation away from its warm cache.
         if self.attempts > 1:
             layer = Retry(
                 layer,

@@ -40,10 +40,9 @@ class Timeout(Wrapper):
         if not (isinstance(call.request, ChatRequest) and call.request.stream):
             return await self.inner.send(call)
         alarm = _Alarm()
+        first = None if self._first is None else asyncio.get_running_loop().time() + self._first
         try:
-            with alarm.at(
-                None if self._first is None else asyncio.get_running_loop().time() + self._first, _never_began
-            ):
+            with alarm.at(first, _never_began):
                 reply = await self.inner.send(call)
         finally:
             alarm.stop()

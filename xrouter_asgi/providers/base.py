@@ -5,7 +5,6 @@ A provider of yours needs `Provider` alone. Ours are `ReadyProvider`s as well, a
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
@@ -67,18 +66,12 @@ class Call:
         if not self.model:
             self.model = self.request.model
 
-    def within(self, attempt: Attempt, trace_headers: HeaderList) -> Call:
-        """The same call as part of this attempt, for its model."""
-        call = self._copy()
-        call.model = attempt.model
-        call.attempt = attempt
-        call.trace_headers = trace_headers
-        return call
-
-    def to(self, model: str) -> Call:
-        """The same call for this model."""
+    def within(self, attempt: Attempt, model: str, trace_headers: HeaderList) -> Call:
+        """The same call as part of this attempt, for this model."""
         call = self._copy()
         call.model = model
+        call.attempt = attempt
+        call.trace_headers = trace_headers
         return call
 
     def until(self, deadline: float) -> Call:
@@ -207,14 +200,3 @@ class ReadyProvider(Provider, Protocol):
 def uses_client_credential(call: Call) -> bool:
     """Whether the caller brings a credential of its own for the upstream, which no other upstream may be shown."""
     return bool(call.header(CLIENT_CREDENTIAL))
-
-
-def unsupported(provider: str, request: Request) -> str:
-    """The sentence for an operation that a provider does not have."""
-    operation = "chat completions" if isinstance(request, ChatRequest) else "embeddings"
-    return f"The provider '{provider}' does not support {operation}."
-
-
-def unix_time() -> int:
-    """Unix time in whole seconds, as `created` wants it."""
-    return int(time.time())

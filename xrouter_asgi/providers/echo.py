@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import re
+import time
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from ..errors import ModelNotFound, UpstreamTimeout
 from ..wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ..wire.stream import ChatStream
-from .base import Call, Reply, Unready, unix_time
+from .base import Call, Reply, Unready
 
 _DIMENSIONS = 8
 _WORD = re.compile(r"\S+\s*|\s+")
@@ -107,7 +108,7 @@ def _vector(text: str, dimensions: int) -> list[float]:
 
 
 def _head(kind: str, model: str) -> dict[str, Any]:
-    return {"id": f"chatcmpl-{os.urandom(12).hex()}", "object": kind, "created": unix_time(), "model": model}
+    return {"id": f"chatcmpl-{os.urandom(12).hex()}", "object": kind, "created": int(time.time()), "model": model}
 
 
 def _last_user_text(request: ChatRequest) -> str:

@@ -45,21 +45,18 @@ class Target:
         return None if self._ready is None else self._ready.ready(call)
 
     async def send(self, call: Call, /) -> Reply:
-        """Pass the call on with the upstream's model.
-
-        Raises:
-            UpstreamTimeout: `total_timeout`: the provider did not keep the deadline.
-        """
+        """Pass the call on with the upstream's model. Raises UpstreamTimeout for a deadline that was not kept."""
         model = call.model if self.model is None else self.model.replace("*", call.stem)
         if call.attempt is not None:
-            return await self.inner.send(call.to(model))  # one target around another: the outer one counts
+            # One target around another: the outer one counts.
+            return await self.inner.send(call.within(call.attempt, model, call.trace_headers))
         context = call.context
         attempt = Attempt(self.name, model)
         context.attempts.append(attempt)
         if context.observers:
             context.emit(AttemptStarted(context, attempt))
         trace_headers = () if context.propagate is None else context.propagate(attempt)
-        call = call.within(attempt, trace_headers)
+        call = call.within(attempt, model, trace_headers)
         try:
             if call.deadline is None or self._ready is not None:
                 reply = await self.inner.send(call)

@@ -3,8 +3,4 @@
 from .adaptive import AdaptiveLimit
 from .slots import Slot, Slots
 
-__all__ = [
-    "AdaptiveLimit",
-    "Slot",
-    "Slots",
-]
+__all__ = ["AdaptiveLimit", "Slot", "Slots"]

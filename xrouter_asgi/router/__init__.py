@@ -3,7 +3,4 @@
 from .router import LLMRouter
 from .table import ModelTable
 
-__all__ = [
-    "LLMRouter",
-    "ModelTable",
-]
+__all__ = ["LLMRouter", "ModelTable"]

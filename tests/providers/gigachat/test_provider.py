@@ -31,7 +31,8 @@ from xrouter_asgi.providers.gigachat import (
     Password,
 )
 from xrouter_asgi.providers.gigachat.provider import model_list
-from xrouter_asgi.providers.http import TLS, HTTPTransport
+from xrouter_asgi.providers.http import TLS
+from xrouter_asgi.providers.http.transport import HTTPTransport
 from xrouter_asgi.wire import ChatCompletion, EmbeddingList, EmbeddingsRequest
 
 from .conftest import Ask, Connect

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
-from xrouter_asgi.providers.http import HTTPTransport, OwnedTransport
+from xrouter_asgi.providers.http import OwnedTransport
+from xrouter_asgi.providers.http.transport import HTTPTransport
 
 if TYPE_CHECKING:
     import ssl

@@ -22,7 +22,8 @@ from tests.providers.http.scripted_server import (
     serving,
     until_quiet,
 )
-from xrouter_asgi.providers.http import TLS, AnswerStream, HTTPTransport, OwnedTransport, Timeouts, Upstream
+from xrouter_asgi.providers.http import TLS, AnswerStream, OwnedTransport, Timeouts, Upstream
+from xrouter_asgi.providers.http.transport import HTTPTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator

@@ -23,8 +23,9 @@ from tests.providers.http.scripted_server import (
     silent,
 )
 from xrouter_asgi.errors import UpstreamTimeout
-from xrouter_asgi.providers.http import HTTPTransport, Timeouts, Upstream
+from xrouter_asgi.providers.http import Timeouts, Upstream
 from xrouter_asgi.providers.http.connection import HIGH_WATER
+from xrouter_asgi.providers.http.transport import HTTPTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

@@ -10,9 +10,10 @@ import pytest
 
 from tests.providers.http.scripted_server import OK, Peer, Script, answering, own, serving, silent
 from xrouter_asgi.errors import UpstreamUnavailable
-from xrouter_asgi.providers.http import HTTPTransport, Timeouts, Upstream
+from xrouter_asgi.providers.http import Timeouts, Upstream
 from xrouter_asgi.providers.http.connection import Connection
 from xrouter_asgi.providers.http.pool import Origin, Pool
+from xrouter_asgi.providers.http.transport import HTTPTransport
 
 
 async def answer_once_told(peer: Peer) -> None:

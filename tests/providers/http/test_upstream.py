@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.providers.http.scripted_server import BOTH, OK, Make, Peer, answering, serving, silent
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout
-from xrouter_asgi.providers.http import HTTPTransport, OwnedTransport, Timeouts, Upstream
+from xrouter_asgi.providers.http import OwnedTransport, Timeouts, Upstream
+from xrouter_asgi.providers.http.transport import HTTPTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,6 @@ from .chunk_stream import Batches, ChunkDecoder, Pieces, start_stream
 from .failures import has_unknown_issuer
 from .request import Endpoint, Fields, Site
 from .tls import TLS
-from .transport import HTTPTransport, PooledBody
 from .upstream import USER_AGENT, Instrument, Timeouts, Upstream
 
 __all__ = [
@@ -19,11 +18,9 @@ __all__ = [
     "ChunkDecoder",
     "Endpoint",
     "Fields",
-    "HTTPTransport",
     "Instrument",
     "OwnedTransport",
     "Pieces",
-    "PooledBody",
     "Redaction",
     "Site",
     "Timeouts",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...base import unix_time
 from ...http import Redaction
 from .functions import FunctionNames
 from .json_refs import Schema
@@ -36,7 +36,7 @@ class Asked:
         head = {
             "id": f"chatcmpl-{request_id.replace('-', '')}",
             "object": kind,
-            "created": created if isinstance(created, int) else unix_time(),
+            "created": created if isinstance(created, int) else int(time.time()),
             "model": self.model,
         }
         if isinstance(build, str):
