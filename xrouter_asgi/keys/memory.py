@@ -72,7 +72,7 @@ class MemoryKeyStore:
 
 
 class StaticKeys:
-    """A fixed list of keys, by their secrets, which need not be of our form. The hasher is that of `CachedKeys`.
+    """A fixed list of keys, by their secrets, which need not be of our form.
 
     Raises ValueError for a secret that cannot be sent in a header, or is longer than 512 characters.
     """

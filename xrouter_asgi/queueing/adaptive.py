@@ -21,12 +21,7 @@ class AdaptiveLimit:
         maximum: The highest limit.
     """
 
-    def __init__(
-        self,
-        *,
-        initial: int = 10,
-        maximum: int = 100,
-    ) -> None:
+    def __init__(self, *, initial: int = 10, maximum: int = 100) -> None:
         if not _MINIMUM <= initial <= maximum:
             raise ValueError(f"'initial' is {initial!r}. Write a number from {_MINIMUM} to 'maximum', {maximum!r}.")
         self._value = float(initial)

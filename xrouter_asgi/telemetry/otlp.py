@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 _QUEUE = 2048  # spans
 _INTERVAL = 60.0  # seconds between two exports of metrics, the default of OTLP's SDKs
-# Seconds for an export and its repetitions. The exit of the program waits as long for a collector that is down.
-_TIMEOUT = 3.0
+_TIMEOUT = 3.0  # seconds for an export and its repetitions; the program's exit waits as long for a dead collector
 
 _MISSING = 'OTLP needs OpenTelemetry\'s exporter: pip install "xrouter-asgi[otlp]".'
 

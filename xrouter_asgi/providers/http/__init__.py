@@ -5,7 +5,7 @@ from .bodies import MAX_MESSAGE, Redaction, UpstreamErrorBody, json_object, retr
 from .cancel_safe import OwnedTransport
 from .chunk_stream import Batches, ChunkDecoder, Pieces, start_stream
 from .failures import has_unknown_issuer
-from .request import Endpoint, Fields, Site
+from .request import Fields
 from .tls import TLS
 from .upstream import USER_AGENT, Instrument, Timeouts, Upstream
 
@@ -16,13 +16,11 @@ __all__ = [
     "AnswerStream",
     "Batches",
     "ChunkDecoder",
-    "Endpoint",
     "Fields",
     "Instrument",
     "OwnedTransport",
     "Pieces",
     "Redaction",
-    "Site",
     "Timeouts",
     "Upstream",
     "UpstreamAnswer",
