@@ -19,7 +19,7 @@ from xrouter_asgi.policies.retry_budget import RetryBudget
 from xrouter_asgi.policies.stack import Patience, stack
 from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.target import Target
-from xrouter_asgi.queueing.slots import Slots
+from xrouter_asgi.queueing.slots import Slot
 from xrouter_asgi.wire.stream import ChatStream
 
 Sabotage: TypeAlias = Callable[[pytest.MonkeyPatch], None]
@@ -87,7 +87,7 @@ def reservations_that_nobody_settles(patch: pytest.MonkeyPatch) -> None:
 
 
 def slots_that_are_never_free(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Slots, "_release", lambda self, began: None)
+    patch.setattr(Slot, "release", lambda self: None)
 
 
 def a_fallback_after_the_commit_point(patch: pytest.MonkeyPatch) -> None:
