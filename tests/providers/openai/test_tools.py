@@ -3,14 +3,17 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xrouter_asgi.providers.openai.chunks import ToolCalls
 
+NAMED = {"name": "bash", "arguments": '{"c":1}'}
+
 
 def begin(
-    index: int | None, name: str = "f", call_id: str | None = "c0", arguments: str = "", **more: Any
+    index: int | None, name: str | None = "f", call_id: str | None = "c0", arguments: str = "", **more: Any
 ) -> dict[str, Any]:
     fragment: dict[str, Any] = {"type": "function", "function": {"name": name, "arguments": arguments}, **more}
     return numbered(index, fragment if call_id is None else {"id": call_id, **fragment})
@@ -109,6 +112,7 @@ fragments = st.fixed_dictionaries(
 def test_whatever_comes_keeps_the_contract(sent: list[dict[str, Any]]) -> None:
     """New indexes follow one another, begin with id and type, and say id, type and name no second time."""
     seen = 0
+    named = set()
     for fragment in tidied(*sent):
         assert fragment["function"]["arguments"] == "x"
         assert 0 <= fragment["index"] <= seen
@@ -117,4 +121,27 @@ def test_whatever_comes_keeps_the_contract(sent: list[dict[str, Any]]) -> None:
             assert fragment["id"]
             assert fragment["type"]
         else:
-            assert not any((fragment.get("id"), fragment.get("type"), fragment["function"].get("name")))
+            assert not any((fragment.get("id"), fragment.get("type")))
+        if fragment["function"].get("name"):
+            assert fragment["index"] not in named
+            named.add(fragment["index"])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [{"index": 0, "id": "c0", "type": "function", "function": {"arguments": ""}}, {"index": 0, "function": NAMED}],
+        [begin(0, None), {"index": 0, "function": NAMED}],
+        [begin(0, ""), {"index": 0, "function": NAMED}],
+        [{"index": 0, "id": "c0", "type": "function"}, {"index": 0, "function": NAMED}],
+        [{"id": "c0", "type": "function"}, {"id": "c0", "function": NAMED}],
+        [{"type": "function"}, {"function": NAMED}],
+        [{"index": 0, "id": "c0", "type": "function"}, {"index": 0, "id": "made up", "function": NAMED}],
+        [{"index": 0, "id": "c0", "function": NAMED}, {"index": 0, "function": {**NAMED, "arguments": ""}}],
+    ],
+)
+def test_a_name_reaches_the_client_once_whichever_fragment_brings_it(sent: list[dict[str, Any]]) -> None:
+    told = tidied(*sent)
+    assert {fragment["index"] for fragment in told} == {0}
+    assert [name for each in told if (name := (each.get("function") or {}).get("name"))] == ["bash"]
+    assert [call_id for each in told if (call_id := each.get("id"))] == [told[0]["id"]]

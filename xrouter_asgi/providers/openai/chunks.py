@@ -140,18 +140,19 @@ class ChunkReader:
 class ToolCalls:
     """Tells the tool calls of one choice apart while their fragments arrive.
 
-    Each gets an index from 0 on without gaps, and says its id, type and name once. Clients glue fragments together by
-    that contract: a repeated name doubles, a first index of 1 raises.
+    Each gets an index from 0 on without gaps, and says its id, type and name once, whichever fragment brings the name.
+    Clients glue fragments together by that contract: a repeated name doubles, a first index of 1 raises.
 
-    The index of a fragment tells which call it belongs to. Without an index its id tells. Without both, a name begins a
-    call, and anything else continues the last one. A known index with another id *and* a name begins a call: Gemini
-    numbers every call 0. Another id without a name does not: old versions of vLLM made up an id for each fragment.
+    The index of a fragment tells which call it belongs to. Without an index its id tells. Without both, a second name
+    begins a call, and anything else continues the last one. A known index with another id *and* a second name begins a
+    call: Gemini numbers every call 0. Another id alone does not: old versions of vLLM made up an id for each fragment.
     """
 
     def __init__(self) -> None:
         self._count = 0
         self._by_id: dict[str, int] = {}
         self._by_index: dict[int, int] = {}  # the upstream's index → ours
+        self._named: set[int] = set()
 
     def tidy(self, fragments: list[dict[str, Any]]) -> bool:
         """Mend the fragments of one delta in place. Returns whether that changed anything."""
@@ -165,9 +166,13 @@ class ToolCalls:
         if index is None:
             index = self._begin(fragment)
         else:
-            for repeated, name in ((fragment, "id"), (fragment, "type"), (body, "name")):
-                if repeated.get(name):
-                    del repeated[name]
+            for told in ("id", "type"):
+                if fragment.get(told):
+                    del fragment[told]
+        if body.get("name"):
+            if index in self._named:
+                del body["name"]
+            self._named.add(index)
         fragment["index"] = index
         return (fragment, body) != before
 
@@ -175,10 +180,11 @@ class ToolCalls:
         index, call_id = fragment.get("index"), fragment.get("id")
         if isinstance(index, int):
             known = self._by_index.get(index)
-            return self._by_id.get(call_id) if known is not None and named and call_id else known
+            return self._by_id.get(call_id) if known in self._named and named and call_id else known
         if call_id:
             return self._by_id.get(call_id)
-        return self._count - 1 if self._count and not named else None
+        last = self._count - 1
+        return last if self._count and not (named and last in self._named) else None
 
     def _begin(self, fragment: dict[str, Any]) -> int:
         index = self._count
