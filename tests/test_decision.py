@@ -71,7 +71,8 @@ def test_an_attempt_that_was_given_up_is_told_as_cancelled() -> None:
 def test_an_attempt_at_a_model_that_the_upstream_does_not_know_tells_what_to_do() -> None:
     decision = Decision([attempt("a", 1.0, 2.0, error=ModelNotFound("m"))])
     (told_of,) = told(decision)["attempts"]
-    assert told_of["hint"] == "the provider 'a' has no model 'm'; map it with Target(provider, model=...)"
+    expected = "the provider 'a' has no model 'm'; map it with Target(provider, model=...) or 'targets' in the settings"
+    assert told_of["hint"] == expected
 
 
 def test_an_attempt_or_a_hedge_more_and_who_was_passed_over_are_out_of_the_ordinary() -> None:

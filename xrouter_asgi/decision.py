@@ -44,8 +44,8 @@ class Attempt:
         """What the operator can do about its failure; None where the error says it all."""
         if not isinstance(self.error, ModelNotFound):
             return None
-        model = self.model[:_LONGEST]
-        return f"the provider '{self.provider}' has no model '{model}'; map it with Target(provider, model=...)"
+        unknown = f"the provider '{self.provider}' has no model '{self.model[:_LONGEST]}'"
+        return f"{unknown}; map it with Target(provider, model=...) or 'targets' in the settings"
 
     @property
     def target(self) -> str:

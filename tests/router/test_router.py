@@ -784,7 +784,10 @@ async def test_a_listed_model_that_its_upstream_does_not_know_is_told_as_such(ca
     assert answer.json["error"]["message"] == (
         "The model 'assistant' is listed here, but its upstream does not know it. Tell the operator the id r1."
     )
-    hint = "the provider 'echo' has no model 'assistant'; map it with Target(provider, model=...)"
+    hint = (
+        "the provider 'echo' has no model 'assistant'; map it with Target(provider, model=...) "
+        "or 'targets' in the settings"
+    )
     assert json.loads(answer.header("x-xrouter-explain") or "")["attempts"][0]["hint"] == hint
     assert any(message.startswith(hint) for message in caplog.messages)
 
