@@ -111,6 +111,13 @@ async def test_a_defect_is_not_hidden_by_a_fallback() -> None:
     assert asked(second) == [0]
 
 
+async def test_a_strategy_that_leaves_all_out_is_a_defect_and_not_the_fault_of_the_caller() -> None:
+    able, unable = candidate("a"), candidate("b", capabilities=Capabilities(tools=False))
+    with pytest.raises(ValueError, match="The strategy left out every candidate"):
+        await Fallback([able, unable], strategy=lambda *_: []).send(call(tools=TOOLS))
+    assert asked(able, unable) == [0, 0]
+
+
 class TestTooLong:
     async def test_it_moves_to_a_larger_context_only(self) -> None:
         small, same, unknown, large = (

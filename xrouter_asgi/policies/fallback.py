@@ -26,6 +26,7 @@ _CONTENT = frozenset({"content_filter", "content_policy_violation"})  # codes of
 _NOT_ASKED = (CircuitOpen, ConcurrencyExceeded)
 _OWN_KEY = Unready("own_key", None, "own key")
 _BACKOFF = Backoff()
+_ALL_LEFT_OUT = "The strategy left out every candidate. It must return one or more."
 
 
 class Failure(NamedTuple):
@@ -154,7 +155,7 @@ class Fallback(Wrapper):
             decision.strategy = plan.strategy
             decision.candidates = plan.considered
         if not plan.order:
-            raise _unable(call, plan)
+            raise _unable(call, plan) if len(plan.unable) == len(self._stats) else ValueError(_ALL_LEFT_OUT)
         failures: list[Failure] = []
         elsewhere = call.elsewhere
         if len(plan.order) > 1:
@@ -283,13 +284,12 @@ def _holds_more(candidate: Candidate, other: Candidate) -> bool:
 
 
 def _unable(call: Call, plan: Plan) -> XRouterError:
-    lacking = sorted({why.text.removeprefix("lacks ") for _, why in plan.unable})
+    lacks = sorted({why.text.removeprefix("lacks ") for _, why in plan.unable})
     name = call.model[:128]
-    if "context" in lacking:
+    if "context" in lacks:
         message = f"The conversation is longer than the context of the model '{name}'. Shorten it."
         return InvalidRequest(message, code=_TOO_LONG, param="messages")
-    message = f"The model '{name}' cannot take this request, because it lacks {' or '.join(lacking)}."
-    return UnsupportedOperation(message)
+    return UnsupportedOperation(f"The model '{name}' cannot take this request, because it lacks {' or '.join(lacks)}.")
 
 
 def _telling(failures: Sequence[Failure]) -> XRouterError:

@@ -1,7 +1,7 @@
 """Strategies: in which order candidates are asked.
 
 Each is a pure function: the same candidates, requirements and randomness give the same order. One of your own is one
-more function of that shape.
+more function of that shape. It is given one candidate or more, and returns one or more: who is left out is not asked.
 """
 
 from __future__ import annotations
