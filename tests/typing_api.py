@@ -174,7 +174,7 @@ layer = Retry(layer, attempts=2)
 layer = Hedge(layer, second=Target(echo))
 layer = Deadline(layer, total=60.0)
 Retry(layer, 2)  # type: ignore[call-arg]
-assert_type(resilient(parrot, parallel=3), Provider)
+assert_type(resilient(parrot, max_parallel=3), Provider)
 
 # A strategy
 

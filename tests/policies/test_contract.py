@@ -93,7 +93,7 @@ class TestResilient(PolicyContract):
     @staticmethod
     def around(inner: Provider) -> Attempting:
         patience = Patience(first=60.0, idle=60.0, prebuffer_tokens=1)
-        return as_target(resilient(inner, parallel=1, patience=patience))
+        return as_target(resilient(inner, max_parallel=1, patience=patience))
 
 
 class TestStack(PolicyContract):
@@ -103,7 +103,7 @@ class TestStack(PolicyContract):
     def around(inner: Provider) -> Attempting:
         patience = Patience(first=60.0, idle=60.0, prebuffer=0.5)
         upstreams = {inner.name: UpstreamState(slots=Slots(2))}
-        candidates = [Candidate(inner, "one", parallel=1)]
+        candidates = [Candidate(inner, "one", max_parallel=1)]
         return as_target(stack(candidates, patience=patience, hedge=0.5, upstreams=upstreams))
 
 

@@ -75,13 +75,13 @@ CLOCKS = Patience(first=1.0)
 
 class TestOrder:
     def test_from_the_outside_in(self) -> None:
-        whole = stacked(Upstream(), Upstream(name="other"), options={"parallel": 3}, patience=CLOCKS)
+        whole = stacked(Upstream(), Upstream(name="other"), options={"max_parallel": 3}, patience=CLOCKS)
         candidate, _ = fallback_of(whole).candidates
         assert layers(candidate.provider) == [Retry, CircuitBreaker, Concurrency, Timeout, Target, Upstream]
 
     def test_what_is_held_is_held_between_the_breaker_and_the_queue(self) -> None:
         patience = Patience(idle=1.0, prebuffer=0.5, prebuffer_tokens=20)
-        whole = stacked(Upstream(), Upstream(name="other"), options={"parallel": 3}, patience=patience)
+        whole = stacked(Upstream(), Upstream(name="other"), options={"max_parallel": 3}, patience=patience)
         candidate, _ = fallback_of(whole).candidates
         assert layers(candidate.provider) == [Retry, CircuitBreaker, Prebuffer, Concurrency, Timeout, Target, Upstream]
 
@@ -107,7 +107,7 @@ class TestOrder:
 
     def test_the_queue_of_one_model_stands_before_that_of_the_account(self) -> None:
         upstreams = {"up": UpstreamState(slots=Slots(2))}
-        (candidate,) = fallback_of(stacked(Upstream(), options={"parallel": 3}, upstreams=upstreams)).candidates
+        (candidate,) = fallback_of(stacked(Upstream(), options={"max_parallel": 3}, upstreams=upstreams)).candidates
         assert layers(candidate.provider) == [Retry, Concurrency, Concurrency, Target, Upstream]
         assert isinstance(candidate.provider, Retry)
         queue = candidate.provider.inner
@@ -115,7 +115,7 @@ class TestOrder:
         assert queue.slots.limit == 3
 
     def test_around_a_single_provider(self) -> None:
-        assert layers(resilient(Upstream(), parallel=1, patience=Patience(idle=1.0))) == [
+        assert layers(resilient(Upstream(), max_parallel=1, patience=Patience(idle=1.0))) == [
             Deadline,
             Retry,
             CircuitBreaker,
@@ -126,7 +126,7 @@ class TestOrder:
         ]
 
     def test_whoever_may_bring_a_key_of_his_own_shares_only_clocks(self) -> None:
-        whole = stacked(Upstream(), options={"own_key": True, "parallel": 3}, patience=CLOCKS)
+        whole = stacked(Upstream(), options={"own_key": True, "max_parallel": 3}, patience=CLOCKS)
         (candidate,) = fallback_of(whole).candidates
         assert layers(candidate.provider) == [Timeout, Target, Upstream]
 
@@ -196,7 +196,7 @@ class TestTime:
     @virtual
     async def test_a_queue_is_no_silence(self) -> None:
         upstream = Upstream([2.0, "hi"])
-        whole = stacked(upstream, options={"parallel": 1}, patience=Patience(first=3.0))
+        whole = stacked(upstream, options={"max_parallel": 1}, patience=Patience(first=3.0))
         replies = await asyncio.gather(*(self.text(whole) for _ in range(3)))
         assert (replies, now(), upstream.most) == (["hi"] * 3, 6.0, 1)
 
@@ -329,7 +329,7 @@ class TestLimits:
 
     @virtual
     async def test_what_is_over_its_limit_is_passed_over_and_the_decision_says_so(self) -> None:
-        whole = stacked(Upstream([1.0], name="a"), Upstream(name="b"), options={"parallel": 2})
+        whole = stacked(Upstream([1.0], name="a"), Upstream(name="b"), options={"max_parallel": 2})
         running = self.pair(whole)
         await asyncio.sleep(0.5)
         one = call()
@@ -342,7 +342,7 @@ class TestLimits:
 
     @virtual
     async def test_where_the_others_fail_it_is_waited_in_the_queue(self) -> None:
-        whole = stacked(Upstream([1.0], name="a"), Down("b", UpstreamError), options={"parallel": 2})
+        whole = stacked(Upstream([1.0], name="a"), Down("b", UpstreamError), options={"max_parallel": 2})
         running = self.pair(whole)
         await asyncio.sleep(0.5)
         assert (await whole.send(call())).provider == "a"

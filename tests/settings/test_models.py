@@ -52,7 +52,7 @@ def test_a_target_as_a_table_says_more_of_a_candidate() -> None:
     }
     _, fallback = built(table, "echo/echo")
     first, second = fallback.candidates
-    assert (first.name, first.weight, first.price, first.parallel) == ("echo/parrot", 2, Price(1, 3), 4)
+    assert (first.name, first.weight, first.price, first.max_parallel) == ("echo/parrot", 2, Price(1, 3), 4)
     assert first.capabilities == Capabilities(vision=False, context=8000)
     assert (second.weight, second.price, second.capabilities) == (1, None, Capabilities())
 

@@ -145,7 +145,7 @@ def skins(provider: Any) -> Iterator[str]:
 
 def test_the_policies_stand_as_in_a_stack() -> None:
     upstreams = [SimulatedUpstream(name, random.Random(0)) for name in "ab"]
-    candidates = [Candidate(Target(each, model="m"), f"{each.name}/m", parallel=1) for each in upstreams]
+    candidates = [Candidate(Target(each, model="m"), f"{each.name}/m", max_parallel=1) for each in upstreams]
     real = stack(candidates, patience=Patience(first=5.0, idle=10.0))
     by_chance = ("Gate", "Hedge", "Prebuffer")
     simulated = [name for name in skins(Onion(upstreams, random.Random(0)).provider) if name not in by_chance]

@@ -55,7 +55,7 @@ class Candidate:
         weight: Its share, in proportion to the other weights. 0 takes what no other can.
         price: For `lowest_cost`.
         capabilities: For calls that need them.
-        parallel: How many calls at once it bears, for `stack` to keep to; None for any number.
+        max_parallel: How many calls at once it bears, for `stack` to keep to; None for any number.
         own_key: Whether callers may bring a key of their own. What one of them meets says nothing about the others.
 
     Raises:
@@ -67,7 +67,7 @@ class Candidate:
     weight: float = field(default=1.0, kw_only=True)
     price: Price | None = field(default=None, kw_only=True)
     capabilities: Capabilities = field(default=Capabilities(), kw_only=True)
-    parallel: int | None = field(default=None, kw_only=True)
+    max_parallel: int | None = field(default=None, kw_only=True)
     own_key: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:

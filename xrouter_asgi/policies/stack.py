@@ -55,16 +55,16 @@ def resilient(
     provider: Provider,
     *,
     patience: Patience = Patience(),
-    parallel: int | None = None,
+    max_parallel: int | None = None,
 ) -> Provider:
     """One upstream with its policies: clocks, a queue, a breaker and retries.
 
     Args:
         provider: The upstream, or one model there (`Target`).
-        parallel: How many calls at once it bears; None for any number.
+        max_parallel: How many calls at once it bears; None for any number.
     """
     column = _Column(patience=patience, attempts=patience.attempts)
-    layer = column.around(Candidate(provider, provider.name, parallel=parallel), UpstreamState())
+    layer = column.around(Candidate(provider, provider.name, max_parallel=max_parallel), UpstreamState())
     return layer if patience.total is None else Deadline(layer, total=patience.total)
 
 
@@ -132,8 +132,8 @@ class _Column:
         # the whole account: nobody waits for the one while holding what others could use of the other.
         if shared.slots is not None:
             layer = Concurrency(layer, slots=shared.slots)
-        if candidate.parallel is not None:
-            layer = Concurrency(layer, slots=Slots(candidate.parallel))
+        if candidate.max_parallel is not None:
+            layer = Concurrency(layer, slots=Slots(candidate.max_parallel))
         # Below all that acts on failures: a stream that breaks off meanwhile has failed like one that never began.
         # Above the queue, which learns from the first chunk how loaded an upstream is.
         if self.patience.prebuffers:

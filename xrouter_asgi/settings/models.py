@@ -62,7 +62,7 @@ class TargetSettings(Table):
             weight=self.weight,
             price=self.price,
             capabilities=self.capabilities,
-            parallel=self.max_parallel,
+            max_parallel=self.max_parallel,
             own_key=isinstance(table, UpstreamSettings) and bool(table.own_key),
         )
 
