@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -191,6 +192,20 @@ async def test_a_wrapper_is_a_provider() -> None:
     async with router.lifespan():
         answer = await post(router, "/v1/chat/completions", chat("echo"))
     assert answer.header("x-xrouter-warnings") == "beta"
+
+
+async def test_a_strategy_ranks_upstreams_and_an_observer_hears_which_one_answered() -> None:
+    names = run("embedding.md", "router", "strategy", "observer")
+    async with names["router"].lifespan():
+        asked = await post(
+            names["app"], "/v1/chat/completions", chat("echo"), headers=[(b"x-xrouter-explain", b"1")]
+        )
+    told = json.loads(asked.header("x-xrouter-explain") or "")
+    assert (told["strategy"], [each["target"] for each in told["candidates"]]) == (
+        "least_loaded",
+        ["east/echo", "west/echo"],
+    )
+    assert names["answered"] == ["east/echo"]
 
 
 async def test_the_middleware_tells_of_slow_requests_only(
