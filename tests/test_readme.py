@@ -16,9 +16,13 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
+from xrouter_asgi import EchoProvider, LLMRouter
+from xrouter_asgi.keys import Hasher, Issuer, KeySpec, SQLKeyStore
 from xrouter_asgi.settings import Settings
 
+from .asgi_client import get
 from .serving import uvicorn_here
 from .settings.reading import settings_below
 
@@ -71,6 +75,24 @@ async def test_the_commands_about_keys_work_as_pasted(tmp_path: Path) -> None:
     # curl ends its lines where the answer does, so that a line of the log may follow in the same.
     lines = map(json.loads, re.findall(r'\{"time":.*\}$', out.decode(), re.MULTILINE))
     assert {("/v1/models", 401), ("/v1/models", 200)} <= {(line["path"], line["status"]) for line in lines}
+
+
+async def test_the_middlewares_of_an_app_let_in_who_has_a_key_that_was_made_with_the_pepper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (program,) = re.findall(r"^```python\n([^`]*APIKeyMiddleware[^`]*)```$", README, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XROUTER_KEYS_PEPPER", "p" * 32)
+    app = Starlette()
+    names: dict[str, Any] = {"app": app, "os": os, "router": LLMRouter({"echo": EchoProvider()})}
+    exec(program, names)  # noqa: S102 -- the README's own
+    store = SQLKeyStore("sqlite:///keys.db")
+    issued = await Issuer(store, by="test", hasher=Hasher({1: "p" * 32})).create(KeySpec(owner="ann"))
+    headers = [(b"authorization", f"Bearer {issued.secret}".encode())]
+    assert (await get(app, "/llm/v1/models", headers=headers)).status == 200
+    assert (await get(app, "/llm/v1/models")).status == 401
+    await store.aclose()
+    await names["keys"].aclose()
 
 
 def test_every_setting_is_in_the_table() -> None:
