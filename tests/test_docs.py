@@ -197,9 +197,7 @@ async def test_a_wrapper_is_a_provider() -> None:
 async def test_a_strategy_ranks_upstreams_and_an_observer_hears_which_one_answered() -> None:
     names = run("embedding.md", "router", "strategy", "observer")
     async with names["router"].lifespan():
-        asked = await post(
-            names["app"], "/v1/chat/completions", chat("echo"), headers=[(b"x-xrouter-explain", b"1")]
-        )
+        asked = await post(names["app"], "/v1/chat/completions", chat("echo"), headers=[(b"x-xrouter-explain", b"1")])
     told = json.loads(asked.header("x-xrouter-explain") or "")
     assert (told["strategy"], [each["target"] for each in told["candidates"]]) == (
         "least_loaded",
