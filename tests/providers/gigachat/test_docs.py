@@ -243,7 +243,7 @@ def test_the_credentials_that_are_shown_can_be_used() -> None:
     names: dict[str, Any] = {}
     exec(re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[0], names)  # noqa: S102 -- our own page
     shown = [value for value in names.values() if isinstance(value, GigaChatProvider)]
-    assert len(shown) == 3
+    assert len(shown) == 4
 
 
 def test_what_troubles_is_said_by_the_package() -> None:
