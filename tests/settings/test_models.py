@@ -189,6 +189,11 @@ class TestVersion:
         assert len(versions) == 2
         assert all(len(version) == 8 for version in versions)
 
+    def test_it_tells_no_bound_from_the_bound_of_the_providers(self) -> None:
+        document = {"providers": {"a": {"kind": "echo"}}, "models": {"m": {"targets": ["a/b"]}}}
+        endless = {"models": {"m": {"targets": ["a/b"], "patience": {"total": float("inf")}}}}
+        assert Settings.parse(document).version != Settings.parse(document | endless).version
+
     def test_it_says_nothing_of_a_secret(self) -> None:
         document = {"providers": {"a": {"kind": "openai", "base_url": "http://x", "api_key": "env:KEY"}}}
         versions = {Settings.parse(document, environment={"KEY": key}).version for key in ("one", "two")}

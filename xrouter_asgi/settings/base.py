@@ -29,7 +29,7 @@ Some = Annotated[tuple[Value, ...], AfterValidator(_some)]
 class Table(BaseModel):
     """A table whose unknown keys are mistakes. So are those of dataclasses below it, which take this configuration."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, ser_json_inf_nan="strings")
 
 
 class Buildable(Table):
