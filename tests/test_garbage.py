@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xrouter_asgi import (
     APIKeyMiddleware,
@@ -146,6 +146,17 @@ async def test_nothing_of_a_refused_request_waits_for_the_collector_of_cycles(
 @pytest.mark.usefixtures("uncollected")
 async def test_nothing_of_a_malformed_request_waits_for_the_collector_of_cycles(app: ASGIApp) -> None:
     assert await status(app, b'{"model": ') == 400
+    assert await requests_left() == 0
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_nothing_of_a_request_that_breaks_the_application_waits_for_the_collector_of_cycles() -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("broken")
+
+    app = RequestEventsMiddleware(broken, observers=[lambda event: None])
+    with pytest.raises(ValueError, match="broken"):
+        await asgi.get(TracingMiddleware(app, tracer_provider=TracerProvider()), "/")
     assert await requests_left() == 0
 
 

@@ -312,13 +312,15 @@ async def test_a_call_that_outlasts_the_drain_is_told_why_it_ends() -> None:
         assert stage.closings == [1, 0]
 
 
-async def test_the_end_of_the_lifespan_closes_a_replaced_router_on_which_a_call_runs() -> None:
+@pytest.mark.parametrize("later", [False, True])
+async def test_the_end_of_the_lifespan_closes_a_replaced_router_on_which_a_call_runs(*, later: bool) -> None:
     stage = Stage("m", *ANSWER[:1], asyncio.Event())
     async with stage.app.lifespan():
         exchange, running = stage.begin("m")
         await exchange.sent(2)
         await stage.app.replace(stage.settings("m"))
-        await settle()
+        if later:
+            await settle()
     assert stage.closings == [1, 1]
     running.cancel()
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, TypeAlias
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
 
 # The bounds of dataclass fields as types, which pydantic reads when settings fill the dataclass.
-Seconds: TypeAlias = Annotated[float, Gt(0)]
+Seconds: TypeAlias = Annotated[float, Gt(0), Lt(math.inf)]
+SecondsOrInf: TypeAlias = Annotated[float, Gt(0)]  # TOML has no null: `inf` says that there is no bound
 Count: TypeAlias = Annotated[int, Gt(0)]
-Amount: TypeAlias = Annotated[float, Ge(0)]
+Amount: TypeAlias = Annotated[float, Ge(0), Lt(math.inf)]
 
 
 def require_positive(**options: float | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
@@ -103,6 +103,7 @@ class ReloadableRouter:
 
     async def aclose(self) -> None:
         """Close every router, even if requests run there."""
+        await asyncio.sleep(0)  # a task that is cancelled before it has begun would close nothing
         for old, task in self._retiring.items():
             if old.running:  # otherwise it is closing already
                 task.cancel()
@@ -141,12 +142,10 @@ class _Generation:
         if not self.running:
             return True
         self.idle = asyncio.Event()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.idle.wait()
-        except TimeoutError:
-            return False
-        return True
+        return not self.running
 
 
 class FileWatch:

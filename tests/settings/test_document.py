@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 import traceback
@@ -66,7 +67,7 @@ def test_a_whole_file_is_read_into_typed_tables() -> None:
         "x-token": "local-key",
     }
     timeouts = local.timeouts
-    assert (timeouts.connect, timeouts.first, timeouts.total, timeouts.pool) == (2.0, 30.0, None, 5.0)
+    assert (timeouts.connect, timeouts.first, timeouts.total, timeouts.pool) == (2.0, 30.0, math.inf, 5.0)
     assert (settings.server.host, settings.server.port, settings.server.drain) == ("0.0.0.0", 80, 5.0)
     assert [str(target) for target in settings.served["assistant"].targets] == [
         "gigachat/GigaChat-2-Pro",

@@ -167,6 +167,11 @@ def test_a_provider_with_keys_of_callers_own_has_no_breaker() -> None:
             f"models.m.patience has no key 'tries'. Known: {', '.join(sorted(key.name for key in fields(Patience)))}.",
         ),
         ('targets = ["a/b"]\npatience = { idle = 0 }', "models.m.patience.idle is 0. It should be greater than 0."),
+        ('targets = ["a/b"]\npatience = { idle = inf }', "models.m.patience.idle is inf. It should be less than inf."),
+        (
+            'targets = [{ provider = "a", model = "b", price = { input = 1, output = inf } }]',
+            "models.m.targets[0].price.output is inf. It should be less than inf.",
+        ),
         ('targets = ["a/b"]\npatience = 3', "models.m.patience is 3. Write a table, [models.m.patience]."),
         ('targets = ["a/b"]\nhedge = 3', "models.m.hedge is 3. It should be less than or equal to 1."),
     ],
@@ -183,6 +188,11 @@ class TestVersion:
         }
         assert len(versions) == 2
         assert all(len(version) == 8 for version in versions)
+
+    def test_it_tells_no_bound_from_the_bound_of_the_providers(self) -> None:
+        document = {"providers": {"a": {"kind": "echo"}}, "models": {"m": {"targets": ["a/b"]}}}
+        endless = {"models": {"m": {"targets": ["a/b"], "patience": {"total": float("inf")}}}}
+        assert Settings.parse(document).version != Settings.parse(document | endless).version
 
     def test_it_says_nothing_of_a_secret(self) -> None:
         document = {"providers": {"a": {"kind": "openai", "base_url": "http://x", "api_key": "env:KEY"}}}

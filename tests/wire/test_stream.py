@@ -335,6 +335,15 @@ async def test_the_upstream_of_a_stream_that_breaks_is_closed_before_anyone_is_t
     assert batches.closed == 1
 
 
+async def test_the_upstream_of_a_stream_that_is_left_is_closed_before_anyone_is_told() -> None:
+    closings: list[int] = []
+    batches = Batches([chunk()])
+    stream = await ChatStream.start(batches)
+    stream.when_ended(lambda error: closings.append(batches.closed))
+    await stream.aclose()
+    assert closings == [1]
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_text_survives_an_event(content: str) -> None:
     document = ChatChunk({"choices": [{"delta": {"content": content}}]})

@@ -34,9 +34,8 @@ class APIKey:
     created_at: datetime = field(default_factory=utc_now)
     active: bool = True  # False once it is revoked
     not_before: datetime | None = None
-    expires_at: datetime | None = (
-        None  # the first moment at which it is not valid; of a rotated secret, the overlap's end
-    )
+    # The first moment at which it is not valid; of a rotated secret, the overlap's end.
+    expires_at: datetime | None = None
     scopes: frozenset[str] = frozenset()  # this and the next two are as in `Principal`
     models: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()

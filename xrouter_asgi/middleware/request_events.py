@@ -50,8 +50,8 @@ class RequestEventsMiddleware:
         tell(self._observers, RequestStarted(context))
         try:
             await self.app(scope, measured.receive, measured.send)
-        except BaseException as error:
-            measured.raised = error
+        except CancelledError:
+            measured.cancelled = True
             raise
         finally:
             # Not context.emit(): another middleware of this kind may stand further out, and tells its own observers.
@@ -62,7 +62,7 @@ class _MeasuredRequest:
     """Counts what passes through `receive` and `send`, of HTTP or of a WebSocket."""
 
     def __init__(self, context: RequestContext, receive: Receive, send: Send) -> None:
-        self.raised: BaseException | None = None
+        self.cancelled = False
         self._context = context
         self._receive = receive
         self._send = send
@@ -120,7 +120,7 @@ class _MeasuredRequest:
     def ended(self, scope: Scope) -> RequestEnded:
         """The measurements. Status 500 if the application raised or said nothing, because the server answers so."""
         status = self._status
-        if status is None and not self._left and not isinstance(self.raised, CancelledError):
+        if status is None and not self._left and not self.cancelled:
             status = 500
         client = scope.get("client")
         return RequestEnded(

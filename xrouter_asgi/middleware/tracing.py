@@ -58,7 +58,6 @@ class TracingMiddleware:
         try:
             await self.app(scope, receive, send_with_id)
         except BaseException as error:
-            spans.error = error
+            spans.end(error)
             raise
-        finally:
-            spans.end()
+        spans.end(None)

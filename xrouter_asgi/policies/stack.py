@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from ..checks import Count, Seconds
+from ..checks import Count, Seconds, SecondsOrInf
 from ..providers.base import Provider
 from ..queueing.slots import Slots
 from .backoff import Backoff
@@ -40,7 +40,7 @@ class Patience:
     idle: Seconds | None = None
     prebuffer: Seconds | None = None
     prebuffer_tokens: Count | None = None
-    total: Seconds | None = 600.0
+    total: SecondsOrInf | None = 600.0
 
     @property
     def watches(self) -> bool:

@@ -127,8 +127,9 @@ class Slots:
         if self.in_flight < self.limit:
             self.in_flight += 1
             return Slot(self)
-        until = asyncio.get_running_loop().time() + self._queue_timeout
-        if deadline is not None and deadline <= asyncio.get_running_loop().time():
+        now = asyncio.get_running_loop().time()
+        until = now + self._queue_timeout
+        if deadline is not None and deadline <= now:
             raise self._too_late()
         if not self._make_room_for(caller):
             raise self._refusal("all are taken, and the queue is full")
@@ -227,9 +228,8 @@ class Slot:
         """Give the slot back. May be called twice."""
         if self._held:
             self._held = False
-            self._slots._mean_held += _SMOOTHING * (
-                asyncio.get_running_loop().time() - self._began - self._slots._mean_held
-            )
+            held = asyncio.get_running_loop().time() - self._began
+            self._slots._mean_held += _SMOOTHING * (held - self._slots._mean_held)
             self._slots._free()
 
 

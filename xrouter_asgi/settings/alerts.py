@@ -21,9 +21,9 @@ from ..alerts import (
     slack,
     telegram,
 )
-from ..checks import Count
+from ..checks import Count, Seconds
 from ..providers.http import TLS
-from .base import Buildable, FiniteSeconds, Table
+from .base import Buildable, Table
 from .providers import BaseURL
 from .references import ExistingPath, Hidden, Secret, reveal
 
@@ -107,11 +107,11 @@ class AlertsSettings(Table):
     """
 
     error_share: Share = 0.5
-    slow: FiniteSeconds | None = None
+    slow: Seconds | None = None
     slow_share: Share = 0.5
-    window: FiniteSeconds = 60.0
+    window: Seconds = 60.0
     minimum: Count = 20
-    cooldown: FiniteSeconds = 600.0
+    cooldown: Seconds = 600.0
     off: tuple[RuleName, ...] = ()
     log: bool = True
     webhook: WebhookSettings | None = None

@@ -12,12 +12,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ..checks import Amount, Count, Seconds
 
 Value = TypeVar("Value")
-FiniteSeconds = Annotated[Seconds, Field(allow_inf_nan=False)]
-FiniteAmount = Annotated[Amount, Field(allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 NoBound = BeforeValidator(lambda value: None if value == math.inf else value)
-"""TOML has no null: `inf` says that there is no bound."""
 
 
 def _some(values: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -32,7 +29,7 @@ Some = Annotated[tuple[Value, ...], AfterValidator(_some)]
 class Table(BaseModel):
     """A table whose unknown keys are mistakes. So are those of dataclasses below it, which take this configuration."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, ser_json_inf_nan="strings")
 
 
 class Buildable(Table):
@@ -76,7 +73,7 @@ class ServerSettings(Table):
     host: str = "127.0.0.1"
     port: Port = 8000
     max_body: Count = 32 << 20
-    drain: FiniteAmount = 30.0
+    drain: Amount = 30.0
     reload: bool = True
     explain: bool = False
     commit_after: Annotated[Seconds | None, NoBound] = 15.0

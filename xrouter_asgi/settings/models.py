@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from ..checks import Count
+from ..checks import Amount, Count
 from ..policies.candidates import Candidate, Capabilities, Price
 from ..policies.stack import Patience, stack
 from ..policies.strategies import STRATEGIES
 from ..policies.upstream_state import UpstreamState
 from ..providers.base import Provider
 from ..providers.target import Target
-from .base import FiniteAmount, Some, Table
+from .base import Some, Table
 from .providers import ProviderSettings, UpstreamSettings
 
 
@@ -36,7 +36,7 @@ class TargetSettings(Table):
 
     provider: str
     model: Annotated[str, AfterValidator(_one_star)]
-    weight: FiniteAmount = 1.0
+    weight: Amount = 1.0
     price: Price | None = None
     capabilities: Capabilities = Capabilities()
     max_parallel: Count | None = None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, SecretStr, model_validator
 
-from ..checks import Count
+from ..checks import Amount, Count, Seconds
 from ..policies.upstream_state import UpstreamState
 from ..providers.base import ReadyProvider
 from ..providers.echo import EchoProvider
@@ -28,7 +26,7 @@ from ..providers.openai import OpenAIProvider
 from ..providers.own_key import BringYourOwnKey
 from ..queueing.adaptive import AdaptiveLimit
 from ..queueing.slots import Slots
-from .base import Buildable, FiniteAmount, FiniteSeconds, Some, Table
+from .base import Buildable, Some, Table
 from .references import ExistingPath, Hidden, Secret, reveal
 
 _ANYBODY = "YTpi"  # a credential that every kind can be built with
@@ -45,11 +43,6 @@ def _base_url(url: str) -> str:
 BaseURL = Annotated[str, AfterValidator(_base_url)]
 
 
-def _no_total(table: Any) -> Any:
-    """TOML has no null: `total = inf` says that there is no bound."""
-    return {**table, "total": None} if isinstance(table, Mapping) and table.get("total") == math.inf else table
-
-
 class UpstreamSettings(Buildable):
     """What all providers behind HTTP have in common.
 
@@ -64,7 +57,7 @@ class UpstreamSettings(Buildable):
     """
 
     base_url: BaseURL
-    timeouts: Annotated[Timeouts, BeforeValidator(_no_total)] = Timeouts()
+    timeouts: Timeouts = Timeouts()
     ca_bundle: ExistingPath | None = None
     cert: ExistingPath | None = None
     key: ExistingPath | None = None
@@ -121,7 +114,7 @@ class GigaChatSettings(UpstreamSettings):
     password: Secret | None = None
     access_token: Secret | None = None
     max_parallel: Count | None = None
-    queue_timeout: FiniteSeconds = 30.0
+    queue_timeout: Seconds = 30.0
     client_id: str | None = None
     allow_networks: tuple[str, ...] = ()
     options: GigaChatOptions = GigaChatOptions()
@@ -212,7 +205,7 @@ class EchoSettings(Table):
 
     kind: Literal["echo"]
     models: Some[str] = ("echo",)
-    delay: FiniteAmount = 0.0
+    delay: Amount = 0.0
 
     def build(self, name: str, *, instrument: Instrument | None = None) -> EchoProvider:
         """Make the provider under that name. It does no HTTP, so there is nothing to instrument."""

@@ -89,7 +89,6 @@ class RequestSpans:
 
     def __init__(self, tracer: Tracer, scope: Scope, context: RequestContext, *, propagate: bool) -> None:
         self.status: int | None = None  # of the answer
-        self.error: BaseException | None = None  # what the application raised
         self._tracer = tracer
         self._scope = scope
         self._request = context
@@ -132,8 +131,8 @@ class RequestSpans:
         if isinstance(event, AttemptEnded):
             self._end_attempt(event.attempt)
 
-    def end(self) -> None:
-        """End what still runs. Raises nothing."""
+    def end(self, error: BaseException | None) -> None:
+        """End what still runs, with the error that the application raised. Raises nothing itself."""
         # Not by a token: an exchange that is thrown away ends outside the context that it began in.
         attach(self._before)
         # It holds this object, so neither would be freed before the other.
@@ -143,11 +142,11 @@ class RequestSpans:
             for attempt in list(self._attempts):
                 self._end_attempt(attempt)
             if self._call is not None:
-                _end(self._call, self._call_attributes(), self._request.error or self.error)
+                _end(self._call, self._call_attributes(), self._request.error or error)
             if self._top.is_recording():
                 self._top.set_attributes(_decision_attributes(self._request.decision))
             if self._server is not None:
-                self._end_server(self._server)
+                self._end_server(self._server, error)
         except Exception:
             logger.exception("A span could not be ended")
 
@@ -196,7 +195,7 @@ class RequestSpans:
             names.CACHED_TOKENS: usage and usage.cached_tokens,
         }
 
-    def _end_server(self, span: Span) -> None:
+    def _end_server(self, span: Span, error: BaseException | None) -> None:
         request = self._request
         # Left there by the router of Starlette or FastAPI.
         route = getattr(self._scope.get("route"), "path", None)
@@ -207,7 +206,7 @@ class RequestSpans:
         }
         if place := request.endpoint or route:
             span.update_name(f"{_name(self._scope)} {place}")
-        error = self.error or request.error
+        error = error or request.error
         if isinstance(error, XRouterError) and error.status < 500:
             error = None  # The client's mistake is no failure of the server (OpenTelemetry, HTTP spans, "Status").
         if error is None and self.status is not None and self.status >= 500:

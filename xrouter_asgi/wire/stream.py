@@ -128,8 +128,10 @@ class ChatStream:
 
     async def aclose(self) -> None:
         """Close the upstream. Safe to call twice."""
-        self._tell(asyncio.CancelledError())
-        await self._shut()
+        try:
+            await self._shut()
+        finally:
+            self._tell(asyncio.CancelledError())
 
     def _cause(self, error: BaseException) -> BaseException:
         """What to tell of an error in reading: a cancellation by `break_off` stands for what broke the stream off."""

@@ -69,7 +69,6 @@ class AnswerStream:
 
     @property
     def headers(self) -> httpx.Headers:
-        """The fields of its head; made anew each time."""
         return httpx.Headers(self.fields)
 
     def __aiter__(self) -> AsyncIterator[bytes]:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import httpx
 
-from ...checks import Seconds, require_positive
+from ...checks import Seconds, SecondsOrInf, require_positive
 from ...errors import UpstreamError, UpstreamTimeout
 from .answer import AnswerStream, UpstreamAnswer, timed
 from .cancel_safe import OwnedTransport
@@ -50,7 +50,7 @@ class Timeouts:
     connect: Seconds = 5.0
     first: Seconds = 120.0
     idle: Seconds = 60.0
-    total: Seconds | None = 600.0
+    total: SecondsOrInf | None = 600.0
     write: Seconds = 30.0
     pool: Seconds = 5.0
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from weakref import ref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +93,11 @@ def test_reasoning_is_shown_as_it_comes() -> None:
 @given(st.lists(st.sampled_from(["<think>", "</think>", "<th", "ink>", "</", "a", " ", "\n"]), max_size=10))
 def test_how_reasoning_is_split_makes_no_difference(pieces: list[str]) -> None:
     assert told_apart(*pieces) == told_apart("".join(pieces)) == told_apart(*"".join(pieces))
+
+
+def test_nothing_of_an_answer_waits_for_the_collector_of_cycles() -> None:
+    thinking = Thinking()
+    alive = ref(thinking)
+    thinking.feed("<think>why</think>answer")
+    del thinking
+    assert alive() is None

@@ -49,29 +49,29 @@ class Thinking:
     """
 
     def __init__(self) -> None:
-        self._step = self._before
+        self._step = Thinking._before  # not a bound method, which would hold this object
         self._held = ""
 
     def feed(self, text: str) -> tuple[str, str]:
         """The reasoning and the answer, as far as they can be told apart now."""
-        return self._step(text)
+        return self._step(self, text)
 
     def close(self) -> tuple[str, str]:
         """What was held back, as reasoning or as answer."""
         held, self._held = self._held, ""
-        return (held, "") if self._step == self._inside else ("", held)
+        return (held, "") if self._step is Thinking._inside else ("", held)
 
     def _before(self, text: str) -> tuple[str, str]:
         self._held += text
         start = self._held.lstrip()
         if start.startswith(_OPEN):
             self._held = ""
-            self._step = self._inside
+            self._step = Thinking._inside
             return self._inside(start[len(_OPEN) :])
         if _OPEN.startswith(start):  # nothing but white space too
             return "", ""
         held, self._held = self._held, ""
-        self._step = self._after
+        self._step = Thinking._after
         return "", held
 
     def _inside(self, text: str) -> tuple[str, str]:
@@ -79,7 +79,7 @@ class Thinking:
         reasoning, closed, rest = text.partition(_CLOSE)
         if closed:
             self._held = ""
-            self._step = self._between
+            self._step = Thinking._between
             return reasoning, self._between(rest)[1]
         safe = len(text) - overlap(text, _CLOSE)
         self._held = text[safe:]
@@ -89,7 +89,7 @@ class Thinking:
         """The white space between the block and the answer belongs to neither."""
         text = text.lstrip()
         if text:
-            self._step = self._after
+            self._step = Thinking._after
         return "", text
 
     def _after(self, text: str) -> tuple[str, str]:
