@@ -60,6 +60,7 @@ async def app(fake: FakeOpenAI) -> AsyncIterator[ASGIApp]:
         "hasty": {"targets": ["a/m", "b/m"], "patience": {"first": 0.3}},
         "narrow": {"targets": [{"provider": "a", "model": "m", "max_parallel": 1}], **once},
         "held": {"targets": ["a/m", "b/m"], "patience": {"prebuffer": 0.05}},
+        "moved": {"targets": ["a/m", "b/m"], "patience": {"attempts": 1, "prebuffer": 0.05}},
         "limited": {"targets": ["a/m"]},
         "nowhere": {"targets": ["closed/m"], **once},
     }
@@ -119,6 +120,7 @@ async def status(
         pytest.param(b"hasty", True, (silence,), 200, id="time-out"),
         pytest.param(b"narrow", True, (refuse(500),), 502, id="bounded"),
         pytest.param(b"held", True, (stream(*FIRST_OF_TWO, end=b""),), 200, id="held stream that breaks off"),
+        pytest.param(b"moved", True, (stream(*FIRST_OF_TWO, end=b""),), 200, id="held stream that moves on"),
         pytest.param(b"nowhere", False, (), 502, id="refused connection"),
         pytest.param(b"unknown", False, (), 404, id="unknown model"),
     ],

@@ -159,17 +159,17 @@ class Fallback(Wrapper):
         elsewhere = call.elsewhere
         if len(plan.order) > 1:
             call = call.among_others(elsewhere=True, repeats=call.repeats)
-        for stats, _ in plan.order:
-            if failures and not self._may_follow(stats.candidate, failures, call):
-                continue
-            if (reply := await self._ask(call, stats, failures)) is not None:
-                return reply
-        if not elsewhere and (reply := await self._ask_again(call, failures)) is not None:
-            return reply
         try:
+            for stats, _ in plan.order:
+                if failures and not self._may_follow(stats.candidate, failures, call):
+                    continue
+                if (reply := await self._ask(call, stats, failures)) is not None:
+                    return reply
+            if not elsewhere and (reply := await self._ask_again(call, failures)) is not None:
+                return reply
             raise _telling(failures)
         finally:
-            failures.clear()  # the error's traceback holds this frame, which must not hold the error
+            failures.clear()  # an error's traceback holds a frame that holds this list, which must not hold the error
 
     async def models(self, names: str = "*", *, deadline: float | None = None) -> ModelList:
         """The models of the first candidate that lists any."""
