@@ -223,8 +223,10 @@ class Fallback(Wrapper):
             repeated = call.among_others(elsewhere=False, repeats=error)
             if (call.deadline is not None and then >= call.deadline) or not _ready_by(then, stats, repeated):
                 continue
-            call.context.emit(AttemptRetried(call.context, stats.provider.name, 1, wait, error, stats.candidate.name))
             await asyncio.sleep(wait)
+            if _ready_by(then, stats, repeated):  # else it refuses: others took the last retry meanwhile
+                retried = AttemptRetried(call.context, stats.provider.name, 1, wait, error, stats.candidate.name)
+                call.context.emit(retried)
             return await self._ask(repeated, stats, failures)
         return None
 
