@@ -288,6 +288,13 @@ class TestComingBack:
         assert upstream.times == times
 
     @virtual
+    async def test_a_full_queue_is_stood_in(self) -> None:
+        upstream = ReadyUpstream([told(2.0)], ["hi"], name="a")
+        upstream.unready = Unready("queue_full", None, "over its limit")
+        await among(upstream).send(call())
+        assert upstream.times == [0.0, 2.5]
+
+    @virtual
     async def test_of_two_that_wait_for_the_last_retry_only_the_one_that_asks_is_told_of(self) -> None:
         upstream = Upstream([told(2.0)], [told(2.0)], ["hi"], name="a")
         column = Retry(Target(upstream, model="m"), budget=RetryBudget(ratio=0, per_second=1))

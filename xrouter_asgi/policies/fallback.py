@@ -276,7 +276,9 @@ class Fallback(Wrapper):
 
 def _ready_by(then: float, stats: CandidateStats, call: Call) -> bool:
     unready = stats.provider.ready(call)
-    return unready is None or (unready.until is not None and unready.until <= then)
+    if unready is None or unready.kind == "queue_full":  # there is a queue to wait in
+        return True
+    return unready.until is not None and unready.until <= then
 
 
 def _holds_more(candidate: Candidate, other: Candidate) -> bool:
