@@ -131,7 +131,6 @@ class Hedge(Wrapper):
         before = len(call.context.attempts)
         first = asyncio.create_task(self.inner.send(call))
         runners = [first]
-        winner = None
         try:
             await asyncio.wait((first,), timeout=delay)
             # The first one may still stand in line, and is no attempt yet.
@@ -140,9 +139,11 @@ class Hedge(Wrapper):
                 call.context.decision.hedges += 1
                 runners.append(asyncio.create_task(self.second.send(call)))
             winner = await _soonest(runners)
-            return winner.result()
-        finally:
             await _give_up([runner for runner in runners if runner is not winner])
+        except BaseException:
+            await _give_up(runners)  # the winner, too, if the client leaves while the loser ends
+            raise
+        return winner.result()
 
 
 async def _soonest(runners: Sequence[Runner]) -> Runner:
