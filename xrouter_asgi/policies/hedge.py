@@ -143,7 +143,10 @@ class Hedge(Wrapper):
         except BaseException:
             await _give_up(runners)  # the winner, too, if the client leaves while the loser ends
             raise
-        return winner.result()
+        try:
+            return winner.result()
+        finally:
+            del first, winner, runners  # they hold the error, whose traceback holds this frame
 
 
 async def _soonest(runners: Sequence[Runner]) -> Runner:
