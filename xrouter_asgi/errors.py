@@ -106,8 +106,9 @@ class XRouterError(Exception):
 
     def but(self, **changes: object) -> Self:
         """A copy of the error that differs in these attributes: an error that others may hold is never changed."""
-        error = type(self).__new__(type(self), *self.args)
+        error = type(self).__new__(type(self))
         error.__dict__.update(self.__dict__, **changes)
+        error.args = (error.message,)
         error.__cause__ = self.__cause__
         return error
 
