@@ -172,7 +172,7 @@ class Fallback(Wrapper):
             failures.clear()  # an error's traceback holds a frame that holds this list, which must not hold the error
 
     async def models(self, names: str = "*", *, deadline: float | None = None) -> ModelList:
-        """The models of the first candidate that lists any."""
+        """What the first candidate lists that does not fail."""
         *others, last = self._stats
         for each in others:
             try:
@@ -199,13 +199,12 @@ class Fallback(Wrapper):
         stats.load += 1
         try:
             reply = await stats.provider.send(call)
-        except XRouterError as error:
-            stats.load -= 1
+        except BaseException as error:
+            stats.ended()
+            if not isinstance(error, XRouterError):
+                raise
             failures.append(Failure(error, stats, asyncio.get_running_loop().time()))
             return None
-        except BaseException:
-            stats.load -= 1
-            raise
         stats.answered_after(asyncio.get_running_loop().time() - began)
         if self._affinity is not None:
             self._affinity.answered(call, stats)
@@ -275,10 +274,8 @@ class Fallback(Wrapper):
 
 
 def _ready_by(then: float, stats: CandidateStats, call: Call) -> bool:
-    unready = stats.provider.ready(call)
-    if unready is None or unready.kind == "queue_full":  # there is a queue to wait in
-        return True
-    return unready.until is not None and unready.until <= then
+    unready = stats.provider.ready(call)  # who is full has a queue to wait in
+    return unready is None or unready.kind == "queue_full" or (unready.until is not None and unready.until <= then)
 
 
 def _holds_more(candidate: Candidate, other: Candidate) -> bool:

@@ -94,13 +94,7 @@ class Hedge(Wrapper):
     Place it around what Fallback takes for a candidate: while nobody has failed there is nothing to fall back from.
     """
 
-    def __init__(
-        self,
-        inner: Provider,
-        *,
-        second: Provider,
-        budget: HedgeBudget | None = None,
-    ) -> None:
+    def __init__(self, inner: Provider, *, second: Provider, budget: HedgeBudget | None = None) -> None:
         super().__init__(inner)
         self.second = as_target(second)
         self.budget = budget or HedgeBudget()
@@ -162,8 +156,6 @@ async def _soonest(runners: Sequence[Runner]) -> Runner:
 
 async def _give_up(losers: Sequence[Runner]) -> None:
     """Cancel them, and leave nothing open of what they began."""
-    if not losers:
-        return
     for loser in losers:
         loser.cancel()
     for outcome in await asyncio.gather(*losers, return_exceptions=True):

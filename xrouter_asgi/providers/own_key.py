@@ -57,11 +57,7 @@ class BringYourOwnKey:
     """
 
     def __init__(
-        self,
-        build: Callable[[str], Provider],
-        *,
-        inner: Provider | None = None,
-        name: str | None = None,
+        self, build: Callable[[str], Provider], *, inner: Provider | None = None, name: str | None = None
     ) -> None:
         self.name = name or (inner.name if inner is not None else "own_key")
         self._build = build
