@@ -12,20 +12,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xrouter_asgi import (
     APIKeyMiddleware,
+    Call,
     Principal,
     RateLimitMiddleware,
     RequestContext,
     RequestEventsMiddleware,
     TracingMiddleware,
 )
+from xrouter_asgi.errors import UpstreamUnavailable
+from xrouter_asgi.policies import Candidate, Fallback, Hedge, Retry
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_router
+from xrouter_asgi.wire import ChatRequest
 
 from . import asgi_client as asgi
 from .asgi_client import body_messages, http_scope
 from .fakes.http import Exchange, Handler
 from .fakes.openai import FakeOpenAI, raw, refuse, stream
 from .fakes.openai_answers import chunks
+from .scripted import ScriptedProvider, chat
 
 CHAT = b'{"model": "%b", "stream": %b, "messages": [{"role": "user", "content": "one two three"}]}'
 FIRST_OF_TWO = chunks({"model": "m", "messages": [{"role": "user", "content": "one two"}]})[:1]
@@ -60,6 +65,7 @@ async def app(fake: FakeOpenAI) -> AsyncIterator[ASGIApp]:
         "hasty": {"targets": ["a/m", "b/m"], "patience": {"first": 0.3}},
         "narrow": {"targets": [{"provider": "a", "model": "m", "max_parallel": 1}], **once},
         "held": {"targets": ["a/m", "b/m"], "patience": {"prebuffer": 0.05}},
+        "moved": {"targets": ["a/m", "b/m"], "patience": {"attempts": 1, "prebuffer": 0.05}},
         "limited": {"targets": ["a/m"]},
         "nowhere": {"targets": ["closed/m"], **once},
     }
@@ -119,6 +125,7 @@ async def status(
         pytest.param(b"hasty", True, (silence,), 200, id="time-out"),
         pytest.param(b"narrow", True, (refuse(500),), 502, id="bounded"),
         pytest.param(b"held", True, (stream(*FIRST_OF_TWO, end=b""),), 200, id="held stream that breaks off"),
+        pytest.param(b"moved", True, (stream(*FIRST_OF_TWO, end=b""),), 200, id="held stream that moves on"),
         pytest.param(b"nowhere", False, (), 502, id="refused connection"),
         pytest.param(b"unknown", False, (), 404, id="unknown model"),
     ],
@@ -140,6 +147,21 @@ async def test_nothing_of_a_refused_request_waits_for_the_collector_of_cycles(
     body = CHAT % (b"limited", b"false")
     await status(app, body)
     assert await status(app, body, key=key) == wanted
+    assert await requests_left() == 0
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_nothing_of_a_lost_race_waits_for_the_collector_of_cycles() -> None:
+    async def lose() -> None:
+        first, second = (Retry(ScriptedProvider(UpstreamUnavailable(word)), attempts=1) for word in ("one", "two"))
+        hedge = Hedge(first, second=second)
+        for _ in range(20):
+            hedge._plain.add(60.0)
+        race = Call(ChatRequest.of(chat()))
+        await Fallback([Candidate(hedge, "a"), Candidate(ScriptedProvider(), "b")]).send(race)
+        race.context.release()
+
+    await lose()
     assert await requests_left() == 0
 
 

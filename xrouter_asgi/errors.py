@@ -91,13 +91,9 @@ class XRouterError(Exception):
         self.retry_after = retry_after
         self.detail = detail
         self.upstream_ids: Sequence[tuple[str, str]] = ()
-        self._differ(code=code, type=type, status=status, should_retry=should_retry)
-        self._differ(retryable=retryable, trips=trips, falls_back=falls_back)
-
-    def _differ(self, **own: object) -> None:
-        for name, value in own.items():
-            if value is not None:
-                setattr(self, name, value)
+        own = {"code": code, "type": type, "status": status, "should_retry": should_retry}
+        own |= {"retryable": retryable, "trips": trips, "falls_back": falls_back}
+        self.__dict__.update((name, value) for name, value in own.items() if value is not None)
 
     @property
     def tells_to_wait(self) -> bool:
@@ -106,8 +102,9 @@ class XRouterError(Exception):
 
     def but(self, **changes: object) -> Self:
         """A copy of the error that differs in these attributes: an error that others may hold is never changed."""
-        error = type(self).__new__(type(self), *self.args)
+        error = type(self).__new__(type(self))
         error.__dict__.update(self.__dict__, **changes)
+        error.args = (error.message,)
         error.__cause__ = self.__cause__
         return error
 

@@ -42,12 +42,12 @@ class AttemptEnded:
 
 @dataclass(slots=True)
 class AttemptRetried:
-    """An attempt has failed, and the same upstream will be asked again."""
+    """An attempt failed, and the same upstream is asked again: `Retry` tells before the wait, `Fallback` after it."""
 
     context: RequestContext
     provider: str
     retry: int  # the number of the repetition, counted from 1
-    wait: float  # seconds until the repetition
+    wait: float  # seconds before the repetition
     error: XRouterError
     target: str = ""  # `provider/model` as configured, also below; empty if the policy was not told
 

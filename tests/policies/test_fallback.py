@@ -28,6 +28,8 @@ from xrouter_asgi.policies import affinity as conversations
 from xrouter_asgi.policies.backoff import Backoff
 from xrouter_asgi.policies.candidates import Candidate, Capabilities, Price
 from xrouter_asgi.policies.fallback import Fallback
+from xrouter_asgi.policies.retry import Retry
+from xrouter_asgi.policies.retry_budget import RetryBudget
 from xrouter_asgi.policies.strategies import lowest_cost
 from xrouter_asgi.providers.base import Call, Reply, Unready
 from xrouter_asgi.providers.target import Target, Wrapper
@@ -291,6 +293,24 @@ class TestComingBack:
         with contextlib.suppress(UpstreamRateLimited):
             await among(upstream).send(call())
         assert upstream.times == times
+
+    @virtual
+    async def test_a_full_queue_is_stood_in(self) -> None:
+        upstream = ReadyUpstream([told(2.0)], ["hi"], name="a")
+        upstream.unready = Unready("queue_full", None, "over its limit")
+        await among(upstream).send(call())
+        assert upstream.times == [0.0, 2.5]
+
+    @virtual
+    async def test_of_two_that_wait_for_the_last_retry_only_the_one_that_asks_is_told_of(self) -> None:
+        upstream = Upstream([told(2.0)], [told(2.0)], ["hi"], name="a")
+        column = Retry(Target(upstream, model="m"), budget=RetryBudget(ratio=0, per_second=1))
+        both = [call(), call()]
+        events = list(map(events_of, both))
+        one = Fallback([Candidate(column, "a/m"), candidate("b", down())], random=Widest())
+        replies = await asyncio.gather(*map(one.send, both), return_exceptions=True)
+        assert [getattr(reply, "should_retry", None) for reply in replies] == [None, False]
+        assert (len(upstream.asked), list(map(len, events))) == (3, [1, 0])
 
     @virtual
     async def test_a_mistake_of_the_callers_is_told_at_once(self) -> None:

@@ -186,6 +186,29 @@ async def test_a_client_that_leaves_closes_all_that_was_asked(hedged: bool) -> N
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+class Lingering(Upstream):
+    """Takes its time to end a call that is given up."""
+
+    async def send(self, call: Call, /) -> Reply:
+        try:
+            return await super().send(call)
+        finally:
+            await asyncio.sleep(1.0)
+
+
+@virtual
+async def test_a_client_that_leaves_while_the_loser_ends_closes_the_winner() -> None:
+    winner = Upstream(["hi", HANG])
+    hedge = Hedge(Lingering([HANG]), second=winner, budget=HedgeBudget(share=1.0))
+    for _ in range(20):
+        hedge._streamed.add(2.5)
+    task = asyncio.create_task(hedge.send(call(stream=True)))
+    await asyncio.sleep(3.0)
+    assert (winner.open, task.done()) == (1, False)
+    await left(task)
+    assert (winner.open, task.cancelled()) == (0, True)
+
+
 @virtual
 async def test_no_task_is_left_after_an_answer() -> None:
     scene = Scene()

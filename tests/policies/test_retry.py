@@ -213,6 +213,19 @@ def test_a_told_wait_is_not_waited_while_others_can_be_asked(error: XRouterError
     scenario()
 
 
+@pytest.mark.parametrize(("options", "made"), [({"budget": RetryBudget(ratio=0, per_second=0)}, 0), ({}, 2)])
+def test_who_cannot_come_back_for_a_told_wait_learns_that_enough_was_tried(options: dict[str, Any], made: int) -> None:
+    @virtual
+    async def scenario() -> None:
+        one = call().among_others(elsewhere=True)
+        one.context.attempts += [Attempt("up", "m")] * made
+        with pytest.raises(UpstreamRateLimited) as caught:
+            await retry(always(busy(1.0)), **options).send(one)
+        assert caught.value.should_retry is False
+
+    scenario()
+
+
 # When Fallback comes back
 
 

@@ -132,3 +132,4 @@ def test_a_copy_differs_in_what_is_said_and_in_nothing_else() -> None:
     assert facts(copy.but(should_retry=None)) == facts(error)
     assert (copy.args, copy.message, copy.__cause__) == (error.args, error.message, error.__cause__)
     assert copy.__traceback__ is None
+    assert str(error.but(message="Other.")) == "Other."

@@ -15,7 +15,8 @@ from xrouter_asgi.errors import UpstreamTimeout
 from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.providers.base import Call, Provider, Reply
-from xrouter_asgi.providers.target import Attempting, as_target
+from xrouter_asgi.providers.own_key import HEADER, BringYourOwnKey
+from xrouter_asgi.providers.target import Attempting, Target, as_target
 from xrouter_asgi.wire import ChatChunk, ChatRequest
 from xrouter_asgi.wire.stream import ChatStream
 
@@ -70,6 +71,9 @@ AROUND: dict[str, Callable[[Provider], Attempting]] = {
     "below Timeout": Timeout,
     "below Prebuffer": lambda provider: Prebuffer(provider, seconds=1.0),
     "below Prebuffer for long": lambda provider: Prebuffer(provider, seconds=60.0),
+    "below two Targets": lambda provider: Target(Target(provider)),
+    "below a policy below a Target": lambda provider: Target(Timeout(provider)),
+    "below BringYourOwnKey": lambda provider: Target(BringYourOwnKey(lambda key: provider, inner=provider)),
 }
 
 
@@ -100,6 +104,14 @@ def test_one_that_hangs_in_the_stream_is_ended(around: Callable[[Provider], Atte
         assert (cancelling(), timers()) == (0, [])
 
     scenario()
+
+
+@virtual
+async def test_one_that_a_caller_pays_is_ended_too() -> None:
+    own = BringYourOwnKey(lambda key: Careless(head=HANG))
+    with pytest.raises(UpstreamTimeout):
+        await Target(own).send(Call(call().request, headers=[(HEADER.encode(), b"key")], deadline=5.0))
+    assert now() == 5.1
 
 
 @virtual

@@ -13,7 +13,6 @@ from ..errors import NotReady
 
 _GRACE = 0.02  # seconds before the watching starts: a timer costs a tenth of a task, and a quick answer needs no task
 
-
 logger = logging.getLogger("xrouter")
 
 

@@ -1,4 +1,4 @@
-"""What more than one policy needs: counting over the last seconds, and refusing options that make no sense."""
+"""What more than one policy needs: a bound on attempts, and counting over the last seconds."""
 
 from __future__ import annotations
 

@@ -160,20 +160,20 @@ class Fallback(Wrapper):
         elsewhere = call.elsewhere
         if len(plan.order) > 1:
             call = call.among_others(elsewhere=True, repeats=call.repeats)
-        for stats, _ in plan.order:
-            if failures and not self._may_follow(stats.candidate, failures, call):
-                continue
-            if (reply := await self._ask(call, stats, failures)) is not None:
-                return reply
-        if not elsewhere and (reply := await self._ask_again(call, failures)) is not None:
-            return reply
         try:
+            for stats, _ in plan.order:
+                if failures and not self._may_follow(stats.candidate, failures, call):
+                    continue
+                if (reply := await self._ask(call, stats, failures)) is not None:
+                    return reply
+            if not elsewhere and (reply := await self._ask_again(call, failures)) is not None:
+                return reply
             raise _telling(failures)
         finally:
-            failures.clear()  # the error's traceback holds this frame, which must not hold the error
+            failures.clear()  # an error's traceback holds a frame that holds this list, which must not hold the error
 
     async def models(self, names: str = "*", *, deadline: float | None = None) -> ModelList:
-        """The models of the first candidate that lists any."""
+        """What the first candidate lists that does not fail."""
         *others, last = self._stats
         for each in others:
             try:
@@ -200,13 +200,12 @@ class Fallback(Wrapper):
         stats.load += 1
         try:
             reply = await stats.provider.send(call)
-        except XRouterError as error:
-            stats.load -= 1
+        except BaseException as error:
+            stats.ended()
+            if not isinstance(error, XRouterError):
+                raise
             failures.append(Failure(error, stats, asyncio.get_running_loop().time()))
             return None
-        except BaseException:
-            stats.load -= 1
-            raise
         stats.answered_after(asyncio.get_running_loop().time() - began)
         if self._affinity is not None:
             self._affinity.answered(call, stats)
@@ -224,8 +223,10 @@ class Fallback(Wrapper):
             repeated = call.among_others(elsewhere=False, repeats=error)
             if (call.deadline is not None and then >= call.deadline) or not _ready_by(then, stats, repeated):
                 continue
-            call.context.emit(AttemptRetried(call.context, stats.provider.name, 1, wait, error, stats.candidate.name))
             await asyncio.sleep(wait)
+            if _ready_by(then, stats, repeated):  # else it refuses: others took the last retry meanwhile
+                retried = AttemptRetried(call.context, stats.provider.name, 1, wait, error, stats.candidate.name)
+                call.context.emit(retried)
             return await self._ask(repeated, stats, failures)
         return None
 
@@ -274,8 +275,8 @@ class Fallback(Wrapper):
 
 
 def _ready_by(then: float, stats: CandidateStats, call: Call) -> bool:
-    unready = stats.provider.ready(call)
-    return unready is None or (unready.until is not None and unready.until <= then)
+    unready = stats.provider.ready(call)  # who is full has a queue to wait in
+    return unready is None or unready.kind == "queue_full" or (unready.until is not None and unready.until <= then)
 
 
 def _holds_more(candidate: Candidate, other: Candidate) -> bool:

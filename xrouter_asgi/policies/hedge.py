@@ -94,13 +94,7 @@ class Hedge(Wrapper):
     Place it around what Fallback takes for a candidate: while nobody has failed there is nothing to fall back from.
     """
 
-    def __init__(
-        self,
-        inner: Provider,
-        *,
-        second: Provider,
-        budget: HedgeBudget | None = None,
-    ) -> None:
+    def __init__(self, inner: Provider, *, second: Provider, budget: HedgeBudget | None = None) -> None:
         super().__init__(inner)
         self.second = as_target(second)
         self.budget = budget or HedgeBudget()
@@ -131,7 +125,6 @@ class Hedge(Wrapper):
         before = len(call.context.attempts)
         first = asyncio.create_task(self.inner.send(call))
         runners = [first]
-        winner = None
         try:
             await asyncio.wait((first,), timeout=delay)
             # The first one may still stand in line, and is no attempt yet.
@@ -140,9 +133,14 @@ class Hedge(Wrapper):
                 call.context.decision.hedges += 1
                 runners.append(asyncio.create_task(self.second.send(call)))
             winner = await _soonest(runners)
+            await _give_up([runner for runner in runners if runner is not winner])
+        except BaseException:
+            await _give_up(runners)  # the winner, too, if the client leaves while the loser ends
+            raise
+        try:
             return winner.result()
         finally:
-            await _give_up([runner for runner in runners if runner is not winner])
+            del first, winner, runners  # they hold the error, whose traceback holds this frame
 
 
 async def _soonest(runners: Sequence[Runner]) -> Runner:
@@ -158,8 +156,6 @@ async def _soonest(runners: Sequence[Runner]) -> Runner:
 
 async def _give_up(losers: Sequence[Runner]) -> None:
     """Cancel them, and leave nothing open of what they began."""
-    if not losers:
-        return
     for loser in losers:
         loser.cancel()
     for outcome in await asyncio.gather(*losers, return_exceptions=True):

@@ -68,7 +68,7 @@ class Retry(Wrapper):
         self._random = random or Random()  # noqa: S311 -- spreads load, hides nothing
 
     def ready(self, call: Call, /) -> Unready | None:
-        if call.repeats is not None and not (self._is_left(call) and self.budget.allows()):
+        if call.repeats is not None and not self._is_left(call):
             return Unready("retry_budget", None, "no retry is left")
         return self.inner.ready(call)
 
@@ -87,7 +87,7 @@ class Retry(Wrapper):
                 reply = await self.inner.send(call)
             except XRouterError as error:
                 self._note(error)
-                if call.elsewhere and error.tells_to_wait:
+                if call.elsewhere and error.tells_to_wait and self._is_left(call):
                     raise
                 wait = self._wait(error, retry, call, repeated)
                 if wait is None:
@@ -101,8 +101,9 @@ class Retry(Wrapper):
             retry += 1
 
     def _is_left(self, call: Call) -> bool:
-        """Whether this upstream was asked less often for the request than it may be."""
-        return sum(attempt.provider == self.name for attempt in call.context.attempts) < self._attempts
+        """Whether `Fallback` may come back: neither the attempts at this upstream nor the budget are used up."""
+        asked = sum(attempt.provider == self.name for attempt in call.context.attempts)
+        return asked < self._attempts and self.budget.allows()
 
     def _note(self, error: XRouterError) -> None:
         if error.trips:

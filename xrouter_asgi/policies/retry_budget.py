@@ -16,7 +16,6 @@ _SECOND = 1.0
 _WINDOW = 10.0  # seconds for which a request counts
 _SLOTS = 10
 
-
 _EARNED, _RESERVED = range(2)
 
 
@@ -43,13 +42,7 @@ class RetryBudget:
     Share one among all that goes to one provider.
     """
 
-    def __init__(
-        self,
-        *,
-        ratio: float = 0.2,
-        per_second: int = 10,
-        clock: Callable[[], float] = _loop_time,
-    ) -> None:
+    def __init__(self, *, ratio: float = 0.2, per_second: int = 10, clock: Callable[[], float] = _loop_time) -> None:
         # Written so that NaN fails too.
         if not (ratio >= 0 and per_second >= 0):
             raise ValueError(f"'ratio' is {ratio!r} and 'per_second' {per_second!r}. Write numbers of at least 0.")

@@ -51,12 +51,7 @@ class Patience:
         return self.prebuffer is not None or self.prebuffer_tokens is not None
 
 
-def resilient(
-    provider: Provider,
-    *,
-    patience: Patience = Patience(),
-    max_parallel: int | None = None,
-) -> Provider:
+def resilient(provider: Provider, *, patience: Patience = Patience(), max_parallel: int | None = None) -> Provider:
     """One upstream with its policies: clocks, a queue, a breaker and retries.
 
     Args:

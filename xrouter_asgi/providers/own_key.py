@@ -19,7 +19,8 @@ from ..errors import (
 )
 from ..recent import Recent
 from ..wire import ModelList
-from .base import CLIENT_CREDENTIAL, Call, Provider, ReadyProvider, Reply, Unready, uses_client_credential
+from .base import CLIENT_CREDENTIAL, Call, Provider, Reply, Unready, uses_client_credential
+from .target import Attempting, as_target
 
 CAPACITY = 100
 """Providers kept for the next call. The one used longest ago goes first, once its calls have ended."""
@@ -35,7 +36,7 @@ logger = logging.getLogger("xrouter")
 class _Owned:
     """The provider of one credential, and how many calls it is answering."""
 
-    provider: Provider
+    provider: Attempting  # which keeps deadlines, whatever `build` made
     calls: int = 0
 
 
@@ -56,15 +57,11 @@ class BringYourOwnKey:
     """
 
     def __init__(
-        self,
-        build: Callable[[str], Provider],
-        *,
-        inner: Provider | None = None,
-        name: str | None = None,
+        self, build: Callable[[str], Provider], *, inner: Provider | None = None, name: str | None = None
     ) -> None:
         self.name = name or (inner.name if inner is not None else "own_key")
         self._build = build
-        self._inner = inner
+        self._inner = None if inner is None else as_target(inner)
         # By the whole digest of the credential, which is kept nowhere but in its provider.
         self._kept: Recent[bytes, _Owned] = Recent(CAPACITY)
         self._leaving: set[_Owned] = set()
@@ -72,7 +69,7 @@ class BringYourOwnKey:
 
     def ready(self, call: Call, /) -> Unready | None:
         """What `inner` says. Callers with a credential of their own wait for nobody."""
-        if uses_client_credential(call) or not isinstance(self._inner, ReadyProvider):
+        if uses_client_credential(call) or self._inner is None:
             return None
         return self._inner.ready(call)
 
@@ -105,9 +102,9 @@ class BringYourOwnKey:
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models that `inner` lists; none without it."""
-        if isinstance(self._inner, ReadyProvider):
-            return await self._inner.models(deadline=deadline)
-        return ModelList({"object": "list", "data": []})
+        if self._inner is None:
+            return ModelList({"object": "list", "data": []})
+        return await self._inner.models(deadline=deadline)
 
     async def aclose(self) -> None:
         """Close every provider, `inner` too."""
@@ -125,7 +122,7 @@ class BringYourOwnKey:
         owned = self._kept.get(digest)
         if owned is None:
             try:
-                owned = _Owned(self._build(credential))
+                owned = _Owned(as_target(self._build(credential)))
             except ValueError:
                 # Its text may hold the credential.
                 raise InvalidAPIKey(f"The credential in '{HEADER}' has a form that cannot be used.") from None

@@ -49,7 +49,7 @@ class Target:
         model = call.model if self.model is None else self.model.replace("*", call.stem)
         if call.attempt is not None:
             # One target around another: the outer one counts.
-            return await self.inner.send(call.within(call.attempt, model, call.trace_headers))
+            return await self._send(call.within(call.attempt, model, call.trace_headers))
         context = call.context
         attempt = Attempt(self.name, model)
         context.attempts.append(attempt)
@@ -58,10 +58,7 @@ class Target:
         trace_headers = () if context.propagate is None else context.propagate(attempt)
         call = call.within(attempt, model, trace_headers)
         try:
-            if call.deadline is None or self._ready is not None:
-                reply = await self.inner.send(call)
-            else:
-                reply = await _send_until(call.deadline, self.inner, call)
+            reply = await self._send(call)
         except BaseException as error:
             _end(context, attempt, error)
             raise
@@ -90,6 +87,11 @@ class Target:
 
     async def aclose(self) -> None:
         await self.inner.aclose()
+
+    def _send(self, call: Call) -> Coroutine[Any, Any, Reply]:
+        if call.deadline is None or self._ready is not None:
+            return self.inner.send(call)
+        return _send_until(call.deadline, self.inner, call)
 
 
 class Wrapper:
