@@ -64,7 +64,8 @@ async def error_of(fake: FakeOpenAI, provider: OpenAIProvider, script: Any, *, s
         (429, {"code": "insufficient_quota"}, UpstreamQuotaExceeded, 429, "insufficient_quota"),
         (429, {"type": "insufficient_quota"}, UpstreamQuotaExceeded, 429, "insufficient_quota"),
         (429, {"code": "credit_balance_exhausted"}, UpstreamQuotaExceeded, 429, "insufficient_quota"),
-        (451, {}, RequestRejected, 451, None),
+        (418, {}, UpstreamUnavailable, 502, "upstream_error"),
+        (451, {}, UpstreamUnavailable, 502, "upstream_error"),
         (500, {}, UpstreamUnavailable, 502, "upstream_error"),
         (500, {"code": "invalid_api_key"}, UpstreamUnavailable, 502, "upstream_error"),
         (502, {}, UpstreamUnavailable, 502, "upstream_error"),
@@ -154,7 +155,7 @@ async def test_the_callers_fault_is_told_in_the_upstreams_words(fake: FakeOpenAI
     assert openai(error, "")[2] == {"error": {"message": "Only 1 is allowed.", **members}}
 
 
-@pytest.mark.parametrize("status", [400, 405, 410, 413, 418, 422])
+@pytest.mark.parametrize("status", [400, 405, 413, 415, 422])
 async def test_a_type_that_openai_does_not_know_becomes_the_one_of_its_4xx(
     fake: FakeOpenAI, provider: OpenAIProvider, status: int
 ) -> None:
@@ -171,13 +172,21 @@ async def test_the_phrases_that_clients_match_are_kept(fake: FakeOpenAI, provide
     assert (gone.message, gone.type, gone.param) == ("The model `x` does not exist", "invalid_request_error", "model")
 
 
-@pytest.mark.parametrize("status", [401, 402, 403, 404, 408, 500, 502, 503, 504, 529])
-async def test_what_is_not_the_callers_fault_is_told_in_ours(
+@pytest.mark.parametrize("status", [401, 402])
+async def test_trouble_with_our_account_is_told_in_our_words(
     fake: FakeOpenAI, provider: OpenAIProvider, status: int
 ) -> None:
     error = await error_of(fake, provider, refuse(status, "Traceback of our billing."))
     assert "billing" not in str(openai(error, ""))
     assert "Traceback of our billing." in (error.detail or "")
+
+
+@pytest.mark.parametrize("status", [403, 404, 408, 418, 429, 500, 502, 503, 504, 529])
+async def test_what_is_not_the_callers_fault_is_told_in_the_upstreams_words(
+    fake: FakeOpenAI, provider: OpenAIProvider, status: int
+) -> None:
+    error = await error_of(fake, provider, refuse(status, "Node gw.internal.example:9443 is in maintenance."))
+    assert error.message == "Node [redacted] is in maintenance."
 
 
 async def test_a_context_that_is_full_is_told_without_words(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
@@ -224,8 +233,8 @@ def test_an_error_without_a_status_has_the_one_its_words_imply(said: UpstreamErr
 
 def test_a_refusal_without_words_still_says_something() -> None:
     assert (
-        refusal(418, UpstreamErrorBody(), model="m").message
-        == "The upstream refused the request with status 418 and did not say why."
+        refusal(422, UpstreamErrorBody(), model="m").message
+        == "The upstream refused the request with status 422 and did not say why."
     )
     assert (
         refusal(429, UpstreamErrorBody(), model="m").message == "The upstream's rate limit is reached. Try again later."

@@ -1,22 +1,19 @@
-"""What an upstream's answer says: a JSON object, an error in one of many shapes, or how long to wait.
+"""What an upstream's answer says: a JSON object, or an error in one of many shapes.
 
 `Redaction` takes out of its words what no client and no log may see: secrets, by value and by shape, and addresses.
 """
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 from ...errors import UpstreamError
 from ...wire.codec import decode
+from .waits import wait_told
 
 MAX_MESSAGE = 1024
 """Bytes of UTF-8."""
@@ -34,11 +31,6 @@ _SHAPES = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
-LONGEST_WAIT = 60.0
-"""Seconds. A caller who is told to wait longer should try again then, or ask another upstream."""
-
-_LONGEST_MEANT = 86_400.0
-_NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _PAGE = re.compile(r"<\s*(?:!doctype|html|head|body)\b|\A\s*<(?:\?xml|center|h1|title)\b", re.IGNORECASE)
 _TITLE = re.compile(r"<(title|h1)[^>]*>\s*([^<]{1,200}?)\s*<", re.IGNORECASE)
 _TITLE_WITHIN = 16 * 1024  # characters
@@ -98,6 +90,7 @@ class UpstreamErrorBody:
     Attributes:
         status: A number between 400 and 599 in the body.
         page: The title of a web page, perhaps empty, when the body is one instead of an error.
+        wait: Seconds until a repetition makes sense, told by a member or by the message; see `waits`.
     """
 
     message: str | None = None
@@ -106,6 +99,7 @@ class UpstreamErrorBody:
     param: str | None = None
     status: int | None = None
     page: str | None = None
+    wait: float | None = None
 
     @classmethod
     def of(cls, body: bytes, redact: Redaction) -> Self:
@@ -137,6 +131,7 @@ class UpstreamErrorBody:
         return cls._of_text(
             next((text for text in texts if isinstance(text, str)), ""),
             redact,
+            told_by=(inner, outer),
             type=_word(inner.get("type"), redact),
             code=_word(inner.get("code"), redact),
             param=redact(param) if isinstance(param, str) and param != "None" else None,
@@ -144,11 +139,13 @@ class UpstreamErrorBody:
         )
 
     @classmethod
-    def _of_text(cls, text: str, redact: Redaction, **members: Any) -> Self:
+    def _of_text(
+        cls, text: str, redact: Redaction, *, told_by: Iterable[Mapping[str, Any]] = (), **members: Any
+    ) -> Self:
         if _PAGE.search(text):
             title = _TITLE.search(text[:_TITLE_WITHIN])
             return cls(page=_clean(title[2], redact) if title else "", **members)
-        return cls(_clean(text, redact) or None, **members)
+        return cls(_clean(text, redact) or None, wait=wait_told(text, *told_by), **members)
 
 
 def _clean(text: str, redact: Redaction) -> str:
@@ -174,34 +171,3 @@ def _status(value: object) -> int | None:
     if isinstance(value, str) and value.isdecimal() and len(value) == 3:
         value = int(value)
     return value if isinstance(value, int) and 400 <= value <= 599 else None
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `retry-after-ms` or `retry-after` ask for (RFC 9110, 10.2.3: seconds or a date).
-
-    At most `LONGEST_WAIT`. None for a value that is absent, unreadable, not above 0 or more than a day, which nobody
-    means.
-
-    Args:
-        headers: Of the answer, by lower-case names.
-    """
-    said = headers.get("retry-after", "").strip()
-    date = _timestamp(headers.get("date", ""))  # by the clock of the server that named the moment
-    waits = (
-        _number(headers.get("retry-after-ms", "").strip()) / 1000,
-        _number(said),
-        _timestamp(said) - (time.time() if math.isnan(date) else date),
-    )
-    return next((min(wait, LONGEST_WAIT) for wait in waits if 0 < wait <= _LONGEST_MEANT), None)
-
-
-def _number(value: str) -> float:
-    return float(value) if _NUMBER.fullmatch(value) else math.nan
-
-
-def _timestamp(value: str) -> float:
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError):  # no date, or one beyond the calendar
-        return math.nan
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
