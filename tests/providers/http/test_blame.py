@@ -40,8 +40,8 @@ def words_of(row: dict[str, Any]) -> UpstreamErrorBody:
 
 
 async def read(reply: Reply) -> None:
-    if isinstance(reply, ChatStream):
-        async for _ in reply:
+    if isinstance(reply.body, ChatStream):
+        async for _ in reply.body:
             pass
 
 

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.openai import FakeOpenAI, refuse, whole
+from tests.fakes.openai import stream as events
+from tests.fakes.openai_answers import chunk
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import (
     InvalidRequest,
@@ -23,7 +25,7 @@ from xrouter_asgi.providers.http import UpstreamErrorBody
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.errors import implied_status, refusal
 
-from .calls import chat
+from .calls import chat, read, stream_of
 
 HTML = b"<html><head><title>502 Bad Gateway</title></head></html>"
 FULL = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens."
@@ -239,3 +241,14 @@ def test_a_refusal_without_words_still_says_something() -> None:
     assert (
         refusal(429, UpstreamErrorBody(), model="m").message == "The upstream's rate limit is reached. Try again later."
     )
+
+
+async def test_an_error_in_the_middle_of_a_stream_is_told_in_its_own_words(
+    fake: FakeOpenAI, provider: OpenAIProvider
+) -> None:
+    said = {"error": {"message": "Node gpu.internal ran out of memory.", "type": "server_error", "code": 500}}
+    fake.next(events(chunk({"role": "assistant", "content": "Hel"}), said))
+    reply = await stream_of(provider, chat(stream=True))
+    with pytest.raises(UpstreamUnavailable, match=r"Node \[redacted\] ran out of memory\.") as caught:
+        await read(reply)
+    assert "gpu.internal" in (caught.value.detail or "")

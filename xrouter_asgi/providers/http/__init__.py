@@ -2,10 +2,11 @@
 
 from .answer import AnswerStream, UpstreamAnswer
 from .blame import Blame, blame
-from .bodies import MAX_MESSAGE, Redaction, UpstreamErrorBody, json_object
+from .bodies import UpstreamErrorBody, json_object
 from .cancel_safe import OwnedTransport
 from .chunk_stream import Batches, ChunkDecoder, Pieces, start_stream
 from .failures import has_unknown_issuer
+from .redaction import MAX_MESSAGE, Redaction
 from .request import Fields
 from .tls import TLS
 from .upstream import USER_AGENT, Instrument, Timeouts, Upstream

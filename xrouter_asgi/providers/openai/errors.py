@@ -59,7 +59,7 @@ def refusal(
         headers: Of the answer, lower-case names; read for how long to wait and whether to retry.
     """
     status = status or implied_status(said)
-    detail = f"status {status}: {said.type or '-'}/{said.code or '-'}: {said.message or '-'}"
+    detail = f"status {status}: {said.type or '-'}/{said.code or '-'}: {said.logged or said.message or '-'}"
     match blame(status, said):
         case "credential":
             return UpstreamUnauthorized("The upstream refused this gateway's credentials.", detail=detail)

@@ -76,7 +76,7 @@ def describe(status: int, said: UpstreamErrorBody) -> str:
     if said.page is not None:
         words = f"a page titled '{said.page}'"
     else:
-        words = f"'{said.message[:200]}'" if said.message else "no words"
+        words = f"'{(said.logged or said.message)[:200]}'" if said.message else "no words"
     return f"GigaChat answered {status} with {words}."
 
 
