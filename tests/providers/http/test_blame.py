@@ -16,7 +16,9 @@ import pytest
 
 from tests.fakes.openai import FakeOpenAI, refuse, stream, whole
 from tests.providers.openai.calls import chat
-from xrouter_asgi.errors import UpstreamError, XRouterError
+from xrouter_asgi.errors import RequestRejected, UpstreamError, XRouterError
+from xrouter_asgi.policies.candidates import Candidate, Capabilities
+from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.providers.base import Reply
 from xrouter_asgi.providers.gigachat.response.errors import upstream_error
 from xrouter_asgi.providers.http import Redaction, UpstreamErrorBody, blame
@@ -148,3 +150,24 @@ def test_the_work_for_64_kib_of_the_worst_words_is_bounded(worst: str) -> None:
     began = time.process_time()
     blame(404, UpstreamErrorBody.of_value({"message": worst}, Redaction()))
     assert time.process_time() - began < 0.2
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_another_upstream_is_asked_unless_the_caller_is_to_blame(row: dict[str, Any], streamed: bool) -> None:
+    async with FakeOpenAI() as first, FakeOpenAI() as second:
+        providers = [OpenAIProvider(fake.base_url) for fake in (first, second)]
+        small, large = Capabilities(context=50_000), Capabilities(context=100_000)
+        candidates = [
+            Candidate(providers[0], "1", capabilities=small),
+            Candidate(providers[1], "2", capabilities=large),
+        ]
+        first.next(whole(raw(row), status=row["status"]))
+        fallback = Fallback(candidates)
+        if row["fallback"] or row["kind"] == "context":  # the second one has more of it
+            await read(await fallback.send(chat(stream=streamed)))
+        else:
+            with pytest.raises(RequestRejected):
+                await fallback.send(chat(stream=streamed))
+        assert len(first.requests) == 1
+        await fallback.aclose()
