@@ -6,12 +6,21 @@ import pytest
 
 from tests.alerts.happenings import Watched, attempted, ended, times
 from tests.policies.virtual import virtual
-from xrouter_asgi.alerts import CircuitsOpen, CredentialRefused, ErrorShare, LimitsDegraded, QuotaUsedUp, SlowShare
+from xrouter_asgi.alerts import (
+    CircuitsOpen,
+    CredentialRefused,
+    ErrorShare,
+    LimitsDegraded,
+    ModelGone,
+    QuotaUsedUp,
+    SlowShare,
+)
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.errors import (
     InvalidAPIKey,
     InvalidRequest,
     KeyStoreUnavailable,
+    ModelNotFound,
     NotReady,
     UpstreamError,
     UpstreamQuotaExceeded,
@@ -225,6 +234,34 @@ class TestRefusals:
         watched = Watched(CredentialRefused(), QuotaUsedUp())
         told = await watched.see(attempted(UpstreamQuotaExceeded("no")))
         assert told == ["The provider 'up' says that the quota of this gateway's account is used up."]
+
+
+class TestModelGone:
+    GONE = ModelNotFound("m")
+    TOLD = "The provider 'up' has these models no longer: up/m."
+
+    @virtual
+    async def test_a_model_that_answered_and_is_gone_is_told_until_it_answers_again(self) -> None:
+        watched = Watched(ModelGone())
+        assert await watched.see(attempted(), attempted(self.GONE)) == [self.TOLD]
+        assert await watched.see(attempted()) == ["ok: The provider 'up' has all its models again."]
+
+    @virtual
+    async def test_a_model_that_never_answered_may_be_a_clients_mistake(self) -> None:
+        assert await Watched(ModelGone()).see(attempted(self.GONE), attempted(self.GONE, provider="other")) == []
+
+    @virtual
+    async def test_other_failures_and_a_callers_own_credential_say_nothing_of_the_model(self) -> None:
+        watched = Watched(ModelGone())
+        assert await watched.see(attempted(), attempted(UpstreamError("no"))) == []
+        assert await watched.see(attempted(self.GONE, own_keys=["up"])) == []
+
+    @virtual
+    async def test_a_provider_that_was_replaced_has_nothing_missing(self) -> None:
+        watched = Watched(ModelGone())
+        await watched.see(attempted(), attempted(self.GONE))
+        told = await watched.see(ProviderReplaced("up"), attempted(self.GONE))
+        assert told == ["ok: The provider 'up' was replaced by new settings."]
 
 
 @virtual

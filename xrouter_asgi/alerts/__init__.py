@@ -2,7 +2,17 @@
 
 from .alerts import Alerts
 from .channels import Alert, AlertWriter, Channel, Undelivered, Webhook, log, slack, telegram
-from .rules import CircuitsOpen, CredentialRefused, ErrorShare, Finding, LimitsDegraded, QuotaUsedUp, Rule, SlowShare
+from .rules import (
+    CircuitsOpen,
+    CredentialRefused,
+    ErrorShare,
+    Finding,
+    LimitsDegraded,
+    ModelGone,
+    QuotaUsedUp,
+    Rule,
+    SlowShare,
+)
 
 __all__ = [
     "Alert",
@@ -14,6 +24,7 @@ __all__ = [
     "ErrorShare",
     "Finding",
     "LimitsDegraded",
+    "ModelGone",
     "QuotaUsedUp",
     "Rule",
     "SlowShare",

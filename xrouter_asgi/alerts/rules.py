@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 
 from ..checks import require_positive, require_share
 from ..context import RequestContext
-from ..errors import CooldownKind, UpstreamError
+from ..errors import CooldownKind, ModelNotFound, UpstreamError
 from ..events import (
     AttemptEnded,
     CircuitClosed,
@@ -24,6 +24,7 @@ from ..policies.base import Window
 _SLOTS = 12
 _NAMED = 5  # targets in an alert
 _ALL, _BAD = 0, 1
+_REMEMBERED = 1000  # targets
 _ASKS_A_MODEL = ("chat", "embeddings")
 
 
@@ -207,6 +208,38 @@ class QuotaUsedUp(_RefusalRule):
     name = "quota_used_up"
     _kind = "quota"
     _wrong = "says that the quota of this gateway's account is used up"
+
+
+class ModelGone:
+    """A provider has no longer a model that answered before. Names that never answered may be a client's mistake."""
+
+    name = "model_gone"
+
+    def __init__(self) -> None:
+        self._answered: set[tuple[str, str]] = set()  # provider and target
+        self._gone: dict[str, set[str]] = {}
+
+    def __call__(self, event: object, now: float, /) -> Finding | None:
+        if isinstance(event, ProviderReplaced):
+            self._gone.pop(event.provider, None)
+            self._answered = {each for each in self._answered if each[0] != event.provider}
+            return _replaced(event.provider)
+        if not isinstance(event, AttemptEnded) or event.attempt.provider in event.context.own_keys:
+            return None
+        attempt = event.attempt
+        name, target = attempt.provider, attempt.target
+        gone = self._gone.setdefault(name, set())
+        if isinstance(attempt.error, ModelNotFound) and (name, target) in self._answered:
+            gone.add(target)
+            return Finding(name, True, f"The provider '{name}' has these models no longer: {_listed(gone)}.")
+        if attempt.error is not None:
+            return None
+        if len(self._answered) < _REMEMBERED:
+            self._answered.add((name, target))
+        if target not in gone:
+            return None
+        gone.remove(target)
+        return None if gone else Finding(name, False, f"The provider '{name}' has all its models again.")
 
 
 class LimitsDegraded:

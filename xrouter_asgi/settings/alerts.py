@@ -13,6 +13,7 @@ from ..alerts import (
     CredentialRefused,
     ErrorShare,
     LimitsDegraded,
+    ModelGone,
     QuotaUsedUp,
     Rule,
     SlowShare,
@@ -29,7 +30,7 @@ from .references import ExistingPath, Hidden, Secret, reveal
 
 Share = Annotated[float, Field(gt=0, le=1)]
 RuleName: TypeAlias = Literal[
-    "error_share", "circuit_open", "credential_refused", "quota_used_up", "limiter_degraded", "slow"
+    "error_share", "circuit_open", "credential_refused", "quota_used_up", "model_gone", "limiter_degraded", "slow"
 ]
 
 
@@ -130,6 +131,7 @@ class AlertsSettings(Table):
             CircuitsOpen(),
             CredentialRefused(),
             QuotaUsedUp(),
+            ModelGone(),
             LimitsDegraded(),
         ]
         if self.slow is not None:

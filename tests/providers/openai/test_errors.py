@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.openai import FakeOpenAI, refuse, whole
+from tests.fakes.openai import stream as events
+from tests.fakes.openai_answers import chunk
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import (
     InvalidRequest,
@@ -23,7 +25,7 @@ from xrouter_asgi.providers.http import UpstreamErrorBody
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.errors import implied_status, refusal
 
-from .calls import chat
+from .calls import chat, read, stream_of
 
 HTML = b"<html><head><title>502 Bad Gateway</title></head></html>"
 FULL = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens."
@@ -64,7 +66,8 @@ async def error_of(fake: FakeOpenAI, provider: OpenAIProvider, script: Any, *, s
         (429, {"code": "insufficient_quota"}, UpstreamQuotaExceeded, 429, "insufficient_quota"),
         (429, {"type": "insufficient_quota"}, UpstreamQuotaExceeded, 429, "insufficient_quota"),
         (429, {"code": "credit_balance_exhausted"}, UpstreamQuotaExceeded, 429, "insufficient_quota"),
-        (451, {}, RequestRejected, 451, None),
+        (418, {}, UpstreamUnavailable, 502, "upstream_error"),
+        (451, {}, UpstreamUnavailable, 502, "upstream_error"),
         (500, {}, UpstreamUnavailable, 502, "upstream_error"),
         (500, {"code": "invalid_api_key"}, UpstreamUnavailable, 502, "upstream_error"),
         (502, {}, UpstreamUnavailable, 502, "upstream_error"),
@@ -154,7 +157,7 @@ async def test_the_callers_fault_is_told_in_the_upstreams_words(fake: FakeOpenAI
     assert openai(error, "")[2] == {"error": {"message": "Only 1 is allowed.", **members}}
 
 
-@pytest.mark.parametrize("status", [400, 405, 410, 413, 418, 422])
+@pytest.mark.parametrize("status", [400, 405, 413, 415, 422])
 async def test_a_type_that_openai_does_not_know_becomes_the_one_of_its_4xx(
     fake: FakeOpenAI, provider: OpenAIProvider, status: int
 ) -> None:
@@ -171,13 +174,21 @@ async def test_the_phrases_that_clients_match_are_kept(fake: FakeOpenAI, provide
     assert (gone.message, gone.type, gone.param) == ("The model `x` does not exist", "invalid_request_error", "model")
 
 
-@pytest.mark.parametrize("status", [401, 402, 403, 404, 408, 500, 502, 503, 504, 529])
-async def test_what_is_not_the_callers_fault_is_told_in_ours(
+@pytest.mark.parametrize("status", [401, 402])
+async def test_trouble_with_our_account_is_told_in_our_words(
     fake: FakeOpenAI, provider: OpenAIProvider, status: int
 ) -> None:
     error = await error_of(fake, provider, refuse(status, "Traceback of our billing."))
     assert "billing" not in str(openai(error, ""))
     assert "Traceback of our billing." in (error.detail or "")
+
+
+@pytest.mark.parametrize("status", [403, 404, 408, 418, 429, 500, 502, 503, 504, 529])
+async def test_what_is_not_the_callers_fault_is_told_in_the_upstreams_words(
+    fake: FakeOpenAI, provider: OpenAIProvider, status: int
+) -> None:
+    error = await error_of(fake, provider, refuse(status, "Node gw.internal.example:9443 is in maintenance."))
+    assert error.message == "Node [redacted] is in maintenance."
 
 
 async def test_a_context_that_is_full_is_told_without_words(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
@@ -224,9 +235,20 @@ def test_an_error_without_a_status_has_the_one_its_words_imply(said: UpstreamErr
 
 def test_a_refusal_without_words_still_says_something() -> None:
     assert (
-        refusal(418, UpstreamErrorBody(), model="m").message
-        == "The upstream refused the request with status 418 and did not say why."
+        refusal(422, UpstreamErrorBody(), model="m").message
+        == "The upstream refused the request with status 422 and did not say why."
     )
     assert (
         refusal(429, UpstreamErrorBody(), model="m").message == "The upstream's rate limit is reached. Try again later."
     )
+
+
+async def test_an_error_in_the_middle_of_a_stream_is_told_in_its_own_words(
+    fake: FakeOpenAI, provider: OpenAIProvider
+) -> None:
+    said = {"error": {"message": "Node gpu.internal ran out of memory.", "type": "server_error", "code": 500}}
+    fake.next(events(chunk({"role": "assistant", "content": "Hel"}), said))
+    reply = await stream_of(provider, chat(stream=True))
+    with pytest.raises(UpstreamUnavailable, match=r"Node \[redacted\] ran out of memory\.") as caught:
+        await read(reply)
+    assert "gpu.internal" in (caught.value.detail or "")

@@ -1,13 +1,16 @@
 """The upstream path: the one place that speaks HTTP to providers."""
 
 from .answer import AnswerStream, UpstreamAnswer
-from .bodies import MAX_MESSAGE, Redaction, UpstreamErrorBody, json_object, retry_after
+from .blame import Blame, blame
+from .bodies import UpstreamErrorBody, json_object
 from .cancel_safe import OwnedTransport
 from .chunk_stream import Batches, ChunkDecoder, Pieces, start_stream
 from .failures import has_unknown_issuer
+from .redaction import MAX_MESSAGE, Redaction
 from .request import Fields
 from .tls import TLS
 from .upstream import USER_AGENT, Instrument, Timeouts, Upstream
+from .waits import retry_after
 
 __all__ = [
     "MAX_MESSAGE",
@@ -15,6 +18,7 @@ __all__ = [
     "USER_AGENT",
     "AnswerStream",
     "Batches",
+    "Blame",
     "ChunkDecoder",
     "Fields",
     "Instrument",
@@ -25,6 +29,7 @@ __all__ = [
     "Upstream",
     "UpstreamAnswer",
     "UpstreamErrorBody",
+    "blame",
     "has_unknown_issuer",
     "json_object",
     "retry_after",

@@ -101,6 +101,7 @@ class Upstream:
             raise ValueError(f"'max_connections' is {max_connections}. Write a number above 0.")
         self.base_url = base_url.rstrip("/")
         self.timeouts = timeouts
+        self.host = url.host
         self._headers = [(b"Host", url.netloc), (b"Accept-Encoding", b"identity"), *_encoded(headers)]
         self._endpoint = lru_cache(maxsize=256)(self._make_endpoint)
         self._clocks = {

@@ -1,12 +1,11 @@
 """What an OpenAI-compatible upstream says when it refuses or fails -> the errors of this package.
 
-The caller's fault keeps the upstream's words, because clients match on them ("maximum context length is", "try again in
-9.8s"). Trouble with our account or the upstream's health gets our words, and the upstream's go into `detail`.
+The upstream's own words reach the client, redacted: clients match on them ("maximum context length is", "try again in
+9.8s"). Only trouble with our credentials and our account gets our words. The upstream's words always go into `detail`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from ...errors import (
@@ -21,14 +20,9 @@ from ...errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from ..http import UpstreamErrorBody, retry_after
+from ..http import UpstreamErrorBody, blame, retry_after
 
 _NOTHING: Mapping[str, str] = {}
-_CONTEXT_LENGTH = re.compile(
-    r"(?:maximum|available) context|context[ _](?:length|window)|prompt is too long", re.IGNORECASE
-)
-_MODERATION = re.compile(r"moderation|content[ _](?:policy|filter)|cyber_policy|flagged", re.IGNORECASE)
-
 _KEY_TROUBLE = {"invalid_api_key", "authentication_error", "invalid_authentication", "unauthorized"}
 _QUOTA_TROUBLE = {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached", "billing_error"}
 
@@ -65,17 +59,30 @@ def refusal(
         headers: Of the answer, lower-case names; read for how long to wait and whether to retry.
     """
     status = status or implied_status(said)
-    detail = f"status {status}: {said.type or '-'}/{said.code or '-'}: {said.message or '-'}"
-    words = {said.code, said.type}
-    if status == 401 or (status < 500 and words & _KEY_TROUBLE):
-        return UpstreamUnauthorized("The upstream refused this gateway's credentials.", detail=detail)
-    if status == 402 or (status < 500 and words & _QUOTA_TROUBLE):
-        return UpstreamQuotaExceeded("The quota of this gateway's account at the upstream is used up.", detail=detail)
-    if status in (408, 409, 429) or status >= 500:
-        return _trouble(status, said, headers, detail)
-    if said.page is not None:
-        return _web_page(UpstreamError, detail)  # something before the API answered
-    return _callers_fault(status, said, model, detail)
+    detail = f"status {status}: {said.type or '-'}/{said.code or '-'}: {said.logged or said.message or '-'}"
+    match blame(status, said):
+        case "credential":
+            return UpstreamUnauthorized("The upstream refused this gateway's credentials.", detail=detail)
+        case "quota":
+            message = "The quota of this gateway's account at the upstream is used up."
+            return UpstreamQuotaExceeded(message, detail=detail)
+        case "rate":
+            return _rate_limited(said, headers, detail)
+        case "overloaded":
+            return _overloaded(said, headers, detail, code="upstream_overloaded")
+        case "unavailable":
+            return _trouble(status, said, headers, detail)
+        case _ if said.page is not None:
+            return _web_page(UpstreamError, detail)  # something before the API answered
+        case "model_gone":
+            return ModelNotFound(model, _about_the_model(model, said.message), detail=detail)
+        case "context":
+            message = said.message or "The request is longer than this model's context."
+            return RequestRejected(message, code="context_length_exceeded", param="messages", detail=detail)
+        case "forbidden":
+            message = said.message or "The upstream does not allow this gateway to do that."
+            return UpstreamForbidden(message, status=502, type="server_error", code="upstream_forbidden", detail=detail)
+    return _callers_fault(status, said, detail)
 
 
 def implied_status(said: UpstreamErrorBody) -> int:
@@ -84,58 +91,72 @@ def implied_status(said: UpstreamErrorBody) -> int:
     return said.status or next(filter(None, known), 500)
 
 
-def _trouble(status: int, said: UpstreamErrorBody, headers: Mapping[str, str], detail: str) -> UpstreamError:
-    """The error for trouble of the upstream's own, which may pass."""
-    wait = retry_after(headers)
-    retry = {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
-    if status == 429:
-        return UpstreamRateLimited(
-            said.message or "The upstream's rate limit is reached. Try again later.",
-            type=said.type if said.type in ("requests", "tokens", "rate_limit_error") else None,
-            code=said.code if said.code == "slow_down" else None,
-            retry_after=wait,
-            should_retry=retry,
-            detail=detail,
-        )
-    if status == 504:
-        return UpstreamTimeout("The upstream's own time ran out.", should_retry=retry, retryable=True, detail=detail)
-    if said.page is not None:
-        return _web_page(UpstreamUnavailable, detail)
-    if status in (503, 529):
-        code = "upstream_overloaded" if status == 529 else "upstream_unavailable"
-        return UpstreamUnavailable(
-            "The upstream is overloaded or down for a while. Try again later.",
-            status=503,
-            type="service_unavailable_error",
-            code=code,
-            retry_after=wait,
-            should_retry=retry,
-            detail=detail,
-        )
-    message = f"The upstream failed with status {status}."
-    return UpstreamUnavailable(
-        message,
-        code="upstream_error",
-        retry_after=wait,
-        should_retry=retry,
-        trips=status >= 500,  # 408 and 409 concern this request alone
+def _rate_limited(said: UpstreamErrorBody, headers: Mapping[str, str], detail: str) -> UpstreamError:
+    return UpstreamRateLimited(
+        said.message or "The upstream's rate limit is reached. Try again later.",
+        type=said.type if said.type in ("requests", "tokens", "rate_limit_error") else None,
+        code=said.code if said.code == "slow_down" else None,
+        retry_after=_wait(said, headers),
+        should_retry=_should_retry(headers),
         detail=detail,
     )
 
 
-def _callers_fault(status: int, said: UpstreamErrorBody, model: str, detail: str) -> XRouterError:
-    if said.code == "model_not_found" or (status == 404 and "model" in (said.message or "").lower()):
-        return ModelNotFound(model, said.message, detail=detail)
+def _overloaded(said: UpstreamErrorBody, headers: Mapping[str, str], detail: str, *, code: str) -> UpstreamError:
+    if said.page is not None:
+        return _web_page(UpstreamUnavailable, detail)
+    return UpstreamUnavailable(
+        said.message or "The upstream is overloaded or down for a while. Try again later.",
+        status=503,
+        type="service_unavailable_error",
+        code=code,
+        retry_after=_wait(said, headers),
+        should_retry=_should_retry(headers),
+        detail=detail,
+    )
+
+
+def _trouble(status: int, said: UpstreamErrorBody, headers: Mapping[str, str], detail: str) -> UpstreamError:
+    """The error for trouble of the upstream's own."""
+    if status == 504:
+        message = said.message or "The upstream's own time ran out."
+        retry = _should_retry(headers)
+        return UpstreamTimeout(message, should_retry=retry, retryable=True, detail=detail)
+    if status == 503:
+        return _overloaded(said, headers, detail, code="upstream_unavailable")
+    may_pass = status >= 500 or status in (408, 409)  # any other 4xx is likely to come again
+    if said.page is not None and status >= 500:
+        return _web_page(UpstreamUnavailable, detail)
+    return UpstreamUnavailable(
+        said.message or f"The upstream failed with status {status}.",
+        code="upstream_error",
+        retry_after=_wait(said, headers),
+        should_retry=_should_retry(headers) if may_pass else False,
+        retryable=may_pass,
+        trips=status >= 500,  # a 4xx concerns this request alone
+        detail=detail,
+    )
+
+
+def _wait(said: UpstreamErrorBody, headers: Mapping[str, str]) -> float | None:
+    return retry_after(headers) or said.wait
+
+
+def _should_retry(headers: Mapping[str, str]) -> bool | None:
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
+
+
+def _about_the_model(model: str, message: str | None) -> str | None:
+    """The upstream's words about a model that it does not have, together with the model's name."""
+    if message is None or model in message or "model `" in message.lower():
+        return message
+    return f"The upstream says about the model `{model[:256]}`: {message}"
+
+
+def _callers_fault(status: int, said: UpstreamErrorBody, detail: str) -> XRouterError:
     if status == 404:
-        message = "The upstream does not know this operation."
+        message = said.message or "The upstream does not know this operation."
         return UpstreamError(message, code="upstream_not_found", should_retry=False, trips=False, detail=detail)
-    if status == 403 and not any(_MODERATION.search(word or "") for word in (said.code, said.type, said.message)):
-        message = "The upstream does not allow this gateway to do that."
-        return UpstreamForbidden(message, status=502, type="server_error", code="upstream_forbidden", detail=detail)
-    too_long = said.code == "context_length_exceeded" or _CONTEXT_LENGTH.search(said.message or "")
-    if too_long and status in (400, 413, 422):
-        message = said.message or "The request is longer than this model's context."
-        return RequestRejected(message, code="context_length_exceeded", param="messages", detail=detail)
     return RequestRejected(
         said.message or f"The upstream refused the request with status {status} and did not say why.",
         status=status,

@@ -98,7 +98,7 @@ class OpenAIProvider:
         )
         self._timeouts = timeouts
         self._ask_usage = ask_usage
-        self._redact = Redaction([api_key or "", *headers.values()])
+        self._redact = Redaction([api_key or "", *headers.values()], hosts=[self._upstream.host])
         self._models: tuple[float, ModelList] | None = None  # until when, in the loop's time
         self._closed = False
 

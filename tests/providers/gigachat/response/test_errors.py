@@ -99,7 +99,7 @@ ROWS: list[tuple[int, bytes | str, type[XRouterError], int, str, str | None, str
         "context_length_exceeded",
         "messages",
     ),
-    (418, "I'm a teapot", RequestRejected, 418, "invalid_request_error", None, None),
+    (418, "I'm a teapot", UpstreamUnavailable, 502, "server_error", "upstream_error", None),
     (429, "Too many requests", UpstreamRateLimited, 429, "requests", "rate_limit_exceeded", None),
     (500, "Internal Server Error", UpstreamUnavailable, 502, "server_error", "upstream_error", None),
     (502, BAD_GATEWAY, UpstreamUnavailable, 502, "server_error", "upstream_error", None),

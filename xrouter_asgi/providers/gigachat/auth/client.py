@@ -42,9 +42,10 @@ class GigaChatClient:
     def __init__(
         self, api: Upstream, credentials: Credentials | None, *, oauth: Upstream | None = None, client_id: str
     ) -> None:
-        self.redact = Redaction(credentials.secrets if credentials else ())
         self._api = api
         self._oauth = oauth or api
+        hosts = [self._api.host, self._oauth.host]
+        self.redact = Redaction(credentials.secrets if credentials else (), hosts=hosts)
         self._tokens: TokenSource | None = None
         if credentials is not None:
             login = partial(credentials.token, self._oauth, self.redact)

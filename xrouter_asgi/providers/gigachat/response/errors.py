@@ -1,8 +1,8 @@
 """What GigaChat says when it refuses or fails -> the errors of this package.
 
 Its envelope is `{"status": 404, "message": "No such model"}`. Token endpoints and older stands say `code` or
-`status_code`, and the balancers in front of it answer with pages of HTML. The status decides. Words count only where a
-status has more than one meaning.
+`status_code`, and the balancers in front of it answer with pages of HTML. `blame` reads the words before the status
+decides, as for every upstream. Rows of GigaChat's own come first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ....errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from ...http import MAX_MESSAGE, Redaction, UpstreamErrorBody, retry_after
+from ...http import MAX_MESSAGE, Redaction, UpstreamErrorBody, blame, retry_after
 from ..headers import upstream_ids
 
 _HOSTS = (
@@ -32,12 +32,6 @@ _HOSTS = (
     "gigachat.devices.sberbank.ru only."
 )
 _STOP_EVENT = re.compile(r"temporarily unavailable due to technical reasons", re.IGNORECASE)
-_NO_MODEL = re.compile(r"\bno such model\b|\bmodel\b.*\bnot found\b", re.IGNORECASE)
-_CONTEXT = re.compile(
-    r"context (length|size|window)|maximum context|too many tokens|token limit"
-    r"|(prompt|request|input|payload|messages?) (is |are )?too (long|large)",
-    re.IGNORECASE,
-)
 
 # Which parameter the words are about. The first match counts, because calls in a history name functions too.
 _PARAMS = (
@@ -82,7 +76,7 @@ def describe(status: int, said: UpstreamErrorBody) -> str:
     if said.page is not None:
         words = f"a page titled '{said.page}'"
     else:
-        words = f"'{said.message[:200]}'" if said.message else "no words"
+        words = f"'{(said.logged or said.message)[:200]}'" if said.message else "no words"
     return f"GigaChat answered {status} with {words}."
 
 
@@ -93,46 +87,62 @@ def _sentence(said: UpstreamErrorBody, otherwise: str) -> str:
 
 
 def _error(status: int, said: UpstreamErrorBody, *, model: str, wait: float | None) -> XRouterError:
-    error = _refused(status, said, model, wait) if 400 <= status < 500 else _failed(status, said, wait)
+    error = _blamed(status, said, model, wait or said.wait)
     advice = " Check 'base_url'." if error.code == "upstream_not_found" else ""
     return error.but(detail=f"{describe(status, said)}{advice}")
+
+
+def _blamed(status: int, said: UpstreamErrorBody, model: str, wait: float | None) -> XRouterError:
+    if status < 400:
+        return UpstreamError(f"GigaChat: it answered with the unexpected status {status}.")
+    if status == 423 or (status == 403 and _STOP_EVENT.search(said.message or "")):
+        return ModelUnavailable(_sentence(said, "the model is temporarily unavailable"))
+    match blame(status, said):
+        case "credential":
+            return UpstreamUnauthorized("GigaChat: the gateway's credentials were refused.")
+        case "quota":
+            hint = "The tokens for this model are used up, or the tariff does not include it."
+            return UpstreamQuotaExceeded(f"{_sentence(said, 'payment is required')} {hint}")
+        case "rate":
+            wait = wait or 1.0
+            message = _sentence(said, "too many requests")
+            if said.wait is None:
+                message += f" Please try again in {wait:g}s."
+            return UpstreamRateLimited(message, retry_after=wait)
+        case "overloaded":
+            return _overloaded(status, said, wait, code="upstream_overloaded")
+        case "unavailable":
+            return _failed(status, said, wait)
+        case "forbidden":
+            return _forbidden(said)
+        case "model_gone":
+            missing = f"The model `{model[:64]}` does not exist or you do not have access to it."
+            return ModelNotFound(model, f"{_sentence(said, 'no such model')} {missing} {_HOSTS}")
+        case "context":
+            return _too_long(status, said)
+    return _rejected(status, said)
 
 
 def _failed(status: int, said: UpstreamErrorBody, wait: float | None) -> XRouterError:
     message = _sentence(said, f"it failed with status {status}")
     if status == 503:
-        kind = "service_unavailable_error"
-        return UpstreamUnavailable(message, code="upstream_unavailable", type=kind, status=503, retry_after=wait)
+        return _overloaded(status, said, wait, code="upstream_unavailable")
+    if status == 408:
+        return UpstreamTimeout(_sentence(said, "it did not answer in time"), retryable=True)
     if status == 504:
         return UpstreamTimeout(message, retryable=True)
     if status >= 500:
-        return UpstreamUnavailable(message, code="upstream_error")
-    return UpstreamError(f"GigaChat: it answered with the unexpected status {status}.")
+        return UpstreamUnavailable(message, code="upstream_error", retry_after=wait)
+    return UpstreamUnavailable(message, code="upstream_error", should_retry=False, retryable=False, trips=False)
 
 
-def _refused(status: int, said: UpstreamErrorBody, model: str, wait: float | None) -> XRouterError:
-    match status:
-        case 401:
-            return UpstreamUnauthorized("GigaChat: the gateway's credentials were refused.")
-        case 402:
-            hint = "The tokens for this model are used up, or the tariff does not include it."
-            return UpstreamQuotaExceeded(f"{_sentence(said, 'payment is required')} {hint}")
-        case 403 | 423:
-            return _forbidden(status, said)
-        case 404:
-            return _not_found(said, model)
-        case 408:
-            return UpstreamTimeout(_sentence(said, "it did not answer in time"), retryable=True)
-        case 429:
-            wait = wait or 1.0
-            message = f"{_sentence(said, 'too many requests')} Please try again in {wait:g}s."
-            return UpstreamRateLimited(message, retry_after=wait)
-    return _rejected(status, said)
+def _overloaded(status: int, said: UpstreamErrorBody, wait: float | None, *, code: str) -> XRouterError:
+    message = _sentence(said, f"it failed with status {status}")
+    kind = "service_unavailable_error"
+    return UpstreamUnavailable(message, code=code, type=kind, status=503, retry_after=wait)
 
 
-def _forbidden(status: int, said: UpstreamErrorBody) -> XRouterError:
-    if status == 423 or _STOP_EVENT.search(said.message or ""):
-        return ModelUnavailable(_sentence(said, "the model is temporarily unavailable"))
+def _forbidden(said: UpstreamErrorBody) -> XRouterError:
     if said.page is not None:
         # A firewall, or a path that does not exist: a matter for the operator, not for the caller.
         message = "GigaChat: access was denied before the request reached the model."
@@ -140,21 +150,19 @@ def _forbidden(status: int, said: UpstreamErrorBody) -> XRouterError:
     return UpstreamForbidden(_sentence(said, "permission denied"))
 
 
-def _not_found(said: UpstreamErrorBody, model: str) -> XRouterError:
-    if _NO_MODEL.search(said.message or ""):
-        missing = f"The model `{model[:64]}` does not exist or you do not have access to it."
-        return ModelNotFound(model, f"{_sentence(said, 'no such model')} {missing} {_HOSTS}")
-    if not said.message:
+def _too_long(status: int, said: UpstreamErrorBody) -> RequestRejected:
+    message = _sentence(said, f"the request was refused with status {status}")
+    return RequestRejected(message, code="context_length_exceeded", param="messages")
+
+
+def _rejected(status: int, said: UpstreamErrorBody) -> XRouterError:
+    if status == 404 and not said.message:
         message = "GigaChat: what was asked for does not exist there."
         return UpstreamError(message, code="upstream_not_found", trips=False)
-    return RequestRejected(_sentence(said, "not found"), status=404)
-
-
-def _rejected(status: int, said: UpstreamErrorBody) -> RequestRejected:
-    message = _sentence(said, f"the request was refused with status {status}")
-    if status == 413 or (status in (400, 422) and _CONTEXT.search(said.message or "")):
-        return RequestRejected(message, code="context_length_exceeded", param="messages")
+    if status == 413:
+        return _too_long(status, said)
+    message = _sentence(said, "not found" if status == 404 else f"the request was refused with status {status}")
     param = next((param for pattern, param in _PARAMS if pattern.search(said.message or "")), None)
     if status == 422:
         return RequestRejected(message, code="upstream_validation_failed", param=param)
-    return RequestRejected(message, status=status, param=param)
+    return RequestRejected(message, status=status, param=None if status == 404 else param)
