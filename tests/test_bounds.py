@@ -117,7 +117,7 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         _thresholds.probes,
         _thresholds.open_at_most,
     ],
-    "a target or account that wants no requests": lambda: [
+    "a target or account that wants no requests, of a model with several targets": lambda: [
         LONGEST_RETRY_AFTER,
         breaker._COOLDOWN["rate"],
         breaker._LONGEST_RATE,
