@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from ..errors import UpstreamError
 
-MAX_EVENT = 1 << 20
+MAX_EVENT = 32 << 20
+"""Bytes. As much as a whole answer: an event may hold a picture, or all arguments of a call."""
+
 DONE = b"data: [DONE]\n\n"
 
 _BOM = b"\xef\xbb\xbf"
@@ -36,14 +38,13 @@ class EventReader:
     def __init__(self, *, limit: int = MAX_EVENT) -> None:
         self._limit = limit
         self._tail = bytearray()  # a line that has not ended yet
-        self._data: list[bytes] = []  # the data lines of the event under way
-        self._size = 0
+        self._data: bytes | bytearray | None = None  # of the event under way, if it has any
         self._started = False
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that `chunk` completes. Raises UpstreamError (`too_large`) for an event beyond the limit."""
-        if self._started and not (self._tail or self._data or self._after_cr) and chunk[:6] == b"data: ":
+        if self._started and self._data is None and not (self._tail or self._after_cr) and chunk[:6] == b"data: ":
             line = chunk[6:-2]
             if chunk[-2:] == b"\n\n" and _LF not in line and _CR not in line and 0 < len(line) < self._limit:
                 return [line]  # most upstreams send one event per read
@@ -80,18 +81,23 @@ class EventReader:
                 self._append(value)
             elif line == b"data":
                 self._append(b"")
-            elif not line and self._data:
+            elif not line and self._data is not None:
                 # An event without data says nothing, and an empty event breaks clients.
-                if event := b"\n".join(self._data):
-                    events.append(event)
-                self._data = []
-                self._size = 0
+                if self._data:
+                    events.append(bytes(self._data))
+                self._data = None
         return events
 
     def _append(self, value: bytes) -> None:
-        self._data.append(value)
-        self._size += len(value) + 1  # count the line end too, otherwise empty lines would be free
-        if self._size > self._limit:
+        if self._data is None:
+            self._data = value
+        else:
+            # Not a list of lines: short ones would take many times their size.
+            if isinstance(self._data, bytes):
+                self._data = bytearray(self._data)
+            self._data += b"\n"
+            self._data += value
+        if len(self._data) > self._limit:
             raise self._too_large()
 
     def _too_large(self) -> UpstreamError:

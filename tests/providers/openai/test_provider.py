@@ -12,7 +12,7 @@ from tests.fakes.clock import LoopClock
 from tests.fakes.openai import FakeOpenAI, held, identity, raw, refuse, whole
 from tests.fakes.openai_answers import MODELS, completion
 from xrouter_asgi.envelopes import openai
-from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation, UpstreamError, UpstreamUnauthorized
+from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation, UpstreamError, UpstreamUnauthorized, XRouterError
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.http import TLS, Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
@@ -233,6 +233,23 @@ async def test_what_is_no_list_of_models_is_refused(fake: FakeOpenAI, provider: 
     with pytest.raises(UpstreamError) as caught:
         await provider.models()
     assert caught.value.code == "bad_body"
+
+
+async def test_half_a_surrogate_pair_in_an_answer_is_passed_on(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    said = completion({"messages": [{"role": "user", "content": "half \ud83d"}]})
+    fake.next(whole(said))
+    reply = await provider.send(chat())
+    assert isinstance(reply.body, ChatCompletion)
+    assert b"\\ud83d" in reply.body.data
+
+
+async def test_half_a_surrogate_pair_in_an_error_becomes_a_replacement(
+    fake: FakeOpenAI, provider: OpenAIProvider
+) -> None:
+    fake.next(refuse(400, "half \ud83d", param="seed"))
+    with pytest.raises(XRouterError, match="half \ufffd") as caught:
+        await provider.send(chat())
+    assert (caught.value.status, caught.value.param) == (400, "seed")
 
 
 async def test_json_under_another_content_type_is_json(fake: FakeOpenAI, provider: OpenAIProvider) -> None:

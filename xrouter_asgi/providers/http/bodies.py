@@ -32,6 +32,7 @@ _SHAPES = re.compile(
     r"|(?<![\w.-])(?:[\w-]{1,63}\.){1,9}[a-z][\w-]{0,62}:\d{2,5}\b",
     re.IGNORECASE,
 )
+_HALF_PAIR = re.compile(r"[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 LONGEST_WAIT = 60.0
@@ -73,7 +74,7 @@ class Redaction:
             text = text.replace(secret, "[redacted]")
         # Patterns are searched only in what may be shown. A secret that this cuts in two still looks like one.
         text = _CONTROL.sub(" ", text[: 4 * MAX_MESSAGE])
-        text = _SHAPES.sub("[redacted]", text)
+        text = _SHAPES.sub("[redacted]", _HALF_PAIR.sub("\ufffd", text))
         return text.encode("utf-8", "replace")[:MAX_MESSAGE].decode("utf-8", "ignore")
 
     def __repr__(self) -> str:
