@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from ..errors import UpstreamError
-from .chat import Integer, Name, Text
+from .chat import Integer, ModelName, Name, Text
 from .documents import Document
 from .validation import WireModel
 
@@ -35,7 +35,7 @@ Tokens = Annotated[list[Integer], Field(min_length=1, max_length=300_000)]
 class EmbeddingsRequest(WireModel):
     """Texts, or tokenised texts, to be turned into vectors. At most 2048 of them, none empty."""
 
-    model: Name
+    model: ModelName
     input: Annotated[
         Annotated[Name, Tag("<text>")]
         | Annotated[list[Name], Field(min_length=1, max_length=2048), Tag("<texts>")]
