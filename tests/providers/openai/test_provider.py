@@ -227,7 +227,7 @@ async def test_what_is_no_list_of_vectors_is_refused(fake: FakeOpenAI, provider:
     assert caught.value.code == "bad_body"
 
 
-@pytest.mark.parametrize("body", [{}, {"data": {}}, {"data": [1]}, {"data": [{}]}, {"data": [{"id": 1}]}, []])
+@pytest.mark.parametrize("body", [{}, {"data": {}}, {"data": [1]}, {"data": [{}]}, {"data": [{"id": 1}]}, [{}], "m"])
 async def test_what_is_no_list_of_models_is_refused(fake: FakeOpenAI, provider: OpenAIProvider, body: object) -> None:
     fake.next(whole(body))
     with pytest.raises(UpstreamError) as caught:
@@ -235,8 +235,41 @@ async def test_what_is_no_list_of_models_is_refused(fake: FakeOpenAI, provider: 
     assert caught.value.code == "bad_body"
 
 
+@pytest.mark.parametrize("body", [{"data": None}, {"object": "list", "data": []}, [], b" \n[]"])
+async def test_a_list_of_no_models_is_empty(fake: FakeOpenAI, provider: OpenAIProvider, body: object) -> None:
+    fake.next(whole(body))
+    assert (await provider.models()).value == {"object": "list", "data": []}
+
+
+ROW = {"id": "a", "object": "model", "created": 5, "owned_by": "them", "more": True}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [ROW, {"id": "b"}],
+        {"data": [ROW, {"id": "b", "created": None, "owned_by": None, "object": None}]},
+        {"data": [ROW, {"name": "nameless"}, {"id": ""}, {"id": None}, {"id": 1}, None, "b", {"id": "b"}]},
+    ],
+)
+async def test_of_a_list_of_models_all_with_a_name_are_served(
+    fake: FakeOpenAI, provider: OpenAIProvider, body: object
+) -> None:
+    fake.next(whole(body))
+    assert (await provider.models()).value["data"] == [
+        ROW,
+        {"id": "b", "object": "model", "created": 0, "owned_by": "openai"},
+    ]
+
+
+async def test_an_error_in_an_array_is_no_list_of_models(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    fake.next(whole([{"error": {"code": 429, "message": "Slow down."}}], status=429))
+    with pytest.raises(XRouterError, match="Slow down"):
+        await provider.models()
+
+
 async def test_half_a_surrogate_pair_in_an_answer_is_passed_on(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
-    said = completion({"messages": [{"role": "user", "content": "half \ud83d"}]})
+    said = completion({"model": "m", "messages": [{"role": "user", "content": "half \ud83d"}]})
     fake.next(whole(said))
     reply = await provider.send(chat())
     assert isinstance(reply.body, ChatCompletion)

@@ -25,7 +25,7 @@ from ..http import (
     Upstream,
     start_stream,
 )
-from .answers import answer_object, check_completion, check_embeddings, check_models, chunks_of
+from .answers import answer_object, check_completion, check_embeddings, chunks_of, models_of
 from .chunks import ChunkReader
 
 MAX_BODY = 32 << 20
@@ -124,9 +124,7 @@ class OpenAIProvider:
         if self._models is not None and get_running_loop().time() < self._models[0]:
             return self._models[1]
         answer = await self._upstream.fetch("GET", "/models", headers=_RECEIVE_JSON, limit=MAX_BODY, deadline=deadline)
-        value = answer_object(answer, answer.body, model="", redact=self._redact)
-        check_models(value)
-        models = ModelList(value, answer.body)
+        models = models_of(answer, owner=self.name, redact=self._redact)
         self._models = get_running_loop().time() + MODELS_TTL, models
         return models
 
