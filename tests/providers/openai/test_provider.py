@@ -13,6 +13,8 @@ from tests.fakes.openai import FakeOpenAI, held, identity, raw, refuse, whole
 from tests.fakes.openai_answers import MODELS, completion
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation, UpstreamError, UpstreamUnauthorized, XRouterError
+from xrouter_asgi.policies.candidates import Candidate
+from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.http import TLS, Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
@@ -91,10 +93,23 @@ async def test_embeddings_come_through(fake: FakeOpenAI, provider: OpenAIProvide
 
 
 async def test_embeddings_need_no_usage(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
-    fake.next(whole({"data": [{"embedding": [1.0]}]}))
+    fake.next(whole({"data": [{"embedding": [1.0]}, {"embedding": [2.0]}]}))
     reply = await provider.send(embed())
     assert isinstance(reply.body, EmbeddingList)
     assert reply.body.usage is None
+
+
+async def test_after_vectors_that_cannot_be_used_the_next_target_is_asked(
+    fake: FakeOpenAI, provider: OpenAIProvider
+) -> None:
+    fake.next(whole({"data": [{"embedding": [1.0], "index": 0}]}))  # one for two inputs
+    async with FakeOpenAI() as other:
+        second = OpenAIProvider(other.base_url)
+        reply = await Fallback([Candidate(provider, "a"), Candidate(second, "b")]).send(embed())
+        assert isinstance(reply.body, EmbeddingList)
+        assert len(reply.body.value["data"]) == 2
+        assert (fake.connections, other.connections) == (1, 1)
+        await second.aclose()
 
 
 async def test_the_list_of_models_is_asked_for_once_a_minute(fake: FakeOpenAI, provider: OpenAIProvider) -> None:

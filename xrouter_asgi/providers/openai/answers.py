@@ -48,13 +48,6 @@ def check_completion(value: dict[str, Any]) -> None:
         raise UpstreamError("The choices in the upstream's answer have another shape.", code="bad_body")
 
 
-def check_embeddings(value: dict[str, Any]) -> None:
-    """Raises UpstreamError: `bad_body` unless there are vectors, as lists or as base64."""
-    rows = value.get("data") or None
-    if not all_objects(rows) or not all(isinstance(row.get("embedding"), list | str) for row in rows):
-        raise UpstreamError("The upstream's answer holds no vectors.", code="bad_body")
-
-
 def models_of(head: UpstreamAnswer, *, owner: str, redact: Redaction) -> ModelList:
     """The upstream's models, as far as they have names: OpenAI's list, one whose `data` is null, or a bare array.
 
