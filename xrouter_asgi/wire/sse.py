@@ -1,8 +1,10 @@
 """Server-sent events, read and written without I/O.
 
 Framing follows the WHATWG HTML standard, 9.2.6 "Interpreting an event stream", with two bounds that it lacks, on a line
-and on an event, and one leniency: the last event counts even if the stream ends before its blank line. JSON that is cut
-off does not parse, so no broken event looks whole.
+and on an event, and three leniencies. The last event counts even if the stream ends before its blank line: JSON that is
+cut off does not parse, so no broken event looks whole. White space before `data:` is passed over. Objects and `[DONE]`
+on lines of their own are events though no blank line stands between them, as some hosts of GLM and Kimi send them: in
+no JSON text does a line that begins with a bracket follow one that ends with a brace.
 """
 
 from __future__ import annotations
@@ -78,17 +80,26 @@ class EventReader:
         for line in lines:
             if line.startswith(b"data:"):
                 value = line[6:] if line.startswith(b"data: ") else line[5:]
-                self._append(value)
+                self._append(value, events)
             elif line == b"data":
-                self._append(b"")
+                self._append(b"", events)
             elif not line and self._data is not None:
                 # An event without data says nothing, and an empty event breaks clients.
                 if self._data:
                     events.append(bytes(self._data))
                 self._data = None
+            elif line[:1] in (b" ", b"\t") and (field := line.lstrip(b" \t")).startswith(b"data:"):
+                self._append(field[5:].removeprefix(b" "), events)
         return events
 
-    def _append(self, value: bytes) -> None:
+    def _append(self, value: bytes, events: list[bytes]) -> None:
+        """Add a line of data. If it begins an event of its own, the event before it goes to `events`."""
+        if self._data and value[:1] in (b"{", b"[") and self._data.rstrip()[-1:] == b"}":
+            events.append(bytes(self._data))
+            self._data = None
+            if value == b"[DONE]":
+                events.append(value)  # nothing may follow that would complete it
+                return
         if self._data is None:
             self._data = value
         else:

@@ -34,6 +34,11 @@ FRAMINGS = {
     "several lines": EVENTS.replace(b', "', b'\ndata: , "') + DONE,
     "empty events": b"data:\n\ndata\n\n" + EVENTS + DONE,
     "no done": EVENTS,
+    "one line end": (EVENTS + DONE).replace(b"\n\n", b"\n"),
+    "one line end, no done": EVENTS.replace(b"\n\n", b"\n"),
+    "spaces before the field": (EVENTS + DONE).replace(b"data:", b" data:"),
+    "the field twice": (EVENTS + DONE).replace(b"data:", b"data: data:"),
+    "the field thrice": (EVENTS + DONE).replace(b"data:", b"data:data:data:"),
     "no last blank line": EVENTS.removesuffix(b"\n\n"),
     "spaces around done": EVENTS + b"data:  [DONE] \n\n",
 }
@@ -70,6 +75,11 @@ async def test_an_event_may_be_as_large_as_a_whole_answer(
 ) -> None:
     fake.next(stream(SAID[0], chunk({"content": "x" * size}), SAID[2]))
     assert len(text_of(await read(await stream_of(provider)))) == size
+
+
+async def test_the_field_that_came_twice_goes_down_once(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    fake.next(raw(chunked(FRAMINGS["the field twice"])))
+    assert not any(said.data.startswith(b"data") for said in await read(await stream_of(provider)))
 
 
 async def test_the_text_is_exact_when_it_comes_byte_by_byte(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
