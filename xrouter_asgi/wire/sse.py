@@ -76,7 +76,7 @@ class EventReader:
         if lines and not self._started:
             lines[0] = lines[0].removeprefix(_BOM)
             self._started = True
-        events = []
+        events: list[bytes] = []
         for line in lines:
             if line.startswith(b"data:"):
                 value = line[6:] if line.startswith(b"data: ") else line[5:]
