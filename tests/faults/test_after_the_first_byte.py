@@ -13,6 +13,7 @@ from tests.fakes.http import Exchange, Handler
 from tests.fakes.openai import DONE, SSE, FakeOpenAI, chunked, endless, event, raw, stream
 from tests.fakes.openai_answers import chunk
 from xrouter_asgi.context import Usage
+from xrouter_asgi.wire.sse import MAX_EVENT
 
 from .stand import MANY, facing
 
@@ -71,7 +72,7 @@ FAULTS = [
     Break("no JSON", broken_by(b"data: {\n\n"), "bad_event"),
     Break("wrong shape", broken_by(event({"choices": [{"index": 0, "delta": "text"}]})), "bad_event"),
     # An upstream that says much, or goes on for long, is not ill.
-    Break("huge line", broken_by(b"data: " + b"x" * (1 << 20) + b"\n\n"), "too_large", counts=False),
+    Break("huge line", broken_by(b"data: " + b"x" * (MAX_EVENT + 1) + b"\n\n"), "too_large", counts=False),
     Break(
         "no end in time",
         endless(event(chunk({"content": "Hello"}))),

@@ -81,8 +81,9 @@ ROWS = each(
     Row("only [DONE]", stream(end=DONE), 502, "empty_stream", attempts=2, modes=("stream",)),
     # An upstream that is too generous would be as generous elsewhere: nobody else is asked.
     Row("huge body", huge_body, 502, "too_large", falls_back=False, breaker="ignores", modes=("whole",)),
-    # Never unpacked, so it is no bomb but an upstream that does what it was asked not to: HTTP that cannot be used.
-    Row("gzip", whole(b"\x1f\x8b", headers={**JSON, "content-encoding": "gzip"}), 502, "bad_protocol"),
+    Row("no gzip", whole(b"{}", headers={**JSON, "content-encoding": "gzip"}), 502, "bad_protocol"),
+    Row("gzip cut", whole(b"\x1f\x8b", headers={**JSON, "content-encoding": "gzip"}), 502, "truncated", attempts=2),
+    Row("unknown coding", whole(b"{}", headers={**JSON, "content-encoding": "lzma"}), 502, "bad_protocol"),
     # The status. A mistake of the caller's keeps it, with the upstream's words.
     Row("302", whole(b"", status=302, headers={"location": "/x"}), 502, "redirect_refused", breaker="ignores"),
     Row("408", refuse(408), 502, "upstream_error", attempts=3, breaker="ignores"),

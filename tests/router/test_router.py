@@ -104,7 +104,28 @@ async def test_an_unknown_path_is_told_and_cut_short() -> None:
     assert len(answer.error["message"]) < 400
 
 
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "CONNECT", "PUT", "PATCH", "DELETE", "get", "X" * 99])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/openapi.json"])
+async def test_head_is_get_without_a_body(path: str) -> None:
+    head, whole = await request(echo(), "HEAD", path), await get(echo(), path)
+    assert (head.status, head.body, head.finished) == (200, b"", True)
+    assert head.header("content-length") == str(len(whole.body))
+    assert head.header("content-type") == whole.header("content-type")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/nowhere"])
+async def test_an_error_has_no_body_for_head_either(path: str) -> None:
+    answer = await request(echo(), "HEAD", path)
+    assert (answer.status, answer.body) == (404 if path == "/nowhere" else 405, b"")
+
+
+async def test_head_of_ready_tells_that_the_process_drains() -> None:
+    router = echo()
+    router.drain()
+    answer = await request(router, "HEAD", "/ready")
+    assert (answer.status, answer.body) == (503, b"")
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "CONNECT", "PUT", "PATCH", "DELETE", "get", "X" * 99])
 @pytest.mark.parametrize(
     ("path", "allow"),
     [
@@ -112,9 +133,9 @@ async def test_an_unknown_path_is_told_and_cut_short() -> None:
         ("/embeddings", "POST"),
         ("/v1/models", "GET"),
         ("/v1/models/echo", "GET"),
-        ("/health", "GET"),
-        ("/ready", "GET"),
-        ("/openapi.json", "GET"),
+        ("/health", "GET, HEAD"),
+        ("/ready", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
     ],
 )
 async def test_a_method_that_is_not_served_is_told_which_is(method: str, path: str, allow: str) -> None:

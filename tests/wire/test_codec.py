@@ -96,11 +96,48 @@ def test_a_number_that_json_cannot_hold_is_encoded_as_null() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b'{"a":NaN}', b"-Infinity", b'"\xff"', b'"\\ud800"', b"[" * 300 + b"]" * 300, b"<html>", b"{} {}"],
+    [
+        b"",
+        b"{",
+        b'{"a":NaN}',
+        b"-Infinity",
+        b'"\xff"',
+        b'["\\ud800"',
+        b'["\\ud800",NaN]',
+        b"[" * 300 + b"]" * 300,
+        b"<html>",
+        b"{} {}",
+    ],
 )
 def test_what_is_not_json_is_not_decoded(data: bytes) -> None:
     with pytest.raises(ValueError, match="line 1"):
         decode(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b'"\\ud83d"', "\ud83d"),
+        (b'"\\uDE00\\uD83D"', "\ude00\ud83d"),
+        (b'"\\ud83d\\ud83d\\ude00"', "\ud83d\U0001f600"),
+        (b'"\\\\ud83d\\ude00"', "\\ud83d\ude00"),
+        (b'{"\\ud83d":"\\\\\\ud83d"}', {"\ud83d": "\\\ud83d"}),
+        ('"é\\ud83d"'.encode(), "é\ud83d"),
+    ],
+)
+def test_half_a_surrogate_pair_of_an_upstream_stays_one(data: bytes, value: object) -> None:
+    assert decode(data) == value
+    assert json.loads(encode(value)) == value
+
+
+def test_half_a_pair_makes_nothing_else_of_an_upstream_less_strict() -> None:
+    for wrong in (b'["\\ud800"', b'["\\ud800",NaN]', b'["\\ud800","\xff"]', b"[" * 300 + b'"\\ud800"' + b"]" * 300):
+        with pytest.raises(ValueError, match="line 1"):
+            decode(wrong)
+
+
+def test_half_a_pair_beside_a_number_beyond_a_double_is_encoded() -> None:
+    assert encode(["\ud800", math.inf]) == b'["\\ud800",null]'
 
 
 def test_u2028_survives_decoding() -> None:

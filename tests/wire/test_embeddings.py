@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xrouter_asgi.errors import UpstreamError
-from xrouter_asgi.wire import Document, EmbeddingList
-from xrouter_asgi.wire.embeddings import in_format
+from xrouter_asgi.wire import Document, EmbeddingList, EmbeddingsRequest
+from xrouter_asgi.wire.embeddings import in_format, in_order
 
 vectors = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False))
 
@@ -22,6 +22,74 @@ def answer(*embeddings: object) -> EmbeddingList:
 
 def embeddings(answer: Document) -> list[object]:
     return [row["embedding"] for row in answer.value["data"]]
+
+
+ONE = [0.5, -1]
+PACKED = b64encode(struct.pack("<2f", 0.5, -1)).decode()
+
+
+def rows(*pairs: tuple[object, object]) -> EmbeddingList:
+    data = [{"index": index, "embedding": vector} for index, vector in pairs]
+    return EmbeddingList({"object": "list", "data": data, "model": "m"})
+
+
+@pytest.mark.parametrize("told", [answer(ONE, ONE), answer(PACKED, ONE), answer([1, 2], [0, 0])])
+def test_vectors_in_order_are_passed_on_as_they_are(told: EmbeddingList) -> None:
+    assert in_order(told, 2) is told
+
+
+def test_vectors_come_in_the_order_of_the_inputs() -> None:
+    told = in_order(rows((2, [2.0]), (0, [0.0]), (1, [1.0])), 3)
+    assert embeddings(told) == [[0.0], [1.0], [2.0]]
+    assert [row["index"] for row in told.value["data"]] == [0, 1, 2]
+    assert told.value["model"] == "m"
+
+
+def test_vectors_without_any_index_are_numbered() -> None:
+    told = in_order(EmbeddingList({"data": [{"embedding": [0.0]}, {"embedding": [1.0], "index": None}]}), 2)
+    assert [(row["index"], row["embedding"]) for row in told.value["data"]] == [(0, [0.0]), (1, [1.0])]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        EmbeddingList({}),
+        EmbeddingList({"data": None}),
+        EmbeddingList({"data": []}),
+        EmbeddingList({"data": [None, None]}),
+        EmbeddingList({"data": {"0": 1}}),
+        answer(ONE),
+        answer(ONE, ONE, ONE),
+        rows((0, ONE), (0, ONE)),
+        rows((1, ONE), (2, ONE)),
+        rows((0, ONE), (None, ONE)),
+        rows((0, ONE), ("1", ONE)),
+        rows((0, ONE), (1.0, ONE)),
+        rows((0, ONE), (True, ONE)),
+        answer(ONE, None),
+        answer(ONE, {}),
+        answer(ONE, [0.5, None]),
+        answer(ONE, [0.5, "1"]),
+        answer(ONE, [0.5, True]),
+        answer(ONE, [0.5, [1]]),
+        answer(ONE, [0.5, math.inf]),
+        answer(ONE, [0.5, 10**400]),
+        answer(ONE, [0.5]),
+        answer([], []),
+        answer(ONE, "no base64"),
+        answer(ONE, PACKED[:4]),
+        answer(ONE, b64encode(struct.pack("<2f", 1, math.nan)).decode()),
+    ],
+)
+def test_vectors_that_are_not_one_for_each_input_are_the_upstreams_fault(told: EmbeddingList) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        in_order(told, 2)
+    assert (caught.value.status, caught.value.code, caught.value.falls_back) == (502, "bad_body", True)
+
+
+@pytest.mark.parametrize(("given", "inputs"), [("x", 1), (["x"], 1), (["x", "y"], 2), ([1, 2, 3], 1), ([[1], [2]], 2)])
+def test_a_request_knows_how_many_vectors_it_asks_for(given: object, inputs: int) -> None:
+    assert EmbeddingsRequest.of({"model": "m", "input": given}).inputs == inputs
 
 
 def test_base64_is_little_endian_float32() -> None:

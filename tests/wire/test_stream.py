@@ -28,7 +28,7 @@ def interpret(stream: bytes) -> list[bytes]:
     """The algorithm of the HTML standard, section 9.2.6, step by step and byte by byte, for the payloads alone.
 
     As deviations of the standard are ours to state: an event without data is dropped, and the end of the stream ends
-    an event.
+    an event, and white space may precede `data:`.
     """
     stream = stream.removeprefix(b"\xef\xbb\xbf")
     lines, line, position = [], b"", 0
@@ -55,6 +55,8 @@ def interpret(stream: bytes) -> list[bytes]:
                 events.append(data)
             buffer = b""
             continue
+        if line.lstrip(b" \t").startswith(b"data:"):
+            line = line.lstrip(b" \t")
         field, _, value = line.partition(b":")
         if value.startswith(b" "):
             value = value[1:]
@@ -93,6 +95,32 @@ def test_empty_reads_change_nothing(stream: bytes, positions: list[int]) -> None
 def test_an_encoded_event_is_read_back_as_one_line(data: bytes) -> None:
     assert read(encode_event(data)) == [data.replace(b"\n", b" ")]
     assert encode_event(data).count(b"\n") == 2
+
+
+OBJECTS = [b'{"a":{}}', b'{"b":"}\\n{"}', b"[DONE]"]
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("field", [b"data: ", b"data:", b" data: ", b"\t data:"])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_objects_on_lines_of_their_own_are_events(field: bytes, line_end: bytes, size: int) -> None:
+    data = b"".join(field + value + line_end for value in OBJECTS)
+    assert read(*(data[start : start + size] for start in range(0, len(data), size))) == OBJECTS
+
+
+def test_an_object_on_a_line_of_its_own_is_out_with_the_next_one() -> None:
+    reader = EventReader()
+    assert reader.feed(b"data: {}\n") == []
+    assert reader.feed(b"data: {}\n") == [b"{}"]
+    assert reader.feed(b"data: [DONE]\n") == [b"{}", b"[DONE]"]
+
+
+@pytest.mark.parametrize("value", [{"a": [{}, {"b": {}}], "c": {}}, [{"a": {}}, [{}], [[]]]])
+@pytest.mark.parametrize("indent", [0, 2])
+def test_one_object_on_several_lines_is_one_event(value: object, indent: int) -> None:
+    lines = json.dumps(value, indent=indent).encode().split(b"\n")
+    (event,) = read(b"".join(b"data: " + line + b"\n" for line in lines) + b"\n")
+    assert json.loads(event) == value
 
 
 def test_an_event_is_out_as_soon_as_its_blank_line_is_in() -> None:

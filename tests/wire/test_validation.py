@@ -185,6 +185,42 @@ def test_messages_say_what_was_given_and_what_is_expected(body: dict[str, Any], 
     assert caught.value.message == message
 
 
+LONG = int("9" * 4300)
+
+
+@pytest.mark.parametrize("name", ["m\0", "\r\nm", "m\n", "a\tb", "\x7f", "\x85", "m" * 257])
+@pytest.mark.parametrize("kind", [ChatRequest, EmbeddingsRequest])
+def test_a_name_of_a_model_is_short_and_without_control_characters(kind: type[WireModel], name: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        kind.of({"model": name, "messages": [HELLO], "input": "x"})
+    assert (caught.value.status, caught.value.code, caught.value.param) == (400, "invalid_value", "model")
+    assert name not in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["m" * 256, "org/модель:1 (é)", "a\u2028b"])
+def test_a_name_of_256_characters_in_any_script_is_accepted(name: str) -> None:
+    assert ChatRequest.of(chat(model=name)).model == name
+
+
+@pytest.mark.parametrize("number", [LONG, -LONG, 1 << 63])
+@pytest.mark.parametrize("member", ["max_tokens", "max_completion_tokens", "n", "top_logprobs", "seed", "temperature"])
+def test_a_number_of_thousands_of_digits_is_refused_in_few_words(member: str, number: int) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        ChatRequest.of(chat(**{member: number}))
+    assert (caught.value.status, caught.value.param) == (400, member)
+    assert len(caught.value.message) < 200
+
+
+def test_integers_have_32_bits_and_a_seed_64() -> None:
+    accepted = chat(max_tokens=2**31 - 1, max_completion_tokens=2**31 - 1, seed=2**63 - 1)
+    assert ChatRequest.of(accepted).seed == 2**63 - 1
+    for tokens in ([2**31], [[2**31]]):
+        with pytest.raises(InvalidRequest, match="2147483648 is above the maximum 2147483647"):
+            EmbeddingsRequest.of({"model": "m", "input": tokens})
+    with pytest.raises(InvalidRequest, match="2147483648 is above"):
+        ChatRequest.of(chat(max_tokens=2**31))
+
+
 def test_a_body_that_is_no_object_is_told_so() -> None:
     with pytest.raises(InvalidRequest) as caught:
         ChatRequest.of([])

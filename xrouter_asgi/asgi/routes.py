@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Concatenate, TypeAlias
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from ..context import RequestContext
 from ..errors import (
@@ -55,7 +55,7 @@ class Routes:
     without these comes first, then the one with the most literal text.
 
     Args:
-        paths: Endpoints by path, then by method. HEAD is a method like any other.
+        paths: Endpoints by path, then by method. HEAD is a method like any other, but no answer to it has a body.
         token: The bearer token that every request needs; None lets everybody in.
         realm: The name of what the token protects.
         lifespan: Entered at the startup of the process and left at its shutdown.
@@ -94,7 +94,7 @@ class Routes:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = RequestContext.of(scope)
-        outgoing = Outgoing(send)
+        outgoing = Outgoing(send if scope["method"] != "HEAD" else _without_body(send))
         try:
             if self._token is not None and not _has_token(scope, self._token):
                 raise BearerRequired(self._realm)
@@ -134,6 +134,15 @@ class Routes:
             if match := pattern.fullmatch(path):
                 return methods, match.groups()
         raise NotFound(f"Unknown request URL: {method[:16]} {path[:256]}. See /openapi.json for what is served.")
+
+
+def _without_body(send: Send) -> Send:
+    """Send the heads of answers, with the length of a body that stays here (RFC 9110, 9.3.2)."""
+
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
 
 
 def _compiled(path: str) -> tuple[int, re.Pattern[str]]:

@@ -74,9 +74,15 @@ class LLMRouter:
         return {
             **versioned,
             **{"/v1" + path: methods for path, methods in versioned.items()},
-            "/health": {"GET": self._health},
-            "/ready": {"GET": self._ready},
-            "/openapi.json": {"GET": self._openapi},
+            # Some monitors can only ask for the head.
+            **{
+                path: {"GET": endpoint, "HEAD": endpoint}
+                for path, endpoint in (
+                    ("/health", self._health),
+                    ("/ready", self._ready),
+                    ("/openapi.json", self._openapi),
+                )
+            },
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

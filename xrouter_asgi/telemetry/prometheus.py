@@ -57,7 +57,7 @@ class MetricsApp:
         body, content_type = await asyncio.to_thread(self._render, accepted)
         fields = [(b"content-type", content_type.encode("ascii")), NOSNIFF, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": fields})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await send({"type": "http.response.body", "body": body})
 
     def _render(self, accepted: str) -> tuple[bytes, str]:
         from prometheus_client.exposition import choose_encoder

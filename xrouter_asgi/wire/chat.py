@@ -11,7 +11,11 @@ from .validation import WireModel, by_member, by_type
 Text = Annotated[str, Field(strict=True)]
 Name = Annotated[str, Field(strict=True, min_length=1)]
 Flag = Annotated[bool, Field(strict=True)]
-Integer = Annotated[int, Field(strict=True)]
+ModelName = Annotated[Name, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+"""Without control characters: names go into logs, headers and paths of upstreams."""
+
+Integer = Annotated[int, Field(strict=True, ge=-(1 << 31), le=(1 << 31) - 1)]
+Seed = Annotated[int, Field(strict=True, ge=-(1 << 63), le=(1 << 63) - 1)]  # OpenAI's own range
 Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
 
 
@@ -211,7 +215,7 @@ class StreamOptions(WireModel):
 class ChatRequest(WireModel):
     """A chat completion request. Every optional field may be null; unknown ones stay in `model_extra`."""
 
-    model: Name
+    model: ModelName
     messages: Annotated[list[Message], Field(min_length=1)]
     stream: Flag | None = None
     stream_options: StreamOptions | None = None
@@ -233,7 +237,7 @@ class ChatRequest(WireModel):
     logit_bias: dict[str, Annotated[float, Field(strict=True, ge=-100, le=100)]] | None = None
     logprobs: Flag | None = None
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
-    seed: Integer | None = None
+    seed: Seed | None = None
     tools: list[Tool] | None = None
     tool_choice: (
         Annotated[

@@ -20,6 +20,9 @@ _PLAIN_STRING_MEMBER = re.compile(rb'\s*:\s*("[^"\\]*")')
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 (_BACKSLASH,) = b"\\"
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile(  # an escaped half of a surrogate pair that has no other half, behind any escape that looks like one
+    rb"(\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
 
@@ -32,15 +35,24 @@ def encode(value: object) -> bytes:
     try:
         return to_json(value, inf_nan_mode="null")
     except (PydanticSerializationError, UnicodeEncodeError):
-        return json.dumps(value, separators=(",", ":")).encode("ascii")
+        finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
+        return json.dumps(finite, separators=(",", ":")).encode("ascii")
 
 
 def decode(data: bytes) -> Any:
     """Parse JSON from an upstream. Raises ValueError unless it is JSON in UTF-8, at most 200 levels deep.
 
-    NaN and Infinity are errors. A number beyond a double becomes infinite.
+    NaN and Infinity are errors. A number beyond a double becomes infinite. Half a surrogate pair stays half a pair
+    (RFC 8259, 8.2): a stream may send the other half in its next event, and the client puts them together.
     """
-    return from_json(data, allow_inf_nan=False)
+    try:
+        return from_json(data, allow_inf_nan=False)
+    except ValueError:
+        whole, halves = _HALF.subn(lambda escape: escape[1] or rb"\ufffd", data)
+        if not halves or whole == data:
+            raise
+        from_json(whole, allow_inf_nan=False)  # all else must be as strict as above
+        return json.loads(data)
 
 
 def parse_request(body: bytes) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 from base64 import b64decode, b64encode
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from ..errors import UpstreamError
-from .chat import Integer, Name, Text
-from .documents import Document
+from .chat import Integer, ModelName, Name, Text
+from .documents import Document, EmbeddingList
 from .validation import WireModel
 
 
@@ -35,7 +36,7 @@ Tokens = Annotated[list[Integer], Field(min_length=1, max_length=300_000)]
 class EmbeddingsRequest(WireModel):
     """Texts, or tokenised texts, to be turned into vectors. At most 2048 of them, none empty."""
 
-    model: Name
+    model: ModelName
     input: Annotated[
         Annotated[Name, Tag("<text>")]
         | Annotated[list[Name], Field(min_length=1, max_length=2048), Tag("<texts>")]
@@ -46,6 +47,53 @@ class EmbeddingsRequest(WireModel):
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[Integer, Field(ge=1, le=_MAX_DIMENSIONS)] | None = None
     user: Text | None = None
+
+    @property
+    def inputs(self) -> int:
+        """How many vectors are asked for."""
+        return len(self.input) if isinstance(self.input, list) and not isinstance(self.input[0], int) else 1
+
+
+def in_order(answer: EmbeddingList, inputs: int) -> EmbeddingList:
+    """The answer with its vectors in the order of the inputs. Many clients zip the two and never look at an index.
+
+    Without any index the vectors are taken to be in order.
+
+    Raises:
+        UpstreamError: `bad_body` unless there is one vector for each input, all of finite numbers and of one length.
+    """
+    rows = answer.value.get("data")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise _bad_vectors("The upstream's answer holds no vectors.")
+    indexes = [row.get("index") for row in rows]
+    places = list(range(inputs))
+    if indexes != places or {*map(type, indexes)} != {int}:
+        if indexes == [None] * inputs:
+            indexes = places
+        if {*map(type, indexes)} != {int} or sorted(indexes) != places:
+            raise _bad_vectors("The upstream's answer does not hold one vector for each input.")
+        told = sorted(zip(indexes, rows, strict=True), key=lambda pair: pair[0])
+        answer = answer.replace(data=[{**row, "index": index} for index, row in told])
+    try:
+        lengths = {_length(row.get("embedding")) for row in rows}
+    except (ValueError, OverflowError, struct.error) as error:
+        raise _bad_vectors("The upstream sent embeddings that are no vectors.") from error
+    if len(lengths) != 1 or 0 in lengths:
+        raise _bad_vectors("The upstream sent vectors of different lengths, or empty ones.")
+    return answer
+
+
+def _length(vector: object) -> int:
+    """How many numbers a vector has, in either format. Raises ValueError or OverflowError if it is none."""
+    if isinstance(vector, str):
+        vector = _to_floats(vector)
+    if not isinstance(vector, list) or not {*map(type, vector)} <= {float, int} or not isfinite(sum(vector, 0.0)):
+        raise ValueError("not a list of finite numbers")
+    return len(vector)
+
+
+def _bad_vectors(message: str) -> UpstreamError:
+    return UpstreamError(message, code="bad_body")
 
 
 def in_format(answer: Document, wanted: str) -> Document:

@@ -1,15 +1,19 @@
 """Server-sent events, read and written without I/O.
 
 Framing follows the WHATWG HTML standard, 9.2.6 "Interpreting an event stream", with two bounds that it lacks, on a line
-and on an event, and one leniency: the last event counts even if the stream ends before its blank line. JSON that is cut
-off does not parse, so no broken event looks whole.
+and on an event, and three leniencies. The last event counts even if the stream ends before its blank line: JSON that is
+cut off does not parse, so no broken event looks whole. White space before `data:` is passed over. Objects and `[DONE]`
+on lines of their own are events though no blank line stands between them, as some hosts of GLM and Kimi send them: in
+no JSON text does a line that begins with a bracket follow one that ends with a brace.
 """
 
 from __future__ import annotations
 
 from ..errors import UpstreamError
 
-MAX_EVENT = 1 << 20
+MAX_EVENT = 32 << 20
+"""Bytes. As much as a whole answer: an event may hold a picture, or all arguments of a call."""
+
 DONE = b"data: [DONE]\n\n"
 
 _BOM = b"\xef\xbb\xbf"
@@ -36,14 +40,13 @@ class EventReader:
     def __init__(self, *, limit: int = MAX_EVENT) -> None:
         self._limit = limit
         self._tail = bytearray()  # a line that has not ended yet
-        self._data: list[bytes] = []  # the data lines of the event under way
-        self._size = 0
+        self._data: bytes | bytearray | None = None  # of the event under way, if it has any
         self._started = False
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The events that `chunk` completes. Raises UpstreamError (`too_large`) for an event beyond the limit."""
-        if self._started and not (self._tail or self._data or self._after_cr) and chunk[:6] == b"data: ":
+        if self._started and self._data is None and not (self._tail or self._after_cr) and chunk[:6] == b"data: ":
             line = chunk[6:-2]
             if chunk[-2:] == b"\n\n" and _LF not in line and _CR not in line and 0 < len(line) < self._limit:
                 return [line]  # most upstreams send one event per read
@@ -73,25 +76,39 @@ class EventReader:
         if lines and not self._started:
             lines[0] = lines[0].removeprefix(_BOM)
             self._started = True
-        events = []
+        events: list[bytes] = []
         for line in lines:
             if line.startswith(b"data:"):
                 value = line[6:] if line.startswith(b"data: ") else line[5:]
-                self._append(value)
+                self._append(value, events)
             elif line == b"data":
-                self._append(b"")
-            elif not line and self._data:
+                self._append(b"", events)
+            elif not line and self._data is not None:
                 # An event without data says nothing, and an empty event breaks clients.
-                if event := b"\n".join(self._data):
-                    events.append(event)
-                self._data = []
-                self._size = 0
+                if self._data:
+                    events.append(bytes(self._data))
+                self._data = None
+            elif line[:1] in (b" ", b"\t") and (field := line.lstrip(b" \t")).startswith(b"data:"):
+                self._append(field[5:].removeprefix(b" "), events)
         return events
 
-    def _append(self, value: bytes) -> None:
-        self._data.append(value)
-        self._size += len(value) + 1  # count the line end too, otherwise empty lines would be free
-        if self._size > self._limit:
+    def _append(self, value: bytes, events: list[bytes]) -> None:
+        """Add a line of data. If it begins an event of its own, the event before it goes to `events`."""
+        if self._data and value[:1] in (b"{", b"[") and self._data.rstrip()[-1:] == b"}":
+            events.append(bytes(self._data))
+            self._data = None
+            if value == b"[DONE]":
+                events.append(value)  # nothing may follow that would complete it
+                return
+        if self._data is None:
+            self._data = value
+        else:
+            # Not a list of lines: short ones would take many times their size.
+            if isinstance(self._data, bytes):
+                self._data = bytearray(self._data)
+            self._data += b"\n"
+            self._data += value
+        if len(self._data) > self._limit:
             raise self._too_large()
 
     def _too_large(self) -> UpstreamError:

@@ -91,11 +91,15 @@ def _as_invalid_request(error: ErrorDetails) -> InvalidRequest:
             return _invalid(param, "invalid_value", f"expected one of {context['expected']}, but got {_shown(given)}")
         case "greater_than_equal":
             return _invalid(
-                param, f"{_kind(context['ge'])}_below_min_value", f"{given} is below the minimum {context['ge']}"
+                param,
+                f"{_kind(context['ge'])}_below_min_value",
+                f"{_number(given)} is below the minimum {context['ge']}",
             )
         case "less_than_equal":
             return _invalid(
-                param, f"{_kind(context['le'])}_above_max_value", f"{given} is above the maximum {context['le']}"
+                param,
+                f"{_kind(context['le'])}_above_max_value",
+                f"{_number(given)} is above the maximum {context['le']}",
             )
         case "too_short":
             return _invalid(param, "empty_array", "it must not be empty")
@@ -104,6 +108,10 @@ def _as_invalid_request(error: ErrorDetails) -> InvalidRequest:
             return _invalid(param, code, f"at most {context['max_length']} items are allowed")
         case "string_too_short":
             return _invalid(param, "invalid_value", "it must not be an empty string")
+        case "string_too_long":
+            return _invalid(param, "invalid_value", f"at most {context['max_length']} characters are allowed")
+        case "string_pattern_mismatch":
+            return _invalid(param, "invalid_value", "it must not hold control characters")
         case _:
             return _invalid(param, "invalid_value", error["msg"])
 
@@ -144,6 +152,11 @@ def _no_variant(param: str, given: object, discriminator: str) -> InvalidRequest
             return _wrong_type(path, given[member], "a string")
         return _invalid(path, "invalid_value", f"{_shown(given[member])} is not supported here")
     return _wrong_type(param, given, member)
+
+
+def _number(given: object) -> str:
+    """A number in words of ordinary length, though a client may send thousands of digits."""
+    return "it" if isinstance(given, int) and given.bit_length() > 64 else str(given)
 
 
 def _kind(bound: object) -> str:

@@ -24,6 +24,7 @@ from xrouter_asgi.providers.base import Reply
 from xrouter_asgi.providers.gigachat import GigaChatOptions
 from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.wire import ChatCompletion
+from xrouter_asgi.wire.sse import MAX_EVENT
 from xrouter_asgi.wire.stream import ChatStream
 
 from .conftest import Ask, Connect
@@ -164,7 +165,7 @@ FAULTS = [
     (Events([event("Hi"), "[1, 2]"]), "bad_event"),
     (Events([event("Hi"), {"status_code": 500, "message": "Internal Server Error"}]), None),
     (Events([event("Hi"), {"status": 429, "message": "Too many requests"}]), None),
-    (Events([event("Hi"), "x" * (1 << 20) + "x"]), "too_large"),
+    (Events([event("Hi"), "x" * MAX_EVENT + "x"]), "too_large"),
 ]
 
 

@@ -81,7 +81,7 @@ CLOCKS: dict[Script, Timeouts] = {
         (playing(HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhi"), UpstreamUnavailable, "truncated"),
         (playing(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"), UpstreamError, "bad_protocol"),
         (playing(HEAD + b"x: %b\r\n\r\n" % (b"a" * 300_000)), UpstreamError, "bad_protocol"),
-        (playing(HEAD + b"content-encoding: gzip\r\ncontent-length: 1\r\n\r\nx"), UpstreamError, "bad_protocol"),
+        (playing(HEAD + b"content-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}"), UpstreamError, "bad_protocol"),
         (
             playing(b"HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n"),
             UpstreamError,

@@ -163,10 +163,10 @@ async def test_a_redirect_is_refused_and_not_followed(status: int) -> None:
     assert calls == 1
 
 
-async def test_a_compressed_answer_is_refused_unopened() -> None:
+async def test_an_answer_of_an_unknown_compression_is_refused_unopened() -> None:
     async def bomb(peer: Peer) -> None:
         await peer.request()
-        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 1000000\r\n\r\n")
+        await peer.send(b"HTTP/1.1 200 OK\r\ncontent-encoding: lzma\r\ncontent-length: 1000000\r\n\r\n")
         await peer.gone()
 
     async with serving(bomb) as server:

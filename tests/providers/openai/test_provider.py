@@ -12,7 +12,9 @@ from tests.fakes.clock import LoopClock
 from tests.fakes.openai import FakeOpenAI, held, identity, raw, refuse, whole
 from tests.fakes.openai_answers import MODELS, completion
 from xrouter_asgi.envelopes import openai
-from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation, UpstreamError, UpstreamUnauthorized
+from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation, UpstreamError, UpstreamUnauthorized, XRouterError
+from xrouter_asgi.policies.candidates import Candidate
+from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.http import TLS, Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
@@ -91,10 +93,23 @@ async def test_embeddings_come_through(fake: FakeOpenAI, provider: OpenAIProvide
 
 
 async def test_embeddings_need_no_usage(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
-    fake.next(whole({"data": [{"embedding": [1.0]}]}))
+    fake.next(whole({"data": [{"embedding": [1.0]}, {"embedding": [2.0]}]}))
     reply = await provider.send(embed())
     assert isinstance(reply.body, EmbeddingList)
     assert reply.body.usage is None
+
+
+async def test_after_vectors_that_cannot_be_used_the_next_target_is_asked(
+    fake: FakeOpenAI, provider: OpenAIProvider
+) -> None:
+    fake.next(whole({"data": [{"embedding": [1.0], "index": 0}]}))  # one for two inputs
+    async with FakeOpenAI() as other:
+        second = OpenAIProvider(other.base_url)
+        reply = await Fallback([Candidate(provider, "a"), Candidate(second, "b")]).send(embed())
+        assert isinstance(reply.body, EmbeddingList)
+        assert len(reply.body.value["data"]) == 2
+        assert (fake.connections, other.connections) == (1, 1)
+        await second.aclose()
 
 
 async def test_the_list_of_models_is_asked_for_once_a_minute(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
@@ -227,12 +242,62 @@ async def test_what_is_no_list_of_vectors_is_refused(fake: FakeOpenAI, provider:
     assert caught.value.code == "bad_body"
 
 
-@pytest.mark.parametrize("body", [{}, {"data": {}}, {"data": [1]}, {"data": [{}]}, {"data": [{"id": 1}]}, []])
+@pytest.mark.parametrize("body", [{}, {"data": {}}, {"data": [1]}, {"data": [{}]}, {"data": [{"id": 1}]}, [{}], "m"])
 async def test_what_is_no_list_of_models_is_refused(fake: FakeOpenAI, provider: OpenAIProvider, body: object) -> None:
     fake.next(whole(body))
     with pytest.raises(UpstreamError) as caught:
         await provider.models()
     assert caught.value.code == "bad_body"
+
+
+@pytest.mark.parametrize("body", [{"data": None}, {"object": "list", "data": []}, [], b" \n[]"])
+async def test_a_list_of_no_models_is_empty(fake: FakeOpenAI, provider: OpenAIProvider, body: object) -> None:
+    fake.next(whole(body))
+    assert (await provider.models()).value == {"object": "list", "data": []}
+
+
+ROW = {"id": "a", "object": "model", "created": 5, "owned_by": "them", "more": True}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [ROW, {"id": "b"}],
+        {"data": [ROW, {"id": "b", "created": None, "owned_by": None, "object": None}]},
+        {"data": [ROW, {"name": "nameless"}, {"id": ""}, {"id": None}, {"id": 1}, None, "b", {"id": "b"}]},
+    ],
+)
+async def test_of_a_list_of_models_all_with_a_name_are_served(
+    fake: FakeOpenAI, provider: OpenAIProvider, body: object
+) -> None:
+    fake.next(whole(body))
+    assert (await provider.models()).value["data"] == [
+        ROW,
+        {"id": "b", "object": "model", "created": 0, "owned_by": "openai"},
+    ]
+
+
+async def test_an_error_in_an_array_is_no_list_of_models(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    fake.next(whole([{"error": {"code": 429, "message": "Slow down."}}], status=429))
+    with pytest.raises(XRouterError, match="Slow down"):
+        await provider.models()
+
+
+async def test_half_a_surrogate_pair_in_an_answer_is_passed_on(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    said = completion({"model": "m", "messages": [{"role": "user", "content": "half \ud83d"}]})
+    fake.next(whole(said))
+    reply = await provider.send(chat())
+    assert isinstance(reply.body, ChatCompletion)
+    assert b"\\ud83d" in reply.body.data
+
+
+async def test_half_a_surrogate_pair_in_an_error_becomes_a_replacement(
+    fake: FakeOpenAI, provider: OpenAIProvider
+) -> None:
+    fake.next(refuse(400, "half \ud83d", param="seed"))
+    with pytest.raises(XRouterError, match="half \ufffd") as caught:
+        await provider.send(chat())
+    assert (caught.value.status, caught.value.param) == (400, "seed")
 
 
 async def test_json_under_another_content_type_is_json(fake: FakeOpenAI, provider: OpenAIProvider) -> None:

@@ -16,7 +16,7 @@ from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnavaila
 from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.providers.http.parser import AnswerParser
 from xrouter_asgi.providers.openai import OpenAIProvider
-from xrouter_asgi.wire.sse import EventReader
+from xrouter_asgi.wire.sse import MAX_EVENT, EventReader
 from xrouter_asgi.wire.stream import ChatStream
 
 from .calls import TOOL, chat, read, stream_of, text_of
@@ -34,6 +34,11 @@ FRAMINGS = {
     "several lines": EVENTS.replace(b', "', b'\ndata: , "') + DONE,
     "empty events": b"data:\n\ndata\n\n" + EVENTS + DONE,
     "no done": EVENTS,
+    "one line end": (EVENTS + DONE).replace(b"\n\n", b"\n"),
+    "one line end, no done": EVENTS.replace(b"\n\n", b"\n"),
+    "spaces before the field": (EVENTS + DONE).replace(b"data:", b" data:"),
+    "the field twice": (EVENTS + DONE).replace(b"data:", b"data: data:"),
+    "the field thrice": (EVENTS + DONE).replace(b"data:", b"data:data:data:"),
     "no last blank line": EVENTS.removesuffix(b"\n\n"),
     "spaces around done": EVENTS + b"data:  [DONE] \n\n",
 }
@@ -43,6 +48,38 @@ FRAMINGS = {
 async def test_the_text_is_exact_however_it_is_framed(fake: FakeOpenAI, provider: OpenAIProvider, framing: str) -> None:
     fake.next(raw(chunked(FRAMINGS[framing])))
     assert text_of(await read(await stream_of(provider))) == TEXT
+
+
+HALVES = ["\ud83d", "\ude00"]
+HALF_CALLS = [
+    {"tool_calls": [{"index": 0, "id": "1", "type": "function", "function": {"name": "sum", "arguments": half}}]}
+    for half in HALVES
+]
+
+
+@pytest.mark.parametrize("deltas", [[{"content": half} for half in HALVES], HALF_CALLS], ids=["text", "arguments"])
+async def test_half_a_surrogate_pair_in_an_event_is_passed_on(
+    fake: FakeOpenAI, provider: OpenAIProvider, deltas: list[dict[str, Any]]
+) -> None:
+    """Node's library glues the halves of two events together."""
+    events = [json.dumps(chunk(delta)).encode() for delta in deltas]
+    fake.next(stream(SAID[0], *(b"data: " + data + b"\n\n" for data in events), SAID[2]))
+    chunks = await read(await stream_of(provider))
+    assert b"\\ud83d" in chunks[1].data
+    assert b"\\ude00" in chunks[2].data
+
+
+@pytest.mark.parametrize("size", [2 << 20, 20 << 20])
+async def test_an_event_may_be_as_large_as_a_whole_answer(
+    fake: FakeOpenAI, provider: OpenAIProvider, size: int
+) -> None:
+    fake.next(stream(SAID[0], chunk({"content": "x" * size}), SAID[2]))
+    assert len(text_of(await read(await stream_of(provider)))) == size
+
+
+async def test_the_field_that_came_twice_goes_down_once(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    fake.next(raw(chunked(FRAMINGS["the field twice"])))
+    assert not any(said.data.startswith(b"data") for said in await read(await stream_of(provider)))
 
 
 async def test_the_text_is_exact_when_it_comes_byte_by_byte(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
@@ -219,7 +256,7 @@ class TestTheEnd:
         (whole({"choices": []}), UpstreamUnavailable, "empty_answer", True),
         (stream(b"data: {\n\n"), UpstreamError, "bad_event", False),
         (stream([1]), UpstreamError, "bad_event", False),
-        (stream(b"data: " + b"x" * (1 << 20) + b"\n\n"), UpstreamError, "too_large", False),
+        (stream(b"data: " + b"x" * (MAX_EVENT + 1) + b"\n\n"), UpstreamError, "too_large", False),
         (stream({"error": {"message": "m", "type": "tokens"}}), UpstreamError, "rate_limit_exceeded", True),
         (refuse(429, "try again in 9.8s"), UpstreamError, "rate_limit_exceeded", True),
         (refuse(503), UpstreamUnavailable, "upstream_unavailable", True),
@@ -323,7 +360,7 @@ async def test_the_whole_exchange_is_bounded(fake: FakeOpenAI) -> None:
         (event({"status": 529, "message": "Busy."}), "upstream_overloaded"),
         (b"data: {broken\n\n", "bad_event"),
         (event({"choices": [{"index": 0, "delta": "text"}]}), "bad_event"),
-        (b"data: " + b"x" * (1 << 20) + b"\n\n", "too_large"),
+        (b"data: " + b"x" * (MAX_EVENT + 1) + b"\n\n", "too_large"),
     ],
 )
 async def test_what_breaks_in_mid_answer_comes_after_what_was_said(

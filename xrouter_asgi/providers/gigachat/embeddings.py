@@ -8,6 +8,7 @@ from typing import Any
 from ...errors import UpstreamError
 from ...wire import EmbeddingList, EmbeddingsRequest
 from ...wire.codec import encode
+from ...wire.embeddings import in_order
 from ..base import Call, Reply
 from ..http import json_object
 from .auth.client import GigaChatClient
@@ -36,7 +37,7 @@ async def embed(client: GigaChatClient, call: Call, request: EmbeddingsRequest, 
             raise error.but(param="input") if error.param == "messages" else error
         answers.append(json_object(answer.body))
         facts += [*upstream_ids(answer.headers), *fact("x-gigachat-model", answers[-1].get("model"))]
-    merged = merge(answers, sizes=[len(texts) for texts in portions], model=request.model)
+    merged = in_order(merge(answers, sizes=[len(texts) for texts in portions], model=request.model), request.inputs)
     return Reply(merged, provider=name, model=model, headers=list(dict.fromkeys(facts)))
 
 

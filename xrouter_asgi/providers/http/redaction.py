@@ -13,6 +13,7 @@ _HIDDEN = "[redacted]"
 _SHORTEST = 4
 _PASSING = 3  # access tokens: the current one, and those that requests under way may still carry
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_HALF_PAIR = re.compile(r"[\ud800-\udfff]")  # of a surrogate pair, which UTF-8 cannot hold
 
 # Every repetition has a bound, so that the work grows with the length of the text alone.
 _KEYS = re.compile(
@@ -82,7 +83,7 @@ class Redaction:
         for secret in sorted({*self._secrets, *self._passing}, key=len, reverse=True):
             text = text.replace(secret, _HIDDEN)
         # Patterns are searched only in what may be shown. A secret that this cuts in two still looks like one.
-        return _KEYS.sub(_HIDDEN, _CONTROL.sub(" ", text[: 4 * MAX_MESSAGE]))
+        return _KEYS.sub(_HIDDEN, _CONTROL.sub(" ", _HALF_PAIR.sub("\ufffd", text[: 4 * MAX_MESSAGE])))
 
     def __repr__(self) -> str:
         return f"Redaction({len(self._secrets) + len(self._passing)} values)"

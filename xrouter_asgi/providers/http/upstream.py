@@ -18,6 +18,7 @@ from ...checks import Seconds, SecondsOrInf, require_positive
 from ...errors import UpstreamError, UpstreamTimeout
 from .answer import AnswerStream, UpstreamAnswer, timed
 from .cancel_safe import OwnedTransport
+from .decoding import decoded
 from .failures import upstream_error
 from .request import Endpoint, Fields, site_of, start
 from .tls import TLS
@@ -62,7 +63,7 @@ class Upstream:
     """Sends requests to one base URL and hands back answers, or errors of `xrouter_asgi.errors`.
 
     4xx and 5xx are answers here; what they mean is the provider's business. Redirects are refused: a request carries
-    credentials for this address and no other. Answers come uncompressed, so that their size is what was read.
+    credentials for this address and no other. No answer should come compressed; one that does is decoded.
 
     Nothing is opened before the first request. An instance belongs to the event loop of that request.
 
@@ -153,7 +154,7 @@ class Upstream:
             deadline: When everything has to be over, the end of the answer included, in the loop's time.
 
         Raises:
-            UpstreamError: No answer, a redirect or a compressed one: see `failures`.
+            UpstreamError: No answer, a redirect or one compressed in an unknown way: see `failures`.
         """
         return AnswerStream(*await self._begin(method, path, headers, content, deadline))
 
@@ -172,9 +173,12 @@ class Upstream:
         except (httpx.RequestError, OSError) as exc:
             error = upstream_error(exc, started=False, where=endpoint.where, hurried=hurried)
             raise self.explained(error, exc) from exc
-        if (refusal := _refusal(status, answered, endpoint.where)) is not None:
+        try:
+            if (coding := _coding(status, answered, endpoint.where)) is not None:
+                status, answered, body = decoded(status, answered, body, coding, endpoint.where)
+        except UpstreamError:
             await body.aclose()
-            raise refusal
+            raise
         return status, answered, body, until, self.timeouts.idle, endpoint.where, hurried
 
     def explained(self, error: UpstreamError, cause: Exception) -> UpstreamError:
@@ -270,20 +274,16 @@ def _transport(
     return OwnedTransport(inner)
 
 
-def _refusal(status: int, fields: Fields, where: str) -> UpstreamError | None:
+def _coding(status: int, fields: Fields, where: str) -> str | None:
+    """How the body is compressed, if it is. Raises UpstreamError for a redirect."""
     if 300 <= status < 400:
-        return UpstreamError(
+        raise UpstreamError(
             "The upstream answered with a redirect, which is not followed.",
             code="redirect_refused",
             trips=False,
             detail=f"{where}: status {status}",
         )
     for name, value in fields:
-        if name.lower() == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
-            # Nothing is ever decompressed, so a small answer cannot become a large one.
-            return UpstreamError(
-                "The upstream compressed its answer, which it was asked not to do.",
-                code="bad_protocol",
-                detail=f"{where}: content-encoding {value[:100].decode('latin-1')!r}",
-            )
+        if name.lower() == b"content-encoding" and (coding := value.strip().lower()) not in (b"identity", b""):
+            return coding.decode("latin-1")
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import UpstreamError, UpstreamUnavailable
-from ...wire import ChatChunk
+from ...wire import ChatChunk, ModelList
 from ..http import AnswerStream, Redaction, UpstreamAnswer, UpstreamErrorBody, json_object
 from .chunks import all_objects, is_error
 from .errors import refusal
@@ -48,18 +48,24 @@ def check_completion(value: dict[str, Any]) -> None:
         raise UpstreamError("The choices in the upstream's answer have another shape.", code="bad_body")
 
 
-def check_embeddings(value: dict[str, Any]) -> None:
-    """Raises UpstreamError: `bad_body` unless there are vectors, as lists or as base64."""
-    rows = value.get("data") or None
-    if not all_objects(rows) or not all(isinstance(row.get("embedding"), list | str) for row in rows):
-        raise UpstreamError("The upstream's answer holds no vectors.", code="bad_body")
+def models_of(head: UpstreamAnswer, *, owner: str, redact: Redaction) -> ModelList:
+    """The upstream's models, as far as they have names: OpenAI's list, one whose `data` is null, or a bare array.
 
+    Args:
+        owner: Of models that do not say whose they are.
 
-def check_models(value: dict[str, Any]) -> None:
-    """Raises UpstreamError: `bad_body` unless it is a list of objects with names."""
-    rows = value.get("data")
-    if not all_objects(rows) or not all(isinstance(row.get("id"), str) for row in rows):
+    Raises:
+        XRouterError: As from `answer_object`; `bad_body` for another shape, and if no entry has a name.
+    """
+    if head.status < 400 and head.body.lstrip()[:1] == b"[":
+        # Together, and TGI in some versions. Read as the member of an object, it needs no other reader.
+        head = head._replace(body=b'{"data":' + head.body + b"}")
+    value = answer_object(head, head.body, model="", redact=redact)
+    rows = [] if value.get("data", value) is None else value.get("data")
+    named = [row for row in rows if _is_model(row)] if isinstance(rows, list) else []
+    if not isinstance(rows, list) or (rows and not named):
         raise UpstreamError("The upstream's list of models has another shape.", code="bad_body")
+    return ModelList({"object": "list", **value, "data": [_described(row, owner) for row in named]})
 
 
 def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
@@ -78,6 +84,16 @@ def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
     if isinstance(completion.get("usage"), dict):
         chunks.append(ChatChunk({**head, "choices": [], "usage": completion["usage"]}))
     return chunks
+
+
+def _is_model(row: object) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("id"), str) and bool(row["id"])
+
+
+def _described(row: dict[str, Any], owner: str) -> dict[str, Any]:
+    """A model with the members that clients count on."""
+    needed = {"object": "model", "created": 0, "owned_by": owner}
+    return {**row, **{name: value for name, value in needed.items() if row.get(name) is None}}
 
 
 def _is_choice(choice: object) -> bool:

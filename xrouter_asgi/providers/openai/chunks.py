@@ -57,6 +57,7 @@ class ChunkReader:
                 if (text := self._pattern.text_of(event)) is not None:
                     chunks.append(ChatChunk(None, event, text=text))
                     continue
+                event = _without_field(event)
                 if event.strip() == b"[DONE]":
                     self.done = True
                     break
@@ -69,7 +70,7 @@ class ChunkReader:
         """The chunk that the end of the stream completes, if any. What the end cuts off is no event."""
         chunks: list[ChatChunk] = []
         try:
-            for event in self._events.close():
+            for event in map(_without_field, self._events.close()):
                 self._take(event, decode(event), chunks)
         except XRouterError as error:
             self.failure = error
@@ -216,6 +217,13 @@ def is_error(value: dict[str, Any]) -> bool:
     if value.get("error"):
         return True
     return value.get("choices") is None and "message" in value and ("status" in value or "code" in value)
+
+
+def _without_field(event: bytes) -> bytes:
+    """The event without a second `data:` before it, which gateways in front of gateways add."""
+    while event[:5] == b"data:":
+        event = event[5:].lstrip()
+    return event
 
 
 def _decoded(event: bytes) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +12,7 @@ import httpx
 from ...errors import UnsupportedOperation
 from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ...wire.codec import splice
+from ...wire.embeddings import in_order
 from ...wire.stream import ChatStream
 from ..base import Call, Reply, Unready
 from ..http import (
@@ -25,7 +26,7 @@ from ..http import (
     Upstream,
     start_stream,
 )
-from .answers import answer_object, check_completion, check_embeddings, check_models, chunks_of
+from .answers import answer_object, check_completion, chunks_of, models_of
 from .chunks import ChunkReader
 
 MAX_BODY = 32 << 20
@@ -114,9 +115,10 @@ class OpenAIProvider:
             case ChatRequest(stream=True) as request:
                 body: Any = await self._stream(call, request)
             case ChatRequest():
-                body = ChatCompletion(*await self._ask("/chat/completions", call, check_completion))
-            case EmbeddingsRequest():
-                body = EmbeddingList(*await self._ask("/embeddings", call, check_embeddings))
+                body = ChatCompletion(*await self._ask("/chat/completions", call))
+                check_completion(body.value)
+            case EmbeddingsRequest() as request:
+                body = in_order(EmbeddingList(*await self._ask("/embeddings", call)), request.inputs)
         return Reply(body, provider=self.name, model=call.model)
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
@@ -124,9 +126,7 @@ class OpenAIProvider:
         if self._models is not None and get_running_loop().time() < self._models[0]:
             return self._models[1]
         answer = await self._upstream.fetch("GET", "/models", headers=_RECEIVE_JSON, limit=MAX_BODY, deadline=deadline)
-        value = answer_object(answer, answer.body, model="", redact=self._redact)
-        check_models(value)
-        models = ModelList(value, answer.body)
+        models = models_of(answer, owner=self.name, redact=self._redact)
         self._models = get_running_loop().time() + MODELS_TTL, models
         return models
 
@@ -149,16 +149,12 @@ class OpenAIProvider:
         chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, redact=self._redact)
         return await start_stream(Batches(answer, chunks, idle=self._timeouts.idle), self._timeouts)
 
-    async def _ask(
-        self, path: str, call: Call, check: Callable[[dict[str, Any]], None]
-    ) -> tuple[dict[str, Any], bytes]:
+    async def _ask(self, path: str, call: Call) -> tuple[dict[str, Any], bytes]:
         headers = [*_SEND_JSON, *call.trace_headers]
         answer = await self._upstream.fetch(
             "POST", path, headers=headers, content=_body(call), limit=MAX_BODY, deadline=call.deadline
         )
-        value = answer_object(answer, answer.body, model=call.model, redact=self._redact)
-        check(value)
-        return value, answer.body
+        return answer_object(answer, answer.body, model=call.model, redact=self._redact), answer.body
 
 
 def _body(call: Call, *, ask_usage: bool = False) -> bytes:

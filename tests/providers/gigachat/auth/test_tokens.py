@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.clock import LoopClock
-from tests.fakes.faults import HTML_502, Answer, Reset, Stall
+from tests.fakes.faults import HTML_502, JSON, Answer, Reset, Stall
 from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable
 from xrouter_asgi.providers.gigachat import AccessToken, AuthorizationKey, Credentials, Password
@@ -182,6 +182,57 @@ async def test_three_failures_are_shared_and_remembered_for_two_seconds(
         await source.get()
     assert fake.oauth_calls == 3
     clock.advance(2)
+    assert await source.get() == "token-1"
+
+
+def slow_down(wait: str, status: int = 429) -> Answer:
+    return Answer(status, {"code": 6, "message": "slow down"}, {**JSON, "retry-after": wait})
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_wait_that_the_server_tells_is_kept_and_told_to_all_callers(
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock, status: int
+) -> None:
+    source = sources()
+    fake.script("/oauth", slow_down("20", status))
+    outcomes = await asyncio.gather(*(source.get() for _ in range(3)), return_exceptions=True)
+    assert [each.retry_after for each in outcomes if isinstance(each, UpstreamUnavailable)] == [20, 20, 20]
+    assert fake.oauth_calls == 1  # a repetition within the wait would only be refused again
+    clock.advance(15)
+    with pytest.raises(UpstreamUnavailable) as caught:
+        await source.get()
+    assert caught.value.code == "token_unavailable"
+    assert 4 < (caught.value.retry_after or 0) <= 5
+    assert fake.oauth_calls == 1
+    clock.advance(5)
+    assert await source.get() == "token-1"
+
+
+async def test_a_short_wait_that_the_server_tells_is_waited_for(sources: Sources, fake: FakeGigaChat) -> None:
+    fake.script("/oauth", Answer(429, {}, {**JSON, "retry-after-ms": "20"}))
+    began = asyncio.get_running_loop().time()
+    assert await sources().get() == "token-1"
+    assert asyncio.get_running_loop().time() - began >= 0.02
+
+
+@pytest.mark.parametrize("wait", ["", "soon", "-1", "0"])
+async def test_a_wait_that_cannot_be_read_is_none(sources: Sources, fake: FakeGigaChat, wait: str) -> None:
+    source = sources()
+    fake.script("/oauth", *[slow_down(wait)] * 3)
+    for _ in range(2):
+        with pytest.raises(UpstreamUnavailable) as caught:
+            await source.get()
+        assert caught.value.retry_after is None
+    assert fake.oauth_calls == 3
+
+
+async def test_a_token_that_still_lives_is_used_while_the_server_tells_to_wait(
+    sources: Sources, fake: FakeGigaChat, clock: LoopClock
+) -> None:
+    source = sources()
+    await source.get()
+    fake.script("/oauth", slow_down("50"))
+    clock.advance(1800 - 30)
     assert await source.get() == "token-1"
 
 

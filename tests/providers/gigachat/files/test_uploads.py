@@ -152,6 +152,60 @@ async def test_a_picture_that_cannot_be_had_takes_no_slot(connect: Connect, ask:
 # data: URLs.
 
 
+LONG = JPEG + bytes(range(256)) * 2
+CODED = base64.b64encode(LONG).decode()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"data:image/jpeg;base64,{base64.encodebytes(LONG).decode()}",
+        "data:image/jpeg;base64," + base64.encodebytes(LONG).decode().replace("\n", "\r\n"),
+        f"data:image/jpeg;base64,{quote(base64.encodebytes(LONG))}",
+        f" data:image/jpeg;base64,  {CODED} ",
+        f"data:image/jpeg;base64,{CODED.rstrip('=')}",
+        f"data:image/jpeg;base64,{base64.urlsafe_b64encode(LONG).decode()}",
+        f"data:image/jpeg;base64,{base64.urlsafe_b64encode(LONG).decode().rstrip('=')}",
+        f"DATA:IMAGE/JPEG;BASE64,{CODED}",
+        f"Data:image/jpeg; Base64,{CODED}",
+        f"data:image/jpeg;base64;name=a.jpg,{CODED}",
+        f"data:image/png;base64,{CODED}",
+        f"data:text/plain;base64,{CODED}",
+        f"data:;base64,{CODED}",
+        CODED,
+        base64.encodebytes(LONG).decode(),
+    ],
+)
+async def test_a_picture_is_taken_as_clients_make_it(connect: Connect, ask: Ask, fake: FakeGigaChat, url: str) -> None:
+    assert CODED.endswith("=")
+    assert "+" in CODED
+    await connect().send(ask(messages=picture(url)))
+    (upload,) = fake.asked("/files")
+    assert LONG in upload.body
+    assert b"image/jpeg" in upload.body
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:image/png;base64,###",
+        "data:image/png;base64,",
+        "not base64!",
+        "example.com/a.png",
+        f"data:image/png;base64,{base64.b64encode(b'a text').decode()}",
+        base64.b64encode(b"a text").decode(),
+        "data:image/png,a%20text",
+    ],
+)
+async def test_what_is_no_picture_is_refused_where_it_is(
+    connect: Connect, ask: Ask, fake: FakeGigaChat, url: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await connect().send(ask(messages=picture(url)))
+    assert (caught.value.status, caught.value.param) == (400, "messages[0].content[1].image_url")
+    assert not fake.asked("/files")
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -173,8 +227,13 @@ async def test_a_data_url_may_be_encoded_in_either_way(files: Uploads, fake: Fak
         "data:",
         "data:image/jpeg;base64",
         "data:;base64,=",
-        "data:;base64,AAA",
-        "data:;base64,AA AA",
+        "data:;base64,",
+        "data:;base64, \n",
+        "data:;base64,A",
+        "data:;base64,AAAAA",
+        "data:;base64,AA=A",
+        "data:;base64,AA.A",
+        "data:;base64,a text file",
         "data:;base64,\ud800",
     ],
 )

@@ -49,8 +49,8 @@ def test_a_file_of_the_client_is_its_id() -> None:
     [
         ("data:application/pdf;base64,JVBE", "a.pdf", "data:application/pdf;base64,JVBE"),
         ("https://example.org/a.pdf", None, "https://example.org/a.pdf"),
-        ("JVBE", "a.pdf", "data:application/pdf;base64,JVBE"),
-        ("JVBE", None, "data:application/octet-stream;base64,JVBE"),
+        ("JVBE", "a.pdf", "data:;base64,JVBE"),
+        ("JVBE", None, "data:;base64,JVBE"),
     ],
 )
 def test_a_files_data_becomes_an_address(data: str, filename: str | None, url: str) -> None:
@@ -58,16 +58,17 @@ def test_a_files_data_becomes_an_address(data: str, filename: str | None, url: s
     assert only(file(**members)) == Attachment("messages[0].content[0].file", url=url, filename=filename)
 
 
+@pytest.mark.parametrize("kind", ["wav", "mp3", "ogg"])
 @pytest.mark.parametrize(
-    ("kind", "url"),
+    ("data", "url"),
     [
-        ("wav", "data:audio/wav;base64,AAAA"),
-        ("mp3", "data:audio/mpeg;base64,AAAA"),
-        ("ogg", "data:audio/ogg;base64,AAAA"),
+        ("AAAA", "data:;base64,AAAA"),
+        ("data:audio/wav;base64,AAAA", "data:audio/wav;base64,AAAA"),
+        ("https://example.org/a.wav", "data:;base64,https://example.org/a.wav"),  # refused later: no base64
     ],
 )
-def test_a_recording_becomes_an_address(kind: str, url: str) -> None:
-    assert only(audio(data="AAAA", format=kind)) == Attachment("messages[0].content[0].input_audio", url=url)
+def test_a_recording_becomes_a_data_url_and_is_never_fetched(kind: str, data: str, url: str) -> None:
+    assert only(audio(data=data, format=kind)) == Attachment("messages[0].content[0].input_audio", url=url)
 
 
 @pytest.mark.parametrize(

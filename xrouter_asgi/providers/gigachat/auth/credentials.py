@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeAlias
 from urllib.parse import urlencode
 
 from ....errors import UpstreamError, UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable, XRouterError
-from ...http import Redaction, Upstream, UpstreamAnswer, json_object
+from ...http import Redaction, Upstream, UpstreamAnswer, json_object, retry_after
 
 AUTH_URL = "https://ngw.devices.sberbank.ru:9443/api/v2/oauth"
 INDIVIDUALS = "GIGACHAT_API_PERS"
@@ -187,7 +187,7 @@ def _token(answer: UpstreamAnswer, trace: str, redact: Redaction, reason: Callab
     except UpstreamError:
         body = {}
     if answer.status != 200:
-        raise _failure(answer.status, body, trace, redact, reason)
+        raise _failure(answer, body, trace, redact, reason)
     value = body.get("access_token") or body.get("tok")
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise UpstreamUnavailable(
@@ -205,15 +205,19 @@ def _token(answer: UpstreamAnswer, trace: str, redact: Redaction, reason: Callab
 
 
 def _failure(
-    status: int, body: dict[str, Any], trace: str, redact: Redaction, reason: Callable[[object], str]
+    answer: UpstreamAnswer, body: dict[str, Any], trace: str, redact: Redaction, reason: Callable[[object], str]
 ) -> XRouterError:
+    status = answer.status
     code, said = (redact(str(body.get(name)))[:300] for name in ("code", "message"))
     detail = f"{trace}: status {status}, code {code}, message {said!r}"
     if status in (408, 504):
         return UpstreamTimeout("GigaChat's authorization server timed out.", code="token_unavailable", detail=detail)
     if status == 429 or status >= 500:
         return UpstreamUnavailable(
-            "GigaChat's authorization server is overloaded or down.", code="token_unavailable", detail=detail
+            "GigaChat's authorization server is overloaded or down.",
+            code="token_unavailable",
+            retry_after=retry_after(answer.headers),
+            detail=detail,
         )
     message = f"GigaChat refused this gateway's credentials: {reason(body.get('code'))}"
     return UpstreamUnauthorized(message, detail=detail)

@@ -70,7 +70,8 @@ class TokenSource:
                 self._flights.start("access token", self._renew)
             return self._token
         if time < self._quiet_until and self._failure is not None:
-            return self._old_token(self._failure.but())
+            told = self._failure.retry_after is not None
+            return self._old_token(self._failure.but(retry_after=self._quiet_until - time if told else None))
         try:
             return await self._flights.do("access token", self._renew, deadline=deadline)
         except TimeoutError:
@@ -114,7 +115,8 @@ class TokenSource:
         except XRouterError as error:
             facts = {"code": error.code, "detail": error.detail}
             log.warning("An access token was not renewed: %s", error.message, extra=facts)
-            self._remember(error, _AFTER_REFUSAL if isinstance(error, UpstreamUnauthorized) else _AFTER_OUTAGE)
+            least = _AFTER_REFUSAL if isinstance(error, UpstreamUnauthorized) else _AFTER_OUTAGE
+            self._remember(error, max(least, error.retry_after or 0))
             raise
         life = token.life
         self._token = token.value
@@ -131,13 +133,16 @@ class TokenSource:
         self._quiet_until = asyncio.get_running_loop().time() + seconds
 
     async def _ask(self) -> Token:
-        """Up to three tries within `patience`; a refusal ends them."""
+        """Up to three tries within `patience`. A refusal ends them, and so does being told to wait longer than that."""
         failure: XRouterError = UpstreamTimeout("GigaChat's authorization server did not answer in time.")
         try:
             async with asyncio.timeout(self._patience):
                 for attempt in range(_TRIES):
                     if attempt:
-                        await asyncio.sleep(self._backoff * (2 * attempt - 1))
+                        told = failure.retry_after or 0
+                        if told >= self._patience:
+                            break
+                        await asyncio.sleep(max(told, self._backoff * (2 * attempt - 1)))
                     try:
                         return await self._login()
                     except (UpstreamUnavailable, UpstreamTimeout) as error:
@@ -146,4 +151,6 @@ class TokenSource:
             pass
         # The message keeps the reason; the code is the one of a token that cannot be had.
         message = f"There is no access token for GigaChat now. {failure.message}"
-        raise type(failure)(message, code="token_unavailable", detail=failure.detail) from failure
+        raise type(failure)(
+            message, code="token_unavailable", retry_after=failure.retry_after, detail=failure.detail
+        ) from failure

@@ -30,6 +30,8 @@ from .types import LIMITS, FileType, expected_kind, recognise, too_large
 
 log = logging.getLogger("xrouter")
 
+_PLAIN_ALPHABET = bytes.maketrans(b"-_", b"+/")
+_SPACES = b" \t\r\n\f\v"
 _MAX_MEDIA = 80 << 20  # images and audio of one request
 
 
@@ -148,14 +150,19 @@ class Uploads:
 
 
 def _data(url: str, param: str) -> bytes:
-    """The bytes of a `data:` URL (RFC 2397), percent-encoded or base64. Raises InvalidRequest."""
+    """The bytes of a `data:` URL (RFC 2397), percent-encoded or base64. Raises InvalidRequest.
+
+    Takes base64 as clients make it: in lines (Android), without padding, in the alphabet for URLs (RFC 4648, 5).
+    """
     head, comma, text = url.partition(",")
     try:
         raw = unquote_to_bytes(text)
-        if comma and not head.lower().endswith(";base64"):
+        if comma and "base64" not in (word.strip().lower() for word in head.split(";")[1:]):
             return raw
         if comma:
-            return base64.b64decode(raw, validate=True)
+            raw = raw.translate(_PLAIN_ALPHABET, delete=_SPACES).rstrip(b"=")
+            if data := base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True):
+                return data
     except (binascii.Error, UnicodeEncodeError):
         pass
     raise InvalidRequest("This is not a data URL with valid base64.", code="invalid_file_data", param=param)

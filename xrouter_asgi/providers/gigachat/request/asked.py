@@ -41,7 +41,7 @@ class Asked:
         }
         if isinstance(build, str):
             # GigaChat names the model with its build, such as `GigaChat:2.0.28.2`.
-            head["system_fingerprint"] = f"fp_{hashlib.sha256(build.encode()).hexdigest()[:10]}"
+            head["system_fingerprint"] = f"fp_{hashlib.sha256(build.encode(errors='replace')).hexdigest()[:10]}"
         return head
 
     def tool_call(self, called: Mapping[str, Any], state: object) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import re
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -14,7 +13,6 @@ from .diagnostics import invalid, missing, unsupported_value
 MAX_IMAGES = 10  # per request, says GigaChat's documentation
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "opus": "audio/ogg", "weba": "audio/webm"}
 
 Content: TypeAlias = str | list[Part] | None
 
@@ -75,7 +73,7 @@ def text_of(content: Content) -> str:
 def _attachment(part: Part, param: str) -> Attachment | None:
     match part:
         case ImagePart():
-            return Attachment(f"{param}.image_url", url=part.image_url.url)
+            return Attachment(f"{param}.image_url", url=_url(part.image_url.url))
         case FilePart():
             return _file(part, f"{param}.file")
         case OtherPart(type="input_audio"):
@@ -92,11 +90,7 @@ def _file(part: FilePart, param: str) -> Attachment:
         return Attachment(param, file_id=file.file_id.lower(), filename=file.filename)
     if file.file_data is None:
         raise missing(f"{param}.file_data")
-    url = file.file_data
-    if not url[:6].lower().startswith(("data:", "https:", "http:")):  # some clients send bare base64
-        kind, _ = mimetypes.guess_type(file.filename or "")
-        url = f"data:{kind or 'application/octet-stream'};base64,{url}"
-    return Attachment(param, url=url, filename=file.filename)
+    return Attachment(param, url=_url(file.file_data), filename=file.filename)
 
 
 def _audio(part: OtherPart, param: str) -> Attachment:
@@ -105,4 +99,13 @@ def _audio(part: OtherPart, param: str) -> Attachment:
     kind = audio.get("format", "wav") if isinstance(audio, dict) else None
     if not isinstance(data, str) or not data or not isinstance(kind, str):
         raise invalid(param, "expected an object with 'data', base64 text, and 'format', such as 'wav'")
-    return Attachment(param, url=f"data:{_AUDIO_TYPES.get(kind, f'audio/{kind}')};base64,{data}")
+    inline = data.lstrip()[:5].lower() == "data:"
+    return Attachment(
+        param, url=_url(data) if inline else f"data:;base64,{data}"
+    )  # no address: nothing is fetched here
+
+
+def _url(given: str) -> str:
+    """An address as it is; bare base64, which some clients send, as a `data:` URL. The first bytes tell the type."""
+    url = given.strip()
+    return url if ":" in url[:64] else f"data:;base64,{url}"  # base64 has no colon
