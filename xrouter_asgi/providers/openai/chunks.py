@@ -5,7 +5,6 @@ No I/O.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any, TypeGuard
 
@@ -15,8 +14,12 @@ from ...wire.codec import decode
 from ...wire.sse import EventReader
 from ..http import Redaction, UpstreamErrorBody
 from .errors import refusal
+from .mending import AnswerHead, has_head, mend_role
 from .pattern import EventPattern
+from .tool_calls import ToolCalls
 
+_CHUNK = "chat.completion.chunk"
+_ROLES = ("assistant", None, "")
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?')
 
 
@@ -45,6 +48,8 @@ class ChunkReader:
         self._model = model
         self._redact = redact
         self._begun = False
+        self._head = AnswerHead(_CHUNK, model)
+        self._roles: set[int] = set()  # the choices whose role the client knows
         self._tools: dict[int, ToolCalls] = {}
         self.done = False
         self.failure: XRouterError | None = None
@@ -86,22 +91,36 @@ class ChunkReader:
             return
         if is_error(value):
             raise refusal(None, UpstreamErrorBody.of_value(value, self._redact), model=self._model)
-        mended = False
+        mended = self._head.mend(value)
         if value.get("choices") is None:
             value["choices"] = []
             mended = True
         for choice in _objects(value["choices"], "choices"):
             mended |= self._mend_choice(choice)
+        if value["choices"] and not self._begun:
+            self._begin(value, chunks)
+        for choice in value["choices"]:
+            mended |= self._mend_role(choice)
         data = None if mended else event
         if self._hide_usage and "usage" in value and value["usage"] is None:
             del value["usage"]
             data = None if data is None else _without_null_usage(data)
-        if value["choices"] and not self._begun:
-            self._begun = True
-            if value["choices"][0]["index"] != 0:
-                # A client's library keeps choices in a list, and learns of them in this order.
-                chunks.append(_opening(value))
         chunks.append(ChatChunk(value, data))
+
+    def _begin(self, value: dict[str, Any], chunks: list[ChatChunk]) -> None:
+        self._begun = True
+        if value["choices"][0]["index"] != 0:
+            # A client's library keeps choices in a list, and learns of them in this order.
+            chunks.append(_opening(value))
+            self._roles.add(0)
+
+    def _mend_role(self, choice: dict[str, Any]) -> bool:
+        """The first delta of each choice says who speaks. A later one may be silent about it, but not say another."""
+        index, delta = choice["index"], choice["delta"]
+        if index in self._roles and not delta.get("role"):
+            return False
+        self._roles.add(index)
+        return mend_role(delta)
 
     def _mend_choice(self, choice: dict[str, Any]) -> bool:
         """Check one choice and mend it in place. Returns whether that changed anything."""
@@ -130,73 +149,9 @@ class ChunkReader:
         fragments = _objects(delta["tool_calls"], "tool_calls")
         for fragment in fragments:
             bodies = (fragment.get("function"), fragment.get("custom"))
-            if not isinstance(fragment.get("id") or "", str) or not all(
-                isinstance(body or {}, dict) for body in bodies
-            ):
+            if not all(isinstance(body or {}, dict) for body in bodies):
                 raise _bad_event("a tool call has another shape")
         return self._tools.setdefault(index, ToolCalls()).tidy(fragments)
-
-
-class ToolCalls:
-    """Tells the tool calls of one choice apart while their fragments arrive.
-
-    Each gets an index from 0 on without gaps, and says its id, type and name once, whichever fragment brings the name.
-    Clients glue fragments together by that contract: a repeated name doubles, a first index of 1 raises.
-
-    The index of a fragment tells which call it belongs to. Without an index its id tells. Without both, a second name
-    begins a call, and anything else continues the last one. A known index with another id *and* a second name begins a
-    call: Gemini numbers every call 0. Another id alone does not: old versions of vLLM made up an id for each fragment.
-    """
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._by_id: dict[str, int] = {}
-        self._by_index: dict[int, int] = {}  # the upstream's index → ours
-        self._named: set[int] = set()
-
-    def tidy(self, fragments: list[dict[str, Any]]) -> bool:
-        """Mend the fragments of one delta in place. Returns whether that changed anything."""
-        changed = [self._tidy(fragment) for fragment in fragments]
-        return any(changed)
-
-    def _tidy(self, fragment: dict[str, Any]) -> bool:
-        body = fragment.get("function") or fragment.get("custom") or {}
-        before = {**fragment}, {**body}
-        index = self._find(fragment, named=bool(body.get("name")))
-        if index is None:
-            index = self._begin(fragment)
-        else:
-            for told in ("id", "type"):
-                if fragment.get(told):
-                    del fragment[told]
-        if body.get("name"):
-            if index in self._named:
-                del body["name"]
-            self._named.add(index)
-        fragment["index"] = index
-        return (fragment, body) != before
-
-    def _find(self, fragment: dict[str, Any], *, named: bool) -> int | None:
-        index, call_id = fragment.get("index"), fragment.get("id")
-        if isinstance(index, int):
-            known = self._by_index.get(index)
-            return self._by_id.get(call_id) if known in self._named and named and call_id else known
-        if call_id:
-            return self._by_id.get(call_id)
-        last = self._count - 1
-        return last if self._count and not (named and last in self._named) else None
-
-    def _begin(self, fragment: dict[str, Any]) -> int:
-        index = self._count
-        self._count += 1
-        if not fragment.get("id"):
-            fragment["id"] = f"call_{os.urandom(12).hex()}"
-        if not fragment.get("type"):
-            fragment["type"] = "function"
-        self._by_id[fragment["id"]] = index
-        if isinstance(fragment.get("index"), int):
-            self._by_index[fragment["index"]] = index
-        return index
 
 
 def _is_plain(value: dict[str, Any]) -> bool:
@@ -205,10 +160,12 @@ def _is_plain(value: dict[str, Any]) -> bool:
     if not isinstance(choices, list) or len(choices) != 1 or "error" in value or "usage" in value:
         return False
     choice = choices[0]
+    if not has_head(value, _CHUNK):
+        return False
     if not isinstance(choice, dict) or choice.get("index") != 0 or choice.get("finish_reason") is not None:
         return False
     delta = choice.get("delta")
-    return isinstance(delta, dict) and "tool_calls" not in delta
+    return isinstance(delta, dict) and "tool_calls" not in delta and delta.get("role") in _ROLES
 
 
 def is_error(value: dict[str, Any]) -> bool:

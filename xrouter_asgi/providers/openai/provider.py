@@ -27,6 +27,7 @@ from ..http import (
 )
 from .answers import answer_object, check_completion, check_embeddings, check_models, chunks_of
 from .chunks import ChunkReader
+from .mending import mend_completion
 
 MAX_BODY = 32 << 20
 MODELS_TTL = 60.0
@@ -114,7 +115,8 @@ class OpenAIProvider:
             case ChatRequest(stream=True) as request:
                 body: Any = await self._stream(call, request)
             case ChatRequest():
-                body = ChatCompletion(*await self._ask("/chat/completions", call, check_completion))
+                value, data = await self._ask("/chat/completions", call, check_completion)
+                body = ChatCompletion(value, None if mend_completion(value, model=call.model) else data)
             case EmbeddingsRequest():
                 body = EmbeddingList(*await self._ask("/embeddings", call, check_embeddings))
         return Reply(body, provider=self.name, model=call.model)
@@ -145,6 +147,7 @@ class OpenAIProvider:
             body = await answer.read(MAX_BODY)
             value = answer_object(answer, body, model=call.model, redact=self._redact)
             check_completion(value)
+            mend_completion(value, model=call.model)
             return await ChatStream.start(_one_batch(chunks_of(value)))
         chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, redact=self._redact)
         return await start_stream(Batches(answer, chunks, idle=self._timeouts.idle), self._timeouts)

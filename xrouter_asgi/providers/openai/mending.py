@@ -1,0 +1,178 @@
+"""What clients are promised, made good where an upstream left it out: in events, in whole answers, and in whole answers
+that become a stream.
+
+Everything here mends in place and returns whether that changed anything, so that what is good keeps its bytes. No I/O.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from ...wire.codec import encode
+
+_LATEST = 1e12  # of `created`: what is beyond counts no seconds
+
+
+class AnswerHead:
+    """The members around the choices: `id`, `object`, `created`, `model`. All chunks of an answer say the same.
+
+    What one chunk lacks is taken from an earlier one, and made up if none had it.
+
+    Args:
+        kind: What `object` says.
+        model: Which model was asked for.
+    """
+
+    __slots__ = ("_kind", "_known", "_model")
+
+    def __init__(self, kind: str, model: str) -> None:
+        self._kind = kind
+        self._model = model
+        self._known: dict[str, Any] = {}
+
+    def mend(self, value: dict[str, Any]) -> bool:
+        good = has_head(value, self._kind)
+        if good and self._known:
+            return False
+        told = {
+            "id": as_text(value.get("id")),
+            "created": _seconds(value.get("created")),
+            "model": as_text(value.get("model")),
+        }
+        for name, member in told.items():
+            if member is not None:
+                self._known.setdefault(name, member)
+        if good:
+            return False
+        value["object"] = self._kind
+        for name, member in told.items():
+            value[name] = self._missing(name) if member is None else member
+        return True
+
+    def _missing(self, name: str) -> Any:
+        if name not in self._known:
+            made = {"id": f"chatcmpl-{os.urandom(12).hex()}", "created": int(time.time()), "model": self._model}
+            self._known[name] = made[name]
+        return self._known[name]
+
+
+def has_head(value: dict[str, Any], kind: str) -> bool:
+    """Whether nothing is to be mended around the choices."""
+    name, model = value.get("id"), value.get("model")
+    return (
+        value.get("object") == kind
+        and type(value.get("created")) is int
+        and type(name) is str
+        and name != ""
+        and type(model) is str
+        and model != ""
+    )
+
+
+def mend_completion(value: dict[str, Any], *, model: str) -> bool:
+    """Mend a whole answer whose shape is checked.
+
+    Args:
+        model: Which model was asked for.
+    """
+    mended = AnswerHead("chat.completion", model).mend(value)
+    choices = value["choices"]
+    indexes = [choice.get("index") for choice in choices]
+    if any(type(index) is not int for index in indexes) or sorted(indexes) != [*range(len(choices))]:
+        for place, choice in enumerate(choices):
+            choice["index"] = place
+        mended = True
+    for choice in choices:
+        mended |= _mend_message(choice["message"])
+        if not choice.get("finish_reason"):
+            choice["finish_reason"] = _reason(choice["message"])  # what is whole has ended, even if it says not how
+            mended = True
+    return mended
+
+
+def mend_role(said: dict[str, Any]) -> bool:
+    """Let a message or a delta say that the assistant speaks."""
+    if said.get("role") == "assistant":
+        return False
+    said["role"] = "assistant"
+    return True
+
+
+def as_text(value: object) -> str | None:
+    """An id or a name: a text, or an integer as text. None for anything else, and for an empty text."""
+    if type(value) is int:
+        return str(value)
+    return value if isinstance(value, str) and value else None
+
+
+def argument_text(arguments: object, *, missing: str) -> str:
+    """The arguments of a call as text: JSON that came as a value is written, compactly.
+
+    Args:
+        missing: What stands for null.
+    """
+    if arguments is None:
+        return missing
+    return arguments if isinstance(arguments, str) else encode(arguments).decode()
+
+
+def new_call_id() -> str:
+    return f"call_{os.urandom(12).hex()}"
+
+
+def call_type(call: dict[str, Any]) -> str:
+    """The type of a call that does not say it."""
+    return "custom" if call.get("custom") and not call.get("function") else "function"
+
+
+def _mend_message(message: dict[str, Any]) -> bool:
+    mended = mend_role(message)
+    if "content" not in message:
+        message["content"] = None
+        mended = True
+    ids: set[str] = set()
+    for call in message.get("tool_calls") or ():
+        mended |= _mend_call(call, ids)
+    return _mend_arguments(message.get("function_call")) or mended
+
+
+def _mend_call(call: dict[str, Any], ids: set[str]) -> bool:
+    """Give a call an id of its own, a type, and arguments that are a text.
+
+    Args:
+        ids: Those of the calls before it; this one is added.
+    """
+    mended = False
+    call_id = as_text(call.get("id"))
+    if call_id is None or call_id in ids:
+        call_id = new_call_id()
+    ids.add(call_id)
+    if call.get("id") != call_id:
+        call["id"] = call_id
+        mended = True
+    if not (isinstance(call.get("type"), str) and call["type"]):
+        call["type"] = call_type(call)
+        mended = True
+    return _mend_arguments(call.get("function")) or mended
+
+
+def _mend_arguments(function: object) -> bool:
+    if not isinstance(function, dict) or isinstance(function.get("arguments"), str):
+        return False
+    function["arguments"] = argument_text(function.get("arguments"), missing="{}")
+    return True
+
+
+def _reason(message: dict[str, Any]) -> str:
+    return next((name for name in ("tool_calls", "function_call") if message.get(name)), "stop")
+
+
+def _seconds(value: object) -> int | None:
+    """A moment in whole seconds: an integer, or a number or a text that means one."""
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and value.isdecimal() and len(value) <= 12:
+        return int(value)
+    return int(value) if isinstance(value, float) and 0 <= value < _LATEST else None
