@@ -121,17 +121,18 @@ class UpstreamErrorBody:
         """Read a decoded body or event.
 
         Known shapes: `{"error": {…}}` (OpenAI), the same in a list (Gemini), `{"error": "text"}` (Ollama), flat (vLLM,
-        Mistral, GigaChat), `{"detail": "text" or [{"loc", "msg"}]}` (FastAPI), plain text.
+        Mistral, GigaChat), `{"errors": [{…}]}` (Cloudflare), `{"base_resp": {…}}` (MiniMax), `{"code", "msg"}`,
+        `{"detail": "text" or [{"loc", "msg"}]}` (FastAPI), plain text.
         """
         if isinstance(value, list):
             value = value[0] if value else None
         if isinstance(value, str):
             return cls._of_text(value, redact)
         outer: dict[str, Any] = value if isinstance(value, dict) else {}
-        error = outer.get("error")
+        error = outer.get("error") or _told_elsewhere(outer)
         inner: dict[str, Any] = error if isinstance(error, dict) else outer
         detail, place = _detail(outer.get("detail"))
-        texts = (inner.get("message"), outer.get("message"), detail, error)
+        texts = (inner.get("message"), outer.get("message"), detail, error, inner.get("status_msg"), outer.get("msg"))
         param = inner.get("param", place)
         numbers = (it.get(name) for it in (inner, outer) for name in ("status", "status_code", "code"))
         return cls._of_text(
@@ -154,6 +155,12 @@ class UpstreamErrorBody:
 def _clean(text: str, redact: Redaction) -> str:
     shown, tags = _TAG.subn(" ", redact(text.strip()))
     return _SPACES.sub(" ", shown).strip() if tags else shown
+
+
+def _told_elsewhere(outer: Mapping[str, Any]) -> object:
+    """The first of Cloudflare's `errors`, or MiniMax's `base_resp`."""
+    errors = outer.get("errors")
+    return errors[0] if isinstance(errors, list) and errors else outer.get("base_resp")
 
 
 def _detail(detail: object) -> tuple[object, str | None]:

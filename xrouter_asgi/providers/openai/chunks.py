@@ -19,6 +19,8 @@ from .pattern import EventPattern
 from .tool_calls import ToolCalls
 
 _CHUNK = "chat.completion.chunk"
+_MOST_HELD = 64  # events without a choice in a row; those beyond it are dropped, for they say nothing
+_MOST_HELD_BYTES = 1 << 20
 _ROLES = ("assistant", None, "")
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?')
 
@@ -33,11 +35,11 @@ class ChunkReader:
         redact: Applied to the words of an error event.
 
     Attributes:
+        silent: Whether the last piece held nothing but events without a choice and without usage.
         done: Whether the upstream said that it is done. What comes after that is dropped.
         failure: What went wrong after the chunks that were returned.
     """
 
-    silent = True  # each event becomes a chunk
     finished = False  # `ChatStream` itself sees when a stream of OpenAI's is whole
 
     def __init__(self, *, choices: int, hide_usage: bool, model: str, redact: Redaction) -> None:
@@ -51,19 +53,26 @@ class ChunkReader:
         self._head = AnswerHead(_CHUNK, model)
         self._roles: set[int] = set()  # the choices whose role the client knows
         self._tools: dict[int, ToolCalls] = {}
+        self._held: list[tuple[bytes, dict[str, Any], bool]] = []  # events without a choice; whether they were mended
+        self._held_size = 0
+        self.silent = True
         self.done = False
         self.failure: XRouterError | None = None
 
     def feed(self, piece: bytes) -> list[ChatChunk]:
         """The chunks that `piece` completes."""
         chunks: list[ChatChunk] = []
+        self.silent = True
         try:
             for event in self._events.feed(piece):
                 if (text := self._pattern.text_of(event)) is not None:
+                    if self._held:
+                        self._hand_on_held(chunks)
                     chunks.append(ChatChunk(None, event, text=text))
                     continue
                 if event.strip() == b"[DONE]":
                     self.done = True
+                    self._hand_on_held(chunks)
                     break
                 self._take(event, _decoded(event), chunks)
         except XRouterError as error:
@@ -80,39 +89,68 @@ class ChunkReader:
             self.failure = error
         except ValueError:
             pass
+        self._hand_on_held(chunks)
         return chunks
 
     def _take(self, event: bytes, value: Any, chunks: list[ChatChunk]) -> None:
         if not isinstance(value, dict):
             raise _bad_event("it is no object")
         if self._begun and _is_plain(value):
+            self._hand_on_held(chunks)
             chunks.append(ChatChunk(value, event))
             self._pattern.learn(event, value)
             return
         if is_error(value):
             raise refusal(None, UpstreamErrorBody.of_value(value, self._redact), model=self._model)
-        mended = self._head.mend(value)
-        if value.get("choices") is None:
+        mended = value.get("choices") is None
+        if mended:
             value["choices"] = []
-            mended = True
-        for choice in _objects(value["choices"], "choices"):
+        choices = _objects(value["choices"], "choices")
+        if not choices:
+            self._hold(event, value, mended)
+            if not self.silent:
+                self._hand_on_held(chunks)
+            return
+        for choice in choices:
             mended |= self._mend_choice(choice)
-        if value["choices"] and not self._begun:
-            self._begin(value, chunks)
-        for choice in value["choices"]:
+        mended |= self._head.mend(value)
+        begins, self._begun = not self._begun, True
+        self._hand_on_held(chunks)
+        if begins and choices[0]["index"] != 0:
+            # A client's library keeps choices in a list, and learns of them in this order.
+            chunks.append(_opening(value))
+            self._roles.add(0)
+        for choice in choices:
             mended |= self._mend_role(choice)
+        self._hand_on(event, value, mended, chunks)
+
+    def _hold(self, event: bytes, value: dict[str, Any], mended: bool) -> None:
+        """Keep an event without a choice until one with a choice comes: alone it is no beginning.
+
+        It is no sign of life either, unless it tells the usage.
+        """
+        self._head.learn(value)
+        usage = isinstance(value.get("usage"), dict)
+        if usage:
+            self.silent = False
+        if (usage and self._begun) or (
+            len(self._held) < _MOST_HELD and self._held_size + len(event) <= _MOST_HELD_BYTES
+        ):
+            self._held.append((event, value, mended))
+            self._held_size += len(event)
+
+    def _hand_on_held(self, chunks: list[ChatChunk]) -> None:
+        if self._begun and self._held:
+            held, self._held, self._held_size = self._held, [], 0
+            for event, value, mended in held:
+                self._hand_on(event, value, self._head.mend(value) or mended, chunks)
+
+    def _hand_on(self, event: bytes, value: dict[str, Any], mended: bool, chunks: list[ChatChunk]) -> None:
         data = None if mended else event
         if self._hide_usage and "usage" in value and value["usage"] is None:
             del value["usage"]
             data = None if data is None else _without_null_usage(data)
         chunks.append(ChatChunk(value, data))
-
-    def _begin(self, value: dict[str, Any], chunks: list[ChatChunk]) -> None:
-        self._begun = True
-        if value["choices"][0]["index"] != 0:
-            # A client's library keeps choices in a list, and learns of them in this order.
-            chunks.append(_opening(value))
-            self._roles.add(0)
 
     def _mend_role(self, choice: dict[str, Any]) -> bool:
         """The first delta of each choice says who speaks. A later one may be silent about it, but not say another."""
@@ -172,7 +210,24 @@ def is_error(value: dict[str, Any]) -> bool:
     """Whether an object is an error, in an envelope or flat, instead of an answer."""
     if value.get("error"):
         return True
-    return value.get("choices") is None and "message" in value and ("status" in value or "code" in value)
+    if value.get("choices"):
+        return False
+    if isinstance(told := value.get("base_resp"), dict) and told.get("status_code"):
+        return True  # MiniMax
+    if value.get("choices") is not None:
+        return False
+    if "message" in value and ("status" in value or "code" in value):
+        return True
+    return value.get("data") is None and _is_soft_failure(value)
+
+
+def _is_soft_failure(value: dict[str, Any]) -> bool:
+    """Whether an object without an answer tells a failure as FastAPI, Cloudflare or relays do, under status 200."""
+    if value.get("success") is False or value.get("errors"):
+        return True
+    if isinstance(value.get("detail"), str | list) and value["detail"]:
+        return True
+    return "msg" in value and value.get("code") not in (None, 0, 200, "", "0", "200")
 
 
 def _decoded(event: bytes) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...wire.codec import encode
 
+_MEMBERS = 3  # that chunks have in common, beside `object`
 _LATEST = 1e12  # of `created`: what is beyond counts no seconds
 
 
@@ -34,8 +35,18 @@ class AnswerHead:
 
     def mend(self, value: dict[str, Any]) -> bool:
         good = has_head(value, self._kind)
-        if good and self._known:
+        if good and len(self._known) == _MEMBERS:
             return False
+        told = self.learn(value)
+        if good:
+            return False
+        value["object"] = self._kind
+        for name, member in told.items():
+            value[name] = self._missing(name) if member is None else member
+        return True
+
+    def learn(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Note for other chunks what this one says. Returns what it says and how it should; None for what it lacks."""
         told = {
             "id": as_text(value.get("id")),
             "created": _seconds(value.get("created")),
@@ -44,12 +55,7 @@ class AnswerHead:
         for name, member in told.items():
             if member is not None:
                 self._known.setdefault(name, member)
-        if good:
-            return False
-        value["object"] = self._kind
-        for name, member in told.items():
-            value[name] = self._missing(name) if member is None else member
-        return True
+        return told
 
     def _missing(self, name: str) -> Any:
         if name not in self._known:
