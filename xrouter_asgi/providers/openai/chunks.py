@@ -14,7 +14,7 @@ from ...wire.codec import decode
 from ...wire.sse import EventReader
 from ..http import Redaction, UpstreamErrorBody
 from .errors import refusal
-from .mending import AnswerHead, has_head, mend_role
+from .mending import AnswerHead, has_head, mend_role, mend_usage
 from .pattern import EventPattern
 from .tool_calls import ToolCalls
 
@@ -106,6 +106,7 @@ class ChunkReader:
         if mended:
             value["choices"] = []
         choices = _objects(value["choices"], "choices")
+        mended |= mend_usage(value)
         if not choices:
             self._hold(event, value, mended)
             if not self.silent:
@@ -200,7 +201,12 @@ def _is_plain(value: dict[str, Any]) -> bool:
     choice = choices[0]
     if not has_head(value, _CHUNK):
         return False
-    if not isinstance(choice, dict) or choice.get("index") != 0 or choice.get("finish_reason") is not None:
+    if (
+        not isinstance(choice, dict)
+        or choice.get("index") != 0
+        or "usage" in choice
+        or choice.get("finish_reason") is not None
+    ):
         return False
     delta = choice.get("delta")
     return isinstance(delta, dict) and "tool_calls" not in delta and delta.get("role") in _ROLES

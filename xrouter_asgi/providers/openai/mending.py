@@ -10,6 +10,7 @@ import os
 import time
 from typing import Any
 
+from ...context import Usage
 from ...wire.codec import encode
 
 _MEMBERS = 3  # that chunks have in common, beside `object`
@@ -84,6 +85,7 @@ def mend_completion(value: dict[str, Any], *, model: str) -> bool:
         model: Which model was asked for.
     """
     mended = AnswerHead("chat.completion", model).mend(value)
+    mended |= mend_usage(value)
     choices = value["choices"]
     indexes = [choice.get("index") for choice in choices]
     if any(type(index) is not int for index in indexes) or sorted(indexes) != [*range(len(choices))]:
@@ -96,6 +98,39 @@ def mend_completion(value: dict[str, Any], *, model: str) -> bool:
             choice["finish_reason"] = _reason(choice["message"])  # what is whole has ended, even if it says not how
             mended = True
     return mended
+
+
+def mend_usage(value: dict[str, Any]) -> bool:
+    """Let an answer or a chunk tell its usage where clients look for it, in the members that they read.
+
+    Some upstreams tell it in a choice (Moonshot) or in `x_groq`, with other names, or as numbers of another kind. Of
+    several, the largest counts.
+    """
+    top = value.get("usage")
+    groq = value.get("x_groq")
+    told = [choice["usage"] for choice in value["choices"] if "usage" in choice]
+    if top is None and groq is None and not told:
+        return False
+    told = [top, groq.get("usage") if isinstance(groq, dict) else None, *told]
+    counted = [(usage, one) for one in told if one and (usage := Usage.read(one)) is not None]
+    if not counted:
+        return False
+    usage, best = max(counted, key=lambda each: each[0].total_tokens)
+    if isinstance(top, dict) and best is top and _is_well_told(top):
+        return False
+    prompt, completion, _ = usage
+    counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": usage.total_tokens}
+    value["usage"] = {**best, **counts}
+    return True
+
+
+def _is_well_told(usage: dict[str, Any]) -> bool:
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    return (
+        all(type(usage.get(name, 0)) is int for name in names)
+        and "prompt_tokens" in usage
+        and ("completion_tokens" in usage or "total_tokens" not in usage)
+    )
 
 
 def mend_role(said: dict[str, Any]) -> bool:
