@@ -85,10 +85,20 @@ def json_object(data: bytes, *, code: str = "bad_body") -> dict[str, Any]:
     try:
         value = decode(data)
     except ValueError as error:
-        raise UpstreamError("The upstream's answer is not JSON.", code=code, detail=str(error)) from error
+        detail = f"{error}; it begins as {_looks_like(data)}"
+        raise UpstreamError("The upstream's answer is not JSON.", code=code, detail=detail) from error
     if not isinstance(value, dict):
         raise UpstreamError("The upstream's answer is no object.", code=code)
     return value
+
+
+def _looks_like(data: bytes) -> str:
+    start = data[:64].lstrip()[:6].lower()
+    if start.startswith(b"<"):
+        return "a web page or XML"
+    if start.startswith((b"data:", b"event:", b"id:", b":")):
+        return "events"
+    return "JSON" if start.startswith((b"{", b"[")) else "neither JSON nor events"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from ...wire.codec import decode
 from ...wire.sse import EventReader
 from ..http import Redaction, UpstreamErrorBody
 from .errors import refusal
-from .mending import AnswerHead, has_head, mend_role, mend_usage
+from .mending import AnswerHead, has_head, how_it_ended, mend_role, mend_usage
 from .pattern import EventPattern
 from .tool_calls import ToolCalls
 
@@ -176,9 +176,21 @@ class ChunkReader:
             choice["finish_reason"] = None
             mended = True
         if choice.get("delta") is None:
-            choice["delta"] = {}  # as in Azure's events about filtered content
+            choice["delta"] = self._whole_message(choice)
             mended = True
         return self._mend_delta(choice["delta"], choice["index"]) or mended
+
+    def _whole_message(self, choice: dict[str, Any]) -> object:
+        """What stands for a missing delta: the message, if the event holds a whole answer.
+
+        Azure's events about filtered content have neither.
+        """
+        message = choice.pop("message", None)
+        if message is None or choice["index"] in self._roles:
+            return {}
+        if not choice.get("finish_reason") and isinstance(message, dict):
+            choice["finish_reason"] = how_it_ended(message)
+        return message
 
     def _mend_delta(self, delta: object, index: int) -> bool:
         if not isinstance(delta, dict):

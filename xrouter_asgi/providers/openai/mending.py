@@ -95,7 +95,9 @@ def mend_completion(value: dict[str, Any], *, model: str) -> bool:
     for choice in choices:
         mended |= _mend_message(choice["message"])
         if not choice.get("finish_reason"):
-            choice["finish_reason"] = _reason(choice["message"])  # what is whole has ended, even if it says not how
+            choice["finish_reason"] = how_it_ended(
+                choice["message"]
+            )  # what is whole has ended, even if it says not how
             mended = True
     return mended
 
@@ -168,6 +170,11 @@ def call_type(call: dict[str, Any]) -> str:
     return "custom" if call.get("custom") and not call.get("function") else "function"
 
 
+def how_it_ended(message: dict[str, Any]) -> str:
+    """The `finish_reason` of a whole message that came without one."""
+    return next((name for name in ("tool_calls", "function_call") if message.get(name)), "stop")
+
+
 def _mend_message(message: dict[str, Any]) -> bool:
     mended = mend_role(message)
     if "content" not in message:
@@ -204,10 +211,6 @@ def _mend_arguments(function: object) -> bool:
         return False
     function["arguments"] = argument_text(function.get("arguments"), missing="{}")
     return True
-
-
-def _reason(message: dict[str, Any]) -> str:
-    return next((name for name in ("tool_calls", "function_call") if message.get(name)), "stop")
 
 
 def _seconds(value: object) -> int | None:
