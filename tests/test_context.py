@@ -24,7 +24,7 @@ from xrouter_asgi.decision import Decision
         ({"prompt_tokens": 3, "completion_tokens": -4}, Usage(3)),
         ({"prompt_tokens": -3}, None),
         ({"prompt_tokens": True}, None),
-        ({"prompt_tokens": "3"}, None),
+        ({"prompt_tokens": "three"}, None),
         ({"completion_tokens": 4}, None),
         ({}, None),
         (None, None),

@@ -20,6 +20,8 @@ from .errors import XRouterError
 
 logger = logging.getLogger("xrouter")
 
+_LONGEST_TOKEN = 128  # characters: as many blanks are one token of OpenAI's o200k_base
+_LARGEST_COUNT = 2**53  # what JSON's numbers hold for sure
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -36,20 +38,42 @@ class Usage(NamedTuple):
 
     @classmethod
     def read(cls, value: object) -> Usage | None:
-        """Read the `usage` of an OpenAI answer. None when it is absent or holds no count."""
+        """Read the `usage` of an OpenAI answer. None when it is absent or holds no count.
+
+        One of two counts may be told by the total alone, and both by the names of OpenAI's Responses.
+        """
         if not isinstance(value, dict):
             return None
-        prompt = _count(value.get("prompt_tokens"))
+        prompt = _either(value, "prompt_tokens", "input_tokens")
+        completion = _either(value, "completion_tokens", "output_tokens")
+        total = _count(value.get("total_tokens"))
+        if prompt is None and completion is not None and total is not None:
+            prompt = max(total - completion, 0)
         if prompt is None:
             return None
-        details = value.get("prompt_tokens_details")
+        if completion is None:
+            completion = max((total or 0) - prompt, 0)
+        details = value.get("prompt_tokens_details") or value.get("input_tokens_details")
         cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
-        return cls(prompt, _count(value.get("completion_tokens")) or 0, cached or 0)
+        return cls(prompt, completion, cached or 0)
+
+    def covers(self, characters: int) -> bool:
+        """Whether an answer of so many characters can have been counted so: no token is longer than 128 of them."""
+        return characters <= _LONGEST_TOKEN * self.completion_tokens
+
+
+def _either(value: dict[str, Any], *names: str) -> int | None:
+    return next((count for name in names if (count := _count(value.get(name))) is not None), None)
 
 
 def _count(value: object) -> int | None:
+    """A count, which some upstreams write as 19.0 or "19"."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 16:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     # A negative count would be credit.
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= _LARGEST_COUNT else None
 
 
 @dataclass(frozen=True, slots=True)

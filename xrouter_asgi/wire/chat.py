@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, Tag, WithJsonSchema
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
+from .codec import encode
 from .validation import WireModel, by_member, by_type
 
 Text = Annotated[str, Field(strict=True)]
@@ -83,9 +84,20 @@ Content: TypeAlias = Annotated[
 ]
 
 
+def _argument_text(arguments: object) -> object:
+    """Arguments that some upstreams answer with as an object or null, as the text that they should be."""
+    if arguments is None:
+        return "{}"
+    return encode(arguments).decode() if isinstance(arguments, dict) else arguments
+
+
 class FunctionCall(WireModel):
     name: Name
-    arguments: Text
+    arguments: Annotated[
+        Text,
+        BeforeValidator(_argument_text),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}, {"type": "null"}]}),
+    ]
 
 
 class ToolCall(WireModel):

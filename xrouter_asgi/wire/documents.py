@@ -56,6 +56,27 @@ class ChatCompletion(Document):
 
     __slots__ = ()
 
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that the upstream counted, unless its text is longer than they can be."""
+        told = super().usage
+        if told is None or told.covers(sum(map(_length_of, self.value.get("choices") or ()))):
+            return told
+        return None
+
+
+def _length_of(choice: dict[str, Any]) -> int:
+    message = choice.get("message") or {}
+    content = message.get("content")
+    return length_beside_content(message) + (len(content) if isinstance(content, str) else 0)
+
+
+def length_beside_content(said: dict[str, Any]) -> int:
+    """How long the reasoning, the refusal and the arguments of calls are in a message or a delta."""
+    texts = [said.get("reasoning_content"), said.get("refusal")]
+    texts += [(call.get("function") or {}).get("arguments") for call in said.get("tool_calls") or ()]
+    return sum(len(text) for text in texts if isinstance(text, str))
+
 
 class ChatChunk(Document):
     """One piece of a streamed answer, `object: "chat.completion.chunk"`.

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from ..context import Usage
 from ..errors import UpstreamError, UpstreamUnavailable, XRouterError
-from .documents import ChatChunk
+from .documents import ChatChunk, length_beside_content
 
 _LOST = ("connection_lost", "truncated")  # the connection ended unexpectedly
 _LATE = ("idle_timeout", "total_timeout")  # the upstream did not end the connection
@@ -21,7 +21,6 @@ class ChatStream:
     `finish_reason`; a stream that stops before that raises. A connection that is lost or silent after that is no error.
 
     Attributes:
-        usage: The tokens that the upstream counted, once it reports them.
         characters: The length of the text so far, including arguments of tools and reasoning.
     """
 
@@ -41,7 +40,7 @@ class ChatStream:
         self._cancelling = 0  # how often that task was being cancelled already when it began to wait
         self._interrupted = False  # whether `break_off` cancelled it
         self._broken: XRouterError | None = None
-        self.usage: Usage | None = None
+        self._told_usage: Usage | None = None
         self.characters = 0
 
     @classmethod
@@ -68,6 +67,12 @@ class ChatStream:
             if close is not None:
                 await close()
             raise
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that the upstream counted, once it reports them; None if the text is longer than they can be."""
+        told = self._told_usage
+        return told if told is None or told.covers(self.characters) else None
 
     def __aiter__(self) -> Self:
         return self
@@ -193,8 +198,6 @@ class ChatStream:
         return bool(self._finished) and self._begun <= self._finished
 
     def _note(self, chunk: ChatChunk) -> None:
-        if chunk.value.get("usage") is not None:
-            self.usage = chunk.usage or self.usage
         for choice in chunk.value.get("choices") or ():
             delta = choice.get("delta") or {}
             finished = choice.get("finish_reason") or ("audio" in delta and _is_whole(delta["audio"]))
@@ -202,7 +205,13 @@ class ChatStream:
             if isinstance(text := delta.get("content"), str):
                 self.characters += len(text)
             if len(delta) > 1 or text is None:
-                self.characters += _length_beside_content(delta)
+                self.characters += length_beside_content(delta)
+        if (
+            chunk.value.get("usage") is not None
+            and (told := chunk.usage) is not None
+            and (self._told_usage is None or told.covers(self.characters))
+        ):
+            self._told_usage = told
 
 
 def _is_whole(audio: object) -> bool:
@@ -211,9 +220,3 @@ def _is_whole(audio: object) -> bool:
     OpenAI gives a spoken answer no `finish_reason`.
     """
     return isinstance(audio, dict) and "expires_at" in audio
-
-
-def _length_beside_content(delta: dict[str, Any]) -> int:
-    texts = [delta.get("reasoning_content"), delta.get("refusal")]
-    texts += [(call.get("function") or {}).get("arguments") for call in delta.get("tool_calls") or ()]
-    return sum(len(text) for text in texts if isinstance(text, str))

@@ -12,16 +12,25 @@ from xrouter_asgi.providers.http import Redaction
 from xrouter_asgi.providers.openai.chunks import ChunkReader
 from xrouter_asgi.wire import ChatChunk
 
+HEAD = b'"id":"c","object":"chat.completion.chunk","created":1,"model":"m"'
+OPENING = chunk({"role": "assistant", "content": ""})
+
 
 def reader(*, choices: int = 1, hide_usage: bool = False) -> ChunkReader:
     return ChunkReader(choices=choices, hide_usage=hide_usage, model="m", redact=Redaction([]))
 
 
 def read_one(value: object, **options: Any) -> ChatChunk:
+    """What comes of an event in the middle of an answer."""
     chunks = reader(**options)
-    (chunk,) = chunks.feed(event(value))
+    _, passed = [*chunks.feed(event(OPENING) + event(value)), *chunks.close()]
     assert chunks.failure is None
-    return chunk
+    return passed
+
+
+def bare(**members: Any) -> dict[str, Any]:
+    """An event without a choice."""
+    return {**chunk({}), "choices": [], **members}
 
 
 def payload(value: object) -> bytes:
@@ -43,10 +52,10 @@ def is_mended(value: object, chunk: ChatChunk) -> bool:
         chunk({}, "stop", usage=None),
         chunk({}, "something else", usage={"prompt_tokens": 1}),
         chunk({"function_call": {"name": "f", "arguments": ""}}),
-        {"choices": []},
-        {"choices": [], "prompt_filter_results": [{"prompt_index": 0}]},
-        {"choices": [], "usage": {"prompt_tokens": 1}, "error": None},
-        {"choices": [], "message": "x", "code": 1},
+        bare(),
+        bare(prompt_filter_results=[{"prompt_index": 0}]),
+        bare(usage={"prompt_tokens": 1}, error=None),
+        bare(message="x", code=1),
     ],
 )
 def test_a_good_event_is_passed_on_as_it_came(value: dict[str, Any]) -> None:
@@ -100,7 +109,6 @@ def test_a_choice_without_a_delta_gets_an_empty_one(extra: dict[str, Any]) -> No
         chunk({}, ["stop"]),  # type: ignore[arg-type]  # that is the fault
         chunk({"tool_calls": {"0": {}}}),
         chunk({"tool_calls": ["text"]}),
-        chunk({"tool_calls": [{"id": 1}]}),
         chunk({"tool_calls": [{"function": "text"}]}),
         chunk({"tool_calls": [{"custom": ["text"]}]}),
     ],
@@ -130,8 +138,9 @@ def test_a_choice_that_was_not_asked_for_is_bad(index: Any) -> None:
 
 def test_choice_0_comes_first() -> None:
     chunks = reader(choices=2)
-    first, second = chunk({"content": "b"}, index=1, usage=None), chunk({"content": "a"}, index=0)
-    opening, *rest = chunks.feed(event({"choices": []}) + event(first) + event(second))[1:]
+    first = chunk({"role": "assistant", "content": "b"}, index=1, usage=None)
+    second = chunk({"content": "a"}, index=0)
+    opening, *rest = chunks.feed(event(first) + event(second))
     assert opening.value["choices"] == [
         {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
     ]
@@ -150,27 +159,27 @@ def test_nothing_is_put_before_choice_0() -> None:
 class TestHidingUsage:
     def test_null_goes_and_the_rest_keeps_its_bytes(self) -> None:
         for text in (
-            b'{"choices":[],"usage":null}',
-            b'{"choices" : [] , "usage" : null, "x":1.50}',
-            b'{"usage":null,"choices":[]}',
-            b'{"x":", \\"usage\\": null","choices":[],\n"usage":null}',
+            b'{%b,"choices":[],"usage":null}' % HEAD,
+            b'{%b,"choices" : [] , "usage" : null, "x":1.50}' % HEAD,
+            b'{"usage":null,"choices":[],%b}' % HEAD,
+            b'{"x":", \\"usage\\": null","choices":[],%b,\n"usage":null}' % HEAD,
         ):
-            (passed,) = reader(hide_usage=True).feed(b"data: " + text.replace(b"\n", b"\ndata: ") + b"\n\n")
+            chunks = reader(hide_usage=True)
+            chunks.feed(event(OPENING))
+            (passed,) = [*chunks.feed(b"data: " + text.replace(b"\n", b"\ndata: ") + b"\n\n"), *chunks.close()]
             assert "usage" not in passed.value
             assert json.loads(passed.data) == passed.value
             assert b"1.50" in passed.data or b"1.50" not in text
 
     def test_one_of_two_is_found(self) -> None:
-        value: dict[str, Any] = {
-            "choices": [{"index": 0, "delta": {}, "usage": None, "finish_reason": None}],
-            "usage": None,
-        }
+        choice = {"index": 0, "delta": {}, "usage": None, "finish_reason": None}
+        value = {**chunk({}), "choices": [choice], "usage": None}
         passed = read_one(value, hide_usage=True)
-        assert json.loads(passed.data) == {"choices": value["choices"]}
+        assert json.loads(passed.data) == {**chunk({}), "choices": [choice]}
 
     def test_a_mended_event_loses_it_too(self) -> None:
         passed = read_one({"usage": None}, hide_usage=True)
-        assert json.loads(passed.data) == passed.value == {"choices": []}
+        assert json.loads(passed.data) == passed.value == bare()
 
     def test_real_usage_stays(self) -> None:
         value = chunk({}, usage={"prompt_tokens": 1})

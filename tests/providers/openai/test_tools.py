@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xrouter_asgi.providers.openai.chunks import ToolCalls
+from xrouter_asgi.providers.openai.tool_calls import ToolCalls
 
 NAMED = {"name": "bash", "arguments": '{"c":1}'}
 

@@ -28,10 +28,20 @@ def json_object(data: bytes, *, code: str = "bad_body") -> dict[str, Any]:
     try:
         value = decode(data)
     except ValueError as error:
-        raise UpstreamError("The upstream's answer is not JSON.", code=code, detail=str(error)) from error
+        detail = f"{error}; it begins as {_looks_like(data)}"
+        raise UpstreamError("The upstream's answer is not JSON.", code=code, detail=detail) from error
     if not isinstance(value, dict):
         raise UpstreamError("The upstream's answer is no object.", code=code)
     return value
+
+
+def _looks_like(data: bytes) -> str:
+    start = data[:64].lstrip()[:6].lower()
+    if start.startswith(b"<"):
+        return "a web page or XML"
+    if start.startswith((b"data:", b"event:", b"id:", b":")):
+        return "events"
+    return "JSON" if start.startswith((b"{", b"[")) else "neither JSON nor events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +78,18 @@ class UpstreamErrorBody:
         """Read a decoded body or event.
 
         Known shapes: `{"error": {…}}` (OpenAI), the same in a list (Gemini), `{"error": "text"}` (Ollama), flat (vLLM,
-        Mistral, GigaChat), `{"detail": "text" or [{"loc", "msg"}]}` (FastAPI), plain text.
+        Mistral, GigaChat), `{"errors": [{…}]}` (Cloudflare), `{"base_resp": {…}}` (MiniMax), `{"code", "msg"}`,
+        `{"detail": "text" or [{"loc", "msg"}]}` (FastAPI), plain text.
         """
         if isinstance(value, list):
             value = value[0] if value else None
         if isinstance(value, str):
             return cls._of_text(value, redact)
         outer: dict[str, Any] = value if isinstance(value, dict) else {}
-        error = outer.get("error")
+        error = outer.get("error") or _told_elsewhere(outer)
         inner: dict[str, Any] = error if isinstance(error, dict) else outer
         detail, place = _detail(outer.get("detail"))
-        texts = (inner.get("message"), outer.get("message"), detail, error)
+        texts = (inner.get("message"), outer.get("message"), detail, error, inner.get("status_msg"), outer.get("msg"))
         param = inner.get("param", place)
         numbers = (it.get(name) for it in (inner, outer) for name in ("status", "status_code", "code"))
         return cls._of_text(
@@ -109,6 +120,12 @@ class UpstreamErrorBody:
 def _clean(text: str, redact: Callable[[str], str]) -> str:
     shown, tags = _TAG.subn(" ", redact(text.strip()))
     return _SPACES.sub(" ", shown).strip() if tags else shown
+
+
+def _told_elsewhere(outer: Mapping[str, Any]) -> object:
+    """The first of Cloudflare's `errors`, or MiniMax's `base_resp`."""
+    errors = outer.get("errors")
+    return errors[0] if isinstance(errors, list) and errors else outer.get("base_resp")
 
 
 def _detail(detail: object) -> tuple[object, str | None]:

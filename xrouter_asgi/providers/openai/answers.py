@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from ...errors import UpstreamError, UpstreamUnavailable
@@ -36,7 +37,7 @@ def answer_object(head: UpstreamAnswer | AnswerStream, body: bytes, *, model: st
 
 
 def check_completion(value: dict[str, Any]) -> None:
-    """Check that an answer has choices, and that each is finished: as in a stream, one without its reason is none.
+    """Check that an answer has choices.
 
     Raises:
         UpstreamError: `empty_answer` without choices, `bad_body` for choices of another shape.
@@ -69,17 +70,19 @@ def models_of(head: UpstreamAnswer, *, owner: str, redact: Redaction) -> ModelLi
 
 
 def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
-    """A whole answer as the stream it could have been: each choice's message, its finish, and the usage if known."""
+    """A whole answer as the stream it could have been: each choice's message, its finish, and the usage if known.
+
+    Args:
+        completion: Mended: see `mend_completion`.
+    """
     head = {name: completion[name] for name in _HEAD if name in completion} | {"object": "chat.completion.chunk"}
     chunks = []
-    for index, choice in enumerate(completion["choices"]):
-        delta = {"role": "assistant", **choice["message"]}
+    for choice in sorted(completion["choices"], key=itemgetter("index")):
+        index, delta = choice["index"], {**choice["message"]}
         if calls := delta.get("tool_calls"):
             delta["tool_calls"] = [{**call, "index": place} for place, call in enumerate(calls)]
         said = {"index": index, "delta": delta, "logprobs": choice.get("logprobs"), "finish_reason": None}
-        # What is whole has ended, even if it does not say how.
-        finish = choice.get("finish_reason") or "stop"
-        ended: dict[str, Any] = {"index": index, "delta": {}, "logprobs": None, "finish_reason": finish}
+        ended = {"index": index, "delta": {}, "logprobs": None, "finish_reason": choice["finish_reason"]}
         chunks += [ChatChunk({**head, "choices": [said]}), ChatChunk({**head, "choices": [ended]})]
     if isinstance(completion.get("usage"), dict):
         chunks.append(ChatChunk({**head, "choices": [], "usage": completion["usage"]}))
@@ -103,5 +106,5 @@ def _is_choice(choice: object) -> bool:
     return (
         isinstance(message.get("content"), _CONTENT)
         and isinstance(choice.get("finish_reason"), _REASON)
-        and (not calls or all_objects(calls))
+        and (not calls or (all_objects(calls) and all(isinstance(call.get("function") or {}, dict) for call in calls)))
     )

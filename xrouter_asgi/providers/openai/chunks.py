@@ -5,7 +5,6 @@ No I/O.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any, TypeGuard
 
@@ -15,8 +14,14 @@ from ...wire.codec import decode
 from ...wire.sse import EventReader
 from ..http import Redaction, UpstreamErrorBody
 from .errors import refusal
+from .mending import AnswerHead, has_head, how_it_ended, mend_role, mend_usage
 from .pattern import EventPattern
+from .tool_calls import ToolCalls
 
+_CHUNK = "chat.completion.chunk"
+_MOST_HELD = 64  # events without a choice in a row; those beyond it are dropped, for they say nothing
+_MOST_HELD_BYTES = 1 << 20
+_ROLES = ("assistant", None, "")
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?')
 
 
@@ -30,11 +35,11 @@ class ChunkReader:
         redact: Applied to the words of an error event.
 
     Attributes:
+        silent: Whether the last piece held nothing but events without a choice and without usage.
         done: Whether the upstream said that it is done. What comes after that is dropped.
         failure: What went wrong after the chunks that were returned.
     """
 
-    silent = True  # each event becomes a chunk
     finished = False  # `ChatStream` itself sees when a stream of OpenAI's is whole
 
     def __init__(self, *, choices: int, hide_usage: bool, model: str, redact: Redaction) -> None:
@@ -45,21 +50,30 @@ class ChunkReader:
         self._model = model
         self._redact = redact
         self._begun = False
+        self._head = AnswerHead(_CHUNK, model)
+        self._roles: set[int] = set()  # the choices whose role the client knows
         self._tools: dict[int, ToolCalls] = {}
+        self._held: list[tuple[bytes, dict[str, Any], bool]] = []  # events without a choice; whether they were mended
+        self._held_size = 0
+        self.silent = True
         self.done = False
         self.failure: XRouterError | None = None
 
     def feed(self, piece: bytes) -> list[ChatChunk]:
         """The chunks that `piece` completes."""
         chunks: list[ChatChunk] = []
+        self.silent = True
         try:
             for event in self._events.feed(piece):
                 if (text := self._pattern.text_of(event)) is not None:
+                    if self._held:
+                        self._hand_on_held(chunks)
                     chunks.append(ChatChunk(None, event, text=text))
                     continue
                 event = _without_field(event)
                 if event.strip() == b"[DONE]":
                     self.done = True
+                    self._hand_on_held(chunks)
                     break
                 self._take(event, _decoded(event), chunks)
         except XRouterError as error:
@@ -76,33 +90,77 @@ class ChunkReader:
             self.failure = error
         except ValueError:
             pass
+        self._hand_on_held(chunks)
         return chunks
 
     def _take(self, event: bytes, value: Any, chunks: list[ChatChunk]) -> None:
         if not isinstance(value, dict):
             raise _bad_event("it is no object")
         if self._begun and _is_plain(value):
+            self._hand_on_held(chunks)
             chunks.append(ChatChunk(value, event))
             self._pattern.learn(event, value)
             return
         if is_error(value):
             raise refusal(None, UpstreamErrorBody.of_value(value, self._redact), model=self._model)
-        mended = False
-        if value.get("choices") is None:
+        mended = value.get("choices") is None
+        if mended:
             value["choices"] = []
-            mended = True
-        for choice in _objects(value["choices"], "choices"):
+        choices = _objects(value["choices"], "choices")
+        mended |= mend_usage(value)
+        if not choices:
+            self._hold(event, value, mended)
+            if not self.silent:
+                self._hand_on_held(chunks)
+            return
+        for choice in choices:
             mended |= self._mend_choice(choice)
+        mended |= self._head.mend(value)
+        begins, self._begun = not self._begun, True
+        self._hand_on_held(chunks)
+        if begins and choices[0]["index"] != 0:
+            # A client's library keeps choices in a list, and learns of them in this order.
+            chunks.append(_opening(value))
+            self._roles.add(0)
+        for choice in choices:
+            mended |= self._mend_role(choice)
+        self._hand_on(event, value, mended, chunks)
+
+    def _hold(self, event: bytes, value: dict[str, Any], mended: bool) -> None:
+        """Keep an event without a choice until one with a choice comes: alone it is no beginning.
+
+        It is no sign of life either, unless it tells the usage.
+        """
+        self._head.learn(value)
+        usage = isinstance(value.get("usage"), dict)
+        if usage:
+            self.silent = False
+        if (usage and self._begun) or (
+            len(self._held) < _MOST_HELD and self._held_size + len(event) <= _MOST_HELD_BYTES
+        ):
+            self._held.append((event, value, mended))
+            self._held_size += len(event)
+
+    def _hand_on_held(self, chunks: list[ChatChunk]) -> None:
+        if self._begun and self._held:
+            held, self._held, self._held_size = self._held, [], 0
+            for event, value, mended in held:
+                self._hand_on(event, value, self._head.mend(value) or mended, chunks)
+
+    def _hand_on(self, event: bytes, value: dict[str, Any], mended: bool, chunks: list[ChatChunk]) -> None:
         data = None if mended else event
         if self._hide_usage and "usage" in value and value["usage"] is None:
             del value["usage"]
             data = None if data is None else _without_null_usage(data)
-        if value["choices"] and not self._begun:
-            self._begun = True
-            if value["choices"][0]["index"] != 0:
-                # A client's library keeps choices in a list, and learns of them in this order.
-                chunks.append(_opening(value))
         chunks.append(ChatChunk(value, data))
+
+    def _mend_role(self, choice: dict[str, Any]) -> bool:
+        """The first delta of each choice says who speaks. A later one may be silent about it, but not say another."""
+        index, delta = choice["index"], choice["delta"]
+        if index in self._roles and not delta.get("role"):
+            return False
+        self._roles.add(index)
+        return mend_role(delta)
 
     def _mend_choice(self, choice: dict[str, Any]) -> bool:
         """Check one choice and mend it in place. Returns whether that changed anything."""
@@ -119,9 +177,21 @@ class ChunkReader:
             choice["finish_reason"] = None
             mended = True
         if choice.get("delta") is None:
-            choice["delta"] = {}  # as in Azure's events about filtered content
+            choice["delta"] = self._whole_message(choice)
             mended = True
         return self._mend_delta(choice["delta"], choice["index"]) or mended
+
+    def _whole_message(self, choice: dict[str, Any]) -> object:
+        """What stands for a missing delta: the message, if the event holds a whole answer.
+
+        Azure's events about filtered content have neither.
+        """
+        message = choice.pop("message", None)
+        if message is None or choice["index"] in self._roles:
+            return {}
+        if not choice.get("finish_reason") and isinstance(message, dict):
+            choice["finish_reason"] = how_it_ended(message)
+        return message
 
     def _mend_delta(self, delta: object, index: int) -> bool:
         if not isinstance(delta, dict):
@@ -131,73 +201,9 @@ class ChunkReader:
         fragments = _objects(delta["tool_calls"], "tool_calls")
         for fragment in fragments:
             bodies = (fragment.get("function"), fragment.get("custom"))
-            if not isinstance(fragment.get("id") or "", str) or not all(
-                isinstance(body or {}, dict) for body in bodies
-            ):
+            if not all(isinstance(body or {}, dict) for body in bodies):
                 raise _bad_event("a tool call has another shape")
         return self._tools.setdefault(index, ToolCalls()).tidy(fragments)
-
-
-class ToolCalls:
-    """Tells the tool calls of one choice apart while their fragments arrive.
-
-    Each gets an index from 0 on without gaps, and says its id, type and name once, whichever fragment brings the name.
-    Clients glue fragments together by that contract: a repeated name doubles, a first index of 1 raises.
-
-    The index of a fragment tells which call it belongs to. Without an index its id tells. Without both, a second name
-    begins a call, and anything else continues the last one. A known index with another id *and* a second name begins a
-    call: Gemini numbers every call 0. Another id alone does not: old versions of vLLM made up an id for each fragment.
-    """
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._by_id: dict[str, int] = {}
-        self._by_index: dict[int, int] = {}  # the upstream's index → ours
-        self._named: set[int] = set()
-
-    def tidy(self, fragments: list[dict[str, Any]]) -> bool:
-        """Mend the fragments of one delta in place. Returns whether that changed anything."""
-        changed = [self._tidy(fragment) for fragment in fragments]
-        return any(changed)
-
-    def _tidy(self, fragment: dict[str, Any]) -> bool:
-        body = fragment.get("function") or fragment.get("custom") or {}
-        before = {**fragment}, {**body}
-        index = self._find(fragment, named=bool(body.get("name")))
-        if index is None:
-            index = self._begin(fragment)
-        else:
-            for told in ("id", "type"):
-                if fragment.get(told):
-                    del fragment[told]
-        if body.get("name"):
-            if index in self._named:
-                del body["name"]
-            self._named.add(index)
-        fragment["index"] = index
-        return (fragment, body) != before
-
-    def _find(self, fragment: dict[str, Any], *, named: bool) -> int | None:
-        index, call_id = fragment.get("index"), fragment.get("id")
-        if isinstance(index, int):
-            known = self._by_index.get(index)
-            return self._by_id.get(call_id) if known in self._named and named and call_id else known
-        if call_id:
-            return self._by_id.get(call_id)
-        last = self._count - 1
-        return last if self._count and not (named and last in self._named) else None
-
-    def _begin(self, fragment: dict[str, Any]) -> int:
-        index = self._count
-        self._count += 1
-        if not fragment.get("id"):
-            fragment["id"] = f"call_{os.urandom(12).hex()}"
-        if not fragment.get("type"):
-            fragment["type"] = "function"
-        self._by_id[fragment["id"]] = index
-        if isinstance(fragment.get("index"), int):
-            self._by_index[fragment["index"]] = index
-        return index
 
 
 def _is_plain(value: dict[str, Any]) -> bool:
@@ -206,17 +212,41 @@ def _is_plain(value: dict[str, Any]) -> bool:
     if not isinstance(choices, list) or len(choices) != 1 or "error" in value or "usage" in value:
         return False
     choice = choices[0]
-    if not isinstance(choice, dict) or choice.get("index") != 0 or choice.get("finish_reason") is not None:
+    if not has_head(value, _CHUNK):
+        return False
+    if (
+        not isinstance(choice, dict)
+        or choice.get("index") != 0
+        or "usage" in choice
+        or choice.get("finish_reason") is not None
+    ):
         return False
     delta = choice.get("delta")
-    return isinstance(delta, dict) and "tool_calls" not in delta
+    return isinstance(delta, dict) and "tool_calls" not in delta and delta.get("role") in _ROLES
 
 
 def is_error(value: dict[str, Any]) -> bool:
     """Whether an object is an error, in an envelope or flat, instead of an answer."""
     if value.get("error"):
         return True
-    return value.get("choices") is None and "message" in value and ("status" in value or "code" in value)
+    if value.get("choices"):
+        return False
+    if isinstance(told := value.get("base_resp"), dict) and told.get("status_code"):
+        return True  # MiniMax
+    if value.get("choices") is not None:
+        return False
+    if "message" in value and ("status" in value or "code" in value):
+        return True
+    return value.get("data") is None and _is_soft_failure(value)
+
+
+def _is_soft_failure(value: dict[str, Any]) -> bool:
+    """Whether an object without an answer tells a failure as FastAPI, Cloudflare or relays do, under status 200."""
+    if value.get("success") is False or value.get("errors"):
+        return True
+    if isinstance(value.get("detail"), str | list) and value["detail"]:
+        return True
+    return "msg" in value and value.get("code") not in (None, 0, 200, "", "0", "200")
 
 
 def _without_field(event: bytes) -> bytes:

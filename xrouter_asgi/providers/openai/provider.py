@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import httpx
 
 from ...errors import UnsupportedOperation
-from ...wire import ChatChunk, ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
+from ...wire import ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
 from ...wire.codec import splice
 from ...wire.embeddings import in_order
 from ...wire.stream import ChatStream
@@ -18,16 +18,19 @@ from ..base import Call, Reply, Unready
 from ..http import (
     TLS,
     USER_AGENT,
-    AnswerStream,
     Batches,
     Instrument,
     Redaction,
     Timeouts,
     Upstream,
+    UpstreamAnswer,
     start_stream,
 )
-from .answers import answer_object, check_completion, chunks_of, models_of
+from .answers import answer_object, check_completion, models_of
 from .chunks import ChunkReader
+from .collecting import completion_of
+from .mending import mend_completion
+from .sniffing import SniffingReader, kind_of, without_done
 
 MAX_BODY = 32 << 20
 MODELS_TTL = 60.0
@@ -114,11 +117,12 @@ class OpenAIProvider:
         match call.request:
             case ChatRequest(stream=True) as request:
                 body: Any = await self._stream(call, request)
-            case ChatRequest():
-                body = ChatCompletion(*await self._ask("/chat/completions", call))
-                check_completion(body.value)
+            case ChatRequest() as request:
+                body = await self._complete(call, request)
             case EmbeddingsRequest() as request:
-                body = in_order(EmbeddingList(*await self._ask("/embeddings", call)), request.inputs)
+                answer = await self._post("/embeddings", call)
+                value = answer_object(answer, answer.body, model=call.model, redact=self._redact)
+                body = in_order(EmbeddingList(value, answer.body), request.inputs)
         return Reply(body, provider=self.name, model=call.model)
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
@@ -141,20 +145,37 @@ class OpenAIProvider:
         answer = await self._upstream.open(
             "POST", "/chat/completions", headers=headers, content=content, deadline=call.deadline
         )
-        if not _is_stream(answer):
+        if answer.status >= 400:
             body = await answer.read(MAX_BODY)
-            value = answer_object(answer, body, model=call.model, redact=self._redact)
-            check_completion(value)
-            return await ChatStream.start(_one_batch(chunks_of(value)))
+            answer_object(answer, body, model=call.model, redact=self._redact)
         chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, redact=self._redact)
-        return await start_stream(Batches(answer, chunks, idle=self._timeouts.idle), self._timeouts)
+        reader = SniffingReader(answer, chunks, model=call.model, redact=self._redact, limit=MAX_BODY)
+        stream = await start_stream(Batches(answer, reader, idle=self._timeouts.idle), self._timeouts)
+        if reader.kind == "events":
+            # What it is has been told, so nothing stands between the pieces and their events any more.
+            stream.read_through(lambda _: Batches(answer, chunks, idle=self._timeouts.idle))
+        return stream
 
-    async def _ask(self, path: str, call: Call) -> tuple[dict[str, Any], bytes]:
+    async def _complete(self, call: Call, request: ChatRequest) -> ChatCompletion:
+        answer = await self._post("/chat/completions", call)
+        body = without_done(answer.body)
+        if answer.status < 400 and body.strip() and kind_of(body, label="json") == "events":
+            reader = ChunkReader(choices=request.n or 1, hide_usage=False, model=call.model, redact=self._redact)
+            chunks = [*reader.feed(body), *reader.close()]
+            if reader.failure is not None:
+                raise reader.failure
+            value, mended = completion_of(chunks), True
+        else:
+            value, mended = answer_object(answer, body, model=call.model, redact=self._redact), body is not answer.body
+            check_completion(value)
+        mended |= mend_completion(value, model=call.model)
+        return ChatCompletion(value, None if mended else answer.body)
+
+    async def _post(self, path: str, call: Call) -> UpstreamAnswer:
         headers = [*_SEND_JSON, *call.trace_headers]
-        answer = await self._upstream.fetch(
+        return await self._upstream.fetch(
             "POST", path, headers=headers, content=_body(call), limit=MAX_BODY, deadline=call.deadline
         )
-        return answer_object(answer, answer.body, model=call.model, redact=self._redact), answer.body
 
 
 def _body(call: Call, *, ask_usage: bool = False) -> bytes:
@@ -173,13 +194,3 @@ def _body(call: Call, *, ask_usage: bool = False) -> bytes:
     if ask_usage:
         changes["stream_options"] = {**(value.get("stream_options") or {}), "include_usage": True}
     return splice(call.document.data, value, changes)
-
-
-def _is_stream(answer: AnswerStream) -> bool:
-    """Whether to read it as events: true of any good answer that does not call itself something else."""
-    media = answer.headers.get("content-type", "").lower()
-    return answer.status < 400 and "json" not in media and "html" not in media
-
-
-async def _one_batch(chunks: list[ChatChunk]) -> AsyncIterator[list[ChatChunk]]:
-    yield chunks
