@@ -84,6 +84,8 @@ def mend_completion(value: dict[str, Any], *, model: str) -> bool:
     Args:
         model: Which model was asked for.
     """
+    if _is_plain(value):
+        return False
     mended = AnswerHead("chat.completion", model).mend(value)
     mended |= mend_usage(value)
     choices = value["choices"]
@@ -95,11 +97,30 @@ def mend_completion(value: dict[str, Any], *, model: str) -> bool:
     for choice in choices:
         mended |= _mend_message(choice["message"])
         if not choice.get("finish_reason"):
-            choice["finish_reason"] = how_it_ended(
-                choice["message"]
-            )  # what is whole has ended, even if it says not how
+            # What is whole has ended, even if it does not say how.
+            choice["finish_reason"] = how_it_ended(choice["message"])
             mended = True
     return mended
+
+
+def _is_plain(value: dict[str, Any]) -> bool:
+    """Whether a whole answer needs no closer look. That is true of nearly all, hence this shortcut."""
+    choices, usage = value["choices"], value.get("usage")
+    if len(choices) != 1 or "x_groq" in value or not has_head(value, "chat.completion"):
+        return False
+    choice = choices[0]
+    message = choice["message"]
+    return (
+        type(choice.get("index")) is int
+        and choice["index"] == 0
+        and bool(choice.get("finish_reason"))
+        and "usage" not in choice
+        and message.get("role") == "assistant"
+        and type(message.get("content")) is str
+        and "tool_calls" not in message
+        and "function_call" not in message
+        and (usage is None or (isinstance(usage, dict) and _is_well_told(usage)))
+    )
 
 
 def mend_usage(value: dict[str, Any]) -> bool:
@@ -127,10 +148,10 @@ def mend_usage(value: dict[str, Any]) -> bool:
 
 
 def _is_well_told(usage: dict[str, Any]) -> bool:
-    names = ("prompt_tokens", "completion_tokens", "total_tokens")
     return (
-        all(type(usage.get(name, 0)) is int for name in names)
-        and "prompt_tokens" in usage
+        type(usage.get("prompt_tokens")) is int
+        and type(usage.get("completion_tokens", 0)) is int
+        and type(usage.get("total_tokens", 0)) is int
         and ("completion_tokens" in usage or "total_tokens" not in usage)
     )
 

@@ -158,8 +158,9 @@ class OpenAIProvider:
 
     async def _complete(self, call: Call, request: ChatRequest) -> ChatCompletion:
         answer = await self._post("/chat/completions", call)
-        body = without_done(answer.body)
-        if answer.status < 400 and body.strip() and kind_of(body, label="json") == "events":
+        plain = answer.body.startswith(b"{") and answer.body.endswith(b"}")
+        body = answer.body if plain else without_done(answer.body)
+        if not plain and answer.status < 400 and body.strip() and kind_of(body, label="json") == "events":
             reader = ChunkReader(choices=request.n or 1, hide_usage=False, model=call.model, redact=self._redact)
             chunks = [*reader.feed(body), *reader.close()]
             if reader.failure is not None:
