@@ -29,8 +29,8 @@ from xrouter_asgi.providers.gigachat.auth import tokens
 from xrouter_asgi.providers.gigachat.files import downloads, types, uploads
 from xrouter_asgi.providers.gigachat.request import attachments
 from xrouter_asgi.providers.http import cancel_safe, connection, parser, transport
-from xrouter_asgi.providers.http.waits import LONGEST_WAIT as LONGEST_RETRY_AFTER
 from xrouter_asgi.providers.http.upstream import Timeouts, Upstream
+from xrouter_asgi.providers.http.waits import LONGEST_WAIT as LONGEST_RETRY_AFTER
 from xrouter_asgi.providers.openai import provider as openai
 from xrouter_asgi.queueing import adaptive
 from xrouter_asgi.queueing.slots import Slots
