@@ -45,9 +45,12 @@ class Usage(NamedTuple):
         if not isinstance(value, dict):
             return None
         prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
-        if type(prompt) is type(completion) is int and len(value) == 3:  # as nearly always: these two, and their total
-            if 0 <= prompt <= _LARGEST_COUNT and 0 <= completion <= _LARGEST_COUNT:
-                return cls(prompt, completion)
+        if (
+            len(value) == 3  # as nearly always: these two, and their total
+            and (type(prompt) is int and 0 <= prompt <= _LARGEST_COUNT)
+            and (type(completion) is int and 0 <= completion <= _LARGEST_COUNT)
+        ):
+            return cls(prompt, completion)
         prompt = _either(value, "prompt_tokens", "input_tokens")
         completion = _either(value, "completion_tokens", "output_tokens")
         total = _count(value.get("total_tokens"))
