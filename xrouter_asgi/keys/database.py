@@ -155,7 +155,9 @@ def _make_file(engine: AsyncEngine) -> None:
 
 def _connect_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # no implicit BEGIN: see _begin_sqlite
-    connection.execute("PRAGMA foreign_keys=ON").close()
+    cursor = connection.cursor()  # what `execute` returns has to be awaited before SQLAlchemy 2.1
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
