@@ -21,7 +21,7 @@ class DialectContract:
     def read(self, **members: Any) -> ParsedRequest:
         """The example of the OpenAPI document with these members."""
         value = {**self.dialect.operation.example, **members}
-        return self.dialect.read(value, json.dumps(value).encode())
+        return self.dialect.read(value, json.dumps(value).encode(), ())
 
     def test_the_router_finds_it_in_the_table(self) -> None:
         assert self.dialect in DIALECTS
@@ -41,7 +41,7 @@ class DialectContract:
     @pytest.mark.parametrize("value", [{}, {"model": "m"}, {"model": 1}])
     def test_an_incomplete_request_is_the_client_s_fault(self, value: dict[str, Any]) -> None:
         with pytest.raises(InvalidRequest) as caught:
-            self.dialect.read(value, json.dumps(value).encode())
+            self.dialect.read(value, json.dumps(value).encode(), ())
         assert caught.value.status == 400
         assert caught.value.param
 

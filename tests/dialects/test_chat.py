@@ -23,7 +23,7 @@ ANSWER = [chunk("a"), ChatChunk(None, b'{"choices":[]}', text="b"), chunk("c", u
 
 def parsed(**members: Any) -> ParsedChat:
     value = chat(**members)
-    return ParsedChat.read(value, json.dumps(value).encode())
+    return ParsedChat.read(value, json.dumps(value).encode(), ())
 
 
 def written(*batches: Sequence[ChatChunk], include_usage: bool = False) -> list[Any]:
@@ -43,7 +43,7 @@ class TestChat(DialectContract):
 
 def test_the_provider_gets_the_bytes_of_the_client() -> None:
     body = b'{ "messages":[{"role":"user","content":"hi"}], "model":"m" }'
-    assert ParsedChat.read(json.loads(body), body).document.data is body
+    assert ParsedChat.read(json.loads(body), body, ()).document.data is body
 
 
 def test_the_client_gets_the_bytes_of_the_provider() -> None:

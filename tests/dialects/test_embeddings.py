@@ -19,11 +19,11 @@ class TestEmbeddings(DialectContract):
 
     def test_the_provider_gets_the_bytes_of_the_client(self) -> None:
         body = b'{ "input":"x", "model":"m" }'
-        assert EMBEDDINGS.read(json.loads(body), body).document.data is body
+        assert EMBEDDINGS.read(json.loads(body), body, ()).document.data is body
 
     def test_vectors_cost_no_tokens(self) -> None:
         body = b'{"model":"m","input":"x"}'
-        assert EMBEDDINGS.read(json.loads(body), body).estimate() == CostEstimate("m", len(body) // 2, 0)
+        assert EMBEDDINGS.read(json.loads(body), body, ()).estimate() == CostEstimate("m", len(body) // 2, 0)
 
     @pytest.mark.parametrize(
         ("wanted", "vector"), [(None, [0.5, -0.5]), ("float", [0.5, -0.5]), ("base64", "AAAAPwAAAL8=")]

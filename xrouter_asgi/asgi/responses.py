@@ -121,9 +121,10 @@ async def send_stream(
     """
     await send(stream_head(headers))
     broken: XRouterError | None = None
+    events = writer.begin()
     while True:
         try:
-            events = writer.feed(await stream.__anext__())
+            events += writer.feed(await stream.__anext__())
         except StopAsyncIteration:
             break
         except Exception as error:
@@ -131,7 +132,8 @@ async def send_stream(
             break
         if events:
             await send({"type": "http.response.body", "body": events, "more_body": True})
-    events = writer.end() if broken is None else writer.fail(broken, context.request_id)
+            events = b""
+    events += writer.end() if broken is None else writer.fail(broken, context.request_id)
     if comment is not None:
         events = b": " + comment() + b"\n\n" + events
     await send({"type": "http.response.body", "body": events, "more_body": False})

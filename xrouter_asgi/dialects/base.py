@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from pydantic import BaseModel
 
 from ..context import CostEstimate
 from ..envelopes import Envelope
 from ..errors import XRouterError
-from ..wire import ChatChunk, ChatRequest, Document, EmbeddingsRequest
+from ..wire import ChatChunk, ChatRequest, Document, EmbeddingsRequest, Original
+
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 
 class EventWriter(Protocol):
@@ -27,6 +29,10 @@ class EventWriter(Protocol):
 
     keep_alive: bytes
 
+    def begin(self) -> bytes:
+        """The events before the first chunk. Called once, unless the answer breaks before it."""
+        ...
+
     def feed(self, chunks: Sequence[ChatChunk], /) -> bytes:
         """The events for one batch of chunks; empty if the client is told nothing of them."""
         ...
@@ -36,7 +42,7 @@ class EventWriter(Protocol):
         ...
 
     def fail(self, error: XRouterError, request_id: str) -> bytes:
-        """The events that end an answer that broke, in place of `end`. Also right before the first chunk."""
+        """The events that end an answer that broke, in place of `end`. Also right before `begin`."""
         ...
 
 
@@ -51,6 +57,16 @@ class ParsedRequest(Protocol):
     @property
     def document(self) -> Document:
         """The JSON of `request` for providers: the client's own bytes where the client wrote this very JSON."""
+        ...
+
+    @property
+    def original(self) -> Original | None:
+        """What the client wrote, if `request` is a translation of it."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the translation leaves out, as words for `x-xrouter-warnings`."""
         ...
 
     @property
@@ -100,7 +116,8 @@ class Dialect:
         name: The endpoint in logs, metrics and spans.
         path: Where clients post their requests; the router also serves it below `/v1`.
         scope: The scope that a key needs.
-        read: Makes a request from the decoded JSON object and the body that held it. Raises InvalidRequest.
+        read: Makes a request from the decoded JSON object, the body that held it and the client's headers. Raises
+            InvalidRequest.
         envelope: How clients are told errors.
         operation: What the OpenAPI document says.
     """
@@ -108,7 +125,7 @@ class Dialect:
     name: str
     path: str
     scope: str
-    read: Callable[[dict[str, Any], bytes], ParsedRequest]
+    read: Callable[[dict[str, Any], bytes, Headers], ParsedRequest]
     envelope: Envelope
     operation: Operation
 

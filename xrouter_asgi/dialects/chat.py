@@ -13,20 +13,22 @@ from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document
 from ..wire.answers import ChatCompletionAnswer
 from ..wire.codec import encode
 from ..wire.sse import DONE, encode_event
-from .base import Dialect, Operation, prompt_bound
+from .base import Dialect, Headers, Operation, prompt_bound
 
 
 @dataclass(slots=True)
 class ParsedChat:
     """A chat completion request with the client's own bytes."""
 
+    original: ClassVar[None] = None
+    warnings: ClassVar[tuple[str, ...]] = ()
     answer_type: ClassVar[type[Document]] = ChatCompletion
 
     request: ChatRequest
     document: Document
 
     @classmethod
-    def read(cls, value: dict[str, Any], body: bytes) -> Self:
+    def read(cls, value: dict[str, Any], body: bytes, headers: Headers) -> Self:
         """Validate the JSON object. Raises InvalidRequest."""
         return cls(ChatRequest.of(value), Document(value, body))
 
@@ -57,6 +59,10 @@ class ChatWriter:
     def __init__(self, *, include_usage: bool) -> None:
         self._include_usage = include_usage
         self._usage: ChatChunk | None = None
+
+    def begin(self) -> bytes:
+        """Nothing: the first chunk is the first event."""
+        return b""
 
     def feed(self, chunks: Sequence[ChatChunk], /) -> bytes:
         """The chunks as events, without their usage."""

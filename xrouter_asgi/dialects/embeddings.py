@@ -10,20 +10,22 @@ from ..envelopes import openai
 from ..wire import Document, EmbeddingList, EmbeddingsRequest
 from ..wire.answers import EmbeddingsAnswer
 from ..wire.embeddings import in_format
-from .base import Dialect, Operation, prompt_bound
+from .base import Dialect, Headers, Operation, prompt_bound
 
 
 @dataclass(slots=True)
 class ParsedEmbeddings:
     """An embeddings request with the client's own bytes."""
 
+    original: ClassVar[None] = None
+    warnings: ClassVar[tuple[str, ...]] = ()
     answer_type: ClassVar[type[Document]] = EmbeddingList
 
     request: EmbeddingsRequest
     document: Document
 
     @classmethod
-    def read(cls, value: dict[str, Any], body: bytes) -> Self:
+    def read(cls, value: dict[str, Any], body: bytes, headers: Headers) -> Self:
         """Validate the JSON object. Raises InvalidRequest."""
         return cls(EmbeddingsRequest.of(value), Document(value, body))
 

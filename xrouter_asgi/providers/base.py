@@ -13,7 +13,16 @@ from ..context import RequestContext
 from ..decision import Attempt
 from ..decision import Unready as Unready
 from ..errors import XRouterError
-from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document, EmbeddingList, EmbeddingsRequest, ModelList
+from ..wire import (
+    ChatChunk,
+    ChatCompletion,
+    ChatRequest,
+    Document,
+    EmbeddingList,
+    EmbeddingsRequest,
+    ModelList,
+    Original,
+)
 from ..wire.stream import ChatStream
 
 Request: TypeAlias = ChatRequest | EmbeddingsRequest
@@ -37,6 +46,8 @@ class Call:
         model: The model to ask for: first the client's name, below `Target` the upstream's.
         stem: What `*` stood for when the client's name matched a pattern.
         document: The request as JSON: the client's own bytes where there are any.
+        original: What the client wrote, if a dialect translated it into `request`. A request that a client wrote itself
+            is sent as it is; a translation is spelled as the upstream needs it.
         headers: The client's headers as ASGI gives them. A provider reads the few that it knows by name; none is ever
             copied upstream as a whole.
         context: What becomes known about this request.
@@ -52,6 +63,7 @@ class Call:
     model: str = ""
     stem: str = ""
     document: Document = field(default=_FROM_REQUEST, kw_only=True)
+    original: Original | None = field(default=None, kw_only=True, repr=False)
     headers: HeaderList = field(default=(), kw_only=True, repr=False)
     context: RequestContext = field(default_factory=RequestContext, kw_only=True)
     deadline: float | None = field(default=None, kw_only=True)
@@ -94,6 +106,7 @@ class Call:
         call.model = self.model
         call.stem = self.stem
         call.document = self.document
+        call.original = self.original
         call.headers = self.headers
         call.context = self.context
         call.deadline = self.deadline

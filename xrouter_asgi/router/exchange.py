@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 from starlette.types import Receive, Scope
@@ -34,12 +35,12 @@ async def read_request(dialect: Dialect, scope: Scope, receive: Receive, *, limi
     """
     body = await read_body(scope, receive, limit=limit)
     if len(body) > _LARGE:
-        return await asyncio.to_thread(_parse, dialect, body)
-    return _parse(dialect, body)
+        return await asyncio.to_thread(_parse, dialect, body, scope["headers"])
+    return _parse(dialect, body, scope["headers"])
 
 
-def _parse(dialect: Dialect, body: bytes) -> ParsedRequest:
-    return dialect.read(parse_request(body), body)
+def _parse(dialect: Dialect, body: bytes, headers: Headers) -> ParsedRequest:
+    return dialect.read(parse_request(body), body, headers)
 
 
 async def send_reply(
@@ -57,7 +58,7 @@ async def send_reply(
     context.provider = reply.provider
     context.decision.served = reply.attempt
     context.upstream_model = reply.model
-    headers = _reply_headers(reply, context, explained=explained)
+    headers = _reply_headers(reply, [*parsed.warnings, *reply.warnings], context, explained=explained)
     match reply.body:
         case ChatStream() as stream if send.writer is not None:
             context.streamed = True
@@ -77,12 +78,12 @@ async def send_reply(
             raise TypeError(f"The provider '{reply.provider}' answered a {asked} with a {given}.")
 
 
-def _reply_headers(reply: Reply, context: RequestContext, *, explained: bool) -> Headers:
+def _reply_headers(reply: Reply, warnings: Sequence[str], context: RequestContext, *, explained: bool) -> Headers:
     headers = [header("x-xrouter-provider", reply.provider), *own_headers(context, explained=explained)]
     if reply.model:
         headers.append(header("x-xrouter-model", reply.model))
-    if reply.warnings:
-        headers.append(header("x-xrouter-warnings", ", ".join(reply.warnings)))
+    if warnings:
+        headers.append(header("x-xrouter-warnings", ", ".join(warnings)))
     for name, value in reply.headers:
         headers.append(header(name, value))
     return headers

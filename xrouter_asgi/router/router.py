@@ -139,7 +139,15 @@ class LLMRouter:
         model = parsed.request.model
         provider, stem = self._find(model, context)
         headers = scope["headers"]
-        call = Call(parsed.request, model, stem, document=parsed.document, headers=headers, context=context)
+        call = Call(
+            parsed.request,
+            model,
+            stem,
+            document=parsed.document,
+            original=parsed.original,
+            headers=headers,
+            context=context,
+        )
         async with DisconnectGuard(receive) as guard:
             self._running.add(guard)
             try:

@@ -1,7 +1,7 @@
 """OpenAI's wire format: requests as validated models, answers as documents, streams of them."""
 
 from .chat import ChatRequest
-from .documents import ChatChunk, ChatCompletion, Document, EmbeddingList, ModelList
+from .documents import ChatChunk, ChatCompletion, Document, EmbeddingList, ModelList, Original
 from .embeddings import EmbeddingsRequest
 from .stream import ChatStream
 
@@ -14,4 +14,5 @@ __all__ = [
     "EmbeddingList",
     "EmbeddingsRequest",
     "ModelList",
+    "Original",
 ]

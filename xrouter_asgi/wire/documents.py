@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeAlias
 
 from ..context import Usage
 from .codec import decode, encode
+
+TextMember: TypeAlias = Literal["content", "reasoning_content", "refusal"]
+"""The members of a delta, or of a message, that hold text."""
 
 
 class Document:
@@ -84,20 +88,43 @@ class ChatChunk(Document):
     """One piece of a streamed answer, `object: "chat.completion.chunk"`.
 
     Args:
-        text: The text that the chunk adds to the first choice, if it does nothing else.
+        text: The text that the chunk adds to the first choice, if it does nothing else. It stands in JSON as it is: no
+            character of it needs an escape.
+        member: The member of the delta that `text` stands in.
     """
 
-    __slots__ = ("text",)
+    __slots__ = ("member", "text")
 
-    def __init__(self, value: dict[str, Any] | None, data: bytes | None = None, *, text: str | None = None) -> None:
+    def __init__(
+        self,
+        value: dict[str, Any] | None,
+        data: bytes | None = None,
+        *,
+        text: str | None = None,
+        member: TextMember = "content",
+    ) -> None:
         self._value = value
         self._data = data
         self.text = text
+        self.member = member
 
     @property
     def only_usage(self) -> bool:
         """Whether this is the extra chunk at the end, with `choices: []` and `usage`."""
         return not self.value.get("choices") and isinstance(self.value.get("usage"), dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What a client wrote, where a dialect translated it into a chat request.
+
+    Attributes:
+        dialect: The name of the dialect.
+        document: The client's own JSON.
+    """
+
+    dialect: str
+    document: Document
 
 
 class EmbeddingList(Document):

@@ -68,7 +68,7 @@ class ChunkReader:
                 if (text := self._pattern.text_of(event)) is not None:
                     if self._held:
                         self._hand_on_held(chunks)
-                    chunks.append(ChatChunk(None, event, text=text))
+                    chunks.append(ChatChunk(None, event, text=text, member=self._pattern.member))
                     continue
                 event = _without_field(event)
                 if event.strip() == b"[DONE]":
