@@ -35,6 +35,13 @@ class DialectContract:
     def test_the_model_is_the_one_that_the_client_names(self) -> None:
         assert self.read(model="org/model").request.model == "org/model"
 
+    def test_a_translation_keeps_what_the_client_wrote(self) -> None:
+        parsed = self.read()
+        if parsed.original is not None:
+            assert parsed.original.dialect == self.dialect.name
+            assert parsed.original.document.value == self.dialect.operation.example
+            assert parsed.document is not parsed.original.document
+
     def test_an_unknown_member_reaches_the_provider(self) -> None:
         assert self.read(odd=[1]).document.value["odd"] == [1]
 

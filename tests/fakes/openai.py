@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal, Self
 
 from .http import Exchange, Handler, Server
-from .openai_answers import MODELS, chunks, completion, embeddings
+from .openai_answers import MODELS, chunks, completion, embeddings, text_chunks, text_completion
 
 DONE = b"data: [DONE]\n\n"
 JSON = {"content-type": "application/json"}
@@ -26,11 +26,12 @@ SSE = {"content-type": "text/event-stream; charset=utf-8"}
 
 
 class FakeOpenAI:
-    """Answers `/v1/chat/completions`, `/v1/embeddings` and `/v1/models`. An async context manager.
+    """Answers `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/v1/models`. An async context manager.
 
     A chat echoes the last user message, streamed word by word; `call NAME {…}` calls the tool of that name if there
     is one, its arguments streamed in two pieces. Usage counts words, and comes in a stream only if asked for. Each of
-    `n` choices says the same. A vector is `[length of the text, 0.5, 0.25, 0.125]`. Nothing depends on time or chance.
+    `n` choices says the same. A legacy completion echoes each of its prompts. A vector is
+    `[length of the text, 0.5, 0.25, 0.125]`. Nothing depends on time or chance.
 
     Args:
         api_key: Answer 401 to any other bearer token; None takes all.
@@ -112,6 +113,10 @@ class FakeOpenAI:
                 request = json.loads(exchange.body)
                 answer = stream(*chunks(request)) if request.get("stream") else whole(completion(request))
                 await answer(exchange)
+            case "POST", "/v1/completions":
+                request = json.loads(exchange.body)
+                texts = text_chunks(request)
+                await (stream(*texts) if request.get("stream") else whole(text_completion(request)))(exchange)
             case _:
                 await refuse(404, "Unknown request URL.")(exchange)
 

@@ -67,6 +67,34 @@ def chunk_choice(index: int, delta: object, finish: str | None = None) -> dict[s
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
+def text_completion(request: Mapping[str, Any]) -> dict[str, Any]:
+    """`text_completion` for a legacy request: each prompt again, `n` times."""
+    prompts = request["prompt"]
+    texts = prompts if isinstance(prompts, list) and not isinstance(prompts[0], int) else [prompts]
+    said = [f"{text}" for text in texts for _ in range(request.get("n") or 1)]
+    choices = [
+        {"text": text, "index": index, "logprobs": None, "finish_reason": "stop"} for index, text in enumerate(said)
+    ]
+    count = sum(len(text.split()) for text in said)
+    counted = {"prompt_tokens": count, "completion_tokens": count, "total_tokens": 2 * count}
+    return {**_head("text_completion", request), "choices": choices, "usage": counted}
+
+
+def text_chunks(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The events of a streamed legacy completion."""
+    whole = text_completion(request)
+    head = _head("text_completion", request)
+    events = [
+        {**head, "choices": [{**choice, "text": word, "finish_reason": None}]}
+        for choice in whole["choices"]
+        for word in re.findall(r"\S+\s*", choice["text"])
+    ]
+    events += [{**head, "choices": [{**choice, "text": ""}]} for choice in whole["choices"]]
+    if (request.get("stream_options") or {}).get("include_usage"):
+        events.append({**head, "choices": [], "usage": whole["usage"]})
+    return events
+
+
 def embeddings(request: Mapping[str, Any]) -> dict[str, Any]:
     """The answer to an embeddings request."""
     inputs = request["input"]

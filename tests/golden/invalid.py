@@ -41,7 +41,7 @@ PATHS = [
     Ask("HEAD", "/health"),
     Ask("POSTPOSTPOSTPOSTPOST", CHAT),
 ]
-UNKNOWN = [get("/"), get("/v1"), post("/v1/completions", {}), get("/v1/models/"), get("/chat/completions/more")]
+UNKNOWN = [get("/"), get("/v1"), post("/v1/audio/speech", {}), get("/v1/models/"), get("/chat/completions/more")]
 UNKNOWN += [get("/" + "long" * 100), Ask("HEAD", "/nowhere"), get("//health"), get("/пруд")]
 
 CASES = [

@@ -17,7 +17,15 @@ from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.router.openapi import openapi
 from xrouter_asgi.router.router import LLMRouter
 
-ROUTER = LLMRouter({"echo": EchoProvider(), "busy": ScriptedProvider(UpstreamRateLimited("Slow down."))})
+
+class CompletingEcho(EchoProvider):
+    """One that takes every legacy completion, also what chat cannot say."""
+
+    def speaks(self, dialect: str, /) -> bool:
+        return True
+
+
+ROUTER = LLMRouter({"echo": CompletingEcho(), "busy": ScriptedProvider(UpstreamRateLimited("Slow down."))})
 
 schema = schemathesis.openapi.from_asgi("/openapi.json", ROUTER, config=SchemathesisConfig.from_dict({"seed": 1}))
 

@@ -1,9 +1,10 @@
 """What clients may speak: one dialect for each client API, and the table of them all."""
 
-from .base import Dialect, EventWriter, Operation, ParsedRequest
+from .base import Dialect, EventWriter, Headers, Operation, ParsedRequest
 from .chat import CHAT
+from .completions import COMPLETIONS
 from .embeddings import EMBEDDINGS
 
-DIALECTS = (CHAT, EMBEDDINGS)
+DIALECTS = (CHAT, EMBEDDINGS, COMPLETIONS)
 
-__all__ = ["DIALECTS", "Dialect", "EventWriter", "Operation", "ParsedRequest"]
+__all__ = ["DIALECTS", "Dialect", "EventWriter", "Headers", "Operation", "ParsedRequest"]

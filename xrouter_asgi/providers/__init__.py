@@ -2,9 +2,9 @@
 
 from .base import Body, Call, HeaderList, Provider, ReadyProvider, Reply, Request
 from .echo import EchoProvider
-from .gigachat import GigaChatProvider
+from .gigachat import GigaChatOptions, GigaChatProvider
 from .http import TLS, Instrument, OwnedTransport, Timeouts
-from .openai import OpenAIProvider
+from .openai import OpenAIOptions, OpenAIProvider
 from .own_key import BringYourOwnKey
 from .target import Attempting, Target, Wrapper, as_target
 
@@ -15,9 +15,11 @@ __all__ = [
     "BringYourOwnKey",
     "Call",
     "EchoProvider",
+    "GigaChatOptions",
     "GigaChatProvider",
     "HeaderList",
     "Instrument",
+    "OpenAIOptions",
     "OpenAIProvider",
     "OwnedTransport",
     "Provider",

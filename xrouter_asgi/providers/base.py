@@ -192,7 +192,10 @@ class Provider(Protocol):
 
 @runtime_checkable
 class ReadyProvider(Provider, Protocol):
-    """A provider that says beforehand whether it can take a call, keeps deadlines by itself, and lists its models."""
+    """A provider that says beforehand whether it can take a call, keeps deadlines by itself, and lists its models.
+
+    One that sends `call.original` as it is, where it can, also has a method `speaks(dialect: str, /) -> bool`.
+    """
 
     def ready(self, call: Call, /) -> Unready | None:
         """None if the call would go upstream at once; else why not, and until when. Asks nobody and changes nothing."""

@@ -67,6 +67,10 @@ class BringYourOwnKey:
         self._leaving: set[_Owned] = set()
         self._closing: set[asyncio.Task[None]] = set()
 
+    def speaks(self, dialect: str, /) -> bool:
+        """True: the providers inside say for themselves what they speak."""
+        return True
+
     def ready(self, call: Call, /) -> Unready | None:
         """What `inner` says. Callers with a credential of their own wait for nobody."""
         if uses_client_credential(call) or self._inner is None:

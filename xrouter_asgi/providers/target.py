@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -35,6 +35,7 @@ class Target:
         self.inner = inner
         self.model = model
         self._ready = inner if isinstance(inner, ReadyProvider) else None
+        self._speaks: Callable[[str], bool] = getattr(inner, "speaks", lambda dialect: False)
 
     @property
     def name(self) -> str:
@@ -45,7 +46,15 @@ class Target:
         return None if self._ready is None else self._ready.ready(call)
 
     async def send(self, call: Call, /) -> Reply:
-        """Pass the call on with the upstream's model. Raises UpstreamTimeout for a deadline that was not kept."""
+        """Pass the call on with the upstream's model.
+
+        Raises:
+            UpstreamTimeout: A deadline was not kept.
+            UnsupportedOperation: The provider does not speak what the client wrote, which no chat can say.
+        """
+        original = call.original
+        if original is not None and original.untranslatable is not None and not self._speaks(original.dialect):
+            raise original.untranslatable
         model = call.model if self.model is None else self.model.replace("*", call.stem)
         if call.attempt is not None:
             # One target around another: the outer one counts.

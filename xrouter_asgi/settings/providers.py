@@ -22,7 +22,7 @@ from ..providers.gigachat import (
     Password,
 )
 from ..providers.http import TLS, Instrument, Timeouts, Upstream
-from ..providers.openai import OpenAIProvider
+from ..providers.openai import OpenAIOptions, OpenAIProvider
 from ..providers.own_key import BringYourOwnKey
 from ..queueing.adaptive import AdaptiveLimit
 from ..queueing.slots import Slots
@@ -168,6 +168,7 @@ class OpenAISettings(UpstreamSettings):
     headers: dict[str, Hidden] = Field(default_factory=dict)
     http2: bool = False
     ask_usage: bool = True
+    options: OpenAIOptions = OpenAIOptions()
     max_parallel: Annotated[int | Literal["adaptive"], PlainValidator(_parallel)] | None = None
 
     def account(self) -> UpstreamState:
@@ -197,6 +198,7 @@ class OpenAISettings(UpstreamSettings):
             http2=self.http2,
             ask_usage=self.ask_usage,
             instrument=instrument,
+            options=self.options,
         )
 
 

@@ -1,7 +1,7 @@
 """OpenAI's wire format: requests as validated models, answers as documents, streams of them."""
 
 from .chat import ChatRequest
-from .documents import ChatChunk, ChatCompletion, Document, EmbeddingList, ModelList, Original
+from .documents import ChatChunk, ChatCompletion, Document, EmbeddingList, ModelList, Original, TextMember
 from .embeddings import EmbeddingsRequest
 from .stream import ChatStream
 
@@ -15,4 +15,5 @@ __all__ = [
     "EmbeddingsRequest",
     "ModelList",
     "Original",
+    "TextMember",
 ]

@@ -220,6 +220,12 @@ ResponseFormat: TypeAlias = Annotated[
 ]
 
 
+Stop: TypeAlias = Annotated[
+    Annotated[Text, Tag("<string>")] | Annotated[list[Text], Field(min_length=1, max_length=4), Tag("<strings>")],
+    Discriminator(by_type(str="<string>", list="<strings>")),
+]
+
+
 class StreamOptions(WireModel):
     include_usage: Flag | None = None
 
@@ -236,14 +242,7 @@ class ChatRequest(WireModel):
     temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     n: Annotated[Integer, Field(ge=1, le=128)] | None = None
-    stop: (
-        Annotated[
-            Annotated[Text, Tag("<string>")]
-            | Annotated[list[Text], Field(min_length=1, max_length=4), Tag("<strings>")],
-            Discriminator(by_type(str="<string>", list="<strings>")),
-        ]
-        | None
-    ) = None
+    stop: Stop | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logit_bias: dict[str, Annotated[float, Field(strict=True, ge=-100, le=100)]] | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
 from ..context import Usage
+from ..errors import XRouterError
 from .codec import decode, encode
 
 TextMember: TypeAlias = Literal["content", "reasoning_content", "refusal"]
@@ -121,10 +122,12 @@ class Original:
     Attributes:
         dialect: The name of the dialect.
         document: The client's own JSON.
+        untranslatable: Refuses a provider that does not speak the dialect, if the translation lacks something.
     """
 
     dialect: str
     document: Document
+    untranslatable: XRouterError | None = None
 
 
 class EmbeddingList(Document):

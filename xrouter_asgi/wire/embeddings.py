@@ -15,7 +15,8 @@ from .documents import Document, EmbeddingList
 from .validation import WireModel
 
 
-def _kind(value: Any) -> str | None:
+def text_or_tokens(value: Any) -> str | None:
+    """A discriminator: a text, a list of texts, of tokens, or of lists of tokens."""
     if isinstance(value, str):
         return "<text>"
     if not isinstance(value, list):
@@ -26,7 +27,7 @@ def _kind(value: Any) -> str | None:
     return "<tokens>" if isinstance(first, int) and not isinstance(first, bool) else "<texts>"
 
 
-_kind.__name__ = "a string or an array"
+text_or_tokens.__name__ = "a string or an array"
 
 _MAX_DIMENSIONS = 65_536  # the bound of Qdrant, the widest of all vector stores
 
@@ -42,7 +43,7 @@ class EmbeddingsRequest(WireModel):
         | Annotated[list[Name], Field(min_length=1, max_length=2048), Tag("<texts>")]
         | Annotated[Tokens, Tag("<tokens>")]
         | Annotated[list[Tokens], Field(min_length=1, max_length=2048), Tag("<token lists>")],
-        Discriminator(_kind),
+        Discriminator(text_or_tokens),
     ]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[Integer, Field(ge=1, le=_MAX_DIMENSIONS)] | None = None

@@ -1,5 +1,6 @@
 """Any upstream that speaks OpenAI's API."""
 
+from .options import OpenAIOptions
 from .provider import OpenAIProvider
 
-__all__ = ["OpenAIProvider"]
+__all__ = ["OpenAIOptions", "OpenAIProvider"]

@@ -14,7 +14,7 @@ from ...wire.codec import decode
 from ...wire.sse import EventReader
 from ..http import Redaction, UpstreamErrorBody
 from .errors import refusal
-from .mending import AnswerHead, has_head, how_it_ended, mend_role, mend_usage
+from .mending import AnswerHead, has_head, how_it_ended, mend_role, mend_usage, take_text
 from .pattern import EventPattern
 from .tool_calls import ToolCalls
 
@@ -177,7 +177,8 @@ class ChunkReader:
             choice["finish_reason"] = None
             mended = True
         if choice.get("delta") is None:
-            choice["delta"] = self._whole_message(choice)
+            if not take_text(choice, "delta"):
+                choice["delta"] = self._whole_message(choice)
             mended = True
         return self._mend_delta(choice["delta"], choice["index"]) or mended
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import Any, Literal
 
 from ...context import Usage
 from ...wire.codec import encode
@@ -121,6 +121,14 @@ def _is_plain(value: dict[str, Any]) -> bool:
         and "function_call" not in message
         and (usage is None or (isinstance(usage, dict) and _is_well_told(usage)))
     )
+
+
+def take_text(choice: dict[str, Any], member: Literal["message", "delta"]) -> bool:
+    """Let a choice of a legacy completion say its text as one of a chat does."""
+    if choice.get(member) is not None or not isinstance(choice.get("text"), str):
+        return False
+    choice[member] = {"content": choice.pop("text")}
+    return True
 
 
 def mend_usage(value: dict[str, Any]) -> bool:

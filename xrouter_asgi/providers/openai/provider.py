@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from asyncio import get_running_loop
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import httpx
 
 from ...errors import UnsupportedOperation
-from ...wire import ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest, ModelList
+from ...wire import ChatCompletion, ChatRequest, Document, EmbeddingList, EmbeddingsRequest, ModelList
 from ...wire.codec import splice
 from ...wire.embeddings import in_order
 from ...wire.stream import ChatStream
@@ -27,10 +28,12 @@ from ..http import (
     start_stream,
 )
 from .answers import answer_object, check_completion, models_of
-from .chunks import ChunkReader
+from .chunks import ChunkReader, all_objects
 from .collecting import completion_of
-from .mending import mend_completion
+from .mending import mend_completion, take_text
+from .options import OpenAIOptions
 from .sniffing import SniffingReader, kind_of, without_done
+from .spelling import spelled
 
 MAX_BODY = 32 << 20
 MODELS_TTL = 60.0
@@ -48,6 +51,9 @@ _NOT_FOR_CLIENTS = {
     "headers",
 } | {"extra_headers", "extra_query", "extra_body", "fallbacks", "model_list"}
 
+_CHAT = "/chat/completions"
+_COMPLETIONS = "/completions"
+_OPENAI = ("api.openai.com", ".openai.azure.com")  # hosts
 _RECEIVE_JSON = ((b"Accept", b"application/json"),)
 _SEND_JSON = ((b"Content-Type", b"application/json"), *_RECEIVE_JSON)
 _SEND_FOR_STREAM = ((b"Content-Type", b"application/json"), (b"Accept", b"text/event-stream"))
@@ -68,6 +74,7 @@ class OpenAIProvider:
         tls: Whom to trust, and with which certificate to identify ourselves.
         proxy, http2, transport, instrument: See `Upstream`.
         ask_usage: Ask for the usage of a stream. Turn it off for an upstream that refuses `stream_options`.
+        options: How the upstream wants to be sent what other dialects than chat ask for.
 
     Raises:
         ValueError: For an address, a header or a file that cannot be used.
@@ -87,6 +94,7 @@ class OpenAIProvider:
         name: str = "openai",
         transport: httpx.AsyncBaseTransport | None = None,
         instrument: Instrument | None = None,
+        options: OpenAIOptions = OpenAIOptions(),  # noqa: B008 -- frozen
     ) -> None:
         self.name = name
         bearer = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -102,6 +110,9 @@ class OpenAIProvider:
         )
         self._timeouts = timeouts
         self._ask_usage = ask_usage
+        if options.output_limit is None and self._upstream.host.endswith(_OPENAI):
+            options = replace(options, output_limit="max_completion_tokens")
+        self._options = options
         self._redact = Redaction([api_key or "", *headers.values()], hosts=[self._upstream.host])
         self._models: tuple[float, ModelList] | None = None  # until when, in the loop's time
         self._closed = False
@@ -113,17 +124,22 @@ class OpenAIProvider:
         """None until it is closed: an upstream that speaks OpenAI takes any number of calls."""
         return Unready("closed", None, "closed") if self._closed else None
 
+    def speaks(self, dialect: str, /) -> bool:
+        """Whether it sends what a client of that dialect wrote as it is."""
+        return dialect == "completions" and self._options.completions
+
     async def send(self, call: Call, /) -> Reply:
+        path, document, warnings = self._written(call)
         match call.request:
             case ChatRequest(stream=True) as request:
-                body: Any = await self._stream(call, request)
+                body: Any = await self._stream(call, request, path, document)
             case ChatRequest() as request:
-                body = await self._complete(call, request)
+                body = await self._complete(call, request, path, document)
             case EmbeddingsRequest() as request:
-                answer = await self._post("/embeddings", call)
+                answer = await self._post("/embeddings", call, document)
                 value = answer_object(answer, answer.body, model=call.model, redact=self._redact)
                 body = in_order(EmbeddingList(value, answer.body), request.inputs)
-        return Reply(body, provider=self.name, model=call.model)
+        return Reply(body, provider=self.name, model=call.model, warnings=warnings)
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models of the upstream, remembered for a minute. See `ReadyProvider.models`."""
@@ -138,13 +154,20 @@ class OpenAIProvider:
         self._closed = True
         await self._upstream.aclose()
 
-    async def _stream(self, call: Call, request: ChatRequest) -> ChatStream:
+    def _written(self, call: Call) -> tuple[str, Document, Sequence[str]]:
+        """Where a chat goes, what is sent, and what that leaves out."""
+        original = call.original
+        if original is None:
+            return _CHAT, call.document, ()
+        if self.speaks(original.dialect):
+            return _COMPLETIONS, original.document, ()
+        return _CHAT, *spelled(call.document, self._options, model=call.model)
+
+    async def _stream(self, call: Call, request: ChatRequest, path: str, document: Document) -> ChatStream:
         ask_usage = self._ask_usage and not request.include_usage
-        content = _body(call, ask_usage=ask_usage)
+        content = _body(document, call.model, ask_usage=ask_usage)
         headers = [*_SEND_FOR_STREAM, *call.trace_headers]
-        answer = await self._upstream.open(
-            "POST", "/chat/completions", headers=headers, content=content, deadline=call.deadline
-        )
+        answer = await self._upstream.open("POST", path, headers=headers, content=content, deadline=call.deadline)
         if answer.status >= 400:
             body = await answer.read(MAX_BODY)
             answer_object(answer, body, model=call.model, redact=self._redact)
@@ -156,8 +179,8 @@ class OpenAIProvider:
             stream.read_through(lambda _: Batches(answer, chunks, idle=self._timeouts.idle))
         return stream
 
-    async def _complete(self, call: Call, request: ChatRequest) -> ChatCompletion:
-        answer = await self._post("/chat/completions", call)
+    async def _complete(self, call: Call, request: ChatRequest, path: str, document: Document) -> ChatCompletion:
+        answer = await self._post(path, call, document)
         plain = answer.body.startswith(b"{") and answer.body.endswith(b"}")
         body = answer.body if plain else without_done(answer.body)
         if not plain and answer.status < 400 and body.strip() and kind_of(body, label="json") == "events":
@@ -168,30 +191,34 @@ class OpenAIProvider:
             value, mended = completion_of(chunks), True
         else:
             value, mended = answer_object(answer, body, model=call.model, redact=self._redact), body is not answer.body
+            if path == _COMPLETIONS and all_objects(choices := value.get("choices")):
+                for choice in choices:
+                    mended |= take_text(choice, "message")
             check_completion(value)
         mended |= mend_completion(value, model=call.model)
         return ChatCompletion(value, None if mended else answer.body)
 
-    async def _post(self, path: str, call: Call) -> UpstreamAnswer:
+    async def _post(self, path: str, call: Call, document: Document) -> UpstreamAnswer:
         headers = [*_SEND_JSON, *call.trace_headers]
+        content = _body(document, call.model)
         return await self._upstream.fetch(
-            "POST", path, headers=headers, content=_body(call), limit=MAX_BODY, deadline=call.deadline
+            "POST", path, headers=headers, content=content, limit=MAX_BODY, deadline=call.deadline
         )
 
 
-def _body(call: Call, *, ask_usage: bool = False) -> bytes:
-    """The client's own bytes, with the model and, if `ask_usage`, `stream_options.include_usage` spliced in.
+def _body(document: Document, model: str, *, ask_usage: bool = False) -> bytes:
+    """The bytes of the document, with the model and, if `ask_usage`, `stream_options.include_usage` spliced in.
 
     Raises:
         UnsupportedOperation: A member would steer a gateway behind this one.
     """
-    value = call.document.value
+    value = document.value
     for name in value:
         if name in _NOT_FOR_CLIENTS or name.startswith("mock_"):
             raise UnsupportedOperation(f"The parameter '{name}' is not for clients. Leave it out.", param=name)
     changes: dict[str, Any] = {}
-    if value.get("model") != call.model:
-        changes["model"] = call.model
+    if value.get("model") != model:
+        changes["model"] = model
     if ask_usage:
         changes["stream_options"] = {**(value.get("stream_options") or {}), "include_usage": True}
-    return splice(call.document.data, value, changes)
+    return splice(document.data, value, changes)
