@@ -156,12 +156,7 @@ def mend_usage(value: dict[str, Any]) -> bool:
 
 
 def _is_well_told(usage: dict[str, Any]) -> bool:
-    return (
-        type(usage.get("prompt_tokens")) is int
-        and type(usage.get("completion_tokens", 0)) is int
-        and type(usage.get("total_tokens", 0)) is int
-        and ("completion_tokens" in usage or "total_tokens" not in usage)
-    )
+    return all(type(usage.get(name)) is int for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
 
 
 def mend_role(said: dict[str, Any]) -> bool:
@@ -236,9 +231,13 @@ def _mend_call(call: dict[str, Any], ids: set[str]) -> bool:
 
 
 def _mend_arguments(function: object) -> bool:
-    if not isinstance(function, dict) or isinstance(function.get("arguments"), str):
+    if not isinstance(function, dict):
         return False
-    function["arguments"] = argument_text(function.get("arguments"), missing="{}")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str) and arguments:
+        return False
+    # An empty text is no JSON: LangChain and `runTools` of openai-node refuse the call.
+    function["arguments"] = "{}" if arguments == "" else argument_text(arguments, missing="{}")
     return True
 
 
