@@ -99,6 +99,17 @@ async def test_calls_without_an_id_get_one_each(
     assert len({each for each in ids if each.startswith("call_")}) == 2
 
 
+@pytest.mark.parametrize("told", [{}, {"type": None}, {"type": ""}, {"type": "tool"}, {"type": 1}, {"type": []}])
+async def test_a_call_has_a_type_that_clients_know(
+    fake: FakeOpenAI, provider: OpenAIProvider, told: dict[str, Any]
+) -> None:
+    sent = {**without(CALL, "type"), **told}
+    for message in await both(fake, provider, calling(sent)):
+        assert message["tool_calls"] == [CALL]
+    (passed,) = chunks_of(chunk({"tool_calls": [{**sent, "index": 0}]}))
+    assert passed["choices"][0]["delta"]["tool_calls"] == [{**CALL, "index": 0}]
+
+
 async def test_an_integer_id_is_its_text(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
     sent = [{**CALL, "id": 0}, {**CALL, "id": 7}]
     for message in await both(fake, provider, calling(*sent)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .mending import argument_text, as_text, call_type, new_call_id
+from .mending import CALL_TYPES, argument_text, as_text, call_type, new_call_id
 
 
 class _Call:
@@ -97,7 +97,7 @@ class ToolCalls:
         self._calls.append(call)
         if not fragment.get("id") or fragment["id"] in self._by_id:
             fragment["id"] = new_call_id()
-        if not fragment.get("type"):
+        if fragment.get("type") not in CALL_TYPES:
             fragment["type"] = call_type(fragment)
         self._by_id[fragment["id"]] = call
         if isinstance(fragment.get("index"), int):
