@@ -13,6 +13,7 @@ from xrouter_asgi.providers.openai.chunks import ChunkReader
 from xrouter_asgi.wire import ChatChunk
 
 HEAD = b'"id":"c","object":"chat.completion.chunk","created":1,"model":"m"'
+USAGE = {"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1}
 OPENING = chunk({"role": "assistant", "content": ""})
 
 
@@ -50,11 +51,11 @@ def is_mended(value: object, chunk: ChatChunk) -> bool:
         chunk({"content": "x", "reasoning_content": "y", "tool_calls": None}),
         chunk({"content": None, "tool_calls": []}),
         chunk({}, "stop", usage=None),
-        chunk({}, "something else", usage={"prompt_tokens": 1}),
+        chunk({}, "something else", usage=USAGE),
         chunk({"function_call": {"name": "f", "arguments": ""}}),
         bare(),
         bare(prompt_filter_results=[{"prompt_index": 0}]),
-        bare(usage={"prompt_tokens": 1}, error=None),
+        bare(usage=USAGE, error=None),
         bare(message="x", code=1),
     ],
 )
@@ -182,7 +183,7 @@ class TestHidingUsage:
         assert json.loads(passed.data) == passed.value == bare()
 
     def test_real_usage_stays(self) -> None:
-        value = chunk({}, usage={"prompt_tokens": 1})
+        value = chunk({}, usage=USAGE)
         assert not is_mended(value, read_one(value, hide_usage=True))
 
 

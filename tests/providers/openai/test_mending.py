@@ -99,6 +99,17 @@ async def test_calls_without_an_id_get_one_each(
     assert len({each for each in ids if each.startswith("call_")}) == 2
 
 
+@pytest.mark.parametrize("told", [{}, {"type": None}, {"type": ""}, {"type": "tool"}, {"type": 1}, {"type": []}])
+async def test_a_call_has_a_type_that_clients_know(
+    fake: FakeOpenAI, provider: OpenAIProvider, told: dict[str, Any]
+) -> None:
+    sent = {**without(CALL, "type"), **told}
+    for message in await both(fake, provider, calling(sent)):
+        assert message["tool_calls"] == [CALL]
+    (passed,) = chunks_of(chunk({"tool_calls": [{**sent, "index": 0}]}))
+    assert passed["choices"][0]["delta"]["tool_calls"] == [{**CALL, "index": 0}]
+
+
 async def test_an_integer_id_is_its_text(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
     sent = [{**CALL, "id": 0}, {**CALL, "id": 7}]
     for message in await both(fake, provider, calling(*sent)):
@@ -125,7 +136,6 @@ async def test_one_id_does_not_name_two_whole_calls(fake: FakeOpenAI, provider: 
         ([1], "[1]"),
         (5, "5"),
         ('{"a": 1}', '{"a": 1}'),
-        ("", ""),
     ],
 )
 async def test_arguments_are_a_text(fake: FakeOpenAI, provider: OpenAIProvider, arguments: Any, text: str) -> None:
@@ -137,12 +147,28 @@ async def test_arguments_are_a_text(fake: FakeOpenAI, provider: OpenAIProvider, 
 
 
 async def test_missing_arguments_are_none(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
-    function = {"name": "f", "arguments": None}
-    for sent in (function, {"name": "f"}):
+    for sent in ({"name": "f", "arguments": None}, {"name": "f", "arguments": ""}, {"name": "f"}):
         for message in await both(fake, provider, calling({**CALL, "function": sent})):
             assert message["tool_calls"] == [CALL]
-    (passed,) = chunks_of(chunk({"tool_calls": [{**CALL, "index": 0, "function": function}]}))
-    assert passed["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"] == ""
+        call = {**CALL, "index": 0, "function": sent}
+        _, passed = chunks_of(chunk({"tool_calls": [call]}), chunk({}, "tool_calls"))
+        assert passed["choices"][0]["delta"]["tool_calls"] == [{"index": 0, "function": {"arguments": "{}"}}]
+        (passed,) = chunks_of(chunk({"tool_calls": [call]}, "tool_calls"))
+        said, rest = passed["choices"][0]["delta"]["tool_calls"]
+        assert (said["function"].get("arguments") or "", rest["function"]) == ("", {"arguments": "{}"})
+
+
+def test_a_call_waits_for_its_name_and_the_event_goes_on_without_it() -> None:
+    begun = {**CALL, "index": 0, "function": {"name": None, "arguments": ""}}
+    named = {"index": 0, "function": {"name": "f", "arguments": "{}"}}
+    first, second, *rest = chunks_of(
+        chunk({"role": "assistant", "content": None, "tool_calls": [begun]}),
+        chunk({"tool_calls": [named]}),
+        chunk({}, "tool_calls"),
+    )
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": None}
+    assert second["choices"][0]["delta"] == {"tool_calls": [{**CALL, "index": 0}]}
+    assert rest == [chunk({}, "tool_calls")]
 
 
 @pytest.mark.parametrize(("arguments", "text"), [({"a": 1}, '{"a":1}'), (None, "{}"), ("{", "{")])

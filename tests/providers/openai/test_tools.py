@@ -27,14 +27,15 @@ def numbered(index: int | None, fragment: dict[str, Any]) -> dict[str, Any]:
     return fragment if index is None else {"index": index, **fragment}
 
 
-def tidied(*fragments: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each fragment in a delta of its own."""
+def tidied(*fragments: dict[str, Any], ended: bool = False) -> list[dict[str, Any]]:
+    """Each fragment in a delta of its own; then, if it has ended, one without any."""
     calls = ToolCalls()
-    fragments = copy.deepcopy(fragments)
-    for fragment in fragments:
-        before = copy.deepcopy(fragment)
-        assert calls.tidy([fragment]) == (fragment != before)
-    return [*fragments]
+    told = []
+    for sent in [*([each] for each in fragments), *([[]] if ended else [])]:
+        delta = copy.deepcopy(sent)
+        assert calls.tidy(delta, ended=not sent) == (delta != sent)
+        told += delta
+    return told
 
 
 GOOD = [begin(0), go_on(0), begin(1, "g", "c1"), go_on(1), go_on(0)]
@@ -64,10 +65,47 @@ def test_missing_indexes_and_ids_are_told_from_names() -> None:
 
 
 def test_a_call_that_begins_without_anything_gets_what_it_needs() -> None:
-    (first,) = tidied({"function": {"arguments": "{}"}})
+    (first,) = tidied({"function": NAMED})
     assert first["index"] == 0
     assert first["type"] == "function"
     assert first["id"].startswith("call_")
+
+
+def test_one_id_does_not_name_two_calls() -> None:
+    first, second = tidied(begin(0), begin(1, "g", "c0"))
+    assert first["id"] == "c0"
+    assert second["id"].startswith("call_")
+
+
+def test_a_call_is_told_by_its_id_when_its_index_is_new() -> None:
+    assert tidied(begin(None), go_on(5, id="c0")) == [begin(0), go_on(0)]
+
+
+def test_a_call_without_arguments_has_an_empty_object_of_them_at_the_end() -> None:
+    for arguments in ("", None):
+        sent = {**begin(0), "function": {"name": "f", "arguments": arguments}}
+        assert tidied(sent, ended=True) == [begin(0), go_on(0)]
+    assert tidied(*GOOD, ended=True) == GOOD
+    custom = {"index": 0, "id": "c", "type": "custom", "custom": {"name": "f", "input": ""}}
+    assert tidied(custom, ended=True) == [custom]
+
+
+def test_a_call_that_never_gets_a_name_is_told_at_the_end() -> None:
+    assert tidied(begin(0, None), go_on(0), ended=True) == [begin(0, "", arguments="{}")]
+    custom = {"index": 0, "id": "c", "type": "custom", "custom": {"input": "x"}}
+    assert tidied(custom, ended=True) == [{**custom, "custom": {"name": "", "input": "x"}}]
+
+
+@pytest.mark.parametrize("odd", [None, {}, 5])
+def test_the_input_of_a_custom_tool_may_be_anything(odd: Any) -> None:
+    sent = [{"index": 0, "id": "c", "type": "custom", "custom": {"input": odd}}, {"index": 0, "custom": {"input": "x"}}]
+    (told,) = tidied(*sent, {"index": 0, "custom": {"name": "f"}})
+    assert told == {"index": 0, "id": "c", "type": "custom", "custom": {"name": "f", "input": "x"}}
+
+
+def test_calls_are_numbered_in_the_order_of_their_names() -> None:
+    sent = [begin(0, None), begin(1, "g", "c1"), numbered(0, {"function": NAMED})]
+    assert tidied(*sent) == [begin(0, "g", "c1"), begin(1, "bash", arguments='{"c":1}')]
 
 
 def test_what_was_said_once_is_not_repeated() -> None:
@@ -110,21 +148,19 @@ fragments = st.fixed_dictionaries(
 
 @given(st.lists(fragments, max_size=12))
 def test_whatever_comes_keeps_the_contract(sent: list[dict[str, Any]]) -> None:
-    """New indexes follow one another, begin with id and type, and say id, type and name no second time."""
-    seen = 0
-    named = set()
-    for fragment in tidied(*sent):
-        assert fragment["function"]["arguments"] == "x"
-        assert 0 <= fragment["index"] <= seen
-        if fragment["index"] == seen:
-            seen += 1
-            assert fragment["id"]
+    """New indexes follow one another, begin with id, type and name, and say them no second time; nothing is lost."""
+    ids: list[str] = []
+    told = tidied(*sent, ended=True)
+    for fragment in told:
+        assert 0 <= fragment["index"] <= len(ids)
+        if fragment["index"] == len(ids):
+            ids.append(fragment["id"])
             assert fragment["type"]
+            assert isinstance(fragment["function"]["name"], str)
         else:
-            assert not any((fragment.get("id"), fragment.get("type")))
-        if fragment["function"].get("name"):
-            assert fragment["index"] not in named
-            named.add(fragment["index"])
+            assert not any((fragment.get("id"), fragment.get("type"), fragment["function"].get("name")))
+    assert len({*ids}) == len(ids)
+    assert "".join(each["function"]["arguments"] for each in told) == "x" * len(sent)
 
 
 @pytest.mark.parametrize(
@@ -143,5 +179,6 @@ def test_whatever_comes_keeps_the_contract(sent: list[dict[str, Any]]) -> None:
 def test_a_name_reaches_the_client_once_whichever_fragment_brings_it(sent: list[dict[str, Any]]) -> None:
     told = tidied(*sent)
     assert {fragment["index"] for fragment in told} == {0}
-    assert [name for each in told if (name := (each.get("function") or {}).get("name"))] == ["bash"]
+    assert [(each.get("function") or {}).get("name") for each in told] == ["bash", None][: len(told)]
     assert [call_id for each in told if (call_id := each.get("id"))] == [told[0]["id"]]
+    assert "".join(each["function"]["arguments"] for each in told) == NAMED["arguments"]

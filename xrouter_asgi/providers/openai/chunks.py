@@ -180,7 +180,9 @@ class ChunkReader:
             if not take_text(choice, "delta"):
                 choice["delta"] = self._whole_message(choice)
             mended = True
-        return self._mend_delta(choice["delta"], choice["index"]) or mended
+        if not isinstance(choice["delta"], dict):
+            raise _bad_event("'delta' is no object")
+        return self._mend_calls(choice) or mended
 
     def _whole_message(self, choice: dict[str, Any]) -> object:
         """What stands for a missing delta: the message, if the event holds a whole answer.
@@ -194,17 +196,22 @@ class ChunkReader:
             choice["finish_reason"] = how_it_ended(message)
         return message
 
-    def _mend_delta(self, delta: object, index: int) -> bool:
-        if not isinstance(delta, dict):
-            raise _bad_event("'delta' is no object")
-        if not delta.get("tool_calls"):
+    def _mend_calls(self, choice: dict[str, Any]) -> bool:
+        index, delta, ended = choice["index"], choice["delta"], choice.get("finish_reason") is not None
+        told = delta.get("tool_calls")
+        if not told and not (ended and index in self._tools):
             return False
-        fragments = _objects(delta["tool_calls"], "tool_calls")
+        fragments = _objects(told or [], "tool_calls")
         for fragment in fragments:
             bodies = (fragment.get("function"), fragment.get("custom"))
             if not all(isinstance(body or {}, dict) for body in bodies):
                 raise _bad_event("a tool call has another shape")
-        return self._tools.setdefault(index, ToolCalls()).tidy(fragments)
+        mended = self._tools.setdefault(index, ToolCalls()).tidy(fragments, ended=ended)
+        if mended:
+            delta["tool_calls"] = fragments
+        if not fragments:
+            delta.pop("tool_calls", None)
+        return mended
 
 
 def _is_plain(value: dict[str, Any]) -> bool:

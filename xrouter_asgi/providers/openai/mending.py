@@ -13,7 +13,11 @@ from typing import Any, Literal
 from ...context import Usage
 from ...wire.codec import encode
 
+CALL_TYPES = ("function", "custom")
+
 _MEMBERS = 3  # that chunks have in common, beside `object`
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 _LATEST = 1e12  # of `created`: what is beyond counts no seconds
 
 
@@ -151,17 +155,17 @@ def mend_usage(value: dict[str, Any]) -> bool:
         return False
     prompt, completion, _ = usage
     counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": usage.total_tokens}
-    value["usage"] = {**best, **counts}
+    value["usage"] = {**best, **counts, **_bad_details(best)}
     return True
 
 
 def _is_well_told(usage: dict[str, Any]) -> bool:
-    return (
-        type(usage.get("prompt_tokens")) is int
-        and type(usage.get("completion_tokens", 0)) is int
-        and type(usage.get("total_tokens", 0)) is int
-        and ("completion_tokens" in usage or "total_tokens" not in usage)
-    )
+    return all(type(usage.get(name)) is int for name in _COUNTS) and not _bad_details(usage)
+
+
+def _bad_details(usage: dict[str, Any]) -> dict[str, None]:
+    """The details that are no object, each as null: clients look into them."""
+    return {name: None for name in _DETAILS if not isinstance(usage.get(name), dict | None)}
 
 
 def mend_role(said: dict[str, Any]) -> bool:
@@ -195,7 +199,7 @@ def new_call_id() -> str:
 
 
 def call_type(call: dict[str, Any]) -> str:
-    """The type of a call that does not say it."""
+    """The type of a call that says none of `CALL_TYPES`."""
     return "custom" if call.get("custom") and not call.get("function") else "function"
 
 
@@ -229,16 +233,20 @@ def _mend_call(call: dict[str, Any], ids: set[str]) -> bool:
     if call.get("id") != call_id:
         call["id"] = call_id
         mended = True
-    if not (isinstance(call.get("type"), str) and call["type"]):
+    if call.get("type") not in CALL_TYPES:
         call["type"] = call_type(call)
         mended = True
     return _mend_arguments(call.get("function")) or mended
 
 
 def _mend_arguments(function: object) -> bool:
-    if not isinstance(function, dict) or isinstance(function.get("arguments"), str):
+    if not isinstance(function, dict):
         return False
-    function["arguments"] = argument_text(function.get("arguments"), missing="{}")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str) and arguments:
+        return False
+    # An empty text is no JSON: LangChain and `runTools` of openai-node refuse the call.
+    function["arguments"] = "{}" if arguments == "" else argument_text(arguments, missing="{}")
     return True
 
 
