@@ -15,7 +15,7 @@ from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.strategies import STRATEGIES, Strategy
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.echo import EchoProvider
-from xrouter_asgi.providers.http import Redaction
+from xrouter_asgi.providers.http import ErrorReader, Redaction
 from xrouter_asgi.providers.openai.chunks import ChunkReader
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.wire import ChatRequest
@@ -62,7 +62,7 @@ def test_splice_the_model(benchmark: BenchmarkFixture, body: bytes) -> None:
 
 @pytest.mark.parametrize("like", ["like the one before", "like none before"])
 def test_read_check_and_write_an_event(benchmark: BenchmarkFixture, like: str) -> None:
-    reader = ChunkReader(choices=1, hide_usage=False, model="bench", redact=Redaction([]))
+    reader = ChunkReader(choices=1, hide_usage=False, model="bench", errors=ErrorReader(Redaction()))
     reader.feed(encode_event(EVENT))
     # The text of the second stands for its id, too, so that nothing is learned from it.
     framed = encode_event(EVENT if like == "like the one before" else EVENT.replace(b" word", b"chatcmpl-1"))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 from annotated_types import Ge, Gt, Lt
+from pydantic import SkipValidation
+
+Value = TypeVar("Value")
 
 # The bounds of dataclass fields as types, which pydantic reads when settings fill the dataclass.
 Seconds: TypeAlias = Annotated[float, Gt(0), Lt(math.inf)]
 SecondsOrInf: TypeAlias = Annotated[float, Gt(0)]  # TOML has no null: `inf` says that there is no bound
 Count: TypeAlias = Annotated[int, Gt(0)]
 Amount: TypeAlias = Annotated[float, Ge(0), Lt(math.inf)]
+CheckedByItself: TypeAlias = Annotated[Value, SkipValidation()]  # the dataclass says better what is wrong
 
 
 def require_positive(**options: float | None) -> None:

@@ -21,7 +21,7 @@ from .errors import XRouterError
 logger = logging.getLogger("xrouter")
 
 _LONGEST_TOKEN = 128  # characters: as many blanks are one token of OpenAI's o200k_base
-_LARGEST_COUNT = 2**53  # what JSON's numbers hold for sure
+LARGEST_COUNT = 2**53  # what JSON's numbers hold for sure
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -47,8 +47,8 @@ class Usage(NamedTuple):
         prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
         if (
             len(value) == 3  # as nearly always: these two, and their total
-            and (type(prompt) is int and 0 <= prompt <= _LARGEST_COUNT)
-            and (type(completion) is int and 0 <= completion <= _LARGEST_COUNT)
+            and (type(prompt) is int and 0 <= prompt <= LARGEST_COUNT)
+            and (type(completion) is int and 0 <= completion <= LARGEST_COUNT)
         ):
             return cls(prompt, completion)
         prompt = _either(value, "prompt_tokens", "input_tokens")
@@ -80,7 +80,7 @@ def _count(value: object) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     # A negative count would be credit.
-    return value if type(value) is int and 0 <= value <= _LARGEST_COUNT else None
+    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@
         │   └── ConcurrencyExceeded  429      concurrency_limit          no      no      yes
         ├── UpstreamQuotaExceeded    429      insufficient_quota         no      no      yes
         ├── UpstreamUnavailable      502      upstream_unreachable       yes     yes     yes
+        │   └── UpstreamOverloaded   503      upstream_overloaded        yes     yes     yes
         ├── UpstreamTimeout          504      upstream_timeout           no      yes     yes
         └── CircuitOpen              503      circuit_open               no      no      yes
 
@@ -37,8 +38,9 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Self, TypeAlias
 
-CooldownKind: TypeAlias = Literal["rate", "quota", "credential"]
-"""What of ours at an upstream has to rest: how fast we may ask, how much, or who we are there."""
+CooldownKind: TypeAlias = Literal["rate", "overloaded", "quota", "credential"]
+"""Why nothing is sent to an upstream for a while: we asked too fast, it has no capacity, we may ask for no more, or it
+refuses our credential."""
 
 
 class XRouterError(Exception):
@@ -266,10 +268,19 @@ class UpstreamQuotaExceeded(UpstreamError):
 
 
 class UpstreamUnavailable(UpstreamError):
-    """No connection, a connection that broke, or an upstream that says it is overloaded."""
+    """No connection, a connection that broke, or an upstream that says it is down."""
 
     code = "upstream_unreachable"
     retryable = True
+
+
+class UpstreamOverloaded(UpstreamUnavailable):
+    """The upstream has no capacity now."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "upstream_overloaded"
+    cooldown_kind = "overloaded"
 
 
 class UpstreamTimeout(UpstreamError):

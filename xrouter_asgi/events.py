@@ -86,7 +86,9 @@ class CooldownStarted:
 
     context: RequestContext
     provider: str
-    cooldown_kind: CooldownKind  # `rate` stops requests to the target, the other kinds those to the whole provider
+    cooldown_kind: (
+        CooldownKind  # `rate` and `overloaded` stop requests to the target, the other kinds those to the whole provider
+    )
     duration: float  # seconds until it is asked again
     target: str = ""  # the model that refused
 

@@ -45,6 +45,7 @@ class Row:
         elsewhere_first: Whether another target is asked before it is again.
         falls_back: Whether another target answers in its place.
         breaker: Whether its circuit breaker counts the failure; else what rests, and for how many seconds.
+        rests: What rests although the failure counts.
         label: What metrics call it, if not by its code.
         modes: Whether whole answers, streams or both are asked for.
         timeouts: Clocks of the provider, in seconds.
@@ -58,6 +59,7 @@ class Row:
     elsewhere_first: bool = False
     falls_back: bool = True
     breaker: Literal["counts", "ignores"] | tuple[CooldownKind, float] = "counts"
+    rests: tuple[CooldownKind, float] | None = None
     label: str | None = None
     modes: tuple[Literal["whole", "stream"], ...] = ("whole", "stream")
     timeouts: Mapping[str, float] | None = None

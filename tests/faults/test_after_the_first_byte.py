@@ -63,7 +63,6 @@ FAULTS = [
     Break("reset", raw(chunked(BEGUN)[:-5], then="reset"), "stream_broken"),
     Break("cut chunk", raw(chunked(BEGUN, END)[:-20]), "stream_broken"),
     Break("end without a finish", stream(BEGUN, end=b""), "stream_broken"),
-    Break("[DONE] without a finish", stream(BEGUN), "stream_broken"),
     Break("error event", broken_by(event({"error": {"message": "At 10.0.0.7."}})), "upstream_error"),
     Break("overloaded", broken_by(event({"status": 529, "message": "Busy."})), "upstream_overloaded"),
     Break("rate limit", broken_by(event({"error": {"type": "tokens"}})), "rate_limit_exceeded", counts=False),

@@ -101,7 +101,15 @@ ROWS = each(
     ),
     Row("503 later", refuse(503, headers={"retry-after": "6"}), 503, "upstream_unavailable"),
     Row("504", refuse(504), 504, "upstream_timeout", attempts=3),
-    Row("529", refuse(529), 503, "upstream_overloaded", attempts=2, elsewhere_first=True),
+    Row(
+        "529",
+        refuse(529),
+        503,
+        "upstream_overloaded",
+        attempts=2,
+        elsewhere_first=True,
+        rests=("overloaded", 1.0),
+    ),
     Row("404", refuse(404), 502, "upstream_not_found", breaker="ignores"),
     Row("404 model", refuse(404, code="model_not_found"), 404, "model_not_found", breaker="ignores"),
     # What is wrong with our account rests.
@@ -159,7 +167,7 @@ async def test_a_circuit_opens_by_what_says_that_the_upstream_is_ill_and_by_noth
     opened = [event for told in many for event in told.of(CircuitOpened)]
     assert len(opened) == (row.breaker == "counts")
     cooled = {(event.cooldown_kind, event.duration) for told in many for event in told.of(CooldownStarted)}
-    assert cooled == ({row.breaker} if isinstance(row.breaker, tuple) else set())
+    assert cooled == {rests for rests in (row.breaker, row.rests) if isinstance(rests, tuple)}
 
 
 @ROWS

@@ -48,17 +48,19 @@ _OVER_HTTP: dict[str, Any] = {
     "base_url": "https://other.example/v1",
     "timeouts": _TIMEOUTS,
     "insecure": True,
+    "errors": [{"kind": "quota", "status": [400, 403], "match": ["Empty.", "30001"]}],
     "proxy": "http://other.example:3128",
 }
+_RULES = {"errors": [{"kind": "rate", "status": 400, "match": "Slow."}]}
 _CHANNEL = {"ca_bundle": "other.pem", "proxy": "http://proxy.example:3128"}
 _TARGET = {"provider": "echo", "model": "a", "price": {"input": 1, "output": 1}}
 
 EXAMPLE: dict[str, Any] = {
     "providers": {
-        "gigachat": {"kind": "gigachat", "credentials": "env:A", **_TLS},
+        "gigachat": {"kind": "gigachat", "credentials": "env:A", **_RULES, **_TLS},
         "stand": {"kind": "gigachat", "user": "ann", "password": "env:A"},
         "token": {"kind": "gigachat", "access_token": "env:A"},
-        "openai": {"kind": "openai", "base_url": "https://up.example/v1", **_TLS},
+        "openai": {"kind": "openai", "base_url": "https://up.example/v1", **_RULES, **_TLS},
         "echo": {"kind": "echo"},
         "other": {"kind": "echo"},
     },
@@ -224,7 +226,7 @@ def name_of(path: Steps) -> str:
 
 
 def test_every_setting_has_another_value_here() -> None:
-    kinds = {name for name in settings_below() if name.endswith(".kind")}  # each builds a class of its own
+    kinds = {name for name in settings_below() if name.endswith("Settings.kind")}  # each builds a class of its own
     assert {name_of(path) for path, _ in changes()} == set(settings_below()) - kinds
 
 

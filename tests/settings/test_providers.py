@@ -9,7 +9,7 @@ from tests.fakes.faults import Stall
 from tests.fakes.gigachat import FakeGigaChat
 from tests.fakes.openai import FakeOpenAI, held, refuse
 from tests.scripted import chat
-from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
+from xrouter_asgi.errors import RequestRejected, UpstreamOverloaded, UpstreamUnavailable
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.own_key import BringYourOwnKey
 from xrouter_asgi.settings.providers import GigaChatSettings, OpenAISettings
@@ -97,6 +97,46 @@ class TestMaxParallel:
             running.cancel()
             await asyncio.wait([running])
             await router.aclose()
+
+
+class TestErrors:
+    """Rows of an operator about errors of an upstream."""
+
+    ROWS = """
+    [[providers.mine.errors]]
+    kind = "overloaded"
+    status = [400, 418]
+    match = "Tea"
+    [[providers.mine.errors]]
+    kind = "quota"
+    match = ["empty", "4711"]
+    """
+
+    async def test_they_come_before_what_is_known(self) -> None:
+        async with FakeOpenAI() as fake:
+            table = f'[providers.mine]\nkind = "openai"\nbase_url = "{fake.base_url}"\n'
+            router = build_router(read(f'{table}{self.ROWS}\n[models.one]\ntargets = ["mine/a", "a/echo"]'))
+            fake.next(refuse(400, "No tea today."))
+            call = Call(ChatRequest.of(chat("one")), "one")
+            assert (await router.models["one"].send(call)).provider == "a"
+            assert isinstance(call.context.attempts[0].error, UpstreamOverloaded)
+            await router.aclose()
+
+    @pytest.mark.parametrize(
+        ("row", "said"),
+        [
+            ('kind = "quota"', "cannot be used: it has neither 'status' nor 'match', so it would hold for any error."),
+            ('kind = "quota"\nstatus = 200', "cannot be used: 'status' is 200. Write a number from 400 to 599,"),
+            ('kind = "quota"\nmatch = ["a", ""]', "cannot be used: 'match' is ['a', '']. Write a text that is not"),
+            ('match = "a"', ".kind is missing. Write it."),
+            ('kind = "x"\nmatch = "a"', ".kind is 'x'. Write 'caller', 'context', 'content', 'credential', 'quota',"),
+            ('kind = "quota"\nmatch = "a"\nstatuses = 4', "has no key 'statuses'. Did you mean 'status'? Known: kind,"),
+        ],
+    )
+    def test_a_row_that_cannot_be_used_is_a_mistake(self, row: str, said: str) -> None:
+        table = '[providers.mine]\nkind = "openai"\nbase_url = "http://127.0.0.1:1"\n'
+        (found,) = mistakes(f"{table}[[providers.mine.errors]]\n{row}")
+        assert found.removeprefix("providers.mine.errors[0]").strip().startswith(said)
 
 
 class TestOwnKeys:

@@ -8,6 +8,8 @@ from random import Random
 from ..checks import require_positive
 from ..errors import UpstreamRateLimited, XRouterError
 
+_REST = 1.0  # seconds that a circuit breaker leaves an overloaded upstream alone, at first
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
@@ -39,5 +41,5 @@ class Backoff:
         if error.retry_after is not None:
             return error.retry_after + random.uniform(0, self.base)
         if error.tells_to_wait:
-            return random.uniform(0, self.cap)
+            return random.uniform(min(_REST, self.cap), self.cap)
         return random.uniform(0, min(self.cap, self.base * 2 ** (retry - 1)))

@@ -10,12 +10,12 @@ from ..events import CircuitClosed, CircuitHalfOpened, CircuitOpened, CooldownSt
 from ..providers.base import Call, Provider, Reply, Unready
 from ..providers.target import Wrapper
 from .circuit import Circuit, CircuitState, Generation, Thresholds
-from .upstream_state import Cooldown, UpstreamState
+from .upstream_state import PASSING, Cooldown, UpstreamState
 
-# Seconds of a cooldown where the upstream names none. A rate is tried again soon, each time later; a credential and an
-# account have to be mended by somebody.
-_COOLDOWN: dict[CooldownKind, float] = {"rate": 1.0, "credential": 60.0, "quota": 600.0}
-_LONGEST_RATE = 60.0
+# Seconds of a cooldown where the upstream names none. One that is overloaded, or whose rate limit is reached, is tried
+# again soon, each time later; a credential and an account have to be mended by somebody.
+_COOLDOWN: dict[CooldownKind, float] = {"rate": 1.0, "overloaded": 1.0, "credential": 60.0, "quota": 600.0}
+_LONGEST_PASSING = 60.0
 
 
 class CircuitGroup:
@@ -41,11 +41,11 @@ class CircuitGroup:
 class CircuitBreaker(Wrapper):
     """Leave an upstream alone that keeps failing, so that it can recover and nobody waits in vain.
 
-    Errors that trip (`trips`) count, and streams that break off. What concerns us and not the upstream's health opens
-    nothing but starts a cooldown: after a 429 nothing is sent until the time it told (else for 1 s, doubled up to 60),
-    after a refused credential for 60 s, after a quota is used up for 600 s. The latter two hold for all breakers that
-    share an `UpstreamState`. A cooldown is never shortened. It also starts for the last of a group: asking would bring
-    no answer.
+    Errors that trip (`trips`) count, and streams that break off. Some errors start a cooldown, even if they do not
+    trip: after a rate limit, and from an upstream that is overloaded, nothing is sent until the time it told (else for
+    1 s, doubled up to 60), after a refused credential for 60 s, after a quota is used up for 600 s. The latter two hold
+    for all breakers that share an `UpstreamState`. A cooldown is never shortened. It also starts for the last of a
+    group: asking would bring no answer.
 
     Args:
         inner: The provider.
@@ -74,7 +74,7 @@ class CircuitBreaker(Wrapper):
         self._target = target
         self._circuit = Circuit(thresholds, may_open=lambda: group is None or group.spares(self))
         self._cooldown: Cooldown | None = None
-        self._next_rate_cooldown = _COOLDOWN["rate"]
+        self._next_cooldown = _COOLDOWN["rate"]
         if group is not None:
             group.join(self)
 
@@ -113,7 +113,7 @@ class CircuitBreaker(Wrapper):
         except BaseException:
             self._circuit.no_result(generation)
             raise
-        self._next_rate_cooldown = _COOLDOWN["rate"]
+        self._next_cooldown = _COOLDOWN["rate"]
         before, time = self.state, asyncio.get_running_loop().time()
         self._circuit.success(generation, time)
         self._tell(call.context, before, time)
@@ -152,31 +152,35 @@ class CircuitBreaker(Wrapper):
         else:
             self._circuit.no_result(generation)
         self._tell(context, before, time)
-        # What may not fall back was refused to a caller's own account, which is not ours to cool down.
-        if error.cooldown_kind is not None and error.falls_back:
-            self._cool_down(context, error.cooldown_kind, error, time)
+        self._cool_down(context, error, time)
 
     def _note_end(self, context: RequestContext, generation: Generation, error: BaseException | None) -> None:
         # A stream that took too long was alive until then.
-        if isinstance(error, XRouterError) and error.trips and error.code != "total_timeout":
-            before, time = self.state, asyncio.get_running_loop().time()
+        if not isinstance(error, XRouterError):
+            return
+        before, time = self.state, asyncio.get_running_loop().time()
+        if error.trips and error.code != "total_timeout":
             self._circuit.broken_off(generation, time)
             self._tell(context, before, time)
+        self._cool_down(context, error, time)
 
-    def _cool_down(self, context: RequestContext, kind: CooldownKind, error: XRouterError, time: float) -> None:
-        wait = error.retry_after
-        running = _if_lasting(self._cooldown if kind == "rate" else self.upstream.cooldown, time)
+    def _cool_down(self, context: RequestContext, error: XRouterError, time: float) -> None:
+        """Start a cooldown, if the error has one."""
+        kind, wait = error.cooldown_kind, error.retry_after
+        if kind is None or not error.falls_back:
+            return  # what may not fall back was refused to a caller's own account, which is not ours to cool down
+        running = _if_lasting(self._cooldown if kind in PASSING else self.upstream.cooldown, time)
         if wait is None:
             if running is not None:
                 return  # one of many that were under way when the cooldown began
             wait = _COOLDOWN[kind]
-            if kind == "rate":
-                wait = self._next_rate_cooldown
-                self._next_rate_cooldown = min(2 * wait, _LONGEST_RATE)
+            if kind in PASSING:
+                wait = self._next_cooldown
+                self._next_cooldown = min(2 * wait, _LONGEST_PASSING)
         if running is not None and running.until >= time + wait:
             return
         cooldown = Cooldown(kind, time + wait, error.code, error.type, error.status)
-        if kind == "rate":
+        if kind in PASSING:
             self._cooldown = cooldown
         else:
             self.upstream.cooldown = cooldown

@@ -8,8 +8,12 @@ from ..errors import CircuitOpen, CooldownKind
 from ..queueing.slots import Slots
 from .retry_budget import RetryBudget
 
+PASSING: frozenset[CooldownKind] = frozenset({"rate", "overloaded"})
+"""Cooldowns of one target, which end by themselves. The others are of the account, which somebody has to mend."""
+
 _WHY: dict[CooldownKind, str] = {
     "rate": "The upstream's rate limit is reached.",
+    "overloaded": "The upstream is overloaded.",
     "credential": "The upstream refused this gateway's credentials.",
     "quota": "The quota of this gateway's account at the upstream is used up.",
 }
@@ -39,8 +43,8 @@ class Cooldown:
             type=self.type,
             code=self.code,
             retry_after=left,
-            retryable=self.kind == "rate",  # for a caller that waits that long
-            should_retry=None if self.kind == "rate" else False,
+            retryable=self.kind in PASSING,  # for a caller that waits that long
+            should_retry=None if self.kind in PASSING else False,
         )
 
 

@@ -3,7 +3,7 @@
 from .base import Body, Call, HeaderList, Provider, ReadyProvider, Reply, Request
 from .echo import EchoProvider
 from .gigachat import GigaChatOptions, GigaChatProvider
-from .http import TLS, Instrument, OwnedTransport, Timeouts
+from .http import TLS, Blame, ErrorRule, Instrument, OwnedTransport, Timeouts
 from .openai import OpenAIOptions, OpenAIProvider
 from .own_key import BringYourOwnKey
 from .target import Attempting, Target, Wrapper, as_target
@@ -11,10 +11,12 @@ from .target import Attempting, Target, Wrapper, as_target
 __all__ = [
     "TLS",
     "Attempting",
+    "Blame",
     "Body",
     "BringYourOwnKey",
     "Call",
     "EchoProvider",
+    "ErrorRule",
     "GigaChatOptions",
     "GigaChatProvider",
     "HeaderList",

@@ -21,7 +21,7 @@ from ..providers.gigachat import (
     GigaChatProvider,
     Password,
 )
-from ..providers.http import TLS, Instrument, Timeouts, Upstream
+from ..providers.http import TLS, ErrorRule, Instrument, Timeouts, Upstream
 from ..providers.openai import OpenAIOptions, OpenAIProvider
 from ..providers.own_key import BringYourOwnKey
 from ..queueing.adaptive import AdaptiveLimit
@@ -54,6 +54,7 @@ class UpstreamSettings(Buildable):
         proxy: `http://` or `https://` address. May be a reference, since it may hold a password.
         own_key: Whether callers may (true) or must (`required`) bring a credential of their own in `x-provider-key`.
             Nothing that identifies the gateway's account goes with it: no credential, no `headers`, no `cert`.
+        errors: Whose fault errors are: see `providers.ErrorRule`. They come before what this package knows.
     """
 
     base_url: BaseURL
@@ -65,6 +66,7 @@ class UpstreamSettings(Buildable):
     insecure: bool = False
     proxy: Hidden | None = None
     own_key: Literal[False, True, "required"] = False
+    errors: tuple[ErrorRule, ...] = ()
 
     def build(self, name: str, *, instrument: Instrument | None = None) -> ReadyProvider:
         """Make the provider under that name. Opens nothing but the files with certificates."""
@@ -137,6 +139,7 @@ class GigaChatSettings(UpstreamSettings):
             allow_networks=self.allow_networks,
             instrument=instrument,
             options=self.options,
+            errors=self.errors,
         )
 
     def _credentials(self) -> Credentials | None:
@@ -197,6 +200,7 @@ class OpenAISettings(UpstreamSettings):
             headers={header: value.get_secret_value() for header, value in self.headers.items()},
             http2=self.http2,
             ask_usage=self.ask_usage,
+            errors=self.errors,
             instrument=instrument,
             options=self.options,
         )

@@ -19,7 +19,7 @@ from xrouter_asgi.errors import XRouterError
 from xrouter_asgi.providers.gigachat import GigaChatOptions, GigaChatProvider
 from xrouter_asgi.providers.gigachat.files.types import LIMITS
 from xrouter_asgi.providers.gigachat.response.errors import upstream_error
-from xrouter_asgi.providers.http import Redaction
+from xrouter_asgi.providers.http import ErrorReader, Redaction
 from xrouter_asgi.settings.environment import gigachat as from_environment
 from xrouter_asgi.settings.environment import variable
 from xrouter_asgi.settings.providers import GigaChatSettings
@@ -216,7 +216,7 @@ def test_every_warning_is_told_of() -> None:
 )
 def test_what_is_said_of_an_error_happens(row: str, status: int, body: bytes) -> None:
     what = dict(rows("Errors"))[row]
-    error = upstream_error(status, httpx.Headers(), body, model="m", redact=Redaction())
+    error = upstream_error(status, httpx.Headers(), body, model="m", errors=ErrorReader(Redaction()))
     assert re.search(rf"\b{error.status}\b", what)
     assert error.code is None or f"`{error.code}`" in what
 

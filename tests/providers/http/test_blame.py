@@ -21,7 +21,7 @@ from xrouter_asgi.policies.candidates import Candidate, Capabilities
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.providers.base import Reply
 from xrouter_asgi.providers.gigachat.response.errors import upstream_error
-from xrouter_asgi.providers.http import Redaction, UpstreamErrorBody, blame
+from xrouter_asgi.providers.http import ErrorReader, Redaction, UpstreamErrorBody, blame
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.errors import refusal
 from xrouter_asgi.wire.stream import ChatStream
@@ -83,7 +83,7 @@ async def test_an_error_under_status_200_is_blamed_by_its_words(row: dict[str, A
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row["kind"] in CLEAR], ids=lambda row: row["upstream"])
 def test_gigachats_errors_are_blamed_by_the_same_table(row: dict[str, Any]) -> None:
-    error = upstream_error(row["status"], httpx.Headers(), raw(row), model="m", redact=Redaction())
+    error = upstream_error(row["status"], httpx.Headers(), raw(row), model="m", errors=ErrorReader(Redaction()))
     assert (error.status, error.code) == (row["becomes"], row["code"])
     assert (error.falls_back, error.retryable) == (row["fallback"], row["repetition"])
 
@@ -91,7 +91,7 @@ def test_gigachats_errors_are_blamed_by_the_same_table(row: dict[str, Any]) -> N
 @pytest.mark.parametrize("status", [402, 406, 407, 410, 416, 417, 418, 421, 424, 425, 426, 428, 431, 444, 451, 499])
 @pytest.mark.parametrize("said", [UpstreamErrorBody(), UpstreamErrorBody("No."), UpstreamErrorBody(page="No.")])
 def test_an_unknown_4xx_is_the_upstreams_and_comes_once(status: int, said: UpstreamErrorBody) -> None:
-    error = refusal(status, said, model="m")
+    error = refusal(status, said, model="m", errors=ErrorReader(Redaction()))
     assert (error.falls_back, error.retryable, error.trips, error.should_retry) == (True, False, False, False)
 
 

@@ -19,7 +19,7 @@ from xrouter_asgi.policies.hedge import Hedge
 from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.providers.base import Provider
-from xrouter_asgi.providers.http import Redaction, Timeouts
+from xrouter_asgi.providers.http import ErrorReader, Redaction, Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.chunks import ChunkReader
 from xrouter_asgi.providers.target import Target
@@ -47,7 +47,7 @@ SOFT: list[dict[str, Any]] = [
 
 
 def reader() -> ChunkReader:
-    return ChunkReader(choices=1, hide_usage=False, model="m", redact=Redaction())
+    return ChunkReader(choices=1, hide_usage=False, model="m", errors=ErrorReader(Redaction()))
 
 
 @pytest.mark.parametrize("empty", EMPTY)
@@ -78,7 +78,8 @@ def test_the_end_hands_on_what_was_held() -> None:
     for end in (DONE, b""):
         chunks = reader()
         chunks.feed(event(FIRST) + event(EMPTY[2]))
-        assert len([*chunks.feed(end), *chunks.close()]) == 1
+        first, *_ = [*chunks.feed(end), *chunks.close()]
+        assert first.data == json.dumps(EMPTY[2]).encode()
         nothing = reader()
         nothing.feed(event(AZURE) + event(USAGE))
         assert [*nothing.feed(end), *nothing.close()] == []

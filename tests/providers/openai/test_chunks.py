@@ -8,7 +8,7 @@ import pytest
 from tests.fakes.openai import DONE, event
 from tests.fakes.openai_answers import chunk
 from xrouter_asgi.errors import UpstreamError
-from xrouter_asgi.providers.http import Redaction
+from xrouter_asgi.providers.http import ErrorReader, Redaction
 from xrouter_asgi.providers.openai.chunks import ChunkReader
 from xrouter_asgi.wire import ChatChunk
 
@@ -18,7 +18,7 @@ OPENING = chunk({"role": "assistant", "content": ""})
 
 
 def reader(*, choices: int = 1, hide_usage: bool = False) -> ChunkReader:
-    return ChunkReader(choices=choices, hide_usage=hide_usage, model="m", redact=Redaction([]))
+    return ChunkReader(choices=choices, hide_usage=hide_usage, model="m", errors=ErrorReader(Redaction()))
 
 
 def read_one(value: object, **options: Any) -> ChatChunk:
@@ -189,7 +189,7 @@ class TestHidingUsage:
 
 def test_done_ends_it() -> None:
     chunks = reader()
-    assert len(chunks.feed(event(chunk({})) + DONE + event(chunk({})) + b"data: {\n\n")) == 1
+    assert len(chunks.feed(event(chunk({}, "stop")) + DONE + event(chunk({})) + b"data: {\n\n")) == 1
     assert chunks.done
     assert chunks.failure is None
 

@@ -14,6 +14,7 @@ from xrouter_asgi.errors import (
     RequestRejected,
     UpstreamError,
     UpstreamForbidden,
+    UpstreamOverloaded,
     UpstreamQuotaExceeded,
     UpstreamRateLimited,
     UpstreamTimeout,
@@ -21,7 +22,7 @@ from xrouter_asgi.errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from xrouter_asgi.providers.http import UpstreamErrorBody
+from xrouter_asgi.providers.http import ErrorReader, Redaction, UpstreamErrorBody
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.errors import implied_status, refusal
 
@@ -73,7 +74,7 @@ async def error_of(fake: FakeOpenAI, provider: OpenAIProvider, script: Any, *, s
         (502, {}, UpstreamUnavailable, 502, "upstream_error"),
         (503, {}, UpstreamUnavailable, 503, "upstream_unavailable"),
         (504, {}, UpstreamTimeout, 504, "upstream_timeout"),
-        (529, {}, UpstreamUnavailable, 503, "upstream_overloaded"),
+        (529, {}, UpstreamOverloaded, 503, "upstream_overloaded"),
         (599, {}, UpstreamUnavailable, 502, "upstream_error"),
     ],
 )
@@ -235,11 +236,12 @@ def test_an_error_without_a_status_has_the_one_its_words_imply(said: UpstreamErr
 
 def test_a_refusal_without_words_still_says_something() -> None:
     assert (
-        refusal(422, UpstreamErrorBody(), model="m").message
+        refusal(422, UpstreamErrorBody(), model="m", errors=ErrorReader(Redaction())).message
         == "The upstream refused the request with status 422 and did not say why."
     )
     assert (
-        refusal(429, UpstreamErrorBody(), model="m").message == "The upstream's rate limit is reached. Try again later."
+        refusal(429, UpstreamErrorBody(), model="m", errors=ErrorReader(Redaction())).message
+        == "The upstream's rate limit is reached. Try again later."
     )
 
 

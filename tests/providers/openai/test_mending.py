@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.openai import FakeOpenAI, event, stream, whole
 from tests.fakes.openai_answers import chunk, completion
-from xrouter_asgi.providers.http import Redaction
+from xrouter_asgi.providers.http import ErrorReader, Redaction
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.chunks import ChunkReader
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatRequest
@@ -22,7 +22,7 @@ GOOD = completion({"model": "m", "messages": [{"role": "user", "content": "hi"}]
 
 
 def chunks_of(*events: object, choices: int = 1) -> list[dict[str, Any]]:
-    reader = ChunkReader(choices=choices, hide_usage=False, model="asked", redact=Redaction())
+    reader = ChunkReader(choices=choices, hide_usage=False, model="asked", errors=ErrorReader(Redaction()))
     chunks: list[ChatChunk] = [*reader.feed(b"".join(map(event, events))), *reader.close()]
     assert reader.failure is None
     assert [json.loads(chunk.data) for chunk in chunks] == [chunk.value for chunk in chunks]
@@ -274,3 +274,34 @@ async def test_a_stream_is_mended_over_a_socket(fake: FakeOpenAI, provider: Open
         "tool_calls": [{"index": 0, "id": "3", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}],
     }
     assert [first.value[name] for name in HEAD] == [last.value[name] for name in HEAD]
+
+
+CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [({"b": [1, {"c": "é"}]}, '{"b":[1,{"c":"é"}]}'), ({}, "{}"), (None, "{}"), ("", ""), ('{ "a": 1 }', '{ "a": 1 }')],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_arguments_of_a_history_go_up_as_a_text(
+    fake: FakeOpenAI, provider: OpenAIProvider, arguments: object, sent: str, streamed: bool
+) -> None:
+    function = {"name": "f", "arguments": arguments}
+    odd = {**CALLED, "tool_calls": [CALL, {**CALL, "id": "d", "function": function}]}
+    old = {"role": "assistant", "content": None, "function_call": function}
+    messages = [{"role": "user", "content": "hi"}, CALLED, odd, old]
+    call = chat(messages=messages, stream=streamed)
+    before = json.dumps(call.document.value)
+    await provider.send(call)
+    first, second = fake.last["messages"][2]["tool_calls"]
+    assert (first, second) == (CALL, {**CALL, "id": "d", "function": {"name": "f", "arguments": sent}})
+    assert fake.last["messages"][3]["function_call"]["arguments"] == sent
+    assert fake.last["messages"][:2] == messages[:2]
+    assert json.dumps(call.document.value) == before  # the next target may speak another dialect
+
+
+async def test_a_history_with_texts_goes_up_as_the_bytes_that_came(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    body = json.dumps({"messages": [{"role": "user", "content": "é"}, CALLED], "model": "m"}, indent=1).encode()
+    await provider.send(chat(body=body, model="m"))
+    assert fake.requests[-1].body == body

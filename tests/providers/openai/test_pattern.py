@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.openai_answers import chunk
-from xrouter_asgi.providers.http import Redaction
+from xrouter_asgi.providers.http import ErrorReader, Redaction
 from xrouter_asgi.providers.openai.chunks import ChunkReader
 from xrouter_asgi.providers.openai.pattern import EventPattern
 from xrouter_asgi.wire import ChatChunk
@@ -42,7 +42,7 @@ def plain(text: str, **more: Any) -> dict[str, Any]:
 
 def read(*events: bytes) -> list[ChatChunk]:
     """What comes of these events after one that says who speaks."""
-    reader = ChunkReader(choices=1, hide_usage=False, model="m", redact=Redaction([]))
+    reader = ChunkReader(choices=1, hide_usage=False, model="m", errors=ErrorReader(Redaction()))
     opening = json.dumps(chunk({"role": "assistant"})).encode()
     _, *chunks = [passed for event in (opening, *events) for passed in reader.feed(b"data: " + event + b"\n\n")]
     assert reader.failure is None

@@ -109,7 +109,6 @@ async def test_a_whole_message_behind_its_pieces_is_not_said_again(fake: FakeOpe
     ("body", "code"),
     [
         (event(chunk({"content": "a"})), "stream_broken"),
-        (event(chunk({"content": "a"})) + DONE, "stream_broken"),
         (event({"error": {"message": "m", "type": "tokens"}}), "rate_limit_exceeded"),
         (event(chunk({"content": "a"})) + b"data: {\n\n", "bad_event"),
         (event({"choices": []}) + DONE, "empty_answer"),
@@ -141,3 +140,19 @@ def test_what_cannot_be_told_yet_is_waited_for() -> None:
     assert [kind_of(start, whole=False) for start in (b" {", b"[", b"data:", b":")] == ["json"] * 2 + ["events"] * 2
     assert [kind_of(b"hello", label=label) for label in ("application/json", "")] == ["json", "events"]
     assert kind_of(b" " * 1000 + b"{", whole=False) == "json"
+
+
+async def test_a_byte_order_mark_before_an_answer_is_not_passed_on(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
+    body = json.dumps(completion({"model": "m", "messages": [{"role": "user", "content": "Hi"}]})).encode()
+    fake.next(*[whole(b"\xef\xbb\xbf" + body)] * 2)
+    reply = await provider.send(chat())
+    assert isinstance(reply.body, ChatCompletion)
+    assert json.loads(reply.body.data) == json.loads(body)
+    assert text_of(await read(await stream_of(provider))) == "Hi"
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "UTF-8", "none", "identity", ""])
+async def test_a_coding_that_is_none_is_no_compression(fake: FakeOpenAI, provider: OpenAIProvider, coding: str) -> None:
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    fake.next(whole(completion({"model": "m", "messages": [{"role": "user", "content": "Hi"}]}), headers=headers))
+    assert isinstance((await provider.send(chat())).body, ChatCompletion)

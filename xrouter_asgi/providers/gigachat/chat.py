@@ -107,7 +107,7 @@ class Chat:
         """
         first = plan = self._plan(call, request)
         while True:
-            sent = translate(request, plan, options=self._options, files=files, redact=self._client.redact)
+            sent = translate(request, plan, options=self._options, files=files, errors=self._client.errors)
             headers = self._headers(call, request, sent)
             answer = await self._client.open(
                 "POST", "/chat/completions", headers=headers, content=encode(sent.body), deadline=call.deadline
@@ -118,8 +118,8 @@ class Chat:
             said = await answer.read(_ERROR_LIMIT)
             better = repaired(plan, request, sent.body, status=answer.status, said=said)
             if better is None or (better.fresh_files > plan.fresh_files and not self._uploads.forget(files.values())):
-                redact = self._client.redact
-                raise upstream_error(answer.status, answer.headers, said, model=plan.model, redact=redact)
+                errors = self._client.errors
+                raise upstream_error(answer.status, answer.headers, said, model=plan.model, errors=errors)
             if better.fresh_files > plan.fresh_files:
                 files = await self._uploads.ids(found, deadline=call.deadline)
             plan = better
@@ -163,7 +163,7 @@ def _is_stream(headers: httpx.Headers) -> bool:
 
 async def _at_once(value: dict[str, Any], translation: StreamTranslation) -> AsyncIterator[list[ChatChunk]]:
     """A stream of what came in one piece."""
-    yield [*translation.feed(value), *translation.close()]
+    yield [*translation.feed(value), *translation.close(whole=True)]
 
 
 def _bill(value: dict[str, Any]) -> list[tuple[str, str]]:

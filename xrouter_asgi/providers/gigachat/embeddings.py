@@ -32,7 +32,7 @@ async def embed(client: GigaChatClient, call: Call, request: EmbeddingsRequest, 
         content = encode({"model": model, "input": texts})
         answer = await client.fetch("POST", "/embeddings", headers=headers, content=content, deadline=call.deadline)
         if answer.status != 200:
-            error = upstream_error(answer.status, answer.headers, answer.body, model=model, redact=client.redact)
+            error = upstream_error(answer.status, answer.headers, answer.body, model=model, errors=client.errors)
             # The translation of errors speaks of a chat.
             raise error.but(param="input") if error.param == "messages" else error
         answers.append(json_object(answer.body))

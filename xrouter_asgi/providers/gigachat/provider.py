@@ -16,7 +16,7 @@ from ...queueing.single_flight import SingleFlight
 from ...queueing.slots import Slots
 from ...wire import ChatRequest, ModelList
 from ..base import Call, Reply, Unready
-from ..http import TLS, USER_AGENT, Instrument, Timeouts, json_object
+from ..http import TLS, USER_AGENT, ErrorRule, Instrument, Timeouts, json_object
 from .auth.client import GigaChatClient, GigaChatUpstream
 from .auth.credentials import INDIVIDUALS, AccessToken, AuthorizationKey, Credentials, Password, digest
 from .chat import Chat
@@ -57,6 +57,7 @@ class GigaChatProvider:
         client_id: Value of `X-Client-ID`, which owns uploaded files. None makes one from the credentials.
         allow_networks: Networks from which images and documents may be fetched although they are not public.
         options: About the translation.
+        errors: Whose fault errors of the API are, before the table of this package does. The first that holds counts.
         transport: Replaces the connections to both hosts. Closed by `aclose()`.
         instrument: See `Upstream`.
 
@@ -77,6 +78,7 @@ class GigaChatProvider:
         client_id: str | None = None,
         allow_networks: Sequence[str] = (),
         options: GigaChatOptions = GigaChatOptions(),  # noqa: B008 -- frozen
+        errors: Sequence[ErrorRule] = (),
         name: str = "gigachat",
         transport: httpx.AsyncBaseTransport | None = None,
         instrument: Instrument | None = None,
@@ -91,7 +93,8 @@ class GigaChatProvider:
         oauth = connect(credentials.url, tls=tls.anonymous()) if credentials and credentials.url else None
         salt = _digest_of(credentials, tls)
         client_id = client_id or digest("client id", salt)[:32]
-        client = GigaChatClient(connect(base_url, tls=tls), credentials, oauth=oauth, client_id=client_id)
+        api = connect(base_url, tls=tls)
+        client = GigaChatClient(api, credentials, oauth=oauth, client_id=client_id, errors=errors)
         self._client = client
         self._slots = _slots(max_parallel, queue_timeout, credentials, tls)
         self._uploads = Uploads(client, Downloads(allow_networks=allow_networks))
@@ -136,7 +139,7 @@ class GigaChatProvider:
     async def _list(self) -> ModelList:
         answer = await self._client.fetch("GET", "/models", headers=[(b"Accept", b"application/json")])
         if answer.status != 200:
-            raise upstream_error(answer.status, answer.headers, answer.body, model="", redact=self._client.redact)
+            raise upstream_error(answer.status, answer.headers, answer.body, model="", errors=self._client.errors)
         return model_list(json_object(answer.body), aliases=self._aliases)
 
     def __repr__(self) -> str:

@@ -1,10 +1,11 @@
 """The upstream path: the one place that speaks HTTP to providers."""
 
 from .answer import AnswerStream, UpstreamAnswer
-from .blame import Blame, blame
+from .blame import REJECTIONS, Blame, blame
 from .bodies import UpstreamErrorBody, json_object
 from .cancel_safe import OwnedTransport
 from .chunk_stream import Batches, ChunkDecoder, Pieces, start_stream
+from .error_rules import ErrorReader, ErrorRule
 from .failures import has_unknown_issuer
 from .redaction import MAX_MESSAGE, Redaction
 from .request import Fields
@@ -14,12 +15,15 @@ from .waits import retry_after
 
 __all__ = [
     "MAX_MESSAGE",
+    "REJECTIONS",
     "TLS",
     "USER_AGENT",
     "AnswerStream",
     "Batches",
     "Blame",
     "ChunkDecoder",
+    "ErrorReader",
+    "ErrorRule",
     "Fields",
     "Instrument",
     "OwnedTransport",

@@ -1,7 +1,8 @@
 """Whose fault an upstream's error is: one table for every upstream, read before the status decides.
 
 Upstreams say the same thing under many statuses: an empty account is a 402, but also a 400, 403, 429 or 500. So words
-decide where they are clear: `code` or `type` first, then the sentence. The status decides about the rest.
+decide where they are clear: `code` or `type` first, which may be a number, then the sentence. The status decides about
+the rest.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ Blame: TypeAlias = Literal[
 
 _CALLERS = frozenset({400, 404, 405, 411, 412, 413, 414, 415, 422})
 _REFUSALS = frozenset(range(400, 500))
+REJECTIONS = _CALLERS - {404} | {403, 451}
+"""Statuses under which an answer tells a caller that the request is at fault."""
 _ANY = frozenset(range(400, 600)) - {503}
 _OF_STATUS: dict[int, Blame] = {
     **dict.fromkeys(_CALLERS, "caller"),
@@ -64,30 +67,48 @@ def _row(blame: Blame, statuses: Iterable[int], words: str = "", *patterns: str)
     return _Row(blame, frozenset(statuses), frozenset(words.split()), pattern)
 
 
+# Numbers are those of Zhipu (four digits), MiniMax (four digits) and SiliconFlow (five digits). Left out is what means
+# different things to two of them.
+#
 # The first row that holds decides. Codes come before sentences, for a sentence about a rate often advises to pay more.
 # A sentence about throttling comes before one about the context: both speak of too many tokens.
 _ROWS = (
     _row(
         "quota",
-        _ANY,
+        _ANY | {503},
         "insufficient_quota insufficient_user_quota insufficient_balance insufficient_balance_error"
         " exceeded_current_quota_error credit_balance_exhausted billing_hard_limit_reached billing_error"
-        " billing_not_active arrearage payment_required",
+        " billing_not_active arrearage accountoverdueerror payment_required"
+        " 1113 1308 1309 1310 1008 2056 30001",
     ),
     _row("credential", _REFUSALS, "invalid_api_key authentication_error invalid_authentication unauthorized"),
+    _row("credential", _ANY, "1004 2049"),
     _row(
         "overloaded",
         _ANY | {503},
-        "overloaded_error engine_overloaded_error server_is_overloaded server_overloaded capacity_exceeded",
+        "overloaded_error engine_overloaded_error server_is_overloaded server_overloaded serveroverloaded"
+        " capacity_exceeded service_tier_capacity_exceeded",
     ),
     _row(
         "context",
-        (400, 413, 422, 500),
-        "context_length_exceeded exceed_context_size_error model_max_prompt_tokens_exceeded",
+        _ANY,
+        "context_length_exceeded exceed_context_size_error model_max_prompt_tokens_exceeded 1261 3051",  # 3051: Mistral
     ),
-    _row("model_gone", (400, 403, 404, 410, 422, 500), "model_not_found deploymentnotfound model_decommissioned"),
-    _row("rate", _ANY, "rate_limit_exceeded rate_limit_error throttling throttlingexception"),
+    _row(
+        "model_gone",
+        (400, 403, 404, 410, 422, 500),
+        "model_not_found deploymentnotfound model_decommissioned invalid_model 1211 20012",
+    ),
+    _row(
+        "rate",
+        _ANY | {503},
+        "rate_limit_exceeded rate_limit_error rate_limited throttling throttlingexception"
+        " 1302 1303 1305 1039 1041 2045",
+    ),
+    _row("rate", (429, 500), "1002"),  # MiniMax; Zhipu means a token by it, under 401
     _row("content", (400, 403, 451), "content_filter content_policy_violation cyber_policy"),
+    _row("content", (400, 403, 451, 500), "1301 1026 1027"),
+    _row("caller", (400, 500), "2013"),
     _row(
         "caller",
         _CALLERS,
@@ -156,7 +177,7 @@ def blame(status: int, said: UpstreamErrorBody) -> Blame:
     Args:
         status: Of the answer; of an event, what its words imply, else 500.
     """
-    words = frozenset(word.lower() for word in (said.code, said.type) if word is not None)
+    words = frozenset(word.lower() for word in (said.code, said.type, *said.codes) if word is not None)
     message = (said.message or "")[:_LONGEST_READ]
     if said.page is None:
         for row in _ROWS:

@@ -274,6 +274,9 @@ def _transport(
     return OwnedTransport(inner)
 
 
+_NO_CODINGS = (b"", b"identity", b"none", b"utf-8")  # the last two are mistakes that some servers make
+
+
 def _coding(status: int, fields: Fields, where: str) -> str | None:
     """How the body is compressed, if it is. Raises UpstreamError for a redirect."""
     if 300 <= status < 400:
@@ -284,6 +287,6 @@ def _coding(status: int, fields: Fields, where: str) -> str | None:
             detail=f"{where}: status {status}",
         )
     for name, value in fields:
-        if name.lower() == b"content-encoding" and (coding := value.strip().lower()) not in (b"identity", b""):
+        if name.lower() == b"content-encoding" and (coding := value.strip().lower()) not in _NO_CODINGS:
             return coding.decode("latin-1")
     return None

@@ -7,16 +7,18 @@ from typing import Any
 
 from ...errors import UpstreamError, UpstreamUnavailable
 from ...wire import ChatChunk, ModelList
-from ..http import AnswerStream, Redaction, UpstreamAnswer, UpstreamErrorBody, json_object
-from .chunks import all_objects, is_error
-from .errors import refusal
+from ..http import AnswerStream, ErrorReader, UpstreamAnswer, json_object
+from .errors import is_error, refusal
+from .mending import all_objects
 
 _CONTENT = (str, list, type(None))
 _REASON = (str, type(None))
 _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
 
 
-def answer_object(head: UpstreamAnswer | AnswerStream, body: bytes, *, model: str, redact: Redaction) -> dict[str, Any]:
+def answer_object(
+    head: UpstreamAnswer | AnswerStream, body: bytes, *, model: str, errors: ErrorReader
+) -> dict[str, Any]:
     """The object that an answer holds.
 
     Raises:
@@ -25,14 +27,14 @@ def answer_object(head: UpstreamAnswer | AnswerStream, body: bytes, *, model: st
         UpstreamError: `bad_body` for anything but an object in JSON.
     """
     if head.status >= 400:
-        raise refusal(head.status, UpstreamErrorBody.of(body, redact), model=model, headers=head.headers)
+        raise refusal(head.status, errors.read(body), model=model, errors=errors, headers=head.headers)
     if not body.strip():
         raise UpstreamUnavailable(
             "The upstream's answer is empty.", code="empty_answer", detail=f"status {head.status}"
         )
     value = json_object(body)
     if is_error(value):
-        raise refusal(None, UpstreamErrorBody.of_value(value, redact), model=model, headers=head.headers)
+        raise refusal(None, errors.read_value(value), model=model, errors=errors, headers=head.headers)
     return value
 
 
@@ -49,7 +51,7 @@ def check_completion(value: dict[str, Any]) -> None:
         raise UpstreamError("The choices in the upstream's answer have another shape.", code="bad_body")
 
 
-def models_of(head: UpstreamAnswer, *, owner: str, redact: Redaction) -> ModelList:
+def models_of(head: UpstreamAnswer, *, owner: str, errors: ErrorReader) -> ModelList:
     """The upstream's models, as far as they have names: OpenAI's list, one whose `data` is null, or a bare array.
 
     Args:
@@ -61,7 +63,7 @@ def models_of(head: UpstreamAnswer, *, owner: str, redact: Redaction) -> ModelLi
     if head.status < 400 and head.body.lstrip()[:1] == b"[":
         # Together, and TGI in some versions. Read as the member of an object, it needs no other reader.
         head = head._replace(body=b'{"data":' + head.body + b"}")
-    value = answer_object(head, head.body, model="", redact=redact)
+    value = answer_object(head, head.body, model="", errors=errors)
     rows = [] if value.get("data", value) is None else value.get("data")
     named = [row for row in rows if _is_model(row)] if isinstance(rows, list) else []
     if not isinstance(rows, list) or (rows and not named):

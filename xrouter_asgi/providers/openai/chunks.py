@@ -5,24 +5,32 @@ No I/O.
 
 from __future__ import annotations
 
-import re
-from typing import Any, TypeGuard
+from typing import Any
 
 from ...errors import UpstreamError, XRouterError
 from ...wire import ChatChunk
 from ...wire.codec import decode
 from ...wire.sse import EventReader
-from ..http import Redaction, UpstreamErrorBody
-from .errors import refusal
-from .mending import AnswerHead, has_head, how_it_ended, mend_role, mend_usage, take_text
-from .pattern import EventPattern
+from ..http import ErrorReader
+from .errors import is_error, refusal
+from .mending import (
+    AnswerHead,
+    all_objects,
+    argument_text,
+    has_head,
+    how_it_ended,
+    mend_role,
+    mend_usage,
+    take_text,
+    without_null_usage,
+)
+from .pattern import EventPattern, without_field
 from .tool_calls import ToolCalls
 
 _CHUNK = "chat.completion.chunk"
 _MOST_HELD = 64  # events without a choice in a row; those beyond it are dropped, for they say nothing
 _MOST_HELD_BYTES = 1 << 20
 _ROLES = ("assistant", None, "")
-_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?')
 
 
 class ChunkReader:
@@ -32,7 +40,7 @@ class ChunkReader:
         choices: How many choices were asked for: the `n` of the request.
         hide_usage: Drop `usage: null`, since it was the gateway and not the client that asked for usage.
         model: Which model was asked for; for the words of an error.
-        redact: Applied to the words of an error event.
+        errors: Reads an error event.
 
     Attributes:
         silent: Whether the last piece held nothing but events without a choice and without usage.
@@ -42,16 +50,18 @@ class ChunkReader:
 
     finished = False  # `ChatStream` itself sees when a stream of OpenAI's is whole
 
-    def __init__(self, *, choices: int, hide_usage: bool, model: str, redact: Redaction) -> None:
+    def __init__(self, *, choices: int, hide_usage: bool, model: str, errors: ErrorReader) -> None:
         self._events = EventReader()
         self._pattern = EventPattern()
         self._choices = choices
         self._hide_usage = hide_usage
         self._model = model
-        self._redact = redact
+        self._errors = errors
         self._begun = False
         self._head = AnswerHead(_CHUNK, model)
-        self._roles: set[int] = set()  # the choices whose role the client knows
+        self._roles: set[int] = set()  # the choices whose role the client knows: all that have begun
+        self._finished: set[int] = set()
+        self._functions: set[int] = set()  # the choices that call something as it was done before there were tools
         self._tools: dict[int, ToolCalls] = {}
         self._held: list[tuple[bytes, dict[str, Any], bool]] = []  # events without a choice; whether they were mended
         self._held_size = 0
@@ -70,22 +80,39 @@ class ChunkReader:
                         self._hand_on_held(chunks)
                     chunks.append(ChatChunk(None, event, text=text, member=self._pattern.member))
                     continue
-                event = _without_field(event)
-                if event.strip() == b"[DONE]":
-                    self.done = True
-                    self._hand_on_held(chunks)
-                    break
+                if event[:1] != b"{":
+                    event = without_field(event)
+                    if event.strip() == b"[DONE]":
+                        self._finish(chunks)
+                        break
                 self._take(event, _decoded(event), chunks)
         except XRouterError as error:
             self.failure = error
         return chunks
 
+    def _finish(self, chunks: list[ChatChunk]) -> None:
+        """Take `[DONE]` for what the last brace of a whole answer is: it has ended, even if it does not say how."""
+        self.done = True
+        self._hand_on_held(chunks)
+        for index in sorted(self._roles - self._finished):
+            calls: list[dict[str, Any]] = []
+            self._tools.get(index, ToolCalls()).tidy(calls, ended=True)
+            reason = "tool_calls" if index in self._tools else "function_call" if index in self._functions else "stop"
+            delta = {"tool_calls": calls} if calls else {}
+            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+            value = {"id": None, "object": _CHUNK, "created": None, "model": None, "choices": [choice]}
+            self._head.mend(value)
+            chunks.append(ChatChunk(value))
+
     def close(self) -> list[ChatChunk]:
         """The chunk that the end of the stream completes, if any. What the end cuts off is no event."""
         chunks: list[ChatChunk] = []
         try:
-            for event in map(_without_field, self._events.close()):
-                self._take(event, decode(event), chunks)
+            for event in map(without_field, self._events.close()):
+                if event.strip() == b"[DONE]":
+                    self._finish(chunks)
+                else:
+                    self._take(event, decode(event), chunks)
         except XRouterError as error:
             self.failure = error
         except ValueError:
@@ -96,13 +123,17 @@ class ChunkReader:
     def _take(self, event: bytes, value: Any, chunks: list[ChatChunk]) -> None:
         if not isinstance(value, dict):
             raise _bad_event("it is no object")
-        if self._begun and _is_plain(value):
-            self._hand_on_held(chunks)
+        if self._begun and _is_plain_chunk(value):
+            if self._held:
+                self._hand_on_held(chunks)
+            if "usage" in value and self._hide_usage:
+                self._hand_on(event, value, False, chunks)
+                return
             chunks.append(ChatChunk(value, event))
             self._pattern.learn(event, value)
             return
         if is_error(value):
-            raise refusal(None, UpstreamErrorBody.of_value(value, self._redact), model=self._model)
+            raise refusal(None, self._errors.read_value(value), model=self._model, errors=self._errors)
         mended = value.get("choices") is None
         if mended:
             value["choices"] = []
@@ -151,7 +182,7 @@ class ChunkReader:
         data = None if mended else event
         if self._hide_usage and "usage" in value and value["usage"] is None:
             del value["usage"]
-            data = None if data is None else _without_null_usage(data)
+            data = None if data is None else without_null_usage(data)
         chunks.append(ChatChunk(value, data))
 
     def _mend_role(self, choice: dict[str, Any]) -> bool:
@@ -173,13 +204,15 @@ class ChunkReader:
             raise _bad_event("a choice has no index, or one beyond what was asked for")
         if not isinstance(choice.get("finish_reason") or "", str):
             raise _bad_event("'finish_reason' is no text")
-        if choice.get("finish_reason") == "":
+        if not choice.get("finish_reason", True):
+            mended |= choice["finish_reason"] is not None
             choice["finish_reason"] = None
-            mended = True
         if choice.get("delta") is None:
             if not take_text(choice, "delta"):
                 choice["delta"] = self._whole_message(choice)
             mended = True
+        if choice.get("finish_reason"):
+            self._finished.add(choice["index"])
         if not isinstance(choice["delta"], dict):
             raise _bad_event("'delta' is no object")
         return self._mend_calls(choice) or mended
@@ -199,6 +232,11 @@ class ChunkReader:
     def _mend_calls(self, choice: dict[str, Any]) -> bool:
         index, delta, ended = choice["index"], choice["delta"], choice.get("finish_reason") is not None
         told = delta.get("tool_calls")
+        if isinstance(function := delta.get("function_call"), dict):
+            self._functions.add(index)
+            if not isinstance(arguments := function.get("arguments", ""), str):
+                function["arguments"] = argument_text(arguments, missing="")
+                return True
         if not told and not (ended and index in self._tools):
             return False
         fragments = _objects(told or [], "tool_calls")
@@ -214,54 +252,26 @@ class ChunkReader:
         return mended
 
 
-def _is_plain(value: dict[str, Any]) -> bool:
+def _is_plain_chunk(value: dict[str, Any]) -> bool:
     """Whether a chunk needs no closer look. That is true of nearly all, hence this shortcut."""
     choices = value.get("choices")
-    if not isinstance(choices, list) or len(choices) != 1 or "error" in value or "usage" in value:
+    if not (isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict)) or "error" in value:
         return False
     choice = choices[0]
-    if not has_head(value, _CHUNK):
-        return False
-    if (
-        not isinstance(choice, dict)
-        or choice.get("index") != 0
-        or "usage" in choice
-        or choice.get("finish_reason") is not None
-    ):
-        return False
     delta = choice.get("delta")
-    return isinstance(delta, dict) and "tool_calls" not in delta and delta.get("role") in _ROLES
-
-
-def is_error(value: dict[str, Any]) -> bool:
-    """Whether an object is an error, in an envelope or flat, instead of an answer."""
-    if value.get("error"):
-        return True
-    if value.get("choices"):
-        return False
-    if isinstance(told := value.get("base_resp"), dict) and told.get("status_code"):
-        return True  # MiniMax
-    if value.get("choices") is not None:
-        return False
-    if "message" in value and ("status" in value or "code" in value):
-        return True
-    return value.get("data") is None and _is_soft_failure(value)
-
-
-def _is_soft_failure(value: dict[str, Any]) -> bool:
-    """Whether an object without an answer tells a failure as FastAPI, Cloudflare or relays do, under status 200."""
-    if value.get("success") is False or value.get("errors"):
-        return True
-    if isinstance(value.get("detail"), str | list) and value["detail"]:
-        return True
-    return "msg" in value and value.get("code") not in (None, 0, 200, "", "0", "200")
-
-
-def _without_field(event: bytes) -> bytes:
-    """The event without a second `data:` before it, which gateways in front of gateways add."""
-    while event[:5] == b"data:":
-        event = event[5:].lstrip()
-    return event
+    return (
+        value.get("usage") is None
+        and "x_groq" not in value
+        and has_head(value, _CHUNK)
+        and choice.get("index") == 0
+        and "usage" not in choice
+        and "error" not in choice
+        and choice.get("finish_reason") is None
+        and isinstance(delta, dict)
+        and "tool_calls" not in delta
+        and "function_call" not in delta
+        and delta.get("role") in _ROLES
+    )
 
 
 def _decoded(event: bytes) -> Any:
@@ -269,11 +279,6 @@ def _decoded(event: bytes) -> Any:
         return decode(event)
     except ValueError as error:
         raise _bad_event(str(error)) from error
-
-
-def all_objects(values: object) -> TypeGuard[list[dict[str, Any]]]:
-    """Whether it is a list of objects."""
-    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
 
 
 def _objects(values: object, name: str) -> list[dict[str, Any]]:
@@ -284,12 +289,6 @@ def _objects(values: object, name: str) -> list[dict[str, Any]]:
 
 def _bad_event(reason: str) -> UpstreamError:
     return UpstreamError("The upstream sent an event that cannot be read.", code="bad_event", detail=reason)
-
-
-def _without_null_usage(data: bytes) -> bytes | None:
-    """The text without its member `usage: null`, or None if one of several cannot be told apart."""
-    shorter, count = _NULL_USAGE.subn(b"", data)
-    return shorter if count == 1 else None
 
 
 def _opening(value: dict[str, Any]) -> ChatChunk:

@@ -7,14 +7,17 @@ Everything here mends in place and returns whether that changed anything, so tha
 from __future__ import annotations
 
 import os
+import re
 import time
-from typing import Any, Literal
+from copy import deepcopy
+from typing import Any, Literal, TypeGuard
 
-from ...context import Usage
+from ...context import LARGEST_COUNT, Usage
 from ...wire.codec import encode
 
 CALL_TYPES = ("function", "custom")
 
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?')
 _MEMBERS = 3  # that chunks have in common, beside `object`
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
@@ -88,7 +91,7 @@ def mend_completion(value: dict[str, Any], *, model: str) -> bool:
     Args:
         model: Which model was asked for.
     """
-    if _is_plain(value):
+    if _is_plain_completion(value):
         return False
     mended = AnswerHead("chat.completion", model).mend(value)
     mended |= mend_usage(value)
@@ -107,7 +110,7 @@ def mend_completion(value: dict[str, Any], *, model: str) -> bool:
     return mended
 
 
-def _is_plain(value: dict[str, Any]) -> bool:
+def _is_plain_completion(value: dict[str, Any]) -> bool:
     """Whether a whole answer needs no closer look. That is true of nearly all, hence this shortcut."""
     choices, usage = value["choices"], value.get("usage")
     if len(choices) != 1 or "x_groq" in value or not has_head(value, "chat.completion"):
@@ -149,7 +152,7 @@ def mend_usage(value: dict[str, Any]) -> bool:
     told = [top, groq.get("usage") if isinstance(groq, dict) else None, *told]
     counted = [(usage, one) for one in told if one and (usage := Usage.read(one)) is not None]
     if not counted:
-        return False
+        return top is not None and not _tells_something(top) and value.pop("usage") is not None
     usage, best = max(counted, key=lambda each: each[0].total_tokens)
     if isinstance(top, dict) and best is top and _is_well_told(top):
         return False
@@ -159,13 +162,33 @@ def mend_usage(value: dict[str, Any]) -> bool:
     return True
 
 
+def _tells_something(usage: object) -> bool:
+    """Whether an unreadable usage may be passed on: it tells no count, but another thing such as a price."""
+    return isinstance(usage, dict) and not any(name in usage for name in ("prompt_tokens", "completion_tokens"))
+
+
 def _is_well_told(usage: dict[str, Any]) -> bool:
-    return all(type(usage.get(name)) is int for name in _COUNTS) and not _bad_details(usage)
+    return all(
+        type(count := usage.get(name)) is int and 0 <= count <= LARGEST_COUNT for name in _COUNTS
+    ) and not _bad_details(usage)
 
 
 def _bad_details(usage: dict[str, Any]) -> dict[str, None]:
     """The details that are no object, each as null: clients look into them."""
     return {name: None for name in _DETAILS if not isinstance(usage.get(name), dict | None)}
+
+
+def without_null_usage(data: bytes) -> bytes | None:
+    """The text without its member `usage: null`, or None if one of several cannot be told apart."""
+    if data.count(b'"usage"') == 1 and (compact := data.replace(b',"usage":null', b"")) != data:
+        return compact  # as nearly all write it, for half the price
+    shorter, count = _NULL_USAGE.subn(b"", data)
+    return shorter if count == 1 else None
+
+
+def all_objects(values: object) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether it is a list of objects."""
+    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
 
 
 def mend_role(said: dict[str, Any]) -> bool:
@@ -194,6 +217,19 @@ def argument_text(arguments: object, *, missing: str) -> str:
     return arguments if isinstance(arguments, str) else encode(arguments).decode()
 
 
+def with_argument_texts(message: dict[str, Any]) -> dict[str, Any]:
+    """A message of a history; a copy if it calls something with arguments that are no text, which many refuse."""
+    calls, function = message.get("tool_calls") or (), message.get("function_call")
+    called = [call["function"] for call in calls if call.get("function")] + ([function] if function else [])
+    if all(isinstance(each.get("arguments"), str) for each in called):
+        return message
+    copied = deepcopy(message)
+    for call in copied.get("tool_calls") or ():
+        _mend_arguments(call.get("function"))
+    _mend_arguments(copied.get("function_call"))
+    return copied
+
+
 def new_call_id() -> str:
     return f"call_{os.urandom(12).hex()}"
 
@@ -212,6 +248,9 @@ def _mend_message(message: dict[str, Any]) -> bool:
     mended = mend_role(message)
     if "content" not in message:
         message["content"] = None
+        mended = True
+    if not message.get("tool_calls", True) and message["tool_calls"] not in (None, []):
+        del message["tool_calls"]
         mended = True
     ids: set[str] = set()
     for call in message.get("tool_calls") or ():

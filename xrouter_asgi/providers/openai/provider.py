@@ -20,6 +20,8 @@ from ..http import (
     TLS,
     USER_AGENT,
     Batches,
+    ErrorReader,
+    ErrorRule,
     Instrument,
     Redaction,
     Timeouts,
@@ -28,9 +30,9 @@ from ..http import (
     start_stream,
 )
 from .answers import answer_object, check_completion, models_of
-from .chunks import ChunkReader, all_objects
+from .chunks import ChunkReader
 from .collecting import completion_of
-from .mending import mend_completion, take_text
+from .mending import all_objects, mend_completion, take_text, with_argument_texts
 from .options import OpenAIOptions
 from .sniffing import SniffingReader, kind_of, without_done
 from .spelling import spelled
@@ -74,6 +76,7 @@ class OpenAIProvider:
         tls: Whom to trust, and with which certificate to identify ourselves.
         proxy, http2, transport, instrument: See `Upstream`.
         ask_usage: Ask for the usage of a stream. Turn it off for an upstream that refuses `stream_options`.
+        errors: Whose fault its errors are, before the table of this package says it. The first that holds counts.
         options: How the upstream wants to be sent what other dialects than chat ask for.
 
     Raises:
@@ -91,6 +94,7 @@ class OpenAIProvider:
         proxy: str | None = None,
         http2: bool = False,
         ask_usage: bool = True,
+        errors: Sequence[ErrorRule] = (),
         name: str = "openai",
         transport: httpx.AsyncBaseTransport | None = None,
         instrument: Instrument | None = None,
@@ -113,7 +117,8 @@ class OpenAIProvider:
         if options.output_limit is None and self._upstream.host.endswith(_OPENAI):
             options = replace(options, output_limit="max_completion_tokens")
         self._options = options
-        self._redact = Redaction([api_key or "", *headers.values()], hosts=[self._upstream.host])
+        redact = Redaction([api_key or "", *headers.values()], hosts=[self._upstream.host])
+        self._errors = ErrorReader(redact, errors)
         self._models: tuple[float, ModelList] | None = None  # until when, in the loop's time
         self._closed = False
 
@@ -137,7 +142,7 @@ class OpenAIProvider:
                 body = await self._complete(call, request, path, document)
             case EmbeddingsRequest() as request:
                 answer = await self._post("/embeddings", call, document)
-                value = answer_object(answer, answer.body, model=call.model, redact=self._redact)
+                value = answer_object(answer, answer.body, model=call.model, errors=self._errors)
                 body = in_order(EmbeddingList(value, answer.body), request.inputs)
         return Reply(body, provider=self.name, model=call.model, warnings=warnings)
 
@@ -146,7 +151,7 @@ class OpenAIProvider:
         if self._models is not None and get_running_loop().time() < self._models[0]:
             return self._models[1]
         answer = await self._upstream.fetch("GET", "/models", headers=_RECEIVE_JSON, limit=MAX_BODY, deadline=deadline)
-        models = models_of(answer, owner=self.name, redact=self._redact)
+        models = models_of(answer, owner=self.name, errors=self._errors)
         self._models = get_running_loop().time() + MODELS_TTL, models
         return models
 
@@ -170,9 +175,9 @@ class OpenAIProvider:
         answer = await self._upstream.open("POST", path, headers=headers, content=content, deadline=call.deadline)
         if answer.status >= 400:
             body = await answer.read(MAX_BODY)
-            answer_object(answer, body, model=call.model, redact=self._redact)
-        chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, redact=self._redact)
-        reader = SniffingReader(answer, chunks, model=call.model, redact=self._redact, limit=MAX_BODY)
+            answer_object(answer, body, model=call.model, errors=self._errors)
+        chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, errors=self._errors)
+        reader = SniffingReader(answer, chunks, model=call.model, errors=self._errors, limit=MAX_BODY)
         stream = await start_stream(Batches(answer, reader, idle=self._timeouts.idle), self._timeouts)
         if reader.kind == "events":
             # What it is has been told, so nothing stands between the pieces and their events any more.
@@ -184,13 +189,13 @@ class OpenAIProvider:
         plain = answer.body.startswith(b"{") and answer.body.endswith(b"}")
         body = answer.body if plain else without_done(answer.body)
         if not plain and answer.status < 400 and body.strip() and kind_of(body, label="json") == "events":
-            reader = ChunkReader(choices=request.n or 1, hide_usage=False, model=call.model, redact=self._redact)
-            chunks = [*reader.feed(body), *reader.close()]
+            reader = ChunkReader(choices=request.n or 1, hide_usage=False, model=call.model, errors=self._errors)
+            chunks = [*reader.feed(answer.body), *reader.close()]
             if reader.failure is not None:
                 raise reader.failure
             value, mended = completion_of(chunks), True
         else:
-            value, mended = answer_object(answer, body, model=call.model, redact=self._redact), body is not answer.body
+            value, mended = answer_object(answer, body, model=call.model, errors=self._errors), body is not answer.body
             if path == _COMPLETIONS and all_objects(choices := value.get("choices")):
                 for choice in choices:
                     mended |= take_text(choice, "message")
@@ -209,6 +214,8 @@ class OpenAIProvider:
 def _body(document: Document, model: str, *, ask_usage: bool = False) -> bytes:
     """The bytes of the document, with the model and, if `ask_usage`, `stream_options.include_usage` spliced in.
 
+    Only a history with arguments that are no text is encoded again.
+
     Raises:
         UnsupportedOperation: A member would steer a gateway behind this one.
     """
@@ -219,6 +226,11 @@ def _body(document: Document, model: str, *, ask_usage: bool = False) -> bytes:
     changes: dict[str, Any] = {}
     if value.get("model") != model:
         changes["model"] = model
+    messages = value.get("messages") or ()
+    if any("tool_calls" in message or "function_call" in message for message in messages):
+        mended = [with_argument_texts(message) for message in messages]
+        if any(new is not old for new, old in zip(mended, messages, strict=True)):
+            changes["messages"] = mended
     if ask_usage:
         changes["stream_options"] = {**(value.get("stream_options") or {}), "include_usage": True}
     return splice(document.data, value, changes)

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from ...errors import UpstreamError, XRouterError
 from ...wire import ChatChunk
-from ..http import AnswerStream, Redaction
+from ..http import AnswerStream, ErrorReader
 from .answers import answer_object, check_completion, chunks_of
 from .chunks import ChunkReader
 from .mending import mend_completion
@@ -43,7 +43,8 @@ def kind_of(body: bytes, *, label: str = "", whole: bool = True) -> Kind | None:
 
 
 def without_done(body: bytes) -> bytes:
-    """A JSON body without the `data: [DONE]` that some upstreams put behind it."""
+    """A JSON body without the `data: [DONE]` that some upstreams put behind it, and without a byte order mark."""
+    body = body.removeprefix(_BOM)
     text = body.rstrip()
     return text[: text.rfind(b"data:")] if text.endswith(_MARK) and b"data:" in text else body
 
@@ -62,12 +63,14 @@ class SniffingReader:
 
     finished = False
 
-    def __init__(self, answer: AnswerStream, events: ChunkReader, *, model: str, redact: Redaction, limit: int) -> None:
+    def __init__(
+        self, answer: AnswerStream, events: ChunkReader, *, model: str, errors: ErrorReader, limit: int
+    ) -> None:
         self._answer = answer
         self._label = answer.headers.get("content-type", "").lower()
         self._events = events
         self._model = model
-        self._redact = redact
+        self._errors = errors
         self._limit = limit
         self.kind: Kind | None = None
         self._body = bytearray()
@@ -118,7 +121,7 @@ class SniffingReader:
 
     def _completion(self) -> dict[str, Any]:
         body = without_done(bytes(self._body))
-        value = answer_object(self._answer, body, model=self._model, redact=self._redact)
+        value = answer_object(self._answer, body, model=self._model, errors=self._errors)
         check_completion(value)
         mend_completion(value, model=self._model)
         return value

@@ -10,6 +10,8 @@ from typing import Any
 
 from .mending import CALL_TYPES, argument_text, as_text, call_type, new_call_id
 
+_INDEXES = {form.format(number) for number in range(128) for form in ("{}", "{}.0")}
+
 
 class _Call:
     """One call of a choice.
@@ -52,11 +54,11 @@ class ToolCalls:
         Args:
             ended: It is the last one. Then it says, too, which calls have no arguments or no name.
         """
-        before = [({**each}, {**_body(each)}) for each in fragments]
+        before = [(type(each.get("index")), {**each}, {**_body(each)}) for each in fragments]
         fragments[:] = [said for each in fragments if (said := self._tidied(each)) is not None]
         if ended:
             fragments += self._missing()
-        return [(each, _body(each)) for each in fragments] != before
+        return [(type(each.get("index")), each, _body(each)) for each in fragments] != before
 
     def _tidied(self, fragment: dict[str, Any]) -> dict[str, Any] | None:
         """The fragment as clients need it; None if it has to wait for the name of its call."""
@@ -65,6 +67,10 @@ class ToolCalls:
             fragment["id"] = as_text(fragment["id"])
         if not isinstance(arguments := body.get("arguments", ""), str):
             body["arguments"] = argument_text(arguments, missing="")
+        if not isinstance(body.get("name", ""), str | None):
+            body["name"] = as_text(body["name"])
+        if not isinstance(index := fragment.get("index"), int | None):
+            fragment["index"] = int(float(str(index))) if str(index) in _INDEXES else None  # 0.0 and "0" are 0
         call = self._find(fragment, named=bool(body.get("name")))
         if call is None:
             call = self._begin(fragment)

@@ -21,7 +21,7 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.providers.gigachat.response.errors import ModelUnavailable, event_error, upstream_error
-from xrouter_asgi.providers.http import Redaction
+from xrouter_asgi.providers.http import ErrorReader, Redaction
 
 BAD_GATEWAY = (
     b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
@@ -35,7 +35,7 @@ def error_of(status: int, body: bytes | str, **headers: str) -> XRouterError:
     if isinstance(body, str):
         body = json.dumps({"status": status, "message": body}).encode() + b"\n"
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    return upstream_error(status, httpx.Headers(fields), body, model="gpt-4o", redact=Redaction())
+    return upstream_error(status, httpx.Headers(fields), body, model="gpt-4o", errors=ErrorReader(Redaction()))
 
 
 ROWS: list[tuple[int, bytes | str, type[XRouterError], int, str, str | None, str | None]] = [
@@ -252,14 +252,14 @@ def test_no_message_is_longer_than_a_kibibyte(status: int) -> None:
     ],
 )
 def test_an_event_without_choices_is_an_error_by_its_number(event: dict[str, Any], status: int) -> None:
-    error = event_error(event, model="m", redact=Redaction())
+    error = event_error(event, model="m", errors=ErrorReader(Redaction()))
     assert error is not None
     assert error.status == status
 
 
 @pytest.mark.parametrize("event", [{}, {"usage": {}}, {"choices": [{}], "message": "x"}, {"choices": [], "model": "m"}])
 def test_other_events_are_no_errors(event: dict[str, Any]) -> None:
-    assert event_error(event, model="m", redact=Redaction()) is None
+    assert event_error(event, model="m", errors=ErrorReader(Redaction())) is None
 
 
 def test_a_message_is_prefixed_and_ended() -> None:

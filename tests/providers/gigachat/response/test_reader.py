@@ -50,6 +50,21 @@ def test_the_end_counts_without_its_blank_line() -> None:
     assert usage_of(decoder.close()) == [3]
 
 
+def test_done_ends_an_answer_that_has_not_told_its_end() -> None:
+    decoder = EventDecoder(translation())
+    decoder.feed(encoded(event("Hi")))
+    chunks = decoder.feed(encoded(COUNTED) + b"data: [DONE]\n\n")
+    assert chunks[0].value["choices"][0]["finish_reason"] == "stop"
+    assert (decoder.done, decoder.finished, decoder.failure) == (True, True, None)
+
+
+def test_done_alone_ends_nothing() -> None:
+    decoder = EventDecoder(translation())
+    assert decoder.feed(b"data: [DONE]\n\n") == []
+    assert decoder.failure is not None
+    assert decoder.failure.code == "stream_broken"
+
+
 def test_what_the_end_cuts_off_is_no_event() -> None:
     finished, unfinished = EventDecoder(translation()), EventDecoder(translation())
     finished.feed(encoded(event("Hi", finish="stop", usage=COUNTED["usage"])) + b'data: {"usa')

@@ -8,7 +8,15 @@ from functools import partial
 from typing import TypeAlias
 
 from ....errors import UpstreamError, UpstreamUnauthorized
-from ...http import AnswerStream, Redaction, Upstream, UpstreamAnswer, UpstreamErrorBody, has_unknown_issuer
+from ...http import (
+    AnswerStream,
+    ErrorReader,
+    ErrorRule,
+    Redaction,
+    Upstream,
+    UpstreamAnswer,
+    has_unknown_issuer,
+)
 from ..response.errors import describe
 from .credentials import AccessToken, Credentials, bearer
 from .tokens import TokenSource
@@ -37,15 +45,23 @@ class GigaChatClient:
         api, oauth: The API, and the token endpoint if that is another host. Closed by `aclose()`.
         credentials: None for an API that knows us by our client certificate.
         client_id: Value of `X-Client-ID`, the owner of uploaded files.
+        errors: Rules about errors of the API.
     """
 
     def __init__(
-        self, api: Upstream, credentials: Credentials | None, *, oauth: Upstream | None = None, client_id: str
+        self,
+        api: Upstream,
+        credentials: Credentials | None,
+        *,
+        oauth: Upstream | None = None,
+        client_id: str,
+        errors: Sequence[ErrorRule] = (),
     ) -> None:
         self._api = api
         self._oauth = oauth or api
         hosts = [self._api.host, self._oauth.host]
         self.redact = Redaction(credentials.secrets if credentials else (), hosts=hosts)
+        self.errors = ErrorReader(self.redact, errors)
         self._tokens: TokenSource | None = None
         if credentials is not None:
             login = partial(credentials.token, self._oauth, self.redact)
@@ -110,5 +126,5 @@ class GigaChatClient:
 
     async def _said(self, answer: AnswerStream) -> str:
         """What a refusal says, for the log."""
-        said = UpstreamErrorBody.of(await answer.read(64 << 10), self.redact)
+        said = self.errors.read(await answer.read(64 << 10))
         return f"{describe(answer.status, said)} Request id {answer.headers.get('x-request-id')}."

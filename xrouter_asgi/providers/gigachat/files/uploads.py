@@ -122,8 +122,8 @@ class Uploads:
         headers = [(b"Content-Type", form.headers["content-type"].encode()), (b"Accept", b"application/json")]
         answer = await self._client.fetch("POST", "/files", headers=headers, content=form.read(), limit=1 << 20)
         if answer.status not in (200, 201):
-            redact = self._client.redact
-            error = upstream_error(answer.status, answer.headers, answer.body, model="", redact=redact)
+            errors = self._client.errors
+            error = upstream_error(answer.status, answer.headers, answer.body, model="", errors=errors)
             if isinstance(error, RequestRejected | ModelNotFound):  # the file's fault, not GigaChat's
                 raise InvalidRequest(error.message, code="file_rejected", detail=error.detail)
             raise error

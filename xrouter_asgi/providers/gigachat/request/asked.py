@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...http import Redaction
+from ...http import ErrorReader
 from .functions import FunctionNames
 from .json_refs import Schema
 from .structured_output import without_fence
@@ -28,7 +28,7 @@ class Asked:
     as_content: bool  # the arguments of a call are the answer: structured output by a function
     in_fence: bool  # the answer may come in a code fence
     include_usage: bool  # in the last chunk of a stream
-    redact: Redaction
+    errors: ErrorReader
 
     def head(self, answer: Mapping[str, Any], *, kind: str, request_id: str) -> dict[str, Any]:
         """The members that all chunks of one answer share."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ....wire import ChatRequest
 from ....wire.codec import encode
-from ...http import Redaction
+from ...http import ErrorReader, Redaction
 from ..compatibility import Repairs
 from ..options import GigaChatOptions
 from .asked import Asked
@@ -47,13 +47,13 @@ def translate(
     *,
     options: GigaChatOptions,
     files: Mapping[str, str],
-    redact: Redaction | None = None,
+    errors: ErrorReader | None = None,
 ) -> Translation:
     """Translate a request as the plan says.
 
     Args:
         files: `Attachment.param` -> GigaChat's id, for all `attachments(request)` without one.
-        redact: Applied to the words of an error that the answer turns out to be.
+        errors: Reads an error that the answer turns out to be.
 
     Raises:
         InvalidRequest: GigaChat would refuse the request, because of `param`.
@@ -73,11 +73,13 @@ def translate(
     if shape.response_format is not None:
         body["response_format"] = shape.response_format
     body |= parameters(request, model=plan.model, options=options, warnings=warnings)
-    asked = _asked(request, names, chosen, shape, redact or Redaction())
+    asked = _asked(request, names, chosen, shape, errors or ErrorReader(Redaction()))
     return Translation(body, tuple(warnings), _session(request, body), asked)
 
 
-def _asked(request: ChatRequest, names: FunctionNames, chosen: Functions, shape: Structure, redact: Redaction) -> Asked:
+def _asked(
+    request: ChatRequest, names: FunctionNames, chosen: Functions, shape: Structure, errors: ErrorReader
+) -> Asked:
     stop = request.stop or ()
     return Asked(
         model=request.model,
@@ -89,7 +91,7 @@ def _asked(request: ChatRequest, names: FunctionNames, chosen: Functions, shape:
         as_content=shape.function is not None,
         in_fence=shape.function is not None or bool(shape.instruction),
         include_usage=request.include_usage,
-        redact=redact,
+        errors=errors,
     )
 
 

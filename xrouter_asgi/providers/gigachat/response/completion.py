@@ -52,7 +52,7 @@ def answer_warning(answer: Mapping[str, Any], asked: Asked) -> tuple[str, ...]:
 
 def _choice(answer: Mapping[str, Any], asked: Asked) -> Mapping[str, Any]:
     """The first choice that is an answer instead of a built-in function's progress."""
-    if error := event_error(dict(answer), model=asked.model, redact=asked.redact):
+    if error := event_error(dict(answer), model=asked.model, errors=asked.errors):
         raise error
     choices = answer.get("choices")
     for choice in choices if isinstance(choices, list) else ():

@@ -17,6 +17,7 @@ from ....errors import (
     RequestRejected,
     UpstreamError,
     UpstreamForbidden,
+    UpstreamOverloaded,
     UpstreamQuotaExceeded,
     UpstreamRateLimited,
     UpstreamTimeout,
@@ -24,7 +25,7 @@ from ....errors import (
     UpstreamUnavailable,
     XRouterError,
 )
-from ...http import MAX_MESSAGE, Redaction, UpstreamErrorBody, blame, retry_after
+from ...http import MAX_MESSAGE, REJECTIONS, Blame, ErrorReader, UpstreamErrorBody, blame, retry_after
 from ..headers import upstream_ids
 
 _HOSTS = (
@@ -55,20 +56,22 @@ class ModelUnavailable(UpstreamUnavailable):
     retryable = False
 
 
-def upstream_error(status: int, headers: httpx.Headers, body: bytes, *, model: str, redact: Redaction) -> XRouterError:
+def upstream_error(
+    status: int, headers: httpx.Headers, body: bytes, *, model: str, errors: ErrorReader
+) -> XRouterError:
     """The error for an answer other than 200 to a request for `model`."""
-    error = _error(status, UpstreamErrorBody.of(body, redact), model=model, wait=retry_after(headers))
+    error = _error(status, errors.read(body), model=model, errors=errors, wait=retry_after(headers))
     ids = upstream_ids(headers)
     shown = ", ".join(value for _, value in ids)
     return error.but(upstream_ids=ids, detail=f"{error.detail} Its ids: {shown}." if shown else error.detail)
 
 
-def event_error(event: dict[str, Any], *, model: str, redact: Redaction) -> XRouterError | None:
+def event_error(event: dict[str, Any], *, model: str, errors: ErrorReader) -> XRouterError | None:
     """The error in a document with status 200: an event of a stream, or a whole answer. None if it is no error."""
     if event.get("choices") or not ({"error", "message", "status", "status_code", "code"} & event.keys()):
         return None
-    said = UpstreamErrorBody.of_value(event, redact)
-    return _error(said.status or 500, said, model=model, wait=None)
+    said = errors.read_value(event)
+    return _error(said.status or 500, said, model=model, errors=errors, wait=None)
 
 
 def describe(status: int, said: UpstreamErrorBody) -> str:
@@ -86,18 +89,20 @@ def _sentence(said: UpstreamErrorBody, otherwise: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _error(status: int, said: UpstreamErrorBody, *, model: str, wait: float | None) -> XRouterError:
-    error = _blamed(status, said, model, wait or said.wait)
+def _error(
+    status: int, said: UpstreamErrorBody, *, model: str, errors: ErrorReader, wait: float | None
+) -> XRouterError:
+    error = _blamed(status, said, model, wait or said.wait, errors.ruling(status, said))
     advice = " Check 'base_url'." if error.code == "upstream_not_found" else ""
     return error.but(detail=f"{describe(status, said)}{advice}")
 
 
-def _blamed(status: int, said: UpstreamErrorBody, model: str, wait: float | None) -> XRouterError:
+def _blamed(status: int, said: UpstreamErrorBody, model: str, wait: float | None, ruled: Blame | None) -> XRouterError:
     if status < 400:
         return UpstreamError(f"GigaChat: it answered with the unexpected status {status}.")
-    if status == 423 or (status == 403 and _STOP_EVENT.search(said.message or "")):
+    if ruled is None and (status == 423 or (status == 403 and _STOP_EVENT.search(said.message or ""))):
         return ModelUnavailable(_sentence(said, "the model is temporarily unavailable"))
-    match blame(status, said):
+    match ruled or blame(status, said):
         case "credential":
             return UpstreamUnauthorized("GigaChat: the gateway's credentials were refused.")
         case "quota":
@@ -110,7 +115,7 @@ def _blamed(status: int, said: UpstreamErrorBody, model: str, wait: float | None
                 message += f" Please try again in {wait:g}s."
             return UpstreamRateLimited(message, retry_after=wait)
         case "overloaded":
-            return _overloaded(status, said, wait, code="upstream_overloaded")
+            return UpstreamOverloaded(_sentence(said, "it is overloaded"), retry_after=wait)
         case "unavailable":
             return _failed(status, said, wait)
         case "forbidden":
@@ -126,7 +131,8 @@ def _blamed(status: int, said: UpstreamErrorBody, model: str, wait: float | None
 def _failed(status: int, said: UpstreamErrorBody, wait: float | None) -> XRouterError:
     message = _sentence(said, f"it failed with status {status}")
     if status == 503:
-        return _overloaded(status, said, wait, code="upstream_unavailable")
+        kind = "service_unavailable_error"
+        return UpstreamUnavailable(message, code="upstream_unavailable", type=kind, status=503, retry_after=wait)
     if status == 408:
         return UpstreamTimeout(_sentence(said, "it did not answer in time"), retryable=True)
     if status == 504:
@@ -134,12 +140,6 @@ def _failed(status: int, said: UpstreamErrorBody, wait: float | None) -> XRouter
     if status >= 500:
         return UpstreamUnavailable(message, code="upstream_error", retry_after=wait)
     return UpstreamUnavailable(message, code="upstream_error", should_retry=False, retryable=False, trips=False)
-
-
-def _overloaded(status: int, said: UpstreamErrorBody, wait: float | None, *, code: str) -> XRouterError:
-    message = _sentence(said, f"it failed with status {status}")
-    kind = "service_unavailable_error"
-    return UpstreamUnavailable(message, code=code, type=kind, status=503, retry_after=wait)
 
 
 def _forbidden(said: UpstreamErrorBody) -> XRouterError:
@@ -165,4 +165,6 @@ def _rejected(status: int, said: UpstreamErrorBody) -> XRouterError:
     param = next((param for pattern, param in _PARAMS if pattern.search(said.message or "")), None)
     if status == 422:
         return RequestRejected(message, code="upstream_validation_failed", param=param)
+    if status not in REJECTIONS | {404}:
+        status = 400  # what a rule says to be the caller's, whatever GigaChat says
     return RequestRejected(message, status=status, param=None if status == 404 else param)

@@ -59,20 +59,32 @@ class StreamTranslation:
         self._usage = gross_usage(event.get("usage")) or self._usage
         if self.finished:
             return []
-        if error := event_error(event, model=self._asked.model, redact=self._asked.redact):
+        if error := event_error(event, model=self._asked.model, errors=self._asked.errors):
             raise error
         choices = event.get("choices") or ()
         if not isinstance(choices, list | tuple) or not all(isinstance(choice, dict) for choice in choices):
             raise UpstreamError("GigaChat: an event of the stream has no proper choices.", code="bad_event")
         return self._choice(event, choices[0]) if choices else []
 
-    def close(self) -> list[ChatChunk]:
-        """The chunks after the last event. Raises UpstreamError (`stream_broken`) when the answer is not finished."""
+    def close(self, *, whole: bool = False) -> list[ChatChunk]:
+        """The chunks after the last event.
+
+        Args:
+            whole: All that GigaChat wanted to say has come. That ends an answer which has not told its end.
+
+        Raises:
+            UpstreamError: `stream_broken`. The answer has no end.
+        """
+        chunks = []
         if not self.finished:
-            raise UpstreamError("GigaChat: the stream ended before the answer was finished.", code="stream_broken")
+            if not (whole and self._head):
+                raise UpstreamError("GigaChat: the stream ended before the answer was finished.", code="stream_broken")
+            deltas, finish = self._end(None)
+            chunks = [*map(self._chunk, deltas), self._chunk({}, finish)]
+            self.finished = True
         if self._asked.include_usage and self._usage is not None:
-            return [ChatChunk({**self._head, "choices": [], "usage": self._usage})]
-        return []
+            chunks.append(ChatChunk({**self._head, "choices": [], "usage": self._usage}))
+        return chunks
 
     def _choice(self, event: dict[str, Any], choice: dict[str, Any]) -> list[ChatChunk]:
         delta = choice.get("delta") or choice.get("message") or {}
@@ -191,7 +203,8 @@ class EventDecoder:
 
     def close(self) -> list[ChatChunk]:
         # What the end cuts off is no event.
-        return self._chunks([*filter(_is_whole, self._events.close()), _DONE])
+        chunks = self._chunks([*filter(_is_whole, self._events.close())])
+        return chunks if self.done or self.failure else chunks + self._closed(whole=False)
 
     def _chunks(self, payloads: Sequence[bytes]) -> list[ChatChunk]:
         chunks: list[ChatChunk] = []
@@ -199,7 +212,7 @@ class EventDecoder:
             for payload in payloads:
                 if payload == _DONE:
                     self.done = True
-                    chunks += self._translation.close()
+                    chunks += self._closed(whole=True)
                     break
                 event = json_object(payload, code="bad_event")
                 if isinstance(build := event.get("model"), str):
@@ -208,6 +221,13 @@ class EventDecoder:
         except XRouterError as error:
             self.failure = error
         return chunks
+
+    def _closed(self, *, whole: bool) -> list[ChatChunk]:
+        try:
+            return self._translation.close(whole=whole)
+        except XRouterError as error:
+            self.failure = error
+            return []
 
 
 class UntilStopped:
