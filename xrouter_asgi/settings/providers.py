@@ -160,6 +160,7 @@ class OpenAISettings(UpstreamSettings):
     """`kind = "openai"`: any upstream that speaks OpenAI's API. A value of `headers` may be a reference.
 
     Attributes:
+        members: Members of requests that go upstream besides those that always do; see `OpenAIProvider`.
         max_parallel: How many chats and embeddings at once, for all models together; `adaptive` learns the number.
     """
 
@@ -168,6 +169,7 @@ class OpenAISettings(UpstreamSettings):
     headers: dict[str, Hidden] = Field(default_factory=dict)
     http2: bool = False
     ask_usage: bool = True
+    members: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     options: OpenAIOptions = OpenAIOptions()
     max_parallel: Annotated[int | Literal["adaptive"], PlainValidator(_parallel)] | None = None
 
@@ -197,6 +199,7 @@ class OpenAISettings(UpstreamSettings):
             headers={header: value.get_secret_value() for header, value in self.headers.items()},
             http2=self.http2,
             ask_usage=self.ask_usage,
+            members=self.members,
             instrument=instrument,
             options=self.options,
         )
