@@ -9,6 +9,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -79,6 +80,16 @@ def test_other_databases_are_refused_without_showing_a_password(given: str) -> N
         SQLKeyStore(given)
     assert "geheim" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["postgresql://u:a@geheim@host/keys", "postgresql://a/geheim:p@host/keys", "postgresql://host:geheim/keys"],
+)
+def test_a_url_that_would_take_a_password_for_something_else_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="The URL of the key store") as caught:
+        SQLKeyStore(given)
+    assert "geheim" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_a_store_that_is_printed_shows_no_password() -> None:

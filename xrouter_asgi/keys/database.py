@@ -99,15 +99,19 @@ def _unavailable(detail: str) -> KeyStoreUnavailable:
 
 def async_url(url: str) -> URL:
     """The URL with the async driver, and with libpq's `sslmode` under asyncpg's name `ssl`."""
+    # No message repeats the text, which may hold a password.
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         message = "The URL of the key store is none. Write sqlite:///keys.db or postgresql://host/name."
-        raise ValueError(message) from None  # without the text, which may hold a password
+        raise ValueError(message) from None
     match parsed.drivername:
         case "sqlite" | "sqlite+aiosqlite":
             return parsed.set(drivername="sqlite+aiosqlite")
         case "postgresql" | "postgres" | "postgresql+asyncpg":
+            if "@" in f"{parsed.host}{parsed.database}":  # the rest of a password, which errors would show
+                message = "The URL of the key store holds an '@' too many. In a user or password write %40 for '@'."
+                raise ValueError(f"{message} Of a user also write %2F for '/' and %3A for ':'.")
             query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
             return parsed.set(drivername="postgresql+asyncpg", query=query)
         case other:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _HOW = 'Write "env:NAME" for an environment variable or "file:PATH" for a file'
 
 
@@ -34,6 +36,8 @@ def _resolve(reference: str, sources: ReferenceSources) -> str | None:
         case "env":
             if value := sources.environment.get(name):
                 return value
+            if not _NAME.fullmatch(name):
+                raise ValueError('has something behind "env:" that is not the name of an environment variable.')
             what = "not set" if value is None else "empty"
             raise ValueError(f"names the environment variable {name!r}, which is {what}. Set it to the secret.")
         case "file":
@@ -66,7 +70,11 @@ def _secret(value: Any, info: ValidationInfo) -> Any:
 
 def _text(value: Any, info: ValidationInfo) -> Any:
     """Accept a text, or a reference if the text is a secret."""
-    resolved = _resolve(value, sources_of(info)) if isinstance(value, str) else None
+    if isinstance(value, SecretStr):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("is not a text. Write one, or a reference to it.")
+    resolved = _resolve(value, sources_of(info))
     return value if resolved is None else resolved
 
 
