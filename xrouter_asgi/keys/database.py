@@ -8,10 +8,11 @@ drivers bound a transaction.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 from alembic import command
@@ -145,6 +146,11 @@ def _make_file(engine: AsyncEngine) -> None:
     that it is locked, whatever their timeout (it does not wait where that might deadlock), so this asks again.
     """
     (file,), options = engine.dialect.create_connect_args(engine.url)
+    if not options.get("uri") and file != ":memory:":
+        with suppress(
+            FileExistsError
+        ):  # SQLite would make it readable for everybody; its other files get the same mode
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     deadline = time.monotonic() + TIMEOUT
     with closing(sqlite3.connect(file, uri=options.get("uri", False), timeout=TIMEOUT)) as connection:
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _HOW = 'Write "env:NAME" for an environment variable or "file:PATH" for a file'
+
+logger = logging.getLogger("xrouter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,15 @@ def _resolve(reference: str, sources: ReferenceSources) -> str | None:
 def _read(path: Path, name: str) -> str:
     try:
         value = path.read_text("utf-8").strip()
+        mode = path.stat().st_mode
     except OSError as exc:
         raise ValueError(f"names the file {name!r}, which cannot be read: {exc.strerror}.") from exc
     except UnicodeDecodeError as exc:
         raise ValueError(f"names the file {name!r}, which is not a text in UTF-8.") from exc
     if not value:
         raise ValueError(f"names the file {name!r}, which is empty.")
+    if os.name == "posix" and mode & 0o077:
+        logger.warning("Other users of this machine can read the secret in %s. Run: chmod 600 %s", path, path)
     return value
 
 
