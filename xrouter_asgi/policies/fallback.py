@@ -111,7 +111,6 @@ class Fallback(Wrapper):
         self._backoff = backoff
         self._random = random or Random()  # noqa: S311 -- it spreads load and guards nothing
         self._affinity = SessionAffinity() if session_affinity else None
-        self._takes_own_keys = any(candidate.own_key for candidate in candidates)
         self._only = self._only_plan()
 
     def ready(self, call: Call, /) -> Unready | None:
@@ -123,7 +122,7 @@ class Fallback(Wrapper):
         """Where the call would go now. Asks nobody."""
         if self._only is not None:
             return self._only
-        if self._takes_own_keys and uses_client_credential(call):
+        if uses_client_credential(call) and any(candidate.own_key for candidate in self.candidates):
             first, *others = self._stats
             return Plan([Ranked(first)], [], [(each, _OWN_KEY) for each in others], "own key")
         requirements = Requirements(call)
