@@ -19,7 +19,8 @@ from xrouter_asgi.providers.http import ErrorReader, Redaction
 from xrouter_asgi.providers.openai.chunks import ChunkReader
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.wire import ChatRequest
-from xrouter_asgi.wire.codec import encode, parse_request, splice
+from xrouter_asgi.wire.codec import encode, parse_request
+from xrouter_asgi.wire.members import splice
 from xrouter_asgi.wire.sse import encode_event
 
 SMALL = json.dumps(

@@ -57,7 +57,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(config: Path) -> AsyncIterator[Gateway]:
-    async with serving(config, {"METRICS_TOKEN": "metrics-token"}) as running:
+    async with serving(config, {"METRICS_TOKEN": "metrics-token-of-16"}) as running:
         yield running
 
 
@@ -136,7 +136,7 @@ class TestMetrics:
         async with sdk(gateway, key) as client:
             await ask(client)
         async with httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client:
-            tokens = [{}, {"authorization": f"Bearer {key}"}, {"authorization": "Bearer metrics-token"}]
+            tokens = [{}, {"authorization": f"Bearer {key}"}, {"authorization": "Bearer metrics-token-of-16"}]
             answers = [await client.get("/metrics", headers=headers) for headers in tokens]
         assert [answer.status_code for answer in answers] == [401, 401, 200]
         counted = [line for line in answers[2].text.splitlines() if line.startswith("xrouter_requests_total")]
@@ -189,13 +189,13 @@ async def test_without_any_one_layer_the_others_work(
         document.pop(absent, None)
         if absent == "access_log":
             document["access_log"] = {"format": "off"}
-        app = create_app(Settings.parse(document, environment={"TOKEN": "metrics-token"}, folder=tmp_path))
+        app = create_app(Settings.parse(document, environment={"TOKEN": "metrics-token-of-16"}, folder=tmp_path))
         async with uvicorn_here(app) as url, httpx.AsyncClient(base_url=url, trust_env=False, headers=PAGE) as client:
             stranger = await client.get("/v1/models")
             answer = await client.post(
                 "/v1/chat/completions", headers=bearer, json={"model": "bird", "messages": HELLO}
             )
-            shown = await client.get("/metrics", headers={"authorization": "Bearer metrics-token"})
+            shown = await client.get("/metrics", headers={"authorization": "Bearer metrics-token-of-16"})
     lines = capsys.readouterr().out.splitlines()
     found = {
         "keys": stranger.status_code == 401,

@@ -315,7 +315,7 @@ on_error: OnError = refused
 
 router = LLMRouter({"a": model, "b-*": Target(openai, model="*")}, max_body=1 << 20, explain=True)
 assert_type(router.models, ModelTable)
-shown = MetricsApp(token="t")
+shown = MetricsApp(token="t" * 16)
 assert_type(shown.reader, MetricReader)
 observers.append(Metrics(MeterProvider([shown.reader, otlp_metric_reader()]), models=router.models))
 assert_type(otlp_tracer_provider("http://host", service="site"), TracerProvider)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -23,6 +23,7 @@ from .settings.layers import AccessLogSettings, MetricsSettings, RateLimitSettin
 from .wire import ChatRequest
 
 _NO_KEYS = "off: whoever reaches this server is let in"
+_STORE = re.compile(r"(\w[\w+]*://)(?:[^@/?#]*@)?([^@?#]*)(?:[?#][^@]*)?")
 _SHOWN = 5  # models in a line
 _PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
 _SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
@@ -95,9 +96,13 @@ def _alerts(table: AlertsSettings) -> str:
 
 
 def _address(url: SecretStr) -> str:
-    """The URL of a store without user, password and options."""
-    parts = urlsplit(url.get_secret_value())
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """The URL of a store without user, password and options.
+
+    An '@' behind the host, or what seems to be the host, may end a password with a '/', which then is all over the URL.
+    """
+    text = url.get_secret_value()
+    found = _STORE.fullmatch(text)
+    return found[1] + found[2] if found else f"{text.partition('://')[0]}://…"
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,13 @@ async def test_with_the_token_the_endpoint_answers(given: bytes) -> None:
     assert (await get(app, "/", headers=[(b"authorization", given)])).json == ["root"]
 
 
+@pytest.mark.parametrize("other", [b"Bearer secret", b"Bearer wrong", b"Basic eA=="])
+async def test_a_token_that_comes_twice_is_refused(other: bytes) -> None:
+    app = Routes({"/": {"GET": says("root")}}, token="secret")
+    for given in ([b"Bearer secret", other], [other, b"Bearer secret"]):
+        assert (await get(app, "/", headers=[(b"authorization", value) for value in given])).status == 401
+
+
 # Errors
 
 

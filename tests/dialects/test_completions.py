@@ -49,6 +49,10 @@ def test_the_estimate_counts_every_choice_of_every_prompt() -> None:
     assert asked.request.n == 6
 
 
+def test_the_estimate_counts_answers_that_are_made_and_not_returned() -> None:
+    assert parsed(best_of=5, n=2, max_tokens=10).estimate().completion_tokens == 50
+
+
 def test_more_choices_than_a_chat_may_have_are_refused() -> None:
     with pytest.raises(InvalidRequest) as caught:
         parsed(prompt=["a"] * 50, n=3)

@@ -56,7 +56,10 @@ def _traced(tape: Tape) -> ASGIApp:
 
 
 TRACEPARENT = ("traceparent", f"00-{0xDEF:032x}-{0x123:016x}-01")
-ODD = b'{ "model" : "m" ,\n "messages":[{"role":"user","content":"\\u041f\\u0440\xd1\x83\xd0\xb4"}], "odd":1.0e0 }'
+ODD = (
+    b'{ "model" : "m" ,\n "messages":[{"role":"user","content":"\\u041f\\u0440\xd1\x83\xd0\xb4"}],'
+    b' "min_p":1.0e0, "odd":[] }'
+)
 CALLS = {"tools": [WEATHER], "messages": [{"role": "user", "content": 'call weather {"city": "Tver"}'}]}
 HELLO = event(chunk({"role": "assistant", "content": "Hel"}))
 END = event(chunk({}, "stop"))

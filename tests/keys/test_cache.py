@@ -16,6 +16,7 @@ from xrouter_asgi.keys.secret import ALPHABET
 from .clock import START, Clock
 
 SECRET = new_secret()
+OTHER = new_secret()
 KEY = APIKey("key_1", created_at=START)
 
 
@@ -288,6 +289,53 @@ async def test_a_store_that_does_not_answer_counts_as_away(clock: Clock, monkeyp
     store.gate = asyncio.Event()
     with pytest.raises(KeyStoreUnavailable):
         await cached(store, clock).check(SECRET)
+
+
+async def test_a_store_that_hangs_holds_up_one_holder_of_a_known_key(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Scripted({SECRET: KEY, OTHER: KEY})
+    keys = cached(store, clock)
+    assert [await keys.check(SECRET), await keys.check(OTHER)] == [KEY, KEY]
+    clock.tick(5)
+    store.gate = asyncio.Event()
+    monkeypatch.setattr(cache, "PATIENCE", 0.01)
+    assert await keys.check(SECRET) == KEY
+    monkeypatch.setattr(cache, "PATIENCE", 3600)
+    assert [await keys.check(SECRET), await keys.check(OTHER)] == [KEY, KEY]
+    assert len(store.asked) == 4
+    store.keys.clear()
+    store.gate.set()
+    await keys.aclose()
+    assert [await keys.check(SECRET), await keys.check(OTHER)] == [None, None]
+
+
+async def test_a_store_that_is_quick_again_is_waited_for(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Scripted({SECRET: KEY})
+    keys = cached(store, clock)
+    await keys.check(SECRET)
+    clock.tick(5)
+    store.gate = asyncio.Event()
+    monkeypatch.setattr(cache, "PATIENCE", 0.01)
+    await keys.check(SECRET)
+    store.gate.set()
+    await keys.aclose()
+    monkeypatch.setattr(cache, "PATIENCE", 3600)
+    clock.tick(5)
+    store.keys.clear()
+    assert await keys.check(SECRET) is None
+
+
+async def test_a_key_that_nobody_knows_yet_waits_for_a_store_that_hangs(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "PATIENCE", 0)
+    store = Scripted({SECRET: KEY})
+    store.gate = asyncio.Event()
+    asking = asyncio.create_task(cached(store, clock).check(SECRET))
+    await store.entered.wait()
+    store.gate.set()
+    assert await asking == KEY
 
 
 async def test_junk_cannot_push_good_keys_out(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

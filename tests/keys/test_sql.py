@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import asyncio
 import logging
+import os
 import re
 import sqlite3
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -79,6 +81,29 @@ def test_other_databases_are_refused_without_showing_a_password(given: str) -> N
         SQLKeyStore(given)
     assert "geheim" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["postgresql://u:a@geheim@host/keys", "postgresql://a/geheim:p@host/keys", "postgresql://host:geheim/keys"],
+)
+def test_a_url_that_would_take_a_password_for_something_else_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="The URL of the key store") as caught:
+        SQLKeyStore(given)
+    assert "geheim" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_nobody_else_can_read_a_new_database(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        store = SQLKeyStore(f"sqlite:///{tmp_path / 'keys.db'}")
+        await store.list()
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}  # noqa: ASYNC240
+        await store.aclose()
+    finally:
+        os.umask(before)
+    assert modes["keys.db"] == 0o600
+    assert set(modes.values()) == {0o600}
 
 
 async def test_a_store_that_is_printed_shows_no_password() -> None:

@@ -478,7 +478,7 @@ class TestTheErrorThatIsTold:
 
 class TestOwnKey:
     async def test_whoever_pays_himself_is_not_moved(self) -> None:
-        first = candidate("a", unready=OPEN, price=Price(9, 9))
+        first = candidate("a", unready=OPEN, price=Price(9, 9), own_key=True)
         second = candidate("b", price=Price(1, 1))
         reply = await Fallback([first, second], strategy=lowest_cost).send(call(key="secret"))
         assert reply.provider == "a"
@@ -486,8 +486,13 @@ class TestOwnKey:
     async def test_nor_if_it_fails(self) -> None:
         second = candidate("b")
         with pytest.raises(UpstreamUnavailable):
-            await Fallback([candidate("a", down()), second]).send(call(key="secret"))
+            await Fallback([candidate("a", down(), own_key=True), second]).send(call(key="secret"))
         assert asked(second) == [0]
+
+    async def test_where_no_candidate_takes_keys_of_callers_theirs_changes_nothing(self) -> None:
+        blind = candidate("a", capabilities=Capabilities(tools=False))
+        one = Fallback([blind, candidate("b", down()), candidate("c")])
+        assert (await one.send(call(key="secret", tools=TOOLS))).provider == "c"
 
 
 def turn(*texts: str, **more: Any) -> Call:
@@ -594,7 +599,8 @@ class TestTheDecision:
 
     async def test_of_a_caller_with_an_own_key_it_tells_why_the_others_were_passed_over(self) -> None:
         context = RequestContext()
-        await Fallback([candidate("a"), candidate("b")]).send(call(context=context, key="secret"))
+        own = candidate("a", own_key=True)
+        await Fallback([own, candidate("b")]).send(call(context=context, key="secret"))
         assert [(each.name, each.excluded and each.excluded.kind) for each in context.decision.candidates] == [
             ("a/m", None),
             ("b/m", "own_key"),

@@ -50,8 +50,8 @@ class TestKeys:
         ("text", "mistake"),
         [
             ("keys = {}", "keys.url is missing. Write it."),
-            ("keys = 5", "keys is 5. Write a table, [keys]."),
-            ("keys.url = 5", "keys.url is 5. It should be a valid string."),
+            ("keys = 5", "keys is no table. Write one, [keys]."),
+            ("keys.url = 5", "keys.url is not a text. Write one, or a reference to it."),
             (
                 'keys = { url = "sqlite:///k", peper = "x" }',
                 "keys has no key 'peper'. Did you mean 'pepper'? Known: imported, pepper, url.",

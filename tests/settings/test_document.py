@@ -156,10 +156,10 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
     ("text", "problem"),
     [
         ("", 'providers is empty. Write for example providers.gigachat.kind = "gigachat".'),
-        ("providers = 5", "providers is 5. Write a table, [providers]."),
-        ("providers.a = 5", "providers.a is 5. Write a table, [providers.a]."),
-        ('providers.a.kind = "echo"\nmodels = 5', "models is 5. Write a table, [models]."),
-        ('providers.a.kind = "echo"\nmodels.m = 5', "models.m is 5. Write a table, [models.m]."),
+        ("providers = 5", "providers is no table. Write one, [providers]."),
+        ("providers.a = 5", "providers.a is no table. Write one, [providers.a]."),
+        ('providers.a.kind = "echo"\nmodels = 5', "models is no table. Write one, [models]."),
+        ('providers.a.kind = "echo"\nmodels.m = 5', "models.m is no table. Write one, [models.m]."),
         (
             'providers."a/b".kind = "echo"',
             "providers.\"a/b\" has a name that is empty or holds a '/'. Write one without.",
@@ -173,7 +173,7 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
         ('providers.a = { kind = "openai", base_url = "http://x", api_key = 5 }', "providers.a.api_key is not a text."),
         (
             'providers.a = { kind = "openai", base_url = "http://x", headers = { b = 5 } }',
-            "providers.a.headers.b is 5",
+            "providers.a.headers.b is not a text.",
         ),
         (
             'providers.a = { kind = "openai", base_url = "http://x", zzz = 1 }',
@@ -189,7 +189,7 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
         ),
         (
             'providers.a = { kind = "gigachat", access_token = "env:KEY", options = { aliases = 5 } }',
-            "providers.a.options.aliases is 5. Write a table, [providers.a.options.aliases].",
+            "providers.a.options.aliases is no table. Write one, [providers.a.options.aliases].",
         ),
     ],
 )

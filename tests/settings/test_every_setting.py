@@ -114,6 +114,7 @@ OTHERWISE: dict[str, Any] = {
             "headers": {"x-team": "blue"},
             "http2": True,
             "ask_usage": False,
+            "members": ["store"],
             "options": {
                 "output_limit": "max_completion_tokens",
                 "late_system": "user",

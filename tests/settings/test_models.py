@@ -172,7 +172,7 @@ def test_a_provider_with_keys_of_callers_own_has_no_breaker() -> None:
             'targets = [{ provider = "a", model = "b", price = { input = 1, output = inf } }]',
             "models.m.targets[0].price.output is inf. It should be less than inf.",
         ),
-        ('targets = ["a/b"]\npatience = 3', "models.m.patience is 3. Write a table, [models.m.patience]."),
+        ('targets = ["a/b"]\npatience = 3', "models.m.patience is no table. Write one, [models.m.patience]."),
         ('targets = ["a/b"]\nhedge = 3', "models.m.hedge is 3. It should be less than or equal to 1."),
     ],
 )

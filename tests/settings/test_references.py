@@ -48,6 +48,7 @@ def test_a_secret_of_a_program_is_taken_as_it_is() -> None:
         ("sk-literal", 'holds the secret itself. Write "env:NAME"'),
         (5, 'is not a text. Write "env:NAME"'),
         ("env:NONE", "names the environment variable 'NONE', which is not set."),
+        ("env:sk-literal", 'has something behind "env:" that is not the name of an environment variable.'),
         ("env:EMPTY", "names the environment variable 'EMPTY', which is empty."),
         ("file:none", "names the file 'none', which cannot be read: No such file or directory."),
         ("file:empty", "names the file 'empty', which is empty."),
@@ -58,6 +59,16 @@ def test_a_secret_that_cannot_be_had_says_why(tmp_path: Path, value: object, wor
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "binary").write_bytes(b"\xff")
     assert problem(tmp_path, secret=value).startswith(words)
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
+def test_a_secret_that_others_can_read_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, warned: bool
+) -> None:
+    (tmp_path / "key").write_text("from-file")
+    (tmp_path / "key").chmod(mode)
+    assert text(read(tmp_path, secret="file:key").secret) == "from-file"
+    assert (f"chmod 600 {tmp_path / 'key'}" in caplog.text) is warned
 
 
 def test_a_hidden_text_may_stand_in_the_file_or_elsewhere(tmp_path: Path) -> None:

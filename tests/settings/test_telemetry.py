@@ -107,6 +107,7 @@ class TestMetrics:
         [
             ("", 'metrics would be shown to everybody. Write token = "env:NAME", or a port of its own.'),
             ('token = "literal"', "metrics.token holds the secret itself."),
+            ('token = "env:SHORT"', "metrics has a token of 15 characters. Take 16 or more: openssl rand -hex 32"),
             ('path = "metrics"', "metrics.path is 'metrics'. Write a path such as \"/metrics\"."),
             ('path = "/"', "metrics.path is '/'. Write a path such as"),
             (
@@ -116,11 +117,11 @@ class TestMetrics:
         ],
     )
     def test_a_mistake_is_said_in_words(self, text: str, mistake: str) -> None:
-        (found,) = mistakes(f"[metrics]\n{text}")
+        (found,) = mistakes(f"[metrics]\n{text}", SHORT="t" * 15)
         assert found.startswith(mistake)
 
     def test_they_may_be_on_another_path(self) -> None:
-        metrics = read('metrics = { path = "/internal/metrics", token = "env:TOKEN" }', TOKEN="t").metrics
+        metrics = read('metrics = { path = "/internal/metrics", token = "env:TOKEN" }', TOKEN="t" * 16).metrics
         assert metrics is not None
         assert metrics.path == "/internal/metrics"
 

@@ -92,11 +92,11 @@ async def test_metrics_are_only_to_be_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [None, b"", b"Bearer", b"Bearer wrong", b"Basic marked-token", b"marked-token", b"\xff"]
+    "given", [None, b"", b"Bearer", b"Bearer wrong", b"Basic marked-token-of-16", b"marked-token-of-16", b"\xff"]
 )
 async def test_without_the_token_nothing_is_shown(given: bytes | None) -> None:
     headers = [] if given is None else [(b"authorization", given)]
-    shown = MetricsApp(token="marked-token")
+    shown = MetricsApp(token="marked-token-of-16")
     measured(shown)
     answer = await get(shown, "/", headers=headers)
     assert answer.status == 401
@@ -105,10 +105,16 @@ async def test_without_the_token_nothing_is_shown(given: bytes | None) -> None:
 
 
 async def test_with_the_token_it_is() -> None:
-    shown = MetricsApp(token="marked-token")
+    shown = MetricsApp(token="marked-token-of-16")
     measured(shown)
-    assert (await get(shown, "/", headers=[(b"authorization", b"bearer marked-token")])).status == 200
-    assert "marked-token" not in repr(shown)
+    assert (await get(shown, "/", headers=[(b"authorization", b"bearer marked-token-of-16")])).status == 200
+    assert "marked-token-of-16" not in repr(shown)
+
+
+@pytest.mark.parametrize("token", ["", "x" * 15])
+def test_a_token_that_could_be_guessed_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match=f"has {len(token)} characters. Take 16 or more"):
+        MetricsApp(token=token)
 
 
 async def test_scrapes_under_load_are_whole_and_do_not_grow() -> None:

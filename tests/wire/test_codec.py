@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from xrouter_asgi.errors import InvalidRequest
 from xrouter_asgi.wire import codec
-from xrouter_asgi.wire.codec import MAX_DEPTH, MAX_VALUES, decode, encode, parse_request, splice
+from xrouter_asgi.wire.codec import MAX_DEPTH, MAX_VALUES, decode, encode, parse_request
 
 # Text that tempts a search in raw bytes to take content for structure.
 nasty = st.sampled_from(
@@ -37,48 +37,6 @@ values = st.recursive(
     max_leaves=20,
 )
 objects = st.dictionaries(text, values, max_size=5)
-
-
-def escaped(name: str, every: int) -> str:
-    """`name` as a JSON string in which every n-th character is written as an escape."""
-    return '"' + "".join(f"\\u{ord(char):04x}" if i % every == 0 else char for i, char in enumerate(name)) + '"'
-
-
-@st.composite
-def json_texts(draw: st.DrawFn) -> str:
-    """An object as some encoder might write it: spaces, escapes of all sorts, also in the name `model`."""
-    value = draw(objects | objects.map(lambda value: {**value, "model": "alias"}))
-    written = json.dumps(value, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1])))
-    if draw(st.booleans()):
-        # Only a name that stands alone: inside other text the quotes are escaped.
-        written = written.replace('"model":', escaped("model", draw(st.integers(1, 5))) + " :", 1)
-    return written
-
-
-@given(json_texts(), st.dictionaries(st.sampled_from(["model", "stream_options"]), values, max_size=2))
-def test_a_splice_decodes_to_the_object_with_its_members_set(written: str, changes: dict[str, Any]) -> None:
-    value = json.loads(written)
-    assert json.loads(splice(written.encode(), value, changes)) == {**value, **changes}
-
-
-def test_a_splice_edits_the_text_in_place() -> None:
-    data = b'{ "model" : "alias",\n "messages": [1.50, "\\n"] }'
-    spliced = splice(data, json.loads(data), {"model": "real", "user": "u"})
-    assert spliced == b'{ "model" : "real",\n "messages": [1.50, "\\n"],"user":"u"}'
-
-
-def test_a_splice_without_changes_is_the_same_bytes() -> None:
-    assert splice(b'{"a" : 1}', {"a": 1}, {}) == b'{"a" : 1}'
-
-
-def test_an_appended_member_is_the_first_of_an_empty_object() -> None:
-    assert splice(b"{ }\n", {}, {"a": 1}) == b'{"a":1}'
-
-
-def test_a_name_spelled_with_escapes_does_not_keep_its_value() -> None:
-    data = b'{"mod\\u0065l":"alias","metadata":{"model":"alias"}}'
-    spliced = splice(data, json.loads(data), {"model": "real"})
-    assert json.loads(spliced) == {"model": "real", "metadata": {"model": "alias"}}
 
 
 @given(values)

@@ -33,6 +33,7 @@ class ParsedCompletion:
     request: ChatRequest
     document: Document
     original: Original
+    made: int  # answers that the upstream makes, also those that it does not return
 
     @classmethod
     def read(cls, value: dict[str, Any], body: bytes, headers: Headers) -> Self:
@@ -40,12 +41,13 @@ class ParsedCompletion:
         asked = CompletionRequest.of(value)
         document = Document(_as_chat(asked, value))
         original = Original("completions", Document(value, body), untranslatable=_untranslatable(asked, value))
-        return cls(ChatRequest.of(document.value), document, original)
+        made = max(asked.n or 1, asked.best_of or 1) * len(asked.prompts)
+        return cls(ChatRequest.of(document.value), document, original, made)
 
     def estimate(self) -> CostEstimate:
-        """The size of the body, and the bound on the output of all choices."""
+        """The size of the body, and the bound on the output of all answers that are made."""
         request = self.request
-        bound = (request.max_tokens or DEFAULT_MAX_TOKENS) * (request.n or 1)
+        bound = (request.max_tokens or DEFAULT_MAX_TOKENS) * self.made
         return CostEstimate(request.model, prompt_bound(self.original.document.data), bound)
 
     def whole(self, answer: Document, /) -> bytes:

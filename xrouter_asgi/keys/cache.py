@@ -23,6 +23,7 @@ NEGATIVE_TTL = 2.0  # seconds for which an unknown key stays unknown without ano
 STALE_IF_ERROR = 60.0  # seconds for which a found key is used while the store is away (the name is that of RFC 5861)
 TIMEOUT = 2.0  # seconds that a lookup may take before the store counts as away
 RETRY_INTERVAL = 1.0  # seconds between two lookups while the store is away
+PATIENCE = 0.5  # seconds that the holder of a known key waits for another lookup
 CAPACITY = 10_000  # known keys that are remembered, and as many unknown ones
 
 
@@ -35,7 +36,8 @@ class CachedKeys:
     """Checks secrets against a store, and remembers what the store said.
 
     Known and unknown keys have a cache each: junk cannot displace good keys. Concurrent lookups of one secret are one
-    lookup. A revocation takes effect after `TTL` seconds, or `STALE_IF_ERROR` if the store goes away in between.
+    lookup. A revocation takes effect after `TTL` seconds, or `STALE_IF_ERROR` if the store goes away in between or does
+    not answer within `PATIENCE`: then a known key is used at once, and looked up in the background.
 
     Args:
         store: Where keys are kept; or a function `async (digest) -> APIKey | None`.
@@ -60,6 +62,7 @@ class CachedKeys:
         self._unknown: Recent[bytes, float] = Recent(CAPACITY)
         self._flights: SingleFlight[bytes, APIKey | None] = SingleFlight()
         self._away = False
+        self._slow = False  # a known key has waited for a lookup in vain; until one ends, no other waits at all
         self._retry_at = 0.0
 
     async def check(self, secret: str) -> APIKey | None:
@@ -88,21 +91,28 @@ class CachedKeys:
         since = self._unknown.get(digests[0])
         if since is not None and now < since + NEGATIVE_TTL:
             return None
+        usable = known is not None and good and now < known.since + STALE_IF_ERROR
         try:
-            key = await self._ask(digests, now)
-        except KeyStoreUnavailable:
-            if known is not None and good and now < known.since + STALE_IF_ERROR:
+            key = await self._ask(digests, now, patience=(0 if self._slow else PATIENCE) if usable else None)
+        except (KeyStoreUnavailable, TimeoutError):
+            if known is not None and usable:
                 return known.key
             raise
         return key if key is not None and key.usable(self._now()) else None
 
-    async def _ask(self, digests: Sequence[bytes], now: float) -> APIKey | None:
+    async def _ask(self, digests: Sequence[bytes], now: float, *, patience: float | None) -> APIKey | None:
+        """Look a key up. Raises TimeoutError when that takes longer than `patience`; the lookup goes on."""
         if self._away:
             if now < self._retry_at:
                 raise _unavailable()
             # This caller tries; the others do not wait for it.
             self._retry_at = now + RETRY_INTERVAL
-        return await self._flights.do(digests[0], lambda: self._look_up(digests))
+        until = None if patience is None else asyncio.get_running_loop().time() + patience
+        try:
+            return await self._flights.do(digests[0], lambda: self._look_up(digests), deadline=until)
+        except TimeoutError:
+            self._slow = True
+            raise
 
     async def _look_up(self, digests: Sequence[bytes]) -> APIKey | None:
         # The age counts from the start: the key may be revoked between the store's read and its answer.
@@ -113,6 +123,7 @@ class CachedKeys:
         except Exception as exc:  # no exception of a store may admit anyone, or become a 500
             self._lost(exc)
             raise _unavailable() from exc
+        self._slow = False
         if self._away:
             self._away = False
             logger.warning("The key store answers again.")

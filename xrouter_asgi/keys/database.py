@@ -8,10 +8,11 @@ drivers bound a transaction.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 from alembic import command
@@ -99,15 +100,19 @@ def _unavailable(detail: str) -> KeyStoreUnavailable:
 
 def async_url(url: str) -> URL:
     """The URL with the async driver, and with libpq's `sslmode` under asyncpg's name `ssl`."""
+    # No message repeats the text, which may hold a password.
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         message = "The URL of the key store is none. Write sqlite:///keys.db or postgresql://host/name."
-        raise ValueError(message) from None  # without the text, which may hold a password
+        raise ValueError(message) from None
     match parsed.drivername:
         case "sqlite" | "sqlite+aiosqlite":
             return parsed.set(drivername="sqlite+aiosqlite")
         case "postgresql" | "postgres" | "postgresql+asyncpg":
+            if "@" in f"{parsed.host}{parsed.database}":  # the rest of a password, which errors would show
+                message = "The URL of the key store holds an '@' too many. In a user or password write %40 for '@'."
+                raise ValueError(f"{message} Of a user also write %2F for '/' and %3A for ':'.")
             query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
             return parsed.set(drivername="postgresql+asyncpg", query=query)
         case other:
@@ -141,6 +146,11 @@ def _make_file(engine: AsyncEngine) -> None:
     that it is locked, whatever their timeout (it does not wait where that might deadlock), so this asks again.
     """
     (file,), options = engine.dialect.create_connect_args(engine.url)
+    if not options.get("uri") and file != ":memory:":
+        with suppress(
+            FileExistsError
+        ):  # SQLite would make it readable for everybody; its other files get the same mode
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     deadline = time.monotonic() + TIMEOUT
     with closing(sqlite3.connect(file, uri=options.get("uri", False), timeout=TIMEOUT)) as connection:
         while True:

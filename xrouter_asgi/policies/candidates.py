@@ -56,7 +56,8 @@ class Candidate:
         price: For `lowest_cost`.
         capabilities: For calls that need them.
         max_parallel: How many calls at once it bears, for `stack` to keep to; None for any number.
-        own_key: Whether callers may bring a key of their own. What one of them meets says nothing about the others.
+        own_key: Whether callers may bring a key of their own (`BringYourOwnKey`). What one of them meets says nothing
+            about the others. Where no candidate has it, `x-provider-key` is ignored.
 
     Raises:
         ValueError: For a weight below 0.

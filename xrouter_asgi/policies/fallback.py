@@ -67,8 +67,8 @@ class Fallback(Wrapper):
     while a fallback above it has others to ask (`call.elsewhere`).
 
     The error says whether it moves on (`falls_back`): the upstream's faults do, a mistake of the caller's does not. A
-    conversation that is too long moves only to a model whose context is known to be longer. A caller who pays the
-    upstream with a credential of its own (`x-provider-key`) is sent to the first candidate and to no other.
+    conversation that is too long moves only to a model whose context is known to be longer. Where a candidate takes
+    callers' own keys, a caller who pays the upstream with one (`x-provider-key`) is sent to the first and to no other.
 
     Args:
         candidates: At least one.
@@ -122,7 +122,7 @@ class Fallback(Wrapper):
         """Where the call would go now. Asks nobody."""
         if self._only is not None:
             return self._only
-        if uses_client_credential(call):
+        if uses_client_credential(call) and any(candidate.own_key for candidate in self.candidates):
             first, *others = self._stats
             return Plan([Ranked(first)], [], [(each, _OWN_KEY) for each in others], "own key")
         requirements = Requirements(call)

@@ -5,6 +5,7 @@ A provider of yours needs `Provider` alone. Ours are `ReadyProvider`s as well, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
@@ -32,6 +33,10 @@ HeaderList: TypeAlias = Sequence[tuple[bytes, bytes]]
 CLIENT_CREDENTIAL = b"x-provider-key"
 """The header with the caller's own credential for the upstream."""
 
+MAX_WARNINGS = 24
+"""Words in one answer: a client chooses how many unknown members it sends, and a header has its bounds."""
+
+_NOT_A_WORD = re.compile(r"[^a-z0-9_]+")
 _FROM_REQUEST = cast(Document, None)
 
 
@@ -216,3 +221,8 @@ class ReadyProvider(Provider, Protocol):
 def uses_client_credential(call: Call) -> bool:
     """Whether the caller brings a credential of its own for the upstream, which no other upstream may be shown."""
     return bool(call.header(CLIENT_CREDENTIAL))
+
+
+def ignored_word(member: str) -> str:
+    """The warning that a member of the request was left out, such as `seed_ignored`; of a long name its beginning."""
+    return f"{_NOT_A_WORD.sub('_', member[:48].lower())}_ignored"

@@ -80,7 +80,9 @@ def _about_value(found: Mapping[str, Any], path: Location, schema: Schema) -> st
         case "tuple_type" | "sequence_str" | "list_type":
             return f"is {given}. Write a list."
         case "model_type" | "dict_type" | "model_attributes_type" | "dataclass_type" | "mapping_type":
-            return f"is {given}. Write a table, [{show(path)}]."
+            return (
+                f"is no table. Write one, [{show(path)}]."  # without the value, which may be an address with a password
+            )
     return f"is {given}. {found['msg'].replace('Input should', 'It should')}."
 
 

@@ -19,6 +19,7 @@ from ..limits.limit import parse_limits
 from ..providers.http import Instrument
 from ..telemetry.access_log import AccessLog, LineBuffer
 from ..telemetry.otlp import otlp_tracer_provider
+from ..telemetry.prometheus import SHORTEST_TOKEN
 from .base import Buildable, Port, Some, Table
 from .providers import BaseURL
 from .references import Hidden, Secret, reveal, sources_of
@@ -201,7 +202,8 @@ class MetricsSettings(Table):
 
     Attributes:
         path: The path below the mount.
-        token: The token that `Authorization: Bearer` must bring. Not needed on a port of its own.
+        token: The token that `Authorization: Bearer` must bring, of 16 characters or more. Not needed on a port of its
+            own.
         port: Serve them only there, on every path. Only `xrouter serve` does this.
         host: The address of that port.
     """
@@ -216,6 +218,8 @@ class MetricsSettings(Table):
         if self.port is None and self.token is None:
             raise ValueError('would be shown to everybody. Write token = "env:NAME", or a port of its own.')
         _need("opentelemetry.exporter.prometheus", extra="prometheus")
+        if self.token is not None and (length := len(self.token.get_secret_value())) < SHORTEST_TOKEN:
+            raise ValueError(f"has a token of {length} characters. Take {SHORTEST_TOKEN} or more: openssl rand -hex 32")
         return self
 
 

@@ -163,6 +163,7 @@ class OpenAISettings(UpstreamSettings):
     """`kind = "openai"`: any upstream that speaks OpenAI's API. A value of `headers` may be a reference.
 
     Attributes:
+        members: Members of requests that go upstream besides those that always do; see `OpenAIProvider`.
         max_parallel: How many chats and embeddings at once, for all models together; `adaptive` learns the number.
     """
 
@@ -171,6 +172,7 @@ class OpenAISettings(UpstreamSettings):
     headers: dict[str, Hidden] = Field(default_factory=dict)
     http2: bool = False
     ask_usage: bool = True
+    members: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     options: OpenAIOptions = OpenAIOptions()
     max_parallel: Annotated[int | Literal["adaptive"], PlainValidator(_parallel)] | None = None
 
@@ -201,6 +203,7 @@ class OpenAISettings(UpstreamSettings):
             http2=self.http2,
             ask_usage=self.ask_usage,
             errors=self.errors,
+            members=self.members,
             instrument=instrument,
             options=self.options,
         )

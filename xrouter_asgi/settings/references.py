@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _HOW = 'Write "env:NAME" for an environment variable or "file:PATH" for a file'
+
+logger = logging.getLogger("xrouter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ def _resolve(reference: str, sources: ReferenceSources) -> str | None:
         case "env":
             if value := sources.environment.get(name):
                 return value
+            if not _NAME.fullmatch(name):
+                raise ValueError('has something behind "env:" that is not the name of an environment variable.')
             what = "not set" if value is None else "empty"
             raise ValueError(f"names the environment variable {name!r}, which is {what}. Set it to the secret.")
         case "file":
@@ -44,12 +52,15 @@ def _resolve(reference: str, sources: ReferenceSources) -> str | None:
 def _read(path: Path, name: str) -> str:
     try:
         value = path.read_text("utf-8").strip()
+        mode = path.stat().st_mode
     except OSError as exc:
         raise ValueError(f"names the file {name!r}, which cannot be read: {exc.strerror}.") from exc
     except UnicodeDecodeError as exc:
         raise ValueError(f"names the file {name!r}, which is not a text in UTF-8.") from exc
     if not value:
         raise ValueError(f"names the file {name!r}, which is empty.")
+    if os.name == "posix" and mode & 0o077:
+        logger.warning("Other users of this machine can read the secret in %s. Run: chmod 600 %s", path, path)
     return value
 
 
@@ -66,7 +77,11 @@ def _secret(value: Any, info: ValidationInfo) -> Any:
 
 def _text(value: Any, info: ValidationInfo) -> Any:
     """Accept a text, or a reference if the text is a secret."""
-    resolved = _resolve(value, sources_of(info)) if isinstance(value, str) else None
+    if isinstance(value, SecretStr):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("is not a text. Write one, or a reference to it.")
+    resolved = _resolve(value, sources_of(info))
     return value if resolved is None else resolved
 
 

@@ -16,6 +16,9 @@ from ..context import RequestContext
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
 
+SHORTEST_TOKEN = 16
+"""Characters. Nothing slows down who guesses."""
+
 
 class MetricsApp:
     """An ASGI application that shows Prometheus what was measured, on whatever path it is mounted or on its own port.
@@ -25,12 +28,12 @@ class MetricsApp:
         app = RequestEventsMiddleware(router, observers=[AccessLog(), metrics])
 
     Args:
-        token: The bearer token to demand; None shows everything to whoever gets here.
+        token: The bearer token to demand, of 16 characters or more; None shows everything to whoever gets here.
 
     Attributes:
         reader: To be given to the `MeterProvider` whose metrics are to be shown.
 
-    Raises ImportError without the extra `prometheus`.
+    Raises ImportError without the extra `prometheus`, and ValueError for a token that is too short.
     """
 
     def __init__(self, *, token: str | None = None) -> None:
@@ -41,6 +44,10 @@ class MetricsApp:
             raise ImportError(
                 'MetricsApp needs OpenTelemetry\'s exporter for Prometheus: pip install "xrouter-asgi[prometheus]".'
             ) from error
+        if token is not None and len(token) < SHORTEST_TOKEN:
+            raise ValueError(
+                f"The token has {len(token)} characters. Take {SHORTEST_TOKEN} or more: openssl rand -hex 32"
+            )
         methods = {"GET": self._show, "HEAD": self._show}
         self._routes = Routes({"/{path:path}": methods}, token=token, realm="metrics")
         self._registry = CollectorRegistry()

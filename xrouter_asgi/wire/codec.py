@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import inf, isinf
 from typing import Any, NoReturn
 
@@ -16,8 +16,6 @@ from ..errors import InvalidRequest
 MAX_DEPTH = 64
 MAX_VALUES = 250_000
 
-_PLAIN_STRING_MEMBER = re.compile(rb'\s*:\s*("[^"\\]*")')
-_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 (_BACKSLASH,) = b"\\"
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = re.compile(  # an escaped half of a surrogate pair that has no other half, behind any escape that looks like one
@@ -184,33 +182,3 @@ def _finite(text: str) -> float:
 _decoder = json.JSONDecoder(
     object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite
 )
-
-
-def splice(data: bytes, value: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
-    r"""Set top-level members of the object `value`, whose JSON text is `data`, and return the new text.
-
-    Edits the text where that is certain to be right: it appends an absent member, and replaces a string member whose
-    quoted name occurs exactly once. Otherwise it encodes the whole object again, so that an odd spelling of a name,
-    such as `"mod\u0065l"`, cannot send the upstream another value than ours.
-    """
-    for name, new in changes.items():
-        edited = _replaced(data, name, new) if name in value else _appended(data, name, new)
-        if edited is None:
-            return encode({**value, **changes})
-        data = edited
-    return data
-
-
-def _appended(data: bytes, name: str, new: object) -> bytes:
-    head = data.rstrip()[:-1].rstrip()
-    comma = b"" if head.endswith(b"{") else b","
-    return head + comma + encode(name) + b":" + encode(new) + b"}"
-
-
-def _replaced(data: bytes, name: str, new: object) -> bytes | None:
-    key = encode(name)
-    # If the name occurs twice, one place may be nested. If a letter is escaped, the only place may be the nested one.
-    if data.count(key) != 1 or _ESCAPED_LETTER.search(data):
-        return None
-    member = _PLAIN_STRING_MEMBER.match(data, data.index(key) + len(key))
-    return None if member is None else data[: member.start(1)] + encode(new) + data[member.end(1) :]

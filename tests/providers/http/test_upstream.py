@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import httpx
@@ -75,6 +77,7 @@ async def test_opentelemetry_traces_either_transport(make: Make) -> None:
         ("http://", "no host"),
         ("http:///v1", "no host"),
         ("https://user:pa55@api.example.com", "user or password"),
+        ("https://user:x/pa55@api.example.com", "user or password"),
         ("https://api.example.com/v1?key=1", "no query"),
         ("https://api.example.com/v1?", "no query"),
         ("https://api.example.com/v1#top", "no fragment"),
@@ -125,6 +128,30 @@ def test_a_proxy_and_http2_go_through_httpx(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'pip install "xrouter-asgi\[http2\]"'):
         Upstream("https://x.test", http2=True)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(f"http://user:a{char}pa55@proxy.test:3128" for char in "/?#@\n "),
+        "http://user:12/pa55@proxy.test:3128",
+        "http://proxy.test:pa55",
+        "http://:pa55",
+        "http://",
+    ],
+)
+def test_what_is_no_proxy_is_refused_without_showing_it(address: str) -> None:
+    with pytest.raises(ValueError, match="%2F for '/'") as caught:
+        Upstream("http://x.test", proxy=address)
+    assert "pa55" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_proxy_gets_the_user_and_password_in_its_address() -> None:
+    async with serving(answering(OK)) as proxy:
+        upstream = Upstream("http://x.test/v1", proxy=proxy.url.replace("//", "//ann:p%2Fa%40%23@"))
+        assert (await upstream.fetch("GET", "/models")).body == b"hi"
+        await upstream.aclose()
+    assert b"Proxy-Authorization: Basic " + b64encode(b"ann:p/a@#") in proxy.requests[0]
 
 
 async def test_a_proxy_is_asked_for_the_address() -> None:

@@ -12,7 +12,7 @@ from tests.fakes.clock import LoopClock
 from tests.fakes.openai import FakeOpenAI, held, identity, raw, refuse, whole
 from tests.fakes.openai_answers import MODELS, completion
 from xrouter_asgi.envelopes import openai
-from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation, UpstreamError, UpstreamUnauthorized, XRouterError
+from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamUnauthorized, XRouterError
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.providers.base import Call
@@ -130,35 +130,6 @@ async def test_a_failure_to_list_models_is_not_kept(fake: FakeOpenAI, provider: 
     with pytest.raises(UpstreamError):
         await provider.models()
     assert isinstance(await provider.models(), ModelList)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "api_base",
-        "base_url",
-        "api_key",
-        "api_version",
-        "organization",
-        "custom_llm_provider",
-        "proxy",
-        "headers",
-        "extra_headers",
-        "extra_query",
-        "extra_body",
-        "fallbacks",
-        "model_list",
-        "mock_response",
-    ],
-)
-@pytest.mark.parametrize("stream", [True, False])
-async def test_a_client_cannot_steer_a_gateway_behind_this_one(
-    fake: FakeOpenAI, provider: OpenAIProvider, name: str, stream: bool
-) -> None:
-    with pytest.raises(UnsupportedOperation) as caught:
-        await provider.send(chat(body=json.dumps({**chat(stream=stream).document.value, name: "x"}).encode()))
-    assert (caught.value.param, caught.value.code) == (name, "unsupported_parameter")
-    assert fake.requests == []
 
 
 class TestUsageOfAStream:

@@ -8,7 +8,9 @@ ignored: every proxy on its way has already logged it (RFC 6750, 5.3), and its o
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import re
 from asyncio import get_running_loop
 from urllib.parse import parse_qsl
 
@@ -18,16 +20,20 @@ from ...asgi.scope import peer_address
 from ...context import Principal
 from ...errors import InvalidAPIKey, InvalidRequest, RateLimitExceeded
 from ...keys import CachedKeys
+from ...keys.secret import well_formed
 from ...recent import Recent
 
 ADDRESSES = 10_000  # that are remembered after a failure
 TRUSTED = 10_000  # secrets that are remembered as good
 INTERVAL = 0.2  # seconds for which a wrong key is held against its address
+LOOKUP_INTERVAL = 0.1  # seconds between two lookups of keys with a right checksum for an address that has to wait
 BURST = 1.0  # seconds by which an address may be ahead: it may send 5 wrong keys at once
 
 _BARE = (b"x-api-key", b"api-key")  # Anthropic's clients; Azure's
 _QUERY = frozenset({"access_token", "api-key", "api_key", "apikey", "x-api-key"})
 _HOW = "Send it once, in the header 'Authorization: Bearer KEY'."
+
+logger = logging.getLogger("xrouter")
 
 
 class KeyCheck:
@@ -36,6 +42,7 @@ class KeyCheck:
     def __init__(self, keys: CachedKeys, failures: Failures) -> None:
         self._keys = keys
         self._failures = failures
+        self._warned = False
 
     async def __call__(self, scope: Scope) -> Principal:
         """The principal of the key. All wrong keys get the same answer.
@@ -51,9 +58,22 @@ class KeyCheck:
         key = await self._keys.check(secret)
         if key is None:
             self._failures.wrong(address, secret)
+            self._look_for_proxy(scope)
             raise InvalidAPIKey("Incorrect API key provided. It is unknown, expired or revoked.")
         self._failures.right(secret)
         return key.principal()
+
+    def _look_for_proxy(self, scope: Scope) -> None:
+        """Warn once if a proxy names its clients and the server does not listen: all of them share one address."""
+        peer = scope["client"][0] if scope.get("client") else ""
+        named = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        if not self._warned and named and peer not in re.split(r"[,\s]+", ",".join(named)):
+            self._warned = True
+            logger.warning(
+                "A wrong API key came from %s with an X-Forwarded-For that is not believed. If this is your proxy, the "
+                "wrong keys of one caller hold up all others. Name it in [server] trusted_proxies.",
+                peer or "a peer without an address",
+            )
 
 
 def read_secret(scope: Scope) -> str:
@@ -89,35 +109,55 @@ def _token(value: bytes) -> str:
 class Failures:
     """Counts wrong keys by address: guessing slows down before a guess costs a lookup.
 
-    An address may send 5 wrong keys in a second, then it has to wait. A key that was right before does not wait:
-    behind a proxy or in an office all callers share one address. It is checked all the same.
+    An address may send 5 wrong keys in a second, then it has to wait. Behind a proxy or in an office all callers share
+    one address, so two kinds of keys do not wait for their neighbours' mistakes: one that was right before, and, ten
+    times a second, one that has the checksum of our keys. They are checked all the same.
     """
 
     def __init__(self) -> None:
-        # By address: when all of its failures will be forgotten. A leaky bucket in one number (GCRA).
-        self._clean: Recent[str, float] = Recent(ADDRESSES)
+        self._wrong = _Buckets(INTERVAL)
+        self._looked_up = _Buckets(LOOKUP_INTERVAL)
         # The digests are keyed, so that those in a dump of this process open nothing elsewhere.
         self._pepper = os.urandom(32)
         self._trusted: Recent[bytes, bool] = Recent(TRUSTED)
 
     def wait(self, address: str, secret: str) -> float:
         """Seconds until this address may try this secret; 0 if it may now."""
-        if not self._clean:
+        wait = self._wrong.wait(address)
+        if not wait or self._digest(secret) in self._trusted:
             return 0.0
-        clean = self._clean.get(address) or 0.0
-        wait = clean + INTERVAL - BURST - get_running_loop().time()
-        # Nobody waits for a rounding error.
-        return 0.0 if wait < 1e-6 or self._digest(secret) in self._trusted else wait
+        if well_formed(secret) and not self._looked_up.wait(address):
+            self._looked_up.add(address)
+            return 0.0
+        return wait
 
     def wrong(self, address: str, secret: str) -> None:
-        now = get_running_loop().time()
         self._trusted.discard(self._digest(secret))
-        clean = max(now, self._clean.get(address) or 0.0) + INTERVAL
-        # Failures of requests that ran together do not add up: the wait is one interval at most.
-        self._clean.put(address, min(clean, now + BURST))
+        self._wrong.add(address)
 
     def right(self, secret: str) -> None:
         self._trusted.put(self._digest(secret), True)
 
     def _digest(self, secret: str) -> bytes:
         return hashlib.blake2b(secret.encode("latin-1"), key=self._pepper, digest_size=32).digest()
+
+
+class _Buckets:
+    """A leaky bucket for each address, in one number (GCRA): when it will be empty, at most `BURST` from now."""
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._empty: Recent[str, float] = Recent(ADDRESSES)
+
+    def wait(self, address: str) -> float:
+        """Seconds until there is room for one more; 0 if there is."""
+        if not self._empty:
+            return 0.0
+        wait = (self._empty.get(address) or 0.0) + self._interval - BURST - get_running_loop().time()
+        return 0.0 if wait < 1e-6 else wait  # nobody waits for a rounding error
+
+    def add(self, address: str) -> None:
+        now = get_running_loop().time()
+        empty = max(now, self._empty.get(address) or 0.0) + self._interval
+        # What ran together does not add up: the wait is one interval at most.
+        self._empty.put(address, min(empty, now + BURST))

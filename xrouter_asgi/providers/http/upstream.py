@@ -16,6 +16,7 @@ import httpx
 
 from ...checks import Seconds, SecondsOrInf, require_positive
 from ...errors import UpstreamError, UpstreamTimeout
+from .addresses import base_address, proxy_address
 from .answer import AnswerStream, UpstreamAnswer, timed
 from .cancel_safe import OwnedTransport
 from .decoding import decoded
@@ -97,7 +98,7 @@ class Upstream:
         transport: httpx.AsyncBaseTransport | None = None,
         instrument: Instrument | None = None,
     ) -> None:
-        url = _checked(base_url)
+        url = base_address(base_url)
         if max_connections < 1:
             raise ValueError(f"'max_connections' is {max_connections}. Write a number above 0.")
         self.base_url = base_url.rstrip("/")
@@ -229,26 +230,6 @@ class Upstream:
         )
 
 
-def _checked(base_url: str) -> httpx.URL:
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL as exc:
-        raise ValueError(f"Base URL {base_url!r} cannot be parsed: {exc}. {_EXAMPLE}") from exc
-    if url.userinfo:
-        # Not repeated in the message: it may be a password.
-        raise ValueError(f"A base URL holds a user or password. Send credentials as a header. {_EXAMPLE}")
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise ValueError(f"Base URL {base_url!r} has no scheme 'http' or 'https', or no host. {_EXAMPLE}")
-    if url.port is not None and not 0 < url.port < 65536:
-        raise ValueError(f"Base URL {base_url!r} has a port that does not exist. {_EXAMPLE}")
-    if "?" in base_url or "#" in base_url:
-        raise ValueError(f"A base URL has no query and no fragment: paths are appended to it. {_EXAMPLE}")
-    return url
-
-
-_EXAMPLE = "Write something like 'https://api.example.com/v1'."
-
-
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     for name, value in headers.items():
         if any(char in "\r\n\0" for char in name + value):
@@ -265,12 +246,11 @@ def _transport(
         return HTTPTransport(tls=tls.context() if url.scheme == "https" else None, max_connections=max_connections)
     if http2 and importlib.util.find_spec("h2") is None:
         raise ImportError('HTTP/2 needs h2. Install it with: pip install "xrouter-asgi[http2]"')
-    if proxy is not None and not proxy.startswith(("http://", "https://")):
-        raise ValueError("'proxy' must start with 'http://' or 'https://'. For others pass a 'transport'.")
+    through = None if proxy is None else proxy_address(proxy)
     limits = httpx.Limits(
         max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=KEEPALIVE
     )
-    inner = httpx.AsyncHTTPTransport(verify=tls.context(), trust_env=False, http2=http2, limits=limits, proxy=proxy)
+    inner = httpx.AsyncHTTPTransport(verify=tls.context(), trust_env=False, http2=http2, limits=limits, proxy=through)
     return OwnedTransport(inner)
 
 

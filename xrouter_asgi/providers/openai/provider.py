@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from asyncio import get_running_loop
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import httpx
 
-from ...errors import UnsupportedOperation
 from ...wire import ChatCompletion, ChatRequest, Document, EmbeddingList, EmbeddingsRequest, ModelList
-from ...wire.codec import splice
 from ...wire.embeddings import in_order
+from ...wire.members import splice
 from ...wire.stream import ChatStream
 from ..base import Call, Reply, Unready
 from ..http import (
@@ -32,6 +31,7 @@ from ..http import (
 from .answers import answer_object, check_completion, models_of
 from .chunks import ChunkReader
 from .collecting import completion_of
+from .members import CHAT, COMPLETIONS, EMBEDDINGS, Members, ignored_words, without_members
 from .mending import all_objects, mend_completion, take_text, with_argument_texts
 from .options import OpenAIOptions
 from .sniffing import SniffingReader, kind_of, without_done
@@ -41,20 +41,6 @@ MAX_BODY = 32 << 20
 MODELS_TTL = 60.0
 
 _NONE: Mapping[str, str] = MappingProxyType({})
-# If the upstream is a gateway itself, clients could choose an address, a key or an answer by these.
-_NOT_FOR_CLIENTS = {
-    "api_base",
-    "base_url",
-    "api_key",
-    "api_version",
-    "organization",
-    "custom_llm_provider",
-    "proxy",
-    "headers",
-} | {"extra_headers", "extra_query", "extra_body", "fallbacks", "model_list"}
-
-_CHAT = "/chat/completions"
-_COMPLETIONS = "/completions"
 _OPENAI = ("api.openai.com", ".openai.azure.com")  # hosts
 _RECEIVE_JSON = ((b"Accept", b"application/json"),)
 _SEND_JSON = ((b"Content-Type", b"application/json"), *_RECEIVE_JSON)
@@ -64,9 +50,10 @@ _SEND_FOR_STREAM = ((b"Content-Type", b"application/json"), (b"Accept", b"text/e
 class OpenAIProvider:
     """Chat completions, embeddings and models of one OpenAI-compatible upstream.
 
-    None of a client's headers goes up. Its body goes up as it came, except for `model` and for
-    `stream_options.include_usage`, which is always set because limits and metrics need it. The stream keeps the chunk
-    with the usage alone; the router drops it if the client did not ask for it.
+    None of a client's headers goes up. Its body goes up as it came, except for `model`, for
+    `stream_options.include_usage`, which is always set because limits and metrics need it, and for members that are
+    neither OpenAI's nor known to be harmless: they are taken out, each with a warning such as `route_ignored`. The
+    stream keeps the chunk with the usage alone; the router drops it if the client did not ask for it.
 
     Args:
         base_url: Up to and including `/v1`, or what the upstream has instead.
@@ -77,6 +64,7 @@ class OpenAIProvider:
         proxy, http2, transport, instrument: See `Upstream`.
         ask_usage: Ask for the usage of a stream. Turn it off for an upstream that refuses `stream_options`.
         errors: Whose fault its errors are, before the table of this package says it. The first that holds counts.
+        members: Names of members that pass as well, such as `store`, without which `"store": true` does not.
         options: How the upstream wants to be sent what other dialects than chat ask for.
 
     Raises:
@@ -95,6 +83,7 @@ class OpenAIProvider:
         http2: bool = False,
         ask_usage: bool = True,
         errors: Sequence[ErrorRule] = (),
+        members: Iterable[str] = (),
         name: str = "openai",
         transport: httpx.AsyncBaseTransport | None = None,
         instrument: Instrument | None = None,
@@ -114,6 +103,7 @@ class OpenAIProvider:
         )
         self._timeouts = timeouts
         self._ask_usage = ask_usage
+        self._members = Members(members)
         if options.output_limit is None and self._upstream.host.endswith(_OPENAI):
             options = replace(options, output_limit="max_completion_tokens")
         self._options = options
@@ -135,13 +125,17 @@ class OpenAIProvider:
 
     async def send(self, call: Call, /) -> Reply:
         path, document, warnings = self._written(call)
+        ignored = self._members.ignored(path, document)
+        if ignored:
+            document = await without_members(document, ignored)
+            warnings = [*warnings, *ignored_words(ignored)]
         match call.request:
             case ChatRequest(stream=True) as request:
                 body: Any = await self._stream(call, request, path, document)
             case ChatRequest() as request:
                 body = await self._complete(call, request, path, document)
             case EmbeddingsRequest() as request:
-                answer = await self._post("/embeddings", call, document)
+                answer = await self._post(path, call, document)
                 value = answer_object(answer, answer.body, model=call.model, errors=self._errors)
                 body = in_order(EmbeddingList(value, answer.body), request.inputs)
         return Reply(body, provider=self.name, model=call.model, warnings=warnings)
@@ -160,13 +154,13 @@ class OpenAIProvider:
         await self._upstream.aclose()
 
     def _written(self, call: Call) -> tuple[str, Document, Sequence[str]]:
-        """Where a chat goes, what is sent, and what that leaves out."""
+        """Where a request goes, what is sent, and what that leaves out."""
         original = call.original
         if original is None:
-            return _CHAT, call.document, ()
+            return EMBEDDINGS if isinstance(call.request, EmbeddingsRequest) else CHAT, call.document, ()
         if self.speaks(original.dialect):
-            return _COMPLETIONS, original.document, ()
-        return _CHAT, *spelled(call.document, self._options, model=call.model)
+            return COMPLETIONS, original.document, ()
+        return CHAT, *spelled(call.document, self._options, model=call.model)
 
     async def _stream(self, call: Call, request: ChatRequest, path: str, document: Document) -> ChatStream:
         ask_usage = self._ask_usage and not request.include_usage
@@ -196,7 +190,7 @@ class OpenAIProvider:
             value, mended = completion_of(chunks), True
         else:
             value, mended = answer_object(answer, body, model=call.model, errors=self._errors), body is not answer.body
-            if path == _COMPLETIONS and all_objects(choices := value.get("choices")):
+            if path == COMPLETIONS and all_objects(choices := value.get("choices")):
                 for choice in choices:
                     mended |= take_text(choice, "message")
             check_completion(value)
@@ -215,14 +209,8 @@ def _body(document: Document, model: str, *, ask_usage: bool = False) -> bytes:
     """The bytes of the document, with the model and, if `ask_usage`, `stream_options.include_usage` spliced in.
 
     Only a history with arguments that are no text is encoded again.
-
-    Raises:
-        UnsupportedOperation: A member would steer a gateway behind this one.
     """
     value = document.value
-    for name in value:
-        if name in _NOT_FOR_CLIENTS or name.startswith("mock_"):
-            raise UnsupportedOperation(f"The parameter '{name}' is not for clients. Leave it out.", param=name)
     changes: dict[str, Any] = {}
     if value.get("model") != model:
         changes["model"] = model

@@ -105,6 +105,17 @@ def test_public_addresses_are_public_whatever_they_are_wrapped_in(address: str) 
     assert is_public(ipaddress.ip_address(address))
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("192.0.0.9", "192.0.0.192", "192.88.99.1", "198.18.0.1", "203.0.113.1", "240.0.0.1", "::8.8.8.8", "::7f00:1"),
+        *("64:ff9b:1::808:808", "100::1", "2001:1::1", "2001:20::1", "2001:db8::1", "3fff::1", "5f00::1", "4000::1"),
+    ],
+)
+def test_what_has_a_special_purpose_is_not_public_on_any_python(address: str) -> None:
+    assert not is_public(ipaddress.ip_address(address))
+
+
 async def test_plain_http_is_not_for_the_public_internet() -> None:
     with refused("only https"):
         await fetched("http://8.8.8.8/", allow_networks=[])

@@ -13,10 +13,10 @@ def test_each_word_is_kept_once_in_order() -> None:
     assert list(warnings) == ["b", "a"]
 
 
-def test_a_word_has_only_letters_and_underscores() -> None:
+def test_a_word_has_only_letters_digits_and_underscores() -> None:
     warnings = Warnings()
     warnings.ignored("Ключ-2 X\r\n")
-    assert list(warnings) == ["_x__ignored"]
+    assert list(warnings) == ["_2_x__ignored"]
 
 
 def test_a_client_cannot_make_them_many() -> None:

@@ -70,7 +70,7 @@ WARNED = [
     ("verbosity", "low", "verbosity_ignored"),
     ("prediction", {"type": "content", "content": "x"}, "prediction_ignored"),
     ("top_k", 40, "top_k_ignored"),
-    ("Guided-JSON/2", {}, "guided_json__ignored"),
+    ("Guided-JSON/2", {}, "guided_json_2_ignored"),
     ("reasoning_effort", "high", "reasoning_effort_ignored"),
 ]
 

@@ -26,8 +26,18 @@ _MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _TIMEOUT = {"connect": 5.0, "read": 10.0, "write": 5.0, "pool": 5.0, "first": 10.0}
 
+# What has a special purpose, by the registries of IANA (November 2026). Python's own lists differ by its version.
+_SPECIAL_IPV4 = [
+    ipaddress.IPv4Network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
+        *("192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+        *("224.0.0.0/3", "168.63.129.16/32"),  # the last one is Azure's metadata: public by number, internal by use
+    )
+]
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that IANA has given out; the rest is special or nobody's
+_SPECIAL_IPV6 = [ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "3fff::/20")]
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
-_AZURE_METADATA = ipaddress.IPv4Address("168.63.129.16")  # public by number, internal by use
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -139,9 +149,8 @@ def is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if (inner := _embedded(address)) is not None:
             return is_public(inner)
-        if address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast and address != _AZURE_METADATA
+        return address in _GLOBAL_UNICAST and not any(address in network for network in _SPECIAL_IPV6)
+    return not any(address in network for network in _SPECIAL_IPV4)
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from ....errors import InvalidRequest, UnsupportedOperation
-
-MAX_WARNINGS = 24
-_NOT_A_WORD = re.compile(r"[^a-z_]+")
+from ...base import MAX_WARNINGS, ignored_word
 
 
 def invalid(param: str, reason: str, *, code: str = "invalid_value") -> InvalidRequest:
@@ -45,11 +42,9 @@ class Warnings:
         if self._strict:
             message = f"'{param}': {reason}. The gateway is strict, so it does not go on without it."
             raise UnsupportedOperation(message, param=param)
-        # A client chooses how many unknown parameters it sends, and a header has its bounds.
         if len(self._words) < MAX_WARNINGS:
             self._words[word] = None
 
     def ignored(self, param: str) -> None:
         """Note `<param>_ignored`: GigaChat has no such parameter, so it was dropped."""
-        word = _NOT_A_WORD.sub("_", param.lower()[:48])
-        self.add(f"{word}_ignored", param=param[:64], reason="GigaChat has no such parameter")
+        self.add(ignored_word(param), param=param[:64], reason="GigaChat has no such parameter")
