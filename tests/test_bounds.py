@@ -27,14 +27,14 @@ from xrouter_asgi.providers.gigachat import GigaChatProvider, chat
 from xrouter_asgi.providers.gigachat import provider as gigachat
 from xrouter_asgi.providers.gigachat.auth import tokens
 from xrouter_asgi.providers.gigachat.files import downloads, types, uploads
-from xrouter_asgi.providers.gigachat.request import attachments
+from xrouter_asgi.providers.gigachat.request import attachments, json_refs
 from xrouter_asgi.providers.http import cancel_safe, connection, parser, transport
 from xrouter_asgi.providers.http.upstream import Timeouts, Upstream
 from xrouter_asgi.providers.http.waits import LONGEST_WAIT as LONGEST_RETRY_AFTER
 from xrouter_asgi.providers.openai import provider as openai
 from xrouter_asgi.queueing import adaptive
 from xrouter_asgi.queueing.slots import Slots
-from xrouter_asgi.router import exchange, table
+from xrouter_asgi.router import table
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.server import server
 from xrouter_asgi.server.bounds import ClientBounds
@@ -42,7 +42,7 @@ from xrouter_asgi.settings.alerts import AlertsSettings
 from xrouter_asgi.settings.base import ServerSettings
 from xrouter_asgi.settings.providers import GigaChatSettings
 from xrouter_asgi.telemetry import access_log, otlp, spans
-from xrouter_asgi.wire import codec, sse
+from xrouter_asgi.wire import ChatRequest, codec, embeddings, reading, sse
 
 PAGE = (Path(__file__).parent.parent / "docs/operations.md").read_text("utf-8")
 TABLE = PAGE.partition("\n## Every bound\n")[2].partition("\n## ")[0]
@@ -89,13 +89,25 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         same(default(LLMRouter, "max_body"), _settings.max_body),
         codec.MAX_DEPTH,
         codec.MAX_VALUES,
-        exchange._LARGE,
+        codec.SMALL,
+        codec.MAX_DIGITS,
+        reading.LARGE,
+        reading.MANY,
     ],
     "an answer of an upstream": lambda: [
         same(openai.MAX_BODY, chat._LIMIT, default(Upstream.fetch, "limit")),
         sse.MAX_EVENT,
         parser.MAX_HEAD,
         parser.MAX_FIELDS,
+        reading.SMALL,
+    ],
+    "an answer with embeddings": lambda: [
+        embeddings.answer_limit(0),
+        embeddings.answer_limit(1) - embeddings.answer_limit(0),
+        embeddings.answer_limit(2048),
+    ],
+    "a stop sequence": lambda: [
+        ChatRequest.model_json_schema()["properties"]["stop"]["anyOf"][0]["oneOf"][0]["maxLength"]
     ],
     "to connect to an upstream": lambda: [_timeouts.connect],
     "to send it a request": lambda: [_timeouts.write],
@@ -159,6 +171,11 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         *(types.LIMITS[kind] for kind in ("image", "audio", "document")),
         uploads._MAX_MEDIA,
         attachments.MAX_IMAGES,
+        uploads._LONGEST_PERCENT,
+    ],
+    "the schemas of all functions for GigaChat, with what their references repeat": lambda: [
+        json_refs.MAX_NODES,
+        json_refs.MAX_TEXT,
     ],
     "files for GigaChat that are fetched": lambda: [
         default(downloads.Downloads, "timeout"),

@@ -522,6 +522,18 @@ class TestSessionAffinity:
         context = RequestContext(principal=Principal("key_1"))
         assert order_of(one, turn("hi", context=context)) == ["a/m", "b/m"]
 
+    async def test_conversations_that_differ_in_one_long_text_or_picture_are_told_apart(self) -> None:
+        def shown(words: str, picture: str = "https://a") -> Call:
+            parts = [{"type": "text", "text": words}, {"type": "image_url", "image_url": {"url": picture}}]
+            return call(messages=[{"role": "system", "content": "x" * 100_000}, {"role": "user", "content": parts}])
+
+        one = Fallback([candidate("a", down()), candidate("b")], session_affinity=True)
+        await one.send(shown("y" * 100_000))
+        assert order_of(one, shown("y" * 100_000)) == ["b/m", "a/m"]
+        assert order_of(one, shown("y" * 100_001)) == ["a/m", "b/m"]
+        assert order_of(one, shown("y" * 99_999 + "z")) == ["a/m", "b/m"]
+        assert order_of(one, shown("y" * 100_000, "https://b")) == ["a/m", "b/m"]
+
     async def test_a_client_may_name_its_conversation(self) -> None:
         one = Fallback([candidate("a", down()), candidate("b")], session_affinity=True)
         await one.send(turn("hi", prompt_cache_key="c1"))

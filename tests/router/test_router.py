@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -296,25 +295,6 @@ async def test_an_invalid_body_is_a_400_and_asks_nobody(path: str, body: bytes) 
     assert answer.error["type"] == "invalid_request_error"
     assert answer.header("connection") is None
     assert provider.calls == []
-
-
-async def test_a_large_body_is_parsed_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    moved = 0
-    to_thread = asyncio.to_thread
-
-    async def counted(function: Callable[..., Any], *args: Any) -> Any:
-        nonlocal moved
-        moved += 1
-        return await to_thread(function, *args)
-
-    monkeypatch.setattr(asyncio, "to_thread", counted)
-    provider = ScriptedProvider()
-    assert (await post(routed(provider), "/v1/chat/completions", chat())).status == 200
-    assert moved == 0
-    large = chat(padding="x" * (256 << 10))
-    assert (await post(routed(provider), "/v1/chat/completions", large)).status == 200
-    assert moved == 1
-    assert provider.calls[1].document.value == large
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_body_gets_no_answer() -> None:

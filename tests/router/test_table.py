@@ -298,3 +298,18 @@ async def test_an_attempt_that_was_given_up_notes_why() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert call.context.attempts[0].error is late
+
+
+async def test_others_have_a_turn_while_many_patterns_are_listed() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    assert await ModelTable({f"u{n}/*": ScriptedProvider() for n in range(80)}).list() == []
+    task.cancel()
+    assert turns > 20

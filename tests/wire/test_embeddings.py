@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import struct
 from base64 import b64encode
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from xrouter_asgi.errors import UpstreamError
 from xrouter_asgi.wire import Document, EmbeddingList, EmbeddingsRequest
-from xrouter_asgi.wire.embeddings import in_format, in_order
+from xrouter_asgi.wire.codec import decode
+from xrouter_asgi.wire.embeddings import decode_vectors, in_format, in_order
 
 vectors = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False))
 
@@ -133,3 +135,51 @@ def test_a_number_that_is_none_stays_none_in_base64() -> None:
     """Float32 has them, and a client that asked for bytes gets the bytes."""
     (text,) = embeddings(in_format(answer([math.nan]), "base64"))
     assert text == b64encode(struct.pack("<f", math.nan)).decode()
+
+
+embedded = st.fixed_dictionaries(
+    {
+        "embedding": st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 9)) | st.just(PACKED),
+        "object": st.sampled_from(["embedding", '"embedding":[1]', "[", "\\"]),
+    }
+)
+
+
+@given(st.lists(embedded), st.sampled_from([None, 1]), st.booleans())
+def test_an_answer_read_vector_by_vector_is_what_json_says(
+    data: list[object], indent: int | None, model_first: bool
+) -> None:
+    value = {"data": data, "model": '"embedding": [2]'}
+    text = json.dumps(dict(sorted(value.items(), reverse=model_first)), indent=indent)
+    assert decode_vectors(text.encode()) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"data":[{"embedding":0},{"embedding":[1]}]}',
+        b'{"data":[{"embedding":1},{"embedding":[1]}]}',
+        b'{"embedding":[1],"data":[]}',
+        b'{"embedding":[1]}',
+        b'{"data":{"embedding":[1]}}',
+        b'[{"embedding":[1]}]',
+        b'{"data":[{"embedding":[1,]}]}',
+        b'{"data":[{"embedding":[true false]}]}',
+        b'{"data":[{"embedding":[1]}',
+    ],
+)
+def test_vectors_are_read_only_where_they_belong(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"line 1|a vector stands where none belongs"):
+        decode_vectors(text)
+
+
+@pytest.mark.parametrize("vectors", [(), (ONE,), (ONE, PACKED)])
+def test_an_answer_is_encoded_vector_by_vector(vectors: tuple[object, ...]) -> None:
+    told = answer(*vectors)
+    assert decode(told.data) == told.value
+
+
+def test_an_answer_tells_about_how_large_it_is_before_it_is_encoded() -> None:
+    assert answer([0.5] * 1000, PACKED).size == 20_000 + len(PACKED)
+    told = EmbeddingList({"data": []}, b'{"data":[]}')
+    assert told.size == len(told.data)

@@ -10,6 +10,8 @@ from ..wire.codec import encode
 from .candidates import CandidateStats
 
 _CONVERSATIONS = 10_000  # that are remembered
+_MOST = 64  # messages, and parts of each, that are looked at
+_END = 4096  # characters
 
 
 class SessionAffinity:
@@ -37,9 +39,23 @@ def _conversation(call: Call) -> bytes:
     if not isinstance(told, str):
         messages = value.get("messages") or [value.get("input")]
         until = next((index for index, each in enumerate(messages) if _is_users(each)), 0)
-        told = encode(messages[: until + 1]).decode()
+        told = encode([_outline(message) for message in messages[: until + 1][:_MOST]]).decode()
     principal = call.context.principal
     return blake2b(encode([principal and principal.id, told]), digest_size=16).digest()
+
+
+def _outline(message: object) -> list[object]:
+    """Enough of a message to tell it from others: who says it, and the ends and the length of each text."""
+    role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, message)
+    return [role, *map(_ends, content[:_MOST] if isinstance(content, list) else [content])]
+
+
+def _ends(part: object) -> tuple[str, str, int] | None:
+    if isinstance(part, dict):
+        part = part.get("text") or part.get("image_url")
+    if isinstance(part, dict):
+        part = part.get("url")
+    return (part[:_END], part[-_END:], len(part)) if isinstance(part, str) else None
 
 
 def _is_users(message: object) -> bool:

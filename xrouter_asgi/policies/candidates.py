@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -129,8 +128,21 @@ class Requirements:
 
     @cached_property
     def vision(self) -> bool:
-        request = self._request
-        return isinstance(request, ChatRequest) and any(kind == "image_url" for kind, _ in _parts(request))
+        return self._content[0]
+
+    @cached_property
+    def _content(self) -> tuple[bool, int]:
+        """Whether there are pictures, and how many characters of text. There may be 80,000 messages."""
+        pictures, characters = False, 0
+        for message in self._request.messages if isinstance(self._request, ChatRequest) else ():
+            content = message.content
+            if isinstance(content, str):
+                characters += len(content)
+            else:
+                for part in content or ():
+                    pictures = pictures or part.type == "image_url"
+                    characters += len(getattr(part, "text", None) or "")
+        return pictures, characters
 
     @cached_property
     def json_schema(self) -> bool:
@@ -142,8 +154,8 @@ class Requirements:
     def prompt_tokens(self) -> int:
         """As few as its text can have. Pictures, files and tools are not counted."""
         match self._request:
-            case ChatRequest() as request:
-                return sum(length for _, length in _parts(request)) // _CHARACTERS
+            case ChatRequest():
+                return self._content[1] // _CHARACTERS
             case EmbeddingsRequest(input=text):
                 # Each input has the context for itself.
                 return max(map(_tokens, text if isinstance(text, list) and not _is_tokens(text) else [text]))
@@ -156,17 +168,6 @@ class Requirements:
         if not isinstance(request, ChatRequest):
             return 0
         return min(request.max_completion_tokens or request.max_tokens or _ANSWER, _ANSWER) * (request.n or 1)
-
-
-def _parts(request: ChatRequest) -> Iterator[tuple[str, int]]:
-    """The kind of each part of the messages, and how many characters of text it has."""
-    for message in request.messages:
-        match message.content:
-            case str(text):
-                yield "text", len(text)
-            case list(parts):
-                for part in parts:
-                    yield part.type, len(getattr(part, "text", None) or "")
 
 
 def _is_tokens(value: list[str] | list[int] | list[list[int]]) -> bool:

@@ -102,7 +102,8 @@ def _embed(request: EmbeddingsRequest, model: str) -> EmbeddingList:
 
 
 def _vector(text: str, dimensions: int) -> list[float]:
-    numbers = [zlib.crc32(f"{index}:{text}".encode("utf-8", "replace")) / 2**31 - 1 for index in range(dimensions)]
+    seed = zlib.crc32(text.encode("utf-8", "replace"))
+    numbers = [zlib.crc32(b"%d" % index, seed) / 2**31 - 1 for index in range(dimensions)]
     length = math.hypot(*numbers) or 1.0
     return [number / length for number in numbers]
 

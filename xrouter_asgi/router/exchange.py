@@ -1,46 +1,20 @@
-"""Both directions of one exchange: the bytes of a request become typed, a typed reply becomes bytes."""
+"""The way back of one exchange: a typed reply becomes bytes."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from starlette.types import Receive, Scope
-
-from ..asgi.body import read_body
 from ..asgi.responses import Headers, header, id_header, send_json, send_stream
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
-from ..dialects.base import Dialect, ParsedRequest
+from ..dialects.base import ParsedRequest
 from ..providers.base import Reply
 from ..wire import Document
-from ..wire.codec import parse_request
+from ..wire.reading import SMALL, off_loop
 from ..wire.stream import ChatStream
 
 EXPLAIN = b"x-xrouter-explain"
-
-_LARGE = 256 << 10  # bytes; parsing more than this would hold up every other request on the event loop
-
-
-async def read_request(dialect: Dialect, scope: Scope, receive: Receive, *, limit: int) -> ParsedRequest:
-    """Read a request of that dialect.
-
-    Args:
-        limit: The largest body that is accepted, in bytes.
-
-    Raises:
-        InvalidRequest, PayloadTooLarge, UnsupportedMediaType: The request is wrong.
-        ClientDisconnected: The client left before its body was complete.
-    """
-    body = await read_body(scope, receive, limit=limit)
-    if len(body) > _LARGE:
-        return await asyncio.to_thread(_parse, dialect, body, scope["headers"])
-    return _parse(dialect, body, scope["headers"])
-
-
-def _parse(dialect: Dialect, body: bytes, headers: Headers) -> ParsedRequest:
-    return dialect.read(parse_request(body), body, headers)
 
 
 async def send_reply(
@@ -72,7 +46,8 @@ async def send_reply(
                 context.characters = stream.characters
         case Document() as answer if send.writer is None and isinstance(answer, parsed.answer_type):
             context.usage = answer.usage
-            await send_json(send, parsed.whole(answer), headers=headers)
+            data = await off_loop(parsed.whole, answer) if answer.size > SMALL else parsed.whole(answer)
+            await send_json(send, data, headers=headers)
         case body:
             asked, given = type(parsed.request).__name__, type(body).__name__
             raise TypeError(f"The provider '{reply.provider}' answered a {asked} with a {given}.")

@@ -6,24 +6,29 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from ..asgi.body import read_body
 from ..asgi.disconnect import DisconnectGuard
 from ..asgi.responses import id_header, send_json, stream_head
 from ..asgi.routes import Endpoint, Routes
 from ..asgi.sending import Outgoing
-from ..context import RequestContext
+from ..context import Principal, RequestContext
 from ..dialects import DIALECTS
 from ..dialects.base import Dialect, ParsedRequest
 from ..errors import ModelNotFound, NotReady, PermissionDenied
 from ..providers.base import Call, Provider
 from ..wire.codec import encode
-from .exchange import EXPLAIN, own_headers, read_request, send_reply
+from ..wire.reading import by_size, read_request
+from .exchange import EXPLAIN, own_headers, send_reply
 from .openapi import openapi
 from .table import ModelTable
 
 logger = logging.getLogger("xrouter")
+
+_MODEL = 100  # bytes of a model in a list
 
 
 class LLMRouter:
@@ -135,7 +140,8 @@ class LLMRouter:
         send.error_headers = partial(own_headers, context, explained=explained)
         _enter(context, dialect.name, scope=dialect.scope)
         context.decision.version = self._version
-        parsed = await read_request(dialect, scope, receive, limit=self._max_body)
+        body = await read_body(scope, receive, limit=self._max_body)
+        parsed = await read_request(body, dialect.read, scope["headers"])
         model = parsed.request.model
         provider, stem = self._find(model, context)
         headers = scope["headers"]
@@ -177,9 +183,8 @@ class LLMRouter:
     async def _list_models(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         _enter(context, "models", scope="models")
         models = await self.models.list()
-        if context.principal is not None:
-            models = [model for model in models if context.principal.may_use(model["id"])]
-        await send_json(send, encode({"object": "list", "data": models}), headers=[id_header(context.request_id)])
+        data = await by_size(_MODEL * len(models), _list_of, models, context.principal)
+        await send_json(send, data, headers=[id_header(context.request_id)])
 
     async def _get_model(
         self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, name: str
@@ -212,6 +217,13 @@ class LLMRouter:
         if not self._explain or (EXPLAIN, b"1") not in scope["headers"]:
             return False
         return context.principal is None or context.principal.has_scope("explain")
+
+
+def _list_of(models: list[dict[str, Any]], principal: Principal | None) -> bytes:
+    """Those of the models that a principal may use, in OpenAI's list."""
+    if principal is not None:
+        models = [model for model in models if principal.may_use(model["id"])]
+    return encode({"object": "list", "data": models})
 
 
 def _enter(context: RequestContext, endpoint: str, *, scope: str) -> None:

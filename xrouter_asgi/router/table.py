@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..context import stem
@@ -14,6 +14,8 @@ from ..providers.target import Attempting, as_target
 
 # Seconds for the models of one provider. Clients ask at their start, and a silent one must not hold up the others.
 PATIENCE = 10.0
+
+_AT_ONCE = 8  # patterns that are listed in one turn of the loop
 
 logger = logging.getLogger("xrouter")
 
@@ -60,9 +62,10 @@ class ModelTable(Mapping[str, Attempting]):
         for name, provider in self._models.items():
             if "*" not in name:
                 found[name] = _described(name, provider)
-        patterns = [(name, provider) for name, provider in self._models.items() if "*" in name]
         failures = []
-        for models in await asyncio.gather(*(_expand_or_error(name, provider) for name, provider in patterns)):
+        for index, models in enumerate(await self._expanded()):
+            if index % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             if isinstance(models, XRouterError):
                 failures.append(models)
                 continue
@@ -71,6 +74,16 @@ class ModelTable(Mapping[str, Attempting]):
         if failures and not found:
             raise failures[0]
         return list(found.values())
+
+    async def _expanded(self) -> Sequence[Sequence[dict[str, Any]] | XRouterError]:
+        """What each pattern stands for. All are asked at once, but between some of them everybody else has a turn."""
+        asked = []
+        async with asyncio.TaskGroup() as group:
+            for index, name in enumerate(name for name in self._models if "*" in name):
+                if index % _AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                asked.append(group.create_task(_expand_or_error(name, self._models[name])))
+        return [task.result() for task in asked]
 
     async def describe(self, name: str) -> dict[str, Any] | None:
         """The model object of one name, None when nobody serves it. Only a pattern's model asks upstream.

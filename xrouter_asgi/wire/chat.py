@@ -18,6 +18,19 @@ ModelName = Annotated[Name, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9
 Integer = Annotated[int, Field(strict=True, ge=-(1 << 31), le=(1 << 31) - 1)]
 Seed = Annotated[int, Field(strict=True, ge=-(1 << 63), le=(1 << 63) - 1)]  # OpenAI's own range
 Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
+StopText = Annotated[Text, Field(max_length=1024)]  # how far an answer is searched for the beginning of one
+
+
+def _first_wrong(biases: object) -> object:
+    """The first bias alone if it is wrong: there is no `FailFast` for objects."""
+    if isinstance(biases, dict):
+        wrong = (name for name, bias in biases.items() if type(bias) not in (int, float) or not -100 <= bias <= 100)
+        if (name := next(wrong, None)) is not None:
+            return {name: biases[name]}
+    return biases
+
+
+LogitBias = Annotated[dict[str, Annotated[float, Field(strict=True, ge=-100, le=100)]], BeforeValidator(_first_wrong)]
 
 
 def _unknown(*known: str) -> WithJsonSchema:
@@ -221,7 +234,8 @@ ResponseFormat: TypeAlias = Annotated[
 
 
 Stop: TypeAlias = Annotated[
-    Annotated[Text, Tag("<string>")] | Annotated[list[Text], Field(min_length=1, max_length=4), Tag("<strings>")],
+    Annotated[StopText, Tag("<string>")]
+    | Annotated[list[StopText], Field(min_length=1, max_length=4), Tag("<strings>")],
     Discriminator(by_type(str="<string>", list="<strings>")),
 ]
 
@@ -245,7 +259,7 @@ class ChatRequest(WireModel):
     stop: Stop | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    logit_bias: dict[str, Annotated[float, Field(strict=True, ge=-100, le=100)]] | None = None
+    logit_bias: LogitBias | None = None
     logprobs: Flag | None = None
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
     seed: Seed | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from .answers import AnswerModel, TokenUsage
-from .chat import Flag, Integer, ModelName, Penalty, Seed, Stop, StreamOptions, Text
+from .chat import Flag, Integer, LogitBias, ModelName, Penalty, Seed, Stop, StreamOptions, Text
 from .embeddings import Tokens, text_or_tokens
 from .validation import WireModel
 
@@ -39,7 +39,7 @@ class CompletionRequest(WireModel):
     stop: Stop | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    logit_bias: dict[str, Annotated[float, Field(strict=True, ge=-100, le=100)]] | None = None
+    logit_bias: LogitBias | None = None
     seed: Seed | None = None
     user: Text | None = None
 

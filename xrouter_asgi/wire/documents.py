@@ -40,6 +40,11 @@ class Document:
         return self._data
 
     @property
+    def size(self) -> int:
+        """Bytes of the text, 0 as long as there is none."""
+        return 0 if self._data is None else len(self._data)
+
+    @property
     def usage(self) -> Usage | None:
         return Usage.read(self.value.get("usage"))
 
@@ -134,6 +139,27 @@ class EmbeddingList(Document):
     """The answer to an embeddings request, `object: "list"`."""
 
     __slots__ = ()
+
+    @property
+    def data(self) -> bytes:
+        """The text, encoded vector by vector: millions of numbers at once would hold up the event loop."""
+        if self._data is None:
+            rows = b",".join(map(encode, self.value["data"]))
+            members = [
+                b"%b:%b" % (encode(name), b"[%b]" % rows if name == "data" else encode(member))
+                for name, member in self.value.items()
+            ]
+            self._data = b"{%b}" % b",".join(members)
+        return self._data
+
+    @property
+    def size(self) -> int:
+        """Bytes of the text, or about as many as it will have."""
+        if self._data is not None:
+            return len(self._data)
+        return sum(
+            len(row["embedding"]) * (1 if isinstance(row["embedding"], str) else 20) for row in self.value["data"]
+        )
 
 
 class ModelList(Document):

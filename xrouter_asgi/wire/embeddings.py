@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from base64 import b64decode, b64encode
 from math import isfinite
@@ -11,6 +12,7 @@ from pydantic import Discriminator, Field, Tag
 
 from ..errors import UpstreamError
 from .chat import Integer, ModelName, Name, Text
+from .codec import decode
 from .documents import Document, EmbeddingList
 from .validation import WireModel
 
@@ -30,6 +32,9 @@ def text_or_tokens(value: Any) -> str | None:
 text_or_tokens.__name__ = "a string or an array"
 
 _MAX_DIMENSIONS = 65_536  # the bound of Qdrant, the widest of all vector stores
+
+_LONGEST_ANSWER = 128 << 20
+_VECTOR = re.compile(rb'"embedding"\s*:\s*(\[[^]["{}]*\])')
 
 Tokens = Annotated[list[Integer], Field(min_length=1, max_length=300_000)]
 
@@ -53,6 +58,36 @@ class EmbeddingsRequest(WireModel):
     def inputs(self) -> int:
         """How many vectors are asked for."""
         return len(self.input) if isinstance(self.input, list) and not isinstance(self.input[0], int) else 1
+
+
+def answer_limit(inputs: int) -> int:
+    """The bytes of an answer for so many inputs: 8,192 numbers each, 32 bytes a number, as if encoded with indents."""
+    return min((1 << 20) + inputs * (256 << 10), _LONGEST_ANSWER)
+
+
+def decode_vectors(data: bytes) -> Any:
+    """Parse an answer vector by vector; all else in it is bounded like a request. Raises ValueError, see `decode`."""
+    rest: list[bytes] = []
+    vectors: list[bytes] = []
+    end = 0
+    for found in _VECTOR.finditer(data):
+        rest += data[end : found.start(1)], b"%d" % len(vectors)
+        vectors.append(found[1])
+        end = found.end()
+    if not vectors:
+        return decode(data)
+    value = decode(b"".join([*rest, data[end:]]))
+    rows = value.get("data") if isinstance(value, dict) else None
+    numbered = [row for row in rows if _is_numbered(row)] if isinstance(rows, list) else []
+    if [row["embedding"] for row in numbered] != [*range(len(vectors))]:
+        raise ValueError("a vector stands where none belongs, or a number in its place")
+    for row, vector in zip(numbered, vectors, strict=True):
+        row["embedding"] = decode(vector)
+    return value
+
+
+def _is_numbered(row: object) -> bool:
+    return isinstance(row, dict) and type(row.get("embedding")) is int
 
 
 def in_order(answer: EmbeddingList, inputs: int) -> EmbeddingList:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import httpx
 from ...queueing.slots import Slots
 from ...wire import ChatChunk, ChatCompletion, ChatRequest
 from ...wire.codec import encode
+from ...wire.reading import SMALL, by_size, off_loop
 from ...wire.stream import ChatStream
 from ..base import Call, Reply
 from ..http import AnswerStream, Batches, Timeouts, json_object, start_stream
@@ -58,7 +60,7 @@ class Chat:
 
     async def send(self, call: Call, request: ChatRequest) -> Reply:
         """See `Provider.send()`."""
-        found = attachments(request)
+        found = await by_size(len(call.document.data), attachments, request)
         files = await self._uploads.ids(found, deadline=call.deadline)
         # Held until the body is read or closed.
         slot = await self._slots.acquire(call.context.caller, deadline=call.deadline)
@@ -86,13 +88,14 @@ class Chat:
             body = await start_stream(Batches(pieces, decoder, idle=self._timeouts.idle), self._timeouts)
             build = decoder.build
         else:
-            value = json_object(await answer.read(_LIMIT))
+            data = await answer.read(_LIMIT)
+            value = await by_size(len(data), json_object, data)
             build = value.get("model")
             facts += _bill(value)
             if request.stream:
                 body = await ChatStream.start(_at_once(value, StreamTranslation(sent.asked, request_id=request_id)))
             else:
-                body = completion(value, sent.asked, request_id=request_id)
+                body = await by_size(len(data), completion, value, sent.asked, request_id=request_id)
                 warnings += answer_warning(value, sent.asked)
         facts += fact("x-gigachat-model", build)
         return Reply(body, provider=self._name, model=plan.model, warnings=warnings, headers=facts)
@@ -107,10 +110,12 @@ class Chat:
         """
         first = plan = self._plan(call, request)
         while True:
-            sent = translate(request, plan, options=self._options, files=files, errors=self._client.errors)
+            errors = self._client.errors
+            work = partial(_translated, request, plan, options=self._options, files=files, errors=errors)
+            sent, content = await off_loop(work) if _takes_long(call, request) else work()
             headers = self._headers(call, request, sent)
             answer = await self._client.open(
-                "POST", "/chat/completions", headers=headers, content=encode(sent.body), deadline=call.deadline
+                "POST", "/chat/completions", headers=headers, content=content, deadline=call.deadline
             )
             if answer.status == 200:
                 self._learn(first, plan)
@@ -118,7 +123,6 @@ class Chat:
             said = await answer.read(_ERROR_LIMIT)
             better = repaired(plan, request, sent.body, status=answer.status, said=said)
             if better is None or (better.fresh_files > plan.fresh_files and not self._uploads.forget(files.values())):
-                errors = self._client.errors
                 raise upstream_error(answer.status, answer.headers, said, model=plan.model, errors=errors)
             if better.fresh_files > plan.fresh_files:
                 files = await self._uploads.ids(found, deadline=call.deadline)
@@ -154,6 +158,18 @@ class Chat:
         if session is not None:
             fields.append((b"X-Session-ID", session.encode()))
         return [*fields, *passed_on(call)]
+
+
+def _takes_long(call: Call, request: ChatRequest) -> bool:
+    """Whether there is much to translate, or a schema, which may expand to much more than it is."""
+    has_schema = bool(request.tools or request.functions or request.response_format)
+    return has_schema or len(call.document.data) > SMALL
+
+
+def _translated(request: ChatRequest, plan: Repairs, **how: Any) -> tuple[Translation, bytes]:
+    """The translation, and its body as it is sent."""
+    sent = translate(request, plan, **how)
+    return sent, encode(sent.body)
 
 
 def _is_stream(headers: httpx.Headers) -> bool:

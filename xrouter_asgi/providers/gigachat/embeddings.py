@@ -8,7 +8,8 @@ from typing import Any
 from ...errors import UpstreamError
 from ...wire import EmbeddingList, EmbeddingsRequest
 from ...wire.codec import encode
-from ...wire.embeddings import in_order
+from ...wire.embeddings import answer_limit, decode_vectors, in_order
+from ...wire.reading import by_size
 from ..base import Call, Reply
 from ..http import json_object
 from .auth.client import GigaChatClient
@@ -27,17 +28,23 @@ async def embed(client: GigaChatClient, call: Call, request: EmbeddingsRequest, 
     answers: list[dict[str, Any]] = []
     facts: list[tuple[str, str]] = []
     portions = batches(request, model=model)
+    size = 0
     # One after the other: a large input must not use up the account's rate.
     for texts in portions:
         content = encode({"model": model, "input": texts})
-        answer = await client.fetch("POST", "/embeddings", headers=headers, content=content, deadline=call.deadline)
+        limit = answer_limit(len(texts))
+        answer = await client.fetch(
+            "POST", "/embeddings", headers=headers, content=content, limit=limit, deadline=call.deadline
+        )
         if answer.status != 200:
             error = upstream_error(answer.status, answer.headers, answer.body, model=model, errors=client.errors)
             # The translation of errors speaks of a chat.
             raise error.but(param="input") if error.param == "messages" else error
-        answers.append(json_object(answer.body))
+        answers.append(await by_size(len(answer.body), json_object, answer.body, decoded=decode_vectors))
+        size += len(answer.body)
         facts += [*upstream_ids(answer.headers), *fact("x-gigachat-model", answers[-1].get("model"))]
-    merged = in_order(merge(answers, sizes=[len(texts) for texts in portions], model=request.model), request.inputs)
+    merged = await by_size(size, merge, answers, sizes=[len(texts) for texts in portions], model=request.model)
+    merged = await by_size(size, in_order, merged, request.inputs)
     return Reply(merged, provider=name, model=model, headers=list(dict.fromkeys(facts)))
 
 

@@ -14,7 +14,8 @@ from .waits import wait_told
 
 _PAGE = re.compile(r"<\s*(?:!doctype|html|head|body)\b|\A\s*<(?:\?xml|center|h1|title)\b", re.IGNORECASE)
 _TITLE = re.compile(r"<(title|h1)[^>]{0,200}>\s{0,200}([^<]{1,200}?)\s{0,200}<", re.IGNORECASE)
-_TITLE_WITHIN = 16 * 1024  # characters
+_PAGE_WITHIN = 16 * 1024  # characters
+_TEXT_WITHIN = 1 << 20  # bytes
 _TAG = re.compile(
     r"</?(?:a|b|br|center|code|div|em|font|h[1-6]|hr|i|li|p|pre|span|strong|t[abdhr]\w*|u|ul|ol)\b[^<>]{0,200}>",
     re.IGNORECASE,
@@ -26,10 +27,10 @@ _READ = 8 * 1024  # bytes of a message, a code or a type
 _WORD = re.compile(r"[A-Za-z][\w.-]{0,63}")
 
 
-def json_object(data: bytes, *, code: str = "bad_body") -> dict[str, Any]:
-    """The JSON object that an upstream sent. Raises UpstreamError with `code` for anything else."""
+def json_object(data: bytes, *, code: str = "bad_body", decoded: Callable[[bytes], Any] = decode) -> dict[str, Any]:
+    """The JSON object that an upstream sent, read by `decoded`. Raises UpstreamError with `code` for anything else."""
     try:
-        value = decode(data)
+        value = decoded(data)
     except ValueError as error:
         detail = f"{error}; it begins as {_looks_like(data)}"
         raise UpstreamError("The upstream's answer is not JSON.", code=code, detail=detail) from error
@@ -74,13 +75,13 @@ class UpstreamErrorBody:
     @classmethod
     def of(cls, body: bytes, redact: Redaction) -> Self:
         """Read a body: JSON, HTML, plain text, or events of which the first that is JSON counts."""
-        events = (line[5:] for line in body.splitlines()[:_EVENT_LINES] if line[:5] == b"data:")
+        events = (line[5:] for line in body[:_TEXT_WITHIN].splitlines()[:_EVENT_LINES] if line[:5] == b"data:")
         for text in (body.removeprefix(b"\xef\xbb\xbf"), *events):
             try:
                 return cls.of_value(decode(text), redact)
             except ValueError:
                 pass
-        return cls.of_value(body.decode("utf-8", "replace"), redact)
+        return cls.of_value(body[:_TEXT_WITHIN].decode("utf-8", "replace"), redact)
 
     @classmethod
     def of_value(cls, value: object, redact: Redaction) -> Self:
@@ -126,8 +127,8 @@ class UpstreamErrorBody:
     def _of_text(
         cls, text: str, redact: Redaction, *, told_by: Iterable[Mapping[str, Any]] = (), **members: Any
     ) -> Self:
-        if _PAGE.search(text):
-            title = _TITLE.search(text[:_TITLE_WITHIN])
+        if _PAGE.search(text[:_PAGE_WITHIN]):
+            title = _TITLE.search(text[:_PAGE_WITHIN])
             return cls(page=_clean(title[2], redact) if title else "", words=_begin(text), **members)
         return cls(
             _clean(text, redact) or None,

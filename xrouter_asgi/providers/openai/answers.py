@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
 from ...errors import UpstreamError, UpstreamUnavailable
 from ...wire import ChatChunk, ModelList
+from ...wire.codec import decode
 from ..http import AnswerStream, ErrorReader, UpstreamAnswer, json_object
 from .errors import is_error, refusal
 from .mending import all_objects
@@ -17,9 +19,14 @@ _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
 
 
 def answer_object(
-    head: UpstreamAnswer | AnswerStream, body: bytes, *, model: str, errors: ErrorReader
+    head: UpstreamAnswer | AnswerStream,
+    body: bytes,
+    *,
+    model: str,
+    errors: ErrorReader,
+    decoded: Callable[[bytes], Any] = decode,
 ) -> dict[str, Any]:
-    """The object that an answer holds.
+    """The object that an answer holds, as `decoded` reads it.
 
     Raises:
         XRouterError: For a status of 400 or more and for an error under any other: see `refusal`.
@@ -32,7 +39,7 @@ def answer_object(
         raise UpstreamUnavailable(
             "The upstream's answer is empty.", code="empty_answer", detail=f"status {head.status}"
         )
-    value = json_object(body)
+    value = json_object(body, decoded=decoded)
     if is_error(value):
         raise refusal(None, errors.read_value(value), model=model, errors=errors, headers=head.headers)
     return value

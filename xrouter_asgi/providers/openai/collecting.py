@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import StringIO
 from typing import Any
 
 from ...errors import UpstreamError, UpstreamUnavailable
@@ -39,7 +40,7 @@ def completion_of(chunks: Iterable[ChatChunk]) -> dict[str, Any]:
     for choice in choices.values():
         for call in choice["message"].get("tool_calls") or ():
             call.pop("index", None)
-    return {**value, "object": "chat.completion", "choices": [choices[index] for index in sorted(choices)]}
+    return {**value, "object": "chat.completion", "choices": _written([choices[index] for index in sorted(choices)])}
 
 
 def _join(whole: dict[str, Any], part: dict[str, Any]) -> None:
@@ -50,8 +51,8 @@ def _join(whole: dict[str, Any], part: dict[str, Any]) -> None:
             whole.setdefault(name, None)
         elif name == "tool_calls":
             _join_calls(whole, new)
-        elif isinstance(old, str) and isinstance(new, str):
-            whole[name] = new if name in _LONE else old + new
+        elif isinstance(old, str | StringIO) and isinstance(new, str):
+            whole[name] = new if name in _LONE else _continued(old, new)
         elif isinstance(old, list) and isinstance(new, list):
             old += new
         elif isinstance(old, dict) and isinstance(new, dict):
@@ -59,6 +60,25 @@ def _join(whole: dict[str, Any], part: dict[str, Any]) -> None:
         else:
             # A copy: the parts that follow are added to it.
             whole[name] = new.copy() if isinstance(new, dict | list) else new
+
+
+def _continued(text: str | StringIO, more: str) -> StringIO:
+    """Text is added to a buffer: a new text for each of its pieces would take time by the square of them."""
+    if isinstance(text, str):
+        begun = StringIO()
+        begun.write(text)
+        text = begun
+    text.write(more)
+    return text
+
+
+def _written(value: Any) -> Any:
+    """The value with texts in place of their buffers."""
+    if isinstance(value, dict):
+        return {name: _written(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_written(item) for item in value]
+    return value.getvalue() if isinstance(value, StringIO) else value
 
 
 def _join_calls(message: dict[str, Any], fragments: list[dict[str, Any]]) -> None:

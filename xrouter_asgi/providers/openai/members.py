@@ -7,12 +7,12 @@ what passes, and everything else stays here.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Iterable
 from itertools import islice
 
 from ...wire import Document
 from ...wire.members import without
+from ...wire.reading import LARGE, off_loop
 from ..base import MAX_WARNINGS, ignored_word
 
 CHAT = "/chat/completions"
@@ -67,8 +67,6 @@ _EMBEDDING = _names("""
     truncate_prompt_tokens add_special_tokens normalize
 """)
 
-_LARGE = 64 << 10  # bytes; looking for members in more than this would hold up other requests
-
 
 class Members:
     """Says which members of a request go upstream, and which stay here.
@@ -95,8 +93,8 @@ class Members:
 
 async def without_members(document: Document, names: Collection[str]) -> Document:
     """The document without these members. All other bytes stay as they are."""
-    if len(document.data) > _LARGE:
-        return await asyncio.to_thread(_without, document, names)
+    if len(document.data) > LARGE:
+        return await off_loop(_without, document, names)
     return _without(document, names)
 
 

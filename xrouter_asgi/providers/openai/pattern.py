@@ -12,6 +12,7 @@ from ...wire.documents import TextMember
 
 _TEXTS: tuple[TextMember, ...] = get_args(TextMember)
 _TRIES = 8
+_LONGEST = 16 << 10  # bytes of an event to learn from, which takes as long as decoding it four times
 
 
 class EventPattern:
@@ -53,7 +54,7 @@ class EventPattern:
         Args:
             value: The event, decoded.
         """
-        if not self._tries:
+        if not self._tries or len(event) > _LONGEST:
             return
         choice = value["choices"][0]
         told = [name for name, said in choice["delta"].items() if name != "role" and said is not None]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from asyncio import get_running_loop
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
-from ...wire import ChatCompletion, ChatRequest, Document, EmbeddingList, EmbeddingsRequest, ModelList
-from ...wire.embeddings import in_order
+from ...wire import ChatRequest, Document, EmbeddingsRequest, ModelList
+from ...wire.embeddings import answer_limit
 from ...wire.members import splice
+from ...wire.reading import LARGE, SMALL, off_loop
 from ...wire.stream import ChatStream
 from ..base import Call, Reply, Unready
 from ..http import (
@@ -28,17 +30,19 @@ from ..http import (
     UpstreamAnswer,
     start_stream,
 )
-from .answers import answer_object, check_completion, models_of
+from . import whole
+from .answers import models_of
 from .chunks import ChunkReader
-from .collecting import completion_of
 from .members import CHAT, COMPLETIONS, EMBEDDINGS, Members, ignored_words, without_members
-from .mending import all_objects, mend_completion, take_text, with_argument_texts
+from .mending import with_argument_texts
 from .options import OpenAIOptions
-from .sniffing import SniffingReader, kind_of, without_done
+from .sniffing import SniffingReader
 from .spelling import spelled
 
 MAX_BODY = 32 << 20
 MODELS_TTL = 60.0
+
+T = TypeVar("T")
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _OPENAI = ("api.openai.com", ".openai.azure.com")  # hosts
@@ -133,11 +137,11 @@ class OpenAIProvider:
             case ChatRequest(stream=True) as request:
                 body: Any = await self._stream(call, request, path, document)
             case ChatRequest() as request:
-                body = await self._complete(call, request, path, document)
-            case EmbeddingsRequest() as request:
-                answer = await self._post(path, call, document)
-                value = answer_object(answer, answer.body, model=call.model, errors=self._errors)
-                body = in_order(EmbeddingList(value, answer.body), request.inputs)
+                legacy = path == COMPLETIONS
+                body = await self._ask(path, call, document, whole.completion, choices=request.n or 1, legacy=legacy)
+            case EmbeddingsRequest(inputs=inputs):
+                limit = answer_limit(inputs)
+                body = await self._ask(path, call, document, whole.embeddings, limit=limit, inputs=inputs)
         return Reply(body, provider=self.name, model=call.model, warnings=warnings)
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
@@ -145,7 +149,7 @@ class OpenAIProvider:
         if self._models is not None and get_running_loop().time() < self._models[0]:
             return self._models[1]
         answer = await self._upstream.fetch("GET", "/models", headers=_RECEIVE_JSON, limit=MAX_BODY, deadline=deadline)
-        models = models_of(answer, owner=self.name, errors=self._errors)
+        models = await off_loop(models_of, answer, owner=self.name, errors=self._errors)
         self._models = get_running_loop().time() + MODELS_TTL, models
         return models
 
@@ -164,45 +168,42 @@ class OpenAIProvider:
 
     async def _stream(self, call: Call, request: ChatRequest, path: str, document: Document) -> ChatStream:
         ask_usage = self._ask_usage and not request.include_usage
-        content = _body(document, call.model, ask_usage=ask_usage)
+        body = partial(_body, document, call.model, ask_usage=ask_usage)
+        content = await off_loop(body) if document.size > LARGE else body()
         headers = [*_SEND_FOR_STREAM, *call.trace_headers]
         answer = await self._upstream.open("POST", path, headers=headers, content=content, deadline=call.deadline)
         if answer.status >= 400:
-            body = await answer.read(MAX_BODY)
-            answer_object(answer, body, model=call.model, errors=self._errors)
+            refused = UpstreamAnswer(answer.status, answer.fields, await answer.read(MAX_BODY))
+            errors = self._errors
+            await off_loop(whole.completion, refused, choices=1, legacy=False, model=call.model, errors=errors)
         chunks = ChunkReader(choices=request.n or 1, hide_usage=ask_usage, model=call.model, errors=self._errors)
         reader = SniffingReader(answer, chunks, model=call.model, errors=self._errors, limit=MAX_BODY)
-        stream = await start_stream(Batches(answer, reader, idle=self._timeouts.idle), self._timeouts)
+        batches = Batches(answer, reader, idle=self._timeouts.idle)
+        stream = await start_stream(batches, self._timeouts)
         if reader.kind == "events":
-            # What it is has been told, so nothing stands between the pieces and their events any more.
-            stream.read_through(lambda _: Batches(answer, chunks, idle=self._timeouts.idle))
+            batches.decoder = chunks  # what it is has been told, so nothing stands between the pieces and their events
         return stream
 
-    async def _complete(self, call: Call, request: ChatRequest, path: str, document: Document) -> ChatCompletion:
-        answer = await self._post(path, call, document)
-        plain = answer.body.startswith(b"{") and answer.body.endswith(b"}")
-        body = answer.body if plain else without_done(answer.body)
-        if not plain and answer.status < 400 and body.strip() and kind_of(body, label="json") == "events":
-            reader = ChunkReader(choices=request.n or 1, hide_usage=False, model=call.model, errors=self._errors)
-            chunks = [*reader.feed(answer.body), *reader.close()]
-            if reader.failure is not None:
-                raise reader.failure
-            value, mended = completion_of(chunks), True
-        else:
-            value, mended = answer_object(answer, body, model=call.model, errors=self._errors), body is not answer.body
-            if path == COMPLETIONS and all_objects(choices := value.get("choices")):
-                for choice in choices:
-                    mended |= take_text(choice, "message")
-            check_completion(value)
-        mended |= mend_completion(value, model=call.model)
-        return ChatCompletion(value, None if mended else answer.body)
-
-    async def _post(self, path: str, call: Call, document: Document) -> UpstreamAnswer:
+    async def _ask(
+        self,
+        path: str,
+        call: Call,
+        document: Document,
+        read: Callable[..., T],
+        *,
+        limit: int = MAX_BODY,
+        **facts: Any,
+    ) -> T:
+        """Ask for a whole answer, and read it. Events, of which a few bytes make much work, are read off the loop."""
         headers = [*_SEND_JSON, *call.trace_headers]
-        content = _body(document, call.model)
-        return await self._upstream.fetch(
-            "POST", path, headers=headers, content=content, limit=MAX_BODY, deadline=call.deadline
+        is_large = document.size > LARGE
+        content = await off_loop(_body, document, call.model) if is_large else _body(document, call.model)
+        answer = await self._upstream.fetch(
+            "POST", path, headers=headers, content=content, limit=limit, deadline=call.deadline
         )
+        if len(answer.body) > SMALL or not answer.body.startswith(b"{"):
+            return await off_loop(read, answer, model=call.model, errors=self._errors, **facts)
+        return read(answer, model=call.model, errors=self._errors, **facts)
 
 
 def _body(document: Document, model: str, *, ask_usage: bool = False) -> bytes:

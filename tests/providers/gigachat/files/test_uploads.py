@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -232,6 +233,7 @@ async def test_a_data_url_may_be_encoded_in_either_way(files: Uploads, fake: Fak
         "data:;base64,A",
         "data:;base64,AAAAA",
         "data:;base64,AA=A",
+        f"data:;base64,{'A' * ((1 << 20) - 2)}==AAAA",
         "data:;base64,AA.A",
         "data:;base64,a text file",
         "data:;base64,\ud800",
@@ -242,6 +244,25 @@ async def test_a_data_url_that_is_none_is_refused(files: Uploads, fake: FakeGiga
         await files.ids([Attachment(param="messages[0].content[0].image_url", url=url, file_id=None, filename=None)])
     assert (caught.value.code, caught.value.param) == ("invalid_file_data", "messages[0].content[0].image_url")
     assert fake.requests == []
+
+
+async def test_a_percent_encoded_url_is_short(files: Uploads, fake: FakeGigaChat) -> None:
+    def document(size: int) -> Attachment:
+        url = "data:text/plain," + "%41" * (size // 3) + "A" * (size % 3)
+        return Attachment(param="messages[0].content[0].file", url=url, file_id=None, filename=None)
+
+    await files.ids([document(64 << 10)])
+    with pytest.raises(InvalidRequest, match=r"at most 64 KiB\. Write it with base64") as caught:
+        await files.ids([document((64 << 10) + 1)])
+    assert (caught.value.code, caught.value.param) == ("invalid_file_data", "messages[0].content[0].file")
+    assert len(fake.uploads) == 1
+
+
+async def test_a_picture_of_several_mebibytes_is_uploaded_as_it_is(files: Uploads, fake: FakeGigaChat) -> None:
+    picture = JPEG + random.Random(1).randbytes((3 << 20) + 1)
+    await files.ids([attached(picture)])
+    [(*_, uploaded)] = fake.uploads.values()
+    assert uploaded == picture
 
 
 async def test_a_picture_that_is_too_large_is_not_uploaded(files: Uploads, fake: FakeGigaChat) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xrouter_asgi.errors import InvalidRequest
-from xrouter_asgi.providers.gigachat.request.json_refs import MAX_NODES
+from xrouter_asgi.providers.gigachat.request.json_refs import MAX_NODES, Budget, inlined
 from xrouter_asgi.providers.gigachat.request.json_schema import normalised
 
 ALLOWED = {"type", "description", "enum", "items", "properties", "required"}
@@ -17,7 +18,7 @@ TYPES = {"object", "array", "string", "number", "integer", "boolean"}
 
 
 def normal(schema: Any) -> dict[str, Any]:
-    return normalised(schema, param="tools[0].function.parameters")
+    return normalised(schema, param="tools[0].function.parameters", budget=Budget())
 
 
 def member(schema: Any, **root: Any) -> dict[str, Any]:
@@ -254,6 +255,47 @@ def test_a_schema_that_explodes_is_refused() -> None:
     defs = {str(n): {"properties": {side: {"$ref": f"#/$defs/{n + 1}"} for side in "lr"}} for n in range(30)}
     with pytest.raises(InvalidRequest, match=str(MAX_NODES)):
         normal({"$ref": "#/$defs/0", "$defs": {**defs, "30": {}}})
+
+
+def test_the_functions_of_a_request_share_what_their_schemas_may_expand_to() -> None:
+    budget = Budget()
+    schema = {"properties": {str(n): {} for n in range(MAX_NODES // 2)}}
+    normalised(schema, param="x", budget=budget)
+    with pytest.raises(InvalidRequest, match=f"more than {MAX_NODES} nodes"):
+        normalised(schema, param="x", budget=budget)
+
+
+LONG = "x" * (1 << 20)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"description": LONG},
+        {"enum": [LONG]},
+        {"properties": {LONG: {}}},
+        {"properties": [LONG]},
+        {"anyOf": {"a": LONG}},
+        {"anyOf": [LONG]},
+        {"items": [LONG]},
+        {"properties": {"a": LONG}},
+        {"not": LONG},
+        {LONG: 1},
+    ],
+)
+@pytest.mark.parametrize(
+    "expand", [lambda schema: normal(schema), lambda schema: inlined(schema, strict=False, param="x")]
+)
+def test_a_long_text_is_not_repeated_by_references(
+    definition: dict[str, Any], expand: Callable[[dict[str, Any]], object]
+) -> None:
+    def schema(times: int) -> dict[str, Any]:
+        properties = {str(n): {"$ref": "#/$defs/long"} for n in range(times)}
+        return {"type": "object", "properties": properties, "$defs": {"long": definition}}
+
+    expand(schema(3))
+    with pytest.raises(InvalidRequest, match="expands to more than 4 MiB"):
+        expand(schema(5))
 
 
 json_values = st.recursive(

@@ -116,7 +116,7 @@ def _found(data: bytes, filename: str | None) -> FileType | None:
             return _EPUB  # EPUB's container format wants it there, uncompressed
         return next((found for folder, found in _ZIPPED if folder in data), None)
     if data.startswith(_OLE):
-        return _PPT if (filename or "").lower().endswith(".ppt") else _DOC
+        return _PPT if (filename or "")[-4:].lower() == ".ppt" else _DOC
     return _TXT if _is_text(data) else None
 
 

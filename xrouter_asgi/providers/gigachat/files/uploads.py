@@ -21,6 +21,7 @@ from ....errors import InvalidRequest, ModelNotFound, RequestRejected, UpstreamE
 from ....queueing.single_flight import SingleFlight
 from ....recent import Recent
 from ....wire.codec import decode
+from ....wire.reading import by_size
 from ...http import Redaction
 from ..auth.client import GigaChatClient
 from ..request.attachments import Attachment
@@ -33,6 +34,10 @@ log = logging.getLogger("xrouter")
 _PLAIN_ALPHABET = bytes.maketrans(b"-_", b"+/")
 _SPACES = b" \t\r\n\f\v"
 _MAX_MEDIA = 80 << 20  # images and audio of one request
+_LONGEST_PERCENT = 64 << 10  # characters of a percent-encoded URL, which take 40 times as long as base64
+_LONGEST_HEAD = 1024  # characters before the data
+_LONGEST_NAME = 256
+_PIECE = 1 << 20  # base64 that is decoded in one call
 
 
 class Uploads:
@@ -67,7 +72,7 @@ class Uploads:
         for attachment in attachments:
             if attachment.file_id is None:
                 data = await self._read(attachment, deadline)
-                kind = recognise(data, param=attachment.param, filename=attachment.filename)
+                kind = await by_size(len(data), recognise, data, param=attachment.param, filename=attachment.filename)
                 media += len(data) if kind.kind != "document" else 0
                 if media > _MAX_MEDIA:
                     message = f"The images and recordings of a request have at most {_MAX_MEDIA >> 20} MiB together."
@@ -96,14 +101,14 @@ class Uploads:
         if url[:5].lower() != "data:":
             limit = LIMITS[kind] if kind is not None else max(LIMITS.values())
             return await self._downloads.get(url, limit=limit, param=attachment.param, deadline=deadline)
-        data = _data(url, attachment.param)
+        data = await by_size(len(url), _data, url, attachment.param)
         if kind is not None and len(data) > LIMITS[kind]:
             raise too_large(kind, attachment.param)
         return data
 
     async def _uploaded(self, data: bytes, kind: FileType, attachment: Attachment, deadline: float | None) -> str:
         # One `Uploads` serves one account, so credential and client id need not be part of the key.
-        key = hashlib.sha256(data).hexdigest()
+        key = await by_size(len(data), _digest, data)
         if (upload := self._uploads.get(key)) is not None:
             return upload[0]
         try:
@@ -117,10 +122,9 @@ class Uploads:
             raise error.but(param=attachment.param) from error
 
     async def _upload(self, key: str, data: bytes, kind: FileType, filename: str | None) -> str:
-        file = (_safe_name(filename, kind), data, kind.mime)
-        form = httpx.Request("POST", "/files", files=[("file", file), ("purpose", (None, b"general"))])
-        headers = [(b"Content-Type", form.headers["content-type"].encode()), (b"Accept", b"application/json")]
-        answer = await self._client.fetch("POST", "/files", headers=headers, content=form.read(), limit=1 << 20)
+        content_type, content = await by_size(len(data), _form, data, kind, filename)
+        headers = [(b"Content-Type", content_type), (b"Accept", b"application/json")]
+        answer = await self._client.fetch("POST", "/files", headers=headers, content=content, limit=1 << 20)
         if answer.status not in (200, 201):
             errors = self._client.errors
             error = upstream_error(answer.status, answer.headers, answer.body, model="", errors=errors)
@@ -155,22 +159,45 @@ def _data(url: str, param: str) -> bytes:
     Takes base64 as clients make it: in lines (Android), without padding, in the alphabet for URLs (RFC 4648, 5).
     """
     head, comma, text = url.partition(",")
+    if "%" in text and len(text) > _LONGEST_PERCENT:
+        message = f"A percent-encoded data URL has at most {_LONGEST_PERCENT >> 10} KiB. Write it with base64."
+        raise InvalidRequest(message, code="invalid_file_data", param=param)
     try:
-        raw = unquote_to_bytes(text)
-        if comma and "base64" not in (word.strip().lower() for word in head.split(";")[1:]):
+        raw = unquote_to_bytes(text) if "%" in text else text.encode()
+        if comma and "base64" not in (word.strip().lower() for word in head[:_LONGEST_HEAD].split(";")[1:]):
             return raw
-        if comma:
-            raw = raw.translate(_PLAIN_ALPHABET, delete=_SPACES).rstrip(b"=")
-            if data := base64.b64decode(raw + b"=" * (-len(raw) % 4), validate=True):
-                return data
+        if comma and (data := _decoded(raw.translate(_PLAIN_ALPHABET, delete=_SPACES).rstrip(b"="))):
+            return data
     except (binascii.Error, UnicodeEncodeError):
         pass
     raise InvalidRequest("This is not a data URL with valid base64.", code="invalid_file_data", param=param)
 
 
+def _decoded(raw: bytes) -> bytes:
+    """What base64 without its padding says, decoded in pieces. Raises binascii.Error."""
+    if b"=" in raw:
+        raise binascii.Error("padding inside")
+    raw += b"=" * (-len(raw) % 4)
+    return b"".join(
+        base64.b64decode(raw[start : start + _PIECE], validate=True) for start in range(0, len(raw), _PIECE)
+    )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _form(data: bytes, kind: FileType, filename: str | None) -> tuple[bytes, bytes]:
+    """The content type of the form that uploads a file, and the form."""
+    file = (_safe_name(filename, kind), data, kind.mime)
+    form = httpx.Request("POST", "/files", files=[("file", file), ("purpose", (None, b"general"))])
+    return form.headers["content-type"].encode(), form.read()
+
+
 def _safe_name(filename: str | None, kind: FileType) -> str:
     """A file name with the extension of the type, which cannot break out of its quotes."""
-    stem = (filename or "").rpartition(".")[0] or (filename or "")
+    stem = (filename or "")[:_LONGEST_NAME]
+    stem = stem.rpartition(".")[0] or stem
     safe = "".join(char for char in stem if char.isalnum() or char in " ._-")[:80].strip()
     return f"{safe or 'file'}.{kind.extension}"
 

@@ -11,6 +11,7 @@ from typing import Any
 from ....wire import ChatRequest
 from ....wire.chat import Function, FunctionTool, NamedFunction, ToolChoice
 from .diagnostics import Warnings, invalid, missing, unsupported_value
+from .json_refs import Budget
 from .json_schema import normalised
 
 # Names of functions. GigaChat's own error text allows Latin letters, digits, `_`, `-` and `.`; its documentation
@@ -103,11 +104,14 @@ def functions(
     """
     if forced:
         ((param, only),) = offered
-        return Functions([specification(only, names, param=param)], {"name": names.to_gigachat(only.name)})
+        return Functions(
+            [specification(only, names, param=param, budget=Budget())], {"name": names.to_gigachat(only.name)}
+        )
     mode, allowed = _choice(request, {function.name for _, function in offered})
     if not offered:
         return Functions([])
-    chosen = [specification(item, names, param=param) for param, item in offered if item.name in allowed]
+    budget = Budget()
+    chosen = [specification(item, names, param=param, budget=budget) for param, item in offered if item.name in allowed]
     if isinstance(mode, NamedFunction):
         return Functions(chosen, {"name": names.to_gigachat(mode.name)})
     if mode != "required":
@@ -119,18 +123,18 @@ def functions(
     return Functions(chosen, "auto", _REQUIRED_HINT)
 
 
-def specification(function: Function, names: FunctionNames, *, param: str) -> dict[str, Any]:
+def specification(function: Function, names: FunctionNames, *, param: str, budget: Budget) -> dict[str, Any]:
     """One function. `few_shot_examples` and `return_parameters`, which only GigaChat knows, are passed on."""
     extra = function.model_extra or {}
     result: dict[str, Any] = {
         "name": names.to_gigachat(function.name),
         "description": function.description or function.name,
-        "parameters": normalised(function.parameters, param=f"{param}.parameters"),
+        "parameters": normalised(function.parameters, param=f"{param}.parameters", budget=budget),
     }
     if isinstance(examples := extra.get("few_shot_examples"), list):
         result["few_shot_examples"] = examples
     if isinstance(returned := extra.get("return_parameters"), dict):
-        result["return_parameters"] = normalised(returned, param=f"{param}.return_parameters")
+        result["return_parameters"] = normalised(returned, param=f"{param}.return_parameters", budget=budget)
     return result
 
 

@@ -6,13 +6,17 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from ....errors import InvalidRequest
+from ....wire.codec import encode
 from .diagnostics import invalid
 
 Schema: TypeAlias = dict[str, Any]
 Trail: TypeAlias = frozenset[str]
 
-MAX_NODES = 10_000
-"""A few references to references can expand to millions of nodes. The largest schema of a real tool has hundreds."""
+MAX_NODES = 20_000
+"""Of all functions of a request. A few references to references can expand to millions; real tools have hundreds."""
+
+MAX_TEXT = 4 << 20
+"""Bytes of names, descriptions and the like in those nodes. What is referred to twice counts twice."""
 
 MAX_DEPTH = 32
 """Levels of a schema: as many as 64 levels of JSON can hold without references."""
@@ -27,19 +31,32 @@ _SINGLE = {"items", "additionalProperties", "contains", "propertyNames", "not", 
 _DROPPED = {"$defs", "definitions", "$schema", "$id", "$anchor", "$comment"}
 
 
+class Budget:
+    """What the schemas of one request may still expand to."""
+
+    def __init__(self) -> None:
+        self.nodes = MAX_NODES
+        self.text = MAX_TEXT
+
+
 class References:
     """The references to `root`, the schema at `param` of the request, with a budget for what they expand to."""
 
-    def __init__(self, root: Schema, *, param: str) -> None:
+    def __init__(self, root: Schema, *, param: str, budget: Budget) -> None:
         self._root = root
         self._param = param
-        self._nodes = 0
+        self._budget = budget
 
     def count(self) -> None:
         """Count one expanded node. Raises InvalidRequest beyond `MAX_NODES`."""
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
+        self._budget.nodes -= 1
+        if self._budget.nodes < 0:
             raise self._invalid(f"it expands to more than {MAX_NODES} nodes. Use fewer or smaller definitions")
+
+    def _count_text(self, size: int) -> None:
+        self._budget.text -= size
+        if self._budget.text < 0:
+            raise self._invalid(f"it expands to more than {MAX_TEXT >> 20} MiB. Use fewer or shorter definitions")
 
     def follow(self, schema: Schema, trail: Trail, *, depth: int) -> tuple[Schema, Trail] | None:
         """Replace the `$ref` of a node by its target, overlaid with the members beside the reference.
@@ -53,7 +70,11 @@ class References:
             beside = {key: value for key, value in schema.items() if key != "$ref"}
             schema = {**self._target(reference), **beside}
             trail = trail | {reference}
-        return None if depth > MAX_DEPTH else (schema, trail)
+            self._count_text(len(reference))
+        if depth > MAX_DEPTH:
+            return None
+        self._count_text(sum(_text_size(word, value) for word, value in schema.items() if word not in _DROPPED))
+        return schema, trail
 
     def _target(self, reference: str) -> Schema:
         pointer = unquote(reference[1:])
@@ -78,6 +99,19 @@ class References:
         return invalid(self._param, reason)
 
 
+def _text_size(word: str, value: Any) -> int:
+    """The bytes of a member, without those of the nodes in it."""
+    if word in _MAPS and isinstance(value, dict):
+        return len(word) + sum(len(name) + _leaf_size(node) for name, node in value.items())
+    if (word in _LISTS or word == "items") and isinstance(value, list):
+        return len(word) + sum(map(_leaf_size, value))
+    return len(word) + (_leaf_size(value) if word in _SINGLE else len(encode(value)))
+
+
+def _leaf_size(node: Any) -> int:
+    return 0 if isinstance(node, dict) else len(encode(node))
+
+
 def inlined(schema: Schema, *, strict: bool, param: str) -> Schema:
     """The schema with its references inlined and everything else kept. Raises InvalidRequest as `References` does.
 
@@ -90,7 +124,7 @@ def inlined(schema: Schema, *, strict: bool, param: str) -> Schema:
 
 class _Inliner(References):
     def __init__(self, root: Schema, *, strict: bool, param: str) -> None:
-        super().__init__(root, param=param)
+        super().__init__(root, param=param, budget=Budget())
         self._strict = strict
 
     def node(self, schema: Any, trail: Trail, *, depth: int) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ....wire.codec import encode
-from .json_refs import ROOT, References, Schema, Trail
+from .json_refs import ROOT, Budget, References, Schema, Trail
 
 _TYPES = {"string", "number", "integer", "boolean", "array", "object"}
 _STRUCTURE = {"type", "enum", "const", "properties", "required", "additionalProperties", "items", "prefixItems"}
@@ -26,14 +26,17 @@ _CONSTRAINTS = (
 _MAX_NOTE = 300
 
 
-def normalised(schema: Schema | None, *, param: str) -> Schema:
+def normalised(schema: Schema | None, *, param: str, budget: Budget) -> Schema:
     """The `parameters` of a function: always an object with `properties`, empty for None and `{}`.
+
+    Args:
+        budget: Of all functions of the request together.
 
     Raises InvalidRequest about `param` for a reference that is remote or points to nothing, and for a schema that
     expands beyond all bounds.
     """
     root = dict(schema or {})
-    result = _Normaliser(root, param=param).node(root, ROOT, depth=0)
+    result = _Normaliser(root, param=param, budget=budget).node(root, ROOT, depth=0)
     if "type" not in result:
         result = _object({}, [])
     elif result["type"] != "object":
@@ -153,14 +156,16 @@ def _type_of(values: Sequence[Any]) -> str | None:
 def _all(parts: Sequence[Schema]) -> Schema:
     """One node that satisfies every part. The first type wins; members of objects are collected."""
     merged: Schema = {}
+    properties: dict[str, Schema] = {}
+    required: list[str] = []
     for part in parts:
         if merged.get("type") not in (None, part.get("type")):
             continue
-        if part.get("type") == merged.get("type") == "object":
-            properties = {**merged["properties"], **part["properties"]}
-            merged |= _object(properties, [*_required(merged), *_required(part)])
+        if part.get("type") == "object":
+            properties |= part["properties"]
+            required += _required(part)
         merged = {**part, **merged}
-    return merged
+    return {**merged, **_object(properties, required)} if merged.get("type") == "object" else merged
 
 
 def _either(variants: Sequence[Schema]) -> Schema:
@@ -181,7 +186,8 @@ def _either(variants: Sequence[Schema]) -> Schema:
 def _either_object(variants: Sequence[Schema]) -> Schema:
     """All members of all variants. Only what each of them requires is required."""
     properties = {name: member for variant in reversed(variants) for name, member in variant["properties"].items()}
-    required = [name for name in _required(variants[0]) if all(name in _required(v) for v in variants)]
+    everywhere = set.intersection(*(set(_required(variant)) for variant in variants))
+    required = [name for name in _required(variants[0]) if name in everywhere]
     return {**_object(properties, required), "description": _variants(variants)}
 
 
