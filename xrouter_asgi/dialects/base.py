@@ -52,7 +52,7 @@ class EventWriter(Protocol):
         ...
 
 
-class Conversation(Protocol):
+class KeptConversation(Protocol):
     """How a request refers to answers that are kept, and how its own answer is kept."""
 
     @property
@@ -102,7 +102,7 @@ class ParsedRequest(Protocol):
         ...
 
     @property
-    def conversation(self) -> Conversation | None:
+    def conversation(self) -> KeptConversation | None:
         """How it refers to other answers, in dialects whose answers can be kept."""
         ...
 

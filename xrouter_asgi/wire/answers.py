@@ -64,6 +64,43 @@ class ChatCompletionAnswer(AnswerModel):
     usage: TokenUsage | None = None
 
 
+class OutputItemAnswer(AnswerModel):
+    type: Literal["message", "reasoning", "function_call", "custom_tool_call"]
+    id: str
+
+
+class InputTokenDetails(BaseModel):
+    cached_tokens: int
+    cache_write_tokens: int
+
+
+class OutputTokenDetails(BaseModel):
+    reasoning_tokens: int
+
+
+class ResponseUsage(BaseModel):
+    input_tokens: int
+    input_tokens_details: InputTokenDetails
+    output_tokens: int
+    output_tokens_details: OutputTokenDetails
+    total_tokens: int
+
+
+class ResponseAnswer(AnswerModel):
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete"]
+    model: str
+    output: list[OutputItemAnswer]
+    usage: ResponseUsage | None
+
+
+class InputTokens(BaseModel):
+    object: Literal["response.input_tokens"]
+    input_tokens: int
+
+
 class Vector(AnswerModel):
     object: Literal["embedding"]
     index: int

@@ -1,0 +1,125 @@
+"""What a request refers to: responses that are kept, and single items of theirs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from ...errors import InvalidRequest
+from ...wire import KeptResponse
+from ...wire.codec import decode
+
+MAX_CHAIN: Final = 1000
+"""Responses that one request may continue, and that it may refer to."""
+
+_ITEM_ID = re.compile(r"[a-z]+_([0-9a-f]{48})[0-9a-z]*")  # the middle is that of the response that it belongs to
+_PREFIXES = {"message": "msg", "function_call": "fc", "custom_tool_call": "ctc", "reasoning": "rs"}
+_SHOWN: Final = 128  # characters of an id in a message
+
+
+class Conversed(NamedTuple):
+    """A conversation whose references are replaced by what they refer to.
+
+    Attributes:
+        ancestors: The ids of the responses that it continues, oldest first.
+        earlier: The items of those.
+        own: The items of the request itself.
+    """
+
+    ancestors: tuple[str, ...]
+    earlier: list[dict[str, Any]]
+    own: list[dict[str, Any]]
+
+
+def items_of(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The input of a request as items."""
+    given = value["input"]
+    return [{"type": "message", "role": "user", "content": given}] if isinstance(given, str) else given
+
+
+def references_of(value: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ids of all responses that a request refers to. Raises InvalidRequest for one that cannot be there."""
+    ids: dict[str, None] = {}
+    if previous := value.get("previous_response_id"):
+        ids[previous] = None
+    for item in items_of(value):
+        if item.get("type") == "item_reference":
+            ids[_response_of(item["id"])] = None
+    if len(ids) > MAX_CHAIN:
+        message = f"The input refers to more than {MAX_CHAIN} responses. Send the items themselves."
+        raise InvalidRequest(message, code="array_above_max_length", param="input")
+    return tuple(ids)
+
+
+def conversed(value: Mapping[str, Any], found: Mapping[str, KeptResponse], *, ttl: float | None) -> Conversed:
+    """Put what was found in the place of what refers to it. Raises InvalidRequest if something is missing."""
+    ancestors: tuple[str, ...] = ()
+    if previous := value.get("previous_response_id"):
+        if previous not in found:
+            raise _forgotten(previous, ttl)
+        ancestors = (*found[previous].ancestors, previous)
+    if len(ancestors) > MAX_CHAIN:
+        message = f"The conversation has more than {MAX_CHAIN} responses. Send the whole of it in 'input'."
+        raise InvalidRequest(message, code="invalid_value", param="previous_response_id")
+    earlier: list[dict[str, Any]] = []
+    for id in ancestors:
+        if id not in found:
+            raise _forgotten(previous or id, ttl)
+        earlier += _items(found[id])
+    known = {item["id"]: item for each in found.values() for item in _items(each) if item.get("id")}
+    own = [_referred(item, known) if item.get("type") == "item_reference" else item for item in items_of(value)]
+    return Conversed(ancestors, earlier, own)
+
+
+def to_keep(items: Iterable[Mapping[str, Any]], stem: str) -> list[dict[str, Any]]:
+    """Input items as they are kept and listed: with a type, an id, and the content of messages in parts."""
+    return [_listed(item, place, stem) for place, item in enumerate(items)]
+
+
+def _listed(item: Mapping[str, Any], place: int, stem: str) -> dict[str, Any]:
+    kind = item.get("type") or "message"
+    listed = {"id": f"{_PREFIXES.get(kind, 'item')}_{stem}i{place:02x}", "type": kind}
+    listed.update((name, member) for name, member in item.items() if member is not None)
+    if kind == "message":
+        listed.setdefault("status", "completed")
+        if isinstance(text := listed["content"], str):
+            said = listed["role"] == "assistant"
+            part = (
+                {"type": "output_text", "text": text, "annotations": []}
+                if said
+                else {"type": "input_text", "text": text}
+            )
+            listed["content"] = [part]
+    return listed
+
+
+def _items(kept: KeptResponse) -> list[dict[str, Any]]:
+    """What was said to and by the assistant, in order."""
+    items: list[dict[str, Any]] = [*decode(kept.input), *decode(kept.response)["output"]]
+    return items
+
+
+def _response_of(item_id: str) -> str:
+    """The id of the response that an item belongs to."""
+    found = _ITEM_ID.fullmatch(item_id)
+    if found is None:
+        raise _unknown(item_id)
+    return f"resp_{found[1]}"
+
+
+def _referred(reference: Mapping[str, Any], known: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    item = known.get(reference["id"])
+    if item is None:
+        raise _unknown(reference["id"])
+    return item
+
+
+def _unknown(item_id: str) -> InvalidRequest:
+    return InvalidRequest(f"Item with id '{item_id[:_SHOWN]}' not found.", code="invalid_value", param="input")
+
+
+def _forgotten(id: str, ttl: float | None) -> InvalidRequest:
+    why = "keeps no responses" if ttl is None else f"forgets after {ttl:g} s"
+    message = f"Previous response with id '{id[:_SHOWN]}' not found. This gateway {why}; send the whole conversation."
+    return InvalidRequest(message, code="previous_response_not_found", param="previous_response_id")
