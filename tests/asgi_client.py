@@ -166,8 +166,10 @@ class Exchange:
 
 
 async def request(app: ASGIApp, method: str, path: str, *, body: bytes = b"", headers: Headers = ()) -> Answer:
-    """One request with a whole body, to its end."""
-    answer = await Exchange(app, http_scope(method, path, headers=headers), script=body_messages(body)).run()
+    """One request with a whole body, to its end. The path may have a query."""
+    path, _, query = path.partition("?")
+    scope = http_scope(method, path, headers=headers, query_string=query.encode())
+    answer = await Exchange(app, scope, script=body_messages(body)).run()
     assert answer.finished
     return answer
 

@@ -55,20 +55,24 @@ class EventWriter(Protocol):
 class KeptConversation(Protocol):
     """How a request refers to answers that are kept, and how its own answer is kept."""
 
-    @property
-    def references(self) -> Sequence[str]:
-        """The ids of kept answers that have to be looked up before `resolve`."""
-        ...
-
-    def resolve(self, found: Mapping[str, KeptResponse], /, *, ttl: float | None) -> None:
-        """Complete the request. Without `references` it is complete already.
-
-        Args:
-            found: What was found of `references` and of the ancestors of these.
-            ttl: The seconds for which answers are kept; None if none is.
+    def references(self, found: Mapping[str, KeptResponse], /) -> Sequence[str]:
+        """The ids of the kept answers that it needs, as far as they follow from those that were found already.
 
         Raises:
-            InvalidRequest: An answer that it needs is not there.
+            InvalidRequest: It needs too many.
+        """
+        ...
+
+    def resolve(self, found: Mapping[str, KeptResponse], /, *, ttl: float | None, max_body: int) -> None:
+        """Complete the request. A request without references is complete already.
+
+        Args:
+            found: What was found of all its references.
+            ttl: The seconds for which answers are kept; None if none is.
+            max_body: The most bytes that the request and all that it refers to may have.
+
+        Raises:
+            InvalidRequest: An answer that it needs is not there, or all of them are too much.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from starlette.types import Receive, Scope
@@ -13,6 +13,7 @@ from ..asgi.responses import Headers, header, id_header, send_json, send_stream
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from ..dialects.base import ParsedRequest, Reader
+from ..errors import PermissionDenied
 from ..providers.base import Reply
 from ..wire import Document
 from ..wire.codec import parse_request
@@ -20,7 +21,7 @@ from ..wire.stream import ChatStream
 
 EXPLAIN = b"x-xrouter-explain"
 
-_LARGE = 256 << 10  # bytes; parsing more than this would hold up every other request on the event loop
+LARGE = 256 << 10  # bytes; parsing more than this would hold up every other request on the event loop
 
 
 async def read_request(read: Reader, scope: Scope, receive: Receive, *, limit: int) -> ParsedRequest:
@@ -34,7 +35,7 @@ async def read_request(read: Reader, scope: Scope, receive: Receive, *, limit: i
         ClientDisconnected: The client left before its body was complete.
     """
     body = await read_body(scope, receive, limit=limit)
-    if len(body) > _LARGE:
+    if len(body) > LARGE:
         return await asyncio.to_thread(_parse, read, body, scope["headers"])
     return _parse(read, body, scope["headers"])
 
@@ -43,13 +44,27 @@ def _parse(read: Reader, body: bytes, headers: Headers) -> ParsedRequest:
     return read(parse_request(body), body, headers)
 
 
+def enter(context: RequestContext, endpoint: str, *, scope: str) -> None:
+    """Note which endpoint is asked. Raises PermissionDenied if the caller's key lacks the scope."""
+    context.endpoint = endpoint
+    if context.principal is not None and not context.principal.has_scope(scope):
+        raise PermissionDenied(f"This key lacks the scope '{scope}'.", code="insufficient_scope")
+
+
 async def send_reply(
-    send: Outgoing, context: RequestContext, parsed: ParsedRequest, reply: Reply, *, explained: bool
+    send: Outgoing,
+    context: RequestContext,
+    parsed: ParsedRequest,
+    reply: Reply,
+    *,
+    explained: bool,
+    keep: Callable[[], Awaitable[None]] | None,
 ) -> None:
     """Send what the provider replied, and note in the context who it was and what it counted.
 
     Args:
         explained: Whether the client is told how its request was routed.
+        keep: Keeps the answer that was written, before the client knows that it is whole.
 
     Raises:
         TypeError: The provider replied with another kind of body than the request asks for.
@@ -64,7 +79,9 @@ async def send_reply(
             context.streamed = True
             comment = partial(_explanation, context) if explained else None
             try:
-                broken = await send_stream(send, stream, send.writer, context=context, headers=headers, comment=comment)
+                broken = await send_stream(
+                    send, stream, send.writer, context=context, headers=headers, comment=comment, before_end=keep
+                )
                 if broken is not None:
                     context.fail(broken)
             finally:
@@ -72,7 +89,10 @@ async def send_reply(
                 context.characters = stream.characters
         case Document() as answer if send.writer is None and isinstance(answer, parsed.answer_type):
             context.usage = answer.usage
-            await send_json(send, parsed.whole(answer), headers=headers)
+            body = parsed.whole(answer)
+            if keep is not None:
+                await keep()
+            await send_json(send, body, headers=headers)
         case body:
             asked, given = type(parsed.request).__name__, type(body).__name__
             raise TypeError(f"The provider '{reply.provider}' answered a {asked} with a {given}.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -15,13 +16,17 @@ from ..asgi.routes import Endpoint, Routes
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from ..dialects import DIALECTS
-from ..dialects.base import Counting, Dialect, ParsedRequest, estimate_tokens
+from ..dialects.base import Counting, Dialect, ParsedRequest, Reader, estimate_tokens
 from ..errors import ModelNotFound, NotReady, PermissionDenied, XRouterError
+from ..kept import MemoryResponses, ResponseStore
 from ..providers.base import Call, Provider
 from ..wire.codec import encode
-from .exchange import EXPLAIN, own_headers, read_request, send_reply
+from .exchange import EXPLAIN, enter, own_headers, read_request, send_reply
 from .openapi import openapi
+from .stored import StoredResponses
 from .table import ModelTable
+
+_OWN = cast(ResponseStore, object())  # stands for a new store, so that no two routers share a default
 
 logger = logging.getLogger("xrouter")
 
@@ -41,6 +46,8 @@ class LLMRouter:
         version: Which configuration this is, for explanations.
         commit_after: Seconds of silence in a stream after which a comment tells every hop that the stream is alive. If
             the comment goes out first, the status is 200, and a later error comes as an event. None: never.
+        responses: Keeps responses for clients that refer to them; whoever makes it closes it. None keeps nothing.
+            Without it each router has a `MemoryResponses` of its own.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class LLMRouter:
         explain: bool = False,
         version: str | None = None,
         commit_after: float | None = 15.0,
+        responses: ResponseStore | None = _OWN,
     ) -> None:
         if commit_after is not None and not commit_after > 0:
             raise ValueError(f"'commit_after' is {commit_after!r}. Write a number above 0.")
@@ -63,6 +71,7 @@ class LLMRouter:
         self._running: set[DisconnectGuard] = set()
         self._entered = 0
         self._warned = False
+        self._stored = StoredResponses(MemoryResponses() if responses is _OWN else responses, max_body=max_body)
         self._routes = Routes(self._paths(), lifespan=self.lifespan)
 
     def _paths(self) -> dict[str, dict[str, Endpoint]]:
@@ -73,6 +82,7 @@ class LLMRouter:
                 for dialect in DIALECTS
                 if dialect.counting is not None
             },
+            **self._stored.paths(),
             "/models": {"GET": self._list_models},
             "/models/{id:path}": {"GET": self._get_model},
         }
@@ -138,9 +148,11 @@ class LLMRouter:
         explained = self._explains(scope, context)
         context.envelope = dialect.envelope
         send.error_headers = partial(own_headers, context, explained=explained)
-        _enter(context, dialect.name, scope=dialect.scope)
+        enter(context, dialect.name, scope=dialect.scope)
         context.decision.version = self._version
-        parsed = await read_request(dialect.read, scope, receive, limit=self._max_body)
+        parsed = await self._read(dialect.read, scope, receive, context)
+        conversation = parsed.conversation
+        keep = None if conversation is None else partial(self._stored.keep, conversation, context)
         model = parsed.request.model
         provider, stem = self._find(model, context)
         headers = scope["headers"]
@@ -158,7 +170,7 @@ class LLMRouter:
             try:
                 if context.reserve_tokens is not None:
                     await context.reserve_tokens(parsed.estimate())
-                asking = partial(_ask, provider, call, dialect, parsed, send, explained=explained)
+                asking = partial(_ask, provider, call, dialect, parsed, send, explained=explained, keep=keep)
                 send.writer = parsed.writer()
                 if send.writer is None or self._commit_after is None:
                     await asking()
@@ -180,12 +192,19 @@ class LLMRouter:
     ) -> None:
         """Estimate the tokens of a request that is not sent."""
         context.envelope = dialect.envelope
-        _enter(context, dialect.name, scope=dialect.scope)
-        parsed = await read_request(counting.read, scope, receive, limit=self._max_body)
+        enter(context, dialect.name, scope=dialect.scope)
+        parsed = await self._read(counting.read, scope, receive, context)
         self._find(parsed.request.model, context)
         warnings = ", ".join([*parsed.warnings, "tokens_estimated"])
         headers = [id_header(context.request_id), header("x-xrouter-warnings", warnings)]
         await send_json(send, encode(counting.answer(estimate_tokens(parsed.document))), headers=headers)
+
+    async def _read(self, read: Reader, scope: Scope, receive: Receive, context: RequestContext) -> ParsedRequest:
+        """Read a request, and whatever it refers to."""
+        parsed = await read_request(read, scope, receive, limit=self._max_body)
+        if parsed.conversation is not None:
+            await self._stored.complete(parsed.conversation, context)
+        return parsed
 
     def _find(self, model: str, context: RequestContext) -> tuple[Provider, str]:
         """The provider of a model, and what `*` stands for in its name. Raises PermissionDenied, ModelNotFound."""
@@ -198,7 +217,7 @@ class LLMRouter:
         return found
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        _enter(context, "models", scope="models")
+        enter(context, "models", scope="models")
         models = await self.models.list()
         if context.principal is not None:
             models = [model for model in models if context.principal.may_use(model["id"])]
@@ -207,7 +226,7 @@ class LLMRouter:
     async def _get_model(
         self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, name: str
     ) -> None:
-        _enter(context, "models", scope="models")
+        enter(context, "models", scope="models")
         allowed = context.principal is None or context.principal.may_use(name)
         model = await self.models.describe(name) if allowed else None
         if model is None:
@@ -237,15 +256,15 @@ class LLMRouter:
         return context.principal is None or context.principal.has_scope("explain")
 
 
-def _enter(context: RequestContext, endpoint: str, *, scope: str) -> None:
-    """Note which endpoint is asked. Raises PermissionDenied if the caller's key lacks the scope."""
-    context.endpoint = endpoint
-    if context.principal is not None and not context.principal.has_scope(scope):
-        raise PermissionDenied(f"This key lacks the scope '{scope}'.", code="insufficient_scope")
-
-
 async def _ask(
-    provider: Provider, call: Call, dialect: Dialect, parsed: ParsedRequest, send: Outgoing, *, explained: bool
+    provider: Provider,
+    call: Call,
+    dialect: Dialect,
+    parsed: ParsedRequest,
+    send: Outgoing,
+    *,
+    explained: bool,
+    keep: Callable[[], Awaitable[None]] | None,
 ) -> None:
     """Hand the call to the provider, and its reply to the client."""
     try:
@@ -259,7 +278,7 @@ async def _ask(
             raise
         raise told from error
     try:
-        await send_reply(send, call.context, parsed, reply, explained=explained)
+        await send_reply(send, call.context, parsed, reply, explained=explained, keep=keep)
     finally:
         await reply.aclose()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -99,6 +99,22 @@ class ResponseAnswer(AnswerModel):
 class InputTokens(BaseModel):
     object: Literal["response.input_tokens"]
     input_tokens: int
+
+
+class InputItems(BaseModel):
+    """A page of the input items of a response."""
+
+    object: Literal["list"]
+    data: list[dict[str, Any]]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class DeletedResponse(BaseModel):
+    id: str
+    object: Literal["response"]
+    deleted: Literal[True]
 
 
 class Vector(AnswerModel):

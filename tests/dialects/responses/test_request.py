@@ -86,6 +86,7 @@ def test_what_is_left_out_is_told(given: Any, warnings: list[str]) -> None:
         ({"background": True}, "unsupported_parameter", "background"),
         ({"conversation": "conv_1"}, "unsupported_parameter", "conversation"),
         ({"prompt": {"id": "pmpt_1"}}, "unsupported_parameter", "prompt"),
+        ({"prompt": False}, "unsupported_parameter", "prompt"),
         ({"max_output_tokens": 15}, "integer_below_min_value", "max_output_tokens"),
         ({"temperature": 2.5}, "decimal_above_max_value", "temperature"),
         ({"input": []}, "empty_array", "input"),

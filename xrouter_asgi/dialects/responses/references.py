@@ -38,36 +38,35 @@ def items_of(value: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"type": "message", "role": "user", "content": given}] if isinstance(given, str) else given
 
 
-def references_of(value: Mapping[str, Any]) -> tuple[str, ...]:
-    """The ids of all responses that a request refers to. Raises InvalidRequest for one that cannot be there."""
+def references_of(value: Mapping[str, Any], found: Mapping[str, KeptResponse]) -> list[str]:
+    """The ids of all responses that a request needs, as far as they follow from those that were found.
+
+    Raises:
+        InvalidRequest: There are too many, or one cannot be there.
+    """
     ids: dict[str, None] = {}
     if previous := value.get("previous_response_id"):
-        ids[previous] = None
+        ids = dict.fromkeys((*_ancestors(previous, found), previous))
     for item in items_of(value):
         if item.get("type") == "item_reference":
             ids[_response_of(item["id"])] = None
     if len(ids) > MAX_CHAIN:
-        message = f"The input refers to more than {MAX_CHAIN} responses. Send the items themselves."
+        message = f"The conversation refers to more than {MAX_CHAIN} responses. Send the items themselves."
         raise InvalidRequest(message, code="array_above_max_length", param="input")
-    return tuple(ids)
+    return list(ids)
 
 
 def conversed(value: Mapping[str, Any], found: Mapping[str, KeptResponse], *, ttl: float | None) -> Conversed:
     """Put what was found in the place of what refers to it. Raises InvalidRequest if something is missing."""
     ancestors: tuple[str, ...] = ()
-    if previous := value.get("previous_response_id"):
-        if previous not in found:
-            raise _forgotten(previous, ttl)
-        ancestors = (*found[previous].ancestors, previous)
-    if len(ancestors) > MAX_CHAIN:
-        message = f"The conversation has more than {MAX_CHAIN} responses. Send the whole of it in 'input'."
-        raise InvalidRequest(message, code="invalid_value", param="previous_response_id")
     earlier: list[dict[str, Any]] = []
-    for id in ancestors:
-        if id not in found:
-            raise _forgotten(previous or id, ttl)
-        earlier += _items(found[id])
-    known = {item["id"]: item for each in found.values() for item in _items(each) if item.get("id")}
+    items = {id: _items(kept) for id, kept in found.items()}
+    if previous := value.get("previous_response_id"):
+        ancestors = (*_ancestors(previous, found), previous)
+        if not items.keys() >= set(ancestors):
+            raise _forgotten(previous, ttl)
+        earlier = [item for id in ancestors for item in items[id]]
+    known = {item["id"]: item for each in items.values() for item in each if item.get("id")}
     own = [_referred(item, known) if item.get("type") == "item_reference" else item for item in items_of(value)]
     return Conversed(ancestors, earlier, own)
 
@@ -92,6 +91,10 @@ def _listed(item: Mapping[str, Any], place: int, stem: str) -> dict[str, Any]:
             )
             listed["content"] = [part]
     return listed
+
+
+def _ancestors(id: str, found: Mapping[str, KeptResponse]) -> tuple[str, ...]:
+    return found[id].ancestors if id in found else ()
 
 
 def _items(kept: KeptResponse) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ LOGPROBS = "message.output_text.logprobs"
 def refuse_unsupported(value: Mapping[str, Any]) -> None:
     """Raise UnsupportedOperation for a member without which the answer would be another one."""
     for member, message in _REFUSED.items():
-        if value.get(member) not in (None, False):
+        if value.get(member) is not None and (member, value[member]) != ("background", False):
             raise UnsupportedOperation(message, param=member)
 
 

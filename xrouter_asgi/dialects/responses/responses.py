@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
 from ...context import CostEstimate
@@ -11,7 +11,7 @@ from ...envelopes import openai
 from ...errors import InvalidRequest, UpstreamError
 from ...wire import ChatCompletion, ChatRequest, Document, KeptResponse, Original
 from ...wire.answers import InputTokens, ResponseAnswer
-from ...wire.codec import encode
+from ...wire.codec import MAX_VALUES, count_values, encode
 from ...wire.responses import ResponsesRequest
 from ..base import Counting, Dialect, Headers, Operation, prompt_bound
 from .answer import Answer
@@ -46,7 +46,6 @@ class ParsedResponses:
         self._conversed = Conversed((), [], [])
         self.original = Original(_NAME, Document(value, body))
         self.warnings: Sequence[str] = ()
-        self.references: Sequence[str] = references_of(value)
         self.kept: KeptResponse | None = None
 
     @classmethod
@@ -55,7 +54,7 @@ class ParsedResponses:
         ResponsesRequest.of(value)
         refuse_unsupported(value)
         parsed = cls(value, body)
-        if not parsed.references:
+        if not parsed.references({}):
             parsed._translate(Conversed((), [], items_of(value)))
         return parsed
 
@@ -63,10 +62,14 @@ class ParsedResponses:
     def conversation(self) -> Self:
         return self
 
-    def resolve(self, found: Mapping[str, KeptResponse], /, *, ttl: float | None) -> None:
+    def references(self, found: Mapping[str, KeptResponse], /) -> Sequence[str]:
+        return references_of(self._value, found)
+
+    def resolve(self, found: Mapping[str, KeptResponse], /, *, ttl: float | None, max_body: int) -> None:
         self._stored = ttl is not None and self._value.get("store") is not False
-        if self.references:
+        if self.references({}):
             self._size += sum(kept.size for kept in found.values())
+            self._check_size(found.values(), max_body)
             self._translate(conversed(self._value, found, ttl=ttl))
 
     def estimate(self) -> CostEstimate:
@@ -90,6 +93,13 @@ class ParsedResponses:
             return None
         decoding = wants_logprobs(self._value)
         return ResponsesWriter(self._response(), self._answer(), decoding=decoding, ended=self._keep)
+
+    def _check_size(self, brought: Collection[KeptResponse], max_body: int) -> None:
+        """Raise InvalidRequest if the conversation is larger than a body may be."""
+        texts = [self.original.document.data, *(text for kept in brought for text in (kept.input, kept.response))]
+        if self._size > max_body or sum(map(count_values, texts)) > MAX_VALUES:
+            message = "The conversation that this request continues is too long. Send the end of it in 'input'."
+            raise InvalidRequest(message, code="context_length_exceeded", param="input")
 
     def _translate(self, conversation: Conversed) -> None:
         value, warnings = self._value, ignored_members(self._value)
