@@ -89,7 +89,7 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         same(default(LLMRouter, "max_body"), _settings.max_body),
         codec.MAX_DEPTH,
         codec.MAX_VALUES,
-        exchange._LARGE,
+        exchange.LARGE,
     ],
     "an answer of an upstream": lambda: [
         same(openai.MAX_BODY, chat._LIMIT, default(Upstream.fetch, "limit")),
