@@ -86,10 +86,7 @@ def assemble(settings: Settings) -> Assembly:
     metrics = MetricsApp(token=reveal(measured.token)) if measured is not None else None
     instrument = tracing.instrument(spans) if tracing and spans else None
     observers: list[Observer] = []
-    if (kept := settings.responses.build()) is not None:
-        closing["responses"] = kept.aclose
-    # The store of responses outlives the routers, so that a reload forgets nothing.
-    build = partial(build_router, instrument=instrument, responses=kept)
+    build = partial(build_router, instrument=instrument, responses=_responses(settings, closing))
     router = ReloadableRouter(settings, build=build, observers=observers)
     app: ASGIApp = router
     if limits is not None:
@@ -144,6 +141,14 @@ def build_router(
 def build_providers(settings: Settings, instrument: Instrument | None = None) -> dict[str, ReadyProvider]:
     """One provider for each table of `[providers]`, by name. Opens no connection."""
     return {name: table.build(name, instrument=instrument) for name, table in settings.providers.items()}
+
+
+def _responses(settings: Settings, closing: dict[str, Close]) -> ResponseStore | None:
+    """The store of responses, which outlives the routers, so that a reload forgets nothing. Adds it to `closing`."""
+    store = settings.responses.build()
+    if store is not None:
+        closing["responses"] = store.aclose
+    return store
 
 
 def _observers(

@@ -110,9 +110,7 @@ async def send_stream(
     comment: Callable[[], bytes] | None = None,
     before_end: Callable[[], Awaitable[None]] | None = None,
 ) -> XRouterError | None:
-    """Answer with an event stream. What one read of the upstream returned goes out as one message.
-
-    The caller closes `stream`.
+    """Answer with an event stream, which the caller closes. What one read of the upstream returned is one message.
 
     Args:
         comment: Makes one line to tell before the end: many clients hang up at the end and read nothing after it.

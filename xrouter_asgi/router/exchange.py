@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 from starlette.types import Receive, Scope
 
@@ -18,6 +19,9 @@ from ..providers.base import Reply
 from ..wire import Document
 from ..wire.codec import parse_request
 from ..wire.stream import ChatStream
+
+Keep: TypeAlias = Callable[[], Awaitable[None]]
+"""Keeps the answer that was written."""
 
 EXPLAIN = b"x-xrouter-explain"
 
@@ -52,19 +56,13 @@ def enter(context: RequestContext, endpoint: str, *, scope: str) -> None:
 
 
 async def send_reply(
-    send: Outgoing,
-    context: RequestContext,
-    parsed: ParsedRequest,
-    reply: Reply,
-    *,
-    explained: bool,
-    keep: Callable[[], Awaitable[None]] | None,
+    send: Outgoing, context: RequestContext, parsed: ParsedRequest, reply: Reply, *, explained: bool, keep: Keep | None
 ) -> None:
     """Send what the provider replied, and note in the context who it was and what it counted.
 
     Args:
         explained: Whether the client is told how its request was routed.
-        keep: Keeps the answer that was written, before the client knows that it is whole.
+        keep: Called before the client knows that the answer is whole.
 
     Raises:
         TypeError: The provider replied with another kind of body than the request asks for.

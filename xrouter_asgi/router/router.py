@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import cast
@@ -21,7 +21,7 @@ from ..errors import ModelNotFound, NotReady, PermissionDenied, XRouterError
 from ..kept import MemoryResponses, ResponseStore
 from ..providers.base import Call, Provider
 from ..wire.codec import encode
-from .exchange import EXPLAIN, enter, own_headers, read_request, send_reply
+from .exchange import EXPLAIN, Keep, enter, own_headers, read_request, send_reply
 from .openapi import openapi
 from .stored import StoredResponses
 from .table import ModelTable
@@ -264,7 +264,7 @@ async def _ask(
     send: Outgoing,
     *,
     explained: bool,
-    keep: Callable[[], Awaitable[None]] | None,
+    keep: Keep | None,
 ) -> None:
     """Hand the call to the provider, and its reply to the client."""
     try:
