@@ -348,3 +348,13 @@ async def test_tokens_are_estimated_from_what_the_provider_would_get() -> None:
     assert long.header("x-xrouter-warnings") == "tool_web_search_ignored, tokens_estimated"
     unknown = await post(router, f"{PATH}/input_tokens", {"model": "other", "input": "hi"})
     assert (unknown.status, unknown.error["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize(("count", "last"), [(50, "m49_ignored"), (60, "more"), (100_000, "more")])
+async def test_a_client_cannot_make_a_head_of_any_length(count: int, last: str) -> None:
+    odd = {f"m{number}": 1 for number in range(count)}
+    answer = await post(router_of(), PATH, {"model": "scripted", "input": "hi", **odd})
+    warnings = answer.header("x-xrouter-warnings")
+    assert warnings is not None
+    assert warnings.endswith(f", {last}")
+    assert len(warnings) < 4096

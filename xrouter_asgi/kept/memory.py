@@ -11,6 +11,7 @@ from ..checks import require_positive
 from ..wire import KeptResponse
 
 _OVERHEAD: Final = 1024  # bytes of a response beside its texts
+_POINTER: Final = 8
 _SHARE: Final = 4  # one owner may fill a quarter of the store
 
 
@@ -40,7 +41,7 @@ class MemoryResponses:
     async def put(self, owner: str, kept: KeptResponse, /) -> None:
         self._expire()
         self._drop(owner, kept.id)
-        size = kept.size + _OVERHEAD
+        size = kept.size + _OVERHEAD + _POINTER * len(kept.ancestors)
         share = self._max_bytes // _SHARE
         if size > share:
             return

@@ -25,6 +25,7 @@ Keep: TypeAlias = Callable[[], Awaitable[None]]
 
 EXPLAIN = b"x-xrouter-explain"
 
+_WARNINGS = 50
 LARGE = 256 << 10  # bytes; parsing more than this would hold up every other request on the event loop
 
 
@@ -101,10 +102,16 @@ def _reply_headers(reply: Reply, warnings: Sequence[str], context: RequestContex
     if reply.model:
         headers.append(header("x-xrouter-model", reply.model))
     if warnings:
-        headers.append(header("x-xrouter-warnings", ", ".join(warnings)))
+        headers.append(warnings_header(warnings))
     for name, value in reply.headers:
         headers.append(header(name, value))
     return headers
+
+
+def warnings_header(warnings: Sequence[str]) -> tuple[bytes, bytes]:
+    """`x-xrouter-warnings`, without repetitions, and cut after 50 words: a client can cause any number of them."""
+    words = list(dict.fromkeys(warnings))
+    return header("x-xrouter-warnings", ", ".join([*words[:_WARNINGS], *(["more"] if len(words) > _WARNINGS else ())]))
 
 
 def own_headers(context: RequestContext, *, explained: bool) -> list[tuple[bytes, bytes]]:

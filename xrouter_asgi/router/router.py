@@ -11,7 +11,7 @@ from typing import cast
 from starlette.types import Receive, Scope, Send
 
 from ..asgi.disconnect import DisconnectGuard
-from ..asgi.responses import header, id_header, send_json, stream_head
+from ..asgi.responses import id_header, send_json, stream_head
 from ..asgi.routes import Endpoint, Routes
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
@@ -21,7 +21,7 @@ from ..errors import ModelNotFound, NotReady, PermissionDenied, XRouterError
 from ..kept import MemoryResponses, ResponseStore
 from ..providers.base import Call, Provider
 from ..wire.codec import encode
-from .exchange import EXPLAIN, Keep, enter, own_headers, read_request, send_reply
+from .exchange import EXPLAIN, Keep, enter, own_headers, read_request, send_reply, warnings_header
 from .openapi import openapi
 from .stored import StoredResponses
 from .table import ModelTable
@@ -34,8 +34,8 @@ logger = logging.getLogger("xrouter")
 class LLMRouter:
     """An OpenAI-compatible ASGI application: a mapping from model names to providers.
 
-    Serves every dialect, `/v1/models` and `/v1/models/{id}`, each also without `/v1`, and `/health`, `/ready`,
-    `/openapi.json`; at the root, or mounted anywhere. Everything opens at first use. The last `lifespan` to be left
+    Serves every dialect, kept responses, `/v1/models` and `/v1/models/{id}`, each also without `/v1`, and `/health`,
+    `/ready`, `/openapi.json`; at the root, or mounted anywhere. Everything opens at first use. The last `lifespan` to be left
     closes the providers, and so does `aclose()`.
 
     Args:
@@ -195,8 +195,7 @@ class LLMRouter:
         enter(context, dialect.name, scope=dialect.scope)
         parsed = await self._read(counting.read, scope, receive, context)
         self._find(parsed.request.model, context)
-        warnings = ", ".join([*parsed.warnings, "tokens_estimated"])
-        headers = [id_header(context.request_id), header("x-xrouter-warnings", warnings)]
+        headers = [id_header(context.request_id), warnings_header([*parsed.warnings, "tokens_estimated"])]
         await send_json(send, encode(counting.answer(estimate_tokens(parsed.document))), headers=headers)
 
     async def _read(self, read: Reader, scope: Scope, receive: Receive, context: RequestContext) -> ParsedRequest:

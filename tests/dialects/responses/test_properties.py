@@ -57,7 +57,7 @@ def streams(draw: st.DrawFn, message: dict[str, Any], finish: str) -> list[list[
         for piece in draw(pieces(message.get(member, ""))):
             plain = piece.isprintable() and not set('"\\') & set(piece)
             if plain and draw(st.booleans()):
-                chunks.append(ChatChunk(None, delta(**{member: piece}).data, text=piece, member=member))  # type: ignore[arg-type]
+                chunks.append(ChatChunk(None, delta(**{member: piece}).data, text=piece, member=member))
             else:
                 chunks.append(delta(**{member: piece}))
     calls = message.get("tool_calls", [])

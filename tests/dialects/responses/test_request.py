@@ -67,7 +67,7 @@ def test_a_member_becomes_what_chat_calls_it_and_nothing_is_said(given: Any, ask
         ({"context_management": [{"type": "compaction"}]}, ["context_management_ignored"]),
         ({"seed": 1, "stop": ["x"]}, ["seed_ignored", "stop_ignored"]),
         ({"seed": None}, []),
-        ({"tools": [{"type": "web_search"}, {"type": "web_search"}]}, ["tool_web_search_ignored"]),
+        ({"tools": [{"type": "web_search"}, {"type": "mcp"}]}, ["tool_web_search_ignored", "tool_mcp_ignored"]),
         (
             {"input": [USER, {"type": "web_search_call", "id": "ws_1", "status": "completed"}]},
             ["item_web_search_call_ignored"],

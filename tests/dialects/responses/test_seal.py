@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import urlsafe_b64encode
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -52,7 +53,7 @@ def test_what_is_no_seal_of_ours_is_not_opened(sealed: str) -> None:
 
 def test_all_seals_of_a_request_open_to_one_mebibyte_and_the_rest_is_told() -> None:
     most = MAX_UNSEALED // MAX_SEALED
-    thought = {"type": "reasoning", "encrypted_content": seal("x" * MAX_SEALED), "summary": []}
+    thought: dict[str, Any] = {"type": "reasoning", "encrypted_content": seal("x" * MAX_SEALED), "summary": []}
     said = {"role": "assistant", "content": "a"}
     user = {"role": "user", "content": "hi"}
     parsed = read(input=[user, *[thought, said, user] * (most + 2)])

@@ -24,7 +24,7 @@ TOOLS = [
 ]
 
 
-def functions(**members: Any) -> list[dict[str, Any]]:
+def functions(**members: Any) -> Any:
     return [tool["function"] for tool in read(**members).document.value["tools"]]
 
 
@@ -39,7 +39,7 @@ def test_tools_become_functions() -> None:
     assert "description" not in say
 
 
-def called(name: str, arguments: str = "{}") -> dict[str, Any]:
+def called(name: str, arguments: str = "{}") -> Any:
     function = {"name": name, "arguments": arguments}
     message = {"tool_calls": [{"id": "call_1", "type": "function", "function": function}]}
     [item] = answered(message, "tool_calls", request={"tools": TOOLS})["output"]

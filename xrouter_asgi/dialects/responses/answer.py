@@ -42,7 +42,7 @@ class Answer:
         self._stem = stem
         self._names = names
         self._sealing = sealing
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, _StartedCall] = {}
         self._finish: str | None = None
         self._size = 0
         self.items: list[OutputItem] = []
@@ -130,7 +130,7 @@ class Answer:
     def _call(self, index: int, fragment: Mapping[str, Any]) -> list[Event]:
         """Take a fragment of a call. Its item begins with the fragment that names the function."""
         function = fragment.get("function") or {}
-        call = self._calls.setdefault(index, _Call())
+        call = self._calls.setdefault(index, _StartedCall())
         call.id = call.id or fragment.get("id") or ""
         said = function.get("arguments") or ""
         self.grow(len(said))
@@ -150,7 +150,7 @@ class Answer:
         return f"{prefix}_{self._stem}{len(self.items):02x}"
 
 
-class _Call:
+class _StartedCall:
     """A call that has begun; its item is there once its function is known."""
 
     def __init__(self) -> None:

@@ -119,7 +119,7 @@ class ParsedResponses:
         except InvalidRequest as error:
             raise AssertionError(f"a translation is no chat request: {error.message}") from None
         self.document = Document(chat)
-        self.warnings = list(dict.fromkeys(warnings))
+        self.warnings = warnings
         self._size += messages.seals.size
         self._conversed = conversation
 
