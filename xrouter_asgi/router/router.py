@@ -35,8 +35,8 @@ class LLMRouter:
     """An OpenAI-compatible ASGI application: a mapping from model names to providers.
 
     Serves every dialect, kept responses, `/v1/models` and `/v1/models/{id}`, each also without `/v1`, and `/health`,
-    `/ready`, `/openapi.json`; at the root, or mounted anywhere. Everything opens at first use. The last `lifespan` to be
-    left closes the providers, and so does `aclose()`.
+    `/ready`, `/openapi.json`; at the root, or mounted anywhere. Everything opens at first use. The last `lifespan` that
+    is left closes the providers, and so does `aclose()`.
 
     Args:
         models: Providers by the names that clients use; a name may hold one `*`.
