@@ -94,6 +94,7 @@ async def test_the_input_of_a_response_can_be_referred_to() -> None:
         ("hi", {"previous_response_id": "resp_none"}, "previous_response_not_found", "previous_response_id", "3600 s"),
         ([{"type": "item_reference", "id": "msg_" + "0" * 50}], {}, "invalid_value", "input", "not found"),
         ([{"type": "item_reference", "id": "odd"}], {}, "invalid_value", "input", "'odd' not found"),
+        ([{"type": "item_reference", "id": "msg_" + "0" * 50}] * 2, {}, "invalid_value", "input", "twice"),
         (
             [{"type": "item_reference", "id": f"msg_{number:048x}00"} for number in range(1001)],
             {},

@@ -31,7 +31,7 @@ class OutputItem(ABC):
         return "".join(self._pieces)
 
     def add(self, text: str) -> None:
-        """Add text of which the events are written elsewhere."""
+        """Add text whose event is written elsewhere."""
         self._pieces.append(text)
 
     @abstractmethod
@@ -57,8 +57,7 @@ class SpokenItem(OutputItem):
     shows: ClassVar[str]  # the events of its part
     final: ClassVar[str] = "text"  # the member that holds the whole text
     place: ClassVar[dict[str, int]] = {"content_index": 0}
-
-    beside: ClassVar[dict[str, Any]] = {}  # what stands beside a text
+    beside: ClassVar[dict[str, Any]] = {}  # what stands beside a delta
 
     def extras(self) -> dict[str, Any]:
         """What stands beside the whole text."""

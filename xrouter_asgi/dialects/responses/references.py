@@ -42,13 +42,17 @@ def references_of(value: Mapping[str, Any], found: Mapping[str, KeptResponse]) -
     """The ids of all responses that a request needs, as far as they follow from those that were found.
 
     Raises:
-        InvalidRequest: There are too many, or one cannot be there.
+        InvalidRequest: There are too many, one cannot be there, or one is there twice.
     """
     ids: dict[str, None] = {}
+    items: set[str] = set()
     if previous := value.get("previous_response_id"):
         ids = dict.fromkeys((*_ancestors(previous, found), previous))
     for item in items_of(value):
         if item.get("type") == "item_reference":
+            if item["id"] in items:  # a few bytes each could bring the same large item any number of times
+                raise _unusable(item["id"], "is referred to twice")
+            items.add(item["id"])
             ids[_response_of(item["id"])] = None
     if len(ids) > MAX_CHAIN:
         message = f"The conversation refers to more than {MAX_CHAIN} responses. Send the items themselves."
@@ -84,12 +88,8 @@ def _listed(item: Mapping[str, Any], place: int, stem: str) -> dict[str, Any]:
         listed.setdefault("status", "completed")
         if isinstance(text := listed["content"], str):
             said = listed["role"] == "assistant"
-            part = (
-                {"type": "output_text", "text": text, "annotations": []}
-                if said
-                else {"type": "input_text", "text": text}
-            )
-            listed["content"] = [part]
+            part = {"type": "output_text", "annotations": []} if said else {"type": "input_text"}
+            listed["content"] = [{**part, "text": text}]
     return listed
 
 
@@ -107,19 +107,19 @@ def _response_of(item_id: str) -> str:
     """The id of the response that an item belongs to."""
     found = _ITEM_ID.fullmatch(item_id)
     if found is None:
-        raise _unknown(item_id)
+        raise _unusable(item_id, "not found")
     return f"resp_{found[1]}"
 
 
 def _referred(reference: Mapping[str, Any], known: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     item = known.get(reference["id"])
     if item is None:
-        raise _unknown(reference["id"])
+        raise _unusable(reference["id"], "not found")
     return item
 
 
-def _unknown(item_id: str) -> InvalidRequest:
-    return InvalidRequest(f"Item with id '{item_id[:_SHOWN]}' not found.", code="invalid_value", param="input")
+def _unusable(item_id: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f"Item with id '{item_id[:_SHOWN]}' {why}.", code="invalid_value", param="input")
 
 
 def _forgotten(id: str, ttl: float | None) -> InvalidRequest:

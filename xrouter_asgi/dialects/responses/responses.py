@@ -43,7 +43,8 @@ class ParsedResponses:
         self._names = ToolNames()
         self._size = len(body)  # of all that becomes input
         self._stored = False
-        self._conversed = Conversed((), [], [])
+        self._ancestors: tuple[str, ...] = ()
+        self._own: list[dict[str, Any]] = []  # the items to keep
         self.original = Original(_NAME, Document(value, body))
         self.warnings: Sequence[str] = ()
         self.kept: KeptResponse | None = None
@@ -117,11 +118,11 @@ class ParsedResponses:
         try:
             self.request = ChatRequest.of(chat)
         except InvalidRequest as error:
-            raise AssertionError(f"a translation is no chat request: {error.message}") from None
+            raise AssertionError(f"a translation is no chat request: {error.code} of {error.param}") from None
         self.document = Document(chat)
         self.warnings = warnings
         self._size += messages.seals.size
-        self._conversed = conversation
+        self._ancestors, self._own = conversation.ancestors, conversation.own
 
     def _answer(self) -> Answer:
         return Answer(self._stem, self._names, sealing=_SEALS in (self._value.get("include") or ()))
@@ -131,8 +132,8 @@ class ParsedResponses:
 
     def _keep(self, response: bytes) -> None:
         if self._stored:
-            own = encode(to_keep(self._conversed.own, self._stem))
-            self.kept = KeptResponse(f"resp_{self._stem}", self._conversed.ancestors, own, response)
+            own = encode(to_keep(self._own, self._stem))
+            self.kept = KeptResponse(f"resp_{self._stem}", self._ancestors, own, response)
 
 
 _EXAMPLE: Final = {"model": "echo", "input": "Say hello.", "stream": False}
