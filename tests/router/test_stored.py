@@ -37,6 +37,12 @@ def final(answer: Answer) -> dict[str, Any]:
     return value
 
 
+async def ask(app: ASGIApp, method: str, target: str) -> Answer:
+    """A request without a body; its target may have a query."""
+    path, _, query = target.partition("?")
+    return await request(app, method, path, query=query)
+
+
 async def refused(app: ASGIApp, input: Any = "hi", **members: Any) -> dict[str, Any]:
     answer = await post(app, PATH, {"model": "scripted", "input": input, **members})
     assert answer.status == 400
@@ -83,7 +89,7 @@ async def test_the_input_of_a_response_can_be_referred_to() -> None:
     provider = ScriptedProvider()
     router = router_of(provider)
     first = await create(router, "one")
-    [item] = (await request(router, "GET", f"{PATH}/{first['id']}/input_items")).json["data"]
+    [item] = (await ask(router, "GET", f"{PATH}/{first['id']}/input_items")).json["data"]
     await create(router, [{"type": "item_reference", "id": item["id"]}])
     assert roles(provider) == [("user", "one")]
 
@@ -114,7 +120,7 @@ async def test_a_chain_that_lost_a_link_is_not_found() -> None:
     router = router_of()
     first = await create(router)
     second = await create(router, previous_response_id=first["id"])
-    await request(router, "DELETE", f"{PATH}/{first['id']}")
+    await ask(router, "DELETE", f"{PATH}/{first['id']}")
     error = await refused(router, previous_response_id=second["id"])
     assert error["code"] == "previous_response_not_found"
     assert second["id"] in error["message"]
@@ -124,7 +130,7 @@ async def test_a_client_that_wants_nothing_kept_is_obeyed() -> None:
     router = router_of()
     response = await create(router, store=False)
     assert response["store"] is False
-    assert (await request(router, "GET", f"{PATH}/{response['id']}")).status == 404
+    assert (await ask(router, "GET", f"{PATH}/{response['id']}")).status == 404
 
 
 async def test_without_a_store_nothing_is_kept_and_the_client_is_told() -> None:
@@ -132,24 +138,24 @@ async def test_without_a_store_nothing_is_kept_and_the_client_is_told() -> None:
     response = await create(router, store=True)
     assert response["store"] is False
     for method in ("GET", "DELETE"):
-        assert (await request(router, method, f"{PATH}/{response['id']}")).status == 404
+        assert (await ask(router, method, f"{PATH}/{response['id']}")).status == 404
     error = await refused(router, previous_response_id=response["id"])
     assert "keeps no responses" in error["message"]
 
 
 async def test_no_two_routers_share_what_they_keep_unless_they_are_given_one_store() -> None:
     response = await create(router_of())
-    assert (await request(router_of(), "GET", f"{PATH}/{response['id']}")).status == 404
+    assert (await ask(router_of(), "GET", f"{PATH}/{response['id']}")).status == 404
     store = MemoryResponses()
     response = await create(router_of(responses=store))
-    assert (await request(router_of(responses=store), "GET", f"{PATH}/{response['id']}")).json == response
+    assert (await ask(router_of(responses=store), "GET", f"{PATH}/{response['id']}")).json == response
 
 
 async def test_a_stream_that_breaks_is_not_kept() -> None:
     router = router_of(ScriptedProvider([chunk("a")], UpstreamUnavailable("Gone.")))
     response = await create(router, stream=True)
     assert response["status"] == "failed"
-    assert (await request(router, "GET", f"{PATH}/{response['id']}")).status == 404
+    assert (await ask(router, "GET", f"{PATH}/{response['id']}")).status == 404
 
 
 async def test_a_response_is_kept_before_the_client_knows_that_it_is_whole() -> None:
@@ -177,7 +183,7 @@ class Broken(MemoryResponses):
 async def test_a_store_that_fails_is_as_if_it_kept_nothing(caplog: pytest.LogCaptureFixture) -> None:
     router = router_of(responses=Broken())
     response = await create(router)
-    assert (await request(router, "GET", f"{PATH}/{response['id']}")).status == 404
+    assert (await ask(router, "GET", f"{PATH}/{response['id']}")).status == 404
     assert [record.message for record in caplog.records if record.exc_info] == [
         "A response could not be kept",
         "Responses could not be looked up",
@@ -201,9 +207,9 @@ async def test_nobody_sees_or_continues_what_another_key_was_answered() -> None:
     response = await create(ann)
     path = f"{PATH}/{response['id']}"
     for method, where in (("GET", path), ("DELETE", path), ("GET", f"{path}/input_items")):
-        assert (await request(bob, method, where)).status == 404
+        assert (await ask(bob, method, where)).status == 404
     assert (await refused(bob, previous_response_id=response["id"]))["code"] == "previous_response_not_found"
-    assert (await request(ann, "GET", path)).json == response
+    assert (await ask(ann, "GET", path)).json == response
 
 
 @pytest.mark.parametrize(
@@ -220,7 +226,7 @@ async def test_nobody_sees_or_continues_what_another_key_was_answered() -> None:
 )
 async def test_a_key_needs_the_scope_of_chats(method: str, path: str) -> None:
     app = as_principal(router_of(), Principal("ann", scopes=frozenset({"models"})))
-    answer = await request(app, method, PATH + path)
+    answer = await ask(app, method, PATH + path)
     assert (answer.status, answer.error["code"]) == (403, "insufficient_scope")
 
 
@@ -231,11 +237,11 @@ async def test_what_is_deleted_is_gone() -> None:
     router = router_of()
     response = await create(router)
     path = f"{PATH}/{response['id']}"
-    assert (await request(router, "GET", path)).json == response
+    assert (await ask(router, "GET", path)).json == response
     deleted = {"id": response["id"], "object": "response", "deleted": True}
-    assert (await request(router, "DELETE", path)).json == deleted
+    assert (await ask(router, "DELETE", path)).json == deleted
     for method in ("GET", "DELETE"):
-        answer = await request(router, method, path)
+        answer = await ask(router, method, path)
         assert (answer.status, answer.error["message"]) == (404, f"Response with id '{response['id']}' not found.")
 
 
@@ -244,14 +250,14 @@ async def test_input_items_come_in_pages() -> None:
     said = [{"role": "user", "content": str(number)} for number in range(3)]
     response = await create(router, [*said, {"type": "reasoning", "summary": [], "id": "rs_mine"}])
     path = f"{PATH}/{response['id']}/input_items"
-    listed = (await request(router, "GET", f"{path}?order=asc")).json
+    listed = (await ask(router, "GET", f"{path}?order=asc")).json
     assert [item["type"] for item in listed["data"]] == ["message"] * 3 + ["reasoning"]
     assert listed["data"][0]["content"] == [{"type": "input_text", "text": "0"}]
     assert (listed["last_id"], listed["has_more"]) == ("rs_mine", False)
-    page = (await request(router, "GET", f"{path}?limit=2&after=rs_mine")).json
+    page = (await ask(router, "GET", f"{path}?limit=2&after=rs_mine")).json
     assert [item["content"][0]["text"] for item in page["data"]] == ["2", "1"]
     assert (page["first_id"], page["has_more"]) == (listed["data"][2]["id"], True)
-    end = (await request(router, "GET", f"{path}?after={listed['first_id']}")).json
+    end = (await ask(router, "GET", f"{path}?after={listed['first_id']}")).json
     assert end == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
 
 
@@ -259,7 +265,7 @@ async def test_input_items_come_in_pages() -> None:
 async def test_a_page_that_cannot_be_is_refused(query: str) -> None:
     router = router_of()
     response = await create(router)
-    answer = await request(router, "GET", f"{PATH}/{response['id']}/input_items?{query}")
+    answer = await ask(router, "GET", f"{PATH}/{response['id']}/input_items?{query}")
     assert answer.status == 400
     assert answer.error["param"] == query.partition("=")[0]
 
@@ -273,7 +279,7 @@ async def test_a_page_that_cannot_be_is_refused(query: str) -> None:
     ],
 )
 async def test_what_is_not_done_here_says_what_to_do_instead(method: str, path: str, told: str) -> None:
-    answer = await request(router_of(), method, path)
+    answer = await ask(router_of(), method, path)
     assert (answer.status, answer.error["code"]) == (400, "unsupported_parameter")
     assert told in answer.error["message"]
 
@@ -281,7 +287,7 @@ async def test_what_is_not_done_here_says_what_to_do_instead(method: str, path: 
 async def test_a_kept_response_is_not_streamed() -> None:
     router = router_of()
     response = await create(router)
-    answer = await request(router, "GET", f"{PATH}/{response['id']}?stream=true")
+    answer = await ask(router, "GET", f"{PATH}/{response['id']}?stream=true")
     assert (answer.status, answer.error["param"]) == (400, "stream")
 
 
