@@ -141,6 +141,14 @@ def test_the_usage_has_every_detail() -> None:
     assert answered({"content": "a"}, usage=USAGE)["usage"]["output_tokens"] == 2
 
 
+def test_a_count_that_is_too_small_is_told_as_it_came_in_streams_and_whole_answers_alike() -> None:
+    long, told = "x" * 300, {**USAGE, "completion_tokens": 1}
+    whole = answered({"content": long}, usage=told)["usage"]
+    assert whole["output_tokens"] == 1
+    chunks = [delta(content=long), delta("stop"), ChatChunk({"choices": [], "usage": told})]
+    assert streamed(chunks)[-1]["response"]["usage"] == whole
+
+
 def test_probabilities_are_told_where_they_are_asked_for() -> None:
     entry = {"token": "a", "logprob": -0.1, "bytes": [97], "top_logprobs": []}
     chunk = delta(content="a")

@@ -62,7 +62,9 @@ class Answer:
             if choice.get("index", 0) == 0:
                 events += self._said(choice.get("delta") or choice.get("message") or {}, choice.get("logprobs") or {})
                 self._finish = choice.get("finish_reason") or self._finish
-        if value.get("usage") and (counted := piece.usage) is not None:
+        if (
+            counted := Usage.read(value.get("usage"))
+        ) is not None:  # as it was told, in streams and whole answers alike
             self.usage = _usage(counted, value["usage"])
         return events
 
