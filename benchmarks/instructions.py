@@ -20,13 +20,15 @@ from typing import NamedTuple
 
 import uvloop
 
+from . import load
 from .subject import HERE, Subject, command, served
 
 _EPILOG = """\
 examples:
-  python -m benchmarks.instructions                     this checkout, in a quarter of a minute
-  python -m benchmarks.instructions --skins             the same with keys, limits and metrics
-  python -m benchmarks.instructions --against ../main   another checkout, this one, and the ratio
+  python -m benchmarks.instructions                        this checkout, in a quarter of a minute
+  python -m benchmarks.instructions --skins                the same with keys, limits and metrics
+  python -m benchmarks.instructions --dialects responses   an event of that dialect, too
+  python -m benchmarks.instructions --against ../main      another checkout, this one, and the ratio
 
 Needs valgrind (https://valgrind.org). Linux only.
 """
@@ -38,10 +40,15 @@ _TOTALS = re.compile(r"^totals: (\d+)$", re.MULTILINE)
 
 
 class Counts(NamedTuple):
-    """Instructions of one chat, and of one event."""
+    """Instructions of one chat, and of one event of a stream in each dialect."""
 
     chat: float
-    event: float
+    events: dict[str, float]
+
+    @property
+    def event(self) -> float:
+        """Of a chat."""
+        return self.events["chat"]
 
 
 def main() -> None:
@@ -52,6 +59,8 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--against", type=Path, metavar="DIR", help="count this checkout first, and print the ratio")
+    dialects = [name for name in load.DIALECTS if name != "chat"]
+    parser.add_argument("--dialects", nargs="*", choices=dialects, default=[], help="also count events of these")
     parser.add_argument("--skins", action="store_true", help="add keys, limits and metrics")
     parser.add_argument("--requests", type=int, default=200, help="chats to count (default 200)")
     parser.add_argument("--words", type=int, default=200, help="events to count (default 200)")
@@ -60,6 +69,9 @@ def main() -> None:
     counts = [uvloop.run(_count(tree, options)) for tree in trees]
     for tree, found in zip(trees, counts, strict=True):
         print(f"{tree}: {found.chat / 1000:.1f} thousand a chat, {found.event / 1000:.1f} thousand an event")
+        for dialect, event in found.events.items():
+            if dialect != "chat":
+                print(f"    {event / 1000:.1f} thousand an event of {dialect}, {event / found.event:.2f} times as many")
     if len(counts) == 2:
         before, after = counts
         print(f"ratio: {after.chat / before.chat:.3f} a chat, {after.event / before.event:.3f} an event")
@@ -72,12 +84,16 @@ async def _count(tree: Path, options: argparse.Namespace) -> Counts:
             for turn in range(_WARM):
                 _progress(f"{tree}: warming up, {turn + 1} of {_WARM}")
                 await subject.ask()
-                await subject.ask(words=2)
+                for dialect in ("chat", *options.dialects):
+                    await subject.ask(words=2, dialect=dialect)
             counter = _Counter(subject.pid, Path(folder))
             chat = await _difference(partial(counter.chats, subject), options.requests, f"{tree}: chats")
-            event = await _difference(partial(counter.stream, subject), options.words, f"{tree}: events")
+            events = {}
+            for dialect in ("chat", *options.dialects):
+                count = partial(counter.stream, subject, dialect)
+                events[dialect] = await _difference(count, options.words, f"{tree}: events of {dialect}")
     _progress("")
-    return Counts(chat, event)
+    return Counts(chat, events)
 
 
 async def _difference(count: Callable[[int], Awaitable[int]], more: int, title: str) -> float:
@@ -111,10 +127,10 @@ class _Counter:
             await subject.ask()
         return self._read()
 
-    async def stream(self, subject: Subject, words: int) -> int:
+    async def stream(self, subject: Subject, dialect: str, words: int) -> int:
         """Instructions of one stream with so many events."""
         self._control("--zero")
-        await subject.ask(words=words)
+        await subject.ask(words=words, dialect=dialect)
         return self._read()
 
     def _read(self) -> int:

@@ -9,12 +9,20 @@ from typing import cast
 _QUESTION = "Tell me what it is, and what it is not, and how one would know. " * 12
 
 
-def request(port: int, *, stream: bool, model: str = "bench") -> bytes:
-    """One chat request of about 1 kB, as bytes for the socket."""
-    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": _QUESTION}]
-    body = json.dumps({"model": model, "messages": messages, "temperature": 0.5, "stream": stream}).encode()
+_MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": _QUESTION}]
+DIALECTS: dict[str, tuple[str, dict[str, object]]] = {
+    "chat": ("/v1/chat/completions", {"messages": _MESSAGES}),
+    "responses": ("/v1/responses", {"input": _MESSAGES}),
+}
+"""Where each dialect is spoken, and the same question in it."""
+
+
+def request(port: int, *, stream: bool, model: str = "bench", dialect: str = "chat") -> bytes:
+    """One request of about 1 kB, as bytes for the socket."""
+    path, question = DIALECTS[dialect]
+    body = json.dumps({"model": model, **question, "temperature": 0.5, "stream": stream}).encode()
     head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
         f"authorization: Bearer x\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

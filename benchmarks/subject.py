@@ -77,17 +77,18 @@ class Subject:
         """Open the connection."""
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
 
-    async def ask(self, *, words: int | None = None) -> None:
+    async def ask(self, *, words: int | None = None, dialect: str = "chat") -> None:
         """Send one request, and read the answer.
 
         Args:
             words: Ask for a stream of so many events; None for a whole answer.
+            dialect: One of `load.DIALECTS`.
 
         Raises:
             RuntimeError: The answer is not a 200.
         """
         self._turns.words = words or 0
-        payload = load.request(self._port, stream=words is not None)
+        payload = load.request(self._port, stream=words is not None, dialect=dialect)
         self._writer.write(payload.replace(b"Bearer x", b"Bearer " + self._secret.encode()))
         head = await self._reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200"):

@@ -165,9 +165,12 @@ class Exchange:
             self.leave()
 
 
-async def request(app: ASGIApp, method: str, path: str, *, body: bytes = b"", headers: Headers = ()) -> Answer:
+async def request(
+    app: ASGIApp, method: str, path: str, *, query: str = "", body: bytes = b"", headers: Headers = ()
+) -> Answer:
     """One request with a whole body, to its end."""
-    answer = await Exchange(app, http_scope(method, path, headers=headers), script=body_messages(body)).run()
+    scope = http_scope(method, path, headers=headers, query_string=query.encode())
+    answer = await Exchange(app, scope, script=body_messages(body)).run()
     assert answer.finished
     return answer
 

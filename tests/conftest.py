@@ -6,4 +6,5 @@ from hypothesis import settings
 
 # An example may take as long as a busy machine makes it: no test is about that.
 settings.register_profile("patient", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=10_000)
 settings.load_profile("patient")

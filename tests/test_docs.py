@@ -114,7 +114,7 @@ def run(page: str, *titles: str) -> dict[str, Any]:
 
 def test_every_program_is_run_here() -> None:
     tests = Path(__file__).read_text("utf-8")
-    titles = [title for page in ("embedding.md", "developing.md") for title in blocks(page)]
+    titles = [title for page in ("embedding.md", "developing.md", "responses.md") for title in blocks(page)]
     assert [title for title in titles if f'"{title}"' not in tests] == []
 
 
@@ -235,3 +235,10 @@ def test_the_contract_that_is_shown_is_one_that_is_run() -> None:
 
 def _is_class(node: ast.stmt, name: str) -> bool:
     return isinstance(node, ast.ClassDef) and node.name == name
+
+
+async def test_the_router_of_the_page_about_responses_keeps_them_where_it_says() -> None:
+    names = run("responses.md", "responses", "kept")
+    answer = await post(names["router"], "/v1/responses", {"model": "echo", "input": "hi"})
+    assert answer.status == 200
+    assert await names["store"].find("", [answer.json["id"]])

@@ -14,9 +14,9 @@ import pytest
 from starlette.types import ASGIApp
 
 from xrouter_asgi.settings import Settings
-from xrouter_asgi.standalone import build_providers, build_router, create_app
+from xrouter_asgi.standalone import assemble, build_providers, build_router, create_app
 
-from .asgi_client import post
+from .asgi_client import get, post
 from .fakes.http import Server
 from .fakes.openai import FakeOpenAI, refuse
 from .gateway import Collector
@@ -155,3 +155,12 @@ async def test_http_requests_upstream_have_spans_when_they_are_wanted(wanted: bo
         tracing = {"endpoint": collecting.url, "http_spans": wanted}
         await ask(create_app(settings(fake, tracing=tracing)), "assistant")
     assert sorted(collector.spans) == [*(["POST"] * wanted), "POST chat", "chat assistant", "chat gpt-4o"]
+
+
+async def test_a_reload_forgets_no_response() -> None:
+    settings = Settings.parse({"providers": {"echo": {"kind": "echo"}}})
+    assembly = assemble(settings)
+    kept = await post(assembly.app, "/v1/responses", {"model": "echo", "input": "hi"})
+    await assembly.router.replace(settings)
+    assert (await get(assembly.app, f"/v1/responses/{kept.json['id']}")).json == kept.json
+    await assembly.router.aclose()

@@ -53,6 +53,7 @@ def describe_layers(settings: Settings) -> str:
     rows = (
         ("keys", f"{_address(keys.url)}, {keys.hasher}" if (keys := settings.keys) else _NO_KEYS),
         ("limits", _limits(settings.limits) if settings.limits else "off"),
+        ("responses", _responses(settings)),
         ("access log", _access_log(settings.access_log)),
         ("tracing", _tracing(settings.tracing) if settings.tracing else "off"),
         ("metrics", _metrics(settings.metrics) if settings.metrics else "off"),
@@ -71,6 +72,18 @@ def _limits(table: RateLimitSettings) -> str:
 
 
 _WITHOUT = {"degrade": "by each process for itself", "open": "not at all", "closed": "every request is refused"}
+
+
+def _responses(settings: Settings) -> str:
+    table = settings.responses
+    if table.shared:
+        return f"kept in {_address(table.store)}, {table.ttl:g} s after their last use"
+    if table.store.get_secret_value() == "off":
+        return "not kept"
+    workers = settings.limits.workers if settings.limits else 1
+    if workers == 1:
+        return f"kept in memory, {table.ttl:g} s after their last use; several workers need a Redis"
+    return f'kept in memory, where {workers} workers do not find each other\'s: write store = "redis://HOST"'
 
 
 def _access_log(table: AccessLogSettings) -> str:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .asgi.lifespan import Close, ClosingAtShutdown, in_thread
 from .asgi.scope import local_path
 from .events import Observer
+from .kept import ResponseStore
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.request_events import RequestEventsMiddleware
@@ -85,7 +86,8 @@ def assemble(settings: Settings) -> Assembly:
     metrics = MetricsApp(token=reveal(measured.token)) if measured is not None else None
     instrument = tracing.instrument(spans) if tracing and spans else None
     observers: list[Observer] = []
-    router = ReloadableRouter(settings, build=partial(build_router, instrument=instrument), observers=observers)
+    build = partial(build_router, instrument=instrument, responses=_responses(settings, closing))
+    router = ReloadableRouter(settings, build=build, observers=observers)
     app: ASGIApp = router
     if limits is not None:
         store = limits.build()
@@ -117,7 +119,9 @@ def assemble(settings: Settings) -> Assembly:
     return Assembly(ClosingAtShutdown(app, closing=closing), router, metrics)
 
 
-def build_router(settings: Settings, instrument: Instrument | None = None) -> LLMRouter:
+def build_router(
+    settings: Settings, instrument: Instrument | None = None, responses: ResponseStore | None = None
+) -> LLMRouter:
     """The router of these settings, with its providers, which it closes when its lifespan ends."""
     # Models of one provider share it, and so its connections, its token, its queue, and its state for the policies.
     providers = build_providers(settings, instrument)
@@ -130,12 +134,21 @@ def build_router(settings: Settings, instrument: Instrument | None = None) -> LL
         explain=settings.server.explain,
         version=settings.version,
         commit_after=settings.server.commit_after,
+        responses=responses,
     )
 
 
 def build_providers(settings: Settings, instrument: Instrument | None = None) -> dict[str, ReadyProvider]:
     """One provider for each table of `[providers]`, by name. Opens no connection."""
     return {name: table.build(name, instrument=instrument) for name, table in settings.providers.items()}
+
+
+def _responses(settings: Settings, closing: dict[str, Close]) -> ResponseStore | None:
+    """The store of responses, which outlives the routers, so that a reload forgets nothing. Adds it to `closing`."""
+    store = settings.responses.build()
+    if store is not None:
+        closing["responses"] = store.aclose
+    return store
 
 
 def _observers(

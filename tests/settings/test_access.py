@@ -1,4 +1,4 @@
-"""Keys, limits and CORS, as settings."""
+"""Keys, limits, responses and CORS, as settings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from xrouter_asgi.inspection import describe_layers
+from xrouter_asgi.kept import MemoryResponses, RedisResponses
 from xrouter_asgi.limits import MemoryLimits, RedisLimits
 from xrouter_asgi.settings import Settings, SettingsError, load_keys
 
@@ -187,6 +189,48 @@ class TestRateLimit:
         monkeypatch.setitem(sys.modules, "redis.asyncio", None)
         (found,) = mistakes('rate_limit.storage = "redis://127.0.0.1"')
         assert found.startswith("rate_limit cannot be used: RedisLimits needs redis-py.")
+
+
+class TestResponses:
+    def test_they_are_kept_in_memory_unless_the_settings_say_otherwise(self) -> None:
+        assert isinstance(read("").responses.build(), MemoryResponses)
+        assert read('responses.store = "off"').responses.build() is None
+        shared = read('responses = { store = "env:R", ttl = 7 }', R="redis://:secret@cache.example/1").responses
+        assert isinstance(store := shared.build(), RedisResponses)
+        assert store.ttl == 7
+        assert "secret" not in repr(shared)
+
+    @pytest.mark.parametrize(
+        ("text", "mistake"),
+        [
+            ('store = "mongodb://:secret@h"', "responses cannot be used: Redis URL must specify one of the following"),
+            ("ttl = 0", "responses.ttl is 0. It should be greater than 0."),
+            ("max_bytes = -1", "responses.max_bytes is -1. It should be greater than 0."),
+            ("size = 1", "responses has no key 'size'. Known: max_bytes, store, ttl."),
+        ],
+    )
+    def test_a_mistake_is_said_in_words(self, text: str, mistake: str) -> None:
+        (found,) = mistakes(f"[responses]\n{text}")
+        assert found.startswith(mistake)
+        assert "secret" not in found
+
+    def test_without_redis_py_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+        (found,) = mistakes('responses.store = "redis://127.0.0.1"')
+        assert found.startswith("responses cannot be used: RedisResponses needs redis-py.")
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("", "kept in memory, 3600 s after their last use; several workers need a Redis"),
+            ("rate_limit.workers = 4", "kept in memory, where 4 workers do not find each other's: write store ="),
+            ('responses.store = "off"', "not kept"),
+            ('responses.store = "redis://:secret@h:1/2"', "kept in redis://h:1/2, 3600 s after their last use"),
+        ],
+    )
+    def test_check_says_where_they_are_kept(self, text: str, said: str) -> None:
+        [line] = [line for line in describe_layers(read(text)).splitlines() if line.startswith("responses")]
+        assert line.removeprefix("responses").strip().startswith(said)
 
 
 class TestCORS:

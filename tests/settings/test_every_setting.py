@@ -68,6 +68,7 @@ EXAMPLE: dict[str, Any] = {
     "server": {},
     "keys": {"url": "sqlite:///a.db"},
     "rate_limit": {"storage": "redis://a.example/1"},
+    "responses": {},
     "cors": {"origins": ["https://a.example"]},
     "tracing": {},
     "access_log": {},
@@ -173,6 +174,7 @@ OTHERWISE: dict[str, Any] = {
         "workers": 7,
         "ietf": True,
     },
+    "responses": {"store": "redis://b.example/1", "ttl": 7, "max_bytes": 7},
     "cors": {"origins": ["https://b.example"], "max_age": 7},
     "tracing": {
         "endpoint": "http://b.example:4318",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -108,13 +108,13 @@ async def send_stream(
     context: RequestContext,
     headers: Headers = (),
     comment: Callable[[], bytes] | None = None,
+    before_end: Callable[[], Awaitable[None]] | None = None,
 ) -> XRouterError | None:
-    """Answer with an event stream. What one read of the upstream returned goes out as one message.
-
-    The caller closes `stream`.
+    """Answer with an event stream, which the caller closes. What one read of the upstream returned is one message.
 
     Args:
         comment: Makes one line to tell before the end: many clients hang up at the end and read nothing after it.
+        before_end: Awaited before the last events of a whole stream go out.
 
     Returns:
         The error that broke the stream, None if the stream is whole.
@@ -134,6 +134,8 @@ async def send_stream(
             await send({"type": "http.response.body", "body": events, "more_body": True})
             events = b""
     events += writer.end() if broken is None else writer.fail(broken, context.request_id)
+    if before_end is not None and broken is None:
+        await before_end()
     if comment is not None:
         events = b": " + comment() + b"\n\n" + events
     await send({"type": "http.response.body", "body": events, "more_body": False})

@@ -1,10 +1,21 @@
 """What clients may speak: one dialect for each client API, and the table of them all."""
 
-from .base import Dialect, EventWriter, Headers, Operation, ParsedRequest
+from .base import Counting, Dialect, EventWriter, Headers, KeptConversation, Operation, ParsedRequest, Reader
 from .chat import CHAT
 from .completions import COMPLETIONS
 from .embeddings import EMBEDDINGS
+from .responses import RESPONSES
 
-DIALECTS = (CHAT, EMBEDDINGS, COMPLETIONS)
+DIALECTS = (CHAT, RESPONSES, EMBEDDINGS, COMPLETIONS)
 
-__all__ = ["DIALECTS", "Dialect", "EventWriter", "Headers", "Operation", "ParsedRequest"]
+__all__ = [
+    "DIALECTS",
+    "Counting",
+    "Dialect",
+    "EventWriter",
+    "Headers",
+    "KeptConversation",
+    "Operation",
+    "ParsedRequest",
+    "Reader",
+]

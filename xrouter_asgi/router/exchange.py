@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 from ..asgi.responses import Headers, header, id_header, send_json, send_stream
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from ..dialects.base import ParsedRequest
+from ..errors import PermissionDenied
 from ..providers.base import Reply
 from ..wire import Document
 from ..wire.reading import SMALL, off_loop
 from ..wire.stream import ChatStream
 
+Keep: TypeAlias = Callable[[], Awaitable[None]]
+"""Keeps the answer that was written."""
+
 EXPLAIN = b"x-xrouter-explain"
 
 
+_WARNINGS = 50
+
+
+def enter(context: RequestContext, endpoint: str, *, scope: str) -> None:
+    """Note which endpoint is asked. Raises PermissionDenied if the caller's key lacks the scope."""
+    context.endpoint = endpoint
+    if context.principal is not None and not context.principal.has_scope(scope):
+        raise PermissionDenied(f"This key lacks the scope '{scope}'.", code="insufficient_scope")
+
+
 async def send_reply(
-    send: Outgoing, context: RequestContext, parsed: ParsedRequest, reply: Reply, *, explained: bool
+    send: Outgoing, context: RequestContext, parsed: ParsedRequest, reply: Reply, *, explained: bool, keep: Keep | None
 ) -> None:
     """Send what the provider replied, and note in the context who it was and what it counted.
 
     Args:
         explained: Whether the client is told how its request was routed.
+        keep: Called before the client knows that the answer is whole.
 
     Raises:
         TypeError: The provider replied with another kind of body than the request asks for.
@@ -38,7 +54,9 @@ async def send_reply(
             context.streamed = True
             comment = partial(_explanation, context) if explained else None
             try:
-                broken = await send_stream(send, stream, send.writer, context=context, headers=headers, comment=comment)
+                broken = await send_stream(
+                    send, stream, send.writer, context=context, headers=headers, comment=comment, before_end=keep
+                )
                 if broken is not None:
                     context.fail(broken)
             finally:
@@ -47,6 +65,8 @@ async def send_reply(
         case Document() as answer if send.writer is None and isinstance(answer, parsed.answer_type):
             context.usage = answer.usage
             data = await off_loop(parsed.whole, answer) if answer.size > SMALL else parsed.whole(answer)
+            if keep is not None:
+                await keep()
             await send_json(send, data, headers=headers)
         case body:
             asked, given = type(parsed.request).__name__, type(body).__name__
@@ -58,10 +78,16 @@ def _reply_headers(reply: Reply, warnings: Sequence[str], context: RequestContex
     if reply.model:
         headers.append(header("x-xrouter-model", reply.model))
     if warnings:
-        headers.append(header("x-xrouter-warnings", ", ".join(warnings)))
+        headers.append(warnings_header(warnings))
     for name, value in reply.headers:
         headers.append(header(name, value))
     return headers
+
+
+def warnings_header(warnings: Sequence[str]) -> tuple[bytes, bytes]:
+    """`x-xrouter-warnings`, without repetitions, and cut after 50 words: a client can cause any number of them."""
+    words = list(dict.fromkeys(warnings))
+    return header("x-xrouter-warnings", ", ".join([*words[:_WARNINGS], *(["more"] if len(words) > _WARNINGS else ())]))
 
 
 def own_headers(context: RequestContext, *, explained: bool) -> list[tuple[bytes, bytes]]:

@@ -12,14 +12,20 @@ from pydantic.json_schema import models_json_schema
 
 from ..dialects import DIALECTS
 from ..dialects.base import Operation
-from ..wire.answers import ErrorEnvelope, Model, ModelsAnswer, Status
+from ..wire.answers import DeletedResponse, ErrorEnvelope, InputItems, Model, ModelsAnswer, ResponseAnswer, Status
 
-_OPERATIONS = [dialect.operation for dialect in DIALECTS]
+_COUNTING = {dialect.counting.path: dialect.counting.operation for dialect in DIALECTS if dialect.counting is not None}
+_OPERATIONS = [*(dialect.operation for dialect in DIALECTS), *_COUNTING.values()]
 _REQUESTS = [operation.request for operation in _OPERATIONS]
-_ANSWERS = [*(operation.answer for operation in _OPERATIONS), ErrorEnvelope, Model, ModelsAnswer, Status]
+_ANSWERS = [
+    *(operation.answer for operation in _OPERATIONS),
+    *(ErrorEnvelope, Model, ModelsAnswer, Status),
+    *(DeletedResponse, InputItems, ResponseAnswer),
+]
 _ERRORS = {
     "post": (400, 401, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504),
     "get": (401, 403, 404, 405, 429, 500, 503),
+    "page": (400, 401, 403, 404, 405, 429, 500, 503),
 }
 
 
@@ -55,9 +61,11 @@ def _document() -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
-    model_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+    model_id = _parameter("id", "path", {"type": "string", "minLength": 1})
     return {
         **{"/v1" + dialect.path: {"post": _post(dialect.operation)} for dialect in DIALECTS},
+        **{"/v1" + path: {"post": _post(operation)} for path, operation in _COUNTING.items()},
+        **_stored(),
         "/v1/models": {"get": _get("listModels", "The models that can be called", ModelsAnswer)},
         "/v1/models/{id}": {
             "parameters": [model_id],
@@ -66,6 +74,26 @@ def _paths() -> dict[str, Any]:
         "/health": {"get": {**_get("health", "Whether the process lives", Status), "security": []}},
         "/ready": {"get": {**_get("ready", "Whether it takes new work", Status), "security": []}},
     }
+
+
+def _stored() -> dict[str, Any]:
+    parameters = [_parameter("id", "path", {"type": "string", "pattern": "^[^/]+$"})]
+    page = [
+        _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),
+        _parameter("order", "query", {"enum": ["asc", "desc"], "default": "desc"}),
+        _parameter("after", "query", {"type": "string"}),
+    ]
+    delete = _get("deleteResponse", "Forget a response", DeletedResponse)
+    get = _get("retrieveResponse", "A response that is kept", ResponseAnswer, errors=_ERRORS["page"])
+    listing = _get("listInputItems", "What a response answered", InputItems, errors=_ERRORS["page"])
+    return {
+        "/v1/responses/{id}": {"parameters": parameters, "get": get, "delete": delete},
+        "/v1/responses/{id}/input_items": {"parameters": parameters, "get": {**listing, "parameters": page}},
+    }
+
+
+def _parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": place == "path", "schema": schema}
 
 
 def _post(operation: Operation) -> dict[str, Any]:
@@ -83,12 +111,8 @@ def _post(operation: Operation) -> dict[str, Any]:
     }
 
 
-def _get(name: str, summary: str, answer: type[BaseModel]) -> dict[str, Any]:
-    return {
-        "operationId": name,
-        "summary": summary,
-        "responses": _responses(summary, _json(answer), _ERRORS["get"]),
-    }
+def _get(name: str, summary: str, answer: type[BaseModel], *, errors: Sequence[int] = _ERRORS["get"]) -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, "responses": _responses(summary, _json(answer), errors)}
 
 
 def _responses(summary: str, content: dict[str, Any], errors: Sequence[int]) -> dict[str, Any]:

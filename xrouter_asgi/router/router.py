@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -17,14 +17,18 @@ from ..asgi.routes import Endpoint, Routes
 from ..asgi.sending import Outgoing
 from ..context import Principal, RequestContext
 from ..dialects import DIALECTS
-from ..dialects.base import Dialect, ParsedRequest
-from ..errors import ModelNotFound, NotReady, PermissionDenied
+from ..dialects.base import Counting, Dialect, ParsedRequest, Reader, estimate_tokens
+from ..errors import ModelNotFound, NotReady, PermissionDenied, XRouterError
+from ..kept import MemoryResponses, ResponseStore
 from ..providers.base import Call, Provider
 from ..wire.codec import encode
 from ..wire.reading import by_size, read_request
-from .exchange import EXPLAIN, own_headers, send_reply
+from .exchange import EXPLAIN, Keep, enter, own_headers, send_reply, warnings_header
 from .openapi import openapi
+from .stored import StoredResponses
 from .table import ModelTable
+
+_OWN = cast(ResponseStore, object())  # stands for a new store, so that no two routers share a default
 
 logger = logging.getLogger("xrouter")
 
@@ -34,9 +38,9 @@ _MODEL = 100  # bytes of a model in a list
 class LLMRouter:
     """An OpenAI-compatible ASGI application: a mapping from model names to providers.
 
-    Serves every dialect, `/v1/models` and `/v1/models/{id}`, each also without `/v1`, and `/health`, `/ready`,
-    `/openapi.json`; at the root, or mounted anywhere. Everything opens at first use. The last `lifespan` to be left
-    closes the providers, and so does `aclose()`.
+    Serves every dialect, kept responses, `/v1/models` and `/v1/models/{id}`, each also without `/v1`, and `/health`,
+    `/ready`, `/openapi.json`; at the root, or mounted anywhere. Everything opens at first use. The last `lifespan` that
+    is left closes the providers, and so does `aclose()`.
 
     Args:
         models: Providers by the names that clients use; a name may hold one `*`.
@@ -46,6 +50,8 @@ class LLMRouter:
         version: Which configuration this is, for explanations.
         commit_after: Seconds of silence in a stream after which a comment tells every hop that the stream is alive. If
             the comment goes out first, the status is 200, and a later error comes as an event. None: never.
+        responses: Keeps responses for clients that refer to them; whoever makes it closes it. None keeps nothing.
+            Without it each router has a `MemoryResponses` of its own.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class LLMRouter:
         explain: bool = False,
         version: str | None = None,
         commit_after: float | None = 15.0,
+        responses: ResponseStore | None = _OWN,
     ) -> None:
         if commit_after is not None and not commit_after > 0:
             raise ValueError(f"'commit_after' is {commit_after!r}. Write a number above 0.")
@@ -68,11 +75,18 @@ class LLMRouter:
         self._running: set[DisconnectGuard] = set()
         self._entered = 0
         self._warned = False
+        self._stored = StoredResponses(MemoryResponses() if responses is _OWN else responses, max_body=max_body)
         self._routes = Routes(self._paths(), lifespan=self.lifespan)
 
     def _paths(self) -> dict[str, dict[str, Endpoint]]:
         versioned: dict[str, dict[str, Endpoint]] = {
             **{dialect.path: {"POST": partial(self._answer, dialect)} for dialect in DIALECTS},
+            **{
+                dialect.counting.path: {"POST": partial(self._count, dialect, dialect.counting)}
+                for dialect in DIALECTS
+                if dialect.counting is not None
+            },
+            **self._stored.paths(),
             "/models": {"GET": self._list_models},
             "/models/{id:path}": {"GET": self._get_model},
         }
@@ -138,10 +152,11 @@ class LLMRouter:
         explained = self._explains(scope, context)
         context.envelope = dialect.envelope
         send.error_headers = partial(own_headers, context, explained=explained)
-        _enter(context, dialect.name, scope=dialect.scope)
+        enter(context, dialect.name, scope=dialect.scope)
         context.decision.version = self._version
-        body = await read_body(scope, receive, limit=self._max_body)
-        parsed = await read_request(body, dialect.read, scope["headers"])
+        parsed = await self._read(dialect.read, scope, receive, context)
+        conversation = parsed.conversation
+        keep = None if conversation is None else partial(self._stored.keep, conversation, context)
         model = parsed.request.model
         provider, stem = self._find(model, context)
         headers = scope["headers"]
@@ -159,7 +174,7 @@ class LLMRouter:
             try:
                 if context.reserve_tokens is not None:
                     await context.reserve_tokens(parsed.estimate())
-                asking = partial(_ask, provider, call, parsed, send, explained=explained)
+                asking = partial(_ask, provider, call, dialect, parsed, send, explained=explained, keep=keep)
                 send.writer = parsed.writer()
                 if send.writer is None or self._commit_after is None:
                     await asking()
@@ -169,6 +184,31 @@ class LLMRouter:
                         await asking()
             finally:
                 self._running.discard(guard)
+
+    async def _count(
+        self,
+        dialect: Dialect,
+        counting: Counting,
+        scope: Scope,
+        receive: Receive,
+        send: Outgoing,
+        context: RequestContext,
+    ) -> None:
+        """Estimate the tokens of a request that is not sent."""
+        context.envelope = dialect.envelope
+        enter(context, dialect.name, scope=dialect.scope)
+        parsed = await self._read(counting.read, scope, receive, context)
+        self._find(parsed.request.model, context)
+        headers = [id_header(context.request_id), warnings_header([*parsed.warnings, "tokens_estimated"])]
+        await send_json(send, encode(counting.answer(estimate_tokens(parsed.document))), headers=headers)
+
+    async def _read(self, read: Reader, scope: Scope, receive: Receive, context: RequestContext) -> ParsedRequest:
+        """Read a request, and whatever it refers to."""
+        body = await read_body(scope, receive, limit=self._max_body)
+        parsed = await read_request(body, read, scope["headers"])
+        if parsed.conversation is not None:
+            await self._stored.complete(parsed.conversation, context)
+        return parsed
 
     def _find(self, model: str, context: RequestContext) -> tuple[Provider, str]:
         """The provider of a model, and what `*` stands for in its name. Raises PermissionDenied, ModelNotFound."""
@@ -181,7 +221,7 @@ class LLMRouter:
         return found
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        _enter(context, "models", scope="models")
+        enter(context, "models", scope="models")
         models = await self.models.list()
         data = await by_size(_MODEL * len(models), _list_of, models, context.principal)
         await send_json(send, data, headers=[id_header(context.request_id)])
@@ -189,7 +229,7 @@ class LLMRouter:
     async def _get_model(
         self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, name: str
     ) -> None:
-        _enter(context, "models", scope="models")
+        enter(context, "models", scope="models")
         allowed = context.principal is None or context.principal.may_use(name)
         model = await self.models.describe(name) if allowed else None
         if model is None:
@@ -226,14 +266,16 @@ def _list_of(models: list[dict[str, Any]], principal: Principal | None) -> bytes
     return encode({"object": "list", "data": models})
 
 
-def _enter(context: RequestContext, endpoint: str, *, scope: str) -> None:
-    """Note which endpoint is asked. Raises PermissionDenied if the caller's key lacks the scope."""
-    context.endpoint = endpoint
-    if context.principal is not None and not context.principal.has_scope(scope):
-        raise PermissionDenied(f"This key lacks the scope '{scope}'.", code="insufficient_scope")
-
-
-async def _ask(provider: Provider, call: Call, parsed: ParsedRequest, send: Outgoing, *, explained: bool) -> None:
+async def _ask(
+    provider: Provider,
+    call: Call,
+    dialect: Dialect,
+    parsed: ParsedRequest,
+    send: Outgoing,
+    *,
+    explained: bool,
+    keep: Keep | None,
+) -> None:
     """Hand the call to the provider, and its reply to the client."""
     try:
         reply = await provider.send(call)
@@ -241,8 +283,12 @@ async def _ask(provider: Provider, call: Call, parsed: ParsedRequest, send: Outg
         if call.stem:
             raise  # the client chose the name
         raise _unknown_upstream(error, call) from error
+    except XRouterError as error:
+        if (told := dialect.named_back(error)) is error:
+            raise
+        raise told from error
     try:
-        await send_reply(send, call.context, parsed, reply, explained=explained)
+        await send_reply(send, call.context, parsed, reply, explained=explained, keep=keep)
     finally:
         await reply.aclose()
 

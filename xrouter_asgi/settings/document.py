@@ -22,6 +22,7 @@ from .layers import (
     KeysSettings,
     MetricsSettings,
     RateLimitSettings,
+    ResponsesSettings,
     TracingSettings,
 )
 from .models import ModelSettings, TargetSettings
@@ -38,6 +39,7 @@ class Settings(Table):
     providers: dict[str, Annotated[ProviderSettings, Field(discriminator="kind")]] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     server: ServerSettings = ServerSettings()
+    responses: ResponsesSettings = ResponsesSettings()
     keys: KeysSettings | None = None
     rate_limit: RateLimitSettings | None = None
     cors: CORSSettings | None = None

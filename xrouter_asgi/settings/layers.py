@@ -1,4 +1,4 @@
-"""The tables of the layers around the router: keys, limits and CORS, tracing, access log and metrics."""
+"""The tables of the router's store and of the layers around it: keys, limits, CORS, tracing, access log, metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
-from ..checks import Count
+from ..checks import Count, Seconds
+from ..kept import MemoryResponses, RedisResponses, ResponseStore
 from ..keys import CachedKeys, Hasher
 from ..limits import LimitStore, MemoryLimits, RedisLimits
 from ..limits.limit import parse_limits
@@ -109,6 +110,36 @@ class RateLimitSettings(Buildable):
             return MemoryLimits()
         url = self.storage.get_secret_value()
         return RedisLimits(url, when_unavailable=self.when_unavailable, workers=self.workers)
+
+
+class ResponsesSettings(Buildable):
+    """`[responses]`: where responses are kept for clients that refer to them. The default is the memory.
+
+    Attributes:
+        store: `memory`, which is that of one process; `off`; or the URL of a Redis or Valkey that several processes
+            share. May be a reference.
+        ttl: Seconds that a response is kept after its last use.
+        max_bytes: How much is kept in memory, in bytes. A Redis has a setting of its own for that.
+    """
+
+    store: Hidden = SecretStr("memory")
+    ttl: Seconds = 3600.0
+    max_bytes: Count = 64 << 20
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes find what this one keeps."""
+        return self.store.get_secret_value() not in ("memory", "off")
+
+    def build(self) -> ResponseStore | None:
+        """Make the store; None for `off`. Opens no connection."""
+        match self.store.get_secret_value():
+            case "off":
+                return None
+            case "memory":
+                return MemoryResponses(ttl=self.ttl, max_bytes=self.max_bytes)
+            case url:
+                return RedisResponses(url, ttl=self.ttl)
 
 
 def _origin(origin: str) -> str:

@@ -33,7 +33,7 @@ def _first_wrong(biases: object) -> object:
 LogitBias = Annotated[dict[str, Annotated[float, Field(strict=True, ge=-100, le=100)]], BeforeValidator(_first_wrong)]
 
 
-def _unknown(*known: str) -> WithJsonSchema:
+def unknown(*known: str) -> WithJsonSchema:
     """The schema of a `type` that is none of those with a model of their own."""
     return WithJsonSchema({"type": "string", "minLength": 1, "not": {"enum": list(known)}})
 
@@ -76,7 +76,7 @@ class FilePart(WireModel):
 class OtherPart(WireModel):
     """A kind of part only some upstreams know, such as `input_audio` or `video_url`."""
 
-    type: Annotated[Name, _unknown("text", "image_url", "refusal", "file")]
+    type: Annotated[Name, unknown("text", "image_url", "refusal", "file")]
 
 
 Part: TypeAlias = Annotated[
@@ -189,7 +189,7 @@ class FunctionTool(WireModel):
 class OtherTool(WireModel):
     """A kind of tool only some upstreams know, such as `custom`."""
 
-    type: Annotated[Name, _unknown("function")]
+    type: Annotated[Name, unknown("function")]
 
 
 Tool: TypeAlias = Annotated[
@@ -224,7 +224,7 @@ class JSONSchemaFormat(WireModel):
 class OtherFormat(WireModel):
     """`text`, `json_object`, or a format only some upstreams know."""
 
-    type: Annotated[Name, _unknown("json_schema")]
+    type: Annotated[Name, unknown("json_schema")]
 
 
 ResponseFormat: TypeAlias = Annotated[

@@ -31,6 +31,16 @@ def call(**members: Any) -> Call:
     return Call(ChatRequest.of(value), document=Document(value), original=original)
 
 
+@pytest.mark.parametrize("ask_usage", [True, False])
+async def test_usage_is_asked_for_where_the_upstream_knows_the_member(ask_usage: bool) -> None:
+    async with FakeOpenAI() as fake:
+        provider = OpenAIProvider(fake.base_url, ask_usage=ask_usage)
+        reply = await provider.send(call(stream=True, stream_options={"include_usage": True}))
+        await reply.aclose()
+        await provider.aclose()
+    assert ("stream_options" in fake.last) is ask_usage
+
+
 def sent(options: OpenAIOptions = OpenAIOptions(), **members: Any) -> dict[str, Any]:  # noqa: B008 -- frozen
     document, _ = spelled(Document(chat(**members)), options, model="m")
     return document.value

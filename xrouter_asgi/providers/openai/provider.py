@@ -167,7 +167,8 @@ class OpenAIProvider:
         return CHAT, *spelled(call.document, self._options, model=call.model)
 
     async def _stream(self, call: Call, request: ChatRequest, path: str, document: Document) -> ChatStream:
-        ask_usage = self._ask_usage and not request.include_usage
+        asked = (document.value.get("stream_options") or {}).get("include_usage")
+        ask_usage = self._ask_usage and not asked
         body = partial(_body, document, call.model, ask_usage=ask_usage)
         content = await off_loop(body) if document.size > LARGE else body()
         headers = [*_SEND_FOR_STREAM, *call.trace_headers]

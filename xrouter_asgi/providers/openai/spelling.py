@@ -25,6 +25,7 @@ def spelled(document: Document, options: OpenAIOptions, *, model: str) -> tuple[
     limit = next((value.pop(name) for name in _LIMITS if name in value), None)
     if limit is not None:
         value[options.output_limit or "max_tokens"] = limit
+    value.pop("stream_options", None)  # the provider asks for usage by itself, where it may
     if not options.prompt_cache_key:
         value.pop("prompt_cache_key", None)
     if "reasoning_effort" in value and not any(matches(each, model) for each in options.reasoning_models):

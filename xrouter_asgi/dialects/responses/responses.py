@@ -1,0 +1,189 @@
+"""`POST /v1/responses`, OpenAI's Responses: a request becomes a chat, and the answer of the chat a response."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, Final, Self
+
+from ...context import CostEstimate
+from ...envelopes import openai
+from ...errors import InvalidRequest, UpstreamError
+from ...wire import ChatCompletion, ChatRequest, Document, KeptResponse, Original
+from ...wire.answers import InputTokens, ResponseAnswer
+from ...wire.codec import MAX_VALUES, count_values, encode
+from ...wire.responses import ResponsesRequest
+from ..base import Counting, Dialect, Headers, Operation, prompt_bound
+from .answer import Answer
+from .document import ResponseObject
+from .items import ChatMessages
+from .references import Conversed, conversed, items_of, references_of, to_keep
+from .request import chat_members, ignored_members, refuse_unsupported, wants_logprobs
+from .tools import ToolNames, chat_tools
+from .writer import ResponsesWriter
+
+_NAME: Final = "responses"
+_SEALS: Final = "reasoning.encrypted_content"
+
+
+class ParsedResponses:
+    """A request for a response, and the chat that it becomes.
+
+    It is its own `KeptConversation`: if it refers to kept responses, `resolve` completes it.
+    """
+
+    answer_type: ClassVar[type[Document]] = ChatCompletion
+
+    request: ChatRequest
+    document: Document
+
+    def __init__(self, value: dict[str, Any], body: bytes) -> None:
+        self._value = value
+        self._stem = os.urandom(24).hex()  # of the ids of the response and its items
+        self._names = ToolNames()
+        self._size = len(body)  # of all that becomes input
+        self._stored = False
+        self._ancestors: tuple[str, ...] = ()
+        self._own: list[dict[str, Any]] = []  # the items to keep
+        self.original = Original(_NAME, Document(value, body))
+        self.warnings: Sequence[str] = ()
+        self.kept: KeptResponse | None = None
+
+    @classmethod
+    def read(cls, value: dict[str, Any], body: bytes, headers: Headers) -> Self:
+        """Validate the JSON object, and translate it unless it refers to others. Raises InvalidRequest."""
+        ResponsesRequest.of(value)
+        refuse_unsupported(value)
+        parsed = cls(value, body)
+        if not parsed.references({}):
+            parsed._translate(Conversed((), [], items_of(value)))
+        return parsed
+
+    @property
+    def conversation(self) -> Self:
+        return self
+
+    def references(self, found: Mapping[str, KeptResponse], /) -> Sequence[str]:
+        return references_of(self._value, found)
+
+    def resolve(self, found: Mapping[str, KeptResponse], /, *, ttl: float | None, max_body: int) -> None:
+        self._stored = ttl is not None and self._value.get("store") is not False
+        if self.references({}):
+            self._size += sum(kept.size for kept in found.values())
+            self._check_size(found.values(), max_body)
+            self._translate(conversed(self._value, found, ttl=ttl))
+
+    def estimate(self) -> CostEstimate:
+        """The size of the body and of all that it refers to, and the bound that the client set to the output."""
+        return CostEstimate(self.request.model, prompt_bound(self._size), self.request.max_completion_tokens)
+
+    def whole(self, answer: Document, /) -> bytes:
+        """The response."""
+        if not answer.value.get("choices"):
+            raise UpstreamError("The upstream's answer holds no choice.", code="empty_answer")
+        said = self._answer()
+        said.take(answer)
+        said.end()
+        response = self._response().ended(said)
+        self._keep(response)
+        return response
+
+    def writer(self) -> ResponsesWriter | None:
+        """A writer if the request says `"stream": true`."""
+        if not self._value.get("stream"):
+            return None
+        decoding = wants_logprobs(self._value)
+        return ResponsesWriter(self._response(), self._answer(), decoding=decoding, ended=self._keep)
+
+    def _check_size(self, brought: Collection[KeptResponse], max_body: int) -> None:
+        """Raise InvalidRequest if the conversation is larger than a body may be."""
+        texts = [self.original.document.data, *(text for kept in brought for text in (kept.input, kept.response))]
+        if self._size > max_body or sum(map(count_values, texts)) > MAX_VALUES:
+            message = "The conversation that this request continues is too long. Send the end of it in 'input'."
+            raise InvalidRequest(message, code="context_length_exceeded", param="input")
+
+    def _translate(self, conversation: Conversed) -> None:
+        value, warnings = self._value, ignored_members(self._value)
+        tools = chat_tools(value, self._names, warnings)  # before the calls, which may name tools that are gone
+        messages = ChatMessages(value.get("instructions"), self._names, warnings)
+        for item in conversation.earlier:
+            messages.take(item, "previous_response_id")
+        for place, item in enumerate(conversation.own):
+            messages.take(item, f"input[{place}]")
+        said = messages.end()
+        if not said:
+            message = "Invalid value for 'input': nothing in it can be said to a model."
+            raise InvalidRequest(message, code="empty_array", param="input")
+        chat = {**chat_members(value), "messages": said, **tools}
+        try:
+            self.request = ChatRequest.of(chat)
+        except InvalidRequest as error:
+            raise AssertionError(f"a translation is no chat request: {error.code} of {error.param}") from None
+        self.document = Document(chat)
+        self.warnings = warnings
+        self._size += messages.seals.size
+        self._ancestors, self._own = conversation.ancestors, conversation.own
+
+    def _answer(self) -> Answer:
+        return Answer(self._stem, self._names, sealing=_SEALS in (self._value.get("include") or ()))
+
+    def _response(self) -> ResponseObject:
+        return ResponseObject(self._value, id=f"resp_{self._stem}", stored=self._stored)
+
+    def _keep(self, response: bytes) -> None:
+        if self._stored:
+            own = encode(to_keep(self._own, self._stem))
+            self.kept = KeptResponse(f"resp_{self._stem}", self._ancestors, own, response)
+
+
+_EXAMPLE: Final = {"model": "echo", "input": "Say hello.", "stream": False}
+
+RESPONSES = Dialect(
+    name=_NAME,
+    path="/responses",
+    scope="chat",
+    read=ParsedResponses.read,
+    envelope=openai,
+    operation=Operation(
+        id="createResponse",
+        summary="Answer a conversation that is made of items",
+        request=ResponsesRequest,
+        answer=ResponseAnswer,
+        example=_EXAMPLE,
+        event={
+            "type": "object",
+            "required": ["event", "data"],
+            "properties": {
+                "event": {"type": "string", "description": "The `type` of the JSON in `data`."},
+                "data": {
+                    "type": "string",
+                    "description": "JSON with `type` and `sequence_number`. The last one is of the type "
+                    "`response.completed`, `response.incomplete` or `response.failed`.",
+                },
+            },
+        },
+        stream=(
+            'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":4,'
+            '"item_id":"msg_1","output_index":0,"content_index":0,"delta":"Hello","logprobs":[]}\n\n'
+        ),
+    ),
+    params={
+        "messages": "input",
+        "max_completion_tokens": "max_output_tokens",
+        "max_tokens": "max_output_tokens",
+        "response_format": "text.format",
+        "reasoning_effort": "reasoning.effort",
+    },
+    counting=Counting(
+        path="/responses/input_tokens",
+        read=ParsedResponses.read,
+        answer=lambda tokens: {"object": "response.input_tokens", "input_tokens": tokens},
+        operation=Operation(
+            id="countResponseInputTokens",
+            summary="Estimate the tokens of a request for a response",
+            request=ResponsesRequest,
+            answer=InputTokens,
+            example=_EXAMPLE,
+        ),
+    ),
+)
