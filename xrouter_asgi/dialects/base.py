@@ -6,8 +6,10 @@ A dialect neither knows ASGI nor does any I/O. Whatever a client speaks, a provi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from pydantic import BaseModel
@@ -15,9 +17,13 @@ from pydantic import BaseModel
 from ..context import CostEstimate
 from ..envelopes import Envelope
 from ..errors import XRouterError
-from ..wire import ChatChunk, ChatRequest, Document, EmbeddingsRequest, Original
+from ..wire import ChatChunk, ChatRequest, Document, EmbeddingsRequest, KeptResponse, Original
+from ..wire.codec import encode
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+_HEAD = re.compile(r"[^.\[]*")
+_NO_WORD = re.compile(r"[^A-Za-z0-9_]")
 
 
 class EventWriter(Protocol):
@@ -46,6 +52,32 @@ class EventWriter(Protocol):
         ...
 
 
+class Conversation(Protocol):
+    """How a request refers to answers that are kept, and how its own answer is kept."""
+
+    @property
+    def references(self) -> Sequence[str]:
+        """The ids of kept answers that have to be looked up before `resolve`."""
+        ...
+
+    def resolve(self, found: Mapping[str, KeptResponse], /, *, ttl: float | None) -> None:
+        """Complete the request. Without `references` it is complete already.
+
+        Args:
+            found: What was found of `references` and of the ancestors of these.
+            ttl: The seconds for which answers are kept; None if none is.
+
+        Raises:
+            InvalidRequest: An answer that it needs is not there.
+        """
+        ...
+
+    @property
+    def kept(self) -> KeptResponse | None:
+        """What to keep, once `whole` or the writer's `end` has written the answer; None to keep nothing."""
+        ...
+
+
 class ParsedRequest(Protocol):
     """One request, read from the client's JSON, and how its answer is written."""
 
@@ -67,6 +99,11 @@ class ParsedRequest(Protocol):
     @property
     def warnings(self) -> Sequence[str]:
         """What the translation leaves out, as words for `x-xrouter-warnings`."""
+        ...
+
+    @property
+    def conversation(self) -> Conversation | None:
+        """How it refers to other answers, in dialects whose answers can be kept."""
         ...
 
     @property
@@ -108,6 +145,27 @@ class Operation:
     stream: str | None = None
 
 
+Reader: TypeAlias = Callable[[dict[str, Any], bytes, Headers], ParsedRequest]
+"""Makes a request from the decoded JSON object, the body that held it and the client's headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """How clients of a dialect have the tokens of a request estimated before they send it.
+
+    Attributes:
+        path: Where they post it; the router also serves it below `/v1`.
+        read: As `Dialect.read`.
+        answer: The JSON for a number of tokens.
+        operation: What the OpenAPI document says.
+    """
+
+    path: str
+    read: Reader
+    answer: Callable[[int], dict[str, Any]]
+    operation: Operation
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How one kind of client asks and wants to be answered.
@@ -116,23 +174,43 @@ class Dialect:
         name: The endpoint in logs, metrics and spans.
         path: Where clients post their requests; the router also serves it below `/v1`.
         scope: The scope that a key needs.
-        read: Makes a request from the decoded JSON object, the body that held it and the client's headers. Raises
-            InvalidRequest.
+        read: Reads a request. Raises InvalidRequest.
         envelope: How clients are told errors.
         operation: What the OpenAPI document says.
+        params: What the client calls those top-level members of the chat request that a translation renames.
+        counting: How clients have their input counted, if they can.
     """
 
     name: str
     path: str
     scope: str
-    read: Callable[[dict[str, Any], bytes, Headers], ParsedRequest]
+    read: Reader
     envelope: Envelope
     operation: Operation
+    params: Mapping[str, str] = field(default_factory=dict)
+    counting: Counting | None = None
+
+    def named_back(self, error: XRouterError) -> XRouterError:
+        """An error of a provider, with the `param` that the client wrote in place of the member of the translation."""
+        head = _HEAD.match(error.param or "")
+        renamed = self.params.get(head[0]) if head else None
+        return error if renamed is None else error.but(param=renamed)
 
 
-def prompt_bound(body: bytes) -> int:
-    """An upper bound of the tokens in a body: one token is at least two bytes of JSON.
+def prompt_bound(size: int) -> int:
+    """An upper bound of the tokens in so many bytes of JSON: one token is at least two bytes.
 
     This holds in every language for the tokenizers in use today.
     """
-    return len(body) // 2
+    return size // 2
+
+
+def estimate_tokens(document: Document) -> int:
+    """About how many tokens the messages and the tools of a chat request are: four bytes of JSON each, at least one."""
+    said = [document.value.get(member) for member in ("messages", "tools")]
+    return max(1, math.ceil(sum(len(encode(part)) for part in said if part) / 4))
+
+
+def ignored(name: str) -> str:
+    """The warning that a translation leaves out what has this name. A client may have chosen the name."""
+    return f"{_NO_WORD.sub('_', name[:64])}_ignored"

@@ -22,6 +22,7 @@ class ParsedChat:
 
     original: ClassVar[None] = None
     warnings: ClassVar[tuple[str, ...]] = ()
+    conversation: ClassVar[None] = None
     answer_type: ClassVar[type[Document]] = ChatCompletion
 
     request: ChatRequest
@@ -37,7 +38,7 @@ class ParsedChat:
         request = self.request
         bound = request.max_completion_tokens or request.max_tokens
         completion = None if bound is None else bound * (request.n or 1)
-        return CostEstimate(request.model, prompt_bound(self.document.data), completion)
+        return CostEstimate(request.model, prompt_bound(len(self.document.data)), completion)
 
     def whole(self, answer: Document, /) -> bytes:
         """The completion as the provider gave it."""

@@ -29,6 +29,7 @@ class ParsedCompletion:
 
     answer_type: ClassVar[type[Document]] = ChatCompletion
     warnings: ClassVar[tuple[str, ...]] = ()
+    conversation: ClassVar[None] = None
 
     request: ChatRequest
     document: Document
@@ -46,7 +47,7 @@ class ParsedCompletion:
         """The size of the body, and the bound on the output of all choices."""
         request = self.request
         bound = (request.max_tokens or DEFAULT_MAX_TOKENS) * (request.n or 1)
-        return CostEstimate(request.model, prompt_bound(self.original.document.data), bound)
+        return CostEstimate(request.model, prompt_bound(len(self.original.document.data)), bound)
 
     def whole(self, answer: Document, /) -> bytes:
         """The answer as `object: "text_completion"`."""

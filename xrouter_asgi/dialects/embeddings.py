@@ -19,6 +19,7 @@ class ParsedEmbeddings:
 
     original: ClassVar[None] = None
     warnings: ClassVar[tuple[str, ...]] = ()
+    conversation: ClassVar[None] = None
     answer_type: ClassVar[type[Document]] = EmbeddingList
 
     request: EmbeddingsRequest
@@ -31,7 +32,7 @@ class ParsedEmbeddings:
 
     def estimate(self) -> CostEstimate:
         """The size of the body. Vectors cost no tokens."""
-        return CostEstimate(self.request.model, prompt_bound(self.document.data), completion_tokens=0)
+        return CostEstimate(self.request.model, prompt_bound(len(self.document.data)), completion_tokens=0)
 
     def whole(self, answer: Document, /) -> bytes:
         """The vectors in the format that the client asked for. Raises UpstreamError if they are no vectors."""

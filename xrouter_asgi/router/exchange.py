@@ -12,7 +12,7 @@ from ..asgi.body import read_body
 from ..asgi.responses import Headers, header, id_header, send_json, send_stream
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
-from ..dialects.base import Dialect, ParsedRequest
+from ..dialects.base import ParsedRequest, Reader
 from ..providers.base import Reply
 from ..wire import Document
 from ..wire.codec import parse_request
@@ -23,8 +23,8 @@ EXPLAIN = b"x-xrouter-explain"
 _LARGE = 256 << 10  # bytes; parsing more than this would hold up every other request on the event loop
 
 
-async def read_request(dialect: Dialect, scope: Scope, receive: Receive, *, limit: int) -> ParsedRequest:
-    """Read a request of that dialect.
+async def read_request(read: Reader, scope: Scope, receive: Receive, *, limit: int) -> ParsedRequest:
+    """Read a request as its dialect does.
 
     Args:
         limit: The largest body that is accepted, in bytes.
@@ -35,12 +35,12 @@ async def read_request(dialect: Dialect, scope: Scope, receive: Receive, *, limi
     """
     body = await read_body(scope, receive, limit=limit)
     if len(body) > _LARGE:
-        return await asyncio.to_thread(_parse, dialect, body, scope["headers"])
-    return _parse(dialect, body, scope["headers"])
+        return await asyncio.to_thread(_parse, read, body, scope["headers"])
+    return _parse(read, body, scope["headers"])
 
 
-def _parse(dialect: Dialect, body: bytes, headers: Headers) -> ParsedRequest:
-    return dialect.read(parse_request(body), body, headers)
+def _parse(read: Reader, body: bytes, headers: Headers) -> ParsedRequest:
+    return read(parse_request(body), body, headers)
 
 
 async def send_reply(

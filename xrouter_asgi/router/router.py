@@ -10,13 +10,13 @@ from functools import partial
 from starlette.types import Receive, Scope, Send
 
 from ..asgi.disconnect import DisconnectGuard
-from ..asgi.responses import id_header, send_json, stream_head
+from ..asgi.responses import header, id_header, send_json, stream_head
 from ..asgi.routes import Endpoint, Routes
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from ..dialects import DIALECTS
-from ..dialects.base import Dialect, ParsedRequest
-from ..errors import ModelNotFound, NotReady, PermissionDenied
+from ..dialects.base import Counting, Dialect, ParsedRequest, estimate_tokens
+from ..errors import ModelNotFound, NotReady, PermissionDenied, XRouterError
 from ..providers.base import Call, Provider
 from ..wire.codec import encode
 from .exchange import EXPLAIN, own_headers, read_request, send_reply
@@ -68,6 +68,11 @@ class LLMRouter:
     def _paths(self) -> dict[str, dict[str, Endpoint]]:
         versioned: dict[str, dict[str, Endpoint]] = {
             **{dialect.path: {"POST": partial(self._answer, dialect)} for dialect in DIALECTS},
+            **{
+                dialect.counting.path: {"POST": partial(self._count, dialect, dialect.counting)}
+                for dialect in DIALECTS
+                if dialect.counting is not None
+            },
             "/models": {"GET": self._list_models},
             "/models/{id:path}": {"GET": self._get_model},
         }
@@ -135,7 +140,7 @@ class LLMRouter:
         send.error_headers = partial(own_headers, context, explained=explained)
         _enter(context, dialect.name, scope=dialect.scope)
         context.decision.version = self._version
-        parsed = await read_request(dialect, scope, receive, limit=self._max_body)
+        parsed = await read_request(dialect.read, scope, receive, limit=self._max_body)
         model = parsed.request.model
         provider, stem = self._find(model, context)
         headers = scope["headers"]
@@ -153,7 +158,7 @@ class LLMRouter:
             try:
                 if context.reserve_tokens is not None:
                     await context.reserve_tokens(parsed.estimate())
-                asking = partial(_ask, provider, call, parsed, send, explained=explained)
+                asking = partial(_ask, provider, call, dialect, parsed, send, explained=explained)
                 send.writer = parsed.writer()
                 if send.writer is None or self._commit_after is None:
                     await asking()
@@ -163,6 +168,24 @@ class LLMRouter:
                         await asking()
             finally:
                 self._running.discard(guard)
+
+    async def _count(
+        self,
+        dialect: Dialect,
+        counting: Counting,
+        scope: Scope,
+        receive: Receive,
+        send: Outgoing,
+        context: RequestContext,
+    ) -> None:
+        """Estimate the tokens of a request that is not sent."""
+        context.envelope = dialect.envelope
+        _enter(context, dialect.name, scope=dialect.scope)
+        parsed = await read_request(counting.read, scope, receive, limit=self._max_body)
+        self._find(parsed.request.model, context)
+        warnings = ", ".join([*parsed.warnings, "tokens_estimated"])
+        headers = [id_header(context.request_id), header("x-xrouter-warnings", warnings)]
+        await send_json(send, encode(counting.answer(estimate_tokens(parsed.document))), headers=headers)
 
     def _find(self, model: str, context: RequestContext) -> tuple[Provider, str]:
         """The provider of a model, and what `*` stands for in its name. Raises PermissionDenied, ModelNotFound."""
@@ -221,7 +244,9 @@ def _enter(context: RequestContext, endpoint: str, *, scope: str) -> None:
         raise PermissionDenied(f"This key lacks the scope '{scope}'.", code="insufficient_scope")
 
 
-async def _ask(provider: Provider, call: Call, parsed: ParsedRequest, send: Outgoing, *, explained: bool) -> None:
+async def _ask(
+    provider: Provider, call: Call, dialect: Dialect, parsed: ParsedRequest, send: Outgoing, *, explained: bool
+) -> None:
     """Hand the call to the provider, and its reply to the client."""
     try:
         reply = await provider.send(call)
@@ -229,6 +254,10 @@ async def _ask(provider: Provider, call: Call, parsed: ParsedRequest, send: Outg
         if call.stem:
             raise  # the client chose the name
         raise _unknown_upstream(error, call) from error
+    except XRouterError as error:
+        if (told := dialect.named_back(error)) is error:
+            raise
+        raise told from error
     try:
         await send_reply(send, call.context, parsed, reply, explained=explained)
     finally:

@@ -1,7 +1,7 @@
 """OpenAI's wire format: requests as validated models, answers as documents, streams of them."""
 
 from .chat import ChatRequest
-from .documents import ChatChunk, ChatCompletion, Document, EmbeddingList, ModelList, Original, TextMember
+from .documents import ChatChunk, ChatCompletion, Document, EmbeddingList, KeptResponse, ModelList, Original, TextMember
 from .embeddings import EmbeddingsRequest
 from .stream import ChatStream
 
@@ -13,6 +13,7 @@ __all__ = [
     "Document",
     "EmbeddingList",
     "EmbeddingsRequest",
+    "KeptResponse",
     "ModelList",
     "Original",
     "TextMember",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeAlias
 
 from ..context import Usage
@@ -128,6 +128,28 @@ class Original:
     dialect: str
     document: Document
     untranslatable: XRouterError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptResponse:
+    """One answer and what it answered, kept for requests that refer to it.
+
+    Attributes:
+        id: Its id, which nobody can guess.
+        ancestors: The ids of the answers that it continues, oldest first.
+        input: What its own request added to theirs: a JSON array of items.
+        response: The answer, a JSON object.
+    """
+
+    id: str
+    ancestors: tuple[str, ...]
+    input: bytes = field(repr=False)
+    response: bytes = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of both texts."""
+        return len(self.input) + len(self.response)
 
 
 class EmbeddingList(Document):
