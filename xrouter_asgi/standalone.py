@@ -42,6 +42,7 @@ EXPOSED = (
     "x-ratelimit-scope",
     "ratelimit",
     "ratelimit-policy",
+    "request-id",
     "x-request-id",
     "x-should-retry",
     "x-xrouter-attempts",

@@ -9,7 +9,7 @@ from functools import partial
 from starlette.types import Receive, Scope
 
 from ..asgi.body import read_body
-from ..asgi.responses import Headers, header, id_header, send_json, send_stream
+from ..asgi.responses import Headers, header, id_headers, send_json, send_stream
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from ..dialects.base import ParsedRequest, Reader
@@ -91,7 +91,7 @@ def _reply_headers(reply: Reply, warnings: Sequence[str], context: RequestContex
 
 def own_headers(context: RequestContext, *, explained: bool) -> list[tuple[bytes, bytes]]:
     """The id of the request, how many attempts it took and, if it is to be explained, how it was routed."""
-    headers = [id_header(context.request_id), (b"x-xrouter-attempts", b"%d" % len(context.attempts))]
+    headers = [*id_headers(context), (b"x-xrouter-attempts", b"%d" % len(context.attempts))]
     if explained:
         # Bypasses the cache of `header`: every value is unique.
         headers.append((EXPLAIN, context.decision.to_json().encode("ascii")))

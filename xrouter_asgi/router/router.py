@@ -10,7 +10,7 @@ from functools import partial
 from starlette.types import Receive, Scope, Send
 
 from ..asgi.disconnect import DisconnectGuard
-from ..asgi.responses import header, id_header, send_json, stream_head
+from ..asgi.responses import header, id_headers, send_json, stream_head
 from ..asgi.routes import Endpoint, Routes
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
@@ -163,7 +163,7 @@ class LLMRouter:
                 if send.writer is None or self._commit_after is None:
                     await asking()
                 else:
-                    head = stream_head([id_header(context.request_id)])
+                    head = stream_head(id_headers(context))
                     async with send.kept_awake(head, send.writer.keep_alive, every=self._commit_after):
                         await asking()
             finally:
@@ -184,7 +184,7 @@ class LLMRouter:
         parsed = await read_request(counting.read, scope, receive, limit=self._max_body)
         self._find(parsed.request.model, context)
         warnings = ", ".join([*parsed.warnings, "tokens_estimated"])
-        headers = [id_header(context.request_id), header("x-xrouter-warnings", warnings)]
+        headers = [*id_headers(context), header("x-xrouter-warnings", warnings)]
         await send_json(send, encode(counting.answer(estimate_tokens(parsed.document))), headers=headers)
 
     def _find(self, model: str, context: RequestContext) -> tuple[Provider, str]:
@@ -202,7 +202,7 @@ class LLMRouter:
         models = await self.models.list()
         if context.principal is not None:
             models = [model for model in models if context.principal.may_use(model["id"])]
-        await send_json(send, encode({"object": "list", "data": models}), headers=[id_header(context.request_id)])
+        await send_json(send, encode({"object": "list", "data": models}), headers=id_headers(context))
 
     async def _get_model(
         self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, name: str
@@ -212,24 +212,24 @@ class LLMRouter:
         model = await self.models.describe(name) if allowed else None
         if model is None:
             raise ModelNotFound(name)
-        await send_json(send, encode(model), headers=[id_header(context.request_id)])
+        await send_json(send, encode(model), headers=id_headers(context))
 
     async def _health(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         context.endpoint = "health"
-        await send_json(send, b'{"status":"ok"}', headers=[id_header(context.request_id)])
+        await send_json(send, b'{"status":"ok"}', headers=id_headers(context))
 
     async def _ready(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         context.endpoint = "ready"
         if self._draining:
             raise NotReady("This process is shutting down and takes no new work.")
-        await send_json(send, b'{"status":"ready"}', headers=[id_header(context.request_id)])
+        await send_json(send, b'{"status":"ready"}', headers=id_headers(context))
 
     async def _openapi(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         context.endpoint = "openapi"
         # Litestar leaves `root_path` empty: only the path as it was requested tells the mount.
         asked = (scope.get("raw_path") or b"").decode("latin-1")
         mount = scope.get("root_path") or asked.rpartition("/openapi.json")[0]
-        await send_json(send, encode(openapi("/" + mount.strip("/"))), headers=[id_header(context.request_id)])
+        await send_json(send, encode(openapi("/" + mount.strip("/"))), headers=id_headers(context))
 
     def _explains(self, scope: Scope, context: RequestContext) -> bool:
         if not self._explain or (EXPLAIN, b"1") not in scope["headers"]:
