@@ -103,8 +103,7 @@ def test_a_message_for_anthropic_s_clients_names_the_parameter(message: str, tol
     [
         ("Shorten it.", "prompt is too long: Shorten it."),
         (
-            "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (8000 in the "
-            "messages, 1000 in the completion).",
+            "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (8000 in all).",
             "prompt is too long: 9000 tokens > 8192 maximum",
         ),
     ],

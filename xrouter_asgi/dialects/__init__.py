@@ -4,7 +4,8 @@ from .base import Dialect, EventWriter, Headers, Operation, ParsedRequest
 from .chat import CHAT
 from .completions import COMPLETIONS
 from .embeddings import EMBEDDINGS
+from .messages import MESSAGES
 
-DIALECTS = (CHAT, EMBEDDINGS, COMPLETIONS)
+DIALECTS = (CHAT, EMBEDDINGS, COMPLETIONS, MESSAGES)
 
 __all__ = ["DIALECTS", "Dialect", "EventWriter", "Headers", "Operation", "ParsedRequest"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from functools import partial
 
 from starlette.types import Receive, Scope
@@ -58,11 +57,11 @@ async def send_reply(
     context.provider = reply.provider
     context.decision.served = reply.attempt
     context.upstream_model = reply.model
-    headers = _reply_headers(reply, [*parsed.warnings, *reply.warnings], context, explained=explained)
     match reply.body:
         case ChatStream() as stream if send.writer is not None:
             context.streamed = True
             comment = partial(_explanation, context) if explained else None
+            headers = _reply_headers(reply, parsed, context, explained=explained)
             try:
                 broken = await send_stream(send, stream, send.writer, context=context, headers=headers, comment=comment)
                 if broken is not None:
@@ -72,17 +71,18 @@ async def send_reply(
                 context.characters = stream.characters
         case Document() as answer if send.writer is None and isinstance(answer, parsed.answer_type):
             context.usage = answer.usage
-            await send_json(send, parsed.whole(answer), headers=headers)
+            written = parsed.whole(answer)
+            await send_json(send, written, headers=_reply_headers(reply, parsed, context, explained=explained))
         case body:
             asked, given = type(parsed.request).__name__, type(body).__name__
             raise TypeError(f"The provider '{reply.provider}' answered a {asked} with a {given}.")
 
 
-def _reply_headers(reply: Reply, warnings: Sequence[str], context: RequestContext, *, explained: bool) -> Headers:
+def _reply_headers(reply: Reply, parsed: ParsedRequest, context: RequestContext, *, explained: bool) -> Headers:
     headers = [header("x-xrouter-provider", reply.provider), *own_headers(context, explained=explained)]
     if reply.model:
         headers.append(header("x-xrouter-model", reply.model))
-    if warnings:
+    if warnings := [*parsed.warnings, *reply.warnings]:
         headers.append(header("x-xrouter-warnings", ", ".join(warnings)))
     for name, value in reply.headers:
         headers.append(header(name, value))

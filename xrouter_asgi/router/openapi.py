@@ -10,17 +10,29 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from .. import envelopes
 from ..dialects import DIALECTS
 from ..dialects.base import Operation
-from ..wire.answers import ErrorEnvelope, Model, ModelsAnswer, Status
+from ..wire.answers import AnthropicErrorEnvelope, ErrorEnvelope, Model, ModelsAnswer, Status
 
-_OPERATIONS = [dialect.operation for dialect in DIALECTS]
-_REQUESTS = [operation.request for operation in _OPERATIONS]
-_ANSWERS = [*(operation.answer for operation in _OPERATIONS), ErrorEnvelope, Model, ModelsAnswer, Status]
-_ERRORS = {
-    "post": (400, 401, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504),
-    "get": (401, 403, 404, 405, 429, 500, 503),
+_POSTS = {dialect.path: (dialect.operation, dialect.envelope) for dialect in DIALECTS} | {
+    dialect.counting.path: (dialect.counting.operation, dialect.envelope)
+    for dialect in DIALECTS
+    if dialect.counting is not None
 }
+_OPERATIONS = [operation for operation, _ in _POSTS.values()]
+_REQUESTS = [operation.request for operation in _OPERATIONS]
+_ANSWERS = [operation.answer for operation in _OPERATIONS]
+_ANSWERS += [AnthropicErrorEnvelope, ErrorEnvelope, Model, ModelsAnswer, Status]
+_POST_ERRORS: dict[envelopes.Envelope, tuple[type[BaseModel], tuple[int, ...]]] = {
+    envelopes.openai: (ErrorEnvelope, (400, 401, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504)),
+    envelopes.anthropic: (
+        AnthropicErrorEnvelope,
+        (400, 401, 402, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504, 529),
+    ),
+}
+_GET_ERRORS = (401, 403, 404, 405, 429, 500, 503)
+_OVERLOADED = 529  # Anthropic's own
 
 
 def openapi(server: str) -> dict[str, Any]:
@@ -37,7 +49,7 @@ def _document() -> dict[str, Any]:
         "info": {
             "title": "xrouter_asgi",
             "version": "1",
-            "description": "An OpenAI-compatible LLM gateway. Every answer that is not a 2xx holds the error envelope.",
+            "description": "An LLM gateway for OpenAI's and Anthropic's clients. Each is told errors in its envelope.",
         },
         "security": [{}, {"bearer": []}],  # middlewares before the router may ask for a key
         "paths": _paths(),
@@ -57,7 +69,7 @@ def _document() -> dict[str, Any]:
 def _paths() -> dict[str, Any]:
     model_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     return {
-        **{"/v1" + dialect.path: {"post": _post(dialect.operation)} for dialect in DIALECTS},
+        **{"/v1" + path: {"post": _post(*described)} for path, described in _POSTS.items()},
         "/v1/models": {"get": _get("listModels", "The models that can be called", ModelsAnswer)},
         "/v1/models/{id}": {
             "parameters": [model_id],
@@ -68,7 +80,7 @@ def _paths() -> dict[str, Any]:
     }
 
 
-def _post(operation: Operation) -> dict[str, Any]:
+def _post(operation: Operation, envelope: envelopes.Envelope) -> dict[str, Any]:
     content = _json(operation.answer)
     if operation.event is not None:
         # OpenAPI 3.1 has no word for the items of a stream; its tools read the schema as that of one event.
@@ -78,7 +90,7 @@ def _post(operation: Operation) -> dict[str, Any]:
     return {
         "operationId": operation.id,
         "summary": operation.summary,
-        "responses": _responses(operation.summary, content, _ERRORS["post"]),
+        "responses": _responses(operation.summary, content, *_POST_ERRORS[envelope]),
         "requestBody": {"required": True, "content": request},
     }
 
@@ -87,15 +99,17 @@ def _get(name: str, summary: str, answer: type[BaseModel]) -> dict[str, Any]:
     return {
         "operationId": name,
         "summary": summary,
-        "responses": _responses(summary, _json(answer), _ERRORS["get"]),
+        "responses": _responses(summary, _json(answer), ErrorEnvelope, _GET_ERRORS),
     }
 
 
-def _responses(summary: str, content: dict[str, Any], errors: Sequence[int]) -> dict[str, Any]:
+def _responses(
+    summary: str, content: dict[str, Any], envelope: type[BaseModel], errors: Sequence[int]
+) -> dict[str, Any]:
     answers = {"200": {"description": summary, "headers": _headers(), "content": content}}
     for status in errors:
-        phrase = HTTPStatus(status).phrase
-        answers[str(status)] = {"description": phrase, "headers": _headers(), "content": _json(ErrorEnvelope)}
+        phrase = "Overloaded" if status == _OVERLOADED else HTTPStatus(status).phrase
+        answers[str(status)] = {"description": phrase, "headers": _headers(), "content": _json(envelope)}
     return answers
 
 

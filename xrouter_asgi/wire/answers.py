@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -62,6 +62,53 @@ class ChatCompletionAnswer(AnswerModel):
     model: str
     choices: list[Choice]
     usage: TokenUsage | None = None
+
+
+class MessageBlock(AnswerModel):
+    """`text`, `thinking` or `tool_use`."""
+
+    type: Literal["text", "thinking", "tool_use"]
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: dict[str, Any] | None = None
+
+
+class MessageUsage(AnswerModel):
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+
+
+class MessagesAnswer(AnswerModel):
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: str
+    content: list[MessageBlock]
+    stop_reason: Literal["end_turn", "max_tokens", "tool_use", "refusal"]
+    stop_sequence: str | None
+    usage: MessageUsage
+
+
+class TokenCount(AnswerModel):
+    input_tokens: int
+
+
+class AnthropicErrorBody(BaseModel):
+    type: str
+    message: str
+
+
+class AnthropicErrorEnvelope(BaseModel):
+    """What Anthropic's clients are told in place of an answer."""
+
+    type: Literal["error"]
+    error: AnthropicErrorBody
+    request_id: str
 
 
 class Vector(AnswerModel):
