@@ -172,6 +172,12 @@ class Fallback(Wrapper):
         finally:
             failures.clear()  # an error's traceback holds a frame that holds this list, which must not hold the error
 
+    @property
+    def context_window(self) -> int | None:
+        """That of the candidate that holds most: the others are passed over by calls that need it."""
+        known = [each.capabilities.context for each in self.candidates if each.capabilities.context is not None]
+        return max(known, default=None)
+
     async def models(self, names: str = "*", *, deadline: float | None = None) -> ModelList:
         """What the first candidate lists that does not fail."""
         *others, last = self._stats

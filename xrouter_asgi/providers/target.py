@@ -41,6 +41,11 @@ class Target:
     def name(self) -> str:
         return self.inner.name
 
+    @property
+    def context_window(self) -> int | None:
+        """Unknown: only whoever configured a model knows."""
+        return None
+
     def ready(self, call: Call, /) -> Unready | None:
         """What the provider says; one that says nothing is always ready."""
         return None if self._ready is None else self._ready.ready(call)
@@ -116,6 +121,11 @@ class Wrapper:
     @property
     def name(self) -> str:
         return self.inner.name
+
+    @property
+    def context_window(self) -> int | None:
+        """Tokens of input and output together; None if nobody says."""
+        return self.inner.context_window
 
     def ready(self, call: Call, /) -> Unready | None:
         """What the inner provider says, unless the policy itself stands in the way."""

@@ -20,6 +20,7 @@ from ..errors import ModelNotFound, NotReady, PermissionDenied, XRouterError
 from ..providers.base import Call, Provider
 from ..wire.codec import encode
 from .exchange import EXPLAIN, own_headers, read_request, send_reply
+from .listing import described, listed, wants_anthropic
 from .openapi import openapi
 from .table import ModelTable
 
@@ -202,7 +203,7 @@ class LLMRouter:
         models = await self.models.list()
         if context.principal is not None:
             models = [model for model in models if context.principal.may_use(model["id"])]
-        await send_json(send, encode({"object": "list", "data": models}), headers=id_headers(context))
+        await send_json(send, encode(listed(models, scope)), headers=id_headers(context))
 
     async def _get_model(
         self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, name: str
@@ -212,7 +213,8 @@ class LLMRouter:
         model = await self.models.describe(name) if allowed else None
         if model is None:
             raise ModelNotFound(name)
-        await send_json(send, encode(model), headers=id_headers(context))
+        value = described(model) if wants_anthropic(scope) else model
+        await send_json(send, encode(value), headers=id_headers(context))
 
     async def _health(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         context.endpoint = "health"

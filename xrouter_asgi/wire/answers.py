@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class AnswerModel(BaseModel):
@@ -129,11 +129,36 @@ class Model(AnswerModel):
     object: Literal["model"]
     created: int
     owned_by: str
+    max_model_len: int | None = None
 
 
 class ModelsAnswer(BaseModel):
     object: Literal["list"]
     data: list[Model]
+
+
+class AnthropicModel(AnswerModel):
+    type: Literal["model"]
+    id: str
+    display_name: str
+    created_at: str
+    lifecycle: Literal["active"]
+    max_input_tokens: int | None
+
+
+class AnthropicModelsAnswer(BaseModel):
+    """The list for who sends `anthropic-version`. The query may hold `limit`, `after_id` and `before_id`."""
+
+    data: list[AnthropicModel]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class NoModelsAnswer(BaseModel):
+    """The list for Codex, which sends `client_version` in the query and knows its models by itself."""
+
+    models: Annotated[list[Any], Field(max_length=0)]
 
 
 class Status(BaseModel):

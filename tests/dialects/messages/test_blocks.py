@@ -33,7 +33,7 @@ def test_without_instructions_there_is_no_message_for_them(system: object) -> No
 
 
 def test_instructions_in_the_middle_stay_there_and_those_in_front_are_joined() -> None:
-    turns = [
+    turns: list[dict[str, Any]] = [
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "hi"},
         {"role": "system", "content": [text("Hurry."), text("Please.")]},

@@ -62,7 +62,8 @@ def test_a_parameter_becomes_that_of_chat(members: dict[str, Any], told: dict[st
     ["betas", "cache_control", "context_management", "diagnostics", "metadata", "service_tier", "speed"],
 )
 def test_what_says_nothing_about_another_model_is_dropped_without_a_word(name: str) -> None:
-    request = parsed(**{name: {}})
+    members: dict[str, Any] = {name: {}}
+    request = parsed(**members)
     assert name not in request.document.value
     assert request.warnings == []
 

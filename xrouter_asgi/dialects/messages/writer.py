@@ -197,7 +197,7 @@ class _Call:
         self.name = self.name or function.get("name")
         if arguments := function.get("arguments"):
             self._waiting.append(arguments)
-            self._begins = self._begins or arguments.lstrip()[:1]
+            self._begins = self._begins or arguments.lstrip()[:1] or None
 
     def opening(self) -> dict[str, Any]:
         return tool_use(self._id, self.name, {})
@@ -211,7 +211,9 @@ class _Call:
 
     def rest(self) -> str:
         """All arguments that are left. What is no object becomes one."""
-        return self.ready() or (encode(tool_input("".join(self._waiting))).decode() if self._begins else "")
+        if self._begins is None or self._begins == "{":
+            return self.ready()
+        return encode(tool_input("".join(self._waiting))).decode()
 
 
 def _event(name: str, **members: Any) -> bytes:
