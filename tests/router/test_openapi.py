@@ -83,6 +83,7 @@ async def test_the_document_names_every_path_of_version_1_and_no_more() -> None:
             served.add((method, path))
     assert served == {
         ("post", "/v1/chat/completions"),
+        ("post", "/v1/completions"),
         ("post", "/v1/embeddings"),
         ("post", "/v1/messages"),
         ("post", "/v1/messages/count_tokens"),

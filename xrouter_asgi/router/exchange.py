@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 
 from starlette.types import Receive, Scope
@@ -12,13 +13,18 @@ from ..asgi.responses import Headers, header, id_headers, send_json, send_stream
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from ..dialects.base import ParsedRequest, Reader
-from ..providers.base import Reply
+from ..errors import XRouterError
+from ..providers.base import Call, Reply
+from ..providers.target import Attempting
 from ..wire import Document
 from ..wire.codec import parse_request
 from ..wire.stream import ChatStream
 
+logger = logging.getLogger("xrouter")
+
 EXPLAIN = b"x-xrouter-explain"
 
+_PATIENCE = 10.0  # seconds for a count of tokens, which an estimate can replace
 _LARGE = 256 << 10  # bytes; parsing more than this would hold up every other request on the event loop
 
 
@@ -40,6 +46,17 @@ async def read_request(read: Reader, scope: Scope, receive: Receive, *, limit: i
 
 def _parse(read: Reader, body: bytes, headers: Headers) -> ParsedRequest:
     return read(parse_request(body), body, headers)
+
+
+async def count_tokens(provider: Attempting, call: Call) -> int | None:
+    """How many tokens the provider says that the call has; None if it cannot say, or not in time."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await provider.count_tokens(call.until(deadline))
+    except (XRouterError, TimeoutError) as error:
+        logger.warning("The tokens of a request could not be counted: %s", error, extra=call.context.facts)
+        return None
 
 
 async def send_reply(

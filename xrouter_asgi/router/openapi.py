@@ -13,7 +13,16 @@ from pydantic.json_schema import models_json_schema
 from .. import envelopes
 from ..dialects import DIALECTS
 from ..dialects.base import Operation
-from ..wire.answers import AnthropicErrorEnvelope, ErrorEnvelope, Model, ModelsAnswer, Status
+from ..wire.answers import (
+    AnthropicErrorEnvelope,
+    AnthropicModel,
+    AnthropicModelsAnswer,
+    ErrorEnvelope,
+    Model,
+    ModelsAnswer,
+    NoModelsAnswer,
+    Status,
+)
 
 _POSTS = {dialect.path: (dialect.operation, dialect.envelope) for dialect in DIALECTS} | {
     dialect.counting.path: (dialect.counting.operation, dialect.envelope)
@@ -23,7 +32,8 @@ _POSTS = {dialect.path: (dialect.operation, dialect.envelope) for dialect in DIA
 _OPERATIONS = [operation for operation, _ in _POSTS.values()]
 _REQUESTS = [operation.request for operation in _OPERATIONS]
 _ANSWERS = [operation.answer for operation in _OPERATIONS]
-_ANSWERS += [AnthropicErrorEnvelope, ErrorEnvelope, Model, ModelsAnswer, Status]
+_LISTS = (ModelsAnswer, AnthropicModelsAnswer, NoModelsAnswer)
+_ANSWERS += [AnthropicErrorEnvelope, ErrorEnvelope, Model, AnthropicModel, *_LISTS, Status]
 _POST_ERRORS: dict[envelopes.Envelope, tuple[type[BaseModel], tuple[int, ...]]] = {
     envelopes.openai: (ErrorEnvelope, (400, 401, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504)),
     envelopes.anthropic: (
@@ -67,13 +77,22 @@ def _document() -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
+    version = {
+        "name": "anthropic-version",
+        "in": "header",
+        "description": "Whoever sends it is answered as by Anthropic.",
+        "schema": {"type": "string"},
+    }
     model_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     return {
         **{"/v1" + path: {"post": _post(*described)} for path, described in _POSTS.items()},
-        "/v1/models": {"get": _get("listModels", "The models that can be called", ModelsAnswer)},
+        "/v1/models": {
+            "parameters": [version],
+            "get": _get("listModels", "The models that can be called", *_LISTS, errors=(400, *_GET_ERRORS)),
+        },
         "/v1/models/{id}": {
-            "parameters": [model_id],
-            "get": _get("retrieveModel", "One model; its id may hold slashes", Model),
+            "parameters": [model_id, version],
+            "get": _get("retrieveModel", "One model; its id may hold slashes", Model, AnthropicModel),
         },
         "/health": {"get": {**_get("health", "Whether the process lives", Status), "security": []}},
         "/ready": {"get": {**_get("ready", "Whether it takes new work", Status), "security": []}},
@@ -81,6 +100,7 @@ def _paths() -> dict[str, Any]:
 
 
 def _post(operation: Operation, envelope: envelopes.Envelope) -> dict[str, Any]:
+    told, errors = _POST_ERRORS[envelope]
     content = _json(operation.answer)
     if operation.event is not None:
         # OpenAPI 3.1 has no word for the items of a stream; its tools read the schema as that of one event.
@@ -90,31 +110,30 @@ def _post(operation: Operation, envelope: envelopes.Envelope) -> dict[str, Any]:
     return {
         "operationId": operation.id,
         "summary": operation.summary,
-        "responses": _responses(operation.summary, content, *_POST_ERRORS[envelope]),
+        "responses": _responses(operation.summary, content, _json(told), errors),
         "requestBody": {"required": True, "content": request},
     }
 
 
-def _get(name: str, summary: str, answer: type[BaseModel]) -> dict[str, Any]:
+def _get(name: str, summary: str, *answers: type[BaseModel], errors: Sequence[int] = _GET_ERRORS) -> dict[str, Any]:
     return {
         "operationId": name,
         "summary": summary,
-        "responses": _responses(summary, _json(answer), ErrorEnvelope, _GET_ERRORS),
+        "responses": _responses(summary, _json(*answers), _json(ErrorEnvelope, AnthropicErrorEnvelope), errors),
     }
 
 
-def _responses(
-    summary: str, content: dict[str, Any], envelope: type[BaseModel], errors: Sequence[int]
-) -> dict[str, Any]:
+def _responses(summary: str, content: dict[str, Any], error: dict[str, Any], errors: Sequence[int]) -> dict[str, Any]:
     answers = {"200": {"description": summary, "headers": _headers(), "content": content}}
     for status in errors:
         phrase = "Overloaded" if status == _OVERLOADED else HTTPStatus(status).phrase
-        answers[str(status)] = {"description": phrase, "headers": _headers(), "content": _json(envelope)}
+        answers[str(status)] = {"description": phrase, "headers": _headers(), "content": error}
     return answers
 
 
-def _json(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+def _json(*models: type[BaseModel]) -> dict[str, Any]:
+    references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    return {"application/json": {"schema": references[0] if len(references) == 1 else {"anyOf": references}}}
 
 
 def _headers() -> dict[str, Any]:

@@ -18,8 +18,9 @@ from ..dialects import DIALECTS
 from ..dialects.base import Counting, Dialect, ParsedRequest, estimate_tokens
 from ..errors import ModelNotFound, NotReady, PermissionDenied, XRouterError
 from ..providers.base import Call, Provider
+from ..providers.target import Attempting
 from ..wire.codec import encode
-from .exchange import EXPLAIN, own_headers, read_request, send_reply
+from .exchange import EXPLAIN, count_tokens, own_headers, read_request, send_reply
 from .listing import described, listed, wants_anthropic
 from .openapi import openapi
 from .table import ModelTable
@@ -179,16 +180,20 @@ class LLMRouter:
         send: Outgoing,
         context: RequestContext,
     ) -> None:
-        """Estimate the tokens of a request that is not sent."""
+        """Count the tokens of a request that no model is asked: as the provider says, else by their size."""
         context.envelope = dialect.envelope
         _enter(context, dialect.name, scope=dialect.scope)
         parsed = await read_request(counting.read, scope, receive, limit=self._max_body)
-        self._find(parsed.request.model, context)
-        warnings = ", ".join([*parsed.warnings, "tokens_estimated"])
-        headers = [*id_headers(context), header("x-xrouter-warnings", warnings)]
-        await send_json(send, encode(counting.answer(estimate_tokens(parsed.document))), headers=headers)
+        model = parsed.request.model
+        provider, stem = self._find(model, context)
+        call = Call(parsed.request, model, stem, document=parsed.document, headers=scope["headers"], context=context)
+        counted = await count_tokens(provider, call)
+        warnings = [*parsed.warnings, *(["tokens_estimated"] if counted is None else [])]
+        headers = [*id_headers(context), *([header("x-xrouter-warnings", ", ".join(warnings))] if warnings else [])]
+        tokens = estimate_tokens(parsed.document) if counted is None else counted
+        await send_json(send, encode(counting.answer(tokens)), headers=headers)
 
-    def _find(self, model: str, context: RequestContext) -> tuple[Provider, str]:
+    def _find(self, model: str, context: RequestContext) -> tuple[Attempting, str]:
         """The provider of a model, and what `*` stands for in its name. Raises PermissionDenied, ModelNotFound."""
         context.model = model
         if context.principal is not None and not context.principal.may_use(model):
