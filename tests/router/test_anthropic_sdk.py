@@ -168,8 +168,9 @@ async def test_what_a_provider_blames_is_named_as_the_client_wrote_it() -> None:
             await sdk.messages.create(**ASKED)
 
 
-@pytest.mark.parametrize("credential", [{"api_key": "wrong"}, {"auth_token": "wrong"}])
-async def test_a_wrong_key_is_refused_in_anthropic_s_envelope(credential: dict[str, str]) -> None:
+@pytest.mark.parametrize("key", ["api_key", "auth_token"])
+async def test_a_wrong_key_is_refused_in_anthropic_s_envelope(key: str) -> None:
+    credential: dict[str, Any] = {key: "wrong"}
     app = APIKeyMiddleware(LLMRouter({"m": ECHO}), store=StaticKeys({}))
     async with uvicorn_here(app, lifespan="off") as url, AsyncAnthropic(**credential, base_url=url) as sdk:
         with pytest.raises(anthropic.AuthenticationError) as caught:

@@ -46,8 +46,8 @@ class MessagesWriter:
         self._open: BlockMember | None = None  # what the open block is made of
         self._delta = b""  # how an event with more of it begins
         self._written = 0  # bytes of text and arguments
-        self._calls: dict[object, _Call] = {}
-        self._later: list[_Call | _Text] = []  # the first call, and what came after its beginning
+        self._calls: dict[object, _PendingCall] = {}
+        self._later: list[_PendingCall | _PendingText] = []  # the first call, and what came after its beginning
         self._finish_reason: object = None
         self._refused = False
         self._usage: dict[str, int] | None = None
@@ -108,8 +108,8 @@ class MessagesWriter:
         self._refused = self._refused or member == "refusal"
         if self._later:
             last = self._later[-1]
-            if not isinstance(last, _Text) or last.member != member:
-                last = _Text(member)
+            if not isinstance(last, _PendingText) or last.member != member:
+                last = _PendingText(member)
                 self._later.append(last)
             last.add(text)
             return b""
@@ -120,7 +120,7 @@ class MessagesWriter:
         """Take a fragment of a call. Returns the events for it if it is the first call's."""
         index = fragment.get("index")
         if index not in self._calls:
-            self._calls[index] = _Call()
+            self._calls[index] = _PendingCall()
             self._later.append(self._calls[index])
         call = self._calls[index]
         call.learn(fragment)
@@ -160,7 +160,7 @@ class MessagesWriter:
         return signed + _event("content_block_stop", index=index)
 
 
-class _Text:
+class _PendingText:
     """Text that waits for the end."""
 
     begun = False
@@ -179,7 +179,7 @@ class _Text:
         return "".join(self._parts)
 
 
-class _Call:
+class _PendingCall:
     """A call, as far as it has come."""
 
     member: Literal["tool_calls"] = "tool_calls"
