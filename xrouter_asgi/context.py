@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from .decision import Attempt as Attempt  # most modules import it from here
 from .decision import Decision
-from .envelopes import Envelope, openai
+from .envelopes import Envelope, anthropic, openai
 from .errors import XRouterError
 
 logger = logging.getLogger("xrouter")
@@ -140,7 +140,7 @@ class RequestContext:
     trace_id: str | None = None  # TracingMiddleware; 32 hexadecimal digits
     principal: Principal | None = None  # APIKeyMiddleware
     reserve_tokens: Callable[[CostEstimate], Awaitable[None]] | None = None  # RateLimitMiddleware; LLMRouter awaits it
-    envelope: Envelope = openai  # LLMRouter; how this client is told errors
+    envelope: Envelope = openai  # this class by the headers, LLMRouter by the path; how this client is told errors
     endpoint: str | None = None  # LLMRouter; `chat`, `embeddings`, `models`, …
     model: str | None = None  # LLMRouter; the name the client asked for
     provider: str | None = None  # LLMRouter; the provider that answered
@@ -194,17 +194,20 @@ class RequestContext:
     def of(cls, scope: MutableMapping[str, Any]) -> RequestContext:
         """The context of this request, created at the first call.
 
-        A client's `x-request-id` is kept if it is 1 to 64 of `A-Z a-z 0-9 . _ -`, and replaced otherwise.
+        A client's `x-request-id` is kept if it is 1 to 64 of `A-Z a-z 0-9 . _ -`, and replaced otherwise. A client that
+        sends `anthropic-version`, as all of Anthropic's do, is told errors in Anthropic's envelope.
         """
         context = scope.get("xrouter")
         if isinstance(context, cls):
             return context
         context = cls()
+        wanted: bytes | None = None
         for name, value in scope.get("headers", ()):
-            if name == b"x-request-id":
-                wanted = value.decode("latin-1")
-                if _WELL_FORMED.fullmatch(wanted):
-                    context.request_id = wanted
-                break
+            if name == b"x-request-id" and wanted is None:
+                wanted = value
+            elif name == b"anthropic-version":
+                context.envelope = anthropic
+        if wanted is not None and _WELL_FORMED.fullmatch(text := wanted.decode("latin-1")):
+            context.request_id = text
         scope["xrouter"] = context
         return context

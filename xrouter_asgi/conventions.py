@@ -87,8 +87,8 @@ def known_method(method: str) -> str:
 
 
 def operation(endpoint: str | None) -> str:
-    """The conventions' name of what an endpoint does."""
-    return endpoint or "chat"
+    """The conventions' name of what an endpoint that asks a model does: a chat, in whatever dialect."""
+    return endpoint if endpoint == "embeddings" else "chat"
 
 
 def error_type(error: BaseException) -> str:

@@ -43,6 +43,7 @@ EXPOSED = (
     "x-ratelimit-scope",
     "ratelimit",
     "ratelimit-policy",
+    "request-id",
     "x-request-id",
     "x-should-retry",
     "x-xrouter-attempts",

@@ -201,9 +201,14 @@ class FakeGigaChat:
                     {"id": name, "object": "model", "owned_by": "salutedevices", "type": kind}
                     for name, kind in self.models.items()
                 ]
-                answer: dict[str, Any] = {"object": "list", "data": listed}
+                answer: Any = {"object": "list", "data": listed}
             case ["embeddings"]:
                 answer = embed(json.loads(exchange.body), self.models)
+            case ["tokens", "count"]:
+                answer = [
+                    {"object": "tokens", "tokens": len(text.split()), "characters": len(text)}
+                    for text in json.loads(exchange.body)["input"]
+                ]
             case ["files"]:
                 answer = self._upload(exchange)
             case ["files", file_id, "delete"]:

@@ -28,6 +28,8 @@ class CompletingEcho(EchoProvider):
 
 ROUTER = LLMRouter({"echo": CompletingEcho(), "busy": ScriptedProvider(UpstreamRateLimited("Slow down."))})
 
+MESSAGE = b'{"model": "echo", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}'
+
 schema = schemathesis.openapi.from_asgi("/openapi.json", ROUTER, config=SchemathesisConfig.from_dict({"seed": 1}))
 
 
@@ -99,6 +101,8 @@ async def test_the_document_names_every_path_of_version_1_and_no_more() -> None:
         ("get", "/v1/responses/{id}"),
         ("delete", "/v1/responses/{id}"),
         ("get", "/v1/responses/{id}/input_items"),
+        ("post", "/v1/messages"),
+        ("post", "/v1/messages/count_tokens"),
         ("get", "/v1/models"),
         ("get", "/v1/models/{id}"),
         ("get", "/health"),
@@ -119,6 +123,12 @@ async def test_the_document_names_every_path_of_version_1_and_no_more() -> None:
         ("POST", "/v1/responses/input_tokens", b'{"model": "echo", "input": "a"}', 200),
         ("POST", "/v1/embeddings", b'{"model": "echo", "input": ["a", "b"]}', 200),
         ("POST", "/v1/embeddings", b'{"model": "echo", "input": "a", "encoding_format": "base64"}', 200),
+        ("POST", "/v1/messages", MESSAGE, 200),
+        ("POST", "/v1/messages", MESSAGE.replace(b"echo", b"busy"), 429),
+        ("POST", "/v1/messages", MESSAGE.replace(b"echo", b"gpt-5"), 404),
+        ("POST", "/v1/messages", b"{", 400),
+        ("POST", "/v1/messages/count_tokens", MESSAGE, 200),
+        ("POST", "/v1/messages/count_tokens", b"{}", 400),
         ("GET", "/v1/models", b"", 200),
         ("GET", "/v1/models/echo", b"", 200),
         ("GET", "/v1/models/gpt-5", b"", 404),

@@ -25,7 +25,7 @@ _SLOTS = 12
 _NAMED = 5  # targets in an alert
 _ALL, _BAD = 0, 1
 _REMEMBERED = 1000  # targets
-_ASKS_A_MODEL = ("chat", "embeddings")
+_ASKS_A_MODEL = ("chat", "completions", "embeddings", "messages", "responses")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..context import RequestContext
 from ..errors import XRouterError
-from .responses import Headers, id_header, send_error, with_headers
+from .responses import Headers, id_headers, send_error, with_headers
 
 OnError: TypeAlias = Callable[[Scope, XRouterError], ASGIApp]
 """What `on_error` is everywhere: turns an error of ours into the host's own answer, such as a response of Starlette."""
@@ -57,7 +57,7 @@ async def _answer(
     scope: Scope, receive: Receive, send: Send, error: XRouterError, on_error: OnError | None, headers: Headers
 ) -> None:
     context = RequestContext.of(scope)
-    ours = [*error.headers(), *headers, id_header(context.request_id)]
+    ours = [*error.headers(), *headers, *id_headers(context)]
 
     async def send_with_headers(message: Message) -> None:
         await send(with_headers(message, ours))

@@ -11,6 +11,7 @@ from starlette.types import Message, Send
 
 from ..context import RequestContext
 from ..dialects.base import EventWriter
+from ..envelopes import anthropic
 from ..errors import UpstreamError, XRouterError
 from ..wire.codec import encode
 from ..wire.stream import ChatStream
@@ -42,9 +43,11 @@ def header(name: str, value: str) -> tuple[bytes, bytes]:
     return name.encode("ascii"), value[:_LONGEST].encode("latin-1", "replace").translate(_PRINTABLE)
 
 
-def id_header(request_id: str) -> tuple[bytes, bytes]:
-    """`x-request-id`, which every answer carries."""
-    return b"x-request-id", request_id.encode("ascii")
+def id_headers(context: RequestContext) -> list[tuple[bytes, bytes]]:
+    """`x-request-id`, which every answer carries; and `request-id`, which Anthropic's clients show to people."""
+    request_id = context.request_id.encode("ascii")
+    names = (b"x-request-id", b"request-id") if context.envelope is anthropic else (b"x-request-id",)
+    return [(name, request_id) for name in names]
 
 
 def status_of(message: Message) -> int | None:
@@ -70,7 +73,7 @@ def with_request_id(message: Message, request_id: str) -> Message:
     for name, _ in headers:
         if name == b"x-request-id":
             return message
-    return {**message, "headers": [*headers, id_header(request_id)]}
+    return {**message, "headers": [*headers, (b"x-request-id", request_id.encode("ascii"))]}
 
 
 def with_headers(message: Message, ours: Headers) -> Message:

@@ -23,7 +23,7 @@ from ..errors import (
 )
 from .body import AmbiguousLength
 from .disconnect import ClientDisconnected, Interrupted
-from .responses import id_header, send_error
+from .responses import id_headers, send_error
 from .scope import local_path
 from .sending import Outgoing
 
@@ -166,7 +166,7 @@ async def _fail(outgoing: Outgoing, error: XRouterError, context: RequestContext
     context.fail(error)
     with suppress(ClientDisconnected):
         if not outgoing.started:
-            headers = [id_header(context.request_id)] if outgoing.error_headers is None else outgoing.error_headers()
+            headers = id_headers(context) if outgoing.error_headers is None else outgoing.error_headers()
             if isinstance(error, _UNREAD):
                 headers.append((b"connection", b"close"))
             await send_error(outgoing, error, context=context, headers=headers)

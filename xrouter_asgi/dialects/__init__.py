@@ -4,9 +4,10 @@ from .base import Counting, Dialect, EventWriter, Headers, KeptConversation, Ope
 from .chat import CHAT
 from .completions import COMPLETIONS
 from .embeddings import EMBEDDINGS
+from .messages import MESSAGES
 from .responses import RESPONSES
 
-DIALECTS = (CHAT, RESPONSES, EMBEDDINGS, COMPLETIONS)
+DIALECTS = (CHAT, RESPONSES, MESSAGES, EMBEDDINGS, COMPLETIONS)
 
 __all__ = [
     "DIALECTS",

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from ..context import CostEstimate
 from ..envelopes import Envelope
-from ..errors import XRouterError
+from ..errors import InvalidRequest, XRouterError
 from ..wire import ChatChunk, ChatRequest, Document, EmbeddingsRequest, KeptResponse, Original
 from ..wire.codec import encode
 
@@ -102,7 +102,7 @@ class ParsedRequest(Protocol):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What the translation leaves out, as words for `x-xrouter-warnings`."""
+        """What the translation leaves out, and what `whole` had to make up, as words for `x-xrouter-warnings`."""
         ...
 
     @property
@@ -199,6 +199,14 @@ class Dialect:
         head = _HEAD.match(error.param or "")
         renamed = self.params.get(head[0]) if head else None
         return error if renamed is None else error.but(param=renamed)
+
+
+def translated(value: dict[str, Any]) -> ChatRequest:
+    """The request of the chat JSON that a dialect wrote. Raises RuntimeError: to write anything else is a defect."""
+    try:
+        return ChatRequest.of(value)
+    except InvalidRequest as error:
+        raise RuntimeError(f"A translation is no request for chat: {error.param}, {error.code}") from error
 
 
 def prompt_bound(size: int) -> int:

@@ -74,6 +74,11 @@ class Candidate:
         if not self.weight >= 0:
             raise ValueError(f"The weight of '{self.name}' is {self.weight}. Write a number of 0 or more.")
 
+    def holds_more_than(self, other: Candidate) -> bool:
+        """Whether it is known to take a longer conversation."""
+        ours, theirs = self.capabilities.context, other.capabilities.context
+        return ours is not None and theirs is not None and ours > theirs
+
     def missing_capability(self, requirements: Requirements) -> str | None:
         """What the call requires and this model is known to lack, such as `vision`; None if nothing is."""
         known = self.capabilities

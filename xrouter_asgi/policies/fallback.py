@@ -172,6 +172,11 @@ class Fallback(Wrapper):
         finally:
             failures.clear()  # an error's traceback holds a frame that holds this list, which must not hold the error
 
+    @property
+    def context_window(self) -> int | None:
+        """That of the candidate that holds most: the others are passed over by calls that need it."""
+        return max(each.capabilities.context or 0 for each in self.candidates) or None
+
     async def models(self, names: str = "*", *, deadline: float | None = None) -> ModelList:
         """What the first candidate lists that does not fail."""
         *others, last = self._stats
@@ -246,7 +251,7 @@ class Fallback(Wrapper):
         if call.deadline is not None and call.deadline <= asyncio.get_running_loop().time():
             return False
         too_long = [stats.candidate for error, stats, _ in failures if error.code == _TOO_LONG]
-        if not all(_holds_more(candidate, failed) for failed in too_long):
+        if not all(candidate.holds_more_than(failed) for failed in too_long):
             return False
         error = failures[-1].error
         return error.falls_back or error.code == _TOO_LONG or (self._content_policy and error.code in _CONTENT)
@@ -277,11 +282,6 @@ class Fallback(Wrapper):
 def _ready_by(then: float, stats: CandidateStats, call: Call) -> bool:
     unready = stats.provider.ready(call)  # who is full has a queue to wait in
     return unready is None or unready.kind == "queue_full" or (unready.until is not None and unready.until <= then)
-
-
-def _holds_more(candidate: Candidate, other: Candidate) -> bool:
-    ours, theirs = candidate.capabilities.context, other.capabilities.context
-    return ours is not None and theirs is not None and ours > theirs
 
 
 def _unable(call: Call, plan: Plan) -> XRouterError:

@@ -218,6 +218,15 @@ class ReadyProvider(Provider, Protocol):
         ...
 
 
+@runtime_checkable
+class TokenCounter(Protocol):
+    """A provider that can say how many tokens a request has, without asking a model."""
+
+    async def count_tokens(self, call: Call, /) -> int | None:
+        """The tokens of the prompt; None if the upstream cannot say. Raises XRouterError, as `send`."""
+        ...
+
+
 def uses_client_credential(call: Call) -> bool:
     """Whether the caller brings a credential of its own for the upstream, which no other upstream may be shown."""
     return bool(call.header(CLIENT_CREDENTIAL))

@@ -104,6 +104,12 @@ class BringYourOwnKey:
         reply.when_ended(lambda error: self._ended(owned))
         return reply
 
+    async def count_tokens(self, call: Call, /) -> int | None:
+        """What `inner` says. Nothing is asked with a caller's own credential for what an estimate can say, too."""
+        if uses_client_credential(call) or self._inner is None:
+            return None
+        return await self._inner.count_tokens(call)
+
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models that `inner` lists; none without it."""
         if self._inner is None:

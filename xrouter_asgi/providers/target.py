@@ -13,7 +13,7 @@ from ..decision import Attempt
 from ..errors import UpstreamTimeout, XRouterError
 from ..events import AttemptEnded, AttemptStarted
 from ..wire import ModelList
-from .base import Call, Provider, ReadyProvider, Reply, Unready
+from .base import Call, Provider, ReadyProvider, Reply, TokenCounter, Unready
 
 _GRACE = 0.1  # seconds after the deadline: a provider that keeps deadlines says better what happened
 _USUAL = 120.0  # seconds until a first byte (Timeouts.first): lateness after less time shows nothing
@@ -41,6 +41,11 @@ class Target:
     def name(self) -> str:
         return self.inner.name
 
+    @property
+    def context_window(self) -> int | None:
+        """Unknown: only whoever configured a model knows."""
+        return None
+
     def ready(self, call: Call, /) -> Unready | None:
         """What the provider says; one that says nothing is always ready."""
         return None if self._ready is None else self._ready.ready(call)
@@ -55,7 +60,7 @@ class Target:
         original = call.original
         if original is not None and original.untranslatable is not None and not self._speaks(original.dialect):
             raise original.untranslatable
-        model = call.model if self.model is None else self.model.replace("*", call.stem)
+        model = self._model_of(call)
         if call.attempt is not None:
             # One target around another: the outer one counts.
             return await self._send(call.within(call.attempt, model, call.trace_headers))
@@ -75,6 +80,13 @@ class Target:
         reply.attempt = attempt
         reply.when_ended(partial(_end, context, attempt))
         return reply
+
+    async def count_tokens(self, call: Call, /) -> int | None:
+        """What the provider says, if it can. This is no attempt: no model is asked."""
+        if not isinstance(self.inner, TokenCounter):
+            return None
+        model = self._model_of(call)
+        return await self.inner.count_tokens(call.within(Attempt(self.name, model), model, ()))
 
     async def models(self, names: str = "*", *, deadline: float | None = None) -> ModelList:
         """The models that can be asked for through it, under the names that clients use.
@@ -97,6 +109,9 @@ class Target:
     async def aclose(self) -> None:
         await self.inner.aclose()
 
+    def _model_of(self, call: Call) -> str:
+        return call.model if self.model is None else self.model.replace("*", call.stem)
+
     def _send(self, call: Call) -> Coroutine[Any, Any, Reply]:
         if call.deadline is None or self._ready is not None:
             return self.inner.send(call)
@@ -117,6 +132,11 @@ class Wrapper:
     def name(self) -> str:
         return self.inner.name
 
+    @property
+    def context_window(self) -> int | None:
+        """Tokens of input and output together; None if nobody says."""
+        return self.inner.context_window
+
     def ready(self, call: Call, /) -> Unready | None:
         """What the inner provider says, unless the policy itself stands in the way."""
         return self.inner.ready(call)
@@ -124,6 +144,10 @@ class Wrapper:
     def send(self, call: Call, /) -> Coroutine[Any, Any, Reply]:
         """Answer the call. See `Provider.send`."""
         return self.inner.send(call)
+
+    async def count_tokens(self, call: Call, /) -> int | None:
+        """What the inner provider says. See `TokenCounter`."""
+        return await self.inner.count_tokens(call)
 
     async def models(self, names: str = "*", *, deadline: float | None = None) -> ModelList:
         """The models that the inner provider lists. See `Target.models`."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
-from ..asgi.responses import Headers, header, id_header, send_json, send_stream
+from ..asgi.responses import Headers, header, id_headers, send_json, send_stream
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from ..dialects.base import ParsedRequest
@@ -48,11 +48,11 @@ async def send_reply(
     context.provider = reply.provider
     context.decision.served = reply.attempt
     context.upstream_model = reply.model
-    headers = _reply_headers(reply, [*parsed.warnings, *reply.warnings], context, explained=explained)
     match reply.body:
         case ChatStream() as stream if send.writer is not None:
             context.streamed = True
             comment = partial(_explanation, context) if explained else None
+            headers = _reply_headers(reply, parsed, context, explained=explained)
             try:
                 broken = await send_stream(
                     send, stream, send.writer, context=context, headers=headers, comment=comment, before_end=keep
@@ -67,17 +67,17 @@ async def send_reply(
             data = await off_loop(parsed.whole, answer) if answer.size > SMALL else parsed.whole(answer)
             if keep is not None:
                 await keep()
-            await send_json(send, data, headers=headers)
+            await send_json(send, data, headers=_reply_headers(reply, parsed, context, explained=explained))
         case body:
             asked, given = type(parsed.request).__name__, type(body).__name__
             raise TypeError(f"The provider '{reply.provider}' answered a {asked} with a {given}.")
 
 
-def _reply_headers(reply: Reply, warnings: Sequence[str], context: RequestContext, *, explained: bool) -> Headers:
+def _reply_headers(reply: Reply, parsed: ParsedRequest, context: RequestContext, *, explained: bool) -> Headers:
     headers = [header("x-xrouter-provider", reply.provider), *own_headers(context, explained=explained)]
     if reply.model:
         headers.append(header("x-xrouter-model", reply.model))
-    if warnings:
+    if warnings := [*parsed.warnings, *reply.warnings]:
         headers.append(warnings_header(warnings))
     for name, value in reply.headers:
         headers.append(header(name, value))
@@ -92,7 +92,7 @@ def warnings_header(warnings: Sequence[str]) -> tuple[bytes, bytes]:
 
 def own_headers(context: RequestContext, *, explained: bool) -> list[tuple[bytes, bytes]]:
     """The id of the request, how many attempts it took and, if it is to be explained, how it was routed."""
-    headers = [id_header(context.request_id), (b"x-xrouter-attempts", b"%d" % len(context.attempts))]
+    headers = [*id_headers(context), (b"x-xrouter-attempts", b"%d" % len(context.attempts))]
     if explained:
         # Bypasses the cache of `header`: every value is unique.
         headers.append((EXPLAIN, context.decision.to_json().encode("ascii")))

@@ -10,23 +10,43 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from .. import envelopes
 from ..dialects import DIALECTS
 from ..dialects.base import Operation
-from ..wire.answers import DeletedResponse, ErrorEnvelope, InputItems, Model, ModelsAnswer, ResponseAnswer, Status
+from ..wire.answers import (
+    AnthropicErrorEnvelope,
+    AnthropicModel,
+    AnthropicModelsAnswer,
+    DeletedResponse,
+    ErrorEnvelope,
+    InputItems,
+    Model,
+    ModelsAnswer,
+    NoModelsAnswer,
+    ResponseAnswer,
+    Status,
+)
 
-_COUNTING = {dialect.counting.path: dialect.counting.operation for dialect in DIALECTS if dialect.counting is not None}
-_OPERATIONS = [*(dialect.operation for dialect in DIALECTS), *_COUNTING.values()]
-_REQUESTS = [operation.request for operation in _OPERATIONS]
-_ANSWERS = [
-    *(operation.answer for operation in _OPERATIONS),
-    *(ErrorEnvelope, Model, ModelsAnswer, Status),
-    *(DeletedResponse, InputItems, ResponseAnswer),
-]
-_ERRORS = {
-    "post": (400, 401, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504),
-    "get": (401, 403, 404, 405, 429, 500, 503),
-    "page": (400, 401, 403, 404, 405, 429, 500, 503),
+_POSTS = {dialect.path: (dialect.operation, dialect.envelope) for dialect in DIALECTS} | {
+    dialect.counting.path: (dialect.counting.operation, dialect.envelope)
+    for dialect in DIALECTS
+    if dialect.counting is not None
 }
+_OPERATIONS = [operation for operation, _ in _POSTS.values()]
+_REQUESTS = [operation.request for operation in _OPERATIONS]
+_ANSWERS = [operation.answer for operation in _OPERATIONS]
+_LISTS = (ModelsAnswer, AnthropicModelsAnswer, NoModelsAnswer)
+_ANSWERS += [AnthropicErrorEnvelope, ErrorEnvelope, Model, AnthropicModel, *_LISTS, Status]
+_ANSWERS += [DeletedResponse, InputItems, ResponseAnswer]
+_POST_ERRORS: dict[envelopes.Envelope, tuple[type[BaseModel], tuple[int, ...]]] = {
+    envelopes.openai: (ErrorEnvelope, (400, 401, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504)),
+    envelopes.anthropic: (
+        AnthropicErrorEnvelope,
+        (400, 401, 402, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504, 529),
+    ),
+}
+_GET_ERRORS = (401, 403, 404, 405, 429, 500, 503)
+_OVERLOADED = 529  # Anthropic's own
 
 
 def openapi(server: str) -> dict[str, Any]:
@@ -43,7 +63,7 @@ def _document() -> dict[str, Any]:
         "info": {
             "title": "xrouter_asgi",
             "version": "1",
-            "description": "An OpenAI-compatible LLM gateway. Every answer that is not a 2xx holds the error envelope.",
+            "description": "An LLM gateway for OpenAI's and Anthropic's clients. Each is told errors in its envelope.",
         },
         "security": [{}, {"bearer": []}],  # middlewares before the router may ask for a key
         "paths": _paths(),
@@ -61,15 +81,19 @@ def _document() -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
+    version = _parameter("anthropic-version", "header", {"type": "string"})
+    version["description"] = "Whoever sends it is answered as by Anthropic."
     model_id = _parameter("id", "path", {"type": "string", "minLength": 1})
     return {
-        **{"/v1" + dialect.path: {"post": _post(dialect.operation)} for dialect in DIALECTS},
-        **{"/v1" + path: {"post": _post(operation)} for path, operation in _COUNTING.items()},
+        **{"/v1" + path: {"post": _post(*described)} for path, described in _POSTS.items()},
         **_stored(),
-        "/v1/models": {"get": _get("listModels", "The models that can be called", ModelsAnswer)},
+        "/v1/models": {
+            "parameters": [version],
+            "get": _get("listModels", "The models that can be called", *_LISTS, errors=(400, *_GET_ERRORS)),
+        },
         "/v1/models/{id}": {
-            "parameters": [model_id],
-            "get": _get("retrieveModel", "One model; its id may hold slashes", Model),
+            "parameters": [model_id, version],
+            "get": _get("retrieveModel", "One model; its id may hold slashes", Model, AnthropicModel),
         },
         "/health": {"get": {**_get("health", "Whether the process lives", Status), "security": []}},
         "/ready": {"get": {**_get("ready", "Whether it takes new work", Status), "security": []}},
@@ -83,9 +107,10 @@ def _stored() -> dict[str, Any]:
         _parameter("order", "query", {"enum": ["asc", "desc"], "default": "desc"}),
         _parameter("after", "query", {"type": "string"}),
     ]
+    errors = (400, *_GET_ERRORS)
     delete = _get("deleteResponse", "Forget a response", DeletedResponse)
-    get = _get("retrieveResponse", "A response that is kept", ResponseAnswer, errors=_ERRORS["page"])
-    listing = _get("listInputItems", "What a response answered", InputItems, errors=_ERRORS["page"])
+    get = _get("retrieveResponse", "A response that is kept", ResponseAnswer, errors=errors)
+    listing = _get("listInputItems", "What a response answered", InputItems, errors=errors)
     return {
         "/v1/responses/{id}": {"parameters": parameters, "get": get, "delete": delete},
         "/v1/responses/{id}/input_items": {"parameters": parameters, "get": {**listing, "parameters": page}},
@@ -96,7 +121,8 @@ def _parameter(name: str, place: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": place, "required": place == "path", "schema": schema}
 
 
-def _post(operation: Operation) -> dict[str, Any]:
+def _post(operation: Operation, envelope: envelopes.Envelope) -> dict[str, Any]:
+    told, errors = _POST_ERRORS[envelope]
     content = _json(operation.answer)
     if operation.event is not None:
         # OpenAPI 3.1 has no word for the items of a stream; its tools read the schema as that of one event.
@@ -106,25 +132,30 @@ def _post(operation: Operation) -> dict[str, Any]:
     return {
         "operationId": operation.id,
         "summary": operation.summary,
-        "responses": _responses(operation.summary, content, _ERRORS["post"]),
+        "responses": _responses(operation.summary, content, _json(told), errors),
         "requestBody": {"required": True, "content": request},
     }
 
 
-def _get(name: str, summary: str, answer: type[BaseModel], *, errors: Sequence[int] = _ERRORS["get"]) -> dict[str, Any]:
-    return {"operationId": name, "summary": summary, "responses": _responses(summary, _json(answer), errors)}
+def _get(name: str, summary: str, *answers: type[BaseModel], errors: Sequence[int] = _GET_ERRORS) -> dict[str, Any]:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": _responses(summary, _json(*answers), _json(ErrorEnvelope, AnthropicErrorEnvelope), errors),
+    }
 
 
-def _responses(summary: str, content: dict[str, Any], errors: Sequence[int]) -> dict[str, Any]:
+def _responses(summary: str, content: dict[str, Any], error: dict[str, Any], errors: Sequence[int]) -> dict[str, Any]:
     answers = {"200": {"description": summary, "headers": _headers(), "content": content}}
     for status in errors:
-        phrase = HTTPStatus(status).phrase
-        answers[str(status)] = {"description": phrase, "headers": _headers(), "content": _json(ErrorEnvelope)}
+        phrase = "Overloaded" if status == _OVERLOADED else HTTPStatus(status).phrase
+        answers[str(status)] = {"description": phrase, "headers": _headers(), "content": error}
     return answers
 
 
-def _json(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+def _json(*models: type[BaseModel]) -> dict[str, Any]:
+    references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    return {"application/json": {"schema": references[0] if len(references) == 1 else {"anyOf": references}}}
 
 
 def _headers() -> dict[str, Any]:

@@ -6,24 +6,27 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from starlette.types import Receive, Scope, Send
 
 from ..asgi.body import read_body
 from ..asgi.disconnect import DisconnectGuard
-from ..asgi.responses import id_header, send_json, stream_head
+from ..asgi.responses import id_headers, send_json, stream_head
 from ..asgi.routes import Endpoint, Routes
 from ..asgi.sending import Outgoing
-from ..context import Principal, RequestContext
+from ..context import RequestContext
 from ..dialects import DIALECTS
 from ..dialects.base import Counting, Dialect, ParsedRequest, Reader, estimate_tokens
 from ..errors import ModelNotFound, NotReady, PermissionDenied, XRouterError
 from ..kept import MemoryResponses, ResponseStore
 from ..providers.base import Call, Provider
+from ..providers.target import Attempting
 from ..wire.codec import encode
-from ..wire.reading import by_size, read_request
+from ..wire.reading import read_request
+from .counting import count_tokens
 from .exchange import EXPLAIN, Keep, enter, own_headers, send_reply, warnings_header
+from .listing import ModelLists
 from .openapi import openapi
 from .stored import StoredResponses
 from .table import ModelTable
@@ -31,8 +34,6 @@ from .table import ModelTable
 _OWN = cast(ResponseStore, object())  # stands for a new store, so that no two routers share a default
 
 logger = logging.getLogger("xrouter")
-
-_MODEL = 100  # bytes of a model in a list
 
 
 class LLMRouter:
@@ -87,8 +88,7 @@ class LLMRouter:
                 if dialect.counting is not None
             },
             **self._stored.paths(),
-            "/models": {"GET": self._list_models},
-            "/models/{id:path}": {"GET": self._get_model},
+            **ModelLists(self.models).paths(),
         }
         return {
             **versioned,
@@ -179,7 +179,7 @@ class LLMRouter:
                 if send.writer is None or self._commit_after is None:
                     await asking()
                 else:
-                    head = stream_head([id_header(context.request_id)])
+                    head = stream_head(id_headers(context))
                     async with send.kept_awake(head, send.writer.keep_alive, every=self._commit_after):
                         await asking()
             finally:
@@ -194,13 +194,18 @@ class LLMRouter:
         send: Outgoing,
         context: RequestContext,
     ) -> None:
-        """Estimate the tokens of a request that is not sent."""
+        """Count the tokens of a request that no model is asked: as the provider says, else by their size."""
         context.envelope = dialect.envelope
         enter(context, dialect.name, scope=dialect.scope)
         parsed = await self._read(counting.read, scope, receive, context)
-        self._find(parsed.request.model, context)
-        headers = [id_header(context.request_id), warnings_header([*parsed.warnings, "tokens_estimated"])]
-        await send_json(send, encode(counting.answer(estimate_tokens(parsed.document))), headers=headers)
+        model = parsed.request.model
+        provider, stem = self._find(model, context)
+        call = Call(parsed.request, model, stem, document=parsed.document, headers=scope["headers"], context=context)
+        counted = await count_tokens(provider, call)
+        warnings = [*parsed.warnings, *(["tokens_estimated"] if counted is None else [])]
+        headers = [*id_headers(context), *([warnings_header(warnings)] if warnings else [])]
+        tokens = estimate_tokens(parsed.document) if counted is None else counted
+        await send_json(send, encode(counting.answer(tokens)), headers=headers)
 
     async def _read(self, read: Reader, scope: Scope, receive: Receive, context: RequestContext) -> ParsedRequest:
         """Read a request, and whatever it refers to."""
@@ -210,7 +215,7 @@ class LLMRouter:
             await self._stored.complete(parsed.conversation, context)
         return parsed
 
-    def _find(self, model: str, context: RequestContext) -> tuple[Provider, str]:
+    def _find(self, model: str, context: RequestContext) -> tuple[Attempting, str]:
         """The provider of a model, and what `*` stands for in its name. Raises PermissionDenied, ModelNotFound."""
         context.model = model
         if context.principal is not None and not context.principal.may_use(model):
@@ -220,50 +225,27 @@ class LLMRouter:
             raise ModelNotFound(model)
         return found
 
-    async def _list_models(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        enter(context, "models", scope="models")
-        models = await self.models.list()
-        data = await by_size(_MODEL * len(models), _list_of, models, context.principal)
-        await send_json(send, data, headers=[id_header(context.request_id)])
-
-    async def _get_model(
-        self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, name: str
-    ) -> None:
-        enter(context, "models", scope="models")
-        allowed = context.principal is None or context.principal.may_use(name)
-        model = await self.models.describe(name) if allowed else None
-        if model is None:
-            raise ModelNotFound(name)
-        await send_json(send, encode(model), headers=[id_header(context.request_id)])
-
     async def _health(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         context.endpoint = "health"
-        await send_json(send, b'{"status":"ok"}', headers=[id_header(context.request_id)])
+        await send_json(send, b'{"status":"ok"}', headers=id_headers(context))
 
     async def _ready(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         context.endpoint = "ready"
         if self._draining:
             raise NotReady("This process is shutting down and takes no new work.")
-        await send_json(send, b'{"status":"ready"}', headers=[id_header(context.request_id)])
+        await send_json(send, b'{"status":"ready"}', headers=id_headers(context))
 
     async def _openapi(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         context.endpoint = "openapi"
         # Litestar leaves `root_path` empty: only the path as it was requested tells the mount.
         asked = (scope.get("raw_path") or b"").decode("latin-1")
         mount = scope.get("root_path") or asked.rpartition("/openapi.json")[0]
-        await send_json(send, encode(openapi("/" + mount.strip("/"))), headers=[id_header(context.request_id)])
+        await send_json(send, encode(openapi("/" + mount.strip("/"))), headers=id_headers(context))
 
     def _explains(self, scope: Scope, context: RequestContext) -> bool:
         if not self._explain or (EXPLAIN, b"1") not in scope["headers"]:
             return False
         return context.principal is None or context.principal.has_scope("explain")
-
-
-def _list_of(models: list[dict[str, Any]], principal: Principal | None) -> bytes:
-    """Those of the models that a principal may use, in OpenAI's list."""
-    if principal is not None:
-        models = [model for model in models if principal.may_use(model["id"])]
-    return encode({"object": "list", "data": models})
 
 
 async def _ask(

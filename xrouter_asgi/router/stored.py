@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope
 
-from ..asgi.responses import id_header, send_json
+from ..asgi.responses import id_headers, send_json
 from ..asgi.routes import Endpoint
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
@@ -86,21 +86,21 @@ class StoredResponses:
         kept = await self._found(context, id)
         if _query(scope).get("stream") == "true":
             raise UnsupportedOperation("A response that is kept is not streamed again.", param="stream")
-        await send_json(send, kept.response, headers=[id_header(context.request_id)])
+        await send_json(send, kept.response, headers=id_headers(context))
 
     async def _delete(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         enter(context, "responses", scope="chat")
         if self._store is None or not await self._store.delete(context.caller, id):
             raise _not_found(id)
         body = encode({"id": id, "object": "response", "deleted": True})
-        await send_json(send, body, headers=[id_header(context.request_id)])
+        await send_json(send, body, headers=id_headers(context))
 
     async def _list_input(
         self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str
     ) -> None:
         kept = await self._found(context, id)
         body = encode(_page(decode(kept.input), _query(scope)))
-        await send_json(send, body, headers=[id_header(context.request_id)])
+        await send_json(send, body, headers=id_headers(context))
 
     async def _refuse_to_cancel(
         self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str

@@ -111,7 +111,12 @@ class ModelTable(Mapping[str, Attempting]):
 
 
 def _described(name: str, provider: Attempting) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": provider.name}
+    return {"id": name, "object": "model", "created": 0, "owned_by": provider.name, **_window(provider)}
+
+
+def _window(provider: Attempting) -> dict[str, Any]:
+    """How much a model holds, under the name that clients know from vLLM."""
+    return {} if provider.context_window is None else {"max_model_len": provider.context_window}
 
 
 async def _expand_or_error(pattern: str, provider: Attempting) -> list[dict[str, Any]] | XRouterError:
@@ -129,4 +134,4 @@ async def _expand(pattern: str, provider: Attempting) -> list[dict[str, Any]]:
             listed = await provider.models(pattern, deadline=deadline)
     except TimeoutError as error:
         raise UpstreamTimeout("The upstream did not list its models in time.", code="first_byte_timeout") from error
-    return [{"created": 0, **model} for model in listed.value["data"]]
+    return [{"created": 0, **_window(provider), **model} for model in listed.value["data"]]

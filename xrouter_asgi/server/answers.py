@@ -6,7 +6,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from ..asgi.responses import NOSNIFF, Headers, id_header
+from ..asgi.responses import NOSNIFF, Headers, id_headers
 from ..context import RequestContext
 from ..errors import XRouterError
 from ..wire.codec import encode
@@ -36,7 +36,7 @@ def refusal(error: XRouterError, context: RequestContext, default_headers: Heade
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
-        id_header(context.request_id),
+        *id_headers(context),
         NOSNIFF,
     ]
     return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % field for field in headers) + b"\r\n" + body

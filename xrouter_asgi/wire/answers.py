@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class AnswerModel(BaseModel):
@@ -117,6 +117,53 @@ class DeletedResponse(BaseModel):
     deleted: Literal[True]
 
 
+class MessageBlock(AnswerModel):
+    """`text`, `thinking` or `tool_use`."""
+
+    type: Literal["text", "thinking", "tool_use"]
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: dict[str, Any] | None = None
+
+
+class MessageUsage(AnswerModel):
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+
+
+class MessagesAnswer(AnswerModel):
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: str
+    content: list[MessageBlock]
+    stop_reason: Literal["end_turn", "max_tokens", "tool_use", "refusal"]
+    stop_sequence: str | None
+    usage: MessageUsage
+
+
+class TokenCount(AnswerModel):
+    input_tokens: int
+
+
+class AnthropicErrorBody(BaseModel):
+    type: str
+    message: str
+
+
+class AnthropicErrorEnvelope(BaseModel):
+    """What Anthropic's clients are told in place of an answer."""
+
+    type: Literal["error"]
+    error: AnthropicErrorBody
+    request_id: str
+
+
 class Vector(AnswerModel):
     object: Literal["embedding"]
     index: int
@@ -135,11 +182,36 @@ class Model(AnswerModel):
     object: Literal["model"]
     created: int
     owned_by: str
+    max_model_len: int | None = None
 
 
 class ModelsAnswer(BaseModel):
     object: Literal["list"]
     data: list[Model]
+
+
+class AnthropicModel(AnswerModel):
+    type: Literal["model"]
+    id: str
+    display_name: str
+    created_at: str
+    lifecycle: Literal["active"]
+    max_input_tokens: int | None
+
+
+class AnthropicModelsAnswer(BaseModel):
+    """The list for who sends `anthropic-version`. The query may hold `limit`, `after_id` and `before_id`."""
+
+    data: list[AnthropicModel]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class NoModelsAnswer(BaseModel):
+    """The list for Codex, which sends `client_version` in the query and knows its models by itself."""
+
+    models: Annotated[list[Any], Field(max_length=0)]
 
 
 class Status(BaseModel):

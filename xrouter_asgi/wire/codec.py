@@ -144,9 +144,9 @@ def parse_request(body: bytes, scanned: Scan | None = None) -> dict[str, Any]:
 
 
 def count_values(text: bytes) -> int:
-    """How many values there are in a JSON text, or a few more."""
+    """How many values there are in a JSON text, or a few more; `MAX_VALUES` if there are more than these."""
     structure = _without_strings(text)
-    return structure.count(b",") + 2 * _opening(structure) + 1
+    return MAX_VALUES if structure is None else structure.count(b",") + 2 * _opening(structure) + 1
 
 
 def _count_members(value: object) -> float:

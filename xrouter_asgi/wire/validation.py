@@ -73,12 +73,24 @@ class WireModel(BaseModel):
         return model
 
 
-def by_member(member: str, known: dict[str, str], other: str | None = None) -> Callable[[Any], str | None]:
-    """A discriminator for objects: the tag of the text in `member`, or `other` for an unknown text."""
+def by_member(
+    member: str, known: dict[str, str], other: str | None = None, *, absent: str | None = None
+) -> Callable[[Any], str | None]:
+    """A discriminator for objects: the tag of the text in `member`.
+
+    Args:
+        other: The tag of an unknown text.
+        absent: The tag of an object without the member, or with null for it.
+    """
 
     def tag(value: Any) -> str | None:
-        kind = value.get(member) if isinstance(value, dict) else getattr(value, member, None)
-        return known.get(kind, other) if isinstance(kind, str) else None
+        if isinstance(value, dict):
+            kind = value.get(member)
+        elif isinstance(value, BaseModel):
+            kind = getattr(value, member, None)
+        else:
+            return None
+        return absent if kind is None else known.get(kind, other) if isinstance(kind, str) else None
 
     tag.__name__ = member
     return tag

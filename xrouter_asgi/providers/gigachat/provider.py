@@ -25,6 +25,7 @@ from .files.downloads import Downloads
 from .files.uploads import Uploads
 from .options import GigaChatOptions
 from .response.errors import upstream_error
+from .token_count import count_tokens
 
 BASE_URL = "https://api.giga.chat/v1"
 MODELS_TTL = 300.0
@@ -117,6 +118,12 @@ class GigaChatProvider:
             return await self._chat.send(call, call.request)
         model = self._aliases.get(call.model, call.model)
         return await embed(self._client, call, call.request, model=model, name=self.name)
+
+    async def count_tokens(self, call: Call, /) -> int | None:
+        """The tokens of a chat; None for any other request. See `TokenCounter`."""
+        if not isinstance(call.request, ChatRequest):
+            return None
+        return await count_tokens(self._client, call, call.request, model=self._aliases.get(call.model, call.model))
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models for chat and embeddings, and their aliases, remembered for five minutes. See `ReadyProvider`."""

@@ -1,0 +1,185 @@
+"""Requests to the Messages API, as requests for chat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from ...context import CostEstimate
+from ...errors import UnsupportedOperation
+from ...wire import ChatCompletion, ChatRequest, Document, Original
+from ...wire.codec import decode, encode
+from ...wire.messages import (
+    AnyToolChoice,
+    ClientTool,
+    CountTokensRequest,
+    MessagesRequest,
+    OneToolChoice,
+    ServerTool,
+    ThinkingBudget,
+    ThinkingMode,
+)
+from ..base import Headers, estimate_tokens, ignored, prompt_bound, translated
+from .blocks import chat_messages
+from .output import estimated_usage, whole_message
+from .writer import MessagesWriter
+
+NAME = "messages"
+
+_SESSION = b"x-claude-code-session-id"
+# What Claude Code sends with every request, and what says nothing about a model that is not Anthropic's.
+_MEANINGLESS = {"betas", "cache_control", "context_management", "diagnostics", "metadata", "service_tier", "speed"}
+_NOT_COUNTED = MessagesRequest.model_fields.keys() - CountTokensRequest.model_fields.keys()
+_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+_LONGEST_SESSION = 256  # characters
+_EFFORTS = ((4_096, "low"), (16_384, "medium"))  # by the most tokens of thinking
+
+
+@dataclass(slots=True)
+class ParsedMessages:
+    """A request to the Messages API, or to count its tokens."""
+
+    conversation: ClassVar[None] = None
+    answer_type: ClassVar[type[Document]] = ChatCompletion
+
+    request: ChatRequest
+    document: Document
+    original: Original
+    warnings: list[str]
+
+    @classmethod
+    def read(cls, value: dict[str, Any], body: bytes, headers: Headers) -> Self:
+        """Validate the JSON object and translate it. Raises InvalidRequest."""
+        return cls._translated(MessagesRequest.of(value), value, body, headers)
+
+    @classmethod
+    def read_to_count(cls, value: dict[str, Any], body: bytes, headers: Headers) -> Self:
+        """The same for a request whose tokens are counted. Raises InvalidRequest."""
+        asked = CountTokensRequest.of({name: given for name, given in value.items() if name not in _NOT_COUNTED})
+        return cls._translated(asked, value, body, headers)
+
+    @classmethod
+    def _translated(cls, asked: CountTokensRequest, value: dict[str, Any], body: bytes, headers: Headers) -> Self:
+        unknown = [name for name, given in (asked.model_extra or {}).items() if given is not None]
+        warnings = [ignored(name) for name in unknown if name not in _MEANINGLESS]
+        chat = {"model": asked.model, "messages": chat_messages(asked, warnings), **_tools(asked, warnings)}
+        chat |= _thinking(asked)
+        if isinstance(asked, MessagesRequest):
+            chat |= _sampling(asked, warnings)
+        if (session := _session(value.get("metadata"), headers)) is not None:
+            chat["prompt_cache_key"] = session
+        original = Original(NAME, Document(value, body))
+        return cls(translated(chat), Document(chat), original, [*dict.fromkeys(warnings)])
+
+    def estimate(self) -> CostEstimate:
+        """The size of the client's body, and its bound on the output."""
+        prompt = prompt_bound(len(self.original.document.data))
+        return CostEstimate(self.request.model, prompt, self.request.max_completion_tokens)
+
+    def whole(self, answer: Document, /) -> bytes:
+        """The answer as a message. Raises UpstreamError (`bad_body`) if it holds none."""
+        message = whole_message(answer, model=self.request.model)
+        if message["usage"] is None:
+            self.warnings.append("usage_estimated")
+            message["usage"] = estimated_usage(estimate_tokens(self.document), len(encode(message["content"])))
+        return encode(message)
+
+    def writer(self) -> MessagesWriter | None:
+        """A writer if the request says `"stream": true`."""
+        if not self.request.stream:
+            return None
+        return MessagesWriter(self.request.model, prompt_tokens=lambda: estimate_tokens(self.document))
+
+
+def _sampling(asked: MessagesRequest, warnings: list[str]) -> dict[str, Any]:
+    if asked.top_k is not None:
+        warnings.append(ignored("top_k"))
+    members: dict[str, Any] = {
+        "max_completion_tokens": asked.max_tokens,
+        "temperature": asked.temperature,
+        "top_p": asked.top_p,
+        "stop": asked.stop_sequences or None,
+    }
+    if asked.stream:
+        members |= {"stream": True, "stream_options": {"include_usage": True}}
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _thinking(asked: CountTokensRequest) -> dict[str, Any]:
+    """How much to reason, and in which form to answer."""
+    members: dict[str, Any] = {}
+    config = asked.output_config
+    match asked.thinking:
+        case ThinkingMode(type="disabled"):
+            pass
+        case _ if config is not None and config.effort is not None:
+            members["reasoning_effort"] = config.effort
+        case ThinkingBudget(budget_tokens=budget):
+            members["reasoning_effort"] = next((effort for most, effort in _EFFORTS if budget <= most), "high")
+    if config is not None and config.format is not None:
+        schema = {"name": "output", "schema": config.format.schema_, "strict": True}
+        members["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return members
+
+
+def _tools(asked: CountTokensRequest, warnings: list[str]) -> dict[str, Any]:
+    """The tools that the client runs, and which of them the model has to use. Upstreams refuse a choice of none."""
+    if asked.mcp_servers:
+        raise UnsupportedOperation("MCP servers are not called from here. Call them yourself.", param="mcp_servers")
+    if not asked.tools:
+        return {}
+    own = [tool for tool in asked.tools if isinstance(tool, ClientTool)]
+    dropped = [tool for tool in asked.tools if isinstance(tool, ServerTool)]
+    warnings += [ignored(f"tool_{tool.type}") for tool in dropped]
+    _refuse_choice_of(dropped, asked, alone=not own)
+    return {"tools": [_function(tool) for tool in own], **_choice(asked)} if own else {}
+
+
+def _function(tool: ClientTool) -> dict[str, Any]:
+    members = {"description": tool.description, "parameters": tool.input_schema, "strict": tool.strict}
+    told = {name: value for name, value in members.items() if value is not None}
+    return {"type": "function", "function": {"name": tool.name, **told}}
+
+
+def _refuse_choice_of(dropped: Sequence[ServerTool], asked: CountTokensRequest, *, alone: bool) -> None:
+    """Raise UnsupportedOperation if the model has to use a tool that is dropped.
+
+    Args:
+        alone: Whether there is no other tool.
+    """
+    match asked.tool_choice:
+        case OneToolChoice(name=name) if any(name == tool.name for tool in dropped):
+            why = f"the tool '{name[:64]}' runs at Anthropic only"
+        case AnyToolChoice(type="any") if alone:
+            why = "all of 'tools' run at Anthropic only"
+        case _:
+            return
+    raise UnsupportedOperation(
+        f"Invalid value for 'tool_choice': {why}.", code="unsupported_value", param="tool_choice"
+    )
+
+
+def _choice(asked: CountTokensRequest) -> dict[str, Any]:
+    choice = asked.tool_choice
+    if choice is None:
+        return {}
+    members: dict[str, Any] = {}
+    if isinstance(choice, OneToolChoice):
+        members["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+    else:
+        members["tool_choice"] = _CHOICES[choice.type]
+    if choice.disable_parallel_tool_use:
+        members["parallel_tool_calls"] = False
+    return members
+
+
+def _session(metadata: object, headers: Headers) -> str | None:
+    """Which conversation this is: Claude Code says it in a header, and in the JSON text of `metadata.user_id`."""
+    session: object = next((value.decode("latin-1") for name, value in headers if name == _SESSION), None)
+    if session is None and isinstance(metadata, dict) and isinstance(user := metadata.get("user_id"), str):
+        with suppress(ValueError):
+            told = decode(user.encode())
+            session = told.get("session_id") if isinstance(told, dict) else None
+    return session if isinstance(session, str) and 0 < len(session) <= _LONGEST_SESSION else None
