@@ -9,10 +9,12 @@
     ├── ModelNotFound                404      model_not_found            no      no      yes
     ├── NotFound                     404      null                       no      no      no
     ├── MethodNotAllowed             405      method_not_supported       no      no      no
+    ├── RequestTimeout               408      request_timeout            no      no      no
     ├── PayloadTooLarge              413      payload_too_large          no      no      no
     ├── UnsupportedMediaType         415      unsupported_media_type     no      no      no
     ├── RateLimitExceeded            429      rate_limit_exceeded        no      no      no
     ├── NotReady                     503      not_ready                  no      no      no
+    ├── Overloaded                   503      overloaded                 no      no      no
     ├── KeyStoreUnavailable          503      store_unavailable          no      no      no
     └── UpstreamError                502      upstream_error             no      yes     yes
         ├── UpstreamUnauthorized     502      upstream_auth_failed       no      no      yes
@@ -177,6 +179,13 @@ class MethodNotAllowed(InvalidRequest):
         return [*super().headers(), (b"allow", self.allow.encode("ascii"))]
 
 
+class RequestTimeout(InvalidRequest):
+    """The request did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
 class PayloadTooLarge(InvalidRequest):
     status = 413
     code = "payload_too_large"
@@ -201,6 +210,14 @@ class NotReady(XRouterError):
     status = 503
     type = "service_unavailable_error"
     code = "not_ready"
+
+
+class Overloaded(XRouterError):
+    """This process has no room for the request now. Nothing of it was sent upstream."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "overloaded"
 
 
 class KeyStoreUnavailable(XRouterError):

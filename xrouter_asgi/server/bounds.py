@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..asgi.body import CREDIT, RATE
 from ..errors import InvalidRequest, XRouterError
 
 
@@ -17,7 +18,7 @@ class ClientBounds:
         first: Until the first byte on a new connection. Then the connection closes.
         head: From the first byte of a request to the end of its head. Then the answer is 408.
         body: From the end of the head to the end of the body. Then the answer is 408. Every `body_rate` bytes of the
-            body add a second.
+            body add a second, but the client never has more than `body` seconds left.
         idle: Between the end of an answer and the next request. Then the connection closes. Clients and load balancers
             keep a connection for 60 seconds at most, so they close it first, and no request meets a closing server.
         write: Without progress, while the client's machine could take bytes. Then the connection is cut.
@@ -28,8 +29,8 @@ class ClientBounds:
 
     first: float = 10.0
     head: float = 10.0
-    body: float = 30.0
-    body_rate: int = 10 << 10
+    body: float = CREDIT
+    body_rate: int = RATE
     idle: float = 75.0
     write: float = 60.0
     linger: float = 5.0
