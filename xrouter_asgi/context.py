@@ -140,6 +140,7 @@ class RequestContext:
     trace_id: str | None = None  # TracingMiddleware; 32 hexadecimal digits
     principal: Principal | None = None  # APIKeyMiddleware
     reserve_tokens: Callable[[CostEstimate], Awaitable[None]] | None = None  # RateLimitMiddleware; LLMRouter awaits it
+    admit_stream: Callable[[], None] | None = None  # AdmissionMiddleware; LLMRouter calls it before it begins a stream
     envelope: Envelope = openai  # LLMRouter; how this client is told errors
     endpoint: str | None = None  # LLMRouter; `chat`, `embeddings`, `models`, …
     model: str | None = None  # LLMRouter; the name the client asked for

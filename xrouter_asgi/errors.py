@@ -14,7 +14,6 @@
     ├── UnsupportedMediaType         415      unsupported_media_type     no      no      no
     ├── RateLimitExceeded            429      rate_limit_exceeded        no      no      no
     ├── NotReady                     503      not_ready                  no      no      no
-    ├── Overloaded                   503      overloaded                 no      no      no
     ├── KeyStoreUnavailable          503      store_unavailable          no      no      no
     └── UpstreamError                502      upstream_error             no      yes     yes
         ├── UpstreamUnauthorized     502      upstream_auth_failed       no      no      yes
@@ -205,19 +204,11 @@ class RateLimitExceeded(XRouterError):
 
 
 class NotReady(XRouterError):
-    """This process is draining and takes no new work."""
+    """This process is draining, or has no room, and takes no new work."""
 
     status = 503
     type = "service_unavailable_error"
     code = "not_ready"
-
-
-class Overloaded(XRouterError):
-    """This process has no room for the request now. Nothing of it was sent upstream."""
-
-    status = 503
-    type = "service_unavailable_error"
-    code = "overloaded"
 
 
 class KeyStoreUnavailable(XRouterError):

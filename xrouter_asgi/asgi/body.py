@@ -12,8 +12,8 @@ from .disconnect import ClientDisconnected
 CREDIT = 30.0
 """Seconds that a client has to send its body, at the start and at any later moment."""
 RATE = 10 << 10
-"""Bytes of a body that earn the client a second, up to `CREDIT`. So the rate counts over the last seconds: a client that
-has sent nearly everything at once gains no hour for the rest."""
+"""Bytes of a body that earn the client a second, up to `CREDIT`. So the rate counts over the last seconds: what
+a client has sent at once gains no hour for the rest."""
 
 
 class AmbiguousLength(InvalidRequest):

@@ -32,7 +32,12 @@ Endpoint: TypeAlias = Callable[Concatenate[Scope, Receive, Outgoing, RequestCont
 """Answers one request. The parts of the path that its pattern left open follow the context."""
 
 _VARIABLE = re.compile(r"\{\w+(:path)?\}")
-_UNREAD = (AmbiguousLength, PayloadTooLarge, RequestTimeout, UnsupportedMediaType)  # the rest of the request stays on the connection
+_UNREAD = (
+    AmbiguousLength,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnsupportedMediaType,
+)  # the rest of the request stays on the connection
 
 logger = logging.getLogger("xrouter")
 

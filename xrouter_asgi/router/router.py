@@ -160,6 +160,9 @@ class LLMRouter:
         model = parsed.request.model
         provider, stem = self._find(model, context)
         headers = scope["headers"]
+        send.writer = parsed.writer()
+        if send.writer is not None and context.admit_stream is not None:
+            context.admit_stream()
         call = Call(
             parsed.request,
             model,
@@ -175,7 +178,6 @@ class LLMRouter:
                 if context.reserve_tokens is not None:
                     await context.reserve_tokens(parsed.estimate())
                 asking = partial(_ask, provider, call, dialect, parsed, send, explained=explained, keep=keep)
-                send.writer = parsed.writer()
                 if send.writer is None or self._commit_after is None:
                     await asking()
                 else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..asgi.body import CREDIT, RATE
 from ..errors import InvalidRequest, XRouterError
+
+_HURRY = 0.5  # seconds: until the first byte, and then until the end of the head
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,10 @@ class ClientBounds:
     linger: float = 5.0
     head_size: int = 32 << 10
     fields: int = 100
+
+    def hurried(self) -> ClientBounds:
+        """The bounds on a client for whom there is no room: it has a second to say what it wants."""
+        return replace(self, first=_HURRY, head=_HURRY, body=_HURRY, idle=_HURRY, linger=_HURRY)
 
     @property
     def shortest(self) -> float:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from enum import Enum, auto
 from typing import Any, cast
 from urllib.parse import unquote
@@ -56,9 +56,11 @@ class Protocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         bounds: ClientBounds,
+        lost: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = bounds
+        self._lost = lost
         self._phase = FIRST
         self._since = 0.0  # when the time of this phase began
         self._came = 0  # bytes that came in this phase, without those in the same read as the end of the phase before
@@ -88,6 +90,8 @@ class Protocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
+        if self._lost is not None:
+            self._lost()
 
     def data_received(self, data: bytes) -> None:
         """Replaces uvicorn's, which answers in plain text and stops reading at an upgrade that it does not make."""
@@ -252,13 +256,8 @@ class Protocol(HttpToolsProtocol):
     def _allowance(self) -> float:
         """The seconds that the client has for this phase."""
         bounds = self._bounds
-        return {
-            FIRST: bounds.first,
-            HEAD: bounds.head,
-            BODY: bounds.body,
-            IDLE: bounds.idle,
-            ENDED: bounds.linger,
-        }[self._phase]
+        times = {FIRST: bounds.first, HEAD: bounds.head, BODY: bounds.body, IDLE: bounds.idle, ENDED: bounds.linger}
+        return times[self._phase]
 
     def _time_out(self) -> None:
         if self._phase in (HEAD, BODY):
