@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
@@ -15,7 +16,7 @@ from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi import AdmissionMiddleware, APIKeyMiddleware, LLMRouter, Principal
 from xrouter_asgi.admission import BodyBudget, LoopLag, MemoryGate, Refusals
 from xrouter_asgi.admission.loop_lag import INTERVAL
-from xrouter_asgi.middleware.admission import STREAMS_UNTIL
+from xrouter_asgi.admission.memory import STREAMS_UNTIL
 
 MIB = 1 << 20
 CHAT = "/v1/chat/completions"
@@ -40,7 +41,7 @@ def overloaded() -> LoopLag:
 
 
 def exchange(
-    app: ASGIApp, body: bytes = b"", *, path: str = CHAT, script: Iterable[Message] | None = None, **more: object
+    app: ASGIApp, body: bytes = b"", *, path: str = CHAT, script: Iterable[Message] | None = None, **more: Any
 ) -> Exchange:
     scope = http_scope("POST", path, **more)
     return Exchange(app, scope, script=body_messages(body) if script is None else script)
@@ -123,8 +124,8 @@ async def test_one_key_takes_no_more_than_its_share_of_the_bodies() -> None:
         return Principal(scope["query_string"].decode())
 
     budget, refusals = BodyBudget(8 * MIB, most_of_key=2 * MIB), Refusals()
-    app = APIKeyMiddleware(router(), identify=whoever)
-    app = AdmissionMiddleware(app, bodies=budget, refusals=refusals)
+    guarded = APIKeyMiddleware(router(), identify=whoever)
+    app = AdmissionMiddleware(guarded, bodies=budget, refusals=refusals)
     large = json.dumps(chat() | {"user": "a" * 3 * MIB}).encode()
     small = json.dumps(chat()).encode()
     assert refused(await exchange(app, large, query_string=b"greedy").run())
