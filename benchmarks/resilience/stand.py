@@ -87,14 +87,26 @@ class Stand:
             await upstream.listen()
         return made
 
-    async def serve(self, settings: str) -> int:
-        """Serve these settings at a port, which is returned."""
+    async def listener(self, *module: str) -> int:
+        """Run a module that prints the port at which it listens."""
+        process = await subprocess.create_subprocess_exec(sys.executable, "-m", *module, stdout=subprocess.PIPE)
+        self._exit.push_async_callback(_end, process)
+        assert process.stdout is not None
+        return int(await process.stdout.readline())
+
+    async def serve(self, settings: str, *, launcher: Sequence[str] = (), pass_fds: Sequence[int] = ()) -> int:
+        """Serve these settings at a port, which is returned; `pid` is then the process.
+
+        Args:
+            launcher: The command that runs `xrouter`, if it is not run by itself.
+            pass_fds: Descriptors that the process inherits.
+        """
         log = self.folder / "log"
         config = self._write(settings)
         with log.open("wb") as errors, (self.folder / "access").open("wb") as lines:
-            process = await subprocess.create_subprocess_exec(
-                _xrouter(), "serve", "--config", str(config), "--port", "0", stdout=lines, stderr=errors
-            )
+            command = [*(launcher or [_xrouter()]), "serve", "--config", str(config), "--port", "0"]
+            process = await subprocess.create_subprocess_exec(*command, stdout=lines, stderr=errors, pass_fds=pass_fds)
+        self.pid = process.pid
         self._exit.push_async_callback(_end, process)
         async with asyncio.timeout(_START):
             while (found := _ADDRESS.search(log.read_text())) is None:

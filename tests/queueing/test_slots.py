@@ -121,7 +121,7 @@ async def test_the_representation_shows_how_full_it_is() -> None:
 
 
 async def call(slots: Slots, caller: str = "", *, takes: float = 0.05) -> float:
-    """Take a slot for so many seconds. Returns how long it waited for it; negative: how long a refused call is to wait."""
+    """Take a slot. Returns the seconds waited for it; of a refused call those until it is to come back, negative."""
     asked = now()
     try:
         slot = await slots.acquire(caller)

@@ -12,16 +12,16 @@ from weakref import WeakSet
 
 LOOK = 0.1
 """Seconds between two looks at how late the loop is."""
-INTERVAL = 0.5
+INTERVAL = 0.3
 """Seconds in which the loop must have been in time once."""
-_LESS, _MORE, _LEAST = 0.7, 0.1, 0.05
+_LESS, _MORE, _LEAST = 0.5, 0.05, 0.05
 
 
 class LoopLag:
     """Decides which requests pass, by how late the event loops of this process are.
 
-    While a loop is overloaded, the share that passes shrinks by 30 % each interval, to 5 % at least. Then it grows by
-    10 percentage points each interval.
+    While a loop is overloaded, the share that passes is halved in each interval, to 5 % at least. Then it grows by 5
+    percentage points in each interval.
 
     Args:
         target: Seconds of lag at which a loop counts as late.
