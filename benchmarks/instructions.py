@@ -112,9 +112,8 @@ async def _count_refusals(requests: int) -> None:
         mixed = await _chats(command, Path(folder), requests, "refused", skins=True, late=True)
     _progress("")
     refused = (mixed - accepted / 20) / (1 - 1 / 20)
-    print(
-        f"{refused / 1000:.1f} thousand a refusal, {accepted / 1000:.1f} an accepted chat, {constant / 1000:.1f} a constant"
-    )
+    counts = (refused / 1000, accepted / 1000, constant / 1000)
+    print("{:.1f} thousand a refusal, {:.1f} an accepted chat, {:.1f} a constant answer".format(*counts))
     print(f"A refusal costs {refused / accepted:.2f} of a chat, {refused / constant:.2f} of a constant answer.")
 
 

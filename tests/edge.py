@@ -183,13 +183,16 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(port: int, *, buffer: int | None = None) -> AsyncIterator[Client]:
+async def connected(port: int, *, buffer: int | None = None, host: str | None = None) -> AsyncIterator[Client]:
     """A client; what happens in it must not take longer than ten seconds.
 
     Args:
         buffer: Bytes that the machine keeps for a client that does not read.
+        host: The client's address.
     """
     sock = socket.socket()
+    if host is not None:
+        sock.bind((host, 0))
     if buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     sock.connect(("127.0.0.1", port))

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.edge import Answer, Client, connected, idle, on_both_loops, served
 from xrouter_asgi.admission import Refusals, descriptors, raise_descriptors
-from xrouter_asgi.server.connections import Connections, Place
+from xrouter_asgi.server.connections import Connections, Place, is_probe
 
 HEALTH = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
 STREAM = b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -77,7 +77,7 @@ async def test_a_connection_that_ends_makes_room_for_another() -> None:
 
 
 @on_both_loops
-async def test_beyond_the_bound_silence_is_ended_within_a_second() -> None:
+async def test_beyond_the_bound_silence_is_told_no_within_a_second() -> None:
     async with (
         served(Streams(), connections=1) as port,
         streaming(port, 1),
@@ -86,22 +86,39 @@ async def test_beyond_the_bound_silence_is_ended_within_a_second() -> None:
     ):
         slow.send(b"GET / HT")
         async with asyncio.timeout(2):
-            assert await silent.rest() == b""
+            assert (await silent.last_answer()).status == 503
             assert (await slow.last_answer()).status == 408
 
 
 @on_both_loops
-async def test_one_address_cannot_take_the_reserve() -> None:
-    """The fifth silent connection is told no at once, and the places of the others are free after a second."""
+async def test_an_address_with_many_silent_connections_keeps_no_probe_out() -> None:
+    """Some of its own wait, and the others are told no."""
     async with (
         served(Streams(), connections=1, probes=("/health",)) as port,
         streaming(port, 1),
         AsyncExitStack() as stack,
     ):
-        for _ in range(4):
-            await stack.enter_async_context(connected(port))
-        async with connected(port) as fifth:
-            assert (await fifth.last_answer()).status == 503
+        silent = [await stack.enter_async_context(connected(port)) for _ in range(60)]
+        for host in ("127.0.0.2", "127.0.0.1"):
+            async with connected(port, host=host) as probe:
+                probe.send(HEALTH)
+                assert (await probe.last_answer()).status == 200
+        for client in silent:
+            assert (await client.rest()).startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.parametrize(
+    ("head", "probe"),
+    [
+        (b"GET /health HTTP/1.1\r\n", True),
+        (b"HEAD /ready?x HTTP/1.1\r\n", True),
+        (b"GET /healthy HTTP/1.1\r\n", False),
+        (b"POST /v1/chat/completions HTTP/1.1\r\n", False),
+        (b"", False),
+    ],
+)
+def test_a_probe_is_known_by_its_first_line(head: bytes, probe: bool) -> None:
+    assert is_probe(head, ("/health", "/ready")) is probe
 
 
 @on_both_loops

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 LOOK = 0.1
 """Seconds between two looks at how late the loop is."""
-INTERVAL = 0.3
+INTERVAL = 0.5
 """Seconds in which the loop must have been in time once."""
 _LESS, _MORE, _LEAST = 0.5, 0.05, 0.05
 

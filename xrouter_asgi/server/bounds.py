@@ -77,3 +77,10 @@ def head_too_large(bounds: ClientBounds) -> XRouterError:
     """The refusal of a head above `head_size` or `fields`."""
     text = f"The head of the request is larger than {bounds.head_size} bytes, or has more than {bounds.fields} fields."
     return InvalidRequest(text, status=431, code="head_too_large")
+
+
+def without_upgrade(method: bytes, url: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The bytes of a head, without its wish for another protocol."""
+    lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
+    lines += [b"%b: %b" % field for field in headers if field[0] != b"upgrade"]
+    return b"\r\n".join([*lines, b"", b""])

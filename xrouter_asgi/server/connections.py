@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum, auto
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..admission import Refusals
 from ..asgi.refusal import send_refusal
 from ..asgi.responses import CLOSE, with_headers
 from ..asgi.scope import local_path, network_of
+from ..errors import XRouterError
 
-RETRY_AFTER = 5.0
-"""Seconds after which a client for whom there was no connection may ask again."""
 _RESERVE, _RESERVE_OF_ADDRESS = 32, 4
 
 
@@ -48,13 +46,17 @@ class Connections:
         """Whether a connection may be accepted. If not, it waits in the kernel."""
         return self._served.free or self._reserved.free
 
-    def enter(self, host: str) -> Place:
-        """The place of a connection from that address, which is empty for a UNIX socket. `leave` gives it back."""
+    def enter(self, host: str, *, probe: bool = False) -> Place:
+        """The place of a connection from that address, which is empty for a UNIX socket. `leave` gives it back.
+
+        Args:
+            probe: It is known to be a probe, so the reserve has no bound for its address.
+        """
         address = network_of(host)
         bounded = not self._is_trusted(host)
         if self._served.take(address, bounded=bounded):
             return Place.SERVED
-        return Place.RESERVED if self._reserved.take(address, bounded=bounded) else Place.REFUSED
+        return Place.RESERVED if self._reserved.take(address, bounded=bounded and not probe) else Place.REFUSED
 
     def leave(self, host: str, place: Place) -> None:
         """Give back the place of a connection that has ended."""
@@ -93,14 +95,20 @@ class _Seats:
             del self._of[address]
 
 
+def is_probe(head: bytes, probes: Collection[str]) -> bool:
+    """Whether the first bytes of a connection ask for one of these paths."""
+    _, _, target = head.partition(b" ")
+    return target.partition(b" ")[0].partition(b"?")[0].decode("latin-1") in probes
+
+
 class ProbesOnly:
     """What a connection of the reserve may ask of an application: `probes`, the paths that watch the process. Any other
     request is refused. Then the connection is closed."""
 
-    def __init__(self, app: ASGIApp, *, probes: Iterable[str], refusals: Refusals) -> None:
+    def __init__(self, app: ASGIApp, *, probes: Collection[str], no_room: Callable[[], XRouterError]) -> None:
         self.app = app
-        self._probes = frozenset(probes)
-        self._refusals = refusals
+        self._probes = probes
+        self._no_room = no_room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -111,5 +119,4 @@ class ProbesOnly:
         if local_path(scope) in self._probes:
             await self.app(scope, receive, send_and_close)
         else:
-            error = self._refusals.refuse("connections", retry_after=RETRY_AFTER)
-            await send_refusal(scope, receive, send_and_close, error)
+            await send_refusal(scope, receive, send_and_close, self._no_room())

@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 from ..context import RequestContext
 from ..errors import InvalidRequest, RequestTimeout, XRouterError
 from .answers import CycleUntilClosed, refusal
-from .bounds import ClientBounds, fault_of, head_too_large
+from .bounds import ClientBounds, fault_of, head_too_large, without_upgrade
 from .client_transport import ClientTransport
 
 _EARLY = 0.001  # seconds: event loops fire a timer up to one tick of their clock early
@@ -57,10 +57,12 @@ class Protocol(HttpToolsProtocol):
         *,
         bounds: ClientBounds,
         lost: Callable[[], None] | None = None,
+        unasked: Callable[[], XRouterError] | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = bounds
         self._lost = lost
+        self._unasked = unasked  # makes what a client is told that says nothing; None closes without a word
         self._phase = FIRST
         self._since = 0.0  # when the time of this phase began
         self._came = 0  # bytes that came in this phase, without those in the same read as the end of the phase before
@@ -121,11 +123,9 @@ class Protocol(HttpToolsProtocol):
         # A server may ignore an upgrade (RFC 9110, 7.8), and Java's HttpClient asks for h2c with each POST. But
         # httptools takes the rest for the other protocol, so this feeds the head again without the upgrade. To a new
         # parser, because the old one reads nothing more of a connection that is to close after the answer.
-        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
-        lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
+        head = without_upgrade(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
         self.parser = httptools.HttpRequestParser(self)
-        self.parser.feed_data(b"\r\n".join([*lines, b"", data[upgrade.args[0] :]]))
+        self.parser.feed_data(head + data[upgrade.args[0] :])
 
     # Called by the parser.
 
@@ -249,8 +249,7 @@ class Protocol(HttpToolsProtocol):
 
     def _prolong(self, now: float) -> None:
         """Let what came of the body since the last look prolong its time, to no more than it had at first."""
-        came = self._body - self._credited
-        self._credited = self._body
+        came, self._credited = self._body - self._credited, self._body
         self._since = min(self._since + came / self._bounds.body_rate, now)
 
     def _allowance(self) -> float:
@@ -262,6 +261,8 @@ class Protocol(HttpToolsProtocol):
     def _time_out(self) -> None:
         if self._phase in (HEAD, BODY):
             self._refuse(RequestTimeout("The request took too long to arrive."))
+        elif self._phase is FIRST and self._unasked is not None:
+            self._refuse(self._unasked())
         else:
             self.transport.close()
 
@@ -292,7 +293,7 @@ class Protocol(HttpToolsProtocol):
 
     def _closing(self) -> bool:
         """The connection is about to close. Returns whether the client is in the middle of a request."""
-        midway = self._phase in (HEAD, BODY)
+        midway = self._phase in (HEAD, BODY) or (self._phase is FIRST and self._unasked is not None)
         self._phase = ENDED
         self._since = self.loop.time()
         self.flow.resume_reading()  # to throw the rest away

@@ -18,11 +18,12 @@ from starlette.types import ASGIApp
 
 from ..admission import Refusals, descriptors
 from ..context import RequestContext
+from ..errors import NotReady
 from ..reloading import Reload
 from .acceptor import Acceptor
 from .answers import refusal
 from .bounds import ClientBounds
-from .connections import RETRY_AFTER, Connections, Place, ProbesOnly
+from .connections import Connections, Place, ProbesOnly
 from .protocol import Protocol
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _BOUNDS = ClientBounds()
 
+_AGAIN = 5.0  # seconds after which a client may ask again for which there was no connection
 _UNSENT = 128 << 10  # bytes
 _SWITCH = 0.0005  # seconds
 _LOOKS = 10  # ticks of 0.1 s between two looks at the file of the settings
@@ -135,24 +137,30 @@ class Server(uvicorn.Server):
         self.servers = [
             cast(
                 "asyncio.Server",
-                Acceptor(each, connections=self._connections, protocol=self._protocol, refusal=self._no_room),
+                Acceptor(
+                    each,
+                    connections=self._connections,
+                    protocol=self._protocol,
+                    refusal=self._turn_away,
+                    probes=self._probes,
+                ),
             )
             for each in sockets
         ]
 
     def _protocol(self, place: Place, lost: Callable[[], None]) -> Protocol:
-        served = place is Place.SERVED
-        bounds = self._bounds if served else self._bounds.hurried()
-        protocol = Protocol(self.config, self.server_state, self.lifespan.state, bounds=bounds, lost=lost)
-        if not served:
-            protocol.app = cast(
-                "ASGI3Application", ProbesOnly(protocol.app, probes=self._probes, refusals=self._refusals)
-            )
+        make = partial(Protocol, self.config, self.server_state, self.lifespan.state, lost=lost)
+        if place is Place.SERVED:
+            return make(bounds=self._bounds)
+        protocol = make(bounds=self._bounds.hurried(), unasked=self._no_room)
+        protocol.app = cast("ASGI3Application", ProbesOnly(protocol.app, probes=self._probes, no_room=self._no_room))
         return protocol
 
-    def _no_room(self) -> bytes:
-        error = self._refusals.refuse("connections", retry_after=RETRY_AFTER)
-        return refusal(error, RequestContext(), self.server_state.default_headers)
+    def _no_room(self) -> NotReady:
+        return self._refusals.refuse("connections", retry_after=_AGAIN)
+
+    def _turn_away(self) -> bytes:
+        return refusal(self._no_room(), RequestContext(), self.server_state.default_headers)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)

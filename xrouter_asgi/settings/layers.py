@@ -156,7 +156,7 @@ class AdmissionSettings(Table):
         connections_per_address: The same for one address that is no trusted proxy.
     """
 
-    lag: SecondsOrInf = 0.1
+    lag: SecondsOrInf = 0.25
     memory: Count | None = None
     bodies: Count | None = None
     bodies_per_key: Count | None = None
