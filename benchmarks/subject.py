@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent.parent
 """This checkout."""
 
 _ADDRESS = re.compile(r" serves at http://127\.0\.0\.1:(\d+)/v1$", re.MULTILINE)
-_START = 60.0  # seconds that a server has until it listens
+_START = 180.0  # seconds that a server has until it listens
 
 _BARE = """\
 [providers.bench]

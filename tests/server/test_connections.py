@@ -12,7 +12,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from tests.edge import Answer, Client, connected, idle, on_both_loops, served
-from xrouter_asgi.admission import Refusals, descriptors, raise_descriptors
+from xrouter_asgi.admission import Refusals, most_connections, raise_descriptors
 from xrouter_asgi.server.connections import Connections, Place, is_probe
 
 HEALTH = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
@@ -156,7 +156,7 @@ def test_connections_wait_in_the_kernel_while_the_reserve_is_full() -> None:
 
 
 @pytest.fixture
-def few_descriptors() -> Iterator[None]:
+def few_most_connections() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
@@ -166,7 +166,7 @@ def few_descriptors() -> Iterator[None]:
 def test_half_of_the_descriptors_are_for_clients() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
-    assert descriptors() == 480
+    assert most_connections() == 480
     raise_descriptors()
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
 

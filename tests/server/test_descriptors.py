@@ -41,7 +41,7 @@ async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @pytest.fixture
-def descriptors() -> Iterator[None]:
+def most_connections() -> Iterator[None]:
     """Enough of them for the clients and the upstream."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     raise_descriptors()

@@ -1,7 +1,7 @@
 """What this process has room for: memory, bodies of requests, time of the event loop, descriptors."""
 
 from .bodies import BodyBudget
-from .descriptors import descriptors, raise_descriptors
+from .descriptors import most_connections, raise_descriptors
 from .loop_lag import LoopLag
 from .memory import MemoryGate, memory_limit
 from .refusals import Reason, Refusals
@@ -12,7 +12,7 @@ __all__ = [
     "MemoryGate",
     "Reason",
     "Refusals",
-    "descriptors",
     "memory_limit",
+    "most_connections",
     "raise_descriptors",
 ]

@@ -20,7 +20,7 @@ def raise_descriptors() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def descriptors() -> int:
+def most_connections() -> int:
     """How many connections the soft limit allows on either side of this process: (limit - 64) / 2, and 16 at least."""
     limit = _MOST
     if sys.platform != "win32":

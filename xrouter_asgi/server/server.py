@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from ..admission import Refusals, descriptors
+from ..admission import Refusals, most_connections
 from ..context import RequestContext
 from ..errors import NotReady
 from ..reloading import Reload
@@ -78,7 +78,7 @@ class Server(uvicorn.Server):
         super().__init__(_config(app, lifespan="on", trusted_proxies=trusted_proxies, bounds=bounds))
         self._bounds = bounds
         self._connections = Connections(
-            min(connections or descriptors(), descriptors()),
+            min(connections or most_connections(), most_connections()),
             most_of_address=connections_per_address,
             trusted_proxies=trusted_proxies,
         )

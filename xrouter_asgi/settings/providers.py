@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, model_validator
 
-from ..admission import descriptors
+from ..admission import most_connections
 from ..checks import Amount, Count, Seconds
 from ..policies.upstream_state import UpstreamState
 from ..providers.base import ReadyProvider
@@ -207,7 +207,7 @@ class OpenAISettings(UpstreamSettings):
             ask_usage=self.ask_usage,
             errors=self.errors,
             members=self.members,
-            max_connections=self.max_connections or descriptors(),
+            max_connections=self.max_connections or most_connections(),
             instrument=instrument,
             options=self.options,
         )
