@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.asgi_client import Answer, Exchange, body_messages, http_scope
-from tests.scripted import ScriptedProvider, chat
+from tests.scripted import ScriptedProvider, chat, chunk
 from xrouter_asgi import AdmissionMiddleware, APIKeyMiddleware, LLMRouter, Principal
 from xrouter_asgi.admission import BodyBudget, LoopLag, MemoryGate, Refusals
 from xrouter_asgi.admission.loop_lag import INTERVAL
@@ -88,7 +88,7 @@ async def test_memory_ends_streams_first_and_then_all(share: float, whole: int, 
 
 async def test_a_stream_that_runs_goes_on_when_memory_is_used_up() -> None:
     gate, go_on = Gate(0.0), asyncio.Event()
-    provider = ScriptedProvider(go_on)
+    provider = ScriptedProvider([chunk("a")], go_on, [chunk(finish="stop")])
     app = AdmissionMiddleware(LLMRouter({"scripted": provider}), memory=gate)
     running = asyncio.create_task(ask(app, stream=True))
     async with asyncio.timeout(10):
@@ -134,6 +134,20 @@ async def test_one_key_takes_no_more_than_its_share_of_the_bodies() -> None:
     assert budget.held == 0
 
 
+async def test_a_body_that_says_it_is_small_is_not_counted() -> None:
+    budget = BodyBudget(1, most_of_key=1)
+    held: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        held.append(budget.held)
+
+    full = AdmissionMiddleware(app, bodies=budget)
+    for length in (b"2", b"65536", b"65537", b"x"):
+        await exchange(full, b"{}", headers=[(b"content-length", length)]).run()
+    assert held == [0, 0, 2, 2]
+
+
 async def test_an_application_of_a_host_hears_of_a_refused_body_that_its_client_left() -> None:
     app = FastAPI()
 
@@ -173,3 +187,14 @@ async def test_a_websocket_is_refused_and_otherwise_let_through() -> None:
     assert (sent[0]["type"], reached) == ("websocket.close", [])
     await AdmissionMiddleware(app, memory=Gate(0.0))(scope, receive, send)
     assert len(reached) == 1
+
+
+async def test_what_an_application_raises_is_raised_unless_its_client_was_refused() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        raise RuntimeError("a defect")
+
+    full = AdmissionMiddleware(app, bodies=BodyBudget(MIB, most_of_key=MIB))
+    with pytest.raises(RuntimeError):
+        await exchange(full, b"a").run()
+    assert refused(await exchange(full, b"a" * (MIB + 1)).run())

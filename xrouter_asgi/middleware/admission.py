@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..admission import BodyBudget, LoopLag, MemoryGate, Reason, Refusals
+from ..admission.bodies import SMALL
 from ..admission.memory import REQUESTS_UNTIL, STREAMS_UNTIL
 from ..asgi.excluded_paths import ExcludedPaths
 from ..asgi.refusal import OnError, send_refusal
@@ -15,6 +17,8 @@ from ..asgi.responses import CLOSE
 from ..context import RequestContext
 
 _Refuse: TypeAlias = Callable[[Scope, Receive, Send, Reason], Awaitable[None]]
+
+logger = logging.getLogger("xrouter")
 
 _LATER = 5.0  # seconds until memory may be free again
 
@@ -24,7 +28,7 @@ class AdmissionMiddleware:
 
     Running requests go on. At 85 % of the memory `LLMRouter` begins no new stream, at 95 % no request is let in. While
     the event loop is late, a share of the requests is refused. A body counts from its first byte to the end of its
-    request; the first 64 KiB of it are never refused.
+    request; the first 64 KiB of it are never refused. One whose Content-Length is no larger is not even counted.
 
     Place it above everything but CORS: a refusal should cost no look-up of a key, no line in the log and no span.
 
@@ -74,12 +78,16 @@ class AdmissionMiddleware:
             return
         scope = dict(scope)
         RequestContext.of(scope).admit_stream = self._admit_stream
-        if self._bodies is None:
+        if self._bodies is None or _is_small(scope):
             await self.app(scope, receive, send)
             return
         request = _CountedRequest(self._bodies, self._refuse, scope, receive, send)
         try:
             await self.app(scope, request.receive, request.send)
+        except Exception:
+            if not request.refused:
+                raise
+            logger.debug("An application failed because its client was refused", exc_info=True)
         finally:
             request.give_back()
 
@@ -92,6 +100,14 @@ class AdmissionMiddleware:
         """Raise NotReady if no stream may begin."""
         if self._memory is not None and self._memory.share() >= STREAMS_UNTIL:
             raise self._refusals.refuse("memory", retry_after=_LATER)
+
+
+def _is_small(scope: Scope) -> bool:
+    """Whether the body says that it is small. Nearly all are, and cost nothing here."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return len(value) <= 5 and value.isdigit() and int(value) <= SMALL
+    return False
 
 
 class _CountedRequest:
@@ -109,11 +125,11 @@ class _CountedRequest:
         self._send = send
         self._key = ""
         self._size = 0
-        self._refused = False
+        self.refused = False
         self._started = False
 
     async def receive(self) -> Message:
-        if self._refused:
+        if self.refused:
             return {"type": "http.disconnect"}
         message = await self._receive()
         body = message.get("body", b"")
@@ -125,13 +141,13 @@ class _CountedRequest:
         if reason is None:
             self._size += len(body)
             return message
-        self._refused = True
+        self.refused = True
         self.give_back()
         await self._refuse(self._scope, self._receive, self._send, reason)
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        if not self._refused:
+        if not self.refused:
             self._started = True
             await self._send(message)
 
