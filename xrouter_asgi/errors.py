@@ -9,7 +9,6 @@
     ├── ModelNotFound                404      model_not_found            no      no      yes
     ├── NotFound                     404      null                       no      no      no
     ├── MethodNotAllowed             405      method_not_supported       no      no      no
-    ├── RequestTimeout               408      request_timeout            no      no      no
     ├── PayloadTooLarge              413      payload_too_large          no      no      no
     ├── UnsupportedMediaType         415      unsupported_media_type     no      no      no
     ├── RateLimitExceeded            429      rate_limit_exceeded        no      no      no
@@ -176,13 +175,6 @@ class MethodNotAllowed(InvalidRequest):
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         return [*super().headers(), (b"allow", self.allow.encode("ascii"))]
-
-
-class RequestTimeout(InvalidRequest):
-    """The request did not arrive in time."""
-
-    status = 408
-    code = "request_timeout"
 
 
 class PayloadTooLarge(InvalidRequest):

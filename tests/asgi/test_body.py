@@ -9,8 +9,7 @@ from starlette.types import Message
 
 from tests.asgi_client import http_scope
 from tests.policies.virtual import virtual
-from xrouter_asgi.asgi.body import CREDIT, RATE, read_body
-from xrouter_asgi.errors import RequestTimeout
+from xrouter_asgi.asgi.body import CREDIT, RATE, RequestTimeout, read_body
 
 POST = http_scope("POST", "/")
 

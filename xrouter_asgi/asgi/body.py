@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import Receive, Scope
 
-from ..errors import InvalidRequest, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
+from ..errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from .disconnect import ClientDisconnected
 
 CREDIT = 30.0
@@ -14,6 +14,13 @@ CREDIT = 30.0
 RATE = 10 << 10
 """Bytes of a body that earn the client a second, up to `CREDIT`. So the rate counts over the last seconds: what
 a client has sent at once gains no hour for the rest."""
+
+
+class RequestTimeout(InvalidRequest):
+    """The request did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class AmbiguousLength(InvalidRequest):

@@ -17,12 +17,11 @@ from ..errors import (
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
-    RequestTimeout,
     UnsupportedMediaType,
     UpstreamError,
     XRouterError,
 )
-from .body import AmbiguousLength, check_framing
+from .body import AmbiguousLength, RequestTimeout, check_framing
 from .disconnect import ClientDisconnected, Interrupted
 from .responses import CLOSE, id_header, send_error
 from .scope import local_path

@@ -22,8 +22,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from ..asgi.body import RequestTimeout
 from ..context import RequestContext
-from ..errors import InvalidRequest, RequestTimeout, XRouterError
+from ..errors import InvalidRequest, XRouterError
 from .answers import CycleUntilClosed, refusal
 from .bounds import ClientBounds, fault_of, head_too_large, without_upgrade
 from .client_transport import ClientTransport
@@ -61,8 +62,7 @@ class Protocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = bounds
-        self._lost = lost
-        self._unasked = unasked  # makes what a client is told that says nothing; None closes without a word
+        self._lost, self._unasked = lost, unasked  # `unasked` makes what a client is told that says nothing
         self._phase = FIRST
         self._since = 0.0  # when the time of this phase began
         self._came = 0  # bytes that came in this phase, without those in the same read as the end of the phase before

@@ -107,14 +107,12 @@ class OpenAIProvider:
             transport=transport,
             instrument=instrument,
         )
-        self._timeouts = timeouts
-        self._ask_usage = ask_usage
+        self._timeouts, self._ask_usage = timeouts, ask_usage
         self._members = Members(members)
         if options.output_limit is None and self._upstream.host.endswith(_OPENAI):
             options = replace(options, output_limit="max_completion_tokens")
         self._options = options
-        redact = Redaction([api_key or "", *headers.values()], hosts=[self._upstream.host])
-        self._errors = ErrorReader(redact, errors)
+        self._errors = ErrorReader(Redaction([api_key or "", *headers.values()], hosts=[self._upstream.host]), errors)
         self._models: tuple[float, ModelList] | None = None  # until when, in the loop's time
         self._closed = False
 
