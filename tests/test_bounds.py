@@ -135,7 +135,7 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     "a target or account that wants no requests, of a model with several targets": lambda: [
         LONGEST_RETRY_AFTER,
         breaker._COOLDOWN["rate"],
-        breaker._LONGEST_RATE,
+        breaker._LONGEST_PASSING,
         breaker._COOLDOWN["credential"],
         breaker._COOLDOWN["quota"],
     ],

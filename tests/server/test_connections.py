@@ -156,7 +156,7 @@ def test_connections_wait_in_the_kernel_while_the_reserve_is_full() -> None:
 
 
 @pytest.fixture
-def few_most_connections() -> Iterator[None]:
+def few_descriptors() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)

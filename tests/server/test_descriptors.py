@@ -41,7 +41,7 @@ async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @pytest.fixture
-def most_connections() -> Iterator[None]:
+def descriptors() -> Iterator[None]:
     """Enough of them for the clients and the upstream."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     raise_descriptors()
