@@ -116,7 +116,6 @@ def assemble(settings: Settings) -> Assembly:
         closing["tracing"] = partial(in_thread, spans.shutdown)
         # Above the observers, so that a line of the log carries the id of its trace.
         app = TracingMiddleware(app, tracer_provider=spans, propagate=tracing.propagate)
-    # Above all that costs: a refusal needs no key, no span and no line in the log, or there would be no room for them.
     app = _admission(app, settings, refusals)
     if settings.cors is not None:
         # Above all: a preflight carries no key and counts as no request, and a page must be able to read a refusal.
@@ -186,6 +185,7 @@ def _observers(
 
 
 def _admission(app: ASGIApp, settings: Settings, refusals: Refusals) -> ASGIApp:
+    """Refuse what there is no room for, above all that costs: a key looked up, a span, a line in the log."""
     table, measured = settings.admission, settings.metrics
     return AdmissionMiddleware(
         app,

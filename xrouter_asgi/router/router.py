@@ -161,7 +161,7 @@ class LLMRouter:
         provider, stem = self._find(model, context)
         headers = scope["headers"]
         send.writer = parsed.writer()
-        if send.writer is not None and context.admit_stream is not None:
+        if send.writer is not None:
             context.admit_stream()
         call = Call(
             parsed.request,
