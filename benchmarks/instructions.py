@@ -9,6 +9,7 @@ an event is the difference between a long stream and a short one.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import re
 import subprocess
 import sys
@@ -28,12 +29,14 @@ examples:
   python -m benchmarks.instructions                        this checkout, in a quarter of a minute
   python -m benchmarks.instructions --skins                the same with keys, limits and metrics
   python -m benchmarks.instructions --dialects responses   an event of that dialect, too
+  python -m benchmarks.instructions --refusals             a refusal, a chat with --skins, and a constant answer
   python -m benchmarks.instructions --against ../main      another checkout, this one, and the ratio
 
 Needs valgrind (https://valgrind.org). Linux only.
 """
 _WARM = 30  # requests of each kind before anything is counted
 _FEW = 20  # requests, or events, that both terms of a difference contain
+_SETTLED = 5.0  # seconds in which a late event loop has come to refuse all that it does
 _REPEATS = 5  # counts of each, because timers fall into some of them
 
 _TOTALS = re.compile(r"^totals: (\d+)$", re.MULTILINE)
@@ -62,9 +65,13 @@ def main() -> None:
     dialects = [name for name in load.DIALECTS if name != "chat"]
     parser.add_argument("--dialects", nargs="*", choices=dialects, default=[], help="also count events of these")
     parser.add_argument("--skins", action="store_true", help="add keys, limits and metrics")
+    parser.add_argument("--refusals", action="store_true", help="count refusals for want of room")
     parser.add_argument("--requests", type=int, default=200, help="chats to count (default 200)")
     parser.add_argument("--words", type=int, default=200, help="events to count (default 200)")
     options = parser.parse_args()
+    if options.refusals:
+        uvloop.run(_count_refusals(options.requests))
+        return
     trees = [HERE] if options.against is None else [options.against.resolve(), HERE]
     counts = [uvloop.run(_count(tree, options)) for tree in trees]
     for tree, found in zip(trees, counts, strict=True):
@@ -96,6 +103,31 @@ async def _count(tree: Path, options: argparse.Namespace) -> Counts:
     return Counts(chat, events)
 
 
+async def _count_refusals(requests: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        constant_command = [*_callgrind_options(Path(folder)), sys.executable, "-m", "benchmarks.constant"]
+        constant = await _chats(constant_command, Path(folder), requests, "constant")
+        command = _callgrind(HERE, Path(folder))
+        accepted = await _chats(command, Path(folder), requests, "accepted", skins=True)
+        mixed = await _chats(command, Path(folder), requests, "refused", skins=True, late=True)
+    _progress("")
+    refused = (mixed - accepted / 20) / (1 - 1 / 20)
+    counts = (refused / 1000, accepted / 1000, constant / 1000)
+    print("{:.1f} thousand a refusal, {:.1f} an accepted chat, {:.1f} a constant answer".format(*counts))
+    print(f"A refusal costs {refused / accepted:.2f} of a chat, {refused / constant:.2f} of a constant answer.")
+
+
+async def _chats(command: list[str], folder: Path, requests: int, title: str, **options: bool) -> float:
+    """Instructions of one chat, which is a request that is refused, if the server is late."""
+    async with served(HERE, launcher=command, **options) as subject:
+        for turn in range(_WARM):
+            _progress(f"{title}: warming up, {turn + 1} of {_WARM}")
+            await subject.ask()
+        await asyncio.sleep(_SETTLED if options.get("late") else 0)
+        counter = _Counter(subject.pid, folder)
+        return await _difference(partial(counter.chats, subject), requests, title)
+
+
 async def _difference(count: Callable[[int], Awaitable[int]], more: int, title: str) -> float:
     """Instructions of one thing: those of many, less those of few. Timers only add, so the least count is the best."""
     many, few = [], []
@@ -108,8 +140,12 @@ async def _difference(count: Callable[[int], Awaitable[int]], more: int, title: 
 
 def _callgrind(tree: Path, folder: Path) -> list[str]:
     """The command that runs `xrouter` under callgrind. It starts uncounted, which is 20 times as fast."""
+    return [*_callgrind_options(folder), sys.executable, *command(tree)]
+
+
+def _callgrind_options(folder: Path) -> list[str]:
     options = ["--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder / 'counts'}"]
-    return ["valgrind", "--quiet", *options, sys.executable, *command(tree)]
+    return ["valgrind", "--quiet", *options]
 
 
 class _Counter:

@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent.parent
 """This checkout."""
 
 _ADDRESS = re.compile(r" serves at http://127\.0\.0\.1:(\d+)/v1$", re.MULTILINE)
-_START = 60.0  # seconds that a server has until it listens
+_START = 180.0  # seconds that a server has until it listens
 
 _BARE = """\
 [providers.bench]
@@ -37,6 +37,7 @@ base_url = "http://127.0.0.1:{port}/v1"
 [models.bench]
 targets = ["bench/bench"]
 """
+_LATE = "[admission]\nlag = 1e-9\n"  # so the event loop is always late, and one request of twenty passes
 _SKINS = """\
 [keys]
 url = "sqlite:///keys.db"
@@ -77,29 +78,31 @@ class Subject:
         """Open the connection."""
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
 
-    async def ask(self, *, words: int | None = None, dialect: str = "chat") -> None:
-        """Send one request, and read the answer.
+    async def ask(self, *, words: int | None = None, dialect: str = "chat") -> bool:
+        """Send one request, and read the answer. Returns whether it was accepted.
 
         Args:
             words: Ask for a stream of so many events; None for a whole answer.
             dialect: One of `load.DIALECTS`.
 
         Raises:
-            RuntimeError: The answer is not a 200.
+            RuntimeError: The answer is neither a 200 nor a 503.
         """
         self._turns.words = words or 0
         payload = load.request(self._port, stream=words is not None, dialect=dialect)
         self._writer.write(payload.replace(b"Bearer x", b"Bearer " + self._secret.encode()))
         head = await self._reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
+        accepted = head.startswith(b"HTTP/1.1 200")
+        if not accepted and not head.startswith(b"HTTP/1.1 503"):
             raise RuntimeError(head.decode("latin-1"))
         if length := LENGTH.search(head):
             await self._reader.readexactly(int(length[1]))
-            return
+            return accepted
         while size := int(await self._reader.readline(), 16):
             await self._reader.readexactly(size + 2)
             self._turns.step()
         await self._reader.readexactly(2)
+        return accepted
 
     def close(self) -> None:
         """Close the connection."""
@@ -108,13 +111,14 @@ class Subject:
 
 @asynccontextmanager
 async def served(
-    tree: Path, *, launcher: Sequence[str], skins: bool = False, pass_fds: Sequence[int] = ()
+    tree: Path, *, launcher: Sequence[str], skins: bool = False, late: bool = False, pass_fds: Sequence[int] = ()
 ) -> AsyncIterator[Subject]:
     """Run the package in the folder `tree` in front of one OpenAI-compatible upstream.
 
     Args:
         launcher: The command that runs `xrouter`.
         skins: Add keys, limits and metrics. The access log is always on.
+        late: Take the event loop for late all the time, so that 19 of 20 requests are refused.
         pass_fds: Descriptors that the process inherits.
     """
     turns = _Turns()
@@ -122,7 +126,11 @@ async def served(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = folder / "xrouter.toml"
-        config.write_text(_BARE.format(port=upstream.sockets[0].getsockname()[1]) + (_SKINS if skins else ""))
+        config.write_text(
+            _BARE.format(port=upstream.sockets[0].getsockname()[1])
+            + (_SKINS if skins else "")
+            + (_LATE if late else "")
+        )
         (folder / "secret").write_text(token_hex())
         # The fixed seed gives sets of strings the same order in every run.
         environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}

@@ -1,6 +1,9 @@
 """An OpenAI-compatible upstream that costs next to nothing, so that what is measured is the gateway.
 
-python -m benchmarks.upstream PORT
+python -m benchmarks.upstream PORT [WORDS]
+
+It prints its port, which is a free one for 0. To whatever is posted that asks for no stream, the answer is a 200: so it
+serves as a collector of spans, too.
 """
 
 from __future__ import annotations
@@ -87,10 +90,12 @@ class Upstream(asyncio.Protocol):
         asyncio.get_running_loop().call_later(PACE, step)
 
 
-async def main(port: int) -> None:
+async def main(port: int, words: int = CHUNKS) -> None:
+    Upstream.words = words
     server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port)
+    print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1])))
+    uvloop.run(main(*map(int, sys.argv[1:])))

@@ -7,6 +7,7 @@ import gc
 import inspect
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -43,11 +44,11 @@ def on_both_loops(test: Test) -> Callable[..., None]:
 class _ServerHere(Server):
     """Leaves the signals of the test run alone, and ends when it is told to, not up to 100 ms later."""
 
-    def __init__(self, app: ASGIApp, bounds: ClientBounds) -> None:
+    def __init__(self, app: ASGIApp, bounds: ClientBounds, **options: Any) -> None:
         self.address = ""
         self.listening = asyncio.Event()
         self.stop = asyncio.Event()
-        super().__init__(app, drain=_nothing, stop=_nothing, grace=0, listening=self._listens, bounds=bounds)
+        super().__init__(app, drain=_nothing, stop=_nothing, grace=0, listening=self._listens, bounds=bounds, **options)
 
     def _listens(self, address: str) -> None:
         self.address = address
@@ -65,10 +66,10 @@ def _nothing() -> None: ...
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, bounds: ClientBounds | None = None) -> AsyncIterator[int]:
-    """Serve in the running loop for as long; gives the port."""
-    server = _ServerHere(app, bounds or ClientBounds())
-    thresholds = gc.get_threshold()
+async def served(app: ASGIApp, bounds: ClientBounds | None = None, **options: Any) -> AsyncIterator[int]:
+    """Serve in the running loop for as long, with more options of `Server`; gives the port."""
+    server = _ServerHere(app, bounds or ClientBounds(), **options)
+    thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
     gc.freeze()  # or each start would look through all that the other tests have imported
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
@@ -83,6 +84,7 @@ async def served(app: ASGIApp, bounds: ClientBounds | None = None) -> AsyncItera
         listener.close()
         gc.unfreeze()
         gc.set_threshold(*thresholds)
+        sys.setswitchinterval(interval)
 
 
 @dataclass
@@ -181,13 +183,16 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(port: int, *, buffer: int | None = None) -> AsyncIterator[Client]:
+async def connected(port: int, *, buffer: int | None = None, host: str | None = None) -> AsyncIterator[Client]:
     """A client; what happens in it must not take longer than ten seconds.
 
     Args:
         buffer: Bytes that the machine keeps for a client that does not read.
+        host: The client's address.
     """
     sock = socket.socket()
+    if host is not None:
+        sock.bind((host, 0))
     if buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     sock.connect(("127.0.0.1", port))

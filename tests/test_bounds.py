@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from xrouter_asgi.admission import bodies, descriptors
+from xrouter_asgi.admission import memory as admission_memory
 from xrouter_asgi.alerts import alerts
 from xrouter_asgi.asgi import lifespan, responses
 from xrouter_asgi.keys import cache, database, issuer, secret, sql
@@ -32,14 +34,15 @@ from xrouter_asgi.providers.http import cancel_safe, connection, parser, transpo
 from xrouter_asgi.providers.http.upstream import Timeouts, Upstream
 from xrouter_asgi.providers.http.waits import LONGEST_WAIT as LONGEST_RETRY_AFTER
 from xrouter_asgi.providers.openai import provider as openai
-from xrouter_asgi.queueing import adaptive
+from xrouter_asgi.queueing import adaptive, slots
 from xrouter_asgi.queueing.slots import Slots
 from xrouter_asgi.router import table
 from xrouter_asgi.router.router import LLMRouter
-from xrouter_asgi.server import server
+from xrouter_asgi.server import acceptor, bounds, connections, server
 from xrouter_asgi.server.bounds import ClientBounds
 from xrouter_asgi.settings.alerts import AlertsSettings
 from xrouter_asgi.settings.base import ServerSettings
+from xrouter_asgi.settings.layers import AdmissionSettings
 from xrouter_asgi.settings.providers import GigaChatSettings
 from xrouter_asgi.telemetry import access_log, otlp, spans
 from xrouter_asgi.wire import ChatRequest, codec, embeddings, reading, sse
@@ -132,7 +135,7 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     "a target or account that wants no requests, of a model with several targets": lambda: [
         LONGEST_RETRY_AFTER,
         breaker._COOLDOWN["rate"],
-        breaker._LONGEST_RATE,
+        breaker._LONGEST_PASSING,
         breaker._COOLDOWN["credential"],
         breaker._COOLDOWN["quota"],
     ],
@@ -151,6 +154,9 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     "calls at once with a provider or target that has `max_parallel`": lambda: [
         default(Slots, "queue"),
         default(Slots, "queue_timeout"),
+        slots._BURST,
+        slots._LONGEST_DELAY,
+        slots._CALLS_AHEAD,
         adaptive._MINIMUM,
         *(default(adaptive.AdaptiveLimit, name) for name in ("maximum", "initial")),
     ],
@@ -192,6 +198,14 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         *(_client.body, 1, _client.body_rate, _client.head_size),
         8,  # tests/server/test_framing.py: test_a_body_is_refused_that_is_nothing_but_framing
     ],
+    "connections of clients": lambda: [
+        *(descriptors._OURS, connections._RESERVE, connections._RESERVE_OF_ADDRESS),
+        *(bounds._HURRY, bounds._HURRY, acceptor._WAITING),
+    ],
+    "bodies of running requests": lambda: [bodies.SMALL],
+    "memory": lambda: [admission_memory.STREAMS_UNTIL, admission_memory.REQUESTS_UNTIL],
+    "lag of the event loop": lambda: [AdmissionSettings().lag],
+    "what the kernel keeps for a client that does not read": lambda: [server._UNSENT],
     "a client that does not read": lambda: [_client.write],
     "a client that is refused while it sends": lambda: [_client.linger],
     "a client whose machine is gone": lambda: [*map(float, keepalive_options())],

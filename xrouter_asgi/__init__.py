@@ -7,7 +7,13 @@ from .context import Principal, RequestContext
 from .errors import XRouterError
 from .keys import APIKey, MemoryKeyStore, StaticKeys
 from .limits import MemoryLimits, RedisLimits
-from .middleware import APIKeyMiddleware, RateLimitMiddleware, RequestEventsMiddleware, TracingMiddleware
+from .middleware import (
+    AdmissionMiddleware,
+    APIKeyMiddleware,
+    RateLimitMiddleware,
+    RequestEventsMiddleware,
+    TracingMiddleware,
+)
 from .policies import (
     Candidate,
     Capabilities,
@@ -45,6 +51,7 @@ __all__ = [
     "APIKey",
     "APIKeyMiddleware",
     "AccessLog",
+    "AdmissionMiddleware",
     "Alerts",
     "BringYourOwnKey",
     "Call",

@@ -132,6 +132,9 @@ def tell(observers: Iterable[Callable[[object], None]], event: object) -> None:
             logger.exception("An observer failed on %s", type(event).__name__)
 
 
+def _nothing() -> None: ...
+
+
 @dataclass(slots=True)
 class RequestContext:
     """The facts of one request. Behind each field stands the one part that sets it."""
@@ -140,6 +143,7 @@ class RequestContext:
     trace_id: str | None = None  # TracingMiddleware; 32 hexadecimal digits
     principal: Principal | None = None  # APIKeyMiddleware
     reserve_tokens: Callable[[CostEstimate], Awaitable[None]] | None = None  # RateLimitMiddleware; LLMRouter awaits it
+    admit_stream: Callable[[], None] = _nothing  # AdmissionMiddleware; LLMRouter calls it before it begins a stream
     envelope: Envelope = openai  # this class by the headers, LLMRouter by the path; how this client is told errors
     endpoint: str | None = None  # LLMRouter; `chat`, `embeddings`, `models`, …
     model: str | None = None  # LLMRouter; the name the client asked for

@@ -196,7 +196,7 @@ class RateLimitExceeded(XRouterError):
 
 
 class NotReady(XRouterError):
-    """This process is draining and takes no new work."""
+    """This process is draining, or has no room, and takes no new work."""
 
     status = 503
     type = "service_unavailable_error"

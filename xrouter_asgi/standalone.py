@@ -12,10 +12,12 @@ from typing import NamedTuple
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .admission import LoopLag, MemoryGate, Refusals
 from .asgi.lifespan import Close, ClosingAtShutdown, in_thread
 from .asgi.scope import local_path
 from .events import Observer
 from .kept import ResponseStore
+from .middleware.admission import AdmissionMiddleware
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.request_events import RequestEventsMiddleware
@@ -72,17 +74,19 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
 
 class Assembly(NamedTuple):
-    """The whole as one application, the router in its middle, and what shows metrics; None without `[metrics]`."""
+    """The whole as one application, the router in its middle, what shows metrics (None without `[metrics]`), and what
+    counts refusals for want of room."""
 
     app: ASGIApp
     router: ReloadableRouter
     metrics: MetricsApp | None
+    refusals: Refusals
 
 
 def assemble(settings: Settings) -> Assembly:
     """Build the whole onion. A request meets the last layer first. A layer exists if the settings have its table."""
     closing: dict[str, Close] = {}
-    tracing, limits, measured = settings.tracing, settings.limits, settings.metrics
+    tracing, limits, measured, refusals = settings.tracing, settings.limits, settings.metrics, Refusals()
     spans = tracing.build() if tracing is not None else None
     metrics = MetricsApp(token=reveal(measured.token)) if measured is not None else None
     instrument = tracing.instrument(spans) if tracing and spans else None
@@ -105,7 +109,7 @@ def assemble(settings: Settings) -> Assembly:
     if metrics is not None and measured is not None and measured.port is None:
         # Above keys, because Prometheus brings a token of its own and no key.
         app = _at(measured.path, metrics, otherwise=app)
-    observers += _observers(settings, router, metrics, closing)
+    observers += _observers(settings, router, metrics, refusals, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
         app = RequestEventsMiddleware(app, observers=observers)
@@ -113,11 +117,12 @@ def assemble(settings: Settings) -> Assembly:
         closing["tracing"] = partial(in_thread, spans.shutdown)
         # Above the observers, so that a line of the log carries the id of its trace.
         app = TracingMiddleware(app, tracer_provider=spans, propagate=tracing.propagate)
+    app = _admission(app, settings, refusals)
     if settings.cors is not None:
         # Above all: a preflight carries no key and counts as no request, and a page must be able to read a refusal.
         app = _cors(app, settings.cors)
     # Outermost, because stores and exporters close after the providers, whose last calls they still record.
-    return Assembly(ClosingAtShutdown(app, closing=closing), router, metrics)
+    return Assembly(ClosingAtShutdown(app, closing=closing), router, metrics, refusals)
 
 
 def build_router(
@@ -153,7 +158,11 @@ def _responses(settings: Settings, closing: dict[str, Close]) -> ResponseStore |
 
 
 def _observers(
-    settings: Settings, router: ReloadableRouter, metrics: MetricsApp | None, closing: dict[str, Close]
+    settings: Settings,
+    router: ReloadableRouter,
+    metrics: MetricsApp | None,
+    refusals: Refusals,
+    closing: dict[str, Close],
 ) -> list[Observer]:
     """The observers of each request: access log, alerts, metrics. Adds to `closing` what has to be closed."""
     observers: list[Observer] = []
@@ -172,8 +181,21 @@ def _observers(
         service = settings.tracing.service if settings.tracing is not None else "xrouter"
         meters = MeterProvider([metrics.reader], resource=Resource.create({SERVICE_NAME: service}))
         closing["metrics"] = partial(in_thread, meters.shutdown)
-        observers.append(Metrics(meters, models=router))
+        observers.append(Metrics(meters, models=router, refusals=refusals.counts))
     return observers
+
+
+def _admission(app: ASGIApp, settings: Settings, refusals: Refusals) -> ASGIApp:
+    """Refuse what there is no room for, above all that costs: a key looked up, a span, a line in the log."""
+    table, measured = settings.admission, settings.metrics
+    return AdmissionMiddleware(
+        app,
+        lag=LoopLag(table.lag),
+        memory=MemoryGate(table.memory),
+        bodies=table.body_budget(settings.server.max_body),
+        refusals=refusals,
+        exclude_paths=OPEN if measured is None else (*OPEN, measured.path),
+    )
 
 
 def _cors(app: ASGIApp, table: CORSSettings) -> ASGIApp:

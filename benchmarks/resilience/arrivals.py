@@ -30,6 +30,7 @@ class Answer:
         good: Whether it is a 200 and, if a stream, was ended by `[DONE]`.
         provider: Who answered; empty for an error.
         asked: Which targets were asked, in their order.
+        retry_after: Seconds after which to ask again; 0 if nothing was said.
     """
 
     due: float
@@ -38,6 +39,7 @@ class Answer:
     good: bool
     provider: str
     asked: tuple[str, ...]
+    retry_after: float = 0.0
 
 
 def request(model: str, *, stream: bool = False, key: str = "x") -> bytes:
@@ -170,4 +172,5 @@ def _answer(data: bytes, due: float) -> Answer:
         good=status == 200 and (not streamed or b"data: [DONE]\n" in body),
         provider=headers.get("x-xrouter-provider", ""),
         asked=tuple(attempt["target"] for attempt in told.get("attempts", ())),
+        retry_after=float(headers.get("retry-after-ms", 0)) / 1000,
     )

@@ -46,5 +46,10 @@ def at_most(what: str, found: float, bound: float, form: str = "{:g}", *, more: 
     return Finding(what, f"≤ {form.format(bound)}", form.format(found) + more, found <= bound)
 
 
+def at_least(what: str, found: float, bound: float, form: str = "{:g}", *, more: str = "") -> Finding:
+    """A number that may be no lower; see `at_most`."""
+    return Finding(what, f"≥ {form.format(bound)}", form.format(found) + more, found >= bound)
+
+
 def progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -65,6 +65,7 @@ class Stand:
     async def __aenter__(self) -> Self:
         self._exit = AsyncExitStack()
         self.folder = Path(self._exit.enter_context(tempfile.TemporaryDirectory()))
+        self._ids: dict[str, str] = {}  # of keys, by their secrets
         return self
 
     async def __aexit__(
@@ -87,14 +88,26 @@ class Stand:
             await upstream.listen()
         return made
 
-    async def serve(self, settings: str) -> int:
-        """Serve these settings at a port, which is returned."""
+    async def listener(self, *module: str) -> int:
+        """Run a module that prints the port at which it listens."""
+        process = await subprocess.create_subprocess_exec(sys.executable, "-m", *module, stdout=subprocess.PIPE)
+        self._exit.push_async_callback(_end, process)
+        assert process.stdout is not None
+        return int(await process.stdout.readline())
+
+    async def serve(self, settings: str, *, launcher: Sequence[str] = (), pass_fds: Sequence[int] = ()) -> int:
+        """Serve these settings at a port, which is returned; `pid` is then the process.
+
+        Args:
+            launcher: The command that runs `xrouter`, if it is not run by itself.
+            pass_fds: Descriptors that the process inherits.
+        """
         log = self.folder / "log"
         config = self._write(settings)
         with log.open("wb") as errors, (self.folder / "access").open("wb") as lines:
-            process = await subprocess.create_subprocess_exec(
-                _xrouter(), "serve", "--config", str(config), "--port", "0", stdout=lines, stderr=errors
-            )
+            command = [*(launcher or [_xrouter()]), "serve", "--config", str(config), "--port", "0"]
+            process = await subprocess.create_subprocess_exec(*command, stdout=lines, stderr=errors, pass_fds=pass_fds)
+        self.pid = process.pid
         self._exit.push_async_callback(_end, process)
         async with asyncio.timeout(_START):
             while (found := _ADDRESS.search(log.read_text())) is None:
@@ -110,13 +123,26 @@ class Stand:
 
     async def key(self, settings: str, *options: str) -> str:
         """The secret of a new key in the database of these settings, made with more options of the command."""
-        command = [_xrouter(), "keys", "create", "--config", str(self._write(settings)), "--json", *options]
-        process = await subprocess.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-        printed, _ = await process.communicate()
-        if process.returncode:
-            raise RuntimeError("The key could not be made. Its standard error says why.")
-        secret: str = json.loads(printed)["secret"]
+        made = await self._keys("create", "--config", str(self._write(settings)), "--json", *options)
+        secret: str = made["secret"]
+        self._ids[secret] = made["id"]
         return secret
+
+    async def revoke(self, secret: str) -> None:
+        """End a key that `key` has made."""
+        await self._keys("revoke", self._ids.pop(secret), "--config", str(self.folder / "xrouter.toml"), "--json")
+
+    async def _keys(self, *arguments: str) -> dict[str, str]:
+        process = await subprocess.create_subprocess_exec(_xrouter(), "keys", *arguments, stdout=subprocess.PIPE)
+        try:
+            printed, _ = await process.communicate()
+        except BaseException:
+            await _end(process)
+            raise
+        if process.returncode:
+            raise RuntimeError(f"xrouter keys {arguments[0]} has failed. Its standard error says why.")
+        printed_as: dict[str, str] = json.loads(printed)
+        return printed_as
 
     def _write(self, settings: str) -> Path:
         config = self.folder / "xrouter.toml"

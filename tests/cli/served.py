@@ -65,6 +65,7 @@ def serve(
 
     asking = threading.Thread(target=other_thread)
     hang_up, threshold = signal.getsignal(signal.SIGHUP), gc.get_threshold()
+    interval = sys.getswitchinterval()
     asking.start()
     try:
         assert main(arguments) == 0
@@ -73,6 +74,7 @@ def serve(
         signal.signal(signal.SIGHUP, hang_up)
         gc.unfreeze()
         gc.set_threshold(*threshold)
+        sys.setswitchinterval(interval)
     for failure in failures:
         raise failure
     return out.getvalue(), err.getvalue()

@@ -14,6 +14,7 @@ import xrouter_asgi
 from tests.asgi_client import Answer, Exchange, http_scope
 from tests.fakes.clock import Clock
 from xrouter_asgi import (
+    AdmissionMiddleware,
     APIKeyMiddleware,
     MemoryLimits,
     RateLimitMiddleware,
@@ -22,6 +23,7 @@ from xrouter_asgi import (
     StaticKeys,
     XRouterError,
 )
+from xrouter_asgi.admission import MemoryGate
 
 NO_KEYS = StaticKeys({})
 
@@ -39,8 +41,13 @@ def watched(app: ASGIApp, **options: Any) -> ASGIApp:
     return RequestEventsMiddleware(app, observers=[], **options)
 
 
-EXCLUDING = [guarded, limited, watched]
-REFUSING = [guarded, limited]
+def full(app: ASGIApp, **options: Any) -> ASGIApp:
+    """Has no memory left."""
+    return AdmissionMiddleware(app, memory=MemoryGate(1), **options)
+
+
+EXCLUDING = [guarded, limited, watched, full]
+REFUSING = [guarded, limited, full]
 Make = Callable[..., ASGIApp]
 
 
@@ -145,8 +152,9 @@ def test_a_path_of_another_form_cannot_be_excluded(make: Make, path: str) -> Non
 OWN_HEADER: dict[Make, tuple[str, str]] = {
     guarded: ("www-authenticate", 'Bearer realm="xrouter"'),
     limited: ("retry-after", "61"),
+    full: ("retry-after", "5"),
 }
-STATUS: dict[Make, int] = {guarded: 401, limited: 429}
+STATUS: dict[Make, int] = {guarded: 401, limited: 429, full: 503}
 
 
 async def refusal(make: Make, **options: Any) -> Answer:

@@ -11,13 +11,15 @@ from typing import Any
 
 import openai
 import pytest
+from starlette.types import ASGIApp
 
 from tests.scripted import ScriptedProvider, chat
 from tests.serving import Loop, Parser, hypercorn_here, uvicorn_here, uvicorn_in_thread
+from xrouter_asgi import APIKeyMiddleware, MemoryKeyStore
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.router.router import LLMRouter
 
-SERVERS: dict[str, Callable[[LLMRouter], AbstractAsyncContextManager[str]]] = {
+SERVERS: dict[str, Callable[[ASGIApp], AbstractAsyncContextManager[str]]] = {
     "uvicorn with httptools": lambda router: uvicorn_here(router, http="httptools"),
     "uvicorn with h11": lambda router: uvicorn_here(router, http="h11"),
     "hypercorn": hypercorn_here,
@@ -143,6 +145,28 @@ async def test_a_request_that_ends_in_two_places_is_refused_and_nothing_follows_
     assert status == 400
     assert len(re.findall(rb"HTTP/1\.1", body)) == 0
     assert provider.calls == []
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_request_that_ends_in_two_places_leaves_no_connection_open_when_a_middleware_refuses_it(
+    server: str,
+) -> None:
+    guarded = APIKeyMiddleware(LLMRouter({"m": ScriptedProvider()}), store=MemoryKeyStore())
+    smuggled = post(b"0\r\n\r\n" + get("/v1/models"), "content-length: 2", "transfer-encoding: chunked")
+    async with SERVERS[server](guarded) as url:
+        status, _, body = await ask(url, smuggled)
+    assert status in (400, 401)  # httptools refuses it before
+    assert len(re.findall(rb"HTTP/1\.1", body)) == 0
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("model", ["\0", "m\0", " m ", "\u2028", "é\r\nx: y"])
+async def test_a_model_of_any_name_has_an_answer(server: str, model: str) -> None:
+    """h11 sends no answer with a header that it does not like."""
+    body = json.dumps(chat(model)).encode()
+    async with SERVERS[server](LLMRouter({model: EchoProvider(models=[model])})) as url:
+        status, _, _ = await ask(url, post(body, f"content-length: {len(body)}", "connection: close"))
+    assert status in (200, 400)
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -118,3 +118,64 @@ async def test_the_representation_shows_how_full_it_is() -> None:
     assert repr(slots) == "Slots(1 of 1 taken, 1 waiting)"
     held.release()
     (await first).release()
+
+
+async def call(slots: Slots, caller: str = "", *, takes: float = 0.05) -> float:
+    """Take a slot. Returns the seconds waited for it; of a refused call those until it is to come back, negative."""
+    asked = now()
+    try:
+        slot = await slots.acquire(caller)
+    except ConcurrencyExceeded as error:
+        return -(error.retry_after or 0.0)
+    waited = now() - asked
+    await asyncio.sleep(takes)
+    slot.release()
+    return waited
+
+
+async def arrive(slots: Slots, caller: str, *, rate: float, seconds: float, takes: float = 0.05) -> list[float]:
+    """Call so many times a second, however long each takes."""
+    async with asyncio.TaskGroup() as group:
+        tasks = []
+        for _ in range(round(rate * seconds)):
+            tasks.append(group.create_task(call(slots, caller, takes=takes)))
+            await asyncio.sleep(1 / rate)
+    return [task.result() for task in tasks]
+
+
+@virtual
+async def test_a_queue_that_never_empties_delays_no_call_for_long_and_leaves_no_slot_idle() -> None:
+    """100 calls a second are answered, and 500 come."""
+    waits = await arrive(Slots(5), "", rate=500, seconds=20)
+    served = [wait for wait in waits if wait >= 0]
+    assert len(served) >= 0.95 * 20 * 100
+    assert sorted(served)[round(0.99 * len(served))] < 2.0
+
+
+@virtual
+async def test_a_storm_of_one_caller_refuses_no_call_of_another() -> None:
+    slots = Slots(5)
+    storm = asyncio.ensure_future(arrive(slots, "storm", rate=500, seconds=10))
+    calm = await arrive(slots, "calm", rate=10, seconds=10)
+    assert min(await storm) < 0 <= min(calm)
+    assert max(calm[10:]) < 0.5
+
+
+@virtual
+async def test_a_burst_is_queued_whole() -> None:
+    slots = Slots(5)
+    assert min(await asyncio.gather(*(call(slots) for _ in range(1000)))) >= 0
+
+
+@virtual
+async def test_slow_calls_may_wait_for_four_of_their_kind() -> None:
+    waits = await arrive(Slots(1, queue_timeout=1000), "", rate=1, seconds=100, takes=5)
+    assert 15 < max(waits) < 30
+
+
+@virtual
+async def test_each_refused_call_is_told_a_time_of_its_own() -> None:
+    waits = await arrive(Slots(5), "", rate=500, seconds=3)
+    told = [-wait for wait in waits if wait < 0]
+    assert len(told) > 500
+    assert max(told) > 5

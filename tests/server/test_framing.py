@@ -184,6 +184,18 @@ async def test_a_wish_for_another_protocol_with_a_body_in_chunks_is_ignored() ->
     assert app.bodies == [b"{}"]
 
 
+@pytest.mark.parametrize(("version", "connection"), [("1.1", "upgrade, close"), ("1.0", "upgrade")])
+@on_both_loops
+async def test_a_wish_on_a_connection_that_is_to_close_is_ignored(version: str, connection: str) -> None:
+    app = App()
+    async with served(app) as port, connected(port) as client:
+        fields = (f"connection: {connection}", "upgrade: h2c", "content-length: 2")
+        client.send(post(*fields, body=b"{}", version=version))
+        assert (await client.answer()).status == 200
+        assert await client.rest() == b""
+    assert app.bodies == [b"{}"]
+
+
 @on_both_loops
 async def test_a_wish_behind_a_wish_is_refused() -> None:
     """Each costs a copy of all that came, and nobody asks twice before the first answer."""

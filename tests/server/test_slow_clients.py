@@ -287,3 +287,13 @@ async def test_an_answer_that_is_written_and_never_read_keeps_no_connection_open
         await client.wire.lost.wait()
         assert client.wire.reset
         assert BOUNDS.write - LOOK <= client.elapsed <= BOUNDS.write + LOOK
+
+
+@virtual
+async def test_a_body_that_came_fast_gains_no_time_for_its_last_bytes() -> None:
+    async with wired(App(), ClientBounds(body_rate=10)) as client:
+        client.send(post("content-length: 50000"), b"a" * 20_000)
+        sending = asyncio.create_task(client.trickle(b"a" * 100, every=5))
+        assert (await client.last_answer()).status == 408
+        assert client.elapsed <= 2 * BOUNDS.body
+        await sending

@@ -9,6 +9,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 
 from tests.scripted import ScriptedProvider
+from xrouter_asgi.admission import Refusals
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.decision import CandidateVerdict, Unready
 from xrouter_asgi.events import RequestEnded
@@ -26,7 +27,7 @@ class Measured:
         target = Target(provider or ScriptedProvider(), model="*")
         self.router = LLMRouter({"scripted": target, "local-*": target})
         self.reader = InMemoryMetricReader()
-        self.metrics = Metrics(MeterProvider([self.reader]), models=self.router.models)
+        self.metrics = Metrics(MeterProvider([self.reader]), models=self.router.models, refusals=Refusals().counts)
         self.app = RequestEventsMiddleware(self.router, observers=[self.metrics])
 
     def points(self) -> list[tuple[str, NumberDataPoint | HistogramDataPoint]]:

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import Receive, Scope
 
 from ..errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from .disconnect import ClientDisconnected
+
+CREDIT = 30.0
+"""Seconds that a client has to send its body, at the start and at any later moment."""
+RATE = 10 << 10
+"""Bytes of a body that earn the client a second, up to `CREDIT`. So the rate counts over the last seconds: what
+a client has sent at once gains no hour for the rest."""
+
+
+class RequestTimeout(InvalidRequest):
+    """The request did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class AmbiguousLength(InvalidRequest):
@@ -18,41 +33,54 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     Raises:
         PayloadTooLarge: The body is larger, or the request says that it will be.
         UnsupportedMediaType: The body is compressed, or a form.
-        AmbiguousLength: The request says in two ways where the body ends.
+        RequestTimeout: The body comes more slowly than `CREDIT` and `RATE` allow.
         ClientDisconnected: The client left before the body was complete.
     """
     _check_head(scope, limit)
+    now = asyncio.get_running_loop().time
+    until = now() + CREDIT
     parts: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ClientDisconnected
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+    try:
+        async with asyncio.timeout_at(until) as clock:
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise ClientDisconnected
+                part = message.get("body", b"")
+                size += len(part)
+                if size > limit:
+                    raise _too_large(limit)
+                parts.append(part)
+                if not message.get("more_body", False):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
+                until = min(until + len(part) / RATE, now() + CREDIT)
+                clock.reschedule(until)
+    except TimeoutError:
+        raise RequestTimeout("The request took too long to arrive.") from None
+
+
+def check_framing(scope: Scope) -> None:
+    """Raise AmbiguousLength for a request that ends in two places: h11 lets it in, and keeps the connection open."""
+    if ends_twice(scope):
+        raise AmbiguousLength("A request must not carry both Content-Length and Transfer-Encoding.")
+
+
+def ends_twice(scope: Scope) -> bool:
+    """Whether the head has both a Content-Length and a Transfer-Encoding."""
+    names = [name for name, _ in scope.get("headers", ())]
+    return b"transfer-encoding" in names and b"content-length" in names
 
 
 def _check_head(scope: Scope, limit: int) -> None:
-    length = coding = False
     for name, value in scope["headers"]:
         match name:
-            case b"content-length":
-                length = True
-                if value.isdigit() and _exceeds(value, limit):
-                    raise _too_large(limit)
-            case b"transfer-encoding":
-                coding = True
+            case b"content-length" if value.isdigit() and _exceeds(value, limit):
+                raise _too_large(limit)
             case b"content-encoding" if value.strip().lower() != b"identity":
                 raise UnsupportedMediaType("Compressed request bodies are not accepted. Send the JSON as it is.")
             case b"content-type" if value.lower().startswith(b"multipart/"):
                 raise UnsupportedMediaType("A form is not accepted here. Send a JSON body.")
-    if length and coding:
-        raise AmbiguousLength("A request must not carry both Content-Length and Transfer-Encoding.")
 
 
 def _exceeds(digits: bytes, limit: int) -> bool:

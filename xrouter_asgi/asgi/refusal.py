@@ -9,7 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..context import RequestContext
 from ..errors import XRouterError
-from .responses import Headers, id_headers, send_error, with_headers
+from .body import ends_twice
+from .responses import CLOSE, Headers, id_headers, send_error, with_headers
 
 OnError: TypeAlias = Callable[[Scope, XRouterError], ASGIApp]
 """What `on_error` is everywhere: turns an error of ours into the host's own answer, such as a response of Starlette."""
@@ -30,7 +31,8 @@ async def send_refusal(
     """Answer with the error, and note it in the context of the request.
 
     A WebSocket gets the same answer if the server can send one (the `websocket.http.response` extension of ASGI).
-    Otherwise it is closed with 1008, which servers turn into a bare 403.
+    Otherwise it is closed with 1008, which servers turn into a bare 403. A request that ends in two places ends its
+    connection, too: what follows on it may be smuggled (RFC 9112, 6.1).
 
     Args:
         on_error: Renders the answer in place of our envelope. The error's own headers, `headers` and `x-request-id`
@@ -58,6 +60,8 @@ async def _answer(
 ) -> None:
     context = RequestContext.of(scope)
     ours = [*error.headers(), *headers, *id_headers(context)]
+    if ends_twice(scope):
+        ours.append(CLOSE)
 
     async def send_with_headers(message: Message) -> None:
         await send(with_headers(message, ours))

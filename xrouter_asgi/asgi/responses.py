@@ -18,6 +18,7 @@ from ..wire.stream import ChatStream
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
+CLOSE = (b"connection", b"close")
 NOSNIFF = (b"x-content-type-options", b"nosniff")  # browsers must not take the words of a model for a page
 _JSON = ((b"content-type", b"application/json"), NOSNIFF)
 _EVENTS = (
@@ -38,9 +39,10 @@ logger = logging.getLogger("xrouter")
 def header(name: str, value: str) -> tuple[bytes, bytes]:
     """A header whose value cannot end it: control characters become spaces, what Latin-1 lacks becomes `?`.
 
-    Cuts the value at `_LONGEST` bytes, because clients choose names of models of any length.
+    Cuts the value at `_LONGEST` bytes, because clients choose names of models of any length. Leaves no spaces at its
+    ends, because h11 refuses them (RFC 9110, 5.5), and then sends no answer at all.
     """
-    return name.encode("ascii"), value[:_LONGEST].encode("latin-1", "replace").translate(_PRINTABLE)
+    return name.encode("ascii"), value[:_LONGEST].encode("latin-1", "replace").translate(_PRINTABLE).strip()
 
 
 def id_headers(context: RequestContext) -> list[tuple[bytes, bytes]]:

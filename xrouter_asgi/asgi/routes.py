@@ -21,9 +21,9 @@ from ..errors import (
     UpstreamError,
     XRouterError,
 )
-from .body import AmbiguousLength
+from .body import AmbiguousLength, RequestTimeout, check_framing
 from .disconnect import ClientDisconnected, Interrupted
-from .responses import id_headers, send_error
+from .responses import CLOSE, id_headers, send_error
 from .scope import local_path
 from .sending import Outgoing
 
@@ -31,7 +31,12 @@ Endpoint: TypeAlias = Callable[Concatenate[Scope, Receive, Outgoing, RequestCont
 """Answers one request. The parts of the path that its pattern left open follow the context."""
 
 _VARIABLE = re.compile(r"\{\w+(:path)?\}")
-_UNREAD = (AmbiguousLength, PayloadTooLarge, UnsupportedMediaType)  # the rest of the request stays on the connection
+_UNREAD = (
+    AmbiguousLength,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnsupportedMediaType,
+)  # the rest of the request stays on the connection
 
 logger = logging.getLogger("xrouter")
 
@@ -96,6 +101,7 @@ class Routes:
         context = RequestContext.of(scope)
         outgoing = Outgoing(send if scope["method"] != "HEAD" else _without_body(send))
         try:
+            check_framing(scope)
             if self._token is not None and not _has_token(scope, self._token):
                 raise BearerRequired(self._realm)
             endpoint, variables = self._find(scope["method"], local_path(scope))
@@ -168,7 +174,7 @@ async def _fail(outgoing: Outgoing, error: XRouterError, context: RequestContext
         if not outgoing.started:
             headers = id_headers(context) if outgoing.error_headers is None else outgoing.error_headers()
             if isinstance(error, _UNREAD):
-                headers.append((b"connection", b"close"))
+                headers.append(CLOSE)
             await send_error(outgoing, error, context=context, headers=headers)
         elif outgoing.open and outgoing.writer is not None:
             events = outgoing.writer.fail(error, context.request_id)

@@ -34,11 +34,12 @@ def peer_address(scope: Scope) -> str:
     behind a proxy let the server put the client's address here (uvicorn: `--proxy-headers`).
     """
     client = scope.get("client")
-    return _network(client[0]) if client else ""
+    return network_of(client[0]) if client else ""
 
 
 @lru_cache(maxsize=4096)
-def _network(host: str) -> str:
+def network_of(host: str) -> str:
+    """The address, or for IPv6 its network of 64 bits; a text that is none as it is."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:  # a Unix socket, or a test client

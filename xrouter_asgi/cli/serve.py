@@ -10,10 +10,11 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from ..admission import raise_descriptors
 from ..inspection import describe_layers, describe_models
 from ..reloading import FileWatch, Reload
 from ..settings import Settings, find_file
-from ..standalone import Assembly, assemble
+from ..standalone import OPEN, Assembly, assemble
 from .base import Commands, add_command, fail, say
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def _listen(
     load: Callable[[], Settings] | None = None,
     watch: FileWatch | None = None,
 ) -> int:
+    raise_descriptors()  # first, because how many connections there may be follows from it
     assembly = assemble(settings)
     try:
         server = build_server(settings, assembly, announce, load=load, watch=watch)
@@ -153,5 +155,9 @@ def build_server(
         grace=settings.server.drain,
         listening=announce,
         trusted_proxies=settings.server.trusted_proxies,
+        connections=settings.admission.connections,
+        connections_per_address=settings.admission.connections_per_address,
+        probes=OPEN,
+        refusals=assembly.refusals,
         reload=None if load is None else Reload(assembly.router, load=load, watch=watched),
     )

@@ -1,5 +1,6 @@
 """The outer onion: ASGI middlewares. Each works alone, around any application."""
 
+from .admission import AdmissionMiddleware
 from .auth import APIKeyMiddleware, Caller, Identify, Permissions
 from .rate_limit import RateLimitMiddleware
 from .request_events import RequestEventsMiddleware
@@ -7,6 +8,7 @@ from .tracing import TracingMiddleware
 
 __all__ = [
     "APIKeyMiddleware",
+    "AdmissionMiddleware",
     "Caller",
     "Identify",
     "Permissions",

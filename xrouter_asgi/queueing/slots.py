@@ -12,7 +12,8 @@ from .adaptive import AdaptiveLimit
 
 _SMOOTHING = 0.2  # the weight of one call in the mean time that a slot is held
 _SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds; bounds of `retry_after`
-
+_BURST = 0.1  # seconds; CoDel's interval (RFC 8289, 4.2)
+_LONGEST_DELAY, _CALLS_AHEAD = 1.0, 4  # what a queue that never empties may add: so many seconds, or such mean times
 
 Waiter: TypeAlias = "asyncio.Future[bool]"
 """Resolved with True when it is served, with False when it is sent away; cancelled when it leaves."""
@@ -54,6 +55,12 @@ class FairQueue:
                 return waiter
         return None
 
+    def turns(self, caller: str) -> int:
+        """How many waiters, a new one of that caller included, are served until this one is, if no more come."""
+        own = len(self._queues.get(caller, ()))
+        others = len(self._queues) - (own > 0)
+        return min(self._length + 1, (own + 1) * (others + 1))
+
     def displace(self, caller: str) -> Waiter | None:
         """Remove the newest waiter of the caller that has most, if this one has at least two fewer."""
         longest = max(self._queues.values(), key=len, default=deque())
@@ -68,6 +75,9 @@ class Slots:
 
     Callers wait in a fair queue, so that one caller's storm does not hold up another's single call. A call that finds
     the queue full is refused, unless another caller has at least two more waiters: then the newest of those is.
+
+    A queue absorbs bursts. One that has not been empty for 100 ms only adds delay (CoDel's idea): then a call that
+    would wait for more than a second, and for more than four times as long as calls take, is refused at once.
 
     Args:
         limit: How many calls may be under way: a number above 0, or an `AdaptiveLimit`.
@@ -101,6 +111,8 @@ class Slots:
         self._name = name
         self._queue = FairQueue()
         self._mean_held = _SHORTEST_WAIT
+        self._queued_since = 0.0  # when the queue was last empty
+        self._told_until = 0.0  # when the refused call is to come back that was told the latest time
 
     @property
     def waiting(self) -> int:
@@ -131,6 +143,10 @@ class Slots:
         until = now + self._queue_timeout
         if deadline is not None and deadline <= now:
             raise self._too_late()
+        if not self._queue:
+            self._queued_since = now
+        elif now - self._queued_since > _BURST and self._delay(caller) > self._longest_delay:
+            raise self._refusal("all are taken, and more calls come than are answered")
         if not self._make_room_for(caller):
             raise self._refusal("all are taken, and the queue is full")
         try:
@@ -177,9 +193,20 @@ class Slots:
             self.in_flight += 1
             waiter.set_result(True)
 
+    @property
+    def _longest_delay(self) -> float:
+        return max(_LONGEST_DELAY, _CALLS_AHEAD * self._mean_held)
+
+    def _delay(self, caller: str) -> float:
+        """Seconds that a new call of this caller would wait at most, as calls have gone so far."""
+        return self._mean_held * self._queue.turns(caller) / self.limit
+
     def _refusal(self, reason: str) -> ConcurrencyExceeded:
-        wait = self._mean_held * (len(self._queue) + 1) / self.limit
-        wait = min(max(wait, _SHORTEST_WAIT), _LONGEST_WAIT)
+        # Each refused call is told a time of its own: if all came back at once, most would be refused again.
+        now, each = asyncio.get_running_loop().time(), self._mean_held / self.limit
+        wait = max(each * (len(self._queue) + 1), _SHORTEST_WAIT, self._told_until - now)
+        wait = min(wait, _LONGEST_WAIT)
+        self._told_until = now + wait + each
         return ConcurrencyExceeded(
             f"{self._name} serves {_calls(self.limit)} at a time here, and {reason}. Please try again in {wait:.1f}s.",
             retry_after=wait,

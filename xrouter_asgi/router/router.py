@@ -157,25 +157,17 @@ class LLMRouter:
         parsed = await self._read(dialect.read, scope, receive, context)
         conversation = parsed.conversation
         keep = None if conversation is None else partial(self._stored.keep, conversation, context)
-        model = parsed.request.model
-        provider, stem = self._find(model, context)
-        headers = scope["headers"]
-        call = Call(
-            parsed.request,
-            model,
-            stem,
-            document=parsed.document,
-            original=parsed.original,
-            headers=headers,
-            context=context,
-        )
+        provider, stem = self._find(parsed.request.model, context)
+        send.writer = parsed.writer()
+        if send.writer is not None:
+            context.admit_stream()
+        call = _call_for(parsed, stem, scope, context)
         async with DisconnectGuard(receive) as guard:
             self._running.add(guard)
             try:
                 if context.reserve_tokens is not None:
                     await context.reserve_tokens(parsed.estimate())
                 asking = partial(_ask, provider, call, dialect, parsed, send, explained=explained, keep=keep)
-                send.writer = parsed.writer()
                 if send.writer is None or self._commit_after is None:
                     await asking()
                 else:
@@ -198,10 +190,8 @@ class LLMRouter:
         context.envelope = dialect.envelope
         enter(context, dialect.name, scope=dialect.scope)
         parsed = await self._read(counting.read, scope, receive, context)
-        model = parsed.request.model
-        provider, stem = self._find(model, context)
-        call = Call(parsed.request, model, stem, document=parsed.document, headers=scope["headers"], context=context)
-        counted = await count_tokens(provider, call)
+        provider, stem = self._find(parsed.request.model, context)
+        counted = await count_tokens(provider, _call_for(parsed, stem, scope, context))
         warnings = [*parsed.warnings, *(["tokens_estimated"] if counted is None else [])]
         headers = [*id_headers(context), *([warnings_header(warnings)] if warnings else [])]
         tokens = estimate_tokens(parsed.document) if counted is None else counted
@@ -246,6 +236,20 @@ class LLMRouter:
         if not self._explain or (EXPLAIN, b"1") not in scope["headers"]:
             return False
         return context.principal is None or context.principal.has_scope("explain")
+
+
+def _call_for(parsed: ParsedRequest, stem: str, scope: Scope, context: RequestContext) -> Call:
+    """The call that asks what a client asked. Its headers go along for the few that a provider reads."""
+    request, headers = parsed.request, scope["headers"]
+    return Call(
+        request,
+        request.model,
+        stem,
+        document=parsed.document,
+        original=parsed.original,
+        headers=headers,
+        context=context,
+    )
 
 
 async def _ask(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..asgi.body import CREDIT, RATE
 from ..errors import InvalidRequest, XRouterError
+
+_HURRY = 0.5  # seconds: until the first byte, and then until the end of the head
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class ClientBounds:
         first: Until the first byte on a new connection. Then the connection closes.
         head: From the first byte of a request to the end of its head. Then the answer is 408.
         body: From the end of the head to the end of the body. Then the answer is 408. Every `body_rate` bytes of the
-            body add a second.
+            body add a second, but the client never has more than `body` seconds left.
         idle: Between the end of an answer and the next request. Then the connection closes. Clients and load balancers
             keep a connection for 60 seconds at most, so they close it first, and no request meets a closing server.
         write: Without progress, while the client's machine could take bytes. Then the connection is cut.
@@ -28,13 +31,17 @@ class ClientBounds:
 
     first: float = 10.0
     head: float = 10.0
-    body: float = 30.0
-    body_rate: int = 10 << 10
+    body: float = CREDIT
+    body_rate: int = RATE
     idle: float = 75.0
     write: float = 60.0
     linger: float = 5.0
     head_size: int = 32 << 10
     fields: int = 100
+
+    def hurried(self) -> ClientBounds:
+        """The bounds on a client for whom there is no room: it has a second to say what it wants."""
+        return replace(self, first=_HURRY, head=_HURRY, body=_HURRY, idle=_HURRY, linger=_HURRY)
 
     @property
     def shortest(self) -> float:
@@ -70,3 +77,10 @@ def head_too_large(bounds: ClientBounds) -> XRouterError:
     """The refusal of a head above `head_size` or `fields`."""
     text = f"The head of the request is larger than {bounds.head_size} bytes, or has more than {bounds.fields} fields."
     return InvalidRequest(text, status=431, code="head_too_large")
+
+
+def without_upgrade(method: bytes, url: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The bytes of a head, without its wish for another protocol."""
+    lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
+    lines += [b"%b: %b" % field for field in headers if field[0] != b"upgrade"]
+    return b"\r\n".join([*lines, b"", b""])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from enum import Enum, auto
 from typing import Any, cast
 from urllib.parse import unquote
@@ -22,10 +22,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from ..asgi.body import RequestTimeout
 from ..context import RequestContext
 from ..errors import InvalidRequest, XRouterError
 from .answers import CycleUntilClosed, refusal
-from .bounds import ClientBounds, fault_of, head_too_large
+from .bounds import ClientBounds, fault_of, head_too_large, without_upgrade
 from .client_transport import ClientTransport
 
 _EARLY = 0.001  # seconds: event loops fire a timer up to one tick of their clock early
@@ -56,13 +57,17 @@ class Protocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         bounds: ClientBounds,
+        lost: Callable[[], None] | None = None,
+        unasked: Callable[[], XRouterError] | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = bounds
+        self._lost, self._unasked = lost, unasked  # `unasked` makes what a client is told that says nothing
         self._phase = FIRST
         self._since = 0.0  # when the time of this phase began
         self._came = 0  # bytes that came in this phase, without those in the same read as the end of the phase before
         self._body = 0  # bytes of the body, without its framing
+        self._credited = 0  # those of them that have prolonged the time of the body
         self._fault: XRouterError | None = None
         self._ahead: list[RequestResponseCycle] = []  # requests that had no whole answer when the newest one came
         self._ours_before = False  # whether it was the server's turn when the timer last fired
@@ -87,6 +92,8 @@ class Protocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
+        if self._lost is not None:
+            self._lost()
 
     def data_received(self, data: bytes) -> None:
         """Replaces uvicorn's, which answers in plain text and stops reading at an upgrade that it does not make."""
@@ -114,11 +121,11 @@ class Protocol(HttpToolsProtocol):
 
     def _ignore_upgrade(self, upgrade: httptools.HttpParserUpgrade, data: bytes) -> None:
         # A server may ignore an upgrade (RFC 9110, 7.8), and Java's HttpClient asks for h2c with each POST. But
-        # httptools takes the rest for the other protocol, so this feeds the head again without the upgrade.
-        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
-        lines += [b"%b: %b" % field for field in self.headers if field[0] != b"upgrade"]
-        self.parser.feed_data(b"\r\n".join([*lines, b"", data[upgrade.args[0] :]]))
+        # httptools takes the rest for the other protocol, so this feeds the head again without the upgrade. To a new
+        # parser, because the old one reads nothing more of a connection that is to close after the answer.
+        head = without_upgrade(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(head + data[upgrade.args[0] :])
 
     # Called by the parser.
 
@@ -146,7 +153,7 @@ class Protocol(HttpToolsProtocol):
         else:
             self._start(self.cycle)
         self._phase = BODY
-        self._came = self._body = 0
+        self._came = self._body = self._credited = 0
         # Trailers must not become headers (RFC 9110, 6.5.1), nor pile up.
         self.headers = cast("list[tuple[bytes, bytes]]", _NOWHERE)
 
@@ -217,6 +224,8 @@ class Protocol(HttpToolsProtocol):
         if self._ours_before or (before and self._phase is not IDLE):
             self._since = now
         else:
+            if self._phase is BODY:
+                self._prolong(now)
             left = self._since + self._allowance() - now
             if left < _EARLY:
                 self._time_out()
@@ -238,16 +247,22 @@ class Protocol(HttpToolsProtocol):
             return self._phase is not ENDED
         return (self._phase is BODY and self.flow.read_paused) or bool(self._unanswered())
 
+    def _prolong(self, now: float) -> None:
+        """Let what came of the body since the last look prolong its time, to no more than it had at first."""
+        came, self._credited = self._body - self._credited, self._body
+        self._since = min(self._since + came / self._bounds.body_rate, now)
+
     def _allowance(self) -> float:
         """The seconds that the client has for this phase."""
         bounds = self._bounds
-        if self._phase is BODY:
-            return bounds.body + self._body / bounds.body_rate
-        return {FIRST: bounds.first, HEAD: bounds.head, IDLE: bounds.idle, ENDED: bounds.linger}[self._phase]
+        times = {FIRST: bounds.first, HEAD: bounds.head, BODY: bounds.body, IDLE: bounds.idle, ENDED: bounds.linger}
+        return times[self._phase]
 
     def _time_out(self) -> None:
         if self._phase in (HEAD, BODY):
-            self._refuse(InvalidRequest("The request took too long to arrive.", status=408, code="request_timeout"))
+            self._refuse(RequestTimeout("The request took too long to arrive."))
+        elif self._phase is FIRST and self._unasked is not None:
+            self._refuse(self._unasked())
         else:
             self.transport.close()
 
@@ -278,7 +293,7 @@ class Protocol(HttpToolsProtocol):
 
     def _closing(self) -> bool:
         """The connection is about to close. Returns whether the client is in the middle of a request."""
-        midway = self._phase in (HEAD, BODY)
+        midway = self._phase in (HEAD, BODY) or (self._phase is FIRST and self._unasked is not None)
         self._phase = ENDED
         self._since = self.loop.time()
         self.flow.resume_reading()  # to throw the rest away

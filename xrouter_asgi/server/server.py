@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import socket
@@ -10,17 +11,29 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from ..admission import Refusals, most_connections
+from ..context import RequestContext
+from ..errors import NotReady
 from ..reloading import Reload
+from .acceptor import Acceptor
+from .answers import refusal
 from .bounds import ClientBounds
+from .connections import Connections, Place, ProbesOnly
 from .protocol import Protocol
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 _BOUNDS = ClientBounds()
 
+_AGAIN = 5.0  # seconds after which a client may ask again for which there was no connection
+_UNSENT = 128 << 10  # bytes
+_SWITCH = 0.0005  # seconds
 _LOOKS = 10  # ticks of 0.1 s between two looks at the file of the settings
 
 
@@ -40,6 +53,10 @@ class Server(uvicorn.Server):
         reload: Run at SIGHUP, and within a second when it is due. None leaves SIGHUP alone.
         listening: Called with the real address, such as `http://127.0.0.1:8000`, when the server accepts connections.
         bounds: The bounds on each client.
+        connections: How many clients are served at once; by default as many as there are descriptors for.
+        connections_per_address: How many of them from one address that is no trusted proxy; None for any number.
+        probes: Paths that are answered when there is no room for another connection.
+        refusals: Counts the connections without room.
     """
 
     def __init__(
@@ -53,8 +70,20 @@ class Server(uvicorn.Server):
         trusted_proxies: Sequence[str] = (),
         reload: Reload | None = None,
         bounds: ClientBounds = _BOUNDS,
+        connections: int | None = None,
+        connections_per_address: int | None = None,
+        probes: Sequence[str] = (),
+        refusals: Refusals | None = None,
     ) -> None:
         super().__init__(_config(app, lifespan="on", trusted_proxies=trusted_proxies, bounds=bounds))
+        self._bounds = bounds
+        self._connections = Connections(
+            min(connections or most_connections(), most_connections()),
+            most_of_address=connections_per_address,
+            trusted_proxies=trusted_proxies,
+        )
+        self._probes = probes
+        self._refusals = refusals or Refusals()
         self._drain = drain
         self._stop = stop
         self._grace = grace
@@ -84,11 +113,13 @@ class Server(uvicorn.Server):
         return _address(listener)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await self._start(sockets or [])
         for server, listener in self._beside:
             server.config.load()
             server.lifespan = server.config.lifespan_class(server.config)
             await server.startup(sockets=[listener])
+        # Threads export spans and metrics. By default the loop would wait 5 ms for each of them to let go of Python.
+        sys.setswitchinterval(_SWITCH)
         # Requests leave no reference cycles, and searching all that was imported for them takes a twelfth of the time.
         # Only the server does this: a host that mounts the parts decides for itself.
         gc.collect()
@@ -97,6 +128,39 @@ class Server(uvicorn.Server):
         if self._reload is not None and sys.platform != "win32":
             signal.signal(signal.SIGHUP, self._hang_up)
         self._listening(_address(self.servers[0].sockets[0]))
+
+    async def _start(self, sockets: list[socket.socket]) -> None:
+        if sys.platform == "win32":
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        self.servers = [
+            cast(
+                "asyncio.Server",
+                Acceptor(
+                    each,
+                    connections=self._connections,
+                    protocol=self._protocol,
+                    refusal=self._turn_away,
+                    probes=self._probes,
+                ),
+            )
+            for each in sockets
+        ]
+
+    def _protocol(self, place: Place, lost: Callable[[], None]) -> Protocol:
+        make = partial(Protocol, self.config, self.server_state, self.lifespan.state, lost=lost)
+        if place is Place.SERVED:
+            return make(bounds=self._bounds)
+        protocol = make(bounds=self._bounds.hurried(), unasked=self._no_room)
+        protocol.app = cast("ASGI3Application", ProbesOnly(protocol.app, probes=self._probes, no_room=self._no_room))
+        return protocol
+
+    def _no_room(self) -> NotReady:
+        return self._refusals.refuse("connections", retry_after=_AGAIN)
+
+    def _turn_away(self) -> bytes:
+        return refusal(self._no_room(), RequestContext(), self.server_state.default_headers)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
@@ -164,6 +228,8 @@ def _listener(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+        # The kernel would take megabytes for a client that does not read.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
     try:
         listener.bind((host, port))
     except BaseException:

@@ -18,6 +18,7 @@ from .environment import PREFIX, gigachat, variable
 from .errors import Location, SettingsError, known_instead, sentences, show
 from .layers import (
     AccessLogSettings,
+    AdmissionSettings,
     CORSSettings,
     KeysSettings,
     MetricsSettings,
@@ -40,6 +41,7 @@ class Settings(Table):
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     server: ServerSettings = ServerSettings()
     responses: ResponsesSettings = ResponsesSettings()
+    admission: AdmissionSettings = AdmissionSettings()
     keys: KeysSettings | None = None
     rate_limit: RateLimitSettings | None = None
     cors: CORSSettings | None = None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
-from ..checks import Count, Seconds
+from ..admission import BodyBudget, memory_limit
+from ..checks import Count, Seconds, SecondsOrInf
 from ..kept import MemoryResponses, RedisResponses, ResponseStore
 from ..keys import CachedKeys, Hasher
 from ..limits import LimitStore, MemoryLimits, RedisLimits
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 MEMORY = "memory://"
+_UNKNOWN = 2 << 30  # bytes of memory where the system does not tell
 
 _SQLITE_FILE = re.compile(r"(sqlite(?:\+aiosqlite)?:///)([^/:?].*)", re.DOTALL)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*@\s]+")
@@ -140,6 +142,31 @@ class ResponsesSettings(Buildable):
                 return MemoryResponses(ttl=self.ttl, max_bytes=self.max_bytes)
             case url:
                 return RedisResponses(url, ttl=self.ttl)
+
+
+class AdmissionSettings(Table):
+    """`[admission]`: what there is room for. Where there is none, the answer is a 503 with `retry-after`.
+
+    Attributes:
+        lag: Seconds by which the event loop may be late; `inf` sheds nothing.
+        memory: Bytes that the process may use; by default the limit of its control group, if it has one.
+        bodies: Bytes of the bodies of all running requests; by default an eighth of the memory.
+        bodies_per_key: The same for one key; by default half of `bodies`.
+        connections: Of clients, for `xrouter serve`; by default as many as descriptors allow.
+        connections_per_address: The same for one address that is no trusted proxy.
+    """
+
+    lag: SecondsOrInf = 0.25
+    memory: Count | None = None
+    bodies: Count | None = None
+    bodies_per_key: Count | None = None
+    connections: Count | None = None
+    connections_per_address: Count | None = None
+
+    def body_budget(self, largest: int) -> BodyBudget:
+        """Make the budget of bodies. Where the settings name none, it holds one body of the largest size at least."""
+        bodies = self.bodies or max(largest, (self.memory or memory_limit() or _UNKNOWN) // 8)
+        return BodyBudget(bodies, most_of_key=self.bodies_per_key or max(largest, bodies // 2))
 
 
 def _origin(origin: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, model_validator
 
+from ..admission import most_connections
 from ..checks import Amount, Count, Seconds
 from ..policies.upstream_state import UpstreamState
 from ..providers.base import ReadyProvider
@@ -165,6 +166,7 @@ class OpenAISettings(UpstreamSettings):
     Attributes:
         members: Members of requests that go upstream besides those that always do; see `OpenAIProvider`.
         max_parallel: How many chats and embeddings at once, for all models together; `adaptive` learns the number.
+        max_connections: How many connections at once; by default as many as there are descriptors for.
     """
 
     kind: Literal["openai"]
@@ -175,6 +177,7 @@ class OpenAISettings(UpstreamSettings):
     members: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     options: OpenAIOptions = OpenAIOptions()
     max_parallel: Annotated[int | Literal["adaptive"], PlainValidator(_parallel)] | None = None
+    max_connections: Count | None = None
 
     def account(self) -> UpstreamState:
         """Make the state that all models of the provider share."""
@@ -204,6 +207,7 @@ class OpenAISettings(UpstreamSettings):
             ask_usage=self.ask_usage,
             errors=self.errors,
             members=self.members,
+            max_connections=self.max_connections or most_connections(),
             instrument=instrument,
             options=self.options,
         )

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
-from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 from .. import conventions as names
@@ -30,9 +29,10 @@ from ..events import (
     RequestEnded,
     RequestStarted,
 )
+from .tally import Tally, tally_of_refusals
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import CallbackOptions, Histogram, Meter, MeterProvider, Observation
+    from opentelemetry.metrics import Histogram, Meter, MeterProvider
 
 _OTHER = "other"
 _NONE = "none"
@@ -56,11 +56,18 @@ class Metrics:
         meter_provider: Where the instruments are made; None takes OpenTelemetry's global one.
         models: The router's table (`router.models`), whose names and patterns are the only models in labels. What it
             does not hold is `other`.
+        refusals: How often this process had no room, by the reason (`Refusals.counts`); None measures nothing of it.
 
     The overhead is the time of a request in which no upstream was at work: reading its body, checks, waiting, backoff.
     """
 
-    def __init__(self, meter_provider: MeterProvider | None = None, *, models: ModelNames | None = None) -> None:
+    def __init__(
+        self,
+        meter_provider: MeterProvider | None = None,
+        *,
+        models: ModelNames | None = None,
+        refusals: Mapping[Any, int] | None = None,
+    ) -> None:
         from opentelemetry import metrics  # here, because OpenTelemetry takes long to import
 
         self._models = models
@@ -84,12 +91,14 @@ class Metrics:
         of_request = (names.ENDPOINT, names.REQUEST_MODEL, names.HTTP_STATUS, names.COMPLETE)
         of_attempt = (names.PROVIDER, names.REQUEST_MODEL, names.ERROR_TYPE)
         now, alone = "Those that run now", "1 while limits are counted in this process alone"
-        self._requests = _Tally(counter, names.REQUESTS, "{request}", "Requests that ended", of_request)
-        self._attempts = _Tally(counter, names.ATTEMPTS, "{attempt}", "Attempts that ended", of_attempt)
-        self._requests_in_flight = _Tally(number, names.REQUESTS_IN_FLIGHT, "{request}", now)
-        self._attempts_in_flight = _Tally(number, names.ATTEMPTS_IN_FLIGHT, "{attempt}", now, (names.PROVIDER,))
-        self._degraded = _Tally(meter.create_observable_gauge, names.LIMITER_DEGRADED, "", alone)
+        self._requests = Tally(counter, names.REQUESTS, "{request}", "Requests that ended", of_request)
+        self._attempts = Tally(counter, names.ATTEMPTS, "{attempt}", "Attempts that ended", of_attempt)
+        self._requests_in_flight = Tally(number, names.REQUESTS_IN_FLIGHT, "{request}", now)
+        self._attempts_in_flight = Tally(number, names.ATTEMPTS_IN_FLIGHT, "{attempt}", now, (names.PROVIDER,))
+        self._degraded = Tally(meter.create_observable_gauge, names.LIMITER_DEGRADED, "", alone)
         self._degraded.set(0)
+        if refusals is not None:
+            tally_of_refusals(counter, refusals)
         self._policies = _PolicyCounts(meter, model=self._model, error_type=self._error_type)
 
     def __call__(self, event: object) -> None:
@@ -168,18 +177,18 @@ class _PolicyCounts:
         # By model as well: each has a breaker of its own around a target that several have.
         circuit = (names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
         what = "Repetitions at the same upstream"
-        self._retries = _Tally(counter, names.RETRIES, "{retry}", what, (*upstream, names.ERROR_TYPE))
+        self._retries = Tally(counter, names.RETRIES, "{retry}", what, (*upstream, names.ERROR_TYPE))
         what = "Upstreams that were asked because another one was late"
-        self._hedges = _Tally(counter, names.HEDGES, "{hedge}", what, (names.REQUEST_MODEL,))
+        self._hedges = Tally(counter, names.HEDGES, "{hedge}", what, (names.REQUEST_MODEL,))
         what = "Candidates that requests passed over"
         passed_over = (names.REQUEST_MODEL, names.TARGET, names.REASON)
-        self._exclusions = _Tally(counter, names.EXCLUSIONS, "{candidate}", what, passed_over)
+        self._exclusions = Tally(counter, names.EXCLUSIONS, "{candidate}", what, passed_over)
         what = "How often a circuit breaker opened"
-        self._opened = _Tally(counter, names.CIRCUIT_OPENED, "{time}", what, circuit)
+        self._opened = Tally(counter, names.CIRCUIT_OPENED, "{time}", what, circuit)
         what = "0 closed, 1 half-open, 2 open; of those that ever opened"
-        self._states = _Tally(meter.create_observable_gauge, names.CIRCUIT_STATE, "", what, circuit)
+        self._states = Tally(meter.create_observable_gauge, names.CIRCUIT_STATE, "", what, circuit)
         what = "How often an upstream that is well was left alone for a while"
-        self._cooldowns = _Tally(counter, names.COOLDOWNS, "{time}", what, (*upstream, names.COOLDOWN_KIND))
+        self._cooldowns = Tally(counter, names.COOLDOWNS, "{time}", what, (*upstream, names.COOLDOWN_KIND))
 
     def __call__(self, event: object) -> None:
         match event:
@@ -224,43 +233,6 @@ def _upstream_time(attempts: Iterable[Attempt]) -> float:
 
 def _end(attempt: Attempt) -> float:
     return time.perf_counter() if attempt.ended is None else attempt.ended
-
-
-class _Tally:
-    """Numbers by the values of labels, read when somebody collects: a tenth of what a counter of the SDK costs.
-
-    An empty value is a label that is not there.
-    """
-
-    def __init__(
-        self, create: Callable[..., object], name: str, unit: str, what: str, labels: tuple[str, ...] = ()
-    ) -> None:
-        self._labels = labels
-        self._numbers: dict[tuple[str, ...], int] = {}
-        self._lock = Lock()  # whoever collects does so in a thread
-        create(name, [self.observe], unit, what)
-
-    def add(self, number: int, *values: str) -> None:
-        with self._lock:
-            self._numbers[values] = self._numbers.get(values, 0) + number
-
-    def set(self, number: int, *values: str) -> None:
-        with self._lock:
-            self._numbers[values] = number
-
-    def forget(self, first: str) -> None:
-        with self._lock:
-            self._numbers = {values: number for values, number in self._numbers.items() if values[0] != first}
-
-    def observe(self, options: CallbackOptions) -> Iterable[Observation]:
-        from opentelemetry.metrics import Observation
-
-        with self._lock:
-            numbers = list(self._numbers.items())
-        return [
-            Observation(number, {label: value for label, value in zip(self._labels, values, strict=True) if value})
-            for values, number in numbers
-        ]
 
 
 class _LoopLag:

@@ -65,7 +65,7 @@ class OpenAIProvider:
         headers: Sent with every request, such as `api-key` for Azure. Their values are treated as secrets.
         timeouts: `first` also bounds the wait for the first event of a stream, `idle` the wait between two events.
         tls: Whom to trust, and with which certificate to identify ourselves.
-        proxy, http2, transport, instrument: See `Upstream`.
+        proxy, http2, max_connections, transport, instrument: See `Upstream`.
         ask_usage: Ask for the usage of a stream. Turn it off for an upstream that refuses `stream_options`.
         errors: Whose fault its errors are, before the table of this package says it. The first that holds counts.
         members: Names of members that pass as well, such as `store`, without which `"store": true` does not.
@@ -88,6 +88,7 @@ class OpenAIProvider:
         ask_usage: bool = True,
         errors: Sequence[ErrorRule] = (),
         members: Iterable[str] = (),
+        max_connections: int = 1000,
         name: str = "openai",
         transport: httpx.AsyncBaseTransport | None = None,
         instrument: Instrument | None = None,
@@ -102,17 +103,16 @@ class OpenAIProvider:
             tls=tls,
             proxy=proxy,
             http2=http2,
+            max_connections=max_connections,
             transport=transport,
             instrument=instrument,
         )
-        self._timeouts = timeouts
-        self._ask_usage = ask_usage
+        self._timeouts, self._ask_usage = timeouts, ask_usage
         self._members = Members(members)
         if options.output_limit is None and self._upstream.host.endswith(_OPENAI):
             options = replace(options, output_limit="max_completion_tokens")
         self._options = options
-        redact = Redaction([api_key or "", *headers.values()], hosts=[self._upstream.host])
-        self._errors = ErrorReader(redact, errors)
+        self._errors = ErrorReader(Redaction([api_key or "", *headers.values()], hosts=[self._upstream.host]), errors)
         self._models: tuple[float, ModelList] | None = None  # until when, in the loop's time
         self._closed = False
 
