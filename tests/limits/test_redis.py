@@ -96,8 +96,6 @@ async def test_a_reservation_that_waits_for_its_answer_holds_no_slot(
     async with Wire(redis_process.port) as wire:
         store = redis_store(wire.url, slot_ttl=0.9)
         await store.reserve([mine], lease="mine")
-        # Redis then knows the script, and has a connection for each of the two.
-        await asyncio.gather(*(store._scripts.renew({"mine": [mine]}) for _ in range(2)))
         wire.heard.clear()
         wire.delay = 0.5
         assert not (await take(store, (PARALLEL, 1))).admitted
@@ -132,13 +130,14 @@ async def test_more_slots_than_one_call_may_renew_are_all_held(
     for number in range(1100):
         await take(store, (many, 1), lease=f"many {number}")
     server_clock.advance(14)
-    await store._scripts.renew({lease: held.slots for lease, held in store._leases.items()})
+    await asyncio.gather(*store._scripts.renew(store._held()))
     server_clock.advance(14)
     assert await remaining(store, many) == [100]
 
 
 async def test_a_reservation_that_comes_after_its_settlement_takes_nothing(redis_store: MakeStore) -> None:
     store = redis_store()
+    await store.connect()
     charges = [Charge("key", TOKENS, 60), Charge("key", PARALLEL)]
     await store._scripts.settle("late", charges, [-60, -1])
     await store._scripts.reserve("late", charges)
@@ -176,7 +175,7 @@ async def test_a_slot_that_was_given_back_is_not_held_again(redis_store: MakeSto
     store = redis_store()
     await take(store, (PARALLEL, 1), lease="mine")
     await settle(store, "mine", [1])
-    await store._scripts.renew({"mine": [Charge("key", PARALLEL)]})
+    await asyncio.gather(*store._scripts.renew({"mine": [Charge("key", PARALLEL)]}))
     assert await remaining(store, PARALLEL) == [2]
 
 
@@ -204,7 +203,7 @@ async def test_what_a_client_sends_never_reaches_redis(redis_store: MakeStore, r
         charges = [Charge("alice@example.org", limit) for limit in (REQUESTS, TOKENS, PARALLEL)]
         await store.reserve(charges, lease="lease")
         await settle(store, "lease")
-        await store._scripts.renew({"lease": charges[2:]})
+        await asyncio.gather(*store._scripts.renew({"lease": charges[2:]}))
         assert b"EVALSHA" in wire.heard
         assert b"alice" not in wire.heard
         await store.aclose()

@@ -97,6 +97,7 @@ async def test_a_redis_that_is_slow_is_waited_for_once(
         await take(store, (TOKENS, 1))
         wire.delay = 0.2
         assert (await take(store, (TOKENS, 50))).local
+        await until(lambda: not store._health.up)
         wire.heard.clear()
         for _ in range(50):
             assert (await take(store, (TOKENS, 1))).local
@@ -136,17 +137,15 @@ async def test_a_redis_that_is_full_stays_away(
 async def until_probed(store: RedisLimits, caplog: pytest.LogCaptureFixture) -> list[str]:
     """Wait for a probe; what was written to the log by then."""
     probed = asyncio.Event()
-    probe = store._health._probe
+    probe = store._scripts.probe
 
-    async def probe_and_tell() -> None:
-        try:
-            await probe()
-        finally:
-            probed.set()
+    def probe_and_tell() -> list[asyncio.Future[object]]:
+        probed.set()
+        return probe()
 
-    store._health._probe = probe_and_tell
+    store._health._store.probe = probe_and_tell  # type: ignore[method-assign]
     await probed.wait()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 

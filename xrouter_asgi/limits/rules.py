@@ -56,7 +56,7 @@ class LimitRule:
         }[self.limit.per]
         if counted is None:
             return None
-        return Charge(counted if self.pattern is None else f"{self.pattern}\0{counted}", self.limit, cost)
+        return Charge(counted, self.limit, cost, self.pattern)
 
 
 class LimitRules:
