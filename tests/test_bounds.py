@@ -224,11 +224,10 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     "parallel requests of a process that died": lambda: [default(redis.RedisLimits, "slot_ttl")],
     "a request that is counted in Redis": lambda: [scripts._LEASE_TTL],
     "the tokens an answer is expected to have": lambda: [
-        estimates._UNKNOWN,
-        estimates._ENOUGH,
-        estimates._UNKNOWN_SHARE,
+        estimates.ASSUMED_OUTPUT,
         estimates._QUANTILE,
         estimates._ANSWERS,
+        estimates._ENOUGH,
         estimates._PAIRS,
     ],
     "lines of the access log": lambda: [access_log.DELAY, access_log.LIMIT],

@@ -26,7 +26,7 @@ from .reloading import ReloadableRouter
 from .router.router import LLMRouter
 from .router.table import ModelTable
 from .settings import Settings
-from .settings.layers import CORSSettings
+from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.providers import OpenAISettings
 from .settings.references import reveal
 from .telemetry.access_log import LineBuffer
@@ -91,12 +91,8 @@ def assemble(settings: Settings) -> Assembly:
     router = ReloadableRouter(settings, build=build, observers=observers)
     app: ASGIApp = router
     if limits is not None:
-        store = limits.build()
-        closing["limits"] = store.aclose
         # Next to the router, because only the router knows the model and the tokens.
-        app = RateLimitMiddleware(
-            app, limit=limits.limit, models=limits.models, store=store, exclude_paths=OPEN, ietf=limits.ietf
-        )
+        app = _limited(app, limits, closing)
     if settings.keys is not None:
         keys = settings.keys.build()
         closing["keys"] = keys.aclose
@@ -174,6 +170,20 @@ def _observers(
         closing["metrics"] = partial(in_thread, meters.shutdown)
         observers.append(Metrics(meters, models=router))
     return observers
+
+
+def _limited(app: ASGIApp, table: RateLimitSettings, closing: dict[str, Close]) -> ASGIApp:
+    store = table.build()
+    closing["limits"] = store.aclose
+    return RateLimitMiddleware(
+        app,
+        limit=table.limit,
+        models=table.models,
+        assumed_output=table.assumed_output,
+        store=store,
+        exclude_paths=OPEN,
+        ietf=table.ietf,
+    )
 
 
 def _cors(app: ASGIApp, table: CORSSettings) -> ASGIApp:

@@ -18,6 +18,7 @@ _NOTATION = re.compile(
         (?: \s+ per \s+ (?P<per>[a-z]+) )? \s*""",
     re.VERBOSE | re.IGNORECASE,
 )
+_LARGEST = 10**15  # Lua counts exactly up to 2^53
 _SECONDS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -33,6 +34,8 @@ class Limit:
     def __post_init__(self) -> None:
         if self.amount < 1:
             raise ValueError(f"The amount of a limit must be at least 1, not {self.amount}.")
+        if self.amount > _LARGEST:
+            raise ValueError(f"The amount of a limit must be at most {_LARGEST}, not {self.amount}.")
         if (self.window > 0) == (self.unit == "parallel") or self.window < 0:
             raise ValueError(f"A limit of {self.unit} cannot have a window of {self.window:g} seconds.")
 
