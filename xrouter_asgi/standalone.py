@@ -16,6 +16,7 @@ from .asgi.lifespan import Close, ClosingAtShutdown, in_thread
 from .asgi.scope import local_path
 from .events import Observer
 from .kept import ResponseStore
+from .limits import LimitStore
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.request_events import RequestEventsMiddleware
@@ -90,9 +91,11 @@ def assemble(settings: Settings) -> Assembly:
     build = partial(build_router, instrument=instrument, responses=_responses(settings, closing))
     router = ReloadableRouter(settings, build=build, observers=observers)
     app: ASGIApp = router
-    if limits is not None:
+    store = limits.build() if limits is not None else None
+    if limits is not None and store is not None:
+        closing["limits"] = store.aclose
         # Next to the router, because only the router knows the model and the tokens.
-        app = _limited(app, limits, closing)
+        app = _limited(app, limits, store)
     if settings.keys is not None:
         keys = settings.keys.build()
         closing["keys"] = keys.aclose
@@ -101,7 +104,7 @@ def assemble(settings: Settings) -> Assembly:
     if metrics is not None and measured is not None and measured.port is None:
         # Above keys, because Prometheus brings a token of its own and no key.
         app = _at(measured.path, metrics, otherwise=app)
-    observers += _observers(settings, router, metrics, closing)
+    observers += _observers(settings, router, store, metrics, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
         app = RequestEventsMiddleware(app, observers=observers)
@@ -149,7 +152,11 @@ def _responses(settings: Settings, closing: dict[str, Close]) -> ResponseStore |
 
 
 def _observers(
-    settings: Settings, router: ReloadableRouter, metrics: MetricsApp | None, closing: dict[str, Close]
+    settings: Settings,
+    router: ReloadableRouter,
+    store: LimitStore | None,
+    metrics: MetricsApp | None,
+    closing: dict[str, Close],
 ) -> list[Observer]:
     """The observers of each request: access log, alerts, metrics. Adds to `closing` what has to be closed."""
     observers: list[Observer] = []
@@ -168,13 +175,12 @@ def _observers(
         service = settings.tracing.service if settings.tracing is not None else "xrouter"
         meters = MeterProvider([metrics.reader], resource=Resource.create({SERVICE_NAME: service}))
         closing["metrics"] = partial(in_thread, meters.shutdown)
-        observers.append(Metrics(meters, models=router))
+        backlog = None if store is None else lambda: store.backlog
+        observers.append(Metrics(meters, models=router, backlog=backlog))
     return observers
 
 
-def _limited(app: ASGIApp, table: RateLimitSettings, closing: dict[str, Close]) -> ASGIApp:
-    store = table.build()
-    closing["limits"] = store.aclose
+def _limited(app: ASGIApp, table: RateLimitSettings, store: LimitStore) -> ASGIApp:
     return RateLimitMiddleware(
         app,
         limit=table.limit,

@@ -9,7 +9,6 @@ import pytest
 
 from tests.fakes.clock import Clock
 from tests.limits.waiting import until
-from xrouter_asgi import RedisLimits
 from xrouter_asgi.limits import Charge, Limit, LimitStore, Reservation
 from xrouter_asgi.limits.limit import parse_limits
 
@@ -30,8 +29,7 @@ async def take(
 async def settle(store: LimitStore, lease: str, costs: Sequence[int] | None = None) -> None:
     """Settle, and wait until everybody can see it."""
     store.settle(lease, costs)
-    if isinstance(store, RedisLimits):
-        await until(lambda: not store.backlog)
+    await until(lambda: not store.backlog)
 
 
 async def remaining(store: LimitStore, *limits: Limit) -> list[int]:

@@ -157,7 +157,10 @@ class TestRateLimit:
             ),
             ("limit = 60", 'rate_limit.limit is 60. Write a limit such as "60/minute", or a list of them.'),
             ("limit = [60]", 'rate_limit.limit is [60]. Write a limit such as "60/minute", or a list of them.'),
-            ('limits = "1/day"', "rate_limit has no key 'limits'. Did you mean 'limit'? Known: assumed_output, ietf, limit,"),
+            (
+                'limits = "1/day"',
+                "rate_limit has no key 'limits'. Did you mean 'limit'? Known: assumed_output, ietf, limit,",
+            ),
             ('models.bird = "many"', "rate_limit.models.bird cannot be used: The limit 'many' cannot be read."),
             (
                 'models.brid = "1/day"',

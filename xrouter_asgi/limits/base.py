@@ -65,6 +65,13 @@ class Reservation:
 class LimitStore(Protocol):
     """Keeps counts, in this process or shared between processes."""
 
+    @property
+    def backlog(self) -> int:
+        """How many settlements are not counted yet."""
+
+    async def connect(self) -> None:
+        """Get ready, so that the first reservation need not wait. Never fails. A host without lifespan skips it."""
+
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         """Take all the charges, or none. An unavailable store is an answer too, never an exception.
 

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -73,7 +74,7 @@ class RateLimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
         if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await self._lifespan(scope, receive, partial(self._connect_and_send, send))
             return
         if scope["type"] != "http" or self._excluded.match(scope):
             await self.app(scope, receive, send)
@@ -95,6 +96,11 @@ class RateLimitMiddleware:
             await self.app(scope, receive, send_with_limits)
         finally:
             request.settle()
+
+    async def _connect_and_send(self, send: Send, message: Message) -> None:
+        if message["type"] == "lifespan.startup.complete":
+            await self._limiter.store.connect()
+        await send(message)
 
 
 @dataclass(slots=True)

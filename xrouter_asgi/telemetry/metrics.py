@@ -56,11 +56,18 @@ class Metrics:
         meter_provider: Where the instruments are made; None takes OpenTelemetry's global one.
         models: The router's table (`router.models`), whose names and patterns are the only models in labels. What it
             does not hold is `other`.
+        backlog: How many settlements of limits are not counted yet (`store.backlog`).
 
     The overhead is the time of a request in which no upstream was at work: reading its body, checks, waiting, backoff.
     """
 
-    def __init__(self, meter_provider: MeterProvider | None = None, *, models: ModelNames | None = None) -> None:
+    def __init__(
+        self,
+        meter_provider: MeterProvider | None = None,
+        *,
+        models: ModelNames | None = None,
+        backlog: Callable[[], int] | None = None,
+    ) -> None:
         from opentelemetry import metrics  # here, because OpenTelemetry takes long to import
 
         self._models = models
@@ -90,6 +97,9 @@ class Metrics:
         self._attempts_in_flight = _Tally(number, names.ATTEMPTS_IN_FLIGHT, "{attempt}", now, (names.PROVIDER,))
         self._degraded = _Tally(meter.create_observable_gauge, names.LIMITER_DEGRADED, "", alone)
         self._degraded.set(0)
+        if backlog is not None:
+            what, ask = "Settlements of limits that wait", lambda options: [metrics.Observation(backlog())]
+            meter.create_observable_gauge(names.LIMITER_BACKLOG, [ask], "{settlement}", what)
         self._policies = _PolicyCounts(meter, model=self._model, error_type=self._error_type)
 
     def __call__(self, event: object) -> None:

@@ -88,6 +88,10 @@ class Spy:
         self._inner = inner
         self._upstream = upstream
 
+    backlog = 0
+
+    async def connect(self) -> None: ...
+
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         self._upstream.reserved = charges[0].cost
         return await self._inner.reserve(charges, lease=lease)
@@ -129,7 +133,7 @@ class Play:
     async def ask(self, **members: int) -> bool:
         """Whether it was admitted."""
         before = len(self.upstream.asked)
-        task = asyncio.create_task(post(self._app, "/v1/chat/completions", chat(**members)))
+        task = asyncio.create_task(post(self._app, "/v1/chat/completions", chat() | members))
         await until(lambda: task.done() or len(self.upstream.asked) > before)
         if task.done():
             assert task.result().status in (400, 429)
@@ -153,9 +157,7 @@ class Play:
         if gives_up:
             asked.taken = asked.reserved  # beyond what is reserved, nobody can know what an upstream did
         await asyncio.wait([task])
-        if isinstance(self._store, RedisLimits):
-            store = self._store
-            await until(lambda: not store.backlog)
+        await until(lambda: not self._store.backlog)
         asked.ended = self._clock.now
 
     async def end_all(self) -> None:

@@ -241,7 +241,11 @@ def test_starlette_takes_it_as_it_takes_its_own() -> None:
 
 
 class Closing(MemoryLimits):
+    connects = 0
     closings = 0
+
+    async def connect(self) -> None:
+        self.connects += 1
 
     async def aclose(self) -> None:
         self.closings += 1
@@ -258,6 +262,12 @@ def test_the_lifespan_closes_the_store_that_was_made_here_before_the_host_goes(
         with TestClient(RateLimitMiddleware(Starlette(), limit="1/minute", store=store)):
             assert own.closings == 0 or store is theirs
     assert (own.closings, theirs.closings) == (1, 0)
+
+
+def test_the_store_is_connected_before_the_host_takes_requests() -> None:
+    store = Closing()
+    with TestClient(RateLimitMiddleware(Starlette(), limit="1/minute", store=store)):
+        assert store.connects == 1
 
 
 # In front of models
@@ -443,6 +453,10 @@ class Scripted:
 
     def __init__(self, *reservations: Reservation) -> None:
         self._grants = list(reservations)
+
+    backlog = 0
+
+    async def connect(self) -> None: ...
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         return self._grants.pop(0)

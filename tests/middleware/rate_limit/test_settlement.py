@@ -22,7 +22,6 @@ from xrouter_asgi.errors import UpstreamRateLimited, UpstreamTimeout, UpstreamUn
 from xrouter_asgi.limits.base import Charge, LimitStore, Reservation
 from xrouter_asgi.limits.limit import Limit, parse_limits
 from xrouter_asgi.limits.memory import MemoryLimits
-from xrouter_asgi.limits.redis import RedisLimits
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.providers.target import Target
@@ -69,6 +68,10 @@ class Notary:
         self.refused: set[str] = set()
         self.settled: dict[str, Sequence[int]] = {}
 
+    backlog = 0
+
+    async def connect(self) -> None: ...
+
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         assert lease not in self.asked
         self.asked[lease] = charges
@@ -84,8 +87,7 @@ class Notary:
 
     async def used(self) -> dict[str, int]:
         """What the counts say, by unit."""
-        if (store := self.inner) and isinstance(store, RedisLimits):
-            await until(lambda: not store.backlog)
+        await until(lambda: not self.inner.backlog)
         used: dict[str, int] = {}
         for limit in parse_limits(LIMITS):
             look = [Charge("address 127.0.0.1", limit, int(limit.unit == "parallel"))]
