@@ -103,7 +103,7 @@ async def test_a_redis_that_is_slow_is_waited_for_once(
             assert (await take(store, (TOKENS, 1))).local
         assert wire.heard == b""
         wire.delay = 0.0
-        await until(lambda: store._health.up and not store._unsent)
+        await until(lambda: store._health.up and not store.backlog)
         assert await remaining(store, TOKENS) == [99]
         await store.aclose()
 
@@ -176,7 +176,7 @@ async def test_redis_stopped_and_started_under_load_is_exact_again(server: Redis
     await asyncio.gather(*tasks)
     with Redis.from_url(server.url) as client:
         await until(lambda: bool(client.keys("*parallel*")))
-        await until(lambda: not store._unsent)
+        await until(lambda: not store.backlog)
     assert await remaining(redis_store(server.url), PARALLEL, REQUESTS) == [0, 3]
     assert not (await take(store, (PARALLEL, 1))).local
     for lease in ("over the outage", "in the outage"):
@@ -194,7 +194,7 @@ async def test_settlements_wait_until_redis_is_back(
         await take(store, (REQUESTS, 1))
         store.settle("mine", [10])
         wire.delay = 0.0
-        await until(lambda: store._health.up and not store._unsent)
+        await until(lambda: store._health.up and not store.backlog)
         assert await remaining(redis_store(), TOKENS) == [90]
         await store.aclose()
 

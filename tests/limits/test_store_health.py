@@ -80,7 +80,20 @@ async def test_connecting_is_waited_for_and_done_once() -> None:
     await health.aclose()
 
 
-async def test_one_late_answer_is_no_outage() -> None:
+async def test_a_late_answer_is_waited_for_while_a_probe_is_in_time() -> None:
+    store = Answering()
+    health = watch(store)
+    await health.connect()
+    store.seconds = 0.08
+    late = asyncio.create_task(health.call(store.ask))
+    await asyncio.sleep(0.02)
+    store.seconds = 0.0
+    assert await late == ["well"]
+    assert health.up
+    await health.aclose()
+
+
+async def test_one_answer_that_never_comes_is_no_outage() -> None:
     store = Answering()
     health = watch(store)
     await health.call(store.ask)

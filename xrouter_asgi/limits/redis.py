@@ -20,7 +20,7 @@ from .store_health import StoreHealth, StoreUnavailable
 
 WhenUnavailable: TypeAlias = Literal["degrade", "open", "closed"]
 
-TIMEOUT: Final = 0.05  # seconds that a request waits for Redis
+TIMEOUT: Final = 0.05  # seconds after which an answer of Redis is late
 MAX_UNSENT: Final = 10_000  # settlements kept while Redis is away
 
 _BATCH: Final = 500  # settlements sent at once when Redis is back
@@ -32,9 +32,9 @@ logger = logging.getLogger("xrouter")
 class RedisLimits:
     """Keeps the counts of several processes in one Redis or Valkey, the master of a Sentinel set, or a cluster.
 
-    A reservation is one round trip and waits at most `timeout`. It sees every settlement of this process before it.
-    While Redis does not answer, this process goes on without it and probes it in the background. Settlements wait until
-    Redis is back.
+    A reservation is one round trip. It sees every settlement of this process before it. If it is late, it waits as long
+    again for a probe; if that is late too, this process goes on without Redis and probes it in the background.
+    Settlements wait until Redis is back.
 
     Args:
         url: `redis://`, `rediss://`, `unix://` as redis-py takes them, `redis+sentinel://host:port,host:port/service`,
@@ -42,7 +42,7 @@ class RedisLimits:
         when_unavailable: What to do while Redis is away. `degrade` admits what is left of this process's share of each
             limit, `open` everything, `closed` nothing.
         workers: How many processes share the limits. At least 1.
-        timeout: Seconds that a request waits for Redis.
+        timeout: Seconds after which an answer of Redis is late.
         slot_ttl: Seconds after which the parallel slots of a process that died are free.
 
     Raises ValueError for a URL that cannot be used or too few workers, and ImportError without redis-py.

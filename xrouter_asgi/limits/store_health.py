@@ -44,9 +44,9 @@ class Store(Protocol):
 class StoreHealth:
     """Asks a store while it is up, and finds out when it is up again.
 
-    A call waits `timeout` at most. Connecting does not count: the first call connects for all, within 1 s. One late
-    answer is no outage: the store is left if a probe after it is late as well. Then calls fail at once, until a probe
-    in the background is answered within `timeout`.
+    An answer is late after `timeout`. One late answer is no outage: the store is probed while the call waits as long
+    again, and is left only if the probe is late as well. Then calls fail at once, until a probe in the background is
+    answered within `timeout`. Connecting does not count: the first call connects for all, within 1 s.
 
     Args:
         on_restored: Tells the store what it missed, before calls reach it again.
@@ -74,10 +74,8 @@ class StoreHealth:
         while True:
             await self.connect()
             try:
-                return await self._in_time(operation())
+                return await self._in_time(operation(), self._doubt)
             except TimeoutError as error:
-                if self.up and (self._doubting is None or self._doubting.done()):
-                    self._doubting = in_background(self._leave_if_late())
                 raise StoreUnavailable from error
             except Exception as error:
                 if repeated or not self._store.is_lost(error):
@@ -104,30 +102,42 @@ class StoreHealth:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._store.disconnect()
 
-    async def _in_time(self, answers: Sequence[asyncio.Future[Any]]) -> list[Any]:
+    async def _in_time(
+        self, answers: Sequence[asyncio.Future[Any]], late: Callable[[asyncio.Future[Any], float], None]
+    ) -> list[Any]:
         loop = asyncio.get_running_loop()
         due = loop.time() + self._timeout
-        timers = [loop.call_at(due, self._give_up, answer, due) for answer in answers]
+        timers = [loop.call_at(due, late, answer, due) for answer in answers]
         try:
             return [await answer for answer in answers]
         finally:
             for timer in timers:
                 timer.cancel()
 
-    def _give_up(self, answer: asyncio.Future[Any], due: float) -> None:
+    def _doubt(self, answer: asyncio.Future[Any], due: float) -> None:
+        if answer.done() or not self.up:
+            return
+        if self._doubting is None or self._doubting.done():
+            self._doubting = in_background(self._leave_if_late())
+        self._look_again(answer)
+
+    def _look_again(self, answer: asyncio.Future[Any]) -> None:
         loop = asyncio.get_running_loop()
+        due = loop.time() + self._timeout
+        loop.call_at(due, self._give_up, answer, due)
+
+    def _give_up(self, answer: asyncio.Future[Any], due: float) -> None:
         if answer.done():
             return
-        if loop.time() - due > self._timeout / 5:
-            # The timer fired late, so this process was busy, and the answer may have been here in time: look again.
-            due = loop.time() + self._timeout
-            loop.call_at(due, self._give_up, answer, due)
+        if asyncio.get_running_loop().time() - due > self._timeout / 5:
+            # The timer fired late, so this process was busy, and the answer may have been here in time.
+            self._look_again(answer)
         else:
             answer.set_exception(TimeoutError(f"no answer within {self._timeout * 1000:.0f} ms"))
 
     async def _leave_if_late(self) -> None:
         try:
-            await self._in_time(self._store.probe())
+            await self._in_time(self._store.probe(), self._give_up)
         except Exception as error:
             self._leave(error)
 
