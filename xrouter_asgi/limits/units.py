@@ -23,8 +23,8 @@ class UnitOfCost(Protocol):
 
     needs_body: bool
 
-    def before(self, work: Work, limit: Limit, /) -> int:
-        """What to reserve: at most the limit's amount. Raises InvalidRequest for what can never be had."""
+    def before(self, work: Work, limit: Limit, /) -> int | None:
+        """What to reserve, up to the limit's amount; None for nothing. Raises InvalidRequest for too much."""
 
     def after(self, work: Work, reserved: int, /) -> int:
         """What it cost."""
@@ -75,6 +75,46 @@ class Tokens:
         return tokens_spent(work, reserved)
 
 
+class OutputPerRequest:
+    """The bound that the client sets to each answer. It is looked at, and not counted."""
+
+    needs_body = True
+
+    def before(self, work: Work, limit: Limit, /) -> None:
+        """Raises InvalidRequest for a bound that is too high, and for none: nobody could keep it for the client."""
+        estimate = work.estimate
+        if estimate.completion_tokens is None or estimate.completion_tokens > limit.amount * estimate.choices:
+            raise InvalidRequest(
+                f"The limit is {limit}. Send a bound ('max_tokens') of {limit.amount} or less.",
+                param="max_tokens",
+                code="output_exceeds_limit",
+            )
+
+    def after(self, work: Work, reserved: int, /) -> int:
+        return reserved
+
+
+class ChoicesPerRequest:
+    """How many answers the client asks for. They are looked at, and not counted."""
+
+    needs_body = True
+
+    def before(self, work: Work, limit: Limit, /) -> None:
+        if work.estimate.choices > limit.amount:
+            raise InvalidRequest(
+                f"The limit is {limit}. Ask for {limit.amount} or fewer.", param="n", code="choices_exceed_limit"
+            )
+
+    def after(self, work: Work, reserved: int, /) -> int:
+        return reserved
+
+
 UNITS: Final[Mapping[Unit, UnitOfCost]] = MappingProxyType(
-    {"requests": Requests(), "parallel": ParallelRequests(), "tokens": Tokens()}
+    {
+        "requests": Requests(),
+        "parallel": ParallelRequests(),
+        "tokens": Tokens(),
+        "output": OutputPerRequest(),
+        "choices": ChoicesPerRequest(),
+    }
 )

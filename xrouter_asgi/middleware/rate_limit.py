@@ -179,11 +179,11 @@ class _LimitedRequest:
         return headers
 
     async def _reserve(self, rules: Sequence[LimitRule], work: Work) -> None:
-        charges = [
-            charge
-            for rule in rules
-            if (charge := rule.charge(self._subject, model=work.estimate.model, cost=_cost(rule, work))) is not None
-        ]
+        charges = []
+        for rule in rules:
+            cost = UNITS[rule.limit.unit].before(work, rule.limit)
+            if cost is not None and (charge := rule.charge(self._subject, model=work.estimate.model, cost=cost)):
+                charges.append(charge)
         if not charges:
             return
         claim = _Claim(os.urandom(16).hex(), charges, work)
@@ -200,10 +200,6 @@ class _LimitedRequest:
                 self._limiter.store.settle(each.lease)
             self._claims.clear()
             raise _refusal(reservation)
-
-
-def _cost(rule: LimitRule, work: Work) -> int:
-    return UNITS[rule.limit.unit].before(work, rule.limit)
 
 
 def _refusal(reservation: Reservation) -> XRouterError:

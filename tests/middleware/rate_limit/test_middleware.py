@@ -384,6 +384,31 @@ async def test_limits_of_a_model_stand_in_place_of_general_ones_for_tokens_and_o
     assert (await ask(app, model="gpt-3")).error["message"].startswith("Limit of 3 per 1 minute")
 
 
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({"max_tokens": 40}, None),
+        ({"max_tokens": 40, "n": 2}, None),
+        ({"max_tokens": 41}, "output_exceeds_limit"),
+        ({"max_completion_tokens": 1, "max_tokens": 41}, "output_exceeds_limit"),
+        ({}, "output_exceeds_limit"),
+        ({"max_tokens": 40, "n": 3}, "choices_exceed_limit"),
+    ],
+)
+async def test_a_key_bounds_what_one_request_may_ask_for(members: dict[str, int], code: str | None) -> None:
+    key = Principal("key", limits=("40 tokens/request; 2 choices/request",))
+    answer = await ask(known_as(in_front_of_a_model(limit="9/minute"), key), **members)
+    assert answer.status == (200 if code is None else 400)
+    assert code is None or answer.error["code"] == code
+
+
+async def test_embeddings_have_no_output_to_bound() -> None:
+    target = Target(ScriptedProvider(), model="*")
+    app = limited(LLMRouter({"scripted": target}), limit="40 tokens/request")
+    question = {"model": "scripted", "input": "text"}
+    assert (await post(app, "/v1/embeddings", question)).status == 200
+
+
 async def test_no_spelling_of_a_model_passes_its_limits() -> None:
     target = Target(ScriptedProvider(), model="upstream-model")
     app = limited(LLMRouter({"*": target}), limit="2/minute per model", models={"*-Max": "3/minute"})
