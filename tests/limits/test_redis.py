@@ -10,6 +10,7 @@ from statistics import mean
 
 import pytest
 from redis import Redis
+from redis.asyncio import SSLConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.asgi_client import Exchange, get
@@ -22,6 +23,7 @@ from xrouter_asgi.limits.base import Charge
 from xrouter_asgi.limits.limit import Limit
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.limits.redis import RedisLimits, store_at
+from xrouter_asgi.limits.servers import Cluster, SentinelMaster
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 
 
@@ -313,3 +315,40 @@ def test_without_redis_py_it_is_said_what_to_install(monkeypatch: pytest.MonkeyP
 def test_nobody_shares_with_less_than_himself() -> None:
     with pytest.raises(ValueError, match="At least 1 worker shares the limits, not 0"):
         RedisLimits("redis://127.0.0.1", workers=0)
+
+
+@pytest.mark.parametrize(
+    ("url", "known", "options"),
+    [
+        ("redis+sentinel://a:1,b/service", [("a", 1), ("b", 26_379)], {}),
+        (
+            "valkey+sentinel://me:p%40ss@a/service?db=3",
+            [("a", 26_379)],
+            {"username": "me", "password": "p@ss", "db": 3},
+        ),
+        ("redis+cluster://a:7000,[::1]:7001,[::2]", [("a", 7000), ("::1", 7001), ("::2", 6379)], {}),
+        ("redis+cluster://:pass@a?client_name=x", [("a", 6379)], {"password": "pass", "client_name": "x"}),
+    ],
+)
+def test_the_servers_of_a_set_are_read_from_its_url(url: str, known: list[object], options: dict[str, object]) -> None:
+    server = RedisLimits(url)._scripts.server
+    assert isinstance(server, SentinelMaster | Cluster)
+    assert server._known == known
+    assert server._options.items() >= options.items()
+
+
+def test_a_cluster_may_use_tls() -> None:
+    assert RedisLimits("rediss+cluster://a")._scripts.server._connection is SSLConnection
+
+
+@pytest.mark.parametrize(
+    ("url", "mistake"),
+    [
+        ("redis+sentinel://a:1,b:2", "The URL names no service"),
+        ("redis+cluster://", "The URL must name its servers"),
+        ("redis+cluster://a,,b", "The URL must name its servers"),
+    ],
+)
+def test_a_url_of_a_set_that_lacks_something_is_refused(url: str, mistake: str) -> None:
+    with pytest.raises(ValueError, match=mistake):
+        RedisLimits(url)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -59,7 +58,6 @@ class RedisLimits:
     ) -> None:
         if workers < 1:
             raise ValueError(f"At least 1 worker shares the limits, not {workers}.")
-        _check_address(url)
         self._scripts = RedisScripts(url, slot_ttl=slot_ttl)
         self._health = StoreHealth(
             self._scripts, name="The Redis of the limits", timeout=timeout, on_restored=self._catch_up
@@ -276,16 +274,3 @@ class _Lease:
 def store_at(url: str) -> LimitStore:
     """The store for a URL: `memory://`, or any that `RedisLimits` takes. Raises what `RedisLimits` raises."""
     return MemoryLimits() if url == "memory://" else RedisLimits(url)
-
-
-_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^@/?#:,\[\]\s]*)(?::\d{1,5})?"
-_USER = r"(?:[^@/?#\[\]\x00-\x1f\x7f-\U0010ffff]*@)?"
-_ADDRESS = re.compile(rf"[a-z+]+://{_USER}{_HOST}(?:,{_HOST})*(?:/[^@?#]*)?(?:\?[^@#]*)?")
-
-
-def _check_address(url: str) -> None:
-    """Raise ValueError for a URL whose password would be taken for a part of the address. redis-py would show it."""
-    if not _ADDRESS.fullmatch(url):
-        example = "Write something like redis://:PASSWORD@redis.example.com:6379/0"
-        escapes = "%2F for '/', %3F for '?', %23 for '#', %40 for '@', %5B for '[' and %5D for ']'"
-        raise ValueError(f"The URL of Redis cannot be read. {example}, and in the password {escapes}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from bisect import bisect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -17,6 +18,10 @@ _ASK_TIMEOUT: Final = 0.3  # seconds for one of several servers to say where the
 _SLOTS: Final = 16_384  # of a cluster
 _BASES: Final = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
 SCHEMES: Final = (*_BASES, "unix", *(f"{base}+{kind}" for kind in ("unix", "sentinel", "cluster") for base in _BASES))
+
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^@/?#:,\[\]\s]*)(?::\d{1,5})?"
+_USER = r"(?:[^@/?#\[\]\x00-\x1f\x7f-\U0010ffff]*@)?"
+_ADDRESS = re.compile(rf"[a-z+]+://{_USER}{_HOST}(?:,{_HOST})*(?:/[^@?#]*)?(?:\?[^@#]*)?")
 
 _Address: TypeAlias = tuple[str, int]
 
@@ -161,6 +166,14 @@ class Cluster(_Discovered):
         return [(first, address) for first, _, address in found]
 
 
+def _check_address(url: str) -> None:
+    """Raise ValueError for a URL whose password would be taken for a part of the address. redis-py would show it."""
+    if not _ADDRESS.fullmatch(url):
+        example = "Write something like redis://:PASSWORD@redis.example.com:6379/0"
+        escapes = "%2F for '/', %3F for '?', %23 for '#', %40 for '@', %5B for '[' and %5D for ']'"
+        raise ValueError(f"The URL of Redis cannot be read. {example}, and in the password {escapes}.")
+
+
 def _address(port: int) -> Callable[[str], _Address]:
     def read(text: str) -> _Address:
         host, colon, given = text.rpartition(":")
@@ -182,6 +195,7 @@ def server_at(url: str, scripts: tuple[str, ...]) -> RedisServer:
     scheme, _, rest = url.partition("://")
     if scheme not in SCHEMES:  # the message does not show the rest of the URL, which may hold a password
         raise ValueError(f"RedisLimits cannot use a URL of the scheme {scheme[:32]!r}. Known: {', '.join(SCHEMES)}.")
+    _check_address(url)
     base, _, kind = scheme.partition("+")
     if base == "unix" or kind == "unix":
         return RedisServer(f"unix://{rest}", scripts)
