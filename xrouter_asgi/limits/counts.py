@@ -93,7 +93,11 @@ class WindowCount:
         self._pay(self._current)
 
     def reset(self, now: float) -> float:
-        return self._freed(self.used + self._debt) - now if self.used else 0.0
+        if self._debt:
+            return self._freed(self.used + self._debt) - now
+        # Without a debt the latest slice is the last to leave, and near at hand.
+        latest = next((place for place in reversed(self._slices) if self._slices[place]), None)
+        return 0.0 if latest is None else self._end(latest) - now
 
     def _pay(self, place: int) -> None:
         """Take from the debt what there is room for."""

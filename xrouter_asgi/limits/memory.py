@@ -76,6 +76,8 @@ class MemoryLimits:
             return
         now = self._clock()
         for each, cost in zip(taken, costs or [0] * len(taken), strict=True):
+            if cost == each.cost and not each.charge.held:
+                continue
             # This may create a new count: a debt outlives the count it was made in.
             count = self._count(each.charge, now)
             count.settle(min(cost, each.cost) if each.noted else cost, taken=each.cost, place=each.place)

@@ -226,7 +226,8 @@ steps = st.lists(
 TRAINED_THEN_MANY: list[Step] = [("train", 31), ("wait", 61.0), *[("ask", {})] * 40]
 TWO_BOUNDS: list[Step] = [("ask", {"max_completion_tokens": 1, "max_tokens": 4000})] * 40
 MANY_CHOICES: list[Step] = [("ask", {"n": 128}), ("wait", 61.0), ("ask", {"n": 128}), ("answer", (0, 1.0))]
-AGAIN_AND_AGAIN: list[Step] = [*[("ask", {})] * 9, *[("answer", (0, 1.0)), ("wait", 61.0)] * 9] * 2
+BURST: list[Step] = [*[("ask", {})] * 9, *[("answer", (0, 1.0))] * 9, ("wait", 61.0)]
+AGAIN_AND_AGAIN: list[Step] = [("train", 33), ("wait", 61.0), *BURST] * 5
 
 
 @settings(max_examples=60)
