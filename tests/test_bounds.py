@@ -51,8 +51,8 @@ PAGE = (Path(__file__).parent.parent / "docs/operations.md").read_text("utf-8")
 TABLE = PAGE.partition("\n## Every bound\n")[2].partition("\n## ")[0]
 ROWS = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", TABLE, re.MULTILINE)[1:])
 
-_UNITS = {"": 1, "ms": 0.001, "minutes": 60, "hour": 3600, "KiB": 1 << 10, "MiB": 1 << 20, "%": 0.01}
-_NUMBER = re.compile(r"(?<![\w`])(\d[\d,]*(?:\.\d+)?)(?: (ms|minutes|hour|KiB|MiB|%)(?!\w))?")
+_UNITS = {"": 1, "ms": 0.001, "minutes": 60, "hour": 3600, "hours": 3600, "KiB": 1 << 10, "MiB": 1 << 20, "%": 0.01}
+_NUMBER = re.compile(r"(?<![\w`])(\d[\d,]*(?:\.\d+)?)(?: (ms|minutes|hours|hour|KiB|MiB|%)(?!\w))?")
 
 
 def numbers(text: str) -> list[float]:
@@ -228,21 +228,20 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     "counts in memory": lambda: [memory.MAX_SUBJECTS],
     "waiting for Redis": lambda: [
         default(redis.RedisLimits, "timeout"),
+        store_health._CONNECT_TIMEOUT,
         store_health._FIRST_PAUSE,
         2 * store_health._FIRST_PAUSE,
         store_health._LONGEST_PAUSE,
         store_health._LONGEST_PAUSE,
         redis.MAX_UNSENT,
-        scripts.CONNECTIONS,
     ],
     "parallel requests of a process that died": lambda: [default(redis.RedisLimits, "slot_ttl")],
     "a request that is counted in Redis": lambda: [scripts._LEASE_TTL],
     "the tokens an answer is expected to have": lambda: [
-        estimates._UNKNOWN,
-        estimates._ENOUGH,
-        estimates._UNKNOWN_SHARE,
+        estimates.ASSUMED_OUTPUT,
         estimates._QUANTILE,
         estimates._ANSWERS,
+        estimates._ENOUGH,
         estimates._PAIRS,
     ],
     "lines of the access log": lambda: [access_log.DELAY, access_log.LIMIT],

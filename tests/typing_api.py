@@ -253,6 +253,10 @@ async def create_a_key() -> None:
 
 
 class Counts:
+    backlog = 0
+
+    async def connect(self) -> None: ...
+
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         assert_type(charges[0].limit, Limit)
         return Reservation(admitted=True)

@@ -21,7 +21,7 @@ from .errors import XRouterError
 logger = logging.getLogger("xrouter")
 
 _LONGEST_TOKEN = 128  # characters: as many blanks are one token of OpenAI's o200k_base
-LARGEST_COUNT = 2**53  # what JSON's numbers hold for sure
+LARGEST_COUNT = 2**30  # far above what one request can take; a wrong count must not owe more than anybody can pay
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -121,6 +121,7 @@ class CostEstimate:
     model: str  # the name the client asked for
     prompt_tokens: int  # an upper bound
     completion_tokens: int | None = None  # the client's bound, for all choices together; None when it set none
+    choices: int = 1  # answers to the same prompt (`n`), each of which may be as long as one
 
 
 def tell(observers: Iterable[Callable[[object], None]], event: object) -> None:

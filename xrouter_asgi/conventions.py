@@ -70,6 +70,7 @@ CIRCUIT_OPENED: Final = "xrouter.circuit.opened"
 COOLDOWNS: Final = "xrouter.upstream.cooldowns"
 LIMITER_DEGRADED: Final = "xrouter.limiter.degraded"
 REFUSALS: Final = "xrouter.refusals"
+LIMITER_BACKLOG: Final = "xrouter.limiter.backlog"
 LOOP_LAG: Final = "xrouter.event_loop.lag"
 
 SECONDS: Final = tuple(0.01 * 2**power for power in range(14))

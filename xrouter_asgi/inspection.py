@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -46,6 +46,21 @@ def describe_models(settings: Settings) -> str:
         how = "if it fails" if table.strategy == "in_order" else f"{table.strategy}, with"
         rows.append((name, first, f"{how}: {', '.join(others)}" if others else ""))
     return in_columns([("model", "target", ""), *rows])
+
+
+def find_risks(settings: Settings) -> Iterator[str]:
+    """What the settings allow, and nobody may want."""
+    if (table := settings.limits) is None:
+        return
+    general = parse_limits(table.limit)
+    for limits in (general, *(parse_limits(texts) for texts in table.models.values())):
+        tokens = next((limit for limit in limits if limit.unit == "tokens"), None)
+        if tokens is not None and not any(limit.unit == "parallel" for limit in (*general, *limits)):
+            yield (
+                f"[rate_limit] bounds tokens ({tokens}), but not the requests that run at once. Each of them may take "
+                'more than was reserved for it. Add a limit such as "8 parallel".'
+            )
+            return
 
 
 def describe_layers(settings: Settings) -> str:

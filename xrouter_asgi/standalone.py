@@ -17,6 +17,7 @@ from .asgi.lifespan import Close, ClosingAtShutdown, in_thread
 from .asgi.scope import local_path
 from .events import Observer
 from .kept import ResponseStore
+from .limits import LimitStore
 from .middleware.admission import AdmissionMiddleware
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
@@ -28,7 +29,7 @@ from .reloading import ReloadableRouter
 from .router.router import LLMRouter
 from .router.table import ModelTable
 from .settings import Settings
-from .settings.layers import CORSSettings
+from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.providers import OpenAISettings
 from .settings.references import reveal
 from .telemetry.access_log import LineBuffer
@@ -94,13 +95,11 @@ def assemble(settings: Settings) -> Assembly:
     build = partial(build_router, instrument=instrument, responses=_responses(settings, closing))
     router = ReloadableRouter(settings, build=build, observers=observers)
     app: ASGIApp = router
-    if limits is not None:
-        store = limits.build()
+    store = limits.build() if limits is not None else None
+    if limits is not None and store is not None:
         closing["limits"] = store.aclose
         # Next to the router, because only the router knows the model and the tokens.
-        app = RateLimitMiddleware(
-            app, limit=limits.limit, models=limits.models, store=store, exclude_paths=OPEN, ietf=limits.ietf
-        )
+        app = _limited(app, limits, store)
     if settings.keys is not None:
         keys = settings.keys.build()
         closing["keys"] = keys.aclose
@@ -109,7 +108,7 @@ def assemble(settings: Settings) -> Assembly:
     if metrics is not None and measured is not None and measured.port is None:
         # Above keys, because Prometheus brings a token of its own and no key.
         app = _at(measured.path, metrics, otherwise=app)
-    observers += _observers(settings, router, metrics, refusals, closing)
+    observers += _observers(settings, router, store, metrics, refusals, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
         app = RequestEventsMiddleware(app, observers=observers)
@@ -160,6 +159,7 @@ def _responses(settings: Settings, closing: dict[str, Close]) -> ResponseStore |
 def _observers(
     settings: Settings,
     router: ReloadableRouter,
+    store: LimitStore | None,
     metrics: MetricsApp | None,
     refusals: Refusals,
     closing: dict[str, Close],
@@ -181,7 +181,8 @@ def _observers(
         service = settings.tracing.service if settings.tracing is not None else "xrouter"
         meters = MeterProvider([metrics.reader], resource=Resource.create({SERVICE_NAME: service}))
         closing["metrics"] = partial(in_thread, meters.shutdown)
-        observers.append(Metrics(meters, models=router, refusals=refusals.counts))
+        backlog = None if store is None else lambda: store.backlog
+        observers.append(Metrics(meters, models=router, refusals=refusals.counts, backlog=backlog))
     return observers
 
 
@@ -195,6 +196,18 @@ def _admission(app: ASGIApp, settings: Settings, refusals: Refusals) -> ASGIApp:
         bodies=table.body_budget(settings.server.max_body),
         refusals=refusals,
         exclude_paths=OPEN if measured is None else (*OPEN, measured.path),
+    )
+
+
+def _limited(app: ASGIApp, table: RateLimitSettings, store: LimitStore) -> ASGIApp:
+    return RateLimitMiddleware(
+        app,
+        limit=table.limit,
+        models=table.models,
+        assumed_output=table.assumed_output,
+        store=store,
+        exclude_paths=OPEN,
+        ietf=table.ietf,
     )
 
 

@@ -418,6 +418,23 @@ class TestCheck:
         assert main(["check"]) == 0
         assert told in capsys.readouterr().out.splitlines()
 
+    @pytest.mark.parametrize(
+        ("limits", "warned"),
+        [
+            ('limit = "100 tokens/minute"', True),
+            ('models.echo = "100 tokens/day"', True),
+            ('limit = "100 tokens/minute; 8 parallel"', False),
+            ('limit = "8 parallel"\nmodels.echo = "100 tokens/day"', False),
+            ('limit = "60/minute"', False),
+        ],
+    )
+    def test_it_warns_of_tokens_without_a_bound_of_parallel_requests(
+        self, limits: str, warned: bool, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure(f"[rate_limit]\n{limits}")
+        assert main(["check"]) == 0
+        assert ('Add a limit such as "8 parallel".' in capsys.readouterr().err) == warned
+
     def test_every_mistake_is_told_at_once(self, capsys: pytest.CaptureFixture[str]) -> None:
         Path("bad.toml").write_text('providers.one = { kind = "ecko" }\nserver.port = -1\n')
         assert main(["check", "--config", "bad.toml"]) == 1

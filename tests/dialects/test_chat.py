@@ -51,18 +51,19 @@ def test_the_client_gets_the_bytes_of_the_provider() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "bound"),
+    ("members", "bound", "choices"),
     [
-        ({}, None),
-        ({"max_tokens": 7}, 7),
-        ({"max_completion_tokens": 9, "max_tokens": 7}, 9),
-        ({"max_tokens": 7, "n": 3}, 21),
-        ({"n": 3}, None),
+        ({}, None, 1),
+        ({"max_tokens": 7}, 7, 1),
+        ({"max_completion_tokens": 9, "max_tokens": 7}, 9, 1),
+        ({"max_completion_tokens": 1, "max_tokens": 8000}, 8000, 1),
+        ({"max_tokens": 7, "n": 3}, 21, 3),
+        ({"n": 3}, None, 3),
     ],
 )
-def test_the_client_bounds_the_output_of_all_choices(members: dict[str, int], bound: int | None) -> None:
+def test_the_client_bounds_the_output_of_all_choices(members: dict[str, int], bound: int | None, choices: int) -> None:
     request = parsed(**members)
-    assert request.estimate() == CostEstimate("scripted", len(request.document.data) // 2, bound)
+    assert request.estimate() == CostEstimate("scripted", len(request.document.data) // 2, bound, choices)
 
 
 # Streams

@@ -45,7 +45,7 @@ def test_the_output_is_bound_by_16_tokens_unless_the_client_says_otherwise(membe
 
 def test_the_estimate_counts_every_choice_of_every_prompt() -> None:
     asked = parsed(prompt=["a", "b"], n=3, max_tokens=10)
-    assert asked.estimate() == CostEstimate("m", len(asked.original.document.data) // 2, 60)
+    assert asked.estimate() == CostEstimate("m", len(asked.original.document.data) // 2, 60, 6)
     assert asked.request.n == 6
 
 

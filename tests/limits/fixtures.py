@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, TypeAlias
 
 import pytest
@@ -11,6 +12,7 @@ from redis import Redis
 from tests.fakes.clock import Clock
 from tests.limits.scripts import replace_in_scripts
 from tests.limits.servers import RedisServer, redis_server
+from tests.limits.sets import SentinelSet, ThreeNodes, skip_without_redis
 from xrouter_asgi.limits.base import LimitStore
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.limits.redis import RedisLimits
@@ -69,17 +71,59 @@ class ServerClock(Clock):
         self._redis.close()
 
 
-@pytest.fixture(params=["memory", "redis"])
+class WrittenClock(Clock):
+    """The clock of servers that share no key: the time stands in the scripts, which change with every step."""
+
+    def __init__(self, store: RedisLimits) -> None:
+        super().__init__()
+        self._store = store
+        self._written = "redis.call('TIME')"
+        self.advance(0)
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        whole, rest = divmod(round(self.now * 1e6), 1_000_000)
+        written = f"{{{whole}, {rest}}}"
+        replace_in_scripts(self._store, self._written, written)
+        self._store._scripts.disconnect()  # what connects again loads the scripts
+        self._written = written
+
+
+@pytest.fixture(scope="session")
+def sentinel_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelSet]:
+    """A Sentinel set after a fail-over."""
+    skip_without_redis()
+    with ExitStack() as stack:
+        servers = SentinelSet(tmp_path_factory.mktemp("sentinel"), stack)
+        servers.fail_over()
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreeNodes]:
+    skip_without_redis()
+    with ExitStack() as stack:
+        yield ThreeNodes(tmp_path_factory.mktemp("cluster"), stack)
+
+
+@pytest.fixture(params=["memory", "redis", "sentinel", "cluster"])
 def store_and_clock(request: pytest.FixtureRequest) -> Iterator[tuple[LimitStore, Clock]]:
     if request.param == "memory":
         clock = Clock()
         yield MemoryLimits(clock=clock), clock
         return
-    server_clock = ServerClock(request.getfixturevalue("redis_url"))
-    store = request.getfixturevalue("redis_store")()
-    server_clock.rule(store)
-    yield store, server_clock
-    server_clock.close()
+    make = request.getfixturevalue("redis_store")
+    if request.param == "redis":
+        server_clock = ServerClock(request.getfixturevalue("redis_url"))
+        store = make()
+        server_clock.rule(store)
+        yield store, server_clock
+        server_clock.close()
+        return
+    servers = request.getfixturevalue("sentinel_set" if request.param == "sentinel" else "three_nodes")
+    servers.flush()
+    store = make(servers.url)
+    yield store, WrittenClock(store)
 
 
 @pytest.fixture

@@ -23,7 +23,9 @@ _MOST = 64  # at once; what a slow machine does not manage is not made up for la
 async def press(url: str, rate: int, seconds: float) -> None:
     store = RedisLimits(url, timeout=5.0)
     replace_in_scripts(
-        store, "return reply", "redis.call('RPUSH', refused == 0 and 'admitted' or 'refused', now) return reply"
+        store,
+        "return reply",
+        "if #KEYS > 1 then redis.call('RPUSH', refused == 0 and 'admitted' or 'refused', now) end return reply",
     )
     loop = asyncio.get_running_loop()
     running: set[asyncio.Task[Reservation]] = set()

@@ -65,10 +65,11 @@ def redis_server(folder: Path) -> Iterator[RedisServer]:
 
 
 class Wire:
-    """A TCP proxy to a port of this machine.
+    """A TCP proxy to a port of this machine, which is as far away as a test wants.
 
     Attributes:
-        delay: Seconds by which everything that comes back is late.
+        delay: Seconds by which everything that comes back is late, however much it is.
+        stalled: While it is True nothing comes back.
         heard: Bytes that went to the server.
     """
 
@@ -76,11 +77,24 @@ class Wire:
         self.delay = 0.0
         self.heard = bytearray()
         self._port = port
+        self._flows = asyncio.Event()
+        self._flows.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    @property
+    def stalled(self) -> bool:
+        return not self._flows.is_set()
+
+    @stalled.setter
+    def stalled(self, stalled: bool) -> None:
+        if stalled:
+            self._flows.clear()
+        else:
+            self._flows.set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
@@ -96,18 +110,40 @@ class Wire:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        for source, sink, hears in ((reader, back, True), (there, writer, False)):
-            task = asyncio.create_task(self._carry(source, sink, hears=hears))
+        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        for flow in (self._hear(reader, back), self._take(there, under_way), self._deliver(under_way, writer)):
+            task = asyncio.create_task(flow)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, hears: bool) -> None:
+    async def _hear(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(1 << 16):
-                if hears:
-                    self.heard += data
-                else:
-                    await asyncio.sleep(self.delay)
+                self.heard += data
+                sink.write(data)
+                await sink.drain()
+        except OSError:
+            pass
+        finally:
+            sink.close()
+
+    async def _take(self, source: asyncio.StreamReader, under_way: asyncio.Queue[tuple[float, bytes]]) -> None:
+        data = b"-"
+        while data:
+            try:
+                data = await source.read(1 << 16)
+            except OSError:
+                data = b""
+            under_way.put_nowait((asyncio.get_running_loop().time() + self.delay, data))
+
+    async def _deliver(self, under_way: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                due, data = await under_way.get()
+                await asyncio.sleep(due - asyncio.get_running_loop().time())
+                await self._flows.wait()
+                if not data:
+                    return
                 sink.write(data)
                 await sink.drain()
         except OSError:

@@ -11,6 +11,7 @@ from redis import Redis
 
 from tests.limits.fixtures import ServerClock
 from tests.limits.servers import RedisServer
+from tests.limits.waiting import until
 from xrouter_asgi.limits.base import Charge, Reservation
 from xrouter_asgi.limits.limit import parse_limits
 from xrouter_asgi.limits.memory import MemoryLimits
@@ -22,8 +23,8 @@ Step: TypeAlias = tuple[str, float, int]
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("reserve"), st.just(0.0), st.integers(0, 40)),
-        st.tuples(st.just("settle"), st.just(0.0), st.integers(0, 60)),
-        st.tuples(st.just("wait"), st.sampled_from([0.25, 1.0, 5.0, 20.0, 61.0, 600.0]), st.just(0)),
+        st.tuples(st.just("settle"), st.just(0.0), st.one_of(st.integers(0, 60), st.integers(0, 400))),
+        st.tuples(st.just("wait"), st.sampled_from([0.25, 1.0, 5.0, 20.0, 61.0, 600.0, 100_000.0]), st.just(0)),
     ),
     max_size=25,
 )
@@ -32,7 +33,7 @@ steps = st.lists(
 async def play(script: list[Step], url: str) -> None:
     clock = ServerClock(url)
     memory = MemoryLimits(clock=clock)
-    redis = RedisLimits(url, timeout=10.0, slot_ttl=100_000.0)
+    redis = RedisLimits(url, timeout=10.0, slot_ttl=1e9)
     clock.rule(redis)
     try:
         leases: list[str] = []
@@ -48,8 +49,7 @@ async def play(script: list[Step], url: str) -> None:
                 lease = leases[cost % len(leases)]
                 memory.settle(lease, costs)
                 redis.settle(lease, costs)
-                if redis._sending is not None:
-                    await redis._sending
+                await until(lambda: not redis.backlog)
     finally:
         await redis.aclose()
         clock.close()

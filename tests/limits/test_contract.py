@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from tests.fakes.clock import Clock
-from xrouter_asgi import RedisLimits
+from tests.limits.waiting import until
 from xrouter_asgi.limits import Charge, Limit, LimitStore, Reservation
 from xrouter_asgi.limits.limit import parse_limits
 
@@ -29,8 +29,7 @@ async def take(
 async def settle(store: LimitStore, lease: str, costs: Sequence[int] | None = None) -> None:
     """Settle, and wait until everybody can see it."""
     store.settle(lease, costs)
-    if isinstance(store, RedisLimits) and store._sending is not None:
-        await store._sending
+    await until(lambda: not store.backlog)
 
 
 async def remaining(store: LimitStore, *limits: Limit) -> list[int]:
@@ -166,7 +165,7 @@ async def test_a_refund_after_the_window_is_no_credit(store: LimitStore, clock: 
 async def test_a_debt_is_carried_from_when_it_is_known(store: LimitStore, clock: Clock) -> None:
     await take(store, (TOKENS, 10), lease="long")
     clock.advance(200)
-    await settle(store, "long", [150])
+    await settle(store, "long", [110])
     assert not (await take(store, (TOKENS, 1))).admitted
     clock.advance(60.9)
     refusal = await take(store, (TOKENS, 1))
@@ -174,6 +173,46 @@ async def test_a_debt_is_carried_from_when_it_is_known(store: LimitStore, clock:
     assert refusal.retry_after == pytest.approx(0.1)
     clock.advance(0.1)
     assert await remaining(store, TOKENS) == [100]
+
+
+async def test_a_debt_above_the_limit_is_paid_by_the_next_windows(store: LimitStore, clock: Clock) -> None:
+    await take(store, (TOKENS, 10), lease="mine")
+    await settle(store, "mine", [350])
+    refusal = await take(store, (TOKENS, 60))
+    assert refusal.statuses[0].remaining == 0
+    assert refusal.statuses[0].reset == pytest.approx(4 * 61)
+    assert refusal.retry_after == pytest.approx(4 * 61)
+    assert (await take(store, (TOKENS, 50))).retry_after == pytest.approx(3 * 61)
+    for _ in range(3):
+        clock.advance(60.9)
+        assert await remaining(store, TOKENS) == [0]
+        clock.advance(0.1)
+    assert await remaining(store, TOKENS) == [50]
+    clock.advance(61)
+    assert await remaining(store, TOKENS) == [100]
+
+
+async def test_a_debt_is_paid_while_nobody_asks(store: LimitStore, clock: Clock) -> None:
+    for cost in (60, 40):
+        await take(store, (TOKENS, cost), lease=f"mine {cost}")
+        clock.advance(20)
+    await settle(store, "mine 60", [60 + 100_000_070])
+    clock.advance(1_000_000 * 61 - 20)  # every window has paid a hundred
+    assert await remaining(store, TOKENS) == [0]
+    refusal = await take(store, (TOKENS, 1))
+    assert refusal.retry_after == pytest.approx(61)  # in 41 s sixty leave, and pay most of the last seventy
+    clock.advance(41)
+    assert await remaining(store, TOKENS) == [0]
+    clock.advance(20)
+    assert await remaining(store, TOKENS) == [30]
+
+
+async def test_what_is_given_back_pays_a_debt(store: LimitStore) -> None:
+    await take(store, (TOKENS, 60), lease="less")
+    await take(store, (TOKENS, 40), lease="more")
+    await settle(store, "more", [90])
+    await settle(store, "less", [5])
+    assert await remaining(store, TOKENS) == [5]
 
 
 async def test_a_refund_frees_the_part_it_was_taken_from(store: LimitStore, clock: Clock) -> None:

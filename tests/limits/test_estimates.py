@@ -1,49 +1,151 @@
+"""What an answer is expected to take, and what it took when nobody says."""
+
 from __future__ import annotations
+
+import asyncio
 
 import pytest
 
-from xrouter_asgi.limits.estimates import OutputEstimates
+from xrouter_asgi.context import Attempt, CostEstimate, RequestContext, Usage
+from xrouter_asgi.errors import UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
+from xrouter_asgi.limits.estimates import OutputEstimates, Work, tokens_spent
 
-PLENTY = 1_000_000
+
+def answer(estimates: OutputEstimates, tokens: int, *, key: str = "key", model: str = "model", choices: int = 1) -> int:
+    """Ask and be answered. Returns what was reserved for the output."""
+    context = RequestContext()
+    work = estimates.begin(context, key, CostEstimate(model, 0, None, choices))
+    context.usage = Usage(0, tokens)
+    estimates.end(work)
+    return work.output
 
 
-def learned(*tokens: int) -> OutputEstimates:
-    estimates = OutputEstimates()
+def expected(estimates: OutputEstimates, *, key: str = "key", model: str = "model", choices: int = 1) -> int:
+    work = estimates.begin(RequestContext(), key, CostEstimate(model, 0, None, choices))
+    estimates.end(work)
+    return work.output
+
+
+def learned(*tokens: int, assumed: int = 0) -> OutputEstimates:
+    estimates = OutputEstimates(assumed=assumed)
     for each in tokens:
-        estimates.learn("key", "model", each)
+        answer(estimates, each)
     return estimates
 
 
-def test_what_is_not_known_yet_is_1024_but_a_tenth_of_the_limit_at_most() -> None:
-    estimates = learned(*[5] * 7)
-    assert estimates.expect("key", "model", limit=PLENTY) == 1024
-    assert estimates.expect("key", "model", limit=500) == 50
+def test_at_least_the_assumed_output_is_expected() -> None:
+    assert expected(OutputEstimates()) == 1024
+    assert expected(learned(*[1] * 31, assumed=1024)) == 1024
+    assert expected(learned(*[2000] * 31, assumed=1024)) == 2000
 
 
 def test_nine_in_ten_answers_were_no_longer_than_expected() -> None:
-    assert learned(*range(1, 11)).expect("key", "model", limit=PLENTY) == 10
-    assert learned(*[10] * 19, 5000).expect("key", "model", limit=PLENTY) == 10
-    assert learned(*[0] * 8).expect("key", "model", limit=PLENTY) == 0
-
-
-def test_what_is_known_is_not_cut_to_a_tenth() -> None:
-    assert learned(*[300] * 8).expect("key", "model", limit=500) == 300
+    assert expected(learned(*range(1, 11))) == 10
+    assert expected(learned(*[10] * 19, 5000)) == 10
+    assert expected(learned(*[5] * 7)) == 0  # too few to say
 
 
 def test_only_the_last_32_count() -> None:
-    assert learned(*[9000] * 32, *[10] * 32).expect("key", "model", limit=PLENTY) == 10
+    assert expected(learned(*[9000] * 32, *[10] * 32)) == 10
+
+
+def test_while_requests_run_the_largest_answer_is_expected_again() -> None:
+    estimates = learned(*[10] * 32)
+    running = estimates.begin(RequestContext(), "key", CostEstimate("other", 0, 5))
+    answer(estimates, 5000)
+    assert expected(estimates) == 5000
+    assert expected(estimates, model="another") == 5000
+    assert expected(estimates, key="other") == 0
+    estimates.end(running)
+    assert expected(estimates) == 10
+
+
+def test_each_choice_may_be_as_long_as_one() -> None:
+    estimates = OutputEstimates()
+    assert answer(estimates, 128 * 9000, choices=128) == 128 * 1024
+    for _ in range(8):
+        answer(estimates, 2 * 3000, choices=2)
+    assert expected(estimates, choices=3) == 3 * 9000
+
+
+def test_a_bound_of_the_client_is_what_is_reserved() -> None:
+    estimates = learned(*[9000] * 32)
+    assert estimates.begin(RequestContext(), "key", CostEstimate("model", 7, 20, 2)).output == 20
+
+
+def test_embeddings_teach_nothing() -> None:
+    estimates = OutputEstimates(assumed=0)
+    for _ in range(8):
+        context = RequestContext()
+        work = estimates.begin(context, "key", CostEstimate("model", 7, 0))
+        context.usage = Usage(7, 99)
+        estimates.end(work)
+    assert expected(estimates) == 0
 
 
 def test_keys_and_models_are_learned_apart() -> None:
     estimates = learned(*[5] * 8)
-    assert estimates.expect("other", "model", limit=PLENTY) == 1024
-    assert estimates.expect("key", "other", limit=PLENTY) == 1024
+    assert expected(estimates) == 5
+    assert expected(estimates, key="other") == 0
+    assert expected(estimates, model="other") == 0
 
 
 def test_the_pair_met_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xrouter_asgi.limits.estimates._PAIRS", 2)
-    estimates = OutputEstimates()
+    estimates = OutputEstimates(assumed=0)
     for model in ["one"] * 8 + ["two"] * 8 + ["one", "three"]:
-        estimates.learn("key", model, 5)
-    expected = [estimates.expect("key", model, limit=PLENTY) for model in ("one", "two", "three")]
-    assert expected == [5, 1024, 1024]
+        answer(estimates, 5, model=model)
+    assert [expected(estimates, model=model) for model in ("one", "two", "three")] == [5, 0, 0]
+
+
+# What it took
+
+RESERVED = 1124
+LEFT = asyncio.CancelledError()
+LATE = UpstreamTimeout("", code="first_byte_timeout")
+UNREACHED = UpstreamTimeout("", code="connect_timeout")
+CUT = UpstreamUnavailable("", code="truncated")
+DOWN = UpstreamUnavailable("")
+
+
+def attempt(error: BaseException | None = None, first: float | None = None) -> Attempt:
+    return Attempt("provider", "model", first=first, error=error)
+
+
+@pytest.mark.parametrize(
+    ("context", "spent"),
+    [
+        # The upstream counted.
+        (RequestContext(usage=Usage(0, 0), provider="p"), 0),
+        (RequestContext(usage=Usage(3, 2), streamed=True, characters=900), 5),
+        # Nobody accepted it.
+        (RequestContext(attempts=[attempt(DOWN), attempt(UpstreamRateLimited("")), attempt(UNREACHED)]), 0),
+        # The client left, or nobody waited any longer: what was reserved.
+        (RequestContext(attempts=[attempt(DOWN), attempt(LEFT)]), RESERVED),
+        (RequestContext(attempts=[attempt(LATE)]), RESERVED),
+        (RequestContext(attempts=[attempt(LATE), attempt(LATE)]), RESERVED + 100),
+        (RequestContext(attempts=[attempt(LEFT, 1.0)], provider="p", streamed=True), RESERVED),
+        # No count of a whole answer: what was reserved.
+        (RequestContext(attempts=[attempt(DOWN), attempt(None, 1.0)], provider="p"), RESERVED),
+        # A stream that ended early: the input and what came.
+        (RequestContext(attempts=[attempt(LEFT, 1.0)], provider="p", streamed=True, characters=7), 104),
+        (RequestContext(attempts=[attempt(LATE), attempt(LEFT, 1.0)], streamed=True, characters=7), 204),
+        # An upstream that broke off: the input.
+        (RequestContext(attempts=[attempt(CUT)]), 100),
+        (RequestContext(attempts=[attempt(CUT), attempt(CUT), attempt(DOWN)]), 200),
+        # Without a Target.
+        (RequestContext(error=DOWN), 0),
+        (RequestContext(error=DOWN, streamed=True, provider="p", characters=1), 101),
+        (RequestContext(provider="p"), RESERVED),
+        (RequestContext(), RESERVED),
+    ],
+)
+def test_what_a_request_took(context: RequestContext, spent: int) -> None:
+    assert tokens_spent(Work(context, "key", CostEstimate("model", 100), 1024), RESERVED) == spent
+
+
+def test_losers_cost_their_input_as_the_winner_s_upstream_counted_it() -> None:
+    context = RequestContext(usage=Usage(30, 5))
+    context.attempts += [attempt(LEFT), attempt(CUT), attempt(DOWN), attempt(None, 1.0)]
+    context.decision.served = context.attempts[-1]
+    assert tokens_spent(Work(context, "key", CostEstimate("model", 100), 1024), RESERVED) == 35 + 2 * 30

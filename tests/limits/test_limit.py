@@ -16,6 +16,8 @@ from xrouter_asgi.limits.limit import Limit, parse_limits
         ("1 TOKEN PER MINUTE PER ALL", Limit(1, "tokens", 60.0, "all")),
         ("8 parallel", Limit(8, "parallel", 0.0, "key")),
         (" 8  parallel  per  model ", Limit(8, "parallel", 0.0, "model")),
+        ("4000 tokens/request", Limit(4000, "output", 0.0, "key")),
+        ("4 choices per request", Limit(4, "choices", 0.0, "key")),
         ("3/month", Limit(3, "requests", 2_592_000.0, "key")),
     ],
 )
@@ -37,6 +39,8 @@ def test_the_notation_is_read(text: str, limit: Limit) -> None:
         "8 parallel/minute",
         "8 parallel tokens",
         "-1/minute",
+        "4 choices/minute",
+        "4/request",
         "1.5/minute",
         "1000000000000000000/minute",
         "60/minute\n60/minute",
@@ -70,6 +74,8 @@ def test_a_window_belongs_to_what_is_counted_over_time(options: dict[str, object
         (Limit.parse("100000 tokens/day"), "100000 tokens per 1 day"),
         (Limit(5, window=0.5), "5 per 0.5 seconds"),
         (Limit.parse("8 parallel"), "8 parallel requests"),
+        (Limit.parse("4000 tokens/request"), "4000 tokens of output per request"),
+        (Limit.parse("1 choice/request"), "1 choices per request"),
     ],
 )
 def test_a_limit_is_told_in_words(limit: Limit, text: str) -> None:

@@ -10,6 +10,7 @@ from statistics import mean
 
 import pytest
 from redis import Redis
+from redis.asyncio import SSLConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.asgi_client import Exchange, get
@@ -22,6 +23,7 @@ from xrouter_asgi.limits.base import Charge
 from xrouter_asgi.limits.limit import Limit
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.limits.redis import RedisLimits, store_at
+from xrouter_asgi.limits.servers import Cluster, SentinelMaster
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 
 
@@ -96,8 +98,6 @@ async def test_a_reservation_that_waits_for_its_answer_holds_no_slot(
     async with Wire(redis_process.port) as wire:
         store = redis_store(wire.url, slot_ttl=0.9)
         await store.reserve([mine], lease="mine")
-        # Redis then knows the script, and has a connection for each of the two.
-        await asyncio.gather(*(store._scripts.renew({"mine": [mine]}) for _ in range(2)))
         wire.heard.clear()
         wire.delay = 0.5
         assert not (await take(store, (PARALLEL, 1))).admitted
@@ -132,13 +132,14 @@ async def test_more_slots_than_one_call_may_renew_are_all_held(
     for number in range(1100):
         await take(store, (many, 1), lease=f"many {number}")
     server_clock.advance(14)
-    await store._scripts.renew({lease: held.slots for lease, held in store._leases.items()})
+    await asyncio.gather(*store._scripts.renew(store._held()))
     server_clock.advance(14)
     assert await remaining(store, many) == [100]
 
 
 async def test_a_reservation_that_comes_after_its_settlement_takes_nothing(redis_store: MakeStore) -> None:
     store = redis_store()
+    await store.connect()
     charges = [Charge("key", TOKENS, 60), Charge("key", PARALLEL)]
     await store._scripts.settle("late", charges, [-60, -1])
     await store._scripts.reserve("late", charges)
@@ -176,7 +177,7 @@ async def test_a_slot_that_was_given_back_is_not_held_again(redis_store: MakeSto
     store = redis_store()
     await take(store, (PARALLEL, 1), lease="mine")
     await settle(store, "mine", [1])
-    await store._scripts.renew({"mine": [Charge("key", PARALLEL)]})
+    await asyncio.gather(*store._scripts.renew({"mine": [Charge("key", PARALLEL)]}))
     assert await remaining(store, PARALLEL) == [2]
 
 
@@ -204,7 +205,7 @@ async def test_what_a_client_sends_never_reaches_redis(redis_store: MakeStore, r
         charges = [Charge("alice@example.org", limit) for limit in (REQUESTS, TOKENS, PARALLEL)]
         await store.reserve(charges, lease="lease")
         await settle(store, "lease")
-        await store._scripts.renew({"lease": charges[2:]})
+        await asyncio.gather(*store._scripts.renew({"lease": charges[2:]}))
         assert b"EVALSHA" in wire.heard
         assert b"alice" not in wire.heard
         await store.aclose()
@@ -314,3 +315,40 @@ def test_without_redis_py_it_is_said_what_to_install(monkeypatch: pytest.MonkeyP
 def test_nobody_shares_with_less_than_himself() -> None:
     with pytest.raises(ValueError, match="At least 1 worker shares the limits, not 0"):
         RedisLimits("redis://127.0.0.1", workers=0)
+
+
+@pytest.mark.parametrize(
+    ("url", "known", "options"),
+    [
+        ("redis+sentinel://a:1,b/service", [("a", 1), ("b", 26_379)], {}),
+        (
+            "valkey+sentinel://me:p%40ss@a/service?db=3",
+            [("a", 26_379)],
+            {"username": "me", "password": "p@ss", "db": 3},
+        ),
+        ("redis+cluster://a:7000,[::1]:7001,[::2]", [("a", 7000), ("::1", 7001), ("::2", 6379)], {}),
+        ("redis+cluster://:pass@a?client_name=x", [("a", 6379)], {"password": "pass", "client_name": "x"}),
+    ],
+)
+def test_the_servers_of_a_set_are_read_from_its_url(url: str, known: list[object], options: dict[str, object]) -> None:
+    server = RedisLimits(url)._scripts.server
+    assert isinstance(server, SentinelMaster | Cluster)
+    assert server._known == known
+    assert server._options.items() >= options.items()
+
+
+def test_a_cluster_may_use_tls() -> None:
+    assert RedisLimits("rediss+cluster://a")._scripts.server._connection is SSLConnection
+
+
+@pytest.mark.parametrize(
+    ("url", "mistake"),
+    [
+        ("redis+sentinel://a:1,b:2", "The URL names no service"),
+        ("redis+cluster://", "The URL must name its servers"),
+        ("redis+cluster://a,,b", "The URL must name its servers"),
+    ],
+)
+def test_a_url_of_a_set_that_lacks_something_is_refused(url: str, mistake: str) -> None:
+    with pytest.raises(ValueError, match=mistake):
+        RedisLimits(url)

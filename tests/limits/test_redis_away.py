@@ -97,12 +97,13 @@ async def test_a_redis_that_is_slow_is_waited_for_once(
         await take(store, (TOKENS, 1))
         wire.delay = 0.2
         assert (await take(store, (TOKENS, 50))).local
+        await until(lambda: not store._health.up)
         wire.heard.clear()
         for _ in range(50):
             assert (await take(store, (TOKENS, 1))).local
         assert wire.heard == b""
         wire.delay = 0.0
-        await until(lambda: store._health.up and not store._unsent)
+        await until(lambda: store._health.up and not store.backlog)
         assert await remaining(store, TOKENS) == [99]
         await store.aclose()
 
@@ -136,17 +137,15 @@ async def test_a_redis_that_is_full_stays_away(
 async def until_probed(store: RedisLimits, caplog: pytest.LogCaptureFixture) -> list[str]:
     """Wait for a probe; what was written to the log by then."""
     probed = asyncio.Event()
-    probe = store._health._probe
+    probe = store._scripts.probe
 
-    async def probe_and_tell() -> None:
-        try:
-            await probe()
-        finally:
-            probed.set()
+    def probe_and_tell() -> list[asyncio.Future[object]]:
+        probed.set()
+        return probe()
 
-    store._health._probe = probe_and_tell
+    store._health._store.probe = probe_and_tell  # type: ignore[method-assign]
     await probed.wait()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -177,7 +176,7 @@ async def test_redis_stopped_and_started_under_load_is_exact_again(server: Redis
     await asyncio.gather(*tasks)
     with Redis.from_url(server.url) as client:
         await until(lambda: bool(client.keys("*parallel*")))
-        await until(lambda: not store._unsent)
+        await until(lambda: not store.backlog)
     assert await remaining(redis_store(server.url), PARALLEL, REQUESTS) == [0, 3]
     assert not (await take(store, (PARALLEL, 1))).local
     for lease in ("over the outage", "in the outage"):
@@ -195,7 +194,7 @@ async def test_settlements_wait_until_redis_is_back(
         await take(store, (REQUESTS, 1))
         store.settle("mine", [10])
         wire.delay = 0.0
-        await until(lambda: store._health.up and not store._unsent)
+        await until(lambda: store._health.up and not store.backlog)
         assert await remaining(redis_store(), TOKENS) == [90]
         await store.aclose()
 

@@ -80,16 +80,16 @@ async def test_a_key_is_shown_its_own_models_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "completion_tokens"),
+    ("path", "value", "completion_tokens", "choices"),
     [
-        (CHAT, chat(), None),
-        (CHAT, chat(max_tokens=7), 7),
-        (CHAT, chat(max_completion_tokens=5, max_tokens=7, n=3), 15),
-        (EMBEDDINGS, {"model": "scripted", "input": "some text"}, 0),
+        (CHAT, chat(), None, 1),
+        (CHAT, chat(max_tokens=7), 7, 1),
+        (CHAT, chat(max_completion_tokens=5, max_tokens=7, n=3), 21, 3),
+        (EMBEDDINGS, {"model": "scripted", "input": "some text"}, 0, 1),
     ],
 )
 async def test_a_limiter_is_asked_with_what_the_request_may_cost(
-    path: str, value: dict[str, Any], completion_tokens: int | None
+    path: str, value: dict[str, Any], completion_tokens: int | None, choices: int
 ) -> None:
     asked: list[CostEstimate] = []
 
@@ -97,7 +97,7 @@ async def test_a_limiter_is_asked_with_what_the_request_may_cost(
         asked.append(demand)
 
     assert (await ask(path, value, context=RequestContext(reserve_tokens=reserve_tokens))).status == 200
-    assert asked == [CostEstimate("scripted", len(json.dumps(value)) // 2, completion_tokens)]
+    assert asked == [CostEstimate("scripted", len(json.dumps(value)) // 2, completion_tokens, choices)]
 
 
 async def test_what_a_limiter_refuses_reaches_no_provider() -> None:

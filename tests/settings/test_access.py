@@ -157,7 +157,10 @@ class TestRateLimit:
             ),
             ("limit = 60", 'rate_limit.limit is 60. Write a limit such as "60/minute", or a list of them.'),
             ("limit = [60]", 'rate_limit.limit is [60]. Write a limit such as "60/minute", or a list of them.'),
-            ('limits = "1/day"', "rate_limit has no key 'limits'. Did you mean 'limit'? Known: ietf, limit, models,"),
+            (
+                'limits = "1/day"',
+                "rate_limit has no key 'limits'. Did you mean 'limit'? Known: assumed_output, ietf, limit,",
+            ),
             ('models.bird = "many"', "rate_limit.models.bird cannot be used: The limit 'many' cannot be read."),
             (
                 'models.brid = "1/day"',
@@ -171,6 +174,12 @@ class TestRateLimit:
                 'storage = "mongodb://:secret@h"',
                 "rate_limit cannot be used: RedisLimits cannot use a URL of the scheme",
             ),
+            (
+                'models = { "b*" = "1/day", "B*" = "2/day" }',
+                "rate_limit cannot be used: Two of these models differ in case only: b*, B*.",
+            ),
+            ("assumed_output = -1", "rate_limit.assumed_output is -1. It should be greater than or equal to 0."),
+            ('storage = "redis+sentinel://h:1"', "rate_limit cannot be used: The URL names no service. Write"),
             ("workers = 0", "rate_limit.workers is 0. It should be greater than 0."),
         ],
     )

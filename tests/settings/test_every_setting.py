@@ -183,6 +183,7 @@ OTHERWISE: dict[str, Any] = {
         "when_unavailable": "open",
         "workers": 7,
         "ietf": True,
+        "assumed_output": 500,
     },
     "responses": {"store": "redis://b.example/1", "ttl": 7, "max_bytes": 7},
     "cors": {"origins": ["https://b.example"], "max_age": 7},

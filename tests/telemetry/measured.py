@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -23,11 +23,14 @@ from xrouter_asgi.telemetry.metrics import Metrics
 class Measured:
     """A router whose metrics are read as `{labels: number or histogram}`."""
 
-    def __init__(self, provider: Provider | None = None) -> None:
+    def __init__(self, provider: Provider | None = None, *, backlog: Callable[[], int] | None = None) -> None:
         target = Target(provider or ScriptedProvider(), model="*")
         self.router = LLMRouter({"scripted": target, "local-*": target})
         self.reader = InMemoryMetricReader()
-        self.metrics = Metrics(MeterProvider([self.reader]), models=self.router.models, refusals=Refusals().counts)
+        refusals = Refusals().counts
+        self.metrics = Metrics(
+            MeterProvider([self.reader]), models=self.router.models, refusals=refusals, backlog=backlog
+        )
         self.app = RequestEventsMiddleware(self.router, observers=[self.metrics])
 
     def points(self) -> list[tuple[str, NumberDataPoint | HistogramDataPoint]]:

@@ -120,6 +120,14 @@ def test_an_attempt_that_nobody_ended_leaves_no_overhead() -> None:
     assert overhead_of(attempt(time.perf_counter() - 3600, None)) == 0.0
 
 
+def test_the_backlog_of_the_limits_is_what_the_store_says() -> None:
+    waiting = 3
+    measured = Measured(backlog=lambda: waiting)
+    assert measured.numbers("xrouter.limiter.backlog") == {(): 3}
+    waiting = 0
+    assert measured.numbers("xrouter.limiter.backlog") == {(): 0}
+
+
 def test_the_limiter_is_degraded_until_it_is_restored() -> None:
     measured = Measured()
     assert measured.numbers("xrouter.limiter.degraded") == {(): 0}

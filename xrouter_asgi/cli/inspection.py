@@ -14,6 +14,7 @@ from ..inspection import (
     describe_models,
     describe_statuses,
     explain,
+    find_risks,
     sample_request,
     survey,
 )
@@ -48,6 +49,8 @@ def _check(environment: Mapping[str, str], options: argparse.Namespace) -> int:
     settings = Settings.load(options.config)
     providers = build_providers(settings)  # logs a warning about certificates that are not checked
     print(f"{describe_models(settings)}\n\n{describe_layers(settings)}")
+    for risk in find_risks(settings):
+        print(f"warning: {risk}", file=sys.stderr)
     if not options.live:
         return 0
     statuses = asyncio.run(survey(providers))

@@ -36,9 +36,10 @@ class ParsedChat:
     def estimate(self) -> CostEstimate:
         """The size of the body, and the bound that the client set to the output of all choices."""
         request = self.request
-        bound = request.max_completion_tokens or request.max_tokens
-        completion = None if bound is None else bound * (request.n or 1)
-        return CostEstimate(request.model, prompt_bound(len(self.document.data)), completion)
+        choices = request.n or 1
+        # Of two bounds nobody knows which one the upstream keeps.
+        bound = max(request.max_completion_tokens or 0, request.max_tokens or 0) * choices
+        return CostEstimate(request.model, prompt_bound(len(self.document.data)), bound or None, choices)
 
     def whole(self, answer: Document, /) -> bytes:
         """The completion as the provider gave it."""

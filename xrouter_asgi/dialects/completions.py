@@ -49,7 +49,7 @@ class ParsedCompletion:
         """The size of the body, and the bound on the output of all answers that are made."""
         request = self.request
         bound = (request.max_tokens or DEFAULT_MAX_TOKENS) * self.made
-        return CostEstimate(request.model, prompt_bound(len(self.original.document.data)), bound)
+        return CostEstimate(request.model, prompt_bound(len(self.original.document.data)), bound, self.made)
 
     def whole(self, answer: Document, /) -> bytes:
         """The answer as `object: "text_completion"`."""

@@ -24,11 +24,22 @@ class Charge:
 
     subject: str  # whose count: any text, which stores never show to others
     limit: Limit
-    cost: int = 1  # from 0 to the limit's amount, because more could never be admitted; 1 for `parallel`
+    cost: int = 1  # from 0 to the limit's amount, because more could never be admitted
+    models: str | None = None  # the pattern of models that have a count of their own together; None for all models
 
     def __post_init__(self) -> None:
         if not 0 <= self.cost <= self.limit.amount:
             raise ValueError(f"A cost of {self.cost} can never be had from a limit of {self.limit}.")
+
+    @property
+    def counted(self) -> tuple[str, Limit, str | None]:
+        """What it is counted under: charges that share it share a count."""
+        return self.subject, self.limit, self.models
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held while the request runs, and given back at its end."""
+        return self.limit.window == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +65,17 @@ class Reservation:
 class LimitStore(Protocol):
     """Keeps counts, in this process or shared between processes."""
 
+    @property
+    def backlog(self) -> int:
+        """How many settlements are not counted yet."""
+
+    async def connect(self) -> None:
+        """Get ready, so that the first reservation need not wait. Never fails. A host without lifespan skips it."""
+
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         """Take all the charges, or none. An unavailable store is an answer too, never an exception.
 
-        No two charges may have the same subject and limit. A lease that is reserved twice is taken once. Every caller
+        No two charges may have the same count. A lease that is reserved twice is taken once. Every caller
         of `reserve()` must call `settle()`, also when it is cancelled while it waits here.
 
         Args:
@@ -71,7 +89,9 @@ class LimitStore(Protocol):
         fails, so that no cancellation can interrupt it; a store sends in the background what it has to send.
 
         Unused cost returns to the slice of the window it was taken from. It is lost once that slice has left the
-        window, because it must not become credit. Additional cost counts from now on. A parallel slot becomes free.
+        window, because it must not become credit. Additional cost counts from now on. What exceeds the limit is a
+        debt: it is paid out of the next windows before they admit anything. What a limit without a window counts, such
+        as parallel requests, is given back, whatever it has cost.
         """
 
     async def aclose(self) -> None:

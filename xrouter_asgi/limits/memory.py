@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import accumulate, islice
-from typing import TypeAlias
+from dataclasses import dataclass
+from itertools import islice
+from math import inf
+from typing import Final, TypeAlias
 
-from .base import SLICES, SLOT_RETRY_AFTER, Charge, LimitStatus, Reservation
+from .base import Charge, LimitStatus, Reservation
+from .counts import Count, SlotCount, WindowCount
 from .limit import Limit
 
 MAX_SUBJECTS = 100_000
 """Counts kept for each length of window. A new one replaces the least recently used one, so that callers who invent
 addresses cannot fill the memory."""
 
-_Counted: TypeAlias = tuple[str, Limit]
+_Counted: TypeAlias = tuple[str, Limit, str | None]
 
 
 class MemoryLimits:
@@ -23,132 +25,104 @@ class MemoryLimits:
 
     Args:
         clock: Monotonic seconds.
+        workers: How many processes share each limit. This one admits its share: the amount divided by them, at least 1.
+            A cost above the share takes the whole share.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    backlog: Final = 0
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, workers: int = 1) -> None:
         self._clock = clock
-        self._windows: dict[float, dict[_Counted, _Window]] = {}  # by length; the least recently used one is first
-        self._slots: Counter[_Counted] = Counter()
-        self._leases: dict[str, list[tuple[Charge, int]]] = {}  # with the slice that each charge was taken in
+        self._workers = workers
+        self._counts: dict[float, dict[_Counted, Count]] = {}  # by length of window; the least recently used is first
+        self._leases: dict[str, list[_Taken]] = {}
+
+    async def connect(self) -> None: ...
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         now = self._clock()
-        windows = [None if charge.limit.unit == "parallel" else self._window(charge, now) for charge in charges]
+        counts = [self._count(charge, now) for charge in charges]
         refused, retry_after = None, 0.0
         if lease not in self._leases:
-            for charge, window in zip(charges, windows, strict=True):
-                wait = self._wait_for_slot(charge) if window is None else window.wait(charge, now)
+            costs = [min(charge.cost, count.amount) for charge, count in zip(charges, counts, strict=True)]
+            for charge, count, cost in zip(charges, counts, costs, strict=True):
+                wait = count.wait(cost, now)
                 if wait > retry_after:
                     refused, retry_after = charge.limit, wait
             if refused is None:
-                self._take(lease, charges, windows)
-        statuses = [self._status(charge, window, now) for charge, window in zip(charges, windows, strict=True)]
-        return Reservation(refused is None, refused, retry_after, tuple(statuses))
+                self._take(lease, charges, counts, costs)
+        statuses = tuple(
+            LimitStatus(charge.limit, max(0, count.amount - count.used), count.reset(now))
+            for charge, count in zip(charges, counts, strict=True)
+        )
+        return Reservation(refused is None, refused, retry_after, statuses)
+
+    def note(self, charges: Sequence[Charge], *, lease: str) -> None:
+        """Count what another store has admitted to this process, as far as there is room in its share."""
+        if lease in self._leases:
+            return
+        now = self._clock()
+        counts = [self._count(charge, now) for charge in charges]
+        # What is held is counted in any case, because it will be given back.
+        costs = [
+            charge.cost if charge.held else min(charge.cost, count.amount - count.used)
+            for charge, count in zip(charges, counts, strict=True)
+        ]
+        self._take(lease, charges, counts, costs, noted=True)
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
         taken = self._leases.pop(lease, None)
         if taken is None:
             return
         now = self._clock()
-        for (charge, index), cost in zip(taken, costs or [0] * len(taken), strict=True):
-            if charge.limit.unit == "parallel":
-                key = (charge.subject, charge.limit)
-                self._slots[key] -= 1
-                if not self._slots[key]:
-                    del self._slots[key]
-            elif cost != charge.cost:
-                # This may create a new count: a debt outlives the count it was made in.
-                self._window(charge, now).correct(cost - charge.cost, index)
+        for each, cost in zip(taken, costs or [0] * len(taken), strict=True):
+            if cost == each.cost and not each.charge.held:
+                continue
+            # This may create a new count: a debt outlives the count it was made in.
+            count = self._count(each.charge, now)
+            count.settle(min(cost, each.cost) if each.noted else cost, taken=each.cost, place=each.place)
+            if count.expires <= now:
+                del self._counts[each.charge.limit.window][each.charge.counted]
 
     async def aclose(self) -> None: ...
 
     def __len__(self) -> int:
         """How many counts are kept, expired ones included."""
-        return sum(map(len, self._windows.values())) + len(self._slots)
+        return sum(map(len, self._counts.values()))
 
-    def _window(self, charge: Charge, now: float) -> _Window:
-        length = charge.limit.window
-        key = (charge.subject, charge.limit)
-        windows = self._windows.setdefault(length, {})
-        window = windows.pop(key, None) or _Window(length)
-        # At most two go for each one that comes: expired windows become fewer, and no call takes long.
-        for oldest, other in list(islice(windows.items(), 2)):
-            if other.expires <= now or len(windows) >= MAX_SUBJECTS:
-                del windows[oldest]
-        windows[key] = window
-        window.advance(now)
-        return window
+    def _count(self, charge: Charge, now: float) -> Count:
+        limit, key = charge.limit, charge.counted
+        counts = self._counts.setdefault(limit.window, {})
+        count = counts.pop(key, None)
+        if count is None:
+            amount = max(1, limit.amount // self._workers)
+            count = WindowCount(amount, limit.window) if limit.window else SlotCount(amount)
+        # At most two go for each one that comes: expired counts become fewer, and no call takes long.
+        for oldest, other in list(islice(counts.items(), 2)):
+            if other.expires <= now or (len(counts) >= MAX_SUBJECTS and other.expires < inf):
+                del counts[oldest]
+        counts[key] = count
+        count.advance(now)
+        return count
 
-    def _take(self, lease: str, charges: Sequence[Charge], windows: Sequence[_Window | None]) -> None:
-        taken = []
-        for charge, window in zip(charges, windows, strict=True):
-            index = 0
-            if window is None:
-                self._slots[charge.subject, charge.limit] += 1
-            else:
-                index = window.add(charge.cost)
-            taken.append((charge, index))
-        self._leases[lease] = taken
-
-    def _wait_for_slot(self, charge: Charge) -> float:
-        in_use = self._slots[charge.subject, charge.limit]
-        return 0.0 if in_use < charge.limit.amount else SLOT_RETRY_AFTER
-
-    def _status(self, charge: Charge, window: _Window | None, now: float) -> LimitStatus:
-        if window is None:
-            used, reset = self._slots[charge.subject, charge.limit], 0.0
-        else:
-            used, reset = window.total, window.reset(now)
-        return LimitStatus(charge.limit, max(0, charge.limit.amount - used), reset)
+    def _take(
+        self,
+        lease: str,
+        charges: Sequence[Charge],
+        counts: Sequence[Count],
+        costs: Sequence[int],
+        *,
+        noted: bool = False,
+    ) -> None:
+        self._leases[lease] = [
+            _Taken(charge, cost, count.take(cost), noted)
+            for charge, count, cost in zip(charges, counts, costs, strict=True)
+        ]
 
 
-class _Window:
-    """Counts for the last 60 slices of a window, plus the current one."""
-
-    __slots__ = ("_current", "_slices", "_width", "expires", "total")
-
-    def __init__(self, length: float) -> None:
-        self._width = length / SLICES
-        self._slices: dict[int, int] = {}  # oldest first
-        self._current = 0
-        self.total = 0
-        self.expires = 0.0
-
-    def advance(self, now: float) -> None:
-        self._current = int(now // self._width)
-        self.expires = self._end(self._current)
-        while self._slices and (oldest := next(iter(self._slices))) < self._current - SLICES:
-            self.total -= self._slices.pop(oldest)
-
-    def wait(self, charge: Charge, now: float) -> float:
-        """Seconds until the charge fits; 0 if it fits now."""
-        missing = self.total + charge.cost - charge.limit.amount
-        if missing <= 0:
-            return 0.0
-        freed = accumulate(self._slices.values())
-        last = next(index for index, so_far in zip(self._slices, freed, strict=True) if so_far >= missing)
-        return max(self._end(last) - now, 0.001)  # a wait that is rounded to 0 would admit
-
-    def add(self, cost: int) -> int:
-        """Count the cost in the current slice. Returns the slice's index."""
-        self._slices[self._current] = self._slices.get(self._current, 0) + cost
-        self.total += cost
-        return self._current
-
-    def correct(self, difference: int, index: int) -> None:
-        """Return unused cost to its slice, if that is still counted. Add further cost to the current slice."""
-        if difference > 0:
-            self.add(difference)
-        elif index in self._slices:
-            returned = min(-difference, self._slices[index])  # the slice holds less if the count was started anew
-            self._slices[index] -= returned
-            self.total -= returned
-
-    def reset(self, now: float) -> float:
-        """Seconds until every cost has left the window."""
-        last = next((index for index in reversed(self._slices) if self._slices[index]), None)
-        return 0.0 if last is None else self._end(last) - now
-
-    def _end(self, index: int) -> float:
-        """When a slice leaves the window."""
-        return (index + SLICES + 1) * self._width
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    charge: Charge
+    cost: int  # less than the charge's if that exceeds this process's share
+    place: int
+    noted: bool  # another store counts it, and its debt

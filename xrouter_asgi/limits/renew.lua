@@ -3,8 +3,6 @@
 -- KEYS  pairs: a lease's record, and the count it has a slot of
 -- ARGV  how long a slot is held (µs), then the lease of each pair
 
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
 for i = 1, #KEYS, 2 do
   if redis.call('GET', KEYS[i]) ~= '' then
     redis.call('ZADD', KEYS[i + 1], now + ARGV[1], ARGV[(i + 1) / 2 + 1])

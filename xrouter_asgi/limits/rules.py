@@ -14,6 +14,7 @@ from ..asgi.scope import peer_address
 from ..context import Principal, RequestContext, matches
 from .base import Charge
 from .limit import Limit, parse_limits
+from .units import UNITS
 
 Limits: TypeAlias = str | Limit | Iterable[str | Limit]
 FindSubject: TypeAlias = Callable[[Scope], str | None]
@@ -56,7 +57,7 @@ class LimitRule:
         }[self.limit.per]
         if counted is None:
             return None
-        return Charge(counted if self.pattern is None else f"{self.pattern}\0{counted}", self.limit, cost)
+        return Charge(counted, self.limit, cost, self.pattern)
 
 
 class LimitRules:
@@ -64,12 +65,15 @@ class LimitRules:
 
     A key's limit replaces the general one of the same kind: the same unit, window and `per`. So does a token limit of a
     model. A request limit of a model adds to the general one, because requests are counted before the model is known.
-    The name of a model wins over a pattern with one `*`, and a longer pattern over a shorter one.
+    The name of a model wins over a pattern with one `*`, and a longer pattern over a shorter one. Both are compared in
+    their normal form.
     """
 
     def __init__(self, general: Limits, models: Mapping[str, Limits]) -> None:
         self._general = parse_limits(general)
-        self._models = {pattern: parse_limits(limits) for pattern, limits in models.items()}
+        self._models = {normal_form(pattern): parse_limits(limits) for pattern, limits in models.items()}
+        if len(self._models) < len(models):
+            raise ValueError(f"Two of these models differ in case only: {', '.join(models)}.")
         self._patterns = sorted(self._models, key=lambda pattern: ("*" in pattern, -len(pattern)))
         # What clients send cannot fill this cache: patterns come from the settings, limits from keys.
         self._combined = lru_cache(maxsize=1024)(self._combine)
@@ -79,7 +83,7 @@ class LimitRules:
         return self._combined(subject.limits, None)[0]
 
     def for_model(self, subject: Subject, model: str) -> tuple[LimitRule, ...]:
-        """The other limits, which need the model and the size of the request."""
+        """The other limits, which need the model, in its normal form, and the size of the request."""
         pattern = next((pattern for pattern in self._patterns if matches(pattern, model)), None)
         return self._combined(subject.limits, pattern)[1]
 
@@ -89,10 +93,15 @@ class LimitRules:
         own = _own_limits(texts)
         of_model = self._models.get(pattern, ()) if pattern is not None else ()
         by_kind = {limit.kind: limit for limit in (*self._general, *own)}
-        early = [limit for limit in by_kind.values() if limit.unit != "tokens" and limit.per != "model"]
+        early = [limit for limit in by_kind.values() if not UNITS[limit.unit].needs_body and limit.per != "model"]
         replaced = {limit.kind for limit in of_model} - {limit.kind for limit in own}
         late = [limit for limit in by_kind.values() if limit not in early and limit.kind not in replaced]
         return tuple(map(LimitRule, early)), (*map(LimitRule, late), *(LimitRule(limit, pattern) for limit in of_model))
+
+
+def normal_form(model: str) -> str:
+    """One spelling for all that an upstream may take for the same model, so that no other spelling passes a limit."""
+    return model.strip().casefold()
 
 
 def _own_limits(texts: tuple[str, ...]) -> tuple[Limit, ...]:

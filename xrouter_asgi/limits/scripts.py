@@ -2,63 +2,81 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from itertools import count
+from typing import Any, Final
 
 from .base import SLICES, Charge, LimitStatus, Reservation
+from .limit import Limit
+from .link import Word
+from .servers import server_at
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-CONNECTIONS: Final = 32  # more make no server faster, and keep this process so busy that answers seem to be late
-
-_LEASE_TTL: Final = 3_600  # seconds for tokens or a slot; a lease that is settled later keeps its estimated cost
+_LEASE_TTL: Final = 6 * 3_600  # seconds; what is settled later keeps its estimated cost
 _BATCH: Final = 500  # slots renewed by one call, because Redis does nothing else meanwhile
-_SCHEMES: Final = {
-    "redis": "redis",
-    "rediss": "rediss",
-    "unix": "unix",
-    "valkey": "redis",
-    "valkeys": "rediss",
-    "redis+unix": "unix",
-    "valkey+unix": "unix",
-}
 
 
 class RedisScripts:
-    """Runs the scripts on one server. A call is one round trip, uses the server's clock, and may be repeated.
+    """Runs the scripts on the servers of a URL.
 
-    All keys have one hash tag, so that a cluster keeps them on one node, where one script can reach them. Keys hold
-    digests, never text of a client.
+    A call is sent at once. Its script uses the server's clock, and may be repeated. One script reaches the charges of
+    one slot of a cluster; where there is no cluster, all charges have one slot. All keys of a subject share a hash tag,
+    and so a slot. Keys hold digests, never text of a client.
 
     Args:
-        url: As redis-py takes it; also the schemes `valkey`, `valkeys` and `redis+unix` of the library `limits`.
-        slot_ttl: Seconds that a slot is held without being renewed.
+        url: See `server_at`.
+        slot_ttl: Seconds that a parallel slot is held without being renewed.
     """
 
     def __init__(self, url: str, *, slot_ttl: float) -> None:
-        self._redis = _connect(url)
         self._slot_ttl = slot_ttl
-        folder = files(__package__)
-        self._reserve, self._settle, self._renew = (
-            self._redis.register_script(folder.joinpath(f"{name}.lua").read_text("utf-8"))
-            for name in ("reserve", "settle", "renew")
-        )
+        shared = f"local slices = {SLICES}\n{_read('count')}\n"
+        scripts = [shared + _read(name) for name in ("reserve", "settle", "renew")]
+        self._reserve, self._settle, self._renew = map(digest, scripts)
+        self.server = server_at(url, tuple(scripts))
 
-    async def probe(self) -> None:
-        """Reserve nothing. A PING would not do: a full server and a replica answer it too."""
-        await self.reserve(os.urandom(16).hex(), [])
+    @property
+    def connected(self) -> bool:
+        return self.server.connected
 
-    async def reserve(self, lease: str, charges: Sequence[Charge]) -> Reservation:
+    async def connect(self) -> None:
+        await self.server.connect()
+
+    def disconnect(self) -> None:
+        self.server.disconnect()
+
+    def is_lost(self, error: Exception) -> bool:
+        """A connection was closed while it was idle, or leads to a server that is not the one any more."""
+        from redis.exceptions import AskError, ConnectionError, MovedError, NoScriptError, ReadOnlyError
+
+        return isinstance(error, (AskError, ConnectionError, MovedError, NoScriptError, ReadOnlyError))
+
+    def probe(self) -> list[asyncio.Future[Any]]:
+        """Reserve nothing, on every server. A PING would not do: a full server and a replica answer it too."""
+        return [self._send(self._reserve, slot, [f"{tag}:probe"], ["probe", 0, 1]) for slot, tag in self._probed()]
+
+    def by_slot(self, charges: Sequence[Charge]) -> dict[int, list[int]]:
+        """Which charges one script can reach, as indices, by their slot."""
+        found: dict[int, list[int]] = {}
+        for index, charge in enumerate(charges):
+            found.setdefault(self.server.slot(_tag(charge.subject)), []).append(index)
+        return found
+
+    def reserve(self, lease: str, charges: Sequence[Charge]) -> asyncio.Future[Any]:
+        """Take the charges of one slot, or none. `reservation()` reads the answer."""
         # A charge for requests alone is settled only to give it back, which happens at once or never.
         lease_ttl = self._slot_ttl if all(charge.limit.unit == "requests" for charge in charges) else _LEASE_TTL
-        arguments: list[str | int] = [lease, round(self._slot_ttl * 1e6), round(lease_ttl * 1e3), SLICES]
+        arguments: list[Word] = [lease, round(self._slot_ttl * 1e6), round(lease_ttl * 1e3)]
         for charge in charges:
             arguments += charge.limit.amount, charge.cost, round(charge.limit.window * 1e6)
-        refused, wait, *numbers = await self._reserve(_keys(lease, charges), arguments)
+        return self._run(self._reserve, lease, charges, arguments)
+
+    @staticmethod
+    def reservation(charges: Sequence[Charge], answer: Sequence[int]) -> Reservation:
+        refused, wait, *numbers = answer
         statuses = tuple(
             LimitStatus(charge.limit, remaining, reset / 1e6)
             for charge, remaining, reset in zip(charges, numbers[::2], numbers[1::2], strict=True)
@@ -66,50 +84,77 @@ class RedisScripts:
         limit = charges[refused - 1].limit if refused else None
         return Reservation(limit is None, limit, wait / 1e6, statuses)
 
-    async def settle(self, lease: str, charges: Sequence[Charge], differences: Sequence[int]) -> None:
-        arguments: list[str | int] = [lease, round(self._slot_ttl * 1e3), SLICES]
+    def settle(self, lease: str, charges: Sequence[Charge], differences: Sequence[int]) -> asyncio.Future[Any]:
+        """Add the differences to the charges of one slot, once."""
+        arguments: list[Word] = [lease, round(self._slot_ttl * 1e3)]
         for charge, difference in zip(charges, differences, strict=True):
-            arguments += difference, round(charge.limit.window * 1e6)
-        await self._settle(_keys(lease, charges), arguments)
+            arguments += difference, charge.limit.amount, round(charge.limit.window * 1e6)
+        return self._run(self._settle, lease, charges, arguments)
 
-    async def renew(self, slots: Mapping[str, Sequence[Charge]]) -> None:
-        """Hold the slots of these leases for another `slot_ttl`."""
-        pairs = [(lease, slot) for lease, charges in slots.items() for slot in charges]
-        for start in range(0, len(pairs), _BATCH):
-            batch = pairs[start : start + _BATCH]
-            keys = [key for lease, slot in batch for key in _keys(lease, [slot])]
-            await self._renew(keys, [round(self._slot_ttl * 1e6), *(lease for lease, _ in batch)])
+    def renew(self, leases: Mapping[str, Sequence[Charge]]) -> list[asyncio.Future[Any]]:
+        """Hold the parallel slots of these leases for another `slot_ttl`."""
+        held: dict[int, list[tuple[str, str, str]]] = {}
+        for lease, charges in leases.items():
+            for slot, indices in self.by_slot(charges).items():
+                record, *keys = _keys(lease, [charges[index] for index in indices])
+                pairs = held.setdefault(slot, [])
+                pairs += [(record, key, lease) for key, index in zip(keys, indices, strict=True) if charges[index].held]
+        return [
+            self._send(
+                self._renew,
+                slot,
+                [key for record, slots, _ in batch for key in (record, slots)],
+                [round(self._slot_ttl * 1e6), *(lease for _, _, lease in batch)],
+            )
+            for slot, pairs in held.items()
+            for batch in (pairs[start : start + _BATCH] for start in range(0, len(pairs), _BATCH))
+        ]
 
-    async def aclose(self) -> None:
-        await self._redis.aclose()
+    def _run(
+        self, script: str, lease: str, charges: Sequence[Charge], arguments: Sequence[Word]
+    ) -> asyncio.Future[Any]:
+        return self._send(script, self.server.slot(_tag(charges[0].subject)), _keys(lease, charges), arguments)
+
+    def _send(self, script: str, slot: int, keys: Sequence[str], arguments: Sequence[Word]) -> asyncio.Future[Any]:
+        return self.server.link(slot).send("EVALSHA", script, len(keys), *keys, *arguments)
+
+    def _probed(self) -> Iterator[tuple[int, str]]:
+        """A slot, and a tag that has it, for each server."""
+        missing = set(self.server.links)
+        for number in count():
+            tag = f"xrouter:{{{number}}}"
+            slot = self.server.slot(tag)
+            if (link := self.server.link(slot)) in missing:
+                missing.remove(link)
+                yield slot, tag
+            if not missing:
+                return
 
 
-def _connect(url: str) -> Redis:
-    """A client that connects at first use, and tries every command twice, the second time on a new connection."""
-    scheme, _, rest = url.partition("://")
-    if scheme not in _SCHEMES:  # the message does not show the rest of the URL, which may hold a password
-        raise ValueError(f"RedisLimits cannot use a URL of the scheme {scheme[:32]!r}. Known: {', '.join(_SCHEMES)}.")
-    try:
-        from redis.asyncio import ConnectionPool, Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-        from redis.exceptions import ConnectionError, ReadOnlyError
-    except ImportError as error:
-        raise ImportError('RedisLimits needs redis-py. Install it with: pip install "xrouter-asgi[redis]"') from error
-    pool = ConnectionPool.from_url(
-        f"{_SCHEMES[scheme]}://{rest}",
-        max_connections=CONNECTIONS + 1,  # one for probes
-        retry=Retry(NoBackoff(), 1),
-        retry_on_error=[ConnectionError, ReadOnlyError],  # the server closed an idle connection; became a replica
-    )
-    return Redis.from_pool(pool)
+def _read(name: str) -> str:
+    return files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+
+
+def digest(script: str) -> str:
+    """Redis' name for a script. Where OpenSSL keeps to FIPS, SHA-1 is there only for such uses."""
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _keys(lease: str, charges: Sequence[Charge]) -> list[str]:
-    keys = [f"{{xrouter}}:lease:{lease}"]
-    for charge in charges:
-        limit = charge.limit
-        name = f"{limit.amount} {limit.unit} {limit.window} {limit.per} {charge.subject}"
-        digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        keys.append(f"{{xrouter}}:{limit.unit}:{digest}")
-    return keys
+    """The lease's record, then a count for each charge."""
+    return [f"{_tag(charges[0].subject)}:lease:{lease}", *(_key(*charge.counted) for charge in charges)]
+
+
+@lru_cache(maxsize=4096)  # busy callers
+def _tag(subject: str) -> str:
+    return f"xrouter:{{{_short(subject)}}}"
+
+
+@lru_cache(maxsize=4096)
+def _key(subject: str, limit: Limit, models: str | None) -> str:
+    name = f"{limit.amount} {limit.window} {limit.per} {models or ''}"
+    return f"{_tag(subject)}:{limit.unit}:{_short(name)}"
+
+
+def _short(name: str) -> str:
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

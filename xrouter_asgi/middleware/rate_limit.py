@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,14 +15,14 @@ from ..asgi.lifespan import ClosingAtShutdown
 from ..asgi.refusal import OnError, send_refusal
 from ..asgi.responses import Headers, with_headers
 from ..context import CostEstimate, RequestContext
-from ..errors import InvalidRequest, RateLimitExceeded, XRouterError
+from ..errors import RateLimitExceeded, XRouterError
 from ..events import LimiterDegraded, LimiterRestored
 from ..limits.base import Charge, LimitStatus, LimitStore, Reservation
-from ..limits.estimates import OutputEstimates, tokens_spent
+from ..limits.estimates import ASSUMED_OUTPUT, OutputEstimates, Work
 from ..limits.headers import ietf_headers, openai_headers
-from ..limits.limit import Limit
 from ..limits.redis import store_at
-from ..limits.rules import FindSubject, LimitRule, LimitRules, Limits, Subject, principal_or_address
+from ..limits.rules import FindSubject, LimitRule, LimitRules, Limits, Subject, normal_form, principal_or_address
+from ..limits.units import UNITS
 
 
 class RateLimitMiddleware:
@@ -39,8 +40,9 @@ class RateLimitMiddleware:
             those of the same kind.
         key: Names the caller that a limit per key belongs to; None for nobody. By default the principal's id, else the
             address.
-        models: Limits by the name of a model, or by a pattern with one `*`. Those of tokens replace the general ones of
-            the same kind; others come on top.
+        models: Limits by the name of a model, or by a pattern with one `*`, in any case. Those of tokens replace the
+            general ones of the same kind; others come on top.
+        assumed_output: Tokens that an answer is expected to have at least if the client sets no bound. From 0.
         store: Keeps the counts; or the URL of one, `memory://` or `redis://…`, which is closed with the lifespan.
         exclude_paths: Paths below the mount that are not counted: `/health`, or `/docs/*` for all below `/docs`.
         ietf: Send the `RateLimit` and `RateLimit-Policy` fields as well, which are still a draft.
@@ -54,6 +56,7 @@ class RateLimitMiddleware:
         limit: Limits,
         key: FindSubject = principal_or_address,
         models: Mapping[str, Limits] | None = None,
+        assumed_output: int = ASSUMED_OUTPUT,
         store: LimitStore | str = "memory://",
         exclude_paths: Iterable[str] = (),
         ietf: bool = False,
@@ -62,7 +65,8 @@ class RateLimitMiddleware:
         self.app = app
         opened = store_at(store) if isinstance(store, str) else store
         self._lifespan = ClosingAtShutdown(app, closing={"limits": opened.aclose} if isinstance(store, str) else {})
-        self._limiter = _Limiter(opened, LimitRules(limit, models or {}), ietf=ietf)
+        estimates = OutputEstimates(assumed=assumed_output)
+        self._limiter = _Limiter(opened, LimitRules(limit, models or {}), estimates, ietf=ietf)
         self._key = key
         self._excluded = ExcludedPaths(exclude_paths)
         self._on_error = on_error
@@ -70,7 +74,7 @@ class RateLimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
         if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await self._lifespan(scope, receive, partial(self._connect_and_send, send))
             return
         if scope["type"] != "http" or self._excluded.match(scope):
             await self.app(scope, receive, send)
@@ -93,6 +97,11 @@ class RateLimitMiddleware:
         finally:
             request.settle()
 
+    async def _connect_and_send(self, send: Send, message: Message) -> None:
+        if message["type"] == "lifespan.startup.complete":
+            await self._limiter.store.connect()
+        await send(message)
+
 
 @dataclass(slots=True)
 class _Limiter:
@@ -100,8 +109,8 @@ class _Limiter:
 
     store: LimitStore
     rules: LimitRules
+    estimates: OutputEstimates
     ietf: bool  # answers carry the fields of the IETF's draft as well
-    estimates: OutputEstimates = field(default_factory=OutputEstimates)
     local: bool = False  # the last reservation was decided in this process alone: the shared store is away
 
 
@@ -109,7 +118,7 @@ class _Limiter:
 class _Claim:
     lease: str
     charges: Sequence[Charge]
-    estimate: CostEstimate | None
+    work: Work
     admitted: bool = False
 
 
@@ -123,6 +132,7 @@ class _LimitedRequest:
         self._claims: list[_Claim] = []
         self._statuses: list[LimitStatus] = []
         self._local = False
+        self._work: Work | None = None
         self._reserve_further_out = context.reserve_tokens
 
     async def reserve_before_body(self) -> None:
@@ -130,7 +140,7 @@ class _LimitedRequest:
 
         Raises RateLimitExceeded, and XRouterError (503) when limits cannot be checked.
         """
-        await self._reserve(self._charges(self._limiter.rules.before_body(self._subject)))
+        await self._reserve(self._limiter.rules.before_body(self._subject), Work(self._context))
         self._context.reserve_tokens = self.reserve_tokens
 
     async def reserve_tokens(self, estimate: CostEstimate) -> None:
@@ -140,25 +150,24 @@ class _LimitedRequest:
         """
         if self._reserve_further_out is not None:
             await self._reserve_further_out(estimate)
-        rules = self._limiter.rules.for_model(self._subject, estimate.model)
-        await self._reserve(self._charges(rules, estimate), estimate)
+        model = normal_form(estimate.model)
+        if rules := self._limiter.rules.for_model(self._subject, model):
+            estimate = replace(estimate, model=model)
+            self._work = self._limiter.estimates.begin(self._context, self._subject.key or "", estimate)
+            await self._reserve(rules, self._work)
 
     def settle(self) -> None:
         """Say what the request has cost. Waits for nothing, so that no cancellation can come between."""
-        limiter, context = self._limiter, self._context
-        context.reserve_tokens = self._reserve_further_out  # or this object and the context would hold each other
+        limiter = self._limiter
+        self._context.reserve_tokens = self._reserve_further_out  # or this object and the context would hold each other
         for claim in self._claims:
-            estimate = claim.estimate
-            if not claim.admitted:  # the request was cancelled while it asked
+            if claim.admitted:
+                costs = [UNITS[charge.limit.unit].after(claim.work, charge.cost) for charge in claim.charges]
+                limiter.store.settle(claim.lease, costs)
+            else:  # the request was cancelled while it asked
                 limiter.store.settle(claim.lease)
-                continue
-            spent = None if estimate is None else tokens_spent(context, estimate)
-            costs = [
-                charge.cost if spent is None or charge.limit.unit != "tokens" else spent for charge in claim.charges
-            ]
-            limiter.store.settle(claim.lease, costs)
-            if estimate is not None and estimate.completion_tokens != 0 and context.usage is not None:
-                limiter.estimates.learn(self._subject.key or "", estimate.model, context.usage.completion_tokens)
+        if self._work is not None:
+            limiter.estimates.end(self._work)
 
     def headers(self) -> Headers:
         """How far the limits are used up, for the head of the answer."""
@@ -169,26 +178,15 @@ class _LimitedRequest:
             headers.append((b"x-ratelimit-scope", b"local"))
         return headers
 
-    def _charges(self, rules: Sequence[LimitRule], estimate: CostEstimate | None = None) -> list[Charge]:
-        model = "" if estimate is None else estimate.model
-        charges = (rule.charge(self._subject, model=model, cost=self._cost(rule.limit, estimate)) for rule in rules)
-        return [charge for charge in charges if charge is not None]
-
-    def _cost(self, limit: Limit, estimate: CostEstimate | None) -> int:
-        """What to reserve. Our guess of the output is cut to the limit; the client's own bound is not."""
-        if limit.unit != "tokens" or estimate is None:
-            return 1
-        output = estimate.completion_tokens
-        if estimate.prompt_tokens + (output or 0) > limit.amount:
-            raise _too_large(estimate, limit)
-        if output is None:
-            output = self._limiter.estimates.expect(self._subject.key or "", estimate.model, limit=limit.amount)
-        return min(estimate.prompt_tokens + output, limit.amount)
-
-    async def _reserve(self, charges: Sequence[Charge], estimate: CostEstimate | None = None) -> None:
+    async def _reserve(self, rules: Sequence[LimitRule], work: Work) -> None:
+        charges = []
+        for rule in rules:
+            cost = UNITS[rule.limit.unit].before(work, rule.limit)
+            if cost is not None and (charge := rule.charge(self._subject, model=work.estimate.model, cost=cost)):
+                charges.append(charge)
         if not charges:
             return
-        claim = _Claim(os.urandom(16).hex(), charges, estimate)
+        claim = _Claim(os.urandom(16).hex(), charges, work)
         self._claims.append(claim)  # before the await, which may be cancelled
         reservation = await self._limiter.store.reserve(charges, lease=claim.lease)
         self._statuses += reservation.statuses
@@ -220,12 +218,4 @@ def _refusal(reservation: Reservation) -> XRouterError:
         f"Limit of {reservation.refused} reached. Please try again in {text}.",
         type="tokens" if reservation.refused.unit == "tokens" else "requests",
         retry_after=reservation.retry_after,
-    )
-
-
-def _too_large(estimate: CostEstimate, limit: Limit) -> InvalidRequest:
-    tokens = estimate.prompt_tokens + (estimate.completion_tokens or 0)
-    return InvalidRequest(
-        f"This request may take {tokens} tokens, and the limit is {limit}. Send less text, or ask for fewer tokens.",
-        code="tokens_exceed_limit",
     )

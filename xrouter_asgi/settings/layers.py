@@ -17,7 +17,9 @@ from ..checks import Count, Seconds, SecondsOrInf
 from ..kept import MemoryResponses, RedisResponses, ResponseStore
 from ..keys import CachedKeys, Hasher
 from ..limits import LimitStore, MemoryLimits, RedisLimits
+from ..limits.estimates import ASSUMED_OUTPUT
 from ..limits.limit import parse_limits
+from ..limits.rules import LimitRules
 from ..providers.http import Instrument
 from ..telemetry.access_log import AccessLog, LineBuffer
 from ..telemetry.otlp import otlp_tracer_provider
@@ -87,6 +89,7 @@ class RateLimitSettings(Buildable):
     Attributes:
         limit: For every caller, such as `"60/minute; 8 parallel"`, or a list of limits.
         models: More limits, by the name of a model or a pattern.
+        assumed_output: Tokens that an answer is expected to have at least if the client sets no bound.
         storage: `memory://`, or the URL of a Redis or Valkey that several processes share. May be a reference.
         when_unavailable: While Redis is down, admit this process's share (`degrade`), everything (`open`) or nothing
             (`closed`).
@@ -96,6 +99,7 @@ class RateLimitSettings(Buildable):
 
     limit: Limits = ()
     models: dict[str, Limits] = Field(default_factory=dict)
+    assumed_output: Annotated[int, Field(ge=0)] = ASSUMED_OUTPUT
     storage: Hidden = SecretStr(MEMORY)
     when_unavailable: Literal["degrade", "open", "closed"] = "degrade"
     workers: Count = 1
@@ -105,6 +109,10 @@ class RateLimitSettings(Buildable):
     def shared(self) -> bool:
         """Whether the counts are shared with other processes."""
         return self.storage.get_secret_value() != MEMORY
+
+    def _try(self) -> None:
+        LimitRules(self.limit, self.models)
+        self.build()
 
     def build(self) -> LimitStore:
         """Make the store of the counts. Opens no connection."""

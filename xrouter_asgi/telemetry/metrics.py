@@ -57,6 +57,7 @@ class Metrics:
         models: The router's table (`router.models`), whose names and patterns are the only models in labels. What it
             does not hold is `other`.
         refusals: How often this process had no room, by the reason (`Refusals.counts`); None measures nothing of it.
+        backlog: How many settlements of limits are not counted yet (`store.backlog`).
 
     The overhead is the time of a request in which no upstream was at work: reading its body, checks, waiting, backoff.
     """
@@ -67,6 +68,7 @@ class Metrics:
         *,
         models: ModelNames | None = None,
         refusals: Mapping[Any, int] | None = None,
+        backlog: Callable[[], int] | None = None,
     ) -> None:
         from opentelemetry import metrics  # here, because OpenTelemetry takes long to import
 
@@ -99,6 +101,9 @@ class Metrics:
         self._degraded.set(0)
         if refusals is not None:
             tally_of_refusals(counter, refusals)
+        if backlog is not None:
+            what, ask = "Settlements of limits that wait", lambda options: [metrics.Observation(backlog())]
+            meter.create_observable_gauge(names.LIMITER_BACKLOG, [ask], "{settlement}", what)
         self._policies = _PolicyCounts(meter, model=self._model, error_type=self._error_type)
 
     def __call__(self, event: object) -> None:

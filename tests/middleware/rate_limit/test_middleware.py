@@ -241,7 +241,11 @@ def test_starlette_takes_it_as_it_takes_its_own() -> None:
 
 
 class Closing(MemoryLimits):
+    connects = 0
     closings = 0
+
+    async def connect(self) -> None:
+        self.connects += 1
 
     async def aclose(self) -> None:
         self.closings += 1
@@ -258,6 +262,12 @@ def test_the_lifespan_closes_the_store_that_was_made_here_before_the_host_goes(
         with TestClient(RateLimitMiddleware(Starlette(), limit="1/minute", store=store)):
             assert own.closings == 0 or store is theirs
     assert (own.closings, theirs.closings) == (1, 0)
+
+
+def test_the_store_is_connected_before_the_host_takes_requests() -> None:
+    store = Closing()
+    with TestClient(RateLimitMiddleware(Starlette(), limit="1/minute", store=store)):
+        assert store.connects == 1
 
 
 # In front of models
@@ -332,12 +342,12 @@ async def test_a_mere_guess_never_makes_a_request_impossible() -> None:
 
 
 async def test_output_is_expected_by_what_the_model_said_to_the_key_before() -> None:
-    app = in_front_of_a_model(limit="100000 tokens/minute")
+    app = in_front_of_a_model(limit="100000 tokens/minute", assumed_output=1)
     question = chat()
     told = [limit_headers(await post(app, "/v1/chat/completions", question)) for _ in range(9)]
     left = [int(each["remaining-tokens"]) for each in told]
     used = USAGE["total_tokens"]
-    assert left[7] == 100_000 - 7 * used - bound(question) - 1024
+    assert left[7] == 100_000 - 7 * used - bound(question) - 1
     assert left[8] == 100_000 - 8 * used - bound(question) - USAGE["completion_tokens"]
 
 
@@ -347,7 +357,7 @@ async def test_concurrent_streams_overshoot_by_no_more_than_they_were_underestim
     usage = {"prompt_tokens": 30, "completion_tokens": actual - 30, "total_tokens": actual}
     go_on = asyncio.Event()
     provider = ScriptedProvider([chunk("text")], go_on, [chunk(finish="stop", usage=usage)])
-    app = in_front_of_a_model(provider, limit="100 tokens/minute", store=MemoryLimits(clock=clock))
+    app = in_front_of_a_model(provider, limit="100 tokens/minute", assumed_output=10, store=MemoryLimits(clock=clock))
     question = chat(stream=True)
     estimate = bound(question) + 10
     tasks = [asyncio.create_task(post(app, "/v1/chat/completions", question)) for _ in range(50)]
@@ -365,13 +375,51 @@ async def test_concurrent_streams_overshoot_by_no_more_than_they_were_underestim
 
 async def test_limits_of_a_model_stand_in_place_of_general_ones_for_tokens_and_on_top_for_requests() -> None:
     app = in_front_of_a_model(
-        limit="3/minute; 1000 tokens/minute", models={"gpt-*": "5000 tokens/minute", "gpt-4": "1/minute"}
+        limit="3/minute; 3000 tokens/minute", models={"GPT-*": "5000 tokens/minute", "gpt-4": "1/minute"}
     )
     assert limit_headers(await ask(app, model="gpt-3"))["limit-tokens"] == "5000"
-    assert limit_headers(await ask(app))["limit-tokens"] == "1000"
+    assert limit_headers(await ask(app))["limit-tokens"] == "3000"
     told = limit_headers(await ask(app, model="gpt-4"))
-    assert (told["limit-tokens"], told["limit-requests"], told["remaining-requests"]) == ("1000", "3", "0")
+    assert (told["limit-tokens"], told["limit-requests"], told["remaining-requests"]) == ("3000", "3", "0")
     assert (await ask(app, model="gpt-3")).error["message"].startswith("Limit of 3 per 1 minute")
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({"max_tokens": 40}, None),
+        ({"max_tokens": 40, "n": 2}, None),
+        ({"max_tokens": 41}, "output_exceeds_limit"),
+        ({"max_completion_tokens": 1, "max_tokens": 41}, "output_exceeds_limit"),
+        ({}, "output_exceeds_limit"),
+        ({"max_tokens": 40, "n": 3}, "choices_exceed_limit"),
+    ],
+)
+async def test_a_key_bounds_what_one_request_may_ask_for(members: dict[str, int], code: str | None) -> None:
+    key = Principal("key", limits=("40 tokens/request; 2 choices/request",))
+    answer = await ask(known_as(in_front_of_a_model(limit="9/minute"), key), **members)
+    assert answer.status == (200 if code is None else 400)
+    assert code is None or answer.error["code"] == code
+
+
+async def test_embeddings_have_no_output_to_bound() -> None:
+    target = Target(ScriptedProvider(), model="*")
+    app = limited(LLMRouter({"scripted": target}), limit="40 tokens/request")
+    question = {"model": "scripted", "input": "text"}
+    assert (await post(app, "/v1/embeddings", question)).status == 200
+
+
+async def test_no_spelling_of_a_model_passes_its_limits() -> None:
+    target = Target(ScriptedProvider(), model="upstream-model")
+    app = limited(LLMRouter({"*": target}), limit="2/minute per model", models={"*-Max": "3/minute"})
+    assert [(await ask(app, model=model)).status for model in ("one", " ONE", "One ")] == [200, 200, 429]
+    asked = ("a-max", "b-Max", " c-MAX ", "d-maX")
+    assert [(await ask(app, model=model)).status for model in asked] == [200, 200, 200, 429]
+
+
+def test_two_models_that_differ_in_case_only_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="Two of these models differ in case only: a, A, b"):
+        limited(models={"a": "1/minute", "A": "2/minute", "b": "3/minute"})
 
 
 async def test_a_limit_per_model_is_one_for_all_callers() -> None:
@@ -430,6 +478,10 @@ class Scripted:
 
     def __init__(self, *reservations: Reservation) -> None:
         self._grants = list(reservations)
+
+    backlog = 0
+
+    async def connect(self) -> None: ...
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         return self._grants.pop(0)

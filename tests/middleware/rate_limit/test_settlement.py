@@ -11,18 +11,17 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
+from redis import Redis
 
 from tests.asgi_client import Exchange, body_messages, http_scope, post
 from tests.limits.fixtures import MakeStore
+from tests.limits.waiting import until
 from tests.scripted import ScriptedProvider, Step, chat, chunk, completion, usage_chunk
 from tests.test_cancellation import Interrupted, cancel_now, cancel_one_tick_later
-from xrouter_asgi.context import Attempt, CostEstimate, RequestContext, Usage
 from xrouter_asgi.errors import UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.limits.base import Charge, LimitStore, Reservation
-from xrouter_asgi.limits.estimates import tokens_spent
 from xrouter_asgi.limits.limit import Limit, parse_limits
 from xrouter_asgi.limits.memory import MemoryLimits
-from xrouter_asgi.limits.redis import RedisLimits
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.providers.target import Target
@@ -69,6 +68,10 @@ class Notary:
         self.refused: set[str] = set()
         self.settled: dict[str, Sequence[int]] = {}
 
+    backlog = 0
+
+    async def connect(self) -> None: ...
+
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         assert lease not in self.asked
         self.asked[lease] = charges
@@ -84,8 +87,7 @@ class Notary:
 
     async def used(self) -> dict[str, int]:
         """What the counts say, by unit."""
-        if isinstance(self.inner, RedisLimits) and self.inner._sending is not None:
-            await self.inner._sending
+        await until(lambda: not self.inner.backlog)
         used: dict[str, int] = {}
         for limit in parse_limits(LIMITS):
             look = [Charge("address 127.0.0.1", limit, int(limit.unit == "parallel"))]
@@ -110,7 +112,8 @@ def truth(provider: Ledger, *, stream: bool) -> int:
         return provider.counted
     if not provider.opened:
         return 0
-    told = (provider.said + 1) // 2 if stream else 0
+    # Of an answer that nobody waited for nothing is known: it is charged as it was reserved.
+    told = (provider.said + 1) // 2 if stream and provider.said else 1024
     return len(json.dumps(chat(stream=stream))) // 2 + told
 
 
@@ -141,7 +144,7 @@ async def test_a_request_cancelled_at_any_step_is_settled_once_and_to_the_truth(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_request_cancelled_at_any_step_is_settled_once_in_redis_too(
-    stream: bool, redis_store: MakeStore
+    stream: bool, redis_store: MakeStore, redis_url: str
 ) -> None:
     for n in itertools.count(1):
         provider = Ledger()
@@ -151,7 +154,8 @@ async def test_a_request_cancelled_at_any_step_is_settled_once_in_redis_too(
         interrupted = Interrupted(running.run(), range(n, n + 1), cancel_now)
         await asyncio.wait([asyncio.create_task(interrupted.run())])
         await agree(notary, provider, stream=stream)
-        await store._scripts._redis.flushall()
+        with Redis.from_url(redis_url) as client:
+            client.flushall()
         if interrupted.suspensions < n:
             break
     assert n > (6 if stream else 2)
@@ -191,7 +195,10 @@ async def test_a_stream_that_breaks_is_charged_for_what_it_said(told: int) -> No
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("error", [UpstreamUnavailable("No."), UpstreamRateLimited("No."), UpstreamTimeout("No.")])
+@pytest.mark.parametrize(
+    "error",
+    [UpstreamUnavailable("No."), UpstreamRateLimited("No."), UpstreamTimeout("No.", code="connect_timeout")],
+)
 async def test_what_no_upstream_accepted_costs_no_tokens(stream: bool, error: Exception) -> None:
     notary = Notary(MemoryLimits())
     await exchange(ScriptedProvider(error), notary, stream=stream).run()
@@ -205,36 +212,6 @@ async def test_a_request_that_is_wrong_costs_a_request_and_no_tokens() -> None:
     assert (await post(app, "/v1/chat/completions", {"model": "scripted"})).status == 400
     assert (await post(app, "/v1/chat/completions", chat(model="unknown"))).status == 404
     assert await notary.used() == {"requests": 2, "tokens": 0, "parallel": 0}
-
-
-# Without a count of the upstream's
-
-
-DEMAND = CostEstimate("model", prompt_tokens=100)
-LEFT = asyncio.CancelledError()
-
-
-def attempt(error: BaseException | None = None, first: float | None = None) -> Attempt:
-    return Attempt("provider", "model", first=first, error=error)
-
-
-@pytest.mark.parametrize(
-    ("context", "spent"),
-    [
-        (RequestContext(usage=Usage(0, 0), provider="p"), 0),
-        (RequestContext(usage=Usage(3, 2), streamed=True, characters=900), 5),
-        (RequestContext(attempts=[attempt(UpstreamUnavailable(""))]), 0),
-        (RequestContext(attempts=[attempt(UpstreamUnavailable("")), attempt(LEFT)]), 100),
-        (RequestContext(attempts=[attempt(UpstreamUnavailable("")), attempt(None, 1.0)], provider="p"), None),
-        (RequestContext(attempts=[attempt(LEFT, 1.0)], provider="p", streamed=True, characters=7), 104),
-        (RequestContext(error=UpstreamUnavailable("")), 0),
-        (RequestContext(error=UpstreamUnavailable(""), streamed=True, provider="p", characters=1), 101),
-        (RequestContext(provider="p"), None),
-        (RequestContext(), 100),
-    ],
-)
-def test_what_a_request_came_to(context: RequestContext, spent: int | None) -> None:
-    assert tokens_spent(context, DEMAND) == spent
 
 
 async def test_an_answer_without_usage_is_charged_as_it_was_estimated() -> None:

@@ -1,0 +1,162 @@
+"""Counts in the memory of this process: of what was taken in a window, and of what is held now."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from .base import SLICES, SLOT_RETRY_AFTER
+
+_TURN = SLICES + 1  # slices after which a slice has left the window
+
+
+class Count(Protocol):
+    """What one subject has used of one limit.
+
+    Attributes:
+        amount: The most that may be used.
+        used: At most `amount` in a window.
+    """
+
+    amount: int
+    used: int
+
+    @property
+    def expires(self) -> float:
+        """From when on it can be forgotten; infinite while something is held."""
+
+    def advance(self, now: float) -> None:
+        """Forget what has left the window."""
+
+    def wait(self, cost: int, now: float) -> float:
+        """Seconds until the cost fits; 0 if it fits now."""
+
+    def take(self, cost: int) -> int:
+        """Count the cost. Returns the place it was counted in."""
+
+    def settle(self, cost: int, *, taken: int, place: int) -> None:
+        """Replace what was taken by the actual cost."""
+
+    def reset(self, now: float) -> float:
+        """Seconds until everything is free, if nothing more is taken."""
+
+
+class WindowCount:
+    """Counts for the last 60 slices of a window, plus the current one; and the debt.
+
+    A settlement above the limit leaves a debt. Whatever leaves the window pays for it first: the debt takes its place,
+    so that nothing is admitted until the whole debt has passed through the window. There is a debt only while the
+    window is full.
+    """
+
+    __slots__ = ("_current", "_debt", "_slices", "_width", "amount", "used")
+
+    def __init__(self, amount: int, length: float) -> None:
+        self.amount = amount
+        self.used = 0
+        self._width = length / SLICES
+        self._slices: dict[int, int] = {}  # oldest first
+        self._current = 0
+        self._debt = 0
+
+    @property
+    def expires(self) -> float:
+        return self._end(self._current + _TURN * -(-self._debt // self.amount))
+
+    def advance(self, now: float) -> None:
+        self._current = int(now // self._width)
+        if self._debt:
+            self._repeat_turns()
+        while self._slices and (oldest := next(iter(self._slices))) < self._current - SLICES:
+            self.used -= self._slices.pop(oldest)
+            self._pay(oldest + _TURN)
+
+    def wait(self, cost: int, now: float) -> float:
+        missing = self.used + self._debt + cost - self.amount
+        if missing <= 0:
+            return 0.0
+        return max(self._freed(missing) - now, 0.001)  # a wait that is rounded to 0 would admit
+
+    def take(self, cost: int) -> int:
+        self._slices[self._current] = self._slices.get(self._current, 0) + cost
+        self.used += cost
+        return self._current
+
+    def settle(self, cost: int, *, taken: int, place: int) -> None:
+        """Return unused cost to its slice, if that is still counted. Further cost is a debt."""
+        if cost > taken:
+            self._debt += cost - taken
+        elif place in self._slices:
+            returned = min(taken - cost, self._slices[place])  # the slice holds less if the count was started anew
+            self._slices[place] -= returned
+            self.used -= returned
+        self._pay(self._current)
+
+    def reset(self, now: float) -> float:
+        if self._debt:
+            return self._freed(self.used + self._debt) - now
+        # Without a debt the latest slice is the last to leave, and near at hand.
+        latest = next((place for place in reversed(self._slices) if self._slices[place]), None)
+        return 0.0 if latest is None else self._end(latest) - now
+
+    def _pay(self, place: int) -> None:
+        """Take from the debt what there is room for."""
+        paid = min(self._debt, self.amount - self.used)
+        if paid > 0:
+            self._slices[place] = self._slices.get(place, 0) + paid
+            self.used += paid
+            self._debt -= paid
+
+    def _repeat_turns(self) -> None:
+        """Pay for all whole turns that passed at once: while there is a debt, each turn of the window is like the last.
+
+        Without this, a debt of many windows would cost as many steps after a long silence.
+        """
+        latest = next(reversed(self._slices))
+        turns = min((self._current - latest) // _TURN, self._debt // self.used)
+        if turns > 0:
+            self._debt -= turns * self.used
+            self._slices = {place + turns * _TURN: taken for place, taken in self._slices.items()}
+
+    def _freed(self, amount: int) -> float:
+        """When so much has left the window, debts that pass through it included."""
+        turns, rest = divmod(amount - 1, self.used)
+        latest = 0
+        for latest, taken in self._slices.items():  # noqa: B007 -- it is looked for
+            rest -= taken
+            if rest < 0:
+                break
+        return self._end(latest + turns * _TURN)
+
+    def _end(self, place: int) -> float:
+        """When a slice leaves the window."""
+        return (place + _TURN) * self._width
+
+
+class SlotCount:
+    """Counts what is held now, and is given back when it is settled, whatever it has cost."""
+
+    __slots__ = ("amount", "used")
+
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+        self.used = 0
+
+    @property
+    def expires(self) -> float:
+        return math.inf if self.used else -math.inf
+
+    def advance(self, now: float) -> None: ...
+
+    def wait(self, cost: int, now: float) -> float:
+        return 0.0 if self.used + cost <= self.amount else SLOT_RETRY_AFTER
+
+    def take(self, cost: int) -> int:
+        self.used += cost
+        return 0
+
+    def settle(self, cost: int, *, taken: int, place: int) -> None:
+        self.used -= taken
+
+    def reset(self, now: float) -> float:
+        return 0.0
