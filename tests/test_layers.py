@@ -21,7 +21,7 @@ SHARED = {
 } | {"middleware": set(), "dialects": {"base"}}
 """What the members of a folder may import of it."""
 
-MODULES = [file for file in FILES if file != Path("__init__.py")]
+MODULES = [file for file in FILES if file not in (Path("__init__.py"), Path("__main__.py"))]
 
 
 def unit(file: Path) -> str:

@@ -19,7 +19,11 @@ from .providers.base import Call, ReadyProvider
 from .router.table import ModelTable
 from .settings import Settings
 from .settings.alerts import AlertsSettings
-from .settings.layers import AccessLogSettings, MetricsSettings, RateLimitSettings, TracingSettings
+from .settings.layers import (
+    RateLimitSettings,
+    ResponsesSettings,
+)
+from .settings.telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 from .wire import ChatRequest
 
 _NO_KEYS = "off: whoever reaches this server is let in"
@@ -66,9 +70,10 @@ def find_risks(settings: Settings) -> Iterator[str]:
 def describe_layers(settings: Settings) -> str:
     """Which layers around the router are on, and how, without secrets; and the version of the settings."""
     rows = (
+        *([("workers", str(workers))] if (workers := settings.server.workers) > 1 else ()),
         ("keys", f"{_address(keys.url)}, {keys.hasher}" if (keys := settings.keys) else _NO_KEYS),
         ("limits", _limits(settings.limits) if settings.limits else "off"),
-        ("responses", _responses(settings)),
+        ("responses", _responses(settings.responses)),
         ("access log", _access_log(settings.access_log)),
         ("tracing", _tracing(settings.tracing) if settings.tracing else "off"),
         ("metrics", _metrics(settings.metrics) if settings.metrics else "off"),
@@ -89,16 +94,12 @@ def _limits(table: RateLimitSettings) -> str:
 _WITHOUT = {"degrade": "by each process for itself", "open": "not at all", "closed": "every request is refused"}
 
 
-def _responses(settings: Settings) -> str:
-    table = settings.responses
+def _responses(table: ResponsesSettings) -> str:
     if table.shared:
         return f"kept in {_address(table.store)}, {table.ttl:g} s after their last use"
-    if table.store.get_secret_value() == "off":
+    if not table.per_process:
         return "not kept"
-    workers = settings.limits.workers if settings.limits else 1
-    if workers == 1:
-        return f"kept in memory, {table.ttl:g} s after their last use; several workers need a Redis"
-    return f'kept in memory, where {workers} workers do not find each other\'s: write store = "redis://HOST"'
+    return f"kept in memory, {table.ttl:g} s after their last use; several workers need a Redis"
 
 
 def _access_log(table: AccessLogSettings) -> str:

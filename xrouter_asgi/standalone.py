@@ -95,7 +95,7 @@ def assemble(settings: Settings) -> Assembly:
     build = partial(build_router, instrument=instrument, responses=_responses(settings, closing))
     router = ReloadableRouter(settings, build=build, observers=observers)
     app: ASGIApp = router
-    store = limits.build() if limits is not None else None
+    store = limits.build(workers=settings.server.workers) if limits is not None else None
     if limits is not None and store is not None:
         closing["limits"] = store.aclose
         # Next to the router, because only the router knows the model and the tokens.

@@ -8,12 +8,12 @@ from contextlib import suppress
 
 import pytest
 
-from xrouter_asgi.server.server import _listener
+from xrouter_asgi.server.server import listener_at
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system decides")
 def test_a_client_whose_machine_is_gone_is_noticed_within_a_minute() -> None:
-    with _listener("127.0.0.1", 0) as listener:
+    with listener_at("127.0.0.1", 0) as listener:
         listener.listen()
         with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
             assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
@@ -26,7 +26,7 @@ def test_a_client_whose_machine_is_gone_is_noticed_within_a_minute() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system decides")
 def test_the_kernel_keeps_little_for_a_client_that_does_not_read() -> None:
-    with _listener("127.0.0.1", 0) as listener, socket.socket() as client:
+    with listener_at("127.0.0.1", 0) as listener, socket.socket() as client:
         listener.listen()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(listener.getsockname())

@@ -159,7 +159,7 @@ class TestRateLimit:
             ("limit = [60]", 'rate_limit.limit is [60]. Write a limit such as "60/minute", or a list of them.'),
             (
                 'limits = "1/day"',
-                "rate_limit has no key 'limits'. Did you mean 'limit'? Known: assumed_output, ietf, limit,",
+                "rate_limit has no key 'limits'. Did you mean 'limit'? Known: allow_per_process, assumed_output,",
             ),
             ('models.bird = "many"', "rate_limit.models.bird cannot be used: The limit 'many' cannot be read."),
             (
@@ -232,7 +232,6 @@ class TestResponses:
         ("text", "said"),
         [
             ("", "kept in memory, 3600 s after their last use; several workers need a Redis"),
-            ("rate_limit.workers = 4", "kept in memory, where 4 workers do not find each other's: write store ="),
             ('responses.store = "off"', "not kept"),
             ('responses.store = "redis://:secret@h:1/2"', "kept in redis://h:1/2, 3600 s after their last use"),
         ],

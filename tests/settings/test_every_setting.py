@@ -166,6 +166,7 @@ OTHERWISE: dict[str, Any] = {
         "explain": True,
         "commit_after": 7,
         "trusted_proxies": ["10.0.0.0/8"],
+        "workers": 7,
     },
     "admission": {
         "lag": 7,
@@ -184,6 +185,7 @@ OTHERWISE: dict[str, Any] = {
         "workers": 7,
         "ietf": True,
         "assumed_output": 500,
+        "allow_per_process": True,
     },
     "responses": {"store": "redis://b.example/1", "ttl": 7, "max_bytes": 7},
     "cors": {"origins": ["https://b.example"], "max_age": 7},
@@ -215,6 +217,9 @@ OTHERWISE: dict[str, Any] = {
 
 _LISTENING = {"ServerSettings.host", "ServerSettings.port", "MetricsSettings.host"}
 """Settings that show only when a server listens: see the end of this file."""
+
+_OF_SEVERAL = {"ServerSettings.workers", "RateLimitSettings.allow_per_process"}
+"""Settings that show only with several workers: see `tests/server/test_workers.py`."""
 
 Steps = tuple[Any, ...]
 
@@ -306,7 +311,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         pytest.param(*change, id=".".join(map(str, change[0])))
         for change in changes()
-        if name_of(change[0]) not in _LISTENING
+        if name_of(change[0]) not in _LISTENING | _OF_SEVERAL
     ],
 )
 async def test_another_value_makes_a_difference(

@@ -12,7 +12,7 @@ import pytest
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.events import RequestEnded
 from xrouter_asgi.settings import layers
-from xrouter_asgi.settings.layers import AccessLogSettings
+from xrouter_asgi.settings.telemetry import AccessLogSettings
 from xrouter_asgi.telemetry.access_log import LineBuffer
 
 from .reading import mistakes, read

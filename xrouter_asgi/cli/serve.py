@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import logging
+import socket
+import sys
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -14,7 +16,9 @@ from ..admission import raise_descriptors
 from ..inspection import describe_layers, describe_models
 from ..reloading import FileWatch, Reload
 from ..settings import Settings, find_file
+from ..settings.references import reveal
 from ..standalone import OPEN, Assembly, assemble
+from ..telemetry.prometheus import MetricsApp
 from .base import Commands, add_command, fail, say
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ _SERVE_EXAMPLES = """\
 examples:
   xrouter serve --config xrouter.toml
   xrouter serve --host 0.0.0.0 --port 80             needs [keys] in the settings
+  xrouter serve --workers 4                          needs Redis for limits, and metrics on a port of their own
   GIGACHAT_CREDENTIALS=KEY xrouter serve"""
 _DEMO_EXAMPLES = """\
 examples:
@@ -57,6 +62,10 @@ def add_serve_commands(commands: Commands) -> None:
         metavar="FILE",
         help="settings in TOML; default: $XROUTER_CONFIG, else ./xrouter.toml, else the environment's GIGACHAT_*",
     )
+    serve.add_argument(
+        "--workers", type=_workers, metavar="N", help="processes that serve; default: the settings', else 1"
+    )
+    serve.add_argument("--worker", type=_descriptors, help=argparse.SUPPRESS)  # the supervisor starts workers so
     serve.add_argument("--no-auth", action="store_true", help="let everybody in, also from beyond this machine")
 
 
@@ -66,10 +75,23 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes. Write one from 1 to 256.")
+    return int(text)
+
+
+def _descriptors(text: str) -> tuple[socket.socket, socket.socket]:
+    """The line to the supervisor, and the socket to listen at."""
+    line, listener = (socket.socket(fileno=int(number)) for number in text.split(","))
+    return line, listener
+
+
 def _serve(options: argparse.Namespace) -> int:
     file = find_file(options.config)
     watch = FileWatch(file) if file else None  # before the file is read, so that no change is missed
-    settings = Settings.load(options.config)
+    load = partial(_load, options)
+    settings = load()
     host = options.host or settings.server.host
     if settings.keys is not None and options.no_auth:
         return fail("The settings have [keys], and --no-auth says to ask for none. Take one of them out.")
@@ -85,7 +107,16 @@ def _serve(options: argparse.Namespace) -> int:
         say(f"xrouter {version('xrouter-asgi')} serves at {address}/v1")
         say(f"{describe_models(settings)}\n\n{describe_layers(settings)}")
 
-    return _listen(settings, options, announce, load=partial(Settings.load, options.config), watch=watch)
+    if options.worker is not None:
+        return _work(settings, *options.worker, load=load)
+    if settings.server.workers > 1:
+        return _supervise(settings, options, announce, load=load, watch=watch if settings.server.reload else None)
+    return _listen(settings, options, announce, load=load, watch=watch)
+
+
+def _load(options: argparse.Namespace) -> Settings:
+    settings = Settings.load(options.config)
+    return settings if options.workers is None else settings.with_workers(options.workers)
 
 
 def _is_loopback(host: str) -> bool:
@@ -117,19 +148,71 @@ def _listen(
         server = build_server(settings, assembly, announce, load=load, watch=watch)
     except ModuleNotFoundError:
         return fail('Serving needs uvicorn. Install it with: pip install "xrouter-asgi[server]"')
-    host = options.host or settings.server.host
-    port = settings.server.port if options.port is None else options.port
+    host, port = _address(settings, options)
     own = settings.metrics
     if assembly.metrics is not None and own is not None and own.port is not None:
         try:
             say(f"Metrics are shown at {server.beside(assembly.metrics, own.host, own.port)}/metrics")
         except OSError as error:
-            return fail(f"Cannot listen at {own.host}:{own.port}: {error.strerror}. Write another port in [metrics].")
+            return _cannot_listen(own.host, own.port, error, "Write another port in [metrics].")
     try:
         server.listen(host, port)
     except OSError as error:
-        return fail(f"Cannot listen at {host}:{port}: {error.strerror}. Choose another with --host and --port.")
+        return _cannot_listen(host, port, error, "Choose another with --host and --port.")
     return 0
+
+
+def _supervise(
+    settings: Settings,
+    options: argparse.Namespace,
+    announce: Callable[[str], None],
+    *,
+    load: Callable[[], Settings],
+    watch: FileWatch | None,
+) -> int:
+    from ..server.supervisor import Supervisor, WorkerFailed
+
+    if sys.platform == "win32":
+        return fail("Several workers need what Windows lacks. Serve with one.")
+    workers = settings.server.workers
+    command = [sys.executable, "-m", "xrouter_asgi", "serve", "--workers", str(workers)]
+    command += ["--config", options.config] if options.config else []
+    command += ["--no-auth"] if settings.keys is None else []  # the host was checked here
+    supervisor = Supervisor([*command, "--worker"], workers, listening=announce, load=load, watch=watch)
+    own = settings.metrics
+    if own is not None and own.port is not None:
+        app = MetricsApp(token=reveal(own.token), sums=supervisor.sums)
+        try:
+            say(f"Metrics are shown at {supervisor.show_metrics(app, own.host, own.port)}/metrics")
+        except OSError as error:
+            return _cannot_listen(own.host, own.port, error, "Write another port in [metrics].")
+    host, port = _address(settings, options)
+    try:
+        supervisor.listen(host, port)
+    except OSError as error:
+        return _cannot_listen(host, port, error, "Choose another with --host and --port.")
+    except WorkerFailed:
+        return fail("The workers do not come up, as they say above.")
+    return 0
+
+
+def _work(settings: Settings, line: socket.socket, listener: socket.socket, *, load: Callable[[], Settings]) -> int:
+    """Serve as one of several workers."""
+    from ..server.worker import WorkerLine
+
+    raise_descriptors()
+    assembly = assemble(settings)
+    end = WorkerLine(line, measured=list if assembly.metrics is None else assembly.metrics.families)
+    build_server(settings, assembly, end.open, load=load).serve_at(listener)
+    return 0
+
+
+def _address(settings: Settings, options: argparse.Namespace) -> tuple[str, int]:
+    return options.host or settings.server.host, settings.server.port if options.port is None else options.port
+
+
+def _cannot_listen(host: str, port: int, error: OSError, remedy: str) -> int:
+    return fail(f"Cannot listen at {host}:{port}: {error.strerror}. {remedy}")
 
 
 def build_server(

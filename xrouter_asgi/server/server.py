@@ -75,7 +75,7 @@ class Server(uvicorn.Server):
         probes: Sequence[str] = (),
         refusals: Refusals | None = None,
     ) -> None:
-        super().__init__(_config(app, lifespan="on", trusted_proxies=trusted_proxies, bounds=bounds))
+        super().__init__(config_of(app, lifespan="on", trusted_proxies=trusted_proxies, bounds=bounds))
         self._bounds = bounds
         self._connections = Connections(
             min(connections or most_connections(), most_connections()),
@@ -99,8 +99,12 @@ class Server(uvicorn.Server):
         Raises:
             OSError: The address is in use, or does not belong to this machine.
         """
-        with _listener(host, port) as listener:
-            self.run(sockets=[listener])
+        with listener_at(host, port) as listener:
+            self.serve_at(listener)
+
+    def serve_at(self, listener: socket.socket) -> None:
+        """Serve at this socket, which is bound, until a signal comes."""
+        self.run(sockets=[listener])
 
     def beside(self, app: ASGIApp, host: str, port: int) -> str:
         """Serve another app, without a lifespan, at a second address as long as the first. Returns the real address.
@@ -108,9 +112,9 @@ class Server(uvicorn.Server):
         Raises:
             OSError: As `listen` does.
         """
-        listener = _listener(host, port)
-        self._beside.append((uvicorn.Server(_config(app, lifespan="off")), listener))
-        return _address(listener)
+        listener = listener_at(host, port)
+        self._beside.append((uvicorn.Server(config_of(app, lifespan="off")), listener))
+        return address_of(listener)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self._start(sockets or [])
@@ -127,7 +131,7 @@ class Server(uvicorn.Server):
         gc.set_threshold(50_000, 20, 20)
         if self._reload is not None and sys.platform != "win32":
             signal.signal(signal.SIGHUP, self._hang_up)
-        self._listening(_address(self.servers[0].sockets[0]))
+        self._listening(address_of(self.servers[0].sockets[0]))
 
     async def _start(self, sockets: list[socket.socket]) -> None:
         if sys.platform == "win32":
@@ -194,13 +198,14 @@ class Server(uvicorn.Server):
         return not self.server_state.tasks
 
 
-def _config(
+def config_of(
     app: ASGIApp,
     *,
     lifespan: Literal["on", "off"],
     trusted_proxies: Sequence[str] = (),
     bounds: ClientBounds = _BOUNDS,
 ) -> uvicorn.Config:
+    """How uvicorn serves an app here."""
     return uvicorn.Config(
         app,
         lifespan=lifespan,
@@ -216,7 +221,8 @@ def _config(
     )
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def listener_at(host: str, port: int) -> socket.socket:
+    """A socket that is bound to the address, as `Server` wants it. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Without the number of TCP asyncio does not set TCP_NODELAY, and Nagle's algorithm delays answers.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -238,6 +244,7 @@ def _listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _address(listener: socket.socket) -> str:
+def address_of(listener: socket.socket) -> str:
+    """The address of a bound socket, such as `http://127.0.0.1:8000`."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -63,6 +63,7 @@ class ServerSettings(Table):
     Attributes:
         port: 0 takes a free one.
         max_body: The largest body of a request, in bytes.
+        workers: How many processes serve.
         drain: Seconds that running requests get to finish after SIGTERM.
         reload: Whether `xrouter serve` reloads the file when it changes. It always reloads on SIGHUP.
         explain: Whether callers may ask how their request was routed (`x-xrouter-explain: 1`).
@@ -73,6 +74,7 @@ class ServerSettings(Table):
     host: str = "127.0.0.1"
     port: Port = 8000
     max_body: Count = 32 << 20
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
     drain: Amount = 30.0
     reload: bool = True
     explain: bool = False

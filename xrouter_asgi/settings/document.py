@@ -17,18 +17,17 @@ from .base import ServerSettings, Table
 from .environment import PREFIX, gigachat, variable
 from .errors import Location, SettingsError, known_instead, sentences, show
 from .layers import (
-    AccessLogSettings,
     AdmissionSettings,
     CORSSettings,
     KeysSettings,
-    MetricsSettings,
     RateLimitSettings,
     ResponsesSettings,
-    TracingSettings,
 )
 from .models import ModelSettings, TargetSettings
 from .providers import ProviderSettings
 from .references import ReferenceSources
+from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
+from .workers import wrong_among
 
 FILE = Path("xrouter.toml")
 VARIABLE = "XROUTER_CONFIG"
@@ -66,6 +65,16 @@ class Settings(Table):
     def limits(self) -> RateLimitSettings | None:
         """The limits to enforce. With keys there always are some, since a key may have limits of its own."""
         return self.rate_limit or (RateLimitSettings() if self.keys is not None else None)
+
+    def with_workers(self, workers: int) -> Self:
+        """The same settings for so many workers. Raises SettingsError if they are wrong for several."""
+        settings = self.model_copy(update={"server": self.server.model_copy(update={"workers": workers})})
+        if problems := [f"{show(path)} {sentence}" for path, sentence in settings._wrong_among_workers()]:
+            raise SettingsError(problems)
+        return settings
+
+    def _wrong_among_workers(self) -> Iterator[tuple[Location, str]]:
+        return wrong_among(self.server.workers, limits=self.limits, responses=self.responses, metrics=self.metrics)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ) -> Self:
@@ -115,6 +124,8 @@ class Settings(Table):
             settings = cls.model_validate(document, context=ReferenceSources(environment, folder))
         except ValidationError as exc:
             found = sentences(exc, cls) + found
+        if settings is not None:
+            found += settings._wrong_among_workers()
         if found or settings is None:
             # Outside the handler, because a traceback of pydantic's error would show the values.
             problems = [f"{source}: {name_of(path)} {sentence}" for path, sentence in found]

@@ -1,16 +1,11 @@
-"""The tables of the router's store and of the layers around it: keys, limits, CORS, tracing, access log, metrics."""
+"""The tables of the router's store and of what admits requests: keys, limits, admission, CORS."""
 
 from __future__ import annotations
 
-import logging
 import re
-import sys
-from contextlib import suppress
-from functools import partial
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
 from ..admission import BodyBudget, memory_limit
 from ..checks import Count, Seconds, SecondsOrInf
@@ -20,16 +15,8 @@ from ..limits import LimitStore, MemoryLimits, RedisLimits
 from ..limits.estimates import ASSUMED_OUTPUT
 from ..limits.limit import parse_limits
 from ..limits.rules import LimitRules
-from ..providers.http import Instrument
-from ..telemetry.access_log import AccessLog, LineBuffer
-from ..telemetry.otlp import otlp_tracer_provider
-from ..telemetry.prometheus import SHORTEST_TOKEN
-from .base import Buildable, Port, Some, Table
-from .providers import BaseURL
+from .base import Buildable, Some, Table
 from .references import Hidden, Secret, reveal, sources_of
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
 
 MEMORY = "memory://"
 _UNKNOWN = 2 << 30  # bytes of memory where the system does not tell
@@ -93,7 +80,9 @@ class RateLimitSettings(Buildable):
         storage: `memory://`, or the URL of a Redis or Valkey that several processes share. May be a reference.
         when_unavailable: While Redis is down, admit this process's share (`degrade`), everything (`open`) or nothing
             (`closed`).
-        workers: How many processes share the limits. Each admits its share while Redis is down.
+        allow_per_process: Whether each of several `server.workers` may count for itself, without Redis.
+        workers: How many processes share the limits, if more than `server.workers`. Each admits its share while Redis
+            is down.
         ietf: Also send the `RateLimit` fields of the IETF draft.
     """
 
@@ -102,6 +91,7 @@ class RateLimitSettings(Buildable):
     assumed_output: Annotated[int, Field(ge=0)] = ASSUMED_OUTPUT
     storage: Hidden = SecretStr(MEMORY)
     when_unavailable: Literal["degrade", "open", "closed"] = "degrade"
+    allow_per_process: bool = False
     workers: Count = 1
     ietf: bool = False
 
@@ -114,12 +104,12 @@ class RateLimitSettings(Buildable):
         LimitRules(self.limit, self.models)
         self.build()
 
-    def build(self) -> LimitStore:
-        """Make the store of the counts. Opens no connection."""
+    def build(self, *, workers: int = 1) -> LimitStore:
+        """Make the store of the counts, for at least so many processes. Opens no connection."""
         if not self.shared:
             return MemoryLimits()
         url = self.storage.get_secret_value()
-        return RedisLimits(url, when_unavailable=self.when_unavailable, workers=self.workers)
+        return RedisLimits(url, when_unavailable=self.when_unavailable, workers=max(workers, self.workers))
 
 
 class ResponsesSettings(Buildable):
@@ -140,6 +130,11 @@ class ResponsesSettings(Buildable):
     def shared(self) -> bool:
         """Whether other processes find what this one keeps."""
         return self.store.get_secret_value() not in ("memory", "off")
+
+    @property
+    def per_process(self) -> bool:
+        """Whether each process keeps its own, which no other one finds."""
+        return self.store.get_secret_value() == "memory"
 
     def build(self) -> ResponseStore | None:
         """Make the store; None for `off`. Opens no connection."""
@@ -193,105 +188,3 @@ class CORSSettings(Table):
 
     origins: Some[Annotated[str, AfterValidator(_origin)]]
     max_age: Annotated[int, Field(ge=0)] = 600
-
-
-class TracingSettings(Table):
-    """`[tracing]`: send spans to a collector by OTLP over HTTP.
-
-    Attributes:
-        endpoint: The collector's base URL; without it `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`.
-        headers: Sent with every export. A value may be a reference.
-        service: The `service.name` of the spans.
-        sampling: The share of new traces to keep, 0 to 1.
-        propagate: Continue the traces of clients, and send `traceparent` to the upstreams.
-        http_spans: Also make a span for each HTTP request to an upstream, including those for tokens and models.
-    """
-
-    endpoint: BaseURL | None = None
-    headers: dict[str, Hidden] = Field(default_factory=dict)
-    service: str = "xrouter"
-    sampling: Annotated[float, Field(ge=0, le=1)] = 1.0
-    propagate: bool = True
-    http_spans: bool = False
-
-    def instrument(self, spans: TracerProvider) -> Instrument | None:
-        """Make what wraps each transport in HTTP spans; None if the table wants none."""
-        if not self.http_spans:
-            return None
-        from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport  # here, because it takes long
-
-        return partial(AsyncOpenTelemetryTransport, tracer_provider=spans)
-
-    def build(self) -> TracerProvider:
-        """Make the tracer provider. Starts the thread that exports."""
-        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
-        return otlp_tracer_provider(self.endpoint, headers=headers or None, service=self.service, share=self.sampling)
-
-    @model_validator(mode="after")
-    def _can_be_built(self) -> Self:
-        _need("opentelemetry.exporter.otlp.proto.http", extra="otlp")
-        return self
-
-
-class AccessLogSettings(Table):
-    """`[access_log]`.
-
-    Attributes:
-        format: `auto` is `text` on a terminal and `json` elsewhere, both on the standard output; `logging` hands JSON
-            to the logger `xrouter.access`.
-    """
-
-    format: Literal["auto", "json", "text", "logging", "off"] = "auto"
-
-    @property
-    def readable(self) -> bool:
-        return self.format == "text" or (self.format == "auto" and sys.stdout.isatty())
-
-    def build(self, lines: LineBuffer) -> AccessLog | None:
-        """Make the observer that writes the lines; None for no access log."""
-        match self.format:
-            case "off":
-                return None
-            case "logging":
-                return AccessLog(logging.getLogger("xrouter.access").info)
-        return AccessLog(lines, readable=self.readable)
-
-
-def _path(path: str) -> str:
-    if not path.startswith("/") or path.endswith("/") or not path.isprintable():
-        raise ValueError(f'is {path!r}. Write a path such as "/metrics".')
-    return path
-
-
-class MetricsSettings(Table):
-    """`[metrics]`: for Prometheus, on a path of the app or on a port of its own.
-
-    Attributes:
-        path: The path below the mount.
-        token: The token that `Authorization: Bearer` must bring, of 16 characters or more. Not needed on a port of its
-            own.
-        port: Serve them only there, on every path. Only `xrouter serve` does this.
-        host: The address of that port.
-    """
-
-    path: Annotated[str, AfterValidator(_path)] = "/metrics"
-    token: Secret | None = None
-    port: Port | None = None
-    host: str = "127.0.0.1"
-
-    @model_validator(mode="after")
-    def _guarded(self) -> Self:
-        if self.port is None and self.token is None:
-            raise ValueError('would be shown to everybody. Write token = "env:NAME", or a port of its own.')
-        _need("opentelemetry.exporter.prometheus", extra="prometheus")
-        if self.token is not None and (length := len(self.token.get_secret_value())) < SHORTEST_TOKEN:
-            raise ValueError(f"has a token of {length} characters. Take {SHORTEST_TOKEN} or more: openssl rand -hex 32")
-        return self
-
-
-def _need(module: str, *, extra: str) -> None:
-    """Raise ValueError now for an import that would fail later. It does not import, which takes long."""
-    with suppress(ModuleNotFoundError):  # a package above it
-        if find_spec(module) is not None:
-            return
-    raise ValueError(f'needs more than is installed. Run: pip install "xrouter-asgi[{extra}]"')

@@ -12,6 +12,7 @@ from ..asgi.responses import NOSNIFF
 from ..asgi.routes import Routes
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
+from .summing import Families, SummedMetrics, families_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
@@ -29,6 +30,7 @@ class MetricsApp:
 
     Args:
         token: The bearer token to demand, of 16 characters or more; None shows everything to whoever gets here.
+        sums: Show these in place of what `reader` reads.
 
     Attributes:
         reader: To be given to the `MeterProvider` whose metrics are to be shown.
@@ -36,7 +38,7 @@ class MetricsApp:
     Raises ImportError without the extra `prometheus`, and ValueError for a token that is too short.
     """
 
-    def __init__(self, *, token: str | None = None) -> None:
+    def __init__(self, *, token: str | None = None, sums: SummedMetrics | None = None) -> None:
         try:
             from opentelemetry.exporter.prometheus import PrometheusMetricReader
             from prometheus_client import CollectorRegistry
@@ -52,7 +54,16 @@ class MetricsApp:
         self._routes = Routes({"/{path:path}": methods}, token=token, realm="metrics")
         self._registry = CollectorRegistry()
         self._lock = Lock()
-        self.reader: MetricReader = PrometheusMetricReader(registry=self._registry, scope_info_enabled=False)
+        self.reader: MetricReader = PrometheusMetricReader(
+            registry=self._registry if sums is None else CollectorRegistry(), scope_info_enabled=False
+        )
+        if sums is not None:
+            self._registry.register(sums)
+
+    def families(self) -> Families:
+        """What was measured so far, for a process that adds up what several measured."""
+        with self._lock:
+            return families_of(self._registry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope: GET or HEAD on any path."""

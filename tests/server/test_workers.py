@@ -1,0 +1,274 @@
+"""`xrouter serve --workers 2`: a program of its own, with workers that are stopped, killed and reloaded."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fakes.openai import FakeOpenAI, endless, event
+from tests.fakes.openai_answers import chunk
+from tests.gateway import PROGRAM, Gateway, serving, xrouter
+from tests.limits.servers import RedisServer, redis_server
+from xrouter_asgi.settings import Settings, SettingsError
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the children of a process are told by Linux")
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+SETTINGS = """
+[server]
+port = 0
+workers = 2
+drain = 5
+[providers.up]
+kind = "openai"
+base_url = "{url}"
+[models.m]
+targets = ["up/chat"]
+[metrics]
+port = 0
+[responses]
+store = "off"
+{more}
+"""
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeOpenAI]:
+    async with FakeOpenAI() as upstream:
+        yield upstream
+
+
+def config(folder: Path, fake: FakeOpenAI, more: str = "") -> Path:
+    file = folder / "xrouter.toml"
+    file.write_text(SETTINGS.format(url=fake.base_url, more=more))
+    return file
+
+
+def workers(gateway: Gateway) -> list[int]:
+    """The processes that serve."""
+    pid = gateway.process.pid
+    return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+async def replaced(gateway: Gateway, gone: int) -> None:
+    """Wait until another worker is there in place of one."""
+    async with asyncio.timeout(20):
+        while gone in workers(gateway) or len(workers(gateway)) < 2:  # noqa: ASYNC110 -- nobody tells
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def stream_of(url: str) -> AsyncIterator[httpx.Response]:
+    async with (
+        httpx.AsyncClient(timeout=20) as client,
+        client.stream("POST", f"{url}/v1/chat/completions", json={**CHAT, "stream": True}) as answer,
+    ):
+        yield answer
+
+
+async def ask(url: str, times: int = 1) -> list[int]:
+    """The statuses of that many chats, each over a connection of its own."""
+    statuses = []
+    for _ in range(times):
+        async with httpx.AsyncClient(timeout=20) as client:
+            statuses.append((await client.post(f"{url}/v1/chat/completions", json=CHAT)).status_code)
+    return statuses
+
+
+async def counted(gateway: Gateway) -> int:
+    """How many chats the metrics tell."""
+    assert gateway.metrics is not None
+    async with httpx.AsyncClient() as client:
+        text = (await client.get(gateway.metrics)).text
+    found = re.search(r'^xrouter_request_duration_seconds_count\{.*"chat"\} (\S+)$', text, re.MULTILINE)
+    return 0 if found is None else int(float(found[1]))
+
+
+async def test_metrics_are_sums_and_outlive_a_killed_worker_which_loses_only_its_own_streams(
+    tmp_path: Path, fake: FakeOpenAI
+) -> None:
+    async with serving(config(tmp_path, fake), {}) as gateway:
+        assert await ask(gateway.url, 20) == [200] * 20
+        assert await counted(gateway) == 20
+        fake.next(*[endless(event(chunk({"content": "a"})))] * 8)
+        streams = [asyncio.create_task(_read_until_cut(gateway.url)) for _ in range(8)]
+        await fake.arrived(28)
+        before = workers(gateway)
+        os.kill(before[0], signal.SIGKILL)
+        await replaced(gateway, before[0])
+        lost = sum(stream.done() for stream in streams)
+        assert lost < 8
+        assert await ask(gateway.url, 5) == [200] * 5
+        assert await counted(gateway) >= 25
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
+        assert before[1] in workers(gateway)
+    assert gateway.process.returncode == 0
+    assert (
+        "Worker 0 ended by itself (-9). Another one takes its place." in gateway.errors or "Worker 1" in gateway.errors
+    )
+
+
+async def _read_until_cut(url: str) -> None:
+    async with stream_of(url) as answer:
+        async for _ in answer.aiter_raw():
+            pass
+
+
+async def test_sigterm_lets_streams_of_all_workers_finish(tmp_path: Path, fake: FakeOpenAI) -> None:
+    hold = asyncio.Event()
+    from tests.fakes.openai import stream
+
+    fake.next(*[stream(chunk({"content": "a"}), chunk({}, "stop"), hold=hold)] * 4)
+    async with serving(config(tmp_path, fake), {}) as gateway:
+        streams = [asyncio.create_task(_whole(gateway.url)) for _ in range(4)]
+        await fake.arrived(4)
+        gateway.process.terminate()
+        await asyncio.sleep(0.3)
+        assert gateway.process.returncode is None
+        hold.set()
+        assert all("[DONE]" in text for text in await asyncio.gather(*streams))
+    assert gateway.process.returncode == 0
+
+
+async def _whole(url: str) -> str:
+    async with stream_of(url) as answer:
+        return (await answer.aread()).decode()
+
+
+async def test_a_reload_reaches_every_worker_and_bad_settings_reach_none(tmp_path: Path, fake: FakeOpenAI) -> None:
+    file = config(tmp_path, fake)
+    good = file.read_text()
+    async with serving(file, {}) as gateway:
+        file.write_text(good.replace("up/chat", "nobody/chat"))
+        gateway.process.send_signal(signal.SIGHUP)
+        await until(gateway, "The settings are not reloaded")
+        assert await ask(gateway.url, 4) == [200] * 4
+        file.write_text(good.replace("[models.m]", "[models.other]"))
+        gateway.process.send_signal(signal.SIGHUP)
+        for _ in range(2):
+            await until(gateway, "The settings are reloaded")
+        assert await ask(gateway.url, 6) == [404] * 6
+
+
+async def until(gateway: Gateway, words: str) -> None:
+    assert gateway.process.stderr is not None
+    async with asyncio.timeout(20):
+        while words not in (line := (await gateway.process.stderr.readline()).decode()):
+            assert line
+            gateway.errors += line
+
+
+async def test_workers_end_when_their_supervisor_is_gone(tmp_path: Path, fake: FakeOpenAI) -> None:
+    async with serving(config(tmp_path, fake), {}) as gateway:
+        running = workers(gateway)
+        gateway.process.kill()
+        await gateway.process.wait()
+        async with asyncio.timeout(20):
+            while any(_runs(pid) for pid in running):  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+async def test_workers_that_do_not_come_up_end_the_program(tmp_path: Path, fake: FakeOpenAI) -> None:
+    """What a worker cannot have is told once, and nothing is tried for ever."""
+    file = config(tmp_path, fake)
+    broken = tmp_path / "sitecustomize.py"
+    broken.write_text("import os, sys\nif '--worker' in sys.orig_argv: sys.exit('This worker is broken.')\n")
+    process = await asyncio.create_subprocess_exec(
+        PROGRAM,
+        "serve",
+        "--config",
+        str(file),
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert "The workers do not come up, as they say above." in errors.decode()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
+        yield server
+
+
+async def test_limits_are_exact_over_all_workers(tmp_path: Path, fake: FakeOpenAI, redis: RedisServer) -> None:
+    limits = f'[rate_limit]\nlimit = "50/minute"\nstorage = "{redis.url}"\n'
+    async with serving(config(tmp_path, fake, limits), {}) as gateway, httpx.AsyncClient(timeout=20) as client:
+        answers = await asyncio.gather(
+            *(client.post(f"{gateway.url}/v1/chat/completions", json=CHAT) for _ in range(200))
+        )
+    assert sum(answer.status_code == 200 for answer in answers) == 50
+    assert sum(answer.status_code == 429 for answer in answers) == 150
+
+
+ECHO = {"providers": {"e": {"kind": "echo"}}, "responses": {"store": "off"}}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"rate_limit": {"limit": "1/minute"}}, "rate_limit.storage counts in the memory of one process"),
+        ({"keys": {"url": "sqlite:///k.db"}}, "rate_limit.storage counts in the memory of one process"),
+        ({"metrics": {"token": "env:T"}}, "metrics.port is missing"),
+        ({"responses": {"store": "memory"}}, "responses.store keeps responses in the memory of one process"),
+    ],
+)
+def test_what_several_processes_would_each_do_for_themselves_is_refused(document: dict[str, object], said: str) -> None:
+    environment = {"T": "t" * 32}
+    Settings.parse({**ECHO, **document}, environment=environment)
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse({**ECHO, **document, "server": {"workers": 2}}, environment=environment)
+    assert said in caught.value.problems[0]
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse({**ECHO, **document}, environment=environment).with_workers(2)
+    assert said in caught.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"rate_limit": {"limit": "1/minute", "allow_per_process": True}},
+        {"rate_limit": {"limit": "1/minute", "storage": "redis://r"}},
+        {"metrics": {"port": 9000}},
+        {"responses": {"store": "redis://r"}},
+    ],
+)
+def test_what_processes_share_is_taken(document: dict[str, object]) -> None:
+    assert Settings.parse({**ECHO, **document}).with_workers(4).server.workers == 4
+
+
+@pytest.mark.parametrize("number", ["0", "257", "many"])
+async def test_an_odd_number_of_workers_is_told(number: str) -> None:
+    process = await asyncio.create_subprocess_exec(PROGRAM, "serve", "--workers", number, stdout=PIPE, stderr=PIPE)
+    _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert "is no number of processes. Write one from 1 to 256." in errors.decode()
+
+
+async def test_check_tells_what_several_workers_would_do_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text('server.workers = 2\nproviders.e.kind = "echo"\nrate_limit.limit = "1/minute"\n')
+    with pytest.raises(AssertionError, match="2 workers would admit 2 times as much"):
+        await xrouter("check", "--config", str(file))

@@ -1,0 +1,50 @@
+"""The end of a worker on the line to its supervisor.
+
+Both send lines of JSON over a pair of UNIX sockets. The worker says `"ready"` once it serves. Asked with `"measured"`,
+it answers with what it measured so far. When the line ends, the supervisor is gone, and the worker shuts down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+from ..telemetry.summing import Families
+
+READY = b'"ready"\n'
+MEASURED = b'"measured"\n'
+LIMIT = 64 << 20  # bytes of one line
+
+
+class WorkerLine:
+    """Answers the supervisor of this process.
+
+    Args:
+        line: This process' end.
+        measured: What this process measured so far; called in a thread.
+    """
+
+    def __init__(self, line: socket.socket, *, measured: Callable[[], Families]) -> None:
+        self._line = line
+        self._measured = measured
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self, address: str) -> None:
+        """Say that this process serves, and answer from now on. Needs a running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._answer())
+
+    async def _answer(self) -> None:
+        reader, writer = await asyncio.open_connection(sock=self._line)
+        writer.write(READY)
+        try:
+            while await reader.readline():
+                families = await asyncio.to_thread(self._measured)
+                writer.write(json.dumps(families).encode() + b"\n")
+                await writer.drain()
+        finally:
+            writer.close()
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,28 @@
+"""What would be wrong in silence if several processes served the same settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .errors import Location
+from .layers import RateLimitSettings, ResponsesSettings
+from .telemetry import MetricsSettings
+
+
+def wrong_among(
+    workers: int, *, limits: RateLimitSettings | None, responses: ResponsesSettings, metrics: MetricsSettings | None
+) -> Iterator[tuple[Location, str]]:
+    """The paths of what so many processes would each do for themselves, and what to write instead."""
+    if workers == 1:
+        return
+    if limits is not None and not (limits.shared or limits.allow_per_process):
+        sentence = f"counts in the memory of one process, so {workers} workers would admit {workers} times as much."
+        yield ("rate_limit", "storage"), f'{sentence} Write storage = "redis://HOST", or allow_per_process = true.'
+    if responses.per_process:
+        sentence = f"keeps responses in the memory of one process, where {workers} workers do not find each other's."
+        yield ("responses", "store"), f'{sentence} Write store = "redis://HOST", or "off".'
+    if metrics is not None and metrics.port is None:
+        yield (
+            ("metrics", "port"),
+            f"is missing, and a path would show whichever of {workers} workers is asked. Write one.",
+        )
