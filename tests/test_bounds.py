@@ -77,7 +77,7 @@ def keepalive_options() -> list[int]:
     if sys.platform != "linux":
         pytest.skip("These options are Linux's.")
     names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPCNT, socket.TCP_KEEPINTVL)
-    with closing(server._listener("127.0.0.1", 0)) as listener:
+    with closing(server.listener_at("127.0.0.1", 0)) as listener:
         return [listener.getsockopt(socket.IPPROTO_TCP, name) for name in names]
 
 

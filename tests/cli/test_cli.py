@@ -181,6 +181,7 @@ class TestServe:
                 "",
                 "keys        off: whoever reaches this server is let in",
                 "limits      off",
+                "responses   kept in memory, 3600 s after their last use; several workers need a Redis",
                 "access log  JSON on the standard output",
                 "tracing     off",
                 "metrics     off",
@@ -391,6 +392,7 @@ class TestCheck:
         assert capsys.readouterr().out.partition("\n\n")[2].splitlines() == [
             "keys        postgresql://db.example/keys, HMAC-SHA-256 with pepper 1",
             "limits      60 per 1 minute; counted in redis://cache.example/1, without it by each process for itself",
+            "responses   kept in memory, 3600 s after their last use; several workers need a Redis",
             "access log  text on the standard output",
             "tracing     10% to http://collector.example:4318",
             "metrics     /metrics, with a token",

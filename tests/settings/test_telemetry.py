@@ -11,7 +11,7 @@ import pytest
 
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.events import RequestEnded
-from xrouter_asgi.settings import layers
+from xrouter_asgi.settings import telemetry
 from xrouter_asgi.settings.telemetry import AccessLogSettings
 from xrouter_asgi.telemetry.access_log import LineBuffer
 
@@ -140,6 +140,6 @@ def test_without_its_extra_a_table_says_what_to_install(
         if not parent:
             raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(layers, "find_spec", find)
+    monkeypatch.setattr(telemetry, "find_spec", find)
     (found,) = mistakes(table)
     assert found.endswith(f'needs more than is installed. Run: pip install "xrouter-asgi[{extra}]"')

@@ -278,7 +278,8 @@ def test_threads_lose_no_count() -> None:
 
 async def test_the_document_names_every_metric_and_label(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xrouter_asgi.telemetry.metrics._LAG_EVERY", 0)
-    measured = Measured(ScriptedProvider([chunk("a")], UpstreamUnavailable("No.", code="dns_error")))
+    provider = ScriptedProvider([chunk("a")], UpstreamUnavailable("No.", code="dns_error"))
+    measured = Measured(provider, backlog=lambda: 3)
     await post(measured.app, "/v1/chat/completions", chat(stream=True))
     measured.metrics(ended(RequestContext(model="scripted", usage=Usage(1))))
     for event in (

@@ -88,7 +88,7 @@ async def test_who_was_passed_over_is_counted_by_the_kind_of_its_reason(kind: Un
 
 async def test_who_lacks_something_or_would_see_a_foreign_key_is_counted() -> None:
     blind = candidate("a", capabilities=Capabilities(tools=False))
-    measured = Measured(Fallback([candidate("b"), blind]))
+    measured = Measured(Fallback([candidate("b", own_key=True), blind]))
     tool = {"type": "function", "function": {"name": "tool"}}
     await post(measured.app, "/v1/chat/completions", chat(tools=[tool]))
     key = (b"x-provider-key", b"mine")

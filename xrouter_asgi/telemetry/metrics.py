@@ -29,7 +29,7 @@ from ..events import (
     RequestEnded,
     RequestStarted,
 )
-from .tally import Tally, tally_of_refusals
+from .tally import Tally, gauge_of_backlog, tally_of_refusals
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram, Meter, MeterProvider
@@ -99,11 +99,8 @@ class Metrics:
         self._attempts_in_flight = Tally(number, names.ATTEMPTS_IN_FLIGHT, "{attempt}", now, (names.PROVIDER,))
         self._degraded = Tally(meter.create_observable_gauge, names.LIMITER_DEGRADED, "", alone)
         self._degraded.set(0)
-        if refusals is not None:
-            tally_of_refusals(counter, refusals)
-        if backlog is not None:
-            what, ask = "Settlements of limits that wait", lambda options: [metrics.Observation(backlog())]
-            meter.create_observable_gauge(names.LIMITER_BACKLOG, [ask], "{settlement}", what)
+        tally_of_refusals(counter, refusals or {})
+        gauge_of_backlog(meter.create_observable_gauge, backlog or (lambda: 0))
         self._policies = _PolicyCounts(meter, model=self._model, error_type=self._error_type)
 
     def __call__(self, event: object) -> None:

@@ -58,3 +58,14 @@ def tally_of_refusals(create: Callable[..., object], refusals: Mapping[str, int]
         return [Observation(number, {names.REASON: reason}) for reason, number in refusals.items()]
 
     create(names.REFUSALS, [observe], "{refusal}", "Refusals for want of room")
+
+
+def gauge_of_backlog(create: Callable[..., object], backlog: Callable[[], int]) -> None:
+    """Show how many settlements of limits wait."""
+
+    def observe(options: CallbackOptions) -> list[Observation]:
+        from opentelemetry.metrics import Observation
+
+        return [Observation(backlog())]
+
+    create(names.LIMITER_BACKLOG, [observe], "{settlement}", "Settlements of limits that wait")
