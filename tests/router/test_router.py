@@ -12,6 +12,7 @@ from tests.asgi_client import Exchange, body_messages, get, http_scope, post, re
 from tests.scripted import ANSWER, ScriptedProvider, chat, chunk, completion, embeddings, usage_chunk
 from xrouter_asgi.context import Principal, RequestContext, Usage
 from xrouter_asgi.dialects.chat import CHAT
+from xrouter_asgi.dialects.messages import MESSAGES
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import RequestRejected, UpstreamRateLimited, UpstreamUnauthorized, XRouterError
 from xrouter_asgi.providers.base import Call, Provider, Reply
@@ -160,13 +161,12 @@ async def test_the_host_header_moves_no_path(host: bytes) -> None:
 # Dialects
 
 
-async def test_a_dialect_of_the_table_is_served_as_its_row_says(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_dialect_is_served_as_its_row_says() -> None:
     def odd(error: XRouterError, request_id: str) -> tuple[int, list[tuple[bytes, bytes]], dict[str, Any]]:
         return 418, [], {"odd": error.message, "id": request_id}
 
     row = replace(CHAT, name="talk", path="/talk", scope="talking", envelope=odd)
-    monkeypatch.setattr("xrouter_asgi.router.router.DIALECTS", (row,))
-    router = routed(ScriptedProvider())
+    router = LLMRouter({"scripted": ScriptedProvider()}, dialects=[row])
     assert (await post(router, "/v1/talk", chat())).json == completion().value
     assert (await post(router, "/v1/chat/completions", chat())).status == 404
     scope = http_scope("POST", "/talk")
@@ -797,3 +797,24 @@ async def test_a_model_of_a_pattern_that_the_upstream_does_not_know_does_not_exi
     answer = await post(LLMRouter({"*": EchoProvider(models=["other"])}), "/v1/chat/completions", chat("mine"))
     assert (answer.status, answer.json["error"]["code"]) == (404, "model_not_found")
     assert "`mine` does not exist" in answer.json["error"]["message"]
+
+
+async def test_only_the_dialects_that_were_chosen_are_served_and_described() -> None:
+    router = LLMRouter({"echo": EchoProvider()}, dialects=[CHAT, MESSAGES])
+    ask = {"model": "echo", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
+    for path, status in (
+        ("/v1/chat/completions", 200),
+        ("/v1/messages", 200),
+        ("/v1/messages/count_tokens", 200),
+        ("/v1/responses", 404),
+        ("/v1/embeddings", 404),
+    ):
+        assert (await post(router, path, ask)).status == status
+    assert (await get(router, "/v1/responses/resp_1")).status == 404
+    paths = json.loads((await get(router, "/openapi.json")).body)["paths"]
+    assert {path for path in paths if "post" in paths[path]} == {
+        "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+    }
+    assert "/v1/responses/{id}" not in paths

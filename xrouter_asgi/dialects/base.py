@@ -170,7 +170,7 @@ class Counting:
     operation: Operation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
     """How one kind of client asks and wants to be answered.
 

@@ -12,7 +12,8 @@ from pydantic.json_schema import models_json_schema
 
 from .. import envelopes
 from ..dialects import DIALECTS
-from ..dialects.base import Operation
+from ..dialects.base import Dialect, Operation
+from ..dialects.responses import RESPONSES
 from ..wire.answers import (
     AnthropicErrorEnvelope,
     AnthropicModel,
@@ -27,17 +28,9 @@ from ..wire.answers import (
     Status,
 )
 
-_POSTS = {dialect.path: (dialect.operation, dialect.envelope) for dialect in DIALECTS} | {
-    dialect.counting.path: (dialect.counting.operation, dialect.envelope)
-    for dialect in DIALECTS
-    if dialect.counting is not None
-}
-_OPERATIONS = [operation for operation, _ in _POSTS.values()]
-_REQUESTS = [operation.request for operation in _OPERATIONS]
-_ANSWERS = [operation.answer for operation in _OPERATIONS]
 _LISTS = (ModelsAnswer, AnthropicModelsAnswer, NoModelsAnswer)
-_ANSWERS += [AnthropicErrorEnvelope, ErrorEnvelope, Model, AnthropicModel, *_LISTS, Status]
-_ANSWERS += [DeletedResponse, InputItems, ResponseAnswer]
+_ANSWERS = (AnthropicErrorEnvelope, ErrorEnvelope, Model, AnthropicModel, *_LISTS, Status)
+_KEPT = (DeletedResponse, InputItems, ResponseAnswer)
 _POST_ERRORS: dict[envelopes.Envelope, tuple[type[BaseModel], tuple[int, ...]]] = {
     envelopes.openai: (ErrorEnvelope, (400, 401, 403, 404, 405, 413, 415, 429, 500, 502, 503, 504)),
     envelopes.anthropic: (
@@ -49,14 +42,23 @@ _GET_ERRORS = (401, 403, 404, 405, 429, 500, 503)
 _OVERLOADED = 529  # Anthropic's own
 
 
-def openapi(server: str) -> dict[str, Any]:
-    """The document for a router that is reached under `server`, a path or a URL."""
-    return {**_document(), "servers": [{"url": server}]}
+def openapi(server: str, dialects: Sequence[Dialect] = DIALECTS) -> dict[str, Any]:
+    """The document for a router that serves these dialects and is reached under `server`, a path or a URL."""
+    return {**_document(tuple(dialects)), "servers": [{"url": server}]}
 
 
 @cache
-def _document() -> dict[str, Any]:
-    modes = [(model, "validation") for model in _REQUESTS] + [(model, "serialization") for model in _ANSWERS]
+def _document(dialects: tuple[Dialect, ...]) -> dict[str, Any]:
+    posts = {dialect.path: (dialect.operation, dialect.envelope) for dialect in dialects} | {
+        dialect.counting.path: (dialect.counting.operation, dialect.envelope)
+        for dialect in dialects
+        if dialect.counting is not None
+    }
+    operations = [operation for operation, _ in posts.values()]
+    kept = RESPONSES in dialects
+    answers = [*(operation.answer for operation in operations), *_ANSWERS, *(_KEPT if kept else ())]
+    modes = [(operation.request, "validation") for operation in operations]
+    modes += [(model, "serialization") for model in answers]
     _, schemas = models_json_schema(modes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]  # the literals widen to str in a list
     return {
         "openapi": "3.1.0",
@@ -66,7 +68,7 @@ def _document() -> dict[str, Any]:
             "description": "An LLM gateway for OpenAI's and Anthropic's clients. Each is told errors in its envelope.",
         },
         "security": [{}, {"bearer": []}],  # middlewares before the router may ask for a key
-        "paths": _paths(),
+        "paths": {**{"/v1" + path: {"post": _post(*post)} for path, post in posts.items()}, **_paths(kept=kept)},
         "components": {
             "schemas": _any_of(schemas["$defs"]),
             "securitySchemes": {
@@ -80,13 +82,12 @@ def _document() -> dict[str, Any]:
     }
 
 
-def _paths() -> dict[str, Any]:
+def _paths(*, kept: bool) -> dict[str, Any]:
     version = _parameter("anthropic-version", "header", {"type": "string"})
     version["description"] = "Whoever sends it is answered as by Anthropic."
     model_id = _parameter("id", "path", {"type": "string", "minLength": 1})
     return {
-        **{"/v1" + path: {"post": _post(*described)} for path, described in _POSTS.items()},
-        **_stored(),
+        **(_stored() if kept else {}),
         "/v1/models": {
             "parameters": [version],
             "get": _get("listModels", "The models that can be called", *_LISTS, errors=(400, *_GET_ERRORS)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import cast
@@ -18,6 +18,7 @@ from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from ..dialects import DIALECTS
 from ..dialects.base import Counting, Dialect, ParsedRequest, Reader, estimate_tokens
+from ..dialects.responses import RESPONSES
 from ..errors import ModelNotFound, NotReady, PermissionDenied, XRouterError
 from ..kept import MemoryResponses, ResponseStore
 from ..providers.base import Call, Provider
@@ -39,7 +40,7 @@ logger = logging.getLogger("xrouter")
 class LLMRouter:
     """An OpenAI-compatible ASGI application: a mapping from model names to providers.
 
-    Serves every dialect, kept responses, `/v1/models` and `/v1/models/{id}`, each also without `/v1`, and `/health`,
+    Serves its dialects, kept responses, `/v1/models` and `/v1/models/{id}`, each also without `/v1`, and `/health`,
     `/ready`, `/openapi.json`; at the root, or mounted anywhere. Everything opens at first use. The last `lifespan` that
     is left closes the providers, and so does `aclose()`.
 
@@ -51,6 +52,7 @@ class LLMRouter:
         version: Which configuration this is, for explanations.
         commit_after: Seconds of silence in a stream after which a comment tells every hop that the stream is alive. If
             the comment goes out first, the status is 200, and a later error comes as an event. None: never.
+        dialects: Which client APIs are served: some of `xrouter_asgi.dialects.DIALECTS`, or one of your own.
         responses: Keeps responses for clients that refer to them; whoever makes it closes it. None keeps nothing.
             Without it each router has a `MemoryResponses` of its own.
     """
@@ -63,6 +65,7 @@ class LLMRouter:
         explain: bool = False,
         version: str | None = None,
         commit_after: float | None = 15.0,
+        dialects: Sequence[Dialect] = DIALECTS,
         responses: ResponseStore | None = _OWN,
     ) -> None:
         if commit_after is not None and not commit_after > 0:
@@ -72,6 +75,7 @@ class LLMRouter:
         self._explain = explain
         self._version = version
         self._commit_after = commit_after
+        self._dialects = dialects
         self._draining = False
         self._running: set[DisconnectGuard] = set()
         self._entered = 0
@@ -81,13 +85,13 @@ class LLMRouter:
 
     def _paths(self) -> dict[str, dict[str, Endpoint]]:
         versioned: dict[str, dict[str, Endpoint]] = {
-            **{dialect.path: {"POST": partial(self._answer, dialect)} for dialect in DIALECTS},
+            **{dialect.path: {"POST": partial(self._answer, dialect)} for dialect in self._dialects},
             **{
                 dialect.counting.path: {"POST": partial(self._count, dialect, dialect.counting)}
-                for dialect in DIALECTS
+                for dialect in self._dialects
                 if dialect.counting is not None
             },
-            **self._stored.paths(),
+            **(self._stored.paths() if RESPONSES in self._dialects else {}),
             **ModelLists(self.models).paths(),
         }
         return {
@@ -230,7 +234,7 @@ class LLMRouter:
         # Litestar leaves `root_path` empty: only the path as it was requested tells the mount.
         asked = (scope.get("raw_path") or b"").decode("latin-1")
         mount = scope.get("root_path") or asked.rpartition("/openapi.json")[0]
-        await send_json(send, encode(openapi("/" + mount.strip("/"))), headers=id_headers(context))
+        await send_json(send, encode(openapi("/" + mount.strip("/"), self._dialects)), headers=id_headers(context))
 
     def _explains(self, scope: Scope, context: RequestContext) -> bool:
         if not self._explain or (EXPLAIN, b"1") not in scope["headers"]:
