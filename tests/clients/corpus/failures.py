@@ -59,7 +59,7 @@ FAILURES = [
             falls_back=False, modes=STREAM),
     Failure("cut-in-the-middle", raw(chunked(event(FIRST), event(WORD))[:-5]),
             None, "stream_broken", "before the answer was finished", falls_back=False, modes=STREAM),
-    Failure("no-end", stream(FIRST, WORD), None, "stream_broken", "before the answer was finished",
+    Failure("no-end", stream(FIRST, WORD, end=b""), None, "stream_broken", "before the answer was finished",
             falls_back=False, modes=STREAM),
     Failure("bad-event-in-the-middle", stream(FIRST, b"data: {\n\n", chunk({}, "stop")), None, "bad_event", "read",
             falls_back=False, modes=STREAM),
