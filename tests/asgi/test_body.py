@@ -46,3 +46,12 @@ async def test_a_body_that_keeps_up_the_rate_may_take_any_time() -> None:
 async def test_a_body_that_came_fast_gains_no_time_for_its_last_bytes() -> None:
     with pytest.raises(RequestTimeout):
         await read((0, 31 << 20), *[(5, 1)] * 10)
+
+
+@virtual
+async def test_a_read_that_is_cancelled_ends_as_cancelled() -> None:
+    reading = asyncio.create_task(read((0, 1), then=CREDIT - 1))
+    await asyncio.sleep(1)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from types import TracebackType
+from typing import Self
 
 from starlette.types import Receive, Scope
 
@@ -37,27 +39,21 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
         ClientDisconnected: The client left before the body was complete.
     """
     _check_head(scope, limit)
-    now = asyncio.get_running_loop().time
-    until = now() + CREDIT
     parts: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout_at(until) as clock:
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise ClientDisconnected
-                part = message.get("body", b"")
-                size += len(part)
-                if size > limit:
-                    raise _too_large(limit)
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
-                until = min(until + len(part) / RATE, now() + CREDIT)
-                clock.reschedule(until)
-    except TimeoutError:
-        raise RequestTimeout("The request took too long to arrive.") from None
+    with _Clock() as clock:
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise ClientDisconnected
+            part = message.get("body", b"")
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+            clock.earn(len(part))
 
 
 def check_framing(scope: Scope) -> None:
@@ -70,6 +66,44 @@ def ends_twice(scope: Scope) -> bool:
     """Whether the head has both a Content-Length and a Transfer-Encoding."""
     names = [name for name, _ in scope.get("headers", ())]
     return b"transfer-encoding" in names and b"content-length" in names
+
+
+class _Clock:
+    """Ends the block inside, with RequestTimeout, when the client has used up its time.
+
+    It works as `asyncio.timeout` does, which would cost 2 % of a plain chat more.
+    """
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("A body can be read inside a task of asyncio only.")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._loop = asyncio.get_running_loop()
+        self._until = self._loop.time() + CREDIT
+        self._timer = self._loop.call_later(CREDIT, self._ring)
+        self._rung = False
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        # A cancellation from outside may have come on top of ours; it counts more.
+        if self._rung and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise RequestTimeout("The request took too long to arrive.") from None
+
+    def earn(self, size: int) -> None:
+        """Give the client more time for so many bytes."""
+        self._until = min(self._until + size / RATE, self._loop.time() + CREDIT)
+
+    def _ring(self) -> None:
+        if (left := self._until - self._loop.time()) > 0:
+            self._timer = self._loop.call_later(left, self._ring)
+        else:
+            self._rung = True
+            self._task.cancel()
 
 
 def _check_head(scope: Scope, limit: int) -> None:

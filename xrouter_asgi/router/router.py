@@ -171,13 +171,13 @@ class LLMRouter:
             try:
                 if context.reserve_tokens is not None:
                     await context.reserve_tokens(parsed.estimate())
-                asking = partial(_ask, provider, call, dialect, parsed, send, explained=explained, keep=keep)
+                answering = _ask(provider, call, dialect, parsed, send, explained=explained, keep=keep)
                 if send.writer is None or self._commit_after is None:
-                    await asking()
+                    await answering
                 else:
                     head = stream_head(id_headers(context))
                     async with send.kept_awake(head, send.writer.keep_alive, every=self._commit_after):
-                        await asking()
+                        await answering
             finally:
                 self._running.discard(guard)
 

@@ -133,7 +133,10 @@ def _second(seconds: int) -> str:
 def _encode(line: Mapping[str, object]) -> str:
     """JSON in printable ASCII. Other letters may be missing in the output's encoding, or give orders to a terminal."""
     try:
-        return to_json(line, ensure_ascii=True).replace(b"\x7f", rb"\u007f").decode("ascii")
+        data = to_json(line)
+        if not data.isascii():
+            data = to_json(line, ensure_ascii=True)  # takes half as long again, so it is left to the lines that need it
+        return data.replace(b"\x7f", rb"\u007f").decode("ascii")
     except ValueError:  # a lone surrogate, which UTF-8 cannot hold
         return json.dumps(line, separators=(",", ":"))
 

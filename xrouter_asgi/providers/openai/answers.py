@@ -11,7 +11,7 @@ from ...wire import ChatChunk, ModelList
 from ...wire.codec import decode
 from ..http import AnswerStream, ErrorReader, UpstreamAnswer, json_object
 from .errors import is_error, refusal
-from .mending import all_objects
+from .mending import all_objects, has_head, is_well_told, mend_completion
 
 _CONTENT = (str, list, type(None))
 _REASON = (str, type(None))
@@ -45,17 +45,23 @@ def answer_object(
     return value
 
 
-def check_completion(value: dict[str, Any]) -> None:
-    """Check that an answer has choices.
+def check_and_mend(value: dict[str, Any], *, model: str) -> bool:
+    """Check that an answer has choices, and mend it in place. Returns whether that changed anything.
+
+    Args:
+        model: Which model was asked for.
 
     Raises:
         UpstreamError: `empty_answer` without choices, `bad_body` for choices of another shape.
     """
+    if _is_plain(value):
+        return False
     choices = value.get("choices")
     if choices is None or choices == []:
         raise UpstreamUnavailable("The upstream's answer holds no choices.", code="empty_answer")
     if not isinstance(choices, list) or not all(map(_is_choice, choices)):
         raise UpstreamError("The choices in the upstream's answer have another shape.", code="bad_body")
+    return mend_completion(value, model=model)
 
 
 def models_of(head: UpstreamAnswer, *, owner: str, errors: ErrorReader) -> ModelList:
@@ -82,7 +88,7 @@ def chunks_of(completion: dict[str, Any]) -> list[ChatChunk]:
     """A whole answer as the stream it could have been: each choice's message, its finish, and the usage if known.
 
     Args:
-        completion: Mended: see `mend_completion`.
+        completion: Mended: see `check_and_mend`.
     """
     head = {name: completion[name] for name in _HEAD if name in completion} | {"object": "chat.completion.chunk"}
     chunks = []
@@ -106,6 +112,28 @@ def _described(row: dict[str, Any], owner: str) -> dict[str, Any]:
     """A model with the members that clients count on."""
     needed = {"object": "model", "created": 0, "owned_by": owner}
     return {**row, **{name: value for name, value in needed.items() if row.get(name) is None}}
+
+
+def _is_plain(value: dict[str, Any]) -> bool:
+    """Whether an answer needs no closer look. That is true of nearly all, hence this shortcut."""
+    choices, usage = value.get("choices"), value.get("usage")
+    if not (isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict)):
+        return False
+    choice = choices[0]
+    index, message, reason = choice.get("index"), choice.get("message"), choice.get("finish_reason")
+    return (
+        has_head(value, "chat.completion")
+        and "x_groq" not in value
+        and (usage is None or (isinstance(usage, dict) and is_well_told(usage)))
+        and (type(index) is int and index == 0)
+        and (isinstance(reason, str) and reason != "")
+        and "usage" not in choice
+        and isinstance(message, dict)
+        and message.get("role") == "assistant"
+        and type(message.get("content")) is str
+        and "tool_calls" not in message
+        and "function_call" not in message
+    )
 
 
 def _is_choice(choice: object) -> bool:

@@ -91,8 +91,6 @@ def mend_completion(value: dict[str, Any], *, model: str) -> bool:
     Args:
         model: Which model was asked for.
     """
-    if _is_plain_completion(value):
-        return False
     mended = AnswerHead("chat.completion", model).mend(value)
     mended |= mend_usage(value)
     choices = value["choices"]
@@ -108,26 +106,6 @@ def mend_completion(value: dict[str, Any], *, model: str) -> bool:
             choice["finish_reason"] = how_it_ended(choice["message"])
             mended = True
     return mended
-
-
-def _is_plain_completion(value: dict[str, Any]) -> bool:
-    """Whether a whole answer needs no closer look. That is true of nearly all, hence this shortcut."""
-    choices, usage = value["choices"], value.get("usage")
-    if len(choices) != 1 or "x_groq" in value or not has_head(value, "chat.completion"):
-        return False
-    choice = choices[0]
-    message = choice["message"]
-    return (
-        type(choice.get("index")) is int
-        and choice["index"] == 0
-        and bool(choice.get("finish_reason"))
-        and "usage" not in choice
-        and message.get("role") == "assistant"
-        and type(message.get("content")) is str
-        and "tool_calls" not in message
-        and "function_call" not in message
-        and (usage is None or (isinstance(usage, dict) and _is_well_told(usage)))
-    )
 
 
 def take_text(choice: dict[str, Any], member: Literal["message", "delta"]) -> bool:
@@ -154,7 +132,7 @@ def mend_usage(value: dict[str, Any]) -> bool:
     if not counted:
         return top is not None and not _tells_something(top) and value.pop("usage") is not None
     usage, best = max(counted, key=lambda each: each[0].total_tokens)
-    if isinstance(top, dict) and best is top and _is_well_told(top):
+    if isinstance(top, dict) and best is top and is_well_told(top):
         return False
     prompt, completion, _ = usage
     counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": usage.total_tokens}
@@ -167,15 +145,17 @@ def _tells_something(usage: object) -> bool:
     return isinstance(usage, dict) and not any(name in usage for name in ("prompt_tokens", "completion_tokens"))
 
 
-def _is_well_told(usage: dict[str, Any]) -> bool:
-    return all(
-        type(count := usage.get(name)) is int and 0 <= count <= LARGEST_COUNT for name in _COUNTS
-    ) and not _bad_details(usage)
+def is_well_told(usage: dict[str, Any]) -> bool:
+    """Whether nothing is to be mended in a usage."""
+    for name in _COUNTS:
+        if type(count := usage.get(name)) is not int or not 0 <= count <= LARGEST_COUNT:
+            return False
+    return len(usage) == len(_COUNTS) or not _bad_details(usage)
 
 
 def _bad_details(usage: dict[str, Any]) -> dict[str, None]:
     """The details that are no object, each as null: clients look into them."""
-    return {name: None for name in _DETAILS if not isinstance(usage.get(name), dict | None)}
+    return {name: None for name in _DETAILS if usage.get(name) is not None and not isinstance(usage[name], dict)}
 
 
 def without_null_usage(data: bytes) -> bytes | None:

@@ -10,9 +10,8 @@ from typing import Any, Literal, TypeAlias
 from ...errors import UpstreamError, XRouterError
 from ...wire import ChatChunk
 from ..http import AnswerStream, ErrorReader
-from .answers import answer_object, check_completion, chunks_of
+from .answers import answer_object, check_and_mend, chunks_of
 from .chunks import ChunkReader
-from .mending import mend_completion
 
 Kind: TypeAlias = Literal["json", "events"]
 
@@ -122,6 +121,5 @@ class SniffingReader:
     def _completion(self) -> dict[str, Any]:
         body = without_done(bytes(self._body))
         value = answer_object(self._answer, body, model=self._model, errors=self._errors)
-        check_completion(value)
-        mend_completion(value, model=self._model)
+        check_and_mend(value, model=self._model)
         return value

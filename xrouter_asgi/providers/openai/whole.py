@@ -6,10 +6,10 @@ from ...wire import ChatCompletion, EmbeddingList
 from ...wire.codec import SMALL, encode
 from ...wire.embeddings import decode_vectors, in_order
 from ..http import ErrorReader, UpstreamAnswer
-from .answers import answer_object, check_completion
+from .answers import answer_object, check_and_mend
 from .chunks import ChunkReader
 from .collecting import completion_of
-from .mending import all_objects, mend_completion, take_text
+from .mending import all_objects, take_text
 from .sniffing import kind_of, without_done
 
 
@@ -23,7 +23,7 @@ def completion(
         legacy: It answers a request to `/completions`, so each choice holds a text.
 
     Raises:
-        XRouterError: See `answer_object`, `check_completion` and `completion_of`.
+        XRouterError: See `answer_object`, `check_and_mend` and `completion_of`.
     """
     plain = answer.body.startswith(b"{") and answer.body.endswith(b"}")
     body = answer.body if plain else without_done(answer.body)
@@ -38,8 +38,7 @@ def completion(
         if legacy and all_objects(texts := value.get("choices")):
             for choice in texts:
                 mended |= take_text(choice, "message")
-        check_completion(value)
-    mended |= mend_completion(value, model=model)
+    mended |= check_and_mend(value, model=model)
     if not mended:
         return ChatCompletion(value, answer.body)
     return ChatCompletion(value, encode(value) if len(body) > SMALL else None)  # on the loop it would take long
