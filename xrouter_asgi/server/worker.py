@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import closing, suppress
 
 from ..telemetry.summing import Families
 
@@ -40,11 +41,9 @@ class WorkerLine:
     async def _answer(self) -> None:
         reader, writer = await asyncio.open_connection(sock=self._line)
         writer.write(READY)
-        try:
+        with suppress(ConnectionError), closing(writer):
             while await reader.readline():
                 families = await asyncio.to_thread(self._measured)
                 writer.write(json.dumps(families).encode() + b"\n")
                 await writer.drain()
-        finally:
-            writer.close()
         os.kill(os.getpid(), signal.SIGTERM)
