@@ -133,7 +133,7 @@ class Stand:
             },
             "access_log": {"format": "off"},
         }
-        self._app, self._router, _ = assemble(Settings.parse(document, environment={"KEY": key}))
+        self._app, self._router, *_ = assemble(Settings.parse(document, environment={"KEY": key}))
 
     async def ask(self, model: str, *, stream: bool = False, text: str = "one two", **members: Any) -> Told:
         """One chat."""
