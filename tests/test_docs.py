@@ -6,6 +6,7 @@ import ast
 import json
 import logging
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from litestar.logging import LoggingConfig
 import xrouter_asgi
 from xrouter_asgi import EchoProvider, LLMRouter
 from xrouter_asgi.providers.base import Call
+from xrouter_asgi.settings import Settings
 from xrouter_asgi.wire import ChatRequest
 
 from .asgi_client import get, post
 from .fakes.clock import Clock
+from .fakes.gigachat import KEY
 from .fakes.openai import FakeOpenAI
 from .scripted import ScriptedProvider, chat
 from .serving import hypercorn_here, uvicorn_here
@@ -116,6 +119,29 @@ def test_every_program_is_run_here() -> None:
     tests = Path(__file__).read_text("utf-8")
     titles = [title for page in ("embedding.md", "developing.md", "responses.md") for title in blocks(page)]
     assert [title for title in titles if f'"{title}"' not in tests] == []
+
+
+# Lines to paste.
+
+
+def lines(page: str) -> list[tuple[str, str]]:
+    """All blocks of a page: what stands behind the ticks, and the text."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    return re.findall(r"^```(.*?)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_both_languages_of_the_page_about_agents_show_the_same_lines() -> None:
+    assert lines("agents.ru.md") == lines("agents.md")
+
+
+def test_what_the_page_about_agents_shows_can_be_read() -> None:
+    shown = lines("agents.md")
+    for settings in (text for title, text in shown if title == "toml settings"):
+        Settings.parse(tomllib.loads(settings), environment={"GIGACHAT_CREDENTIALS": KEY})
+    for title, read in (("toml codex", tomllib.loads), ("json opencode", json.loads)):
+        assert [read(text) for kind, text in shown if kind == title]
+    for program in (text for title, text in shown if title.startswith("python")):
+        compile(program, "agents.md", "exec")
 
 
 @pytest.fixture

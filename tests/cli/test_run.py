@@ -16,6 +16,7 @@ import pytest
 
 from tests.gateway import PROGRAM
 from tests.serving import uvicorn_here
+from xrouter_asgi import Candidate, Capabilities, stack
 from xrouter_asgi.keys import Issuer, KeySpec, MemoryKeyStore
 from xrouter_asgi.middleware import APIKeyMiddleware
 from xrouter_asgi.providers.echo import EchoProvider
@@ -89,6 +90,18 @@ async def test_opencode_is_told_by_a_configuration_in_its_environment(gateway: s
     assert config["provider"]["xrouter"]["options"]["baseURL"] == f"{gateway}/v1"
     assert "sk-1" not in env["OPENCODE_CONFIG_CONTENT"]
     assert (arguments, env[KEY]) == ([], "sk-1")
+
+
+async def test_every_agent_is_told_how_much_the_model_can_hold(agents: Path) -> None:
+    provider = stack([Candidate(EchoProvider(), "echo", capabilities=Capabilities(context=100_000))])
+    async with uvicorn_here(LLMRouter({"m": provider})) as url:
+        _, claude = await started(agents, "--url", url, "claude")
+        codex, _ = await started(agents, "--url", url, "codex")
+        _, opencode = await started(agents, "--url", url, "opencode")
+    assert claude["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "100000"
+    assert "model_context_window=100000" in codex
+    config = json.loads(opencode["OPENCODE_CONFIG_CONTENT"])
+    assert config["provider"]["xrouter"]["models"]["m"]["limit"] == {"context": 100_000, "output": 32_000}
 
 
 async def test_printed_lines_do_the_same_in_a_shell(gateway: str, agents: Path) -> None:

@@ -2,7 +2,8 @@
 
 A client in another language gets a `Question` as a line of JSON with these members, and answers with
 `{"understood": {"choices": [{"text", "finish", "calls": [{"id", "name", "arguments"}]}], "usage": [in, out, total]}}`
-or `{"error": {"kind", "message", "status", "code"}}`.
+or `{"error": {"kind", "message", "status", "code"}}`. Clients of other dialects say `finish` in the words of chat, and
+give what they read of `reasoning`.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Said:
     text: str = ""
     calls: tuple[Called, ...] = ()
     finish: str = "stop"
+    reasoning: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,12 @@ class Answer:
     def of(cls, value: Mapping[str, Any]) -> Answer:
         """What a client says, with its spellings evened out: no text is an empty text."""
         choices = tuple(
-            Said(_joined(choice["text"] or ""), tuple(map(Called.of, choice["calls"])), choice["finish"])
+            Said(
+                _joined(choice["text"] or ""),
+                tuple(map(Called.of, choice["calls"])),
+                choice["finish"],
+                choice.get("reasoning") or "",
+            )
             for choice in value["choices"]
         )
         return cls(choices, None if value["usage"] is None else (*value["usage"],))
@@ -110,6 +117,7 @@ class Question:
         content: Of the user's message: a text or parts.
         loop: Call the tools, and go on until there is an answer without calls.
         choices: How many to ask for.
+        schema: Of the JSON that the answer has to be; None for a text.
     """
 
     url: str
@@ -118,6 +126,7 @@ class Question:
     stream: bool = False
     loop: bool = False
     choices: int = 1
+    schema: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ import pytest_asyncio
 
 from .gateway import Stand, stand
 
-collect_ignore = [] if find_spec("langchain_openai") else ["test_javascript.py", "test_langchain.py"]
+collect_ignore = (
+    [] if find_spec("langchain_openai") else ["test_javascript.py", "test_langchain.py", "test_openai_agents.py"]
+)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -17,9 +17,10 @@ from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import create_app
 
 from .asking import described
-from .corpus import CASES, FAILURES
+from .corpus import CASES, FAILURES, KINDS, REFUSED, STRUCTURED
 
-_SCRIPTS = {case.name: {"whole": case.whole, "stream": case.stream} for case in CASES} | {
+_PLAYED = (*CASES, *KINDS, REFUSED, STRUCTURED)
+_SCRIPTS = {case.name: {"whole": case.whole, "stream": case.stream} for case in _PLAYED} | {
     failure.name: {"whole": failure.script, "stream": failure.script} for failure in FAILURES
 }
 

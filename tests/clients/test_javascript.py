@@ -1,4 +1,4 @@
-"""openai-node, LangChain and the AI SDK. They stand in the tox environment `js`, which installs them."""
+"""openai-node, anthropic-node, LangChain and the AI SDK. The tox environment `js` installs them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import ClassVar, TypeAlias
 import pytest
 import pytest_asyncio
 
-from .contract import Client, ClientContract, SeveralChoicesContract
+from .contract import Client, ClientContract, DialectContract, SeveralChoicesContract
 from .javascript import javascript
+from .test_messages import STATUSES as ANTHROPIC_STATUSES
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -55,3 +56,26 @@ class TestAIWithOpenAI(InJavaScript):
 
 class TestAIWithOpenAICompatible(InJavaScript):
     program = ("ai.mjs", "openai-compatible")
+
+
+class TestOpenAINodeResponses(InJavaScript, DialectContract):
+    program = ("responses.mjs",)
+
+
+class TestAnthropicNode(InJavaScript, DialectContract):
+    program = ("anthropic.mjs",)
+    statuses = ANTHROPIC_STATUSES
+    estimates = True
+    refused = "content_filter"
+
+
+class TestAIWithResponses(InJavaScript, DialectContract):
+    program = ("ai.mjs", "responses")
+    refused = "content_filter"
+
+
+class TestAIWithMessages(InJavaScript, DialectContract):
+    program = ("ai.mjs", "messages")
+    statuses = ANTHROPIC_STATUSES
+    estimates = True
+    refused = "content_filter"

@@ -59,6 +59,7 @@ class FakeGigaChat:
         usage                        "last", "missing" or "every" event of a stream
         event_size                   bytes per write of a stream; None writes event by event
         streams                      False answers JSON where a stream was asked for
+        complete                     from the body of a chat to the whole answer; `answers.complete` at first
 
     What it saw: `requests` (all, in order), `asked(path)`, `oauth_calls`, `uploads` (id -> owner, MIME type, name,
     bytes), `deleted`, `chats` (under way), `peak` (most of them at once).
@@ -92,6 +93,7 @@ class FakeGigaChat:
         self.usage = "last"
         self.event_size: int | None = None
         self.streams = True
+        self.complete: Callable[[dict[str, Any]], dict[str, Any]] = complete
         self.unix_clock: Callable[[], float] = time.time
         self.requests: list[Exchange] = []
         self.uploads: dict[str, tuple[str, str, str, bytes]] = {}
@@ -295,7 +297,7 @@ class FakeGigaChat:
             for file_id in message.get("attachments") or ():
                 self._owned(file_id, exchange)
         await exchange.until(self.gate)
-        answer = complete(body)
+        answer = self.complete(body)
         if body.get("stream") and self.streams:
             events = Events(
                 deltas(answer, usage=self.usage), size=self.event_size, headers=self._headers(exchange, STREAM)

@@ -19,6 +19,7 @@ from .base import Commands, add_command, fail, say
 KEY = "XROUTER_API_KEY"
 
 _ANY_KEY = "anything"  # for a gateway that asks for none; agents want one all the same
+_OUTPUT = 32_000  # tokens, OpenCode's own default; it takes no context without them
 _WAIT = 10.0  # seconds for the list of models
 _EXAMPLES = f"""\
 examples:
@@ -42,36 +43,54 @@ class Launch:
     arguments: tuple[str, ...] = ()
 
 
-Agent: TypeAlias = Callable[[str, str, str], Launch]
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """The model to ask for.
+
+    Attributes:
+        context: How many tokens a conversation may have. Agents compact it before that; None leaves it to their guess.
+    """
+
+    name: str
+    context: int | None
+
+
+Agent: TypeAlias = Callable[[str, str, ServedModel], Launch]
 """From the gateway's address, a key and a model to what the agent needs."""
 
 
-def claude(url: str, key: str, model: str) -> Launch:
+def claude(url: str, key: str, model: ServedModel) -> Launch:
     """Claude Code (https://code.claude.com/docs/en/llm-gateway). It asks for a small model in the background."""
+    window = {} if model.context is None else {"CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(model.context)}
     return Launch(
         {
+            **window,
             "ANTHROPIC_BASE_URL": url,
             "ANTHROPIC_AUTH_TOKEN": key,
             "ANTHROPIC_API_KEY": None,  # one of Anthropic's own is nothing for this gateway
-            "ANTHROPIC_MODEL": model,
-            "ANTHROPIC_DEFAULT_HAIKU_MODEL": model,
+            "ANTHROPIC_MODEL": model.name,
+            "ANTHROPIC_DEFAULT_HAIKU_MODEL": model.name,
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         }
     )
 
 
-def codex(url: str, key: str, model: str) -> Launch:
+def codex(url: str, key: str, model: ServedModel) -> Launch:
     """Codex (https://developers.openai.com/codex/config-advanced), by a provider of its own: it speaks Responses."""
     provider = f'{{name="xrouter",base_url="{url}/v1",env_key="{KEY}",wire_api="responses"}}'
-    settings = (f"model_providers.xrouter={provider}", 'model_provider="xrouter"', f"model={json.dumps(model)}")
+    settings = [f"model_providers.xrouter={provider}", 'model_provider="xrouter"', f"model={json.dumps(model.name)}"]
+    if model.context is not None:
+        settings.append(f"model_context_window={model.context}")
     return Launch({KEY: key}, tuple(word for setting in settings for word in ("-c", setting)))
 
 
-def opencode(url: str, key: str, model: str) -> Launch:
+def opencode(url: str, key: str, model: ServedModel) -> Launch:
     """OpenCode (https://opencode.ai/docs/config), by a provider that speaks chat."""
     options = {"baseURL": f"{url}/v1", "apiKey": f"{{env:{KEY}}}"}
-    provider = {"npm": "@ai-sdk/openai-compatible", "name": "xrouter", "options": options, "models": {model: {}}}
-    name = f"xrouter/{model}"
+    limit = None if model.context is None else {"context": model.context, "output": min(model.context, _OUTPUT)}
+    models = {model.name: {} if limit is None else {"limit": limit}}
+    provider = {"npm": "@ai-sdk/openai-compatible", "name": "xrouter", "options": options, "models": models}
+    name = f"xrouter/{model.name}"
     config = {"provider": {"xrouter": provider}, "model": name, "small_model": name}
     return Launch({KEY: key, "OPENCODE_CONFIG_CONTENT": json.dumps(config)})
 
@@ -109,7 +128,7 @@ def _run(environment: Mapping[str, str], options: argparse.Namespace) -> int:  #
         return 0
     if shutil.which(name, path=environment.get("PATH")) is None:
         return fail(f"There is no program {name!r} here. Install it, or take the lines of: xrouter run --print {name}")
-    say(f"{name} asks {url} for the model {model}.")
+    say(f"{name} asks {url} for the model {model.name}.")
     changed = {**environment, **launch.environment}
     inherited = {each: value for each, value in changed.items() if value is not None}
     # In place of this program, so that the terminal and every signal are the agent's own.
@@ -120,24 +139,24 @@ class GatewayError(Exception):
     """What is wrong with the gateway, and what to do about it."""
 
 
-def _model(url: str, key: str, wanted: str | None) -> str:
+def _model(url: str, key: str, wanted: str | None) -> ServedModel:
     """The model to ask for. Raises GatewayError unless the gateway is there, takes the key and serves the model."""
     try:
         answer = httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=_WAIT)
         value = answer.json()
-        served = [str(model["id"]) for model in value["data"]] if answer.is_success else []
+        listed = value["data"] if answer.is_success else []
+        served = {str(model["id"]): model.get("max_model_len") for model in listed}
         refusal = "" if answer.is_success else str(value["error"]["message"])
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError, AttributeError):
         raise GatewayError(f"There is no gateway at {url}. Start one with: xrouter serve") from None
     if answer.status_code == 401:
         raise GatewayError(f"The gateway at {url} wants a key. Set {KEY} to one; make one with: xrouter keys create")
     if refusal:
         raise GatewayError(f"The gateway at {url} says: {refusal}")
-    if wanted is not None:
-        return wanted  # a pattern may serve it, although no list names it
-    if not served:
+    if wanted is None and not served:
         raise GatewayError(f"The gateway at {url} lists no model. Name one with --model.")
-    return served[0]
+    name = wanted or next(iter(served))
+    return ServedModel(name, served.get(name))  # a pattern may serve what no list names
 
 
 def _lines(launch: Launch, command: list[str]) -> str:
