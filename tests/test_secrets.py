@@ -90,6 +90,7 @@ SETTINGS: Mapping[str, tuple[Document, tuple[str, ...]]] = {
     "KeysSettings.url": ({**ECHO, "keys": {"url": REF}}, DATABASE),
     "KeysSettings.pepper": ({**ECHO, "keys": {"url": "sqlite:///k.db", "pepper": REF}}, ("{}", "2:{},1:{}")),
     "RateLimitSettings.storage": ({**ECHO, "rate_limit": {"storage": REF}}, STORE),
+    "ResponsesSettings.store": ({**ECHO, "responses": {"store": REF}}, STORE),
     "TracingSettings.headers": ({**ECHO, "tracing": {"headers": {"x-token": REF}}}, PLAIN),
     "MetricsSettings.token": ({**ECHO, "metrics": {"token": REF}}, PLAIN),
     "WebhookSettings.url": (channel("webhook", url=REF), HOOK),

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial, partialmethod
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,7 +18,6 @@ import trustme
 
 from tests.fakes.http import Exchange, Server
 from tests.fakes.openai import FakeOpenAI, identity, raw, refuse
-from xrouter_asgi.providers.http import Upstream
 
 from .stand import Stand, Told, facing, standing
 
@@ -151,10 +150,8 @@ async def silence(exchange: Exchange) -> None:
     await exchange.gone.wait()
 
 
-async def test_a_pool_without_a_free_slot_refuses_at_once_and_blames_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Settings have no word for the size of a pool; 1000 connections are too many for a test.
-    monkeypatch.setattr(Upstream, "__init__", partialmethod(Upstream.__init__, max_connections=1))
-    async with FakeOpenAI() as fake, facing(fake, timeouts={"pool": 0.01}) as stand:
+async def test_a_pool_without_a_free_slot_refuses_at_once_and_blames_nobody() -> None:
+    async with FakeOpenAI() as fake, facing(fake, timeouts={"pool": 0.01}, max_connections=1) as stand:
         fake.next(silence)
         holding = asyncio.create_task(stand.ask("alone"))
         await fake.arrived()

@@ -184,7 +184,7 @@ async def test_while_redis_is_away_it_is_as_if_nothing_were_kept_and_the_log_say
 
 @pytest.mark.parametrize("url", ["memory://", "http://127.0.0.1", ""])
 def test_a_url_that_is_no_redis_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="scheme"):
+    with pytest.raises(ValueError, match="cannot use this URL"):
         RedisResponses(url)
 
 

@@ -172,7 +172,7 @@ class TestRateLimit:
             ),
             (
                 'storage = "mongodb://:secret@h"',
-                "rate_limit cannot be used: RedisLimits cannot use a URL of the scheme",
+                "rate_limit cannot be used: RedisLimits cannot use a URL of this scheme.",
             ),
             (
                 'models = { "b*" = "1/day", "B*" = "2/day" }',
@@ -212,7 +212,7 @@ class TestResponses:
     @pytest.mark.parametrize(
         ("text", "mistake"),
         [
-            ('store = "mongodb://:secret@h"', "responses cannot be used: Redis URL must specify one of the following"),
+            ('store = "mongodb://:secret@h"', "responses cannot be used: RedisResponses cannot use this URL."),
             ("ttl = 0", "responses.ttl is 0. It should be greater than 0."),
             ("max_bytes = -1", "responses.max_bytes is -1. It should be greater than 0."),
             ("size = 1", "responses has no key 'size'. Known: max_bytes, store, ttl."),

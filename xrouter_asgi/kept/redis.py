@@ -106,15 +106,19 @@ def _connect(url: str, *, timeout: float) -> Redis:
     except ImportError as error:
         message = 'RedisResponses needs redis-py. Install it with: pip install "xrouter-asgi[redis]"'
         raise ImportError(message) from error
-    pool = BlockingConnectionPool.from_url(
-        _VALKEY.sub("redis", url),
-        max_connections=_CONNECTIONS,
-        timeout=timeout,  # to wait for a free one
-        socket_connect_timeout=_CONNECT_TIMEOUT,
-        socket_timeout=timeout,
-        retry=Retry(NoBackoff(), 1),
-        retry_on_error=[ConnectionError],  # the server closed an idle connection
-    )
+    try:
+        pool = BlockingConnectionPool.from_url(
+            _VALKEY.sub("redis", url),
+            max_connections=_CONNECTIONS,
+            timeout=timeout,  # to wait for a free one
+            socket_connect_timeout=_CONNECT_TIMEOUT,
+            socket_timeout=timeout,
+            retry=Retry(NoBackoff(), 1),
+            retry_on_error=[ConnectionError],  # the server closed an idle connection
+        )
+    except ValueError:  # which quotes a part of the URL, maybe of its password
+        message = 'RedisResponses cannot use this URL. Write "redis://USER:PASSWORD@HOST:PORT/NUMBER"; in a password'
+        raise ValueError(f"{message}, %2F stands for /, %23 for #, %3F for ? and %40 for @.") from None
     return Redis.from_pool(pool)
 
 

@@ -193,8 +193,8 @@ def _text(value: bytes | str | None) -> str:
 def server_at(url: str, scripts: tuple[str, ...]) -> RedisServer:
     """The server of a URL. Raises ValueError for one that cannot be used."""
     scheme, _, rest = url.partition("://")
-    if scheme not in SCHEMES:  # the message does not show the rest of the URL, which may hold a password
-        raise ValueError(f"RedisLimits cannot use a URL of the scheme {scheme[:32]!r}. Known: {', '.join(SCHEMES)}.")
+    if scheme not in SCHEMES:  # the message shows nothing of the URL, which may be a password by mistake
+        raise ValueError(f"RedisLimits cannot use a URL of this scheme. Known: {', '.join(SCHEMES)}.")
     _check_address(url)
     base, _, kind = scheme.partition("+")
     if base == "unix" or kind == "unix":
