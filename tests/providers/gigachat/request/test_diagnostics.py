@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from xrouter_asgi.errors import UnsupportedOperation
-from xrouter_asgi.providers.gigachat.request.diagnostics import MAX_WARNINGS, Warnings
+from xrouter_asgi.providers.base import MAX_WARNINGS
+from xrouter_asgi.providers.gigachat.request.diagnostics import Warnings
 
 
 def test_each_word_is_kept_once_in_order() -> None:

@@ -259,7 +259,7 @@ def test_a_schema_that_explodes_is_refused() -> None:
 
 def test_the_functions_of_a_request_share_what_their_schemas_may_expand_to() -> None:
     budget = Budget()
-    schema = {"properties": {str(n): {} for n in range(MAX_NODES // 2)}}
+    schema: dict[str, Any] = {"properties": {str(n): {} for n in range(MAX_NODES // 2)}}
     normalised(schema, param="x", budget=budget)
     with pytest.raises(InvalidRequest, match=f"more than {MAX_NODES} nodes"):
         normalised(schema, param="x", budget=budget)
