@@ -12,8 +12,8 @@ from ...wire.codec import decode
 from ..http import AnswerStream, ErrorReader, UpstreamAnswer, json_object
 from .errors import is_error, refusal
 from .mending import all_objects, has_head, is_well_told, mend_completion
+from .parts import CONTENT
 
-_CONTENT = (str, list, type(None))
 _REASON = (str, type(None))
 _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint")
 
@@ -141,7 +141,7 @@ def _is_choice(choice: object) -> bool:
         return False
     calls = message.get("tool_calls")
     return (
-        isinstance(message.get("content"), _CONTENT)
+        isinstance(message.get("content"), CONTENT)
         and isinstance(choice.get("finish_reason"), _REASON)
         and (not calls or (all_objects(calls) and all(isinstance(call.get("function") or {}, dict) for call in calls)))
     )

@@ -24,12 +24,14 @@ from .mending import (
     take_text,
     without_null_usage,
 )
+from .parts import CONTENT, mend_content
 from .pattern import EventPattern, without_field
 from .tool_calls import ToolCalls
 
 _CHUNK = "chat.completion.chunk"
 _MOST_HELD = 64  # events without a choice in a row; those beyond it are dropped, for they say nothing
 _MOST_HELD_BYTES = 1 << 20
+_TEXT = (str, type(None))
 _ROLES = ("assistant", None, "")
 
 
@@ -195,26 +197,25 @@ class ChunkReader:
 
     def _mend_choice(self, choice: dict[str, Any]) -> bool:
         """Check one choice and mend it in place. Returns whether that changed anything."""
-        mended = False
-        if self._choices == 1:
-            if choice.get("index") != 0:
-                choice["index"] = 0  # the only one there can be, whatever its number says
-                mended = True
+        mended = self._choices == 1 and choice.get("index") != 0
+        if mended:
+            choice["index"] = 0  # the only one there can be, whatever its number says
         elif not isinstance(choice.get("index"), int) or not 0 <= choice["index"] < self._choices:
             raise _bad_event("a choice has no index, or one beyond what was asked for")
         if not isinstance(choice.get("finish_reason") or "", str):
             raise _bad_event("'finish_reason' is no text")
-        if not choice.get("finish_reason", True):
-            mended |= choice["finish_reason"] is not None
-            choice["finish_reason"] = None
         if choice.get("delta") is None:
             if not take_text(choice, "delta"):
                 choice["delta"] = self._whole_message(choice)
             mended = True
-        if choice.get("finish_reason"):
+        if (reason := choice.get("finish_reason")) and choice["index"] not in self._finished:
             self._finished.add(choice["index"])
-        if not isinstance(choice["delta"], dict):
-            raise _bad_event("'delta' is no object")
+        elif reason is not None:
+            choice["finish_reason"] = None  # empty, or told before: some clients glue the second to the first
+            mended = True
+        if not isinstance(delta := choice["delta"], dict) or not isinstance(delta.get("content"), CONTENT):
+            raise _bad_event("'delta' is no object, or its content is no text")
+        mended |= mend_content(delta)
         return self._mend_calls(choice) or mended
 
     def _whole_message(self, choice: dict[str, Any]) -> object:
@@ -270,6 +271,7 @@ def _is_plain_chunk(value: dict[str, Any]) -> bool:
         and isinstance(delta, dict)
         and "tool_calls" not in delta
         and "function_call" not in delta
+        and isinstance(delta.get("content"), _TEXT)
         and delta.get("role") in _ROLES
     )
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeGuard
 
 from ...context import LARGEST_COUNT, Usage
 from ...wire.codec import SMALL, encode
+from .parts import mend_content
 
 CALL_TYPES = ("function", "custom")
 
@@ -227,7 +228,7 @@ def how_it_ended(message: dict[str, Any]) -> str:
 
 
 def _mend_message(message: dict[str, Any]) -> bool:
-    mended = mend_role(message)
+    mended = mend_role(message) | mend_content(message)
     if "content" not in message:
         message["content"] = None
         mended = True
@@ -264,10 +265,10 @@ def _mend_arguments(function: object) -> bool:
     if not isinstance(function, dict):
         return False
     arguments = function.get("arguments")
-    if isinstance(arguments, str) and arguments:
+    if isinstance(arguments, str) and arguments.strip():
         return False
-    # An empty text is no JSON: LangChain and `runTools` of openai-node refuse the call.
-    function["arguments"] = "{}" if arguments == "" else argument_text(arguments, missing="{}")
+    # A blank text is no JSON: LangChain and `runTools` of openai-node refuse the call.
+    function["arguments"] = "{}" if isinstance(arguments, str) else argument_text(arguments, missing="{}")
     return True
 
 

@@ -130,7 +130,7 @@ class ToolCalls:
 
 def _argues(fragment: dict[str, Any]) -> bool:
     """Whether it says what the call is made with. The input of a custom tool may be empty, but JSON may not."""
-    return bool(_body(fragment).get("arguments")) or bool(fragment.get("custom"))
+    return bool((_body(fragment).get("arguments") or "").strip()) or bool(fragment.get("custom"))
 
 
 def _body(fragment: dict[str, Any]) -> dict[str, Any]:
