@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from .base import Charge, LimitStatus, Reservation
 from .counts import Count, SlotCount, WindowCount
@@ -29,13 +29,16 @@ class MemoryLimits:
             A cost above the share takes the whole share.
     """
 
-    backlog: Final = 0
-
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, workers: int = 1) -> None:
         self._clock = clock
         self._workers = workers
         self._counts: dict[float, dict[_Counted, Count]] = {}  # by length of window; the least recently used is first
         self._leases: dict[str, list[_Taken]] = {}
+
+    @property
+    def backlog(self) -> int:
+        """0: nothing waits."""
+        return 0
 
     async def connect(self) -> None: ...
 
