@@ -204,7 +204,7 @@ def test_migrating_says_that_it_is_done(keys: Keys) -> None:
         (("list", "--url", "mysql://u:geheim@host/x"), "Keys cannot be kept in 'mysql'."),
         (
             ("list", "--url", "sqlite:////no/such/folder/keys.db"),
-            "The key store cannot be asked. OperationalError: unable",
+            "The key store cannot be asked. FileNotFoundError: ",
         ),
         (("list", "--url", "postgresql://u:geheim@127.0.0.1:1/x"), "The key store cannot be asked. "),
         (("create", "--scope", "/*"), "Scope '/*' is no lower-case word"),

@@ -192,7 +192,7 @@ class OpenAIProvider:
         document: Document,
         read: Callable[..., T],
         *,
-        limit: int = MAX_BODY,
+        limit: int | None = None,
         **facts: Any,
     ) -> T:
         """Ask for a whole answer, and read it. Events, of which a few bytes make much work, are read off the loop."""
@@ -200,7 +200,7 @@ class OpenAIProvider:
         is_large = document.size > LARGE
         content = await off_loop(_body, document, call.model) if is_large else _body(document, call.model)
         answer = await self._upstream.fetch(
-            "POST", path, headers=headers, content=content, limit=limit, deadline=call.deadline
+            "POST", path, headers=headers, content=content, limit=limit or MAX_BODY, deadline=call.deadline
         )
         if len(answer.body) > SMALL or not answer.body.startswith(b"{"):
             return await off_loop(read, answer, model=call.model, errors=self._errors, **facts)
