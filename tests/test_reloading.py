@@ -182,6 +182,8 @@ async def test_a_change_of_the_file_is_noticed(tmp_path: Path) -> None:
 async def test_no_request_fails_and_no_descriptor_is_left_behind_while_settings_change(tmp_path: Path) -> None:
     async with FakeOpenAI() as fake, serving(tmp_path, settings(fake, "same")) as gateway:
         descriptors = Path(f"/proc/{gateway.process.pid}/fd")
+        async with httpx.AsyncClient(base_url=gateway.client.base_url) as first:
+            await first.get("/health")  # the event loop opens something of its own for the first connection
         before = len(os.listdir(descriptors))
 
         async def reload_often() -> None:

@@ -170,7 +170,7 @@ async def test_redis_stopped_and_started_under_load_is_exact_again(server: Redis
     await until(lambda: locally > 100)
     await take(store, (PARALLEL, 1), lease="in the outage")
     server.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await until(lambda: store._health.up)
     running = False
     await asyncio.gather(*tasks)
