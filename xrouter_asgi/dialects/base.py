@@ -15,15 +15,20 @@ from typing import Any, Protocol, TypeAlias
 from pydantic import BaseModel
 
 from ..context import CostEstimate
-from ..envelopes import Envelope
+from ..envelopes import Envelope, openai
 from ..errors import InvalidRequest, XRouterError
 from ..wire import ChatChunk, ChatRequest, Document, EmbeddingsRequest, KeptResponse, Original
 from ..wire.codec import encode
+from ..wire.sse import encode_event
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 _HEAD = re.compile(r"[^.\[]*")
 _NO_WORD = re.compile(r"[^A-Za-z0-9_]")
+
+
+COMMENT = b": keep-alive\n\n"
+"""Keeps a stream alive: readers of event streams skip comments."""
 
 
 class EventWriter(Protocol):
@@ -50,6 +55,21 @@ class EventWriter(Protocol):
     def fail(self, error: XRouterError, request_id: str) -> bytes:
         """The events that end an answer that broke, in place of `end`. Also right before `begin`."""
         ...
+
+
+class DataEvents:
+    """What the writers of OpenAI's older streams have in common: events of JSON without a name, and `[DONE]`."""
+
+    keep_alive = COMMENT
+
+    def begin(self) -> bytes:
+        """Nothing: the first chunk is the first event."""
+        return b""
+
+    def fail(self, error: XRouterError, request_id: str) -> bytes:
+        """One event that holds the envelope of the error. No `[DONE]` follows it."""
+        _, _, body = openai(error, request_id)
+        return encode_event(encode(body))
 
 
 class KeptConversation(Protocol):
@@ -147,6 +167,13 @@ class Operation:
     example: dict[str, Any]
     event: dict[str, Any] | None = None
     stream: str | None = None
+
+
+def event_schema(data: str, *, name: str | None = None) -> dict[str, Any]:
+    """The schema of one event, by what its data says and, if events have names, what a name is."""
+    said = {"data": data} if name is None else {"event": name, "data": data}
+    properties = {member: {"type": "string", "description": text} for member, text in said.items()}
+    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 Reader: TypeAlias = Callable[[dict[str, Any], bytes, Headers], ParsedRequest]

@@ -8,12 +8,10 @@ from typing import Any, ClassVar, Self
 
 from ..context import CostEstimate
 from ..envelopes import openai
-from ..errors import XRouterError
 from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document
 from ..wire.answers import ChatCompletionAnswer
-from ..wire.codec import encode
 from ..wire.sse import DONE, encode_event
-from .base import Dialect, Headers, Operation, prompt_bound
+from .base import DataEvents, Dialect, Headers, Operation, event_schema, prompt_bound
 
 
 @dataclass(slots=True)
@@ -50,21 +48,15 @@ class ParsedChat:
         return ChatWriter(include_usage=self.request.include_usage) if self.request.stream else None
 
 
-class ChatWriter:
+class ChatWriter(DataEvents):
     """Writes each chunk as an event, and `[DONE]` at the end.
 
     The usage comes in a chunk of its own at the end, wherever the upstream put it, and only with `include_usage`.
     """
 
-    keep_alive = b": keep-alive\n\n"  # a comment, which readers of event streams skip
-
     def __init__(self, *, include_usage: bool) -> None:
         self._include_usage = include_usage
         self._usage: ChatChunk | None = None
-
-    def begin(self) -> bytes:
-        """Nothing: the first chunk is the first event."""
-        return b""
 
     def feed(self, chunks: Sequence[ChatChunk], /) -> bytes:
         """The chunks as events, without their usage."""
@@ -76,11 +68,6 @@ class ChatWriter:
             return DONE
         # OpenAI's own SDK fails on a chunk without `choices`, others fail on one with a choice in it.
         return encode_event(self._usage.replace(choices=[]).data) + DONE
-
-    def fail(self, error: XRouterError, request_id: str) -> bytes:
-        """One event that holds the envelope of the error. No `[DONE]` follows it."""
-        _, _, body = openai(error, request_id)
-        return encode_event(encode(body))
 
     def _encode(self, chunk: ChatChunk) -> bytes:
         if chunk.value.get("usage"):
@@ -104,16 +91,7 @@ CHAT = Dialect(
         request=ChatRequest,
         answer=ChatCompletionAnswer,
         example={"model": "echo", "messages": [{"role": "user", "content": "Say hello."}], "stream": False},
-        event={
-            "type": "object",
-            "required": ["data"],
-            "properties": {
-                "data": {
-                    "type": "string",
-                    "description": "A chat.completion.chunk or an error envelope as JSON, or `[DONE]`.",
-                }
-            },
-        },
+        event=event_schema("A chat.completion.chunk or an error envelope as JSON, or `[DONE]`."),
         stream=(
             'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"echo","choices":'
             '[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]}\n\ndata: [DONE]\n\n'

@@ -17,7 +17,7 @@ from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document, Original
 from ..wire.codec import encode
 from ..wire.completions import DEFAULT_MAX_TOKENS, MAX_CHOICES, CompletionAnswer, CompletionRequest
 from ..wire.sse import DONE, encode_event
-from .base import Dialect, Headers, Operation, prompt_bound
+from .base import DataEvents, Dialect, Headers, Operation, event_schema, prompt_bound
 
 _NOT_IN_CHAT = ("suffix", "echo", "best_of", "logprobs")
 _SAYS_NOTHING: dict[str, Any] = {"suffix": "", "echo": False, "best_of": 1}  # null apart
@@ -61,19 +61,13 @@ class ParsedCompletion:
         return CompletionWriter(include_usage=self.request.include_usage) if self.request.stream else None
 
 
-class CompletionWriter:
+class CompletionWriter(DataEvents):
     """Writes each chunk as an event with its text, then the usage if the client asked for it, and `[DONE]`."""
-
-    keep_alive = b": keep-alive\n\n"
 
     def __init__(self, *, include_usage: bool) -> None:
         self._include_usage = include_usage
         self._usage: dict[str, Any] | None = None
         self._head: dict[str, Any] = {}
-
-    def begin(self) -> bytes:
-        """Nothing: the first chunk is the first event."""
-        return b""
 
     def feed(self, chunks: Sequence[ChatChunk], /) -> bytes:
         """The chunks as events. Those that add no text to a choice and end none tell the client nothing."""
@@ -84,11 +78,6 @@ class CompletionWriter:
         if self._usage is None or not self._include_usage:
             return DONE
         return encode_event(encode({**self._head, "choices": [], "usage": self._usage})) + DONE
-
-    def fail(self, error: XRouterError, request_id: str) -> bytes:
-        """One event that holds the envelope of the error. No `[DONE]` follows it."""
-        _, _, body = openai(error, request_id)
-        return encode_event(encode(body))
 
     def _encode(self, chunk: ChatChunk) -> bytes:
         if chunk.text is not None:
@@ -165,16 +154,7 @@ COMPLETIONS = Dialect(
         request=CompletionRequest,
         answer=CompletionAnswer,
         example={"model": "echo", "prompt": "Once upon a time", "max_tokens": 50, "stream": False},
-        event={
-            "type": "object",
-            "required": ["data"],
-            "properties": {
-                "data": {
-                    "type": "string",
-                    "description": "A text_completion or an error envelope as JSON, or `[DONE]`.",
-                }
-            },
-        },
+        event=event_schema("A text_completion or an error envelope as JSON, or `[DONE]`."),
         stream=(
             'data: {"id":"cmpl-1","object":"text_completion","created":1,"model":"echo","choices":'
             '[{"text":" there","index":0,"logprobs":null,"finish_reason":null}]}\n\ndata: [DONE]\n\n'

@@ -119,9 +119,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self._start(sockets or [])
         for server, listener in self._beside:
-            server.config.load()
-            server.lifespan = server.config.lifespan_class(server.config)
-            await server.startup(sockets=[listener])
+            await start_beside(server, listener)
         # Threads export spans and metrics. By default the loop would wait 5 ms for each of them to let go of Python.
         sys.setswitchinterval(_SWITCH)
         # Requests leave no reference cycles, and searching all that was imported for them takes a twelfth of the time.
@@ -219,6 +217,13 @@ def config_of(
         server_header=False,
         timeout_graceful_shutdown=1,  # on_tick has waited for `grace` before
     )
+
+
+async def start_beside(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Start a server in the running loop, which somebody else's `run` keeps and ends."""
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup(sockets=[listener])
 
 
 def listener_at(host: str, port: int) -> socket.socket:

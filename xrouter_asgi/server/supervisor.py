@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..reloading import FileWatch
 from ..settings import Settings, SettingsError
 from ..telemetry.summing import SummedMetrics
-from .server import address_of, config_of, listener_at
+from .server import address_of, config_of, listener_at, start_beside
 from .worker import LIMIT, MEASURED, READY
 
 _LOOK = 1.0  # seconds between two looks at the file of the settings
@@ -93,9 +93,7 @@ class Supervisor:
         hung_up = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, hung_up.set)
         for server, own in self._beside:
-            server.config.load()
-            server.lifespan = server.config.lifespan_class(server.config)
-            await server.startup(sockets=[own])
+            await start_beside(server, own)
         keeping = [loop.create_task(worker.keep(self._command, listener)) for worker in self._workers]
         try:
             await self._come_up(keeping)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...envelopes import anthropic
 from ...wire.answers import MessagesAnswer, TokenCount
 from ...wire.messages import CountTokensRequest, MessagesRequest
-from ..base import Counting, Dialect, Operation
+from ..base import Counting, Dialect, Operation, event_schema
 from .request import NAME, ParsedMessages
 
 _EXAMPLE = {"model": "echo", "messages": [{"role": "user", "content": "Say hello."}]}
@@ -22,14 +22,7 @@ MESSAGES = Dialect(
         request=MessagesRequest,
         answer=MessagesAnswer,
         example={**_EXAMPLE, "max_tokens": 1024, "stream": False},
-        event={
-            "type": "object",
-            "required": ["event", "data"],
-            "properties": {
-                "event": {"type": "string", "description": "The `type` of the data."},
-                "data": {"type": "string", "description": "An event of the Messages API as JSON, an error included."},
-            },
-        },
+        event=event_schema("An event of the Messages API as JSON, an error included.", name="The `type` of the data."),
         stream=(
             'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
             '"text":"Hello"}}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n'

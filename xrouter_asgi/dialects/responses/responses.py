@@ -13,7 +13,7 @@ from ...wire import ChatCompletion, ChatRequest, Document, KeptResponse, Origina
 from ...wire.answers import InputTokens, ResponseAnswer
 from ...wire.codec import MAX_VALUES, count_values, encode
 from ...wire.responses import ResponsesRequest
-from ..base import Counting, Dialect, Headers, Operation, prompt_bound
+from ..base import Counting, Dialect, Headers, Operation, event_schema, prompt_bound
 from .answer import Answer
 from .document import ResponseObject
 from .items import ChatMessages
@@ -150,18 +150,11 @@ RESPONSES = Dialect(
         request=ResponsesRequest,
         answer=ResponseAnswer,
         example=_EXAMPLE,
-        event={
-            "type": "object",
-            "required": ["event", "data"],
-            "properties": {
-                "event": {"type": "string", "description": "The `type` of the JSON in `data`."},
-                "data": {
-                    "type": "string",
-                    "description": "JSON with `type` and `sequence_number`. The last one is of the type "
-                    "`response.completed`, `response.incomplete` or `response.failed`.",
-                },
-            },
-        },
+        event=event_schema(
+            "JSON with `type` and `sequence_number`. The last one is of the type `response.completed`, "
+            "`response.incomplete` or `response.failed`.",
+            name="The `type` of the JSON in `data`.",
+        ),
         stream=(
             'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":4,'
             '"item_id":"msg_1","output_index":0,"content_index":0,"delta":"Hello","logprobs":[]}\n\n'

@@ -8,6 +8,7 @@ from ...errors import XRouterError
 from ...wire import ChatChunk
 from ...wire.codec import encode
 from ...wire.documents import TextMember
+from ..base import COMMENT
 from .answer import Answer
 from .document import ResponseObject
 from .output import Event, SpokenItem
@@ -21,7 +22,7 @@ class ResponsesWriter:
         ended: Called with the response at its end, unless it failed.
     """
 
-    keep_alive = b": keep-alive\n\n"  # a comment, which readers of event streams skip
+    keep_alive = COMMENT
 
     def __init__(
         self, response: ResponseObject, answer: Answer, *, decoding: bool, ended: Callable[[bytes], None]
