@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -132,6 +133,49 @@ async def test_own_keys(monkeypatch: pytest.MonkeyPatch) -> None:
                     model="chat", messages=[{"role": "user", "content": "hello"}]
                 )
                 assert answer.choices[0].message.content == "hello"
+
+
+async def test_guard_identifiers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeOpenAI() as fake:
+        monkeypatch.setenv("LOCAL_URL", fake.base_url)
+        async with served("guard_identifiers") as url:
+            text = "ИНН 7707083893 и 500100732259, СНИЛС 112-233-445 95, паспорт 45 06 123456, заказ 7707083894."
+            said = await said_by(f"{url}/v1", "any", text)
+        assert said == "ИНН [INN] и [INN], СНИЛС [SNILS], паспорт [PASSPORT], заказ 7707083894."
+        assert fake.last["messages"][0]["content"] == said
+
+
+PRESIDIO = {
+    "presidio_analyzer": """
+import re, types
+class AnalyzerEngine:
+    def analyze(self, *, text, language):
+        kinds = {"CREDIT_CARD": "4111", "PERSON": "Ann"}
+        return [types.SimpleNamespace(entity_type=kind, said=said) for kind, said in kinds.items() if said in text]
+""",
+    "presidio_anonymizer": """
+import types
+class AnonymizerEngine:
+    def anonymize(self, *, text, analyzer_results):
+        for each in analyzer_results:
+            text = text.replace(each.said, f"<{each.entity_type}>")
+        return types.SimpleNamespace(text=text)
+""",
+}
+"""What the example uses of Presidio, whose models are too large for a test."""
+
+
+async def test_guard_presidio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, code in PRESIDIO.items():
+        (tmp_path / f"{module}.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    async with FakeOpenAI() as fake:
+        monkeypatch.setenv("LOCAL_URL", fake.base_url)
+        async with served("guard_presidio") as url:
+            assert await said_by(f"{url}/v1", "any", "I am Ann.") == "I am <PERSON>."
+            with pytest.raises(openai.BadRequestError, match="payment card") as refused:
+                await said_by(f"{url}/v1", "any", "It is 4111.")
+            assert refused.value.code == "content_refused"
 
 
 async def test_tracing_on_starlette(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .decision import Attempt as Attempt  # most modules import it from here
 from .decision import Decision
@@ -155,6 +155,7 @@ class RequestContext:
     characters: int = 0  # LLMRouter; of the text that a stream has brought so far
     error: XRouterError | None = None  # fail()
     attempts: list[Attempt] = field(default_factory=list)  # this class; Target appends to it
+    cache: Literal["hit", "miss", "bypass"] | None = None  # Cache
     own_keys: frozenset[str] = frozenset()  # BringYourOwnKey; the providers that were sent the caller's own credential
     decision: Decision = field(init=False, repr=False)  # this class; its fields name their writers
     propagate: Callable[[Attempt], Sequence[tuple[bytes, bytes]]] | None = None  # TracingMiddleware; Target asks it

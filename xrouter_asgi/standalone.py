@@ -16,7 +16,7 @@ from .admission import LoopLag, MemoryGate, Refusals
 from .asgi.lifespan import Close, ClosingAtShutdown, in_thread
 from .asgi.scope import local_path
 from .events import Observer
-from .kept import ResponseStore
+from .kept import AnswerStore, ResponseStore
 from .limits import LimitStore
 from .middleware.admission import AdmissionMiddleware
 from .middleware.auth import APIKeyMiddleware
@@ -50,6 +50,7 @@ EXPOSED = (
     "x-request-id",
     "x-should-retry",
     "x-xrouter-attempts",
+    "x-xrouter-cache",
     "x-xrouter-explain",
     "x-xrouter-model",
     "x-xrouter-provider",
@@ -92,7 +93,9 @@ def assemble(settings: Settings) -> Assembly:
     metrics = MetricsApp(token=reveal(measured.token)) if measured is not None else None
     instrument = tracing.instrument(spans) if tracing and spans else None
     observers: list[Observer] = []
-    build = partial(build_router, instrument=instrument, responses=_responses(settings, closing))
+    responses, answers = _responses(settings, closing), settings.cache.build()
+    closing["answers"] = answers.aclose
+    build = partial(build_router, instrument=instrument, responses=responses, answers=answers)
     router = ReloadableRouter(settings, build=build, observers=observers)
     app: ASGIApp = router
     store = limits.build(workers=settings.server.workers) if limits is not None else None
@@ -125,14 +128,18 @@ def assemble(settings: Settings) -> Assembly:
 
 
 def build_router(
-    settings: Settings, instrument: Instrument | None = None, responses: ResponseStore | None = None
+    settings: Settings,
+    instrument: Instrument | None = None,
+    responses: ResponseStore | None = None,
+    answers: AnswerStore | None = None,
 ) -> LLMRouter:
-    """The router of these settings, with its providers, which it closes when its lifespan ends."""
+    """The router of these settings, with its providers, which it closes when its lifespan ends. The stores are kept."""
     # Models of one provider share it, and so its connections, its token, its queue, and its state for the policies.
     providers = build_providers(settings, instrument)
     tables = settings.providers
     accounts = {name: table.account() for name, table in tables.items() if isinstance(table, OpenAISettings)}
-    models = {name: table.build(providers, tables, accounts) for name, table in settings.served.items()}
+    kept = answers or settings.cache.build()
+    models = {name: table.build(providers, tables, accounts, kept) for name, table in settings.served.items()}
     return LLMRouter(
         ModelTable(models),
         max_body=settings.server.max_body,

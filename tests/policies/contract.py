@@ -156,7 +156,7 @@ class PolicyContract:
 
         reply = await self.around(Counting(["a", "b"])).send(call(stream=True))
         assert (reply.provider, reply.warnings) == ("up", ("seed_ignored",))
-        assert reply.headers == (("x-gigachat-request-id", "r1"),)
+        assert ("x-gigachat-request-id", "r1") in reply.headers
         assert await text_of(reply) == "ab"
         assert reply.stream is not None
         assert reply.stream.characters == 2

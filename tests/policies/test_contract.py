@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -10,10 +10,13 @@ import xrouter_asgi.policies
 from tests.policies.contract import PolicyContract, policies
 from tests.policies.upstream import Upstream
 from tests.policies.virtual import virtual
+from xrouter_asgi.kept import MemoryAnswers
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
+from xrouter_asgi.policies.cache import Cache
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.policies.fallback import Fallback
+from xrouter_asgi.policies.guard import Guard, Passage
 from xrouter_asgi.policies.hedge import Hedge, HedgeBudget
 from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.retry import Retry
@@ -23,6 +26,10 @@ from xrouter_asgi.policies.upstream_state import UpstreamState
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.target import Attempting, as_target
 from xrouter_asgi.queueing.slots import Slots
+
+
+async def pass_all(passages: Sequence[Passage]) -> list[str]:
+    return [passage.text for passage in passages]
 
 
 class TestRetry(PolicyContract):
@@ -41,6 +48,18 @@ class TestConcurrency(PolicyContract):
     @staticmethod
     def around(inner: Provider) -> Attempting:
         return Concurrency(inner, slots=Slots(1))
+
+
+class TestCache(PolicyContract):
+    @staticmethod
+    def around(inner: Provider) -> Attempting:
+        return Cache(inner, store=MemoryAnswers(), ttl=60.0, any_temperature=True)
+
+
+class TestGuard(PolicyContract):
+    @staticmethod
+    def around(inner: Provider) -> Attempting:
+        return Guard(inner, check=pass_all)
 
 
 class TestTimeout(PolicyContract):

@@ -212,7 +212,7 @@ class TestResponses:
     @pytest.mark.parametrize(
         ("text", "mistake"),
         [
-            ('store = "mongodb://:secret@h"', "responses cannot be used: RedisResponses cannot use this URL."),
+            ('store = "mongodb://:secret@h"', "responses cannot be used: A Redis of responses cannot use this URL."),
             ("ttl = 0", "responses.ttl is 0. It should be greater than 0."),
             ("max_bytes = -1", "responses.max_bytes is -1. It should be greater than 0."),
             ("size = 1", "responses has no key 'size'. Known: max_bytes, store, ttl."),
@@ -226,7 +226,7 @@ class TestResponses:
     def test_without_redis_py_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "redis.asyncio", None)
         (found,) = mistakes('responses.store = "redis://127.0.0.1"')
-        assert found.startswith("responses cannot be used: RedisResponses needs redis-py.")
+        assert found.startswith("responses cannot be used: A Redis of responses needs redis-py.")
 
     @pytest.mark.parametrize(
         ("text", "said"),

@@ -145,7 +145,7 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
         "models.hasty.patience.attempts is 0. It should be greater than 0.",
         "models.hasty.patience.first is 'soon'. It should be a valid number",
         "models.hasty.patience has no key 'idel'. Did you mean 'idle'? Known: attempts, first, ",
-        "the file has no key 'servr'. Did you mean 'server'? Known: access_log, admission, alerts, cors,",
+        "the file has no key 'servr'. Did you mean 'server'? Known: access_log, admission, alerts, cache,",
     ]
     unmatched = [start for start in starts if not any(problem.startswith(start) for problem in found)]
     assert unmatched == []
@@ -205,7 +205,7 @@ def test_several_providers_without_models_are_a_mistake_that_says_what_to_write(
 
 _UNKNOWN_TARGET = (
     "models.m has no key 'target'. Did you mean 'targets'? "
-    "Known: content_policy, hedge, patience, session_affinity, strategy, targets."
+    "Known: cache, content_policy, hedge, patience, session_affinity, strategy, targets."
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.settings.test_document import problems
+from xrouter_asgi.kept import MemoryAnswers
 from xrouter_asgi.policies.candidates import Capabilities, Price
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
@@ -34,7 +35,7 @@ def built(*targets: Any, accounts: dict[str, UpstreamState] | None = None, **mor
     """What stands outside of a model's fallback, and the fallback."""
     settings = Settings.parse({"providers": PROVIDERS, "models": {"m": {"targets": list(targets), **more}}})
     outer = settings.models["m"].build(
-        build_providers(settings), settings.providers, {} if accounts is None else accounts
+        build_providers(settings), settings.providers, {} if accounts is None else accounts, MemoryAnswers()
     )
     fallback = outer.inner if isinstance(outer, Deadline) else outer
     assert isinstance(fallback, Fallback)

@@ -1,7 +1,7 @@
-"""Responses that are kept for requests which refer to them, and where."""
+"""What was answered and may be needed again: responses that requests refer to, answers to what is asked twice."""
 
-from .base import ResponseStore
-from .memory import MemoryResponses
-from .redis import RedisResponses
+from .base import AnswerStore, ResponseStore
+from .memory import MemoryAnswers, MemoryResponses
+from .redis import RedisAnswers, RedisResponses
 
-__all__ = ["MemoryResponses", "RedisResponses", "ResponseStore"]
+__all__ = ["AnswerStore", "MemoryAnswers", "MemoryResponses", "RedisAnswers", "RedisResponses", "ResponseStore"]

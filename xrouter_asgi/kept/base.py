@@ -1,4 +1,4 @@
-"""The contract of a store of responses."""
+"""The contracts of a store of responses, and of one of answers."""
 
 from __future__ import annotations
 
@@ -28,6 +28,23 @@ class ResponseStore(Protocol):
 
     async def delete(self, owner: str, id: str, /) -> bool:
         """Forget a response. Returns whether it was there."""
+
+    async def aclose(self) -> None:
+        """Close connections."""
+
+
+class AnswerStore(Protocol):
+    """Keeps encoded answers, by a digest of what was asked. It may forget any of them earlier, and no failure of it is
+    an error for a client.
+
+    Each owner has answers of their own, and nobody finds those of another.
+    """
+
+    async def get(self, owner: str, key: str, /) -> bytes | None:
+        """The answer; None if there is none, or none any more."""
+
+    async def put(self, owner: str, key: str, data: bytes, ttl: float, /) -> None:
+        """Keep an answer for so many seconds."""
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -1,18 +1,19 @@
-"""Responses in the memory of this process."""
+"""Responses and answers in the memory of this process."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from ..checks import require_positive
 from ..wire import KeptResponse
+from .bounded import Bounded
 
-_OVERHEAD: Final = 1024  # bytes of a response beside its texts
+MAX_BYTES: Final = 64 << 20
+
+_OVERHEAD: Final = 1024  # bytes of a value beside its texts
 _POINTER: Final = 8
-_SHARE: Final = 4  # one owner may fill a quarter of the store
 
 
 class MemoryResponses:
@@ -28,82 +29,81 @@ class MemoryResponses:
     """
 
     def __init__(
-        self, *, max_bytes: int = 64 << 20, ttl: float = 3600.0, clock: Callable[[], float] = time.monotonic
+        self, *, max_bytes: int = MAX_BYTES, ttl: float = 3600.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         require_positive(max_bytes=max_bytes, ttl=ttl)
         self.ttl = ttl
-        self._max_bytes = max_bytes
         self._clock = clock
-        self._size = 0
-        self._used: OrderedDict[tuple[str, str], _Entry] = OrderedDict()  # the least recently used first
-        self._owners: dict[str, _Owner] = {}
+        self._kept: Bounded[_Response] = Bounded(max_bytes)
 
     async def put(self, owner: str, kept: KeptResponse, /) -> None:
         self._expire()
-        self._drop(owner, kept.id)
         size = kept.size + _OVERHEAD + _POINTER * len(kept.ancestors)
-        share = self._max_bytes // _SHARE
-        if size > share:
-            return
-        own = self._owners.setdefault(owner, _Owner())
-        while own.size + size > share:
-            self._drop(owner, next(iter(own.used)))
-        while self._size + size > self._max_bytes:
-            self._drop(*next(iter(self._used)))
-        self._used[owner, kept.id] = _Entry(kept, size, self._clock() + self.ttl)
-        self._owners[owner] = own  # it went if it had nothing left
-        own.used[kept.id] = None
-        own.size += size
-        self._size += size
+        self._kept.put(owner, kept.id, _Response(kept, self._clock() + self.ttl), size)
 
     async def find(self, owner: str, ids: Sequence[str], /) -> Mapping[str, KeptResponse]:
         self._expire()
         found = {}
         for id in ids:
-            if (entry := self._used.get((owner, id))) is not None:
-                found[id] = entry.kept
-                self._used[owner, id] = entry._replace(until=self._clock() + self.ttl)
-                self._used.move_to_end((owner, id))
-                self._owners[owner].used.move_to_end(id)
+            if (response := self._kept.get(owner, id)) is not None:
+                found[id] = response.kept
+                response.until = self._clock() + self.ttl
         return found
 
     async def delete(self, owner: str, id: str, /) -> bool:
         self._expire()
-        return self._drop(owner, id)
+        return self._kept.drop(owner, id)
 
     async def aclose(self) -> None:
         """There is nothing to close."""
 
     def _expire(self) -> None:
+        # All are kept equally long after their last use, so the least recently used one expires first.
         now = self._clock()
-        while self._used:
-            (owner, id), entry = next(iter(self._used.items()))
-            if entry.until > now:
-                return
-            self._drop(owner, id)
-
-    def _drop(self, owner: str, id: str) -> bool:
-        entry = self._used.pop((owner, id), None)
-        if entry is None:
-            return False
-        own = self._owners[owner]
-        del own.used[id]
-        own.size -= entry.size
-        self._size -= entry.size
-        if not own.used:
-            del self._owners[owner]
-        return True
+        while (oldest := self._kept.oldest()) is not None and oldest[2].until <= now:
+            self._kept.drop(*oldest[:2])
 
 
-class _Entry(NamedTuple):
-    kept: KeptResponse
-    size: int
+class _Response:
+    __slots__ = ("kept", "until")
+
+    def __init__(self, kept: KeptResponse, until: float) -> None:
+        self.kept = kept
+        self.until = until
+
+
+class MemoryAnswers:
+    """Keeps answers in this process alone.
+
+    An answer that is too much makes those go that were used least recently, first those of its owner, who may fill a
+    quarter of the store.
+
+    Args:
+        max_bytes: The size of the store. An answer larger than a quarter of it is not kept.
+        clock: Seconds from any start.
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
+        require_positive(max_bytes=max_bytes)
+        self._clock = clock
+        self._kept: Bounded[_Answer] = Bounded(max_bytes)
+
+    async def get(self, owner: str, key: str, /) -> bytes | None:
+        answer = self._kept.get(owner, key)
+        if answer is None:
+            return None
+        if answer.until <= self._clock():
+            self._kept.drop(owner, key)
+            return None
+        return answer.data
+
+    async def put(self, owner: str, key: str, data: bytes, ttl: float, /) -> None:
+        self._kept.put(owner, key, _Answer(data, self._clock() + ttl), len(data) + _OVERHEAD)
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+
+class _Answer(NamedTuple):
+    data: bytes
     until: float
-
-
-class _Owner:
-    """The ids of one owner's responses, the least recently used first, and their size."""
-
-    def __init__(self) -> None:
-        self.used: OrderedDict[str, None] = OrderedDict()
-        self.size = 0

@@ -1,34 +1,21 @@
-"""Responses in a Redis or Valkey that several processes share."""
+"""Responses and answers in a Redis or Valkey that several processes share."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final
 
 from ..checks import require_positive
 from ..wire import KeptResponse
 from ..wire.codec import decode, encode
+from .redis_link import TIMEOUT, RedisLink
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
+MAX_KEPT: Final = 16 << 20  # bytes of a response or an answer that is kept
 
-T = TypeVar("T")
-
-TIMEOUT: Final = 0.05  # seconds that a request waits for an answer of Redis
-MAX_KEPT: Final = 16 << 20  # bytes of a response that is kept
-
-_CONNECT_TIMEOUT: Final = 1.0
-_CONNECTIONS: Final = 16
-_PAUSE: Final = 1.0  # seconds for which a Redis that failed is left alone
 _LARGE: Final = 64 << 10  # bytes; to pack more than this would hold up every other request
-_VALKEY = re.compile(r"^valkey(?=s?://)")
-
-logger = logging.getLogger("xrouter")
 
 
 class RedisResponses:
@@ -45,86 +32,72 @@ class RedisResponses:
     """
 
     def __init__(self, url: str, *, ttl: float = 3600.0, timeout: float = TIMEOUT) -> None:
-        require_positive(ttl=ttl, timeout=timeout)
+        require_positive(ttl=ttl)
         self.ttl = ttl
-        self._redis = _connect(url, timeout=timeout)
-        self._away_until = 0.0
-        self._away = False
+        self._link = RedisLink(url, holds="responses", timeout=timeout)
 
     async def put(self, owner: str, kept: KeptResponse, /) -> None:
         if kept.size > MAX_KEPT:
             return
         packed = _pack(kept) if kept.size <= _LARGE else await asyncio.to_thread(_pack, kept)
-        await self._ask(lambda: self._redis.set(_name(owner, kept.id), packed, px=self._milliseconds), None)
+        redis = self._link.redis
+        await self._link.ask(lambda: redis.set(_name("response", owner, kept.id), packed, px=_ms(self.ttl)), None)
 
     async def find(self, owner: str, ids: Sequence[str], /) -> Mapping[str, KeptResponse]:
-        pipeline = self._redis.pipeline(transaction=False)
+        pipeline = self._link.redis.pipeline(transaction=False)
         for id in ids:
-            pipeline.getex(_name(owner, id), px=self._milliseconds)
-        answers: list[bytes | None] = await self._ask(pipeline.execute, [])
+            pipeline.getex(_name("response", owner, id), px=_ms(self.ttl))
+        answers: list[bytes | None] = await self._link.ask(pipeline.execute, [])
         packed = {id: answer for id, answer in zip(ids, answers, strict=False) if answer is not None}
         if sum(map(len, packed.values())) <= _LARGE:
             return _unpack_all(packed)
         return await asyncio.to_thread(_unpack_all, packed)
 
     async def delete(self, owner: str, id: str, /) -> bool:
-        return bool(await self._ask(lambda: self._redis.delete(_name(owner, id)), 0))
+        redis = self._link.redis
+        return bool(await self._link.ask(lambda: redis.delete(_name("response", owner, id)), 0))
 
     async def aclose(self) -> None:
-        await self._redis.aclose()
-
-    @property
-    def _milliseconds(self) -> int:
-        return max(1, round(self.ttl * 1000))
-
-    async def _ask(self, operation: Callable[[], Awaitable[T]], otherwise: T) -> T:
-        """The answer of Redis, or `otherwise` while it does not answer, for every failure of it or of a library."""
-        time = asyncio.get_running_loop().time
-        if time() < self._away_until:
-            return otherwise
-        try:
-            answer = await operation()
-        except Exception as error:
-            self._away_until = time() + _PAUSE
-            if not self._away:
-                self._away = True
-                logger.warning("The Redis of the responses is away (%s: %.200s)", type(error).__name__, error)
-            return otherwise
-        if self._away:
-            self._away = False
-            logger.warning("The Redis of the responses is back")
-        return answer
+        await self._link.aclose()
 
 
-def _connect(url: str, *, timeout: float) -> Redis:
-    """A client that connects at first use, and tries every command twice, the second time on a new connection."""
-    try:
-        from redis.asyncio import BlockingConnectionPool, Redis
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-        from redis.exceptions import ConnectionError
-    except ImportError as error:
-        message = 'RedisResponses needs redis-py. Install it with: pip install "xrouter-asgi[redis]"'
-        raise ImportError(message) from error
-    try:
-        pool = BlockingConnectionPool.from_url(
-            _VALKEY.sub("redis", url),
-            max_connections=_CONNECTIONS,
-            timeout=timeout,  # to wait for a free one
-            socket_connect_timeout=_CONNECT_TIMEOUT,
-            socket_timeout=timeout,
-            retry=Retry(NoBackoff(), 1),
-            retry_on_error=[ConnectionError],  # the server closed an idle connection
-        )
-    except ValueError:  # which quotes a part of the URL, maybe of its password
-        message = 'RedisResponses cannot use this URL. Write "redis://USER:PASSWORD@HOST:PORT/NUMBER"; in a password'
-        raise ValueError(f"{message}, %2F stands for /, %23 for #, %3F for ? and %40 for @.") from None
-    return Redis.from_pool(pool)
+class RedisAnswers:
+    """Keeps answers for all processes that use one Redis or Valkey.
+
+    Names in it are digests. While it does not answer, it is as if nothing were kept.
+
+    Args:
+        url: `redis://`, `rediss://`, `unix://`, or the same for Valkey; as redis-py takes it.
+        timeout: Seconds that a request waits for an answer.
+
+    Raises ValueError for an unknown scheme, and ImportError without redis-py.
+    """
+
+    def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
+        self._link = RedisLink(url, holds="answers", timeout=timeout)
+
+    async def get(self, owner: str, key: str, /) -> bytes | None:
+        redis = self._link.redis
+        found: bytes | None = await self._link.ask(lambda: redis.get(_name("answer", owner, key)), None)
+        return found
+
+    async def put(self, owner: str, key: str, data: bytes, ttl: float, /) -> None:
+        if len(data) > MAX_KEPT:
+            return
+        redis = self._link.redis
+        await self._link.ask(lambda: redis.set(_name("answer", owner, key), data, px=_ms(ttl)), None)
+
+    async def aclose(self) -> None:
+        await self._link.aclose()
 
 
-def _name(owner: str, id: str) -> str:
+def _ms(ttl: float) -> int:
+    return max(1, round(ttl * 1000))
+
+
+def _name(kind: str, owner: str, id: str) -> str:
     digest = blake2b(f"{owner}\0{id}".encode("utf-8", "surrogatepass"), digest_size=20)
-    return f"xrouter:response:{digest.hexdigest()}"
+    return f"xrouter:{kind}:{digest.hexdigest()}"
 
 
 def _pack(kept: KeptResponse) -> bytes:

@@ -111,9 +111,11 @@ def tokens_spent(work: Work, reserved: int) -> int:
     The upstream's own count, if it sent one. Otherwise the bound of the input, plus one token for every two characters
     of a stream: a token of Chinese has about two characters, one of English or Russian three or four. Where neither is
     known, because the client left or the upstream was too late, the reservation stands. Each other attempt that may
-    have cost something costs its input. Nothing if no upstream accepted the call.
+    have cost something costs its input. Nothing for a hit of the cache, nor if no upstream accepted the call.
     """
     context, prompt = work.context, work.estimate.prompt_tokens
+    if context.cache == "hit":
+        return 0
     if not context.attempts:  # a provider without a Target
         return 0 if context.error is not None and not context.streamed else _of_the_answer(context, prompt, reserved)
     accepted = [attempt for attempt in context.attempts if _may_have_cost(attempt)]

@@ -2,10 +2,12 @@
 
 from .backoff import Backoff
 from .breaker import CircuitBreaker, CircuitGroup
+from .cache import Cache
 from .candidates import Candidate, CandidateStats, Capabilities, Price, Requirements
 from .circuit import CircuitState, Thresholds
 from .concurrency import Concurrency
 from .fallback import Fallback, Plan
+from .guard import Check, Guard, Passage
 from .hedge import Hedge, HedgeBudget
 from .prebuffer import Prebuffer
 from .retry import Retry
@@ -17,9 +19,11 @@ from .upstream_state import Cooldown, UpstreamState
 
 __all__ = [
     "Backoff",
+    "Cache",
     "Candidate",
     "CandidateStats",
     "Capabilities",
+    "Check",
     "CircuitBreaker",
     "CircuitGroup",
     "CircuitState",
@@ -27,8 +31,10 @@ __all__ = [
     "Cooldown",
     "Deadline",
     "Fallback",
+    "Guard",
     "Hedge",
     "HedgeBudget",
+    "Passage",
     "Patience",
     "Plan",
     "Prebuffer",

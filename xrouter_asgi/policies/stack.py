@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -71,6 +71,7 @@ def stack(
     content_policy: bool = False,
     patience: Patience = Patience(),
     hedge: float | None = None,
+    cache: Callable[[Provider], Provider] | None = None,
     upstreams: dict[str, UpstreamState] | None = None,
     random: Random | None = None,
 ) -> Provider:
@@ -80,6 +81,7 @@ def stack(
         candidates: Each with nothing but a `Target` for its provider.
         strategy, session_affinity, content_policy, random: See `Fallback`.
         hedge: The share of requests that may be hedged, such as 0.03; None for none.
+        cache: Puts a `Cache` around a provider, as `partial(Cache, store=…, ttl=60)` does; None for none.
         upstreams: What the models at a provider share, by the provider's name. What is missing is added.
     """
     upstreams = {} if upstreams is None else upstreams
@@ -101,8 +103,16 @@ def stack(
         backoff=Backoff() if attempts > 1 else None,
         random=random,
     )
-    # Outside of everything, so that attempts, waits and other upstreams share one deadline.
-    return layer if patience.total is None else Deadline(layer, total=patience.total)
+    return _outermost(layer, patience, cache)
+
+
+def _outermost(layer: Provider, patience: Patience, cache: Callable[[Provider], Provider] | None) -> Provider:
+    """All upstreams of a model, with what stands around them."""
+    # Around all that asks an upstream, so that attempts, waits and other upstreams share one deadline.
+    if patience.total is not None:
+        layer = Deadline(layer, total=patience.total)
+    # Outside of everything: a hit asks nobody, so it waits for no queue and starts no clock.
+    return layer if cache is None else cache(layer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

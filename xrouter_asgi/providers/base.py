@@ -104,6 +104,20 @@ class Call:
         call.repeats = repeats
         return call
 
+    def asking(self, value: dict[str, Any]) -> Call:
+        """The same call with another request, which is no longer what the client wrote.
+
+        Args:
+            value: Its JSON, of the same kind.
+
+        Raises InvalidRequest if it is none.
+        """
+        call = self._copy()
+        call.request = type(self.request).of(value)
+        call.document = Document(value)
+        call.original = None
+        return call
+
     def _copy(self) -> Call:
         # `dataclasses.replace` and the class itself take four times as long.
         call = object.__new__(Call)

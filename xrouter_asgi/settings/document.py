@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from ..context import matches
 from .alerts import AlertsSettings
 from .base import ServerSettings, Table
+from .caching import CacheSettings
 from .environment import PREFIX, gigachat, variable
 from .errors import Location, SettingsError, known_instead, sentences, show
 from .layers import (
@@ -40,6 +41,7 @@ class Settings(Table):
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     server: ServerSettings = ServerSettings()
     responses: ResponsesSettings = ResponsesSettings()
+    cache: CacheSettings = CacheSettings()
     admission: AdmissionSettings = AdmissionSettings()
     keys: KeysSettings | None = None
     rate_limit: RateLimitSettings | None = None

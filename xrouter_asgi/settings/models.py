@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..checks import Amount, Count
+from ..kept import AnswerStore
 from ..policies.candidates import Candidate, Capabilities, Price
 from ..policies.stack import Patience, stack
 from ..policies.strategies import STRATEGIES
@@ -17,6 +18,7 @@ from ..policies.upstream_state import UpstreamState
 from ..providers.base import Provider
 from ..providers.target import Target
 from .base import Some, Table
+from .caching import ModelCacheSettings
 from .providers import ProviderSettings, UpstreamSettings
 
 
@@ -81,6 +83,7 @@ class ModelSettings(Table):
         patience: See `policies.stack.Patience`. Without `total` the most patient provider sets the deadline; `inf`
             sets none.
         hedge: The largest share of requests for which a second target is asked when the first is late.
+        cache: Answers what was asked before from what was answered then.
     """
 
     targets: Some[TargetSettings]
@@ -89,16 +92,19 @@ class ModelSettings(Table):
     content_policy: bool = False
     patience: Annotated[Patience, BeforeValidator(_total_of_providers)] = Patience(total=None)
     hedge: Annotated[float, Field(gt=0, le=1)] | None = None
+    cache: ModelCacheSettings | None = None
 
     def build(
         self,
         providers: Mapping[str, Provider],
         tables: Mapping[str, ProviderSettings],
         accounts: dict[str, UpstreamState],
+        answers: AnswerStore,
     ) -> Provider:
         """Make one provider of all targets, from the providers that they name and the tables of these.
 
-        All models share `accounts`, the state of each provider. What is missing there is added.
+        All models share `accounts`, the state of each provider, to which is added what is missing there, and `answers`,
+        in which those with a `cache` keep theirs.
         """
         return stack(
             [each.build(providers[each.provider], tables[each.provider]) for each in self.targets],
@@ -107,6 +113,7 @@ class ModelSettings(Table):
             content_policy=self.content_policy,
             patience=replace(self.patience, total=self._total(tables)),
             hedge=self.hedge,
+            cache=None if self.cache is None else self.cache.around(answers),
             upstreams=accounts,
         )
 

@@ -85,6 +85,8 @@ def _json_line(event: RequestEnded) -> str:
         line["trace_id"] = context.trace_id
     if (usage := context.usage) is not None:
         line["prompt_tokens"], line["completion_tokens"], line["cached_tokens"] = usage
+    if context.cache is not None:
+        line["cache"] = context.cache
     if context.error is not None:
         line["error"] = error_type(context.error)
     if not context.decision.is_trivial:
@@ -173,6 +175,7 @@ def _readable_line(event: RequestEnded) -> str:
         f"{event.duration:.3f} s",
         served and served[:_LONGEST],
         usage,
+        "cached" if context.cache == "hit" else None,
         None if context.decision.is_trivial else _readable_detour(context.decision),
         None if event.complete else "cut off",
         context.error and error_type(context.error),
