@@ -84,12 +84,11 @@ def stack(
         cache: Puts a `Cache` around a provider, as `partial(Cache, store=…, ttl=60)` does; None for none.
         upstreams: What the models at a provider share, by the provider's name. What is missing is added.
     """
-    upstreams = {} if upstreams is None else upstreams
     group = CircuitGroup() if len(candidates) > 1 else None
     attempts = _attempts_each(patience.attempts, len(candidates))
     column = _Column(patience=patience, attempts=attempts, alone=group is None, group=group, random=random)
-    shared = [upstreams.setdefault(each.provider.name, UpstreamState()) for each in candidates]
-    layers = [replace(each, provider=column.around(each, its)) for each, its in zip(candidates, shared, strict=True)]
+    shared = _states({} if upstreams is None else upstreams, candidates)
+    layers = [replace(each, provider=column.around(each, own)) for each, own in zip(candidates, shared, strict=True)]
     # Below fallback, which acts on failures: an upstream that is only slow has not failed. Above retries, so that what
     # is raced is all that an upstream will say.
     if hedge is not None:
@@ -159,6 +158,10 @@ class _Column:
                 random=self.random,
             )
         return layer
+
+
+def _states(upstreams: dict[str, UpstreamState], candidates: Sequence[Candidate]) -> list[UpstreamState]:
+    return [upstreams.setdefault(each.provider.name, UpstreamState()) for each in candidates]
 
 
 def _attempts_each(most: int, among: int) -> int:
