@@ -1,0 +1,66 @@
+"""OTLP as JSON, in the parts that spans and metrics share.
+
+It is protobuf's JSON mapping with two rules of its own: ids are hexadecimal digits, and names of members are in
+lowerCamelCase (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding). 64-bit integers are texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from json.encoder import encode_basestring_ascii
+from typing import TypeAlias
+from uuid import uuid4
+
+from .. import conventions as names
+
+Attribute: TypeAlias = str | bool | int | float | Sequence[str]
+
+VERSION = version("xrouter-asgi")
+
+
+def quoted(text: str) -> str:
+    """A text as JSON in ASCII. Collectors refuse a whole document for a lone surrogate, so it becomes a `?`."""
+    return encode_basestring_ascii(text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def attributes(*tables: Mapping[str, Attribute | None]) -> str:
+    """The array of these attributes. None stands for what is not known, and is left out."""
+    return f"[{','.join([_pair(name, value) for each in tables for name, value in each.items() if value is not None])}]"
+
+
+def resource_of(service: str, more: Mapping[str, str]) -> str:
+    """The object that says which process measured.
+
+    Args:
+        service: Its `service.name`.
+        more: Other attributes. They win.
+    """
+    own = {
+        "service.name": service,
+        "service.instance.id": str(uuid4()),  # workers of one service differ in nothing else
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.name": "xrouter_asgi",
+        "telemetry.sdk.version": VERSION,
+    }
+    return f'{{"attributes":{attributes({**own, **more})}}}'
+
+
+SCOPE = f'{{"name":"{names.SCOPE}","version":"{VERSION}"}}'
+"""The object that says which library measured."""
+
+
+def _pair(name: str, value: Attribute) -> str:
+    kind = type(value)
+    if kind is str:
+        inner = f'"stringValue":{quoted(value)}'  # type: ignore[arg-type]
+    elif kind is int:
+        inner = f'"intValue":"{value}"'
+    elif kind is float:
+        inner = f'"doubleValue":{value!r}'
+    elif kind is bool:
+        inner = f'"boolValue":{"true" if value else "false"}'
+    else:
+        texts = ",".join([f'{{"stringValue":{quoted(each)}}}' for each in value])  # type: ignore[union-attr]
+        inner = f'"arrayValue":{{"values":[{texts}]}}'
+    return f'{{"key":"{name}","value":{{{inner}}}}}'
