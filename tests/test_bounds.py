@@ -44,7 +44,8 @@ from xrouter_asgi.settings.alerts import AlertsSettings
 from xrouter_asgi.settings.base import ServerSettings
 from xrouter_asgi.settings.layers import AdmissionSettings
 from xrouter_asgi.settings.providers import GigaChatSettings
-from xrouter_asgi.telemetry import access_log, otlp, spans
+from xrouter_asgi.settings.telemetry import TracingSettings
+from xrouter_asgi.telemetry import access_log, collector, span_exporter, spans
 from xrouter_asgi.wire import ChatRequest, codec, embeddings, reading, sse
 
 PAGE = (Path(__file__).parent.parent / "docs/operations.md").read_text("utf-8")
@@ -245,8 +246,13 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         estimates._PAIRS,
     ],
     "lines of the access log": lambda: [access_log.DELAY, access_log.LIMIT],
-    "spans that wait": lambda: [otlp._QUEUE],
-    "an export of spans or metrics": lambda: [otlp._TIMEOUT],
+    "spans that wait": lambda: [span_exporter.QUEUE, span_exporter.DELAY],
+    "an export of spans": lambda: [
+        same(collector.TIMEOUT, TracingSettings.model_fields["timeout"].default),
+        collector._FIRST_PAUSE,
+        collector._LONGEST_PAUSE,
+        span_exporter.FLUSH,
+    ],
     "alerts that wait": lambda: [
         alerts._QUEUE,
         alerts.PATIENCE,

@@ -92,6 +92,7 @@ SETTINGS: Mapping[str, tuple[Document, tuple[str, ...]]] = {
     "RateLimitSettings.storage": ({**ECHO, "rate_limit": {"storage": REF}}, STORE),
     "ResponsesSettings.store": ({**ECHO, "responses": {"store": REF}}, STORE),
     "TracingSettings.headers": ({**ECHO, "tracing": {"headers": {"x-token": REF}}}, PLAIN),
+    "TracingSettings.proxy": ({**ECHO, "tracing": {"proxy": REF}}, PROXY),
     "MetricsSettings.token": ({**ECHO, "metrics": {"token": REF}}, PLAIN),
     "WebhookSettings.url": (channel("webhook", url=REF), HOOK),
     "WebhookSettings.headers": (channel("webhook", url="https://h.example", headers={"x-token": REF}), PLAIN),

@@ -46,6 +46,7 @@ from xrouter_asgi import (
     Metrics,
     MetricsApp,
     OpenAIProvider,
+    OTLPTracer,
     Patience,
     Prebuffer,
     Price,
@@ -65,7 +66,6 @@ from xrouter_asgi import (
     Wrapper,
     XRouterError,
     otlp_metric_reader,
-    otlp_tracer_provider,
     resilient,
     stack,
 )
@@ -83,7 +83,7 @@ from xrouter_asgi.providers import TLS, Body, ReadyProvider, Timeouts
 from xrouter_asgi.providers.gigachat import AuthorizationKey, GigaChatOptions, Password
 from xrouter_asgi.queueing import Slots
 from xrouter_asgi.router import ModelTable
-from xrouter_asgi.telemetry import LineBuffer
+from xrouter_asgi.telemetry import Collector, LineBuffer, otlp_tracer_provider
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatRequest, ChatStream, EmbeddingsRequest, ModelList
 
 # A provider, and what is made of it
@@ -322,6 +322,8 @@ assert_type(router.models, ModelTable)
 shown = MetricsApp(token="t" * 16)
 assert_type(shown.reader, MetricReader)
 observers.append(Metrics(MeterProvider([shown.reader, otlp_metric_reader()]), models=router.models))
+tracer = OTLPTracer(Collector("http://host", headers={"x-token": "t"}), service="site", share=0.1)
+assert_type(tracer.exporter.lost, int)
 assert_type(otlp_tracer_provider("http://host", service="site"), TracerProvider)
 
 app: ASGIApp = RateLimitMiddleware(
@@ -331,6 +333,7 @@ app = APIKeyMiddleware(app, store=SQLKeyStore("sqlite:///keys.db"), exclude_path
 app = APIKeyMiddleware(app=app, identify=identify)
 app = APIKeyMiddleware(app, store=find)
 app = RequestEventsMiddleware(app, observers=observers)
+app = TracingMiddleware(app, tracer=tracer)
 app = TracingMiddleware(app, tracer_provider=otlp_tracer_provider())
 APIKeyMiddleware(app, identify=identify_by_name)  # type: ignore[arg-type]
 APIKeyMiddleware(app, store=find_by_text)  # type: ignore[arg-type]

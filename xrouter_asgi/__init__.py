@@ -42,7 +42,7 @@ from .providers import (
     Wrapper,
 )
 from .router import LLMRouter
-from .telemetry import AccessLog, Metrics, MetricsApp, otlp_metric_reader, otlp_tracer_provider
+from .telemetry import AccessLog, Metrics, MetricsApp, OTLPTracer, otlp_metric_reader
 
 if TYPE_CHECKING:
     from .keys import SQLKeyStore
@@ -69,6 +69,7 @@ __all__ = [
     "MemoryLimits",
     "Metrics",
     "MetricsApp",
+    "OTLPTracer",
     "OpenAIProvider",
     "Patience",
     "Prebuffer",
@@ -89,7 +90,6 @@ __all__ = [
     "Wrapper",
     "XRouterError",
     "otlp_metric_reader",
-    "otlp_tracer_provider",
     "resilient",
     "stack",
 ]

@@ -112,7 +112,7 @@ def _access_log(table: AccessLogSettings) -> str:
 
 
 def _tracing(table: TracingSettings) -> str:
-    return f"{table.sampling:.0%} to {table.endpoint or 'where OTEL_EXPORTER_OTLP_ENDPOINT says'}"
+    return f"{table.sampling:.0%} to {table.endpoint}"
 
 
 def _metrics(table: MetricsSettings) -> str:

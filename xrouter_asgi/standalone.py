@@ -88,10 +88,10 @@ class Assembly(NamedTuple):
 def assemble(settings: Settings) -> Assembly:
     """Build the whole onion. A request meets the last layer first. A layer exists if the settings have its table."""
     closing: dict[str, Close] = {}
-    tracing, limits, measured, refusals = settings.tracing, settings.limits, settings.metrics, Refusals()
-    spans = tracing.build() if tracing is not None else None
+    limits, measured, refusals = settings.limits, settings.metrics, Refusals()
+    tracing = settings.tracing.build() if settings.tracing is not None else None
     metrics = MetricsApp(token=reveal(measured.token)) if measured is not None else None
-    instrument = tracing.instrument(spans) if tracing and spans else None
+    instrument = tracing.instrument if tracing is not None else None
     observers: list[Observer] = []
     responses, answers = _responses(settings, closing), settings.cache.build()
     closing["answers"] = answers.aclose
@@ -115,10 +115,10 @@ def assemble(settings: Settings) -> Assembly:
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
         app = RequestEventsMiddleware(app, observers=observers)
-    if tracing is not None and spans is not None:
-        closing["tracing"] = partial(in_thread, spans.shutdown)
+    if tracing is not None:
+        closing["tracing"] = tracing.close
         # Above the observers, so that a line of the log carries the id of its trace.
-        app = TracingMiddleware(app, tracer_provider=spans, propagate=tracing.propagate)
+        app = TracingMiddleware(app, tracer=tracing.tracer, propagate=tracing.propagate)
     app = _admission(app, settings, refusals)
     if settings.cors is not None:
         # Above all: a preflight carries no key and counts as no request, and a page must be able to read a refusal.

@@ -243,7 +243,6 @@ def test_attributes_are_written_as_the_specification_wants() -> None:
 
 
 def test_a_resource_names_its_service_and_its_process() -> None:
-    one, other = (json.loads(resource_of("gateway", {"host.name": "h", "service.name": "told"})) for _ in range(2))
-    told = {each["key"]: each["value"]["stringValue"] for each in one["attributes"]}
-    assert (told["service.name"], told["host.name"]) == ("told", "h")
-    assert one != other  # by `service.instance.id`
+    one, other = (resource_of("gateway", {"host.name": "h", "telemetry.sdk.name": "told"}) for _ in range(2))
+    assert (one["service.name"], one["host.name"], one["telemetry.sdk.name"]) == ("gateway", "h", "told")
+    assert one["service.instance.id"] != other["service.instance.id"]

@@ -1,19 +1,29 @@
 """Observers of a request: metrics and the access log, and where they and traces are sent."""
 
 from .access_log import AccessLog, LineBuffer
+from .collector import Collector, ExportFailed
 from .metrics import Metrics, ModelNames
 from .otlp import otlp_metric_reader, otlp_tracer_provider
+from .otlp_tracer import OTLPTracer
 from .prometheus import MetricsApp
+from .span_exporter import SpanExporter
+from .spans import RequestSpans, Tracer
 from .summing import Families, SummedMetrics
 
 __all__ = [
     "AccessLog",
+    "Collector",
+    "ExportFailed",
     "Families",
     "LineBuffer",
     "Metrics",
     "MetricsApp",
     "ModelNames",
+    "OTLPTracer",
+    "RequestSpans",
+    "SpanExporter",
     "SummedMetrics",
+    "Tracer",
     "otlp_metric_reader",
     "otlp_tracer_provider",
 ]

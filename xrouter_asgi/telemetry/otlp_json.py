@@ -29,21 +29,21 @@ def attributes(*tables: Mapping[str, Attribute | None]) -> str:
     return f"[{','.join([_pair(name, value) for each in tables for name, value in each.items() if value is not None])}]"
 
 
-def resource_of(service: str, more: Mapping[str, str]) -> str:
-    """The object that says which process measured.
+def resource_of(service: str, more: Mapping[str, str]) -> dict[str, str]:
+    """The attributes that say which process measured.
 
     Args:
         service: Its `service.name`.
         more: Other attributes. They win.
     """
-    own = {
+    return {
         "service.name": service,
         "service.instance.id": str(uuid4()),  # workers of one service differ in nothing else
         "telemetry.sdk.language": "python",
         "telemetry.sdk.name": "xrouter_asgi",
         "telemetry.sdk.version": VERSION,
+        **more,
     }
-    return f'{{"attributes":{attributes({**own, **more})}}}'
 
 
 SCOPE = f'{{"name":"{names.SCOPE}","version":"{VERSION}"}}'
