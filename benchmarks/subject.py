@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve().parent.parent
 _ADDRESS = re.compile(r" serves at http://127\.0\.0\.1:(\d+)/v1$", re.MULTILINE)
 _START = 180.0  # seconds that a server has until it listens
 
-_BARE = """\
+BARE = """\
 [providers.bench]
 kind = "openai"
 base_url = "http://127.0.0.1:{port}/v1"
@@ -38,15 +38,21 @@ base_url = "http://127.0.0.1:{port}/v1"
 targets = ["bench/bench"]
 """
 _LATE = "[admission]\nlag = 1e-9\n"  # so the event loop is always late, and one request of twenty passes
-_SKINS = """\
-[keys]
-url = "sqlite:///keys.db"
-pepper = "file:secret"
-[rate_limit]
-limit = "1000000/minute; 1000000000 tokens/minute; 8 parallel"
-[metrics]
-token = "file:secret"
-"""
+_TRACING = '[tracing]\nendpoint = "http://127.0.0.1:{port}"\nsampling = '
+
+PARTS = {
+    "keys": '[keys]\nurl = "sqlite:///keys.db"\npepper = "file:secret"\n',
+    "limits": '[rate_limit]\nlimit = "1000000/minute; 1000000000 tokens/minute; 10000 parallel"\n',
+    "metrics": '[metrics]\ntoken = "file:secret"\n',
+    "tracing-0": f"{_TRACING}0.0\n",
+    "tracing-0.1": f"{_TRACING}0.1\n",
+    "tracing": f"{_TRACING}1.0\n",
+}
+"""Tables of the settings. The upstream is the collector of spans, too."""
+
+SKINS = ("keys", "limits", "metrics")
+SETTLE = 1.5
+"""Seconds after which all spans have come to the collector."""
 
 
 def command(tree: Path) -> list[str]:
@@ -111,13 +117,13 @@ class Subject:
 
 @asynccontextmanager
 async def served(
-    tree: Path, *, launcher: Sequence[str], skins: bool = False, late: bool = False, pass_fds: Sequence[int] = ()
+    tree: Path, *, launcher: Sequence[str], parts: Sequence[str] = (), late: bool = False, pass_fds: Sequence[int] = ()
 ) -> AsyncIterator[Subject]:
     """Run the package in the folder `tree` in front of one OpenAI-compatible upstream.
 
     Args:
         launcher: The command that runs `xrouter`.
-        skins: Add keys, limits and metrics. The access log is always on.
+        parts: Which of `PARTS` to add. The access log is always on.
         late: Take the event loop for late all the time, so that 19 of 20 requests are refused.
         pass_fds: Descriptors that the process inherits.
     """
@@ -126,15 +132,13 @@ async def served(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = folder / "xrouter.toml"
-        config.write_text(
-            _BARE.format(port=upstream.sockets[0].getsockname()[1])
-            + (_SKINS if skins else "")
-            + (_LATE if late else "")
-        )
+        tables = (BARE, *(PARTS[part] for part in parts), *([_LATE] if late else []))
+        config.write_text("".join(tables).format(port=upstream.sockets[0].getsockname()[1]))
         (folder / "secret").write_text(token_hex())
         # The fixed seed gives sets of strings the same order in every run.
         environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
-        secret = _key(tree, config, environment) if skins else "x"
+        environment["OTEL_BSP_SCHEDULE_DELAY"] = "500"  # of OpenTelemetry's SDK, in milliseconds
+        secret = key(tree, config, environment) if "keys" in parts else "x"
         serve = [*launcher, "serve", "--config", str(config), "--port", "0"]
         log = folder / "log"
         with log.open("wb") as errors, (folder / "lines").open("wb") as lines:
@@ -153,7 +157,8 @@ async def served(
             upstream.close()
 
 
-def _key(tree: Path, config: Path, environment: dict[str, Any]) -> str:
+def key(tree: Path, config: Path, environment: dict[str, Any]) -> str:
+    """The secret of a new key for these settings."""
     create = [sys.executable, *command(tree), "keys", "create", "--config", str(config), "--json"]
     printed = subprocess.run(create, env=environment, check=True, capture_output=True).stdout
     secret: str = json.loads(printed)["secret"]
