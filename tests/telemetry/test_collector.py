@@ -240,6 +240,11 @@ def test_attributes_are_written_as_the_specification_wants() -> None:
         {"key": "list", "value": {"arrayValue": {"values": [{"stringValue": "a"}, {"stringValue": "b"}]}}},
     ]
     assert written.isascii()
+    assert [attributes({"a": value}) for value in (1, True, 1.0)] == [
+        '[{"key":"a","value":{"intValue":"1"}}]',
+        '[{"key":"a","value":{"boolValue":true}}]',
+        '[{"key":"a","value":{"doubleValue":1.0}}]',
+    ]
 
 
 def test_a_resource_names_its_service_and_its_process() -> None:

@@ -102,11 +102,17 @@ def of_decision(decision: Decision) -> Attributes:
     return {
         names.CONFIG_VERSION: decision.version,
         names.STRATEGY: decision.strategy,
-        names.CANDIDATES: [each.name for each in decision.candidates[:MOST_NAMED]] or None,
-        names.EXCLUDED: [f"{name}: {why}" for name, why in decision.excluded.items()] or None,
+        **(_candidates(decision) if decision.candidates else {}),
         names.ATTEMPTS: len(decision.attempts) or None,
         names.WAITED: sum(decision.waits) if decision.attempts else None,
         names.HEDGES: decision.hedges or None,
+    }
+
+
+def _candidates(decision: Decision) -> Attributes:
+    return {
+        names.CANDIDATES: [each.name for each in decision.candidates[:MOST_NAMED]],
+        names.EXCLUDED: [f"{name}: {why}" for name, why in decision.excluded.items()] or None,
     }
 
 
