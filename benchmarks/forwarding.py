@@ -131,7 +131,7 @@ async def _measure(options: argparse.Namespace, servers: _Servers) -> None:
         *([("request, one connection", False, single, single, 1)] if options.everything else []),
         ("chunk of a paced stream", True, options.streams, chunks, options.connections),
     ]
-    print("| CPU µs | of | × forwarder | from-to |\n|---|---|---|---|")
+    print("| a | by | CPU µs | × forwarder | from-to |\n|---|---|---|---|---|")
     for title, stream, requests, units, connections in scenarios:
         costs: dict[str, list[float]] = {name: [] for name in measured}
         for turn in range(-1, options.rounds):
@@ -148,7 +148,7 @@ async def _measure(options: argparse.Namespace, servers: _Servers) -> None:
         for name, found in costs.items():
             ratios = [ours / floor for ours, floor in zip(found, costs["forwarder"], strict=True)]
             middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
-            print(f"| {statistics.median(found):.0f} | {title}: {name} | {middle:.2f} | {low:.2f}-{high:.2f} |")
+            print(f"| {title} | {name} | {statistics.median(found):.0f} | {middle:.2f} | {low:.2f}-{high:.2f} |")
 
 
 def _cpu(pid: int) -> float:
