@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from litestar import Litestar
 from litestar.handlers import asgi
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -83,7 +82,7 @@ from xrouter_asgi.providers import TLS, Body, ReadyProvider, Timeouts
 from xrouter_asgi.providers.gigachat import AuthorizationKey, GigaChatOptions, Password
 from xrouter_asgi.queueing import Slots
 from xrouter_asgi.router import ModelTable
-from xrouter_asgi.telemetry import Collector, LineBuffer, otlp_tracer_provider
+from xrouter_asgi.telemetry import Collector, LineBuffer, Metric, otlp_tracer_provider
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatRequest, ChatStream, EmbeddingsRequest, ModelList
 
 # A provider, and what is made of it
@@ -319,9 +318,10 @@ on_error: OnError = refused
 
 router = LLMRouter({"a": model, "b-*": Target(openai, model="*")}, max_body=1 << 20, explain=True)
 assert_type(router.models, ModelTable)
-shown = MetricsApp(token="t" * 16)
-assert_type(shown.reader, MetricReader)
-observers.append(Metrics(MeterProvider([shown.reader, otlp_metric_reader()]), models=router.models))
+metrics = Metrics(models=router.models)
+shown = MetricsApp(metrics, token="t" * 16)
+assert_type(metrics.snapshot(), dict[Metric, dict[tuple[str, ...], list[float]]])
+observers.append(Metrics(MeterProvider([otlp_metric_reader()]), models=router.models))
 tracer = OTLPTracer(Collector("http://host", headers={"x-token": "t"}), service="site", share=0.1)
 assert_type(tracer.exporter.lost, int)
 assert_type(otlp_tracer_provider("http://host", service="site"), TracerProvider)

@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .admission import LoopLag, MemoryGate, Refusals
-from .asgi.lifespan import Close, ClosingAtShutdown, in_thread
+from .asgi.lifespan import Close, ClosingAtShutdown
 from .asgi.scope import local_path
 from .events import Observer
 from .kept import AnswerStore, ResponseStore
@@ -31,10 +31,8 @@ from .router.table import ModelTable
 from .settings import Settings
 from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.providers import OpenAISettings
-from .settings.references import reveal
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
-from .telemetry.prometheus import MetricsApp
 
 OPEN = ("/health", "/ready")
 """Paths that need no key and count against no limit, for whoever watches the process."""
@@ -76,12 +74,12 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
 
 class Assembly(NamedTuple):
-    """The whole as one application, the router in its middle, what shows metrics (None without `[metrics]`), and what
+    """The whole as one application, the router in its middle, what measures (None without `[metrics]`), and what
     counts refusals for want of room."""
 
     app: ASGIApp
     router: ReloadableRouter
-    metrics: MetricsApp | None
+    metrics: Metrics | None
     refusals: Refusals
 
 
@@ -90,7 +88,6 @@ def assemble(settings: Settings) -> Assembly:
     closing: dict[str, Close] = {}
     limits, measured, refusals = settings.limits, settings.metrics, Refusals()
     tracing = settings.tracing.build() if settings.tracing is not None else None
-    metrics = MetricsApp(token=reveal(measured.token)) if measured is not None else None
     instrument = tracing.instrument if tracing is not None else None
     observers: list[Observer] = []
     responses, answers = _responses(settings, closing), settings.cache.build()
@@ -108,10 +105,11 @@ def assemble(settings: Settings) -> Assembly:
         closing["keys"] = keys.aclose
         # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
         app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
+    metrics = _metrics(router, store, refusals) if measured is not None else None
     if metrics is not None and measured is not None and measured.port is None:
         # Above keys, because Prometheus brings a token of its own and no key.
-        app = _at(measured.path, metrics, otherwise=app)
-    observers += _observers(settings, router, store, metrics, refusals, closing)
+        app = _at(measured.path, measured.show(metrics, settings.service), otherwise=app)
+    observers += _observers(settings, metrics, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
         app = RequestEventsMiddleware(app, observers=observers)
@@ -163,14 +161,12 @@ def _responses(settings: Settings, closing: dict[str, Close]) -> ResponseStore |
     return store
 
 
-def _observers(
-    settings: Settings,
-    router: ReloadableRouter,
-    store: LimitStore | None,
-    metrics: MetricsApp | None,
-    refusals: Refusals,
-    closing: dict[str, Close],
-) -> list[Observer]:
+def _metrics(router: ReloadableRouter, store: LimitStore | None, refusals: Refusals) -> Metrics:
+    backlog = None if store is None else lambda: store.backlog
+    return Metrics(models=router, refusals=refusals.counts, backlog=backlog)
+
+
+def _observers(settings: Settings, metrics: Metrics | None, closing: dict[str, Close]) -> list[Observer]:
     """The observers of each request: access log, alerts, metrics. Adds to `closing` what has to be closed."""
     observers: list[Observer] = []
     lines = LineBuffer()
@@ -182,14 +178,7 @@ def _observers(
         closing["alerts"] = alerts.aclose
         observers.append(alerts)
     if metrics is not None:
-        from opentelemetry.sdk.metrics import MeterProvider  # here, because the import is slow
-        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-
-        service = settings.tracing.service if settings.tracing is not None else "xrouter"
-        meters = MeterProvider([metrics.reader], resource=Resource.create({SERVICE_NAME: service}))
-        closing["metrics"] = partial(in_thread, meters.shutdown)
-        backlog = None if store is None else lambda: store.backlog
-        observers.append(Metrics(meters, models=router, refusals=refusals.counts, backlog=backlog))
+        observers.append(metrics)
     return observers
 
 

@@ -6,40 +6,40 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from tests.asgi_client import get
 from tests.telemetry.known_requests import BACKLOG, REFUSALS, Models, tell
 from xrouter_asgi.telemetry.metrics import Metrics
 from xrouter_asgi.telemetry.prometheus import MetricsApp
-from xrouter_asgi.telemetry.summing import SummedMetrics
+from xrouter_asgi.telemetry.summing import SummedMetrics, decode, encode
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
+def metrics() -> Metrics:
+    """Those of a process that had all known requests."""
+    measured = Metrics(models=Models(), refusals=REFUSALS, backlog=lambda: BACKLOG)
+    tell(measured)
+    return measured
+
+
 def process() -> MetricsApp:
-    """The metrics of a process that had all known requests."""
-    shown = MetricsApp()
-    provider = MeterProvider([shown.reader], resource=Resource.create({SERVICE_NAME: "xrouter"}))
-    tell(Metrics(provider, models=Models(), refusals=REFUSALS, backlog=lambda: BACKLOG))
-    return shown
+    return MetricsApp(metrics())
 
 
 def three_processes() -> MetricsApp:
     """The sum of three processes, one of which has ended."""
     sums = SummedMetrics()
-    told = json.dumps(process().families())
+    told = encode(metrics().snapshot())
     for number in range(3):
-        sums.put(number, json.loads(told))
+        sums.put(number, decode(told))
     sums.end(0)
-    return MetricsApp(sums=sums)
+    return MetricsApp(sums)
 
 
 CASES: list[tuple[str, Callable[[], MetricsApp], str]] = [

@@ -68,6 +68,11 @@ class Settings(Table):
         """The limits to enforce. With keys there always are some, since a key may have limits of its own."""
         return self.rate_limit or (RateLimitSettings() if self.keys is not None else None)
 
+    @property
+    def service(self) -> str:
+        """What collectors and Prometheus are told this is."""
+        return "xrouter" if self.tracing is None else self.tracing.service
+
     def with_workers(self, workers: int) -> Self:
         """The same settings for so many workers. Raises SettingsError if they are wrong for several."""
         settings = self.model_copy(update={"server": self.server.model_copy(update={"workers": workers})})

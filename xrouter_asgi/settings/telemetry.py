@@ -19,9 +19,10 @@ from ..checks import Seconds
 from ..providers.http import TLS, Instrument
 from ..telemetry.access_log import AccessLog, LineBuffer
 from ..telemetry.collector import LOCAL, TIMEOUT, Collector
+from ..telemetry.instruments import Measurements
 from ..telemetry.otlp import otlp_tracer_provider
 from ..telemetry.otlp_tracer import OTLPTracer
-from ..telemetry.prometheus import SHORTEST_TOKEN
+from ..telemetry.prometheus import SHORTEST_TOKEN, MetricsApp
 from ..telemetry.spans import Tracer
 from .base import Port, Table
 from .providers import BaseURL
@@ -228,11 +229,14 @@ class MetricsSettings(Table):
     port: Port | None = None
     host: str = "127.0.0.1"
 
+    def show(self, metrics: Measurements, service: str) -> MetricsApp:
+        """Make the app that shows Prometheus what was measured."""
+        return MetricsApp(metrics, token=reveal(self.token), service=service)
+
     @model_validator(mode="after")
     def _guarded(self) -> Self:
         if self.port is None and self.token is None:
             raise ValueError('would be shown to everybody. Write token = "env:NAME", or a port of its own.')
-        _need("opentelemetry.exporter.prometheus", extra="prometheus")
         if self.token is not None and (length := len(self.token.get_secret_value())) < SHORTEST_TOKEN:
             raise ValueError(f"has a token of {length} characters. Take {SHORTEST_TOKEN} or more: openssl rand -hex 32")
         return self
