@@ -43,9 +43,10 @@ from xrouter_asgi.server.bounds import ClientBounds
 from xrouter_asgi.settings.alerts import AlertsSettings
 from xrouter_asgi.settings.base import ServerSettings
 from xrouter_asgi.settings.layers import AdmissionSettings
+from xrouter_asgi.settings.metrics import MetricsPushSettings
 from xrouter_asgi.settings.providers import GigaChatSettings
 from xrouter_asgi.settings.telemetry import TracingSettings
-from xrouter_asgi.telemetry import access_log, collector, span_exporter, spans
+from xrouter_asgi.telemetry import access_log, collector, metrics_push, span_exporter, spans
 from xrouter_asgi.wire import ChatRequest, codec, embeddings, reading, sse
 
 PAGE = (Path(__file__).parent.parent / "docs/operations.md").read_text("utf-8")
@@ -247,11 +248,14 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     ],
     "lines of the access log": lambda: [access_log.DELAY, access_log.LIMIT],
     "spans that wait": lambda: [span_exporter.QUEUE, span_exporter.DELAY],
-    "an export of spans": lambda: [
+    "an export of spans or metrics": lambda: [
         same(collector.TIMEOUT, TracingSettings.model_fields["timeout"].default),
         collector._FIRST_PAUSE,
         collector._LONGEST_PAUSE,
         span_exporter.FLUSH,
+    ],
+    "metrics for a collector": lambda: [
+        same(metrics_push.INTERVAL, MetricsPushSettings.model_fields["interval"].default)
     ],
     "alerts that wait": lambda: [
         alerts._QUEUE,

@@ -93,6 +93,8 @@ SETTINGS: Mapping[str, tuple[Document, tuple[str, ...]]] = {
     "ResponsesSettings.store": ({**ECHO, "responses": {"store": REF}}, STORE),
     "TracingSettings.headers": ({**ECHO, "tracing": {"headers": {"x-token": REF}}}, PLAIN),
     "TracingSettings.proxy": ({**ECHO, "tracing": {"proxy": REF}}, PROXY),
+    "MetricsPushSettings.headers": ({**ECHO, "metrics": {"otlp": {"headers": {"x-token": REF}}}}, PLAIN),
+    "MetricsPushSettings.proxy": ({**ECHO, "metrics": {"otlp": {"proxy": REF}}}, PROXY),
     "MetricsSettings.token": ({**ECHO, "metrics": {"token": REF}}, PLAIN),
     "WebhookSettings.url": (channel("webhook", url=REF), HOOK),
     "WebhookSettings.headers": (channel("webhook", url="https://h.example", headers={"x-token": REF}), PLAIN),
@@ -209,6 +211,9 @@ limit = "60/minute"
 storage = "env:XR_REDIS"
 [metrics]
 token = "env:XR_SECRET"
+[metrics.otlp]
+endpoint = "http://127.0.0.1:1"
+headers = { x-token = "env:XR_SECRET" }
 [alerts]
 error_share = 0.01
 minimum = 1

@@ -64,7 +64,6 @@ from xrouter_asgi import (
     TracingMiddleware,
     Wrapper,
     XRouterError,
-    otlp_metric_reader,
     resilient,
     stack,
 )
@@ -82,7 +81,14 @@ from xrouter_asgi.providers import TLS, Body, ReadyProvider, Timeouts
 from xrouter_asgi.providers.gigachat import AuthorizationKey, GigaChatOptions, Password
 from xrouter_asgi.queueing import Slots
 from xrouter_asgi.router import ModelTable
-from xrouter_asgi.telemetry import Collector, LineBuffer, Metric, otlp_tracer_provider
+from xrouter_asgi.telemetry import (
+    Collector,
+    LineBuffer,
+    Metric,
+    MetricsPush,
+    otlp_metric_reader,
+    otlp_tracer_provider,
+)
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatRequest, ChatStream, EmbeddingsRequest, ModelList
 
 # A provider, and what is made of it
@@ -320,6 +326,7 @@ router = LLMRouter({"a": model, "b-*": Target(openai, model="*")}, max_body=1 <<
 assert_type(router.models, ModelTable)
 metrics = Metrics(models=router.models)
 shown = MetricsApp(metrics, token="t" * 16)
+observers.append(MetricsPush(metrics, Collector("http://host"), interval=30.0))
 assert_type(metrics.snapshot(), dict[Metric, dict[tuple[str, ...], list[float]]])
 observers.append(Metrics(MeterProvider([otlp_metric_reader()]), models=router.models))
 tracer = OTLPTracer(Collector("http://host", headers={"x-token": "t"}), service="site", share=0.1)

@@ -42,7 +42,7 @@ from .providers import (
     Wrapper,
 )
 from .router import LLMRouter
-from .telemetry import AccessLog, Metrics, MetricsApp, OTLPTracer, otlp_metric_reader
+from .telemetry import AccessLog, Metrics, MetricsApp, OTLPTracer
 
 if TYPE_CHECKING:
     from .keys import SQLKeyStore
@@ -89,7 +89,6 @@ __all__ = [
     "TracingMiddleware",
     "Wrapper",
     "XRouterError",
-    "otlp_metric_reader",
     "resilient",
     "stack",
 ]

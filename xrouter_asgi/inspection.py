@@ -23,7 +23,8 @@ from .settings.layers import (
     RateLimitSettings,
     ResponsesSettings,
 )
-from .settings.telemetry import AccessLogSettings, MetricsSettings, TracingSettings
+from .settings.metrics import MetricsSettings
+from .settings.telemetry import AccessLogSettings, TracingSettings
 from .wire import ChatRequest
 
 _NO_KEYS = "off: whoever reaches this server is let in"
@@ -116,8 +117,10 @@ def _tracing(table: TracingSettings) -> str:
 
 
 def _metrics(table: MetricsSettings) -> str:
-    where = table.path if table.port is None else f"on port {table.port} of {table.host}"
-    return f"{where}, {'with' if table.token else 'without'} a token"
+    where = table.shown_path if table.port is None else f"on port {table.port} of {table.host}"
+    shown = f"{where}, {'with' if table.token else 'without'} a token" if where else None
+    sent = f"sent to {table.otlp.endpoint} every {table.otlp.interval:g} s" if table.otlp else None
+    return "; ".join(filter(None, (shown, sent)))
 
 
 def _alerts(table: AlertsSettings) -> str:

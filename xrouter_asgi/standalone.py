@@ -106,9 +106,9 @@ def assemble(settings: Settings) -> Assembly:
         # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
         app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
     metrics = _metrics(router, store, refusals) if measured is not None else None
-    if metrics is not None and measured is not None and measured.port is None:
+    if metrics is not None and measured is not None and (path := measured.shown_path) is not None:
         # Above keys, because Prometheus brings a token of its own and no key.
-        app = _at(measured.path, measured.show(metrics, settings.service), otherwise=app)
+        app = _at(path, measured.show(metrics, settings.service), otherwise=app)
     observers += _observers(settings, metrics, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
@@ -177,21 +177,25 @@ def _observers(settings: Settings, metrics: Metrics | None, closing: dict[str, C
         alerts = settings.alerts.build()
         closing["alerts"] = alerts.aclose
         observers.append(alerts)
-    if metrics is not None:
+    if metrics is not None and settings.metrics is not None:
         observers.append(metrics)
+        if (push := settings.metrics.push(metrics, settings.service)) is not None:
+            closing["metrics"] = push.aclose
+            observers.append(push)
     return observers
 
 
 def _admission(app: ASGIApp, settings: Settings, refusals: Refusals) -> ASGIApp:
     """Refuse what there is no room for, above all that costs: a key looked up, a span, a line in the log."""
-    table, measured = settings.admission, settings.metrics
+    table = settings.admission
+    shown = settings.metrics.shown_path if settings.metrics is not None else None
     return AdmissionMiddleware(
         app,
         lag=LoopLag(table.lag),
         memory=MemoryGate(table.memory),
         bodies=table.body_budget(settings.server.max_body),
         refusals=refusals,
-        exclude_paths=OPEN if measured is None else (*OPEN, measured.path),
+        exclude_paths=OPEN if shown is None else (*OPEN, shown),
     )
 
 

@@ -1,4 +1,4 @@
-"""Tracing, access log and metrics, as settings."""
+"""Tracing and the access log, as settings."""
 
 from __future__ import annotations
 
@@ -134,34 +134,6 @@ class TestAccessLog:
         assert mistakes('access_log.format = "xml"') == [
             "access_log.format is 'xml'. Write 'auto', 'json', 'text', 'logging' or 'off'."
         ]
-
-
-class TestMetrics:
-    @pytest.mark.parametrize(
-        ("text", "mistake"),
-        [
-            ("", 'metrics would be shown to everybody. Write token = "env:NAME", or a port of its own.'),
-            ('token = "literal"', "metrics.token holds the secret itself."),
-            ('token = "env:SHORT"', "metrics has a token of 15 characters. Take 16 or more: openssl rand -hex 32"),
-            ('path = "metrics"', "metrics.path is 'metrics'. Write a path such as \"/metrics\"."),
-            ('path = "/"', "metrics.path is '/'. Write a path such as"),
-            (
-                "prot = 9100\nport = 9100",
-                "metrics has no key 'prot'. Did you mean 'port'? Known: host, path, port, token.",
-            ),
-        ],
-    )
-    def test_a_mistake_is_said_in_words(self, text: str, mistake: str) -> None:
-        (found,) = mistakes(f"[metrics]\n{text}", SHORT="t" * 15)
-        assert found.startswith(mistake)
-
-    def test_they_may_be_on_another_path(self) -> None:
-        metrics = read('metrics = { path = "/internal/metrics", token = "env:TOKEN" }', TOKEN="t" * 16).metrics
-        assert metrics is not None
-        assert metrics.path == "/internal/metrics"
-
-    def test_on_a_port_of_their_own_they_need_no_token(self) -> None:
-        assert read("metrics.port = 9100").metrics is not None
 
 
 @pytest.mark.parametrize("parent", [True, False], ids=["module", "parent"])

@@ -38,6 +38,11 @@ class Collecting:
             self.taken.append(json.loads(gzip.decompress(exchange.body) if packed else exchange.body))
             self._came.notify_all()
 
+    async def has_documents(self, number: int) -> None:
+        """Wait until so many have been taken."""
+        async with self._came:
+            await self._came.wait_for(lambda: len(self.taken) >= number)
+
     async def has(self, spans: int) -> None:
         """Wait until so many have come."""
         async with self._came:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError
 
 from ..context import matches
+from ..telemetry.otlp_json import SERVICE
 from .alerts import AlertsSettings
 from .base import ServerSettings, Table
 from .caching import CacheSettings
@@ -24,10 +25,11 @@ from .layers import (
     RateLimitSettings,
     ResponsesSettings,
 )
+from .metrics import MetricsSettings
 from .models import ModelSettings, TargetSettings
 from .providers import ProviderSettings
 from .references import ReferenceSources
-from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
+from .telemetry import AccessLogSettings, TracingSettings
 from .workers import wrong_among
 
 FILE = Path("xrouter.toml")
@@ -70,8 +72,8 @@ class Settings(Table):
 
     @property
     def service(self) -> str:
-        """What collectors and Prometheus are told this is."""
-        return "xrouter" if self.tracing is None else self.tracing.service
+        """The name that collectors and Prometheus are told."""
+        return SERVICE if self.tracing is None else self.tracing.service
 
     def with_workers(self, workers: int) -> Self:
         """The same settings for so many workers. Raises SettingsError if they are wrong for several."""

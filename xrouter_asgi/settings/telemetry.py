@@ -1,4 +1,4 @@
-"""The tables of what is told about requests: tracing, access log and metrics."""
+"""The tables of what is told about requests: tracing and the access log."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, model_validator
 
 from ..asgi.lifespan import Close, in_thread
 from ..checks import Seconds
 from ..providers.http import TLS, Instrument
 from ..telemetry.access_log import AccessLog, LineBuffer
 from ..telemetry.collector import LOCAL, TIMEOUT, Collector
-from ..telemetry.instruments import Measurements
 from ..telemetry.otlp import otlp_tracer_provider
+from ..telemetry.otlp_json import SERVICE
 from ..telemetry.otlp_tracer import OTLPTracer
-from ..telemetry.prometheus import SHORTEST_TOKEN, MetricsApp
 from ..telemetry.spans import Tracer
-from .base import Port, Table
+from .base import Table
 from .providers import BaseURL
-from .references import ExistingPath, Hidden, Secret, reveal, sources_of
+from .references import ExistingPath, Hidden, reveal, sources_of
 
 
 class CollectorSettings(Table):
@@ -87,14 +86,31 @@ class CollectorSettings(Table):
         return self
 
 
-class TracingSettings(CollectorSettings):
+class ResourceSettings(Table):
+    """What is said of this process.
+
+    Attributes:
+        resource: More attributes than the name of the service; also those of `OTEL_RESOURCE_ATTRIBUTES`.
+    """
+
+    resource: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_the_resource(cls, table: Any, info: ValidationInfo) -> Any:
+        named = sources_of(info).environment.get("OTEL_RESOURCE_ATTRIBUTES")
+        if not named or not isinstance(table, dict) or not isinstance(own := table.get("resource", {}), dict):
+            return table
+        return {**table, "resource": {**dict(_pairs(named)), **own}}
+
+
+class TracingSettings(CollectorSettings, ResourceSettings):
     """`[tracing]`: send spans to a collector.
 
     Attributes:
         protocol: `protobuf` is for collectors that take no JSON. It needs the extra `otlp-protobuf`, and costs ten
             times as much, because OpenTelemetry's SDK then makes and sends the spans.
         service: The `service.name` of the spans.
-        resource: More attributes of the process; also those of `OTEL_RESOURCE_ATTRIBUTES`.
         sampling: The share of new traces to keep, 0 to 1.
         propagate: Continue the traces of clients, and send `traceparent` to the upstreams.
         http_spans: Also make a span for each HTTP request to an upstream, including those for tokens and models. Needs
@@ -102,8 +118,7 @@ class TracingSettings(CollectorSettings):
     """
 
     protocol: Literal["json", "protobuf"] = "json"
-    service: str = "xrouter"
-    resource: dict[str, str] = Field(default_factory=dict)
+    service: str = SERVICE
     sampling: Annotated[float, Field(ge=0, le=1)] = 1.0
     propagate: bool = True
     http_spans: bool = False
@@ -145,14 +160,6 @@ class TracingSettings(CollectorSettings):
         elif self.http_spans:
             raise ValueError('has http_spans, which OpenTelemetry makes. Write protocol = "protobuf" as well.')
         return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_the_resource(cls, table: Any, info: ValidationInfo) -> Any:
-        named = sources_of(info).environment.get("OTEL_RESOURCE_ATTRIBUTES")
-        if not named or not isinstance(table, dict) or not isinstance(own := table.get("resource", {}), dict):
-            return table
-        return {**table, "resource": {**dict(_pairs(named)), **own}}
 
 
 class Tracing(NamedTuple):
@@ -205,41 +212,6 @@ class AccessLogSettings(Table):
             case "logging":
                 return AccessLog(logging.getLogger("xrouter.access").info)
         return AccessLog(lines, readable=self.readable)
-
-
-def _path(path: str) -> str:
-    if not path.startswith("/") or path.endswith("/") or not path.isprintable():
-        raise ValueError(f'is {path!r}. Write a path such as "/metrics".')
-    return path
-
-
-class MetricsSettings(Table):
-    """`[metrics]`: for Prometheus, on a path of the app or on a port of its own.
-
-    Attributes:
-        path: The path below the mount.
-        token: The token that `Authorization: Bearer` must bring, of 16 characters or more. Not needed on a port of its
-            own.
-        port: Serve them only there, on every path. Only `xrouter serve` does this.
-        host: The address of that port.
-    """
-
-    path: Annotated[str, AfterValidator(_path)] = "/metrics"
-    token: Secret | None = None
-    port: Port | None = None
-    host: str = "127.0.0.1"
-
-    def show(self, metrics: Measurements, service: str) -> MetricsApp:
-        """Make the app that shows Prometheus what was measured."""
-        return MetricsApp(metrics, token=reveal(self.token), service=service)
-
-    @model_validator(mode="after")
-    def _guarded(self) -> Self:
-        if self.port is None and self.token is None:
-            raise ValueError('would be shown to everybody. Write token = "env:NAME", or a port of its own.')
-        if self.token is not None and (length := len(self.token.get_secret_value())) < SHORTEST_TOKEN:
-            raise ValueError(f"has a token of {length} characters. Take {SHORTEST_TOKEN} or more: openssl rand -hex 32")
-        return self
 
 
 def _need(module: str, *, extra: str) -> None:

@@ -5,6 +5,7 @@ from .collector import Collector, ExportFailed
 from .definitions import Metric, MetricKind
 from .instruments import Measurements, Points, Snapshot, Values
 from .metrics import Metrics, ModelNames
+from .metrics_push import MetricsPush
 from .otlp import otlp_metric_reader, otlp_tracer_provider
 from .otlp_tracer import OTLPTracer
 from .prometheus import MetricsApp
@@ -22,6 +23,7 @@ __all__ = [
     "MetricKind",
     "Metrics",
     "MetricsApp",
+    "MetricsPush",
     "ModelNames",
     "OTLPTracer",
     "Points",

@@ -18,6 +18,8 @@ from .. import conventions as names
 Attribute: TypeAlias = str | bool | int | float | list[str] | tuple[str, ...]
 
 VERSION = version("xrouter-asgi")
+SERVICE = "xrouter"
+"""The `service.name` unless somebody says otherwise."""
 
 
 def quoted(text: str) -> str:

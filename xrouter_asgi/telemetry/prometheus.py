@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from importlib.metadata import version
-from uuid import uuid4
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from starlette.types import Receive, Scope, Send
 
-from .. import conventions as names
 from ..asgi.responses import NOSNIFF
 from ..asgi.routes import Routes
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from .exposition import Format, exposition, format_for
 from .instruments import Measurements
+from .otlp_json import SERVICE, resource_of
 
 SHORTEST_TOKEN = 16
 """Characters. Nothing slows down who guesses."""
@@ -32,25 +32,25 @@ class MetricsApp:
     Args:
         metrics: `Metrics` without a `MeterProvider`.
         token: The bearer token to demand, of 16 characters or more; None shows everything to whoever gets here.
-        service: The name of what is measured.
+        resource: OpenTelemetry's attributes of the process, for `target_info`. `service.name` is `xrouter` if absent.
 
     Raises ValueError for metrics that a `MeterProvider` has, and for a token that is too short.
     """
 
-    def __init__(self, metrics: Measurements, *, token: str | None = None, service: str = "xrouter") -> None:
+    def __init__(
+        self,
+        metrics: Measurements,
+        *,
+        token: str | None = None,
+        resource: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         metrics.snapshot()  # raises now what it would raise when Prometheus asks
         if token is not None and len(token) < SHORTEST_TOKEN:
             raise ValueError(
                 f"The token has {len(token)} characters. Take {SHORTEST_TOKEN} or more: openssl rand -hex 32"
             )
         self._metrics = metrics
-        self._resource = {
-            "service.name": service,
-            "service.instance.id": str(uuid4()),
-            "telemetry.sdk.language": "python",
-            "telemetry.sdk.name": names.SCOPE,
-            "telemetry.sdk.version": version("xrouter-asgi"),
-        }
+        self._resource = resource_of(SERVICE, resource)
         methods = {"GET": self._show, "HEAD": self._show}
         self._routes = Routes({"/{path:path}": methods}, token=token, realm="metrics")
 
