@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.asgi_client import get
-from tests.telemetry.known_requests import BACKLOG, REFUSALS, Models, tell
+from tests.telemetry.known_requests import BACKLOG, ODD, REFUSALS, Models, tell
 from xrouter_asgi.telemetry.metrics import Metrics
 from xrouter_asgi.telemetry.prometheus import MetricsApp
 from xrouter_asgi.telemetry.summing import SummedMetrics, decode, encode
@@ -50,16 +53,27 @@ CASES: list[tuple[str, Callable[[], MetricsApp], str]] = [
 ]
 
 
-def scraped(app: MetricsApp, accept: str) -> str:
+def scraped(app: MetricsApp, accept: str, *, in_order: bool = True) -> str:
     """The text, with its families in the order of their names."""
     text = asyncio.run(get(app, "/", headers=[(b"accept", accept.encode())])).body.decode()
     text = re.sub(r'((?:sdk_+(?:name|version)|instance_+id))="[^"]*"', r'\1="any"', text)
-    return "".join(sorted(re.split(r"^(?=# HELP|# EOF)", text, flags=re.MULTILINE)))
+    families = re.split(r"^(?=# HELP|# EOF)", text, flags=re.MULTILINE)
+    return "".join(sorted(families) if in_order else families)
 
 
 @pytest.mark.parametrize(("file", "app", "accept"), CASES, ids=[file for file, *_ in CASES])
 def test_it_is_written_as_it_was_recorded(file: str, app: Callable[[], MetricsApp], accept: str) -> None:
     assert scraped(app(), accept) == (GOLDEN / file).read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("accept", "parse"), [("", text_string_to_metric_families), ("application/openmetrics-text", open_metrics_families)]
+)
+def test_prometheus_own_parsers_read_it(accept: str, parse: Callable[[str], Iterable[Any]]) -> None:
+    families = {family.name: family for family in parse(scraped(process(), accept, in_order=False))}
+    requests = {tuple(sample.labels.values()): sample.value for sample in families["xrouter_requests"].samples}
+    assert requests[ODD, "200", "true", "chat"] == 1
+    assert families["xrouter_request_duration_seconds"].type == "histogram"
 
 
 TEXT, TEXT_1 = (f"text/plain; version={version}; charset=utf-8" for version in ("0.0.4", "1.0.0"))
@@ -89,6 +103,8 @@ PROMETHEUS_3 = (
         ("application/openmetrics-text", OPEN_METRICS),
         ("application/openmetrics-text; version=0.0.1", TEXT),
         ("application/openmetrics-text; version=1.0.0", f"{OPEN_METRICS}; escaping=underscores"),
+        ("application/openmetrics-text; version=odd", TEXT),
+        (f"text/plain; version={'9' * 5000}", f"{TEXT_1}; escaping=underscores"),
         ("application/openmetrics-text; version=1.0.0; escaping=odd", f"{OPEN_METRICS}; escaping=underscores"),
         (PROMETHEUS_2, f"{OPEN_METRICS}; escaping=underscores"),
         (PROMETHEUS_3, f"{OPEN_METRICS}; escaping=allow-utf-8"),

@@ -1,6 +1,6 @@
 """The one table of metrics. Whatever counts, shows, adds up or sends them reads it.
 
-A new metric is a line here, and a call of `add` or `record` in `metrics.py`, with a value for each of its labels.
+A new metric is a line here and, in `metrics.py`, its tally or histogram, which is told a value for each of its labels.
 """
 
 from __future__ import annotations

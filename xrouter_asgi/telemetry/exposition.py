@@ -59,7 +59,7 @@ def format_for(accept: str) -> Format:
 def _is_1(version: str) -> bool:
     """Whether a client reads version 1 or a later one."""
     major = version.partition(".")[0]
-    return major.isdecimal() and int(major) >= 1
+    return major.isdecimal() and major.strip("0") != ""  # a client may send more digits than `int` takes
 
 
 def exposition(snapshot: Snapshot, format: Format, *, resource: Mapping[str, str]) -> bytes:
