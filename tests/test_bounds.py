@@ -17,7 +17,8 @@ from xrouter_asgi.admission import bodies, descriptors
 from xrouter_asgi.admission import memory as admission_memory
 from xrouter_asgi.alerts import alerts
 from xrouter_asgi.asgi import lifespan, responses
-from xrouter_asgi.keys import cache, database, issuer, secret, sql
+from xrouter_asgi.cli.keys import rows
+from xrouter_asgi.keys import cache, changes, database, issuer, secret, spec, sql
 from xrouter_asgi.limits import estimates, memory, redis, scripts, store_health
 from xrouter_asgi.middleware.auth import credential
 from xrouter_asgi.policies import affinity, base, breaker, hedge, retry, retry_budget
@@ -219,7 +220,10 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     "a lookup of a key": lambda: [cache.TIMEOUT, cache.PATIENCE, database.TIMEOUT, cache.RETRY_INTERVAL],
     "the last use of a key": lambda: [sql.FLUSH_INTERVAL],
     "a key of another gateway": lambda: [secret.MAX_LENGTH, issuer.MIN_BITS],
-    "texts of a key (name, owner, models, limits)": lambda: [issuer.MAX_TEXT],
+    "texts of a key (name, owner, groups, models, limits)": lambda: [spec.MAX_TEXT],
+    "groups of a key, reasons for a change": lambda: [spec.MAX_GROUPS, issuer.MAX_REASON],
+    "notifications of changed keys": lambda: [changes.TIMEOUT, changes.RETRY_INTERVAL, changes.PING],
+    "keys of a file (`xrouter keys create --from`)": lambda: [rows.MAX_ROWS, rows.MAX_BYTES, rows.MAX_TOLD],
     "wrong keys of an address": lambda: [
         credential.BURST / credential.INTERVAL,
         credential.BURST / credential.LOOKUP_INTERVAL,

@@ -73,7 +73,7 @@ from xrouter_asgi.context import Usage
 from xrouter_asgi.decision import Attempt, Decision, Unready
 from xrouter_asgi.errors import UnsupportedOperation, UpstreamUnavailable
 from xrouter_asgi.events import AttemptEnded, Observer, RequestEnded
-from xrouter_asgi.keys import CachedKeys, Hasher, Issued, Issuer, KeyRegistry, KeySpec, KeyStore
+from xrouter_asgi.keys import CachedKeys, Changed, Hasher, Issued, Issuer, KeyFilter, KeyRegistry, KeySpec, KeyStore
 from xrouter_asgi.limits import Charge, Limit, LimitStore, Reservation
 from xrouter_asgi.middleware import Identify
 from xrouter_asgi.policies import CandidateStats, Ranked, Requirements, Strategy, Thresholds, lowest_cost
@@ -227,6 +227,8 @@ class Keys:
 
     def used(self, key: APIKey, /) -> None: ...
 
+    def watch(self, changed: Changed, /) -> None: ...
+
     async def aclose(self) -> None: ...
 
 
@@ -251,6 +253,9 @@ no_registry: KeyRegistry = StaticKeys({})  # type: ignore[assignment]
 async def create_a_key() -> None:
     issuer = Issuer(registry, by="host", hasher=Hasher({1: "pepper"}))
     assert_type(await issuer.create(KeySpec(owner="ann", models=("a-*",))), Issued)
+    assert_type(await issuer.update("key_1", owner=None, limits=("1/minute",), reason="because"), APIKey)
+    await issuer.update("key_1", limit=("1/minute",))  # type: ignore[call-arg]
+    assert_type(await issuer.list(KeyFilter(states=frozenset({"active"})), most=10), Sequence[APIKey])
     assert_type(await CachedKeys(Keys()).check("secret"), APIKey | None)
 
 

@@ -92,6 +92,9 @@ class Principal:
     scopes: frozenset[str] = frozenset()  # of endpoints: `chat`, `embeddings`, `models`; none means all
     models: tuple[str, ...] = ()  # that it may use, names or patterns with one `*`; none means all
     limits: tuple[str, ...] = ()  # such as `60/minute`; each replaces the general limit of the same kind
+    groups: tuple[
+        str, ...
+    ] = ()  # that the owner belongs to: departments, projects; each has its own `per group` counts
 
     def has_scope(self, scope: str) -> bool:
         return not self.scopes or scope in self.scopes

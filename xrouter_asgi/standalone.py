@@ -101,7 +101,7 @@ def assemble(settings: Settings) -> Assembly:
         # Next to the router, because only the router knows the model and the tokens.
         app = _limited(app, limits, store)
     if settings.keys is not None:
-        keys = settings.keys.build()
+        keys = settings.keys.build(changes=limits.key_changes() if limits is not None else None)
         closing["keys"] = keys.aclose
         # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
         app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)

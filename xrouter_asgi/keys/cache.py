@@ -18,7 +18,7 @@ from .secret import Hasher, importable, well_formed
 
 logger = logging.getLogger("xrouter")
 
-TTL = 5.0  # seconds for which a found key is used without another lookup; a revocation takes effect after them
+TTL = 5.0  # seconds for which a found key is used without another lookup; a change of it takes effect after them
 NEGATIVE_TTL = 2.0  # seconds for which an unknown key stays unknown without another lookup
 STALE_IF_ERROR = 60.0  # seconds for which a found key is used while the store is away (the name is that of RFC 5861)
 TIMEOUT = 2.0  # seconds that a lookup may take before the store counts as away
@@ -36,14 +36,17 @@ class CachedKeys:
     """Checks secrets against a store, and remembers what the store said.
 
     Known and unknown keys have a cache each: junk cannot displace good keys. Concurrent lookups of one secret are one
-    lookup. A revocation takes effect after `TTL` seconds, or `STALE_IF_ERROR` if the store goes away in between or does
-    not answer within `PATIENCE`: then a known key is used at once, and looked up in the background.
+    lookup. A change takes effect at once if the store notifies of it, and otherwise after `TTL` seconds, or
+    `STALE_IF_ERROR` if the store goes away in between or does not answer within `PATIENCE`: then a known key is used at
+    once, and looked up in the background.
 
     Args:
         store: Where keys are kept; or a function `async (digest) -> APIKey | None`.
         hasher: The one that the keys were stored with.
         clock: Monotonic seconds, for the age of an entry.
         now: The wall clock, for the validity of a key.
+
+    Raises TypeError for a store that lacks a method.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class CachedKeys:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._store: KeyStore = store if isinstance(store, KeyStore) else CallableKeyStore(store)
+        self._store = _as_store(store)
         self._hasher = hasher or Hasher()
         self._clock = clock
         self._now = now
@@ -64,6 +67,8 @@ class CachedKeys:
         self._away = False
         self._slow = False  # a known key has waited for a lookup in vain; until one ends, no other waits at all
         self._retry_at = 0.0
+        self._under_way: list[set[str | None]] = []  # of each lookup, what changed since it began
+        self._store.watch(self._changed)
 
     async def check(self, secret: str) -> APIKey | None:
         """The key of this secret; None if it is unknown, revoked, expired or not yet valid, without a difference.
@@ -115,11 +120,9 @@ class CachedKeys:
             raise
 
     async def _look_up(self, digests: Sequence[bytes]) -> APIKey | None:
-        # The age counts from the start: the key may be revoked between the store's read and its answer.
-        since = self._clock()
         try:
             async with asyncio.timeout(TIMEOUT):
-                key = await self._store.find(digests)
+                key, since = await self._find_unchanged(digests)
         except Exception as exc:  # no exception of a store may admit anyone, or become a 500
             self._lost(exc)
             raise _unavailable() from exc
@@ -134,12 +137,49 @@ class CachedKeys:
             self._known.put(digests[0], _Found(key, since))
         return key
 
+    async def _find_unchanged(self, digests: Sequence[bytes]) -> tuple[APIKey | None, float]:
+        """The key, and when the lookup began. Looks it up again if it changed meanwhile."""
+        changed: set[str | None] = set()
+        self._under_way.append(changed)
+        try:
+            while True:
+                # The age counts from the start: the key may change between the store's read and its answer.
+                since = self._clock()
+                key = await self._store.find(digests)
+                if key is None or changed.isdisjoint((key.id, None)):
+                    return key, since
+                changed.clear()
+        finally:
+            self._under_way = [other for other in self._under_way if other is not changed]
+
+    def _changed(self, id: str | None) -> None:
+        """Forget a changed key. If any key may have changed, look all up again, but forget none.
+
+        So a store that goes away right after it notified does not lock everybody out.
+        """
+        for changed in self._under_way:
+            changed.add(id)
+        for digest, known in list(self._known.items()):
+            if id is None:
+                self._known.put(digest, known._replace(since=min(known.since, self._clock() - TTL)))
+            elif known.key.id == id:
+                self._known.discard(digest)
+
     def _lost(self, error: Exception) -> None:
         if not self._away:
             why = getattr(error, "detail", None) or type(error).__name__
             logger.error("The key store cannot be asked (%s). Known keys stay good for %.0f s.", why, STALE_IF_ERROR)
         self._away = True
         self._retry_at = self._clock() + RETRY_INTERVAL
+
+
+def _as_store(store: KeyStore | FindKey) -> KeyStore:
+    if isinstance(store, KeyStore):
+        return store
+    if callable(store):
+        return CallableKeyStore(store)
+    missing = [name for name in ("imported", "find", "used", "watch", "aclose") if not hasattr(store, name)]
+    raise TypeError(f"{type(store).__name__} is not a KeyStore: it has no {', '.join(missing)}.")
 
 
 def _unavailable() -> KeyStoreUnavailable:

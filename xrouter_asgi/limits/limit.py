@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias, cast, get_args
 
 Unit: TypeAlias = Literal["requests", "tokens", "parallel", "output", "choices"]
 """`output` and `choices` are not counted: they bound the tokens of each choice, and the choices, of one request."""
-Per: TypeAlias = Literal["key", "owner", "model", "address", "all"]
+Per: TypeAlias = Literal["key", "owner", "group", "model", "address", "all"]
 
 _NOTATION = re.compile(
     r"""\s* (?P<amount>[0-9]{1,15})

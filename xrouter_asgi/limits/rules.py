@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -31,12 +31,13 @@ class Subject:
     owner: str | None  # None if the key has no owner; then the key is its own owner
     address: str
     limits: tuple[str, ...] = ()  # of the caller's own key
+    groups: tuple[str, ...] = ()  # of the owner, who counts in each of them
 
     @classmethod
     def of(cls, scope: Scope, key: FindSubject, principal: Principal | None) -> Subject:
         if principal is None:
             return cls(key(scope), None, peer_address(scope))
-        return cls(key(scope), principal.owner, peer_address(scope), principal.limits)
+        return cls(key(scope), principal.owner, peer_address(scope), principal.limits, principal.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,10 @@ class LimitRule:
     limit: Limit
     pattern: str | None = None
 
-    def charge(self, subject: Subject, *, model: str = "", cost: int = 1) -> Charge | None:
-        """The charge for one request; None if the limit does not apply to this subject."""
+    def charges(self, subject: Subject, *, model: str = "", cost: int = 1) -> Sequence[Charge]:
+        """The charges for one request: one, none if the limit does not apply to this subject, or one for each group."""
+        if self.limit.per == "group":
+            return [Charge(group, self.limit, cost, self.pattern) for group in dict.fromkeys(subject.groups)]
         counted = {
             "key": subject.key,
             "owner": subject.owner or subject.key,
@@ -55,9 +58,7 @@ class LimitRule:
             "address": subject.address,
             "all": "",
         }[self.limit.per]
-        if counted is None:
-            return None
-        return Charge(counted, self.limit, cost, self.pattern)
+        return () if counted is None else (Charge(counted, self.limit, cost, self.pattern),)
 
 
 class LimitRules:

@@ -179,11 +179,11 @@ class _LimitedRequest:
         return headers
 
     async def _reserve(self, rules: Sequence[LimitRule], work: Work) -> None:
-        charges = []
+        charges: list[Charge] = []
         for rule in rules:
             cost = UNITS[rule.limit.unit].before(work, rule.limit)
-            if cost is not None and (charge := rule.charge(self._subject, model=work.estimate.model, cost=cost)):
-                charges.append(charge)
+            if cost is not None:
+                charges += rule.charges(self._subject, model=work.estimate.model, cost=cost)
         if not charges:
             return
         claim = _Claim(os.urandom(16).hex(), charges, work)

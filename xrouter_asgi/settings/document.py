@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -31,6 +31,8 @@ from .providers import ProviderSettings
 from .references import ReferenceSources
 from .telemetry import AccessLogSettings, TracingSettings
 from .workers import wrong_among
+
+T = TypeVar("T", bound=Table)
 
 FILE = Path("xrouter.toml")
 VARIABLE = "XROUTER_CONFIG"
@@ -154,14 +156,27 @@ def load_keys(
     path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
 ) -> KeysSettings | None:
     """Read only the table `[keys]` of the file of `Settings.load`, so that no other secret need be present."""
+    return _load_table("keys", KeysSettings, path, environment)
+
+
+def load_rate_limit(
+    path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
+) -> RateLimitSettings | None:
+    """Read only the table `[rate_limit]` in the same way."""
+    return _load_table("rate_limit", RateLimitSettings, path, environment)
+
+
+def _load_table(
+    name: str, kind: type[T], path: str | os.PathLike[str] | None, environment: Mapping[str, str]
+) -> T | None:
     file = find_file(path, environment=environment)
-    table = _document(file).get("keys") if file is not None else None
+    table = _document(file).get(name) if file is not None else None
     if file is None or table is None:
         return None
     try:
-        return KeysSettings.model_validate(table, context=ReferenceSources(environment, file.parent))
+        return kind.model_validate(table, context=ReferenceSources(environment, file.parent))
     except ValidationError as exc:
-        found = sentences(exc, KeysSettings, below=("keys",))
+        found = sentences(exc, kind, below=(name,))
     raise SettingsError([f"{file}: {show(path)} {sentence}" for path, sentence in found])
 
 

@@ -517,3 +517,15 @@ async def test_a_count_that_cannot_be_made_is_a_503() -> None:
         "code": "limiter_unavailable",
     }
     assert answer.header("retry-after") == "1"
+
+
+async def test_a_caller_in_several_groups_counts_in_each_of_them() -> None:
+    app = limited(limit="2/minute per group")
+    both, one = Principal("a", groups=("x", "y", "x")), Principal("b", groups=("y",))
+    people = [both, one, one, both, Principal("c", groups=("x",)), Principal("d", groups=("x",))]
+    # `y` is used up by the third; the fourth is refused for it, and takes nothing of `x`.
+    assert [(await get(known_as(app, person), "/")).status for person in people] == [200, 200, 429, 429, 200, 429]
+
+
+async def test_a_limit_per_group_does_not_concern_a_caller_without_a_group() -> None:
+    assert await statuses(known_as(limited(limit="1/minute per group"), Principal("a")), 3) == [200, 200, 200]
