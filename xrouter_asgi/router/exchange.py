@@ -55,6 +55,7 @@ async def send_reply(
             stream.when_ended(partial(_note_stream, context, stream))
             comment = partial(_explanation, context) if explained else None
             headers = _reply_headers(reply, parsed, context, explained=explained)
+            del parsed
             broken = await send_stream(
                 send, stream, send.writer, context=context, headers=headers, comment=comment, before_end=keep
             )
