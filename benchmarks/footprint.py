@@ -19,7 +19,7 @@ import uvloop
 
 from xrouter_asgi.admission import raise_descriptors
 
-from .subject import HERE, command, served
+from .subject import HERE, SKINS, command, served
 
 _EPILOG = """\
 examples:
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 async def _measure(tree: Path, options: argparse.Namespace) -> Footprint:
-    async with served(tree, launcher=[sys.executable, *command(tree)], skins=not options.bare) as subject:
+    async with served(tree, launcher=[sys.executable, *command(tree)], parts=() if options.bare else SKINS) as subject:
         await subject.ask()
         start, start_cpu = time.perf_counter() - subject.began, _cpu(subject.pid)
         for _ in range(_CHATS):

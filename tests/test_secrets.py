@@ -91,6 +91,7 @@ SETTINGS: Mapping[str, tuple[Document, tuple[str, ...]]] = {
     "KeysSettings.pepper": ({**ECHO, "keys": {"url": "sqlite:///k.db", "pepper": REF}}, ("{}", "2:{},1:{}")),
     "RateLimitSettings.storage": ({**ECHO, "rate_limit": {"storage": REF}}, STORE),
     "ResponsesSettings.store": ({**ECHO, "responses": {"store": REF}}, STORE),
+    "CacheSettings.store": ({**ECHO, "cache": {"store": REF}}, STORE),
     "TracingSettings.headers": ({**ECHO, "tracing": {"headers": {"x-token": REF}}}, PLAIN),
     "TracingSettings.proxy": ({**ECHO, "tracing": {"proxy": REF}}, PROXY),
     "MetricsPushSettings.headers": ({**ECHO, "metrics": {"otlp": {"headers": {"x-token": REF}}}}, PLAIN),
