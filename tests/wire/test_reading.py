@@ -72,7 +72,7 @@ async def test_the_next_collection_does_not_look_at_what_was_made_off_the_loop_u
     if froze:
         gc.freeze()
     try:
-        made = await off_loop(lambda: [[] for _ in range(1000)])
+        made: list[list[object]] = await off_loop(lambda: [[] for _ in range(1000)])
         frozen = gc.get_freeze_count()
     finally:
         gc.unfreeze()
