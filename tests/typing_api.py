@@ -46,7 +46,6 @@ from xrouter_asgi import (
     Metrics,
     MetricsApp,
     OpenAIProvider,
-    OTLPTracer,
     Patience,
     Prebuffer,
     Price,
@@ -83,7 +82,7 @@ from xrouter_asgi.providers import TLS, Body, ReadyProvider, Timeouts
 from xrouter_asgi.providers.gigachat import AuthorizationKey, GigaChatOptions, Password
 from xrouter_asgi.queueing import Slots
 from xrouter_asgi.router import ModelTable
-from xrouter_asgi.telemetry import Collector, LineBuffer, otlp_tracer_provider
+from xrouter_asgi.telemetry import Collector, LineBuffer, OTLPTracer, otlp_tracer_provider
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatRequest, ChatStream, EmbeddingsRequest, ModelList
 
 # A provider, and what is made of it
