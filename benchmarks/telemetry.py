@@ -26,12 +26,11 @@ from xrouter_asgi import (
     EchoProvider,
     LLMRouter,
     Metrics,
-    OTLPTracer,
     RequestEventsMiddleware,
     Target,
     TracingMiddleware,
 )
-from xrouter_asgi.telemetry import Collector, LineBuffer
+from xrouter_asgi.telemetry import Collector, LineBuffer, OTLPTracer
 
 ROUNDS = 40
 REQUESTS = 100

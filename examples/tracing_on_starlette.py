@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from xrouter_asgi import OTLPTracer, TracingMiddleware
-from xrouter_asgi.telemetry import Collector
+from xrouter_asgi import TracingMiddleware
+from xrouter_asgi.telemetry import Collector, OTLPTracer
 
 tracer = OTLPTracer(Collector(os.environ["OTLP_URL"]), service="hello")
 

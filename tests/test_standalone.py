@@ -166,6 +166,16 @@ async def test_spans_are_json_unless_protobuf_is_wanted() -> None:
     assert json.loads(collector.bodies[0]).keys() == {"resourceSpans"}
 
 
+async def test_tracing_loads_no_opentelemetry_which_takes_time_and_memory() -> None:
+    document = {"providers": {"echo": {"kind": "echo"}}, "tracing": {}}
+    program = (
+        "import sys; from xrouter_asgi.settings import Settings; from xrouter_asgi.standalone import create_app; "
+        f"create_app(Settings.parse({document})); print({{'opentelemetry', 'requests', 'google.protobuf'}} & {{*sys.modules}})"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE, stderr=DEVNULL)
+    assert (await process.communicate())[0] == b"set()\n"
+
+
 async def test_a_reload_forgets_no_response() -> None:
     settings = Settings.parse({"providers": {"echo": {"kind": "echo"}}})
     assembly = assemble(settings)

@@ -45,7 +45,6 @@ from xrouter_asgi import (
     Metrics,
     MetricsApp,
     OpenAIProvider,
-    OTLPTracer,
     Patience,
     Prebuffer,
     Price,
@@ -86,6 +85,7 @@ from xrouter_asgi.telemetry import (
     LineBuffer,
     Metric,
     MetricsPush,
+    OTLPTracer,
     otlp_metric_reader,
     otlp_tracer_provider,
 )

@@ -42,7 +42,7 @@ from .providers import (
     Wrapper,
 )
 from .router import LLMRouter
-from .telemetry import AccessLog, Metrics, MetricsApp, OTLPTracer
+from .telemetry import AccessLog, Metrics, MetricsApp
 
 if TYPE_CHECKING:
     from .keys import SQLKeyStore
@@ -69,7 +69,6 @@ __all__ = [
     "MemoryLimits",
     "Metrics",
     "MetricsApp",
-    "OTLPTracer",
     "OpenAIProvider",
     "Patience",
     "Prebuffer",

@@ -8,11 +8,11 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.asgi_client import get
-from xrouter_asgi import OTLPTracer, RequestEventsMiddleware, TracingMiddleware
+from xrouter_asgi import RequestEventsMiddleware, TracingMiddleware
 from xrouter_asgi.asgi import Exchange
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.events import RequestEnded
-from xrouter_asgi.telemetry import Collector
+from xrouter_asgi.telemetry import Collector, OTLPTracer
 
 
 def traced(app: ASGIApp) -> ASGIApp:

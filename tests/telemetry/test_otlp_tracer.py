@@ -8,13 +8,18 @@ import logging
 import socket
 
 import pytest
+from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]  # protobuf has no types
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.asgi_client import get, post
 from tests.fakes.http import Exchange, Server
+from tests.policies.candidates import candidate
 from tests.scripted import ScriptedProvider, chat
 from tests.telemetry.collecting import Collecting, refusing
-from xrouter_asgi import LLMRouter, OTLPTracer, Target, TracingMiddleware
-from xrouter_asgi.telemetry import Collector, collector, span_exporter
+from xrouter_asgi import LLMRouter, Target, TracingMiddleware
+from xrouter_asgi.errors import UpstreamUnavailable
+from xrouter_asgi.policies.fallback import Fallback
+from xrouter_asgi.telemetry import Collector, OTLPTracer, collector, span_exporter
 
 SPAN = json.dumps(
     {
@@ -74,6 +79,23 @@ async def test_spans_come_to_the_collector_as_the_specification_wants() -> None:
         assert server_span[name].isdecimal()
     tokens = next(each for each in server_span["attributes"] if each["key"] == "gen_ai.usage.input_tokens")
     assert tokens["value"] == {"intValue": "3"}
+
+
+async def test_every_member_of_a_document_is_one_of_the_protocol() -> None:
+    """As protobuf reads it, which refuses members that it does not know."""
+    taking = Collecting()
+    failing = candidate("a", UpstreamUnavailable("No.", code="connect_refused"))
+    tried = LLMRouter({"scripted": Fallback([failing, candidate("b")])}, version="v1")
+    async with Server(taking) as server:
+        tracer = OTLPTracer(Collector(server.url))
+        await post(TracingMiddleware(tried, tracer=tracer), "/v1/chat/completions", chat())
+        await tracer.aclose()
+    read = ParseDict(taking.taken[0], ExportTraceServiceRequest())
+    spans = read.resource_spans[0].scope_spans[0].spans
+    assert [span.status.code for span in spans] == [0, 2, 0]
+    assert all(span.start_time_unix_nano <= span.end_time_unix_nano for span in spans)
+    named = next(each.value for each in spans[0].attributes if each.key == "xrouter.candidates")
+    assert [value.string_value for value in named.array_value.values] == ["a/m", "b/m"]
 
 
 async def test_spans_of_many_requests_go_together() -> None:
