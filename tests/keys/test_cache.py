@@ -125,6 +125,66 @@ async def test_validity_is_looked_at_on_every_hit(clock: Clock, key: APIKey, usa
     assert len(store.uses) == sum(usable)
 
 
+@pytest.mark.parametrize(
+    ("key", "remembered"),
+    [
+        (KEY, [True, True, True, False]),
+        (replace(KEY, expires_at=START + timedelta(seconds=60)), [True, True, True, False]),
+        (replace(KEY, expires_at=START + timedelta(seconds=1.5)), [True, True, False, False]),
+        (replace(KEY, not_before=START + timedelta(seconds=1)), [False, False, False, False]),
+        (replace(KEY, active=False), [False, False, False, False]),
+    ],
+)
+async def test_a_key_is_remembered_while_it_is_good_and_need_not_be_looked_up(
+    clock: Clock, key: APIKey, remembered: list[bool]
+) -> None:
+    store = Scripted({SECRET: key})
+    keys = cached(store, clock)
+    assert keys.remembered(SECRET) is None
+    await keys.check(SECRET)
+    uses = len(store.uses)
+    found = []
+    for seconds in (0, 1, 0.5, 3.5):
+        clock.tick(seconds)
+        found.append(keys.remembered(SECRET) == key.principal())
+    assert found == remembered
+    assert len(store.asked) == 1
+    assert len(store.uses) - uses == sum(remembered)
+
+
+async def test_neither_an_unknown_key_nor_one_that_is_due_during_an_outage_is_remembered(clock: Clock) -> None:
+    store = Scripted({SECRET: KEY})
+    keys = cached(store, clock)
+    await keys.check(OTHER)
+    await keys.check(SECRET)
+    clock.tick(5)
+    store.failure = OSError("away")
+    assert await keys.check(SECRET) == KEY
+    assert [keys.remembered(secret) for secret in (SECRET, OTHER)] == [None, None]
+
+
+async def test_a_lookup_that_took_long_leaves_less_time_to_be_remembered(clock: Clock) -> None:
+    store = Scripted({SECRET: KEY})
+    keys = cached(store, clock)
+    store.before_answer = lambda: clock.tick(1.5)
+    await keys.check(SECRET)
+    clock.tick(3.4)
+    assert keys.remembered(SECRET) is not None
+    clock.tick(0.1)
+    assert keys.remembered(SECRET) is None
+
+
+async def test_neither_a_secret_nor_a_digest_that_a_store_has_is_remembered(clock: Clock) -> None:
+    keys = cached(Scripted({SECRET: KEY}), clock)
+    await keys.check(SECRET)
+    await keys.check(OTHER)
+    shown = repr([keys._known.items(), keys._unknown.items()])
+    assert KEY.id in shown
+    for secret in (SECRET, OTHER):
+        assert secret not in shown
+        assert repr(Hasher().digest(secret)) not in shown
+
+
 async def test_junk_is_refused_without_a_lookup(clock: Clock) -> None:
     store = Scripted()
     keys = cached(store, clock)

@@ -78,6 +78,10 @@ class LimitRules:
         # What clients send cannot fill this cache: patterns come from the settings, limits from keys.
         self._combined = lru_cache(maxsize=1024)(self._combine)
 
+    def bind(self, principal: Principal | None) -> bool:
+        """Whether any limit can hold for this caller."""
+        return bool(self._general or self._models or (principal is not None and principal.limits))
+
     def before_body(self, subject: Subject) -> tuple[LimitRule, ...]:
         """Limits that are counted before the body is read: requests, unless per model."""
         return self._combined(subject.limits, None)[0]

@@ -81,6 +81,9 @@ class RateLimitMiddleware:
             return
         scope = dict(scope)
         context = RequestContext.of(scope)
+        if not self._limiter.rules.bind(context.principal):
+            await self.app(scope, receive, send)
+            return
         request = _LimitedRequest(self._limiter, Subject.of(scope, self._key, context.principal), context)
 
         async def send_with_limits(message: Message) -> None:

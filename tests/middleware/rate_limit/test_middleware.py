@@ -195,6 +195,15 @@ async def test_a_host_may_say_whose_count_it_is() -> None:
     assert await statuses(app, 2) == [200, 200]
 
 
+async def test_without_general_limits_only_a_key_with_limits_of_its_own_is_counted() -> None:
+    app = limited(limit=())
+    unbound, bound = Principal("a"), Principal("b", limits=("1/minute",))
+    assert await statuses(known_as(app, unbound), 2) == [200, 200]
+    assert await statuses(known_as(app, bound), 2) == [200, 429]
+    assert limit_headers(await get(known_as(app, unbound), "/")) == {}
+    assert await statuses(app, 2) == [200, 200]
+
+
 async def test_what_is_no_http_passes_untouched() -> None:
     seen: list[Any] = []
 
