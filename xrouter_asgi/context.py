@@ -197,6 +197,18 @@ class RequestContext:
                 errors += (error.__cause__, error.__context__)
 
     @classmethod
+    def within(cls, scope: MutableMapping[str, Any]) -> tuple[MutableMapping[str, Any], RequestContext]:
+        """A scope that holds the context of this request, and the context. The scope is a copy unless it is given one.
+
+        Nobody changes the scope of whoever stands further out.
+        """
+        context = scope.get("xrouter")
+        if isinstance(context, cls):
+            return scope, context
+        scope = {**scope}
+        return scope, cls.of(scope)
+
+    @classmethod
     def of(cls, scope: MutableMapping[str, Any]) -> RequestContext:
         """The context of this request, created at the first call.
 

@@ -79,8 +79,7 @@ class RateLimitMiddleware:
         if scope["type"] != "http" or self._excluded.match(scope):
             await self.app(scope, receive, send)
             return
-        scope = dict(scope)
-        context = RequestContext.of(scope)
+        scope, context = RequestContext.within(scope)
         if not self._limiter.rules.bind(context.principal):
             await self.app(scope, receive, send)
             return

@@ -43,8 +43,7 @@ class RequestEventsMiddleware:
         if scope["type"] not in ("http", "websocket") or self._excluded.match(scope):
             await self.app(scope, receive, send)
             return
-        scope = dict(scope)
-        context = RequestContext.of(scope)
+        scope, context = RequestContext.within(scope)
         context.observers.extend(self._inside)
         measured = _MeasuredRequest(context, receive, send)
         tell(self._observers, RequestStarted(context))

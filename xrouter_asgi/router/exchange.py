@@ -53,6 +53,7 @@ async def send_reply(
             context.streamed = True
             comment = partial(_explanation, context) if explained else None
             headers = _reply_headers(reply, parsed, context, explained=explained)
+            del parsed
             try:
                 broken = await send_stream(
                     send, stream, send.writer, context=context, headers=headers, comment=comment, before_end=keep
