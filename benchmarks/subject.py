@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -43,7 +44,7 @@ _SKINS = """\
 url = "sqlite:///keys.db"
 pepper = "file:secret"
 [rate_limit]
-limit = "1000000/minute; 1000000000 tokens/minute; 8 parallel"
+limit = "1000000/minute; 1000000000 tokens/minute; 10000 parallel"
 [metrics]
 token = "file:secret"
 """
@@ -66,13 +67,16 @@ class Subject:
 
     Attributes:
         pid: The process that serves.
+        began: When it was started, in seconds of `time.perf_counter()`.
     """
 
-    def __init__(self, pid: int, port: int, secret: str, turns: _Turns) -> None:
+    def __init__(self, pid: int, port: int, secret: str, turns: _Turns, *, began: float) -> None:
         self.pid = pid
+        self.began = began
         self._port = port
         self._secret = secret
         self._turns = turns
+        self._streams: list[asyncio.StreamWriter] = []
 
     async def connect(self) -> None:
         """Open the connection."""
@@ -89,8 +93,7 @@ class Subject:
             RuntimeError: The answer is neither a 200 nor a 503.
         """
         self._turns.words = words or 0
-        payload = load.request(self._port, stream=words is not None, dialect=dialect)
-        self._writer.write(payload.replace(b"Bearer x", b"Bearer " + self._secret.encode()))
+        self._writer.write(self._request(stream=words is not None, dialect=dialect))
         head = await self._reader.readuntil(b"\r\n\r\n")
         accepted = head.startswith(b"HTTP/1.1 200")
         if not accepted and not head.startswith(b"HTTP/1.1 503"):
@@ -104,9 +107,23 @@ class Subject:
         await self._reader.readexactly(2)
         return accepted
 
+    async def open_streams(self, number: int) -> None:
+        """Open so many streams, each on a connection of its own, and leave them after their first event."""
+        self._turns.words = 2
+        for _ in range(number):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            self._streams.append(writer)
+            writer.write(self._request(stream=True))
+            await reader.readuntil(b"\n\n")
+
     def close(self) -> None:
-        """Close the connection."""
-        self._writer.close()
+        """Close all connections."""
+        for writer in (self._writer, *self._streams):
+            writer.close()
+
+    def _request(self, *, stream: bool, dialect: str = "chat") -> bytes:
+        payload = load.request(self._port, stream=stream, dialect=dialect)
+        return payload.replace(b"Bearer x", b"Bearer " + self._secret.encode())
 
 
 @asynccontextmanager
@@ -138,11 +155,12 @@ async def served(
         serve = [*launcher, "serve", "--config", str(config), "--port", "0"]
         log = folder / "log"
         with log.open("wb") as errors, (folder / "lines").open("wb") as lines:
+            began = time.perf_counter()
             process = await asyncio.create_subprocess_exec(
                 *serve, env=environment, stdout=lines, stderr=errors, pass_fds=pass_fds
             )
         try:
-            subject = Subject(process.pid, await _listening(process, log), secret, turns)
+            subject = Subject(process.pid, await _listening(process, log), secret, turns, began=began)
             await subject.connect()
             yield subject
             subject.close()
@@ -165,7 +183,7 @@ async def _listening(process: asyncio.subprocess.Process, log: Path) -> int:
         while (port := _port(log)) is None:
             if process.returncode is not None:
                 raise RuntimeError(f"xrouter serve has ended before it listened.\n{_text(log)}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
     return port
 
 

@@ -13,10 +13,9 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing, suppress
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import URL, Connection, column, event, inspect, make_url, select, table, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -24,6 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from ..errors import KeyStoreUnavailable
 from .base import KeyExists, UnknownKey
 from .schema import REVISION, VERSION_TABLE
+
+if find_spec("alembic") is None:  # imported only where it is needed, and missed at once
+    raise ModuleNotFoundError("No module named 'alembic'")
 
 T = TypeVar("T")
 
@@ -184,6 +186,9 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _migrate(connection: Connection) -> None:
+    from alembic import command  # here, because the import takes 0.1 s
+    from alembic.config import Config
+
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
     config = Config()
