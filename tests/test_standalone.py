@@ -170,7 +170,8 @@ async def test_tracing_loads_no_opentelemetry_which_takes_time_and_memory() -> N
     document = {"providers": {"echo": {"kind": "echo"}}, "tracing": {}}
     program = (
         "import sys; from xrouter_asgi.settings import Settings; from xrouter_asgi.standalone import create_app; "
-        f"create_app(Settings.parse({document})); print({{'opentelemetry', 'requests', 'google.protobuf'}} & {{*sys.modules}})"
+        f"create_app(Settings.parse({document})); "
+        "print({'opentelemetry', 'requests', 'google.protobuf'} & {*sys.modules})"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE, stderr=DEVNULL)
     assert (await process.communicate())[0] == b"set()\n"
