@@ -178,6 +178,25 @@ async def test_every_host_serves_the_router_and_closes_it(
     assert "lifespan=" not in caplog.text
 
 
+async def test_a_program_asks_its_own_gateway_without_a_socket(capsys: pytest.CaptureFixture[str]) -> None:
+    names = run("embedding.md", "router", "in_process", "chat")
+    async with names["router"].lifespan(), names["client"]:
+        assert await names["summary"]("hello there") == "hello there"
+        await names["shout"]("hello there")
+    assert [line for line in capsys.readouterr().out.splitlines() if "request_id" not in line] == [
+        "HELLO THERE",
+        "hello there",
+    ]
+
+
+async def test_a_dependency_of_the_app_decides_who_comes_in() -> None:
+    app = run("embedding.md", "router", "depends")["app"]
+    async with uvicorn_here(app) as url, httpx.AsyncClient(base_url=f"{url}/llm", trust_env=False) as client:
+        for headers, status in (({}, 401), ({"x-user": "ann"}, 200)):
+            answer = await client.post("/v1/chat/completions", json=chat("echo"), headers=headers)
+            assert answer.status_code == status
+
+
 async def test_two_routers_close_what_they_share_at_the_end(closed: list[str]) -> None:
     app = run("embedding.md", "router", "lifespan")["app"]
     async with uvicorn_here(app) as url, httpx.AsyncClient(trust_env=False) as client:

@@ -200,7 +200,7 @@ OTHERWISE: dict[str, Any] = {
         "propagate": False,
         "http_spans": True,
     },
-    "access_log": {"format": "off"},
+    "access_log": {"format": "off", "exclude_paths": ["/health"]},
     "metrics": {"path": "/other", "token": "env:B", "port": 7, "host": "192.0.2.1"},
     "alerts": {
         "error_share": 0.7,

@@ -286,6 +286,16 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_what_is_excluded_has_no_line() -> None:
+    lines: list[str] = []
+    log = AccessLog(lines.append, readable=False, exclude_paths=("/health", "/docs/*"))
+    for path in ("/health", "/healthy", "/docs/a", "/docs/../v1/models", "/docs"):
+        log(ended(path=path))
+    assert [json.loads(line)["path"] for line in lines] == ["/healthy", "/docs/../v1/models", "/docs"]
+    with pytest.raises(ValueError, match="cannot be excluded"):
+        AccessLog(exclude_paths=("health",))
+
+
 def test_a_terminal_gets_readable_lines_and_a_file_json(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal, file = Terminal(), io.StringIO()
     monkeypatch.setattr(sys, "stdout", terminal)

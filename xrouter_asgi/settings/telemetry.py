@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from ..asgi import ExcludedPaths
 from ..providers.http import Instrument
 from ..telemetry.access_log import AccessLog, LineBuffer
 from ..telemetry.otlp import otlp_tracer_provider
@@ -61,15 +62,25 @@ class TracingSettings(Table):
         return self
 
 
+def _excludable(paths: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        ExcludedPaths(paths)
+    except ValueError as error:
+        raise ValueError(f"cannot be used: {error}") from error
+    return paths
+
+
 class AccessLogSettings(Table):
     """`[access_log]`.
 
     Attributes:
         format: `auto` is `text` on a terminal and `json` elsewhere, both on the standard output; `logging` hands JSON
             to the logger `xrouter.access`.
+        exclude_paths: Paths that get no line, such as `/health` or `/docs/*`.
     """
 
     format: Literal["auto", "json", "text", "logging", "off"] = "auto"
+    exclude_paths: Annotated[tuple[str, ...], AfterValidator(_excludable)] = ()
 
     @property
     def readable(self) -> bool:
@@ -81,8 +92,8 @@ class AccessLogSettings(Table):
             case "off":
                 return None
             case "logging":
-                return AccessLog(logging.getLogger("xrouter.access").info)
-        return AccessLog(lines, readable=self.readable)
+                return AccessLog(logging.getLogger("xrouter.access").info, exclude_paths=self.exclude_paths)
+        return AccessLog(lines, readable=self.readable, exclude_paths=self.exclude_paths)
 
 
 def _path(path: str) -> str:
