@@ -130,7 +130,7 @@ async def test_a_status_without_a_name_has_words_of_ours() -> None:
 
 @pytest.mark.parametrize("status", [200, 204, 304, 600])
 async def test_a_status_that_refuses_nothing_lets_nobody_in(status: int, caplog: pytest.LogCaptureFixture) -> None:
-    answer = await get(identified(raising(starlette.exceptions.HTTPException(status))), "/")
+    answer = await get(identified(raising(starlette.exceptions.HTTPException(status, "?"))), "/")
     assert answer.status == 500
     assert "The caller could not be identified" in caplog.text
 
