@@ -1,7 +1,7 @@
 """Install the lowest versions that pyproject.toml allows for what the package and its extras depend on.
 
-pip has no option for this. Development tools are as new as they can be. FastAPI is none: its oldest version that takes our
-Starlette is a host that has to work, too.
+pip has no option for this. Development tools are as new as they can be. FastAPI is a host: its oldest
+version that takes our Starlette has to work.
 """
 
 from __future__ import annotations
