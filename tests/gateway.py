@@ -18,7 +18,7 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from .fakes.http import Exchange
+from xrouter_asgi.testing.http import FakeExchange
 
 PROGRAM = Path(sys.executable).with_name("xrouter")
 
@@ -100,7 +100,7 @@ class Collector:
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
 
-    async def __call__(self, exchange: Exchange) -> None:
+    async def __call__(self, exchange: FakeExchange) -> None:
         packed = exchange.headers.get("content-encoding") == "gzip"
         self.bodies.append(gzip.decompress(exchange.body) if packed else exchange.body)
         await exchange.answer(200, b"", {"content-type": "application/x-protobuf"})

@@ -20,8 +20,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from .fakes.http import Exchange, Server
-from .fakes.openai import FakeOpenAI
+from xrouter_asgi.testing.http import FakeExchange, FakeServer
+from xrouter_asgi.testing.openai import FakeOpenAI
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -184,11 +184,11 @@ async def test_guard_presidio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 async def test_tracing_on_starlette(monkeypatch: pytest.MonkeyPatch) -> None:
     exported = []
 
-    async def collect(exchange: Exchange) -> None:
+    async def collect(exchange: FakeExchange) -> None:
         exported.append(exchange.path)
         await exchange.answer(200)
 
-    async with Server(collect) as collector:
+    async with FakeServer(collect) as collector:
         monkeypatch.setenv("OTLP_URL", collector.url)
         async with served("tracing_on_starlette") as url, httpx.AsyncClient(trust_env=False) as client:
             answer = await client.get(url, headers={"x-request-id": "mine-1"})
@@ -201,13 +201,13 @@ async def test_tracing_on_starlette(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_users_by_depends(monkeypatch: pytest.MonkeyPatch) -> None:
     spans: list[Span] = []
 
-    async def collect(exchange: Exchange) -> None:
+    async def collect(exchange: FakeExchange) -> None:
         body = gzip.decompress(exchange.body) if exchange.headers.get("content-encoding") == "gzip" else exchange.body
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             spans.extend(span for scope in resource.scope_spans for span in scope.spans)
         await exchange.answer(200)
 
-    async with Server(collect) as collector:
+    async with FakeServer(collect) as collector:
         monkeypatch.setenv("OTLP_URL", collector.url)
         async with (
             served("users_by_depends") as url,

@@ -19,9 +19,13 @@ from xrouter_asgi import errors
 
 from .signatures import is_own, mentioned
 
-PAGE = (Path(__file__).parent.parent / "docs/embedding.md").read_text("utf-8")
-PUBLIC = ["xrouter_asgi", *re.findall(r"^\| `(xrouter_asgi\.[\w.]+)` \|", PAGE, re.MULTILINE)]
-"""The root, and the modules of the table in docs/embedding.md."""
+DOCS = Path(__file__).parent.parent / "docs"
+PUBLIC = [
+    "xrouter_asgi",
+    *re.findall(r"^\| `(xrouter_asgi\.[\w.]+)` \|", (DOCS / "embedding.md").read_text("utf-8"), re.MULTILINE),
+    *re.findall(r"`(xrouter_asgi\.testing\.[\w.]+)`", (DOCS / "testing.md").read_text("utf-8")),
+]
+"""The root, and the modules of the tables in docs/embedding.md and docs/testing.md."""
 
 
 def exports(module: str) -> dict[str, object]:

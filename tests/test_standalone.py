@@ -15,12 +15,12 @@ from starlette.types import ASGIApp
 
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import assemble, build_providers, build_router, create_app
+from xrouter_asgi.testing.http import FakeServer
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse
+from xrouter_asgi.testing.virtual import virtual
 
 from .asgi_client import get, post
-from .fakes.http import Server
-from .fakes.openai import FakeOpenAI, refuse
 from .gateway import Collector
-from .policies.virtual import virtual
 from .serving import uvicorn_here
 
 
@@ -151,7 +151,7 @@ def test_an_app_cannot_open_a_port_for_metrics_and_says_so(caplog: pytest.LogCap
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_http_requests_upstream_have_spans_when_they_are_wanted(wanted: bool) -> None:
     collector = Collector()
-    async with FakeOpenAI() as fake, Server(collector) as collecting:
+    async with FakeOpenAI() as fake, FakeServer(collector) as collecting:
         tracing = {"endpoint": collecting.url, "http_spans": wanted}
         await ask(create_app(settings(fake, tracing=tracing)), "assistant")
     assert sorted(collector.spans) == [*(["POST"] * wanted), "POST chat", "chat assistant", "chat gpt-4o"]

@@ -13,7 +13,6 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.asgi_client import get, post
-from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi import (
     APIKey,
     APIKeyMiddleware,
@@ -24,6 +23,7 @@ from xrouter_asgi import (
 )
 from xrouter_asgi.asgi.hooks import host_refusal
 from xrouter_asgi.keys import new_secret
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 SECRET = new_secret()
 BEARER = [(b"authorization", b"Bearer " + SECRET.encode())]

@@ -18,7 +18,6 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from tests.scripted import ScriptedProvider, chat, chunk
 from tests.serving import uvicorn_here
 from xrouter_asgi import (
     APIKeyMiddleware,
@@ -31,6 +30,7 @@ from xrouter_asgi import (
     as_response,
 )
 from xrouter_asgi.events import RequestEnded
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat, chunk
 
 METHODS = ["GET", "POST", "DELETE"]
 CHAT = "/v1/chat/completions"

@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 
 from tests.asgi_client import Exchange, get, http_scope
 from tests.mounting.test_servers import SERVERS
-from tests.scripted import ScriptedProvider, chat, chunk
 from xrouter_asgi import (
     APIKey,
     APIKeyMiddleware,
@@ -32,6 +31,7 @@ from xrouter_asgi.events import RequestEnded
 from xrouter_asgi.hosting import client as hosting_client
 from xrouter_asgi.hosting import exchange as hosting_exchange
 from xrouter_asgi.keys import new_secret
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat, chunk
 
 CHAT = "/v1/chat/completions"
 ANN = Principal("ann", limits=("2/minute",))

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import xrouter_asgi
 from tests.asgi_client import Answer, Exchange, http_scope
-from tests.fakes.clock import Clock
 from xrouter_asgi import (
     AdmissionMiddleware,
     APIKeyMiddleware,
@@ -24,6 +23,7 @@ from xrouter_asgi import (
     XRouterError,
 )
 from xrouter_asgi.admission import MemoryGate
+from xrouter_asgi.testing.clock import Clock
 
 NO_KEYS = StaticKeys({})
 

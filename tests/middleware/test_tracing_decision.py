@@ -9,13 +9,13 @@ from tests.asgi_client import get, post
 from tests.middleware.spans import Recorded
 from tests.middleware.traced import answering, traced
 from tests.policies.candidates import candidate
-from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.decision import Unready
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 DECISION = {
     "xrouter.config.version",

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.scripted import USAGE, ScriptedProvider, chunk, usage_chunk
 from xrouter_asgi import Call, EchoProvider, LLMRouter, Reply, Target, resilient
 from xrouter_asgi.errors import InvalidRequest, ModelNotFound, UpstreamError, UpstreamUnavailable
+from xrouter_asgi.testing.scripted import USAGE, ScriptedProvider, chunk, usage_chunk
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatRequest
 
 HI = [{"role": "user", "content": "hi there"}]

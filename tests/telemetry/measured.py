@@ -8,7 +8,6 @@ from typing import Any
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 
-from tests.scripted import ScriptedProvider
 from xrouter_asgi.admission import Refusals
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.decision import CandidateVerdict, Unready
@@ -18,6 +17,7 @@ from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.telemetry.metrics import Metrics
+from xrouter_asgi.testing.scripted import ScriptedProvider
 
 
 class Measured:

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.policies.virtual import virtual
 from xrouter_asgi.context import Attempt, Principal, RequestContext, Usage
 from xrouter_asgi.decision import CandidateVerdict, Unready
 from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
 from xrouter_asgi.events import RequestEnded, RequestStarted
 from xrouter_asgi.telemetry.access_log import LIMIT, AccessLog, LineBuffer
+from xrouter_asgi.testing.virtual import virtual
 
 
 def ended(context: RequestContext | None = None, **more: Any) -> RequestEnded:

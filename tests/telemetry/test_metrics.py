@@ -11,7 +11,6 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post, request
-from tests.scripted import ANSWER, ScriptedProvider, chat, chunk
 from tests.telemetry.measured import Measured, ended, went_round
 from xrouter_asgi.context import Attempt, RequestContext, Usage
 from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamUnavailable
@@ -27,6 +26,7 @@ from xrouter_asgi.events import (
 )
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.telemetry.metrics import Metrics
+from xrouter_asgi.testing.scripted import ANSWER, ScriptedProvider, chat, chunk
 
 # What is counted
 

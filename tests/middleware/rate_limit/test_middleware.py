@@ -15,8 +15,6 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.asgi_client import Answer, Exchange, body_messages, get, http_scope, post
-from tests.fakes.clock import Clock
-from tests.scripted import USAGE, ScriptedProvider, chat, chunk
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.events import LimiterDegraded, LimiterRestored
 from xrouter_asgi.limits.base import Charge, Reservation
@@ -24,6 +22,8 @@ from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.clock import Clock
+from xrouter_asgi.testing.scripted import USAGE, ScriptedProvider, chat, chunk
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
