@@ -1,4 +1,4 @@
-"""A client of an app in the same process: no socket, no port, no copy of what is said."""
+"""A client of an app in the same process: no socket and no port."""
 
 from __future__ import annotations
 
