@@ -18,7 +18,7 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from .fakes.http import Exchange
+from xrouter_asgi.testing.http import FakeExchange
 
 PROGRAM = Path(sys.executable).with_name("xrouter")
 
@@ -102,7 +102,7 @@ class Collector:
         self.spans: list[str] = []
         """Their names."""
 
-    async def __call__(self, exchange: Exchange) -> None:
+    async def __call__(self, exchange: FakeExchange) -> None:
         packed = exchange.headers.get("content-encoding") == "gzip"
         body = gzip.decompress(exchange.body) if packed else exchange.body
         self.bodies.append(body)

@@ -23,9 +23,9 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from tests.asgi_client import Exchange, body_messages, http_scope
-from tests.scripted import ScriptedProvider, Step, chat, chunk
 from tests.serving import hypercorn_here, uvicorn_here
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, Step, chat, chunk
 
 # Cancelled at every step
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +23,13 @@ import xrouter_asgi
 from xrouter_asgi import EchoProvider, LLMRouter
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.settings import Settings
+from xrouter_asgi.testing.clock import Clock
+from xrouter_asgi.testing.gigachat import KEY
+from xrouter_asgi.testing.openai import FakeOpenAI
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 from xrouter_asgi.wire import ChatRequest
 
 from .asgi_client import get, post
-from .fakes.clock import Clock
-from .fakes.gigachat import KEY
-from .fakes.openai import FakeOpenAI
-from .scripted import ScriptedProvider, chat
 from .serving import hypercorn_here, uvicorn_here
 
 ROOT = Path(__file__).parent.parent
@@ -117,7 +120,9 @@ def run(page: str, *titles: str) -> dict[str, Any]:
 
 def test_every_program_is_run_here() -> None:
     tests = Path(__file__).read_text("utf-8")
-    titles = [title for page in ("embedding.md", "developing.md", "responses.md") for title in blocks(page)]
+    titles = [
+        title for page in ("embedding.md", "developing.md", "responses.md", "testing.md") for title in blocks(page)
+    ]
     assert [title for title in titles if f'"{title}"' not in tests] == []
 
 
@@ -176,6 +181,36 @@ async def test_every_host_serves_the_router_and_closes_it(
         assert closed == []
     assert closed == ["echo"]
     assert "lifespan=" not in caplog.text
+
+
+async def test_a_program_asks_its_own_gateway_without_a_socket(capsys: pytest.CaptureFixture[str]) -> None:
+    names = run("embedding.md", "router", "in_process", "chat")
+    async with names["router"].lifespan(), names["client"]:
+        assert await names["summary"]("hello there") == "hello there"
+        await names["shout"]("hello there")
+    assert [line for line in capsys.readouterr().out.splitlines() if "request_id" not in line] == [
+        "HELLO THERE",
+        "hello there",
+    ]
+
+
+async def test_a_dependency_of_the_app_decides_who_comes_in() -> None:
+    app = run("embedding.md", "router", "depends")["app"]
+    async with uvicorn_here(app) as url, httpx.AsyncClient(base_url=f"{url}/llm", trust_env=False) as client:
+        for headers, status in (({}, 401), ({"x-user": "ann"}, 200)):
+            answer = await client.post("/v1/chat/completions", json=chat("echo"), headers=headers)
+            assert answer.status_code == status
+
+
+def test_what_the_page_about_tests_shows_passes_as_a_user_runs_it(tmp_path: Path) -> None:
+    for title in ("scripted", "upstreams", "clocks", "contracts", "stores"):
+        (tmp_path / f"test_{title}.py").write_text(blocks("testing.md")[title], "utf-8")
+    options = ["-q", "-W", "error", "-p", "pytest_asyncio.plugin", "-p", "no:cacheprovider"]
+    options += ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # no more than pytest and pytest-asyncio
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert re.search(r"^\d\d passed in", done.stdout, re.MULTILINE), done.stdout
 
 
 async def test_two_routers_close_what_they_share_at_the_end(closed: list[str]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes.openai import FakeOpenAI, refuse
 from tests.serving import uvicorn_here
 from xrouter_asgi.keys import CachedKeys, Issuer, KeySpec, MemoryKeyStore
 from xrouter_asgi.limits import MemoryLimits
@@ -22,6 +21,7 @@ from xrouter_asgi.providers.openai import OpenAIOptions, OpenAIProvider
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.telemetry import AccessLog
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse
 
 WORDS = "Good morning to you"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -16,9 +17,11 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from .fakes.http import Exchange, Server
-from .fakes.openai import FakeOpenAI
+from xrouter_asgi.testing.http import FakeExchange, FakeServer
+from xrouter_asgi.testing.openai import FakeOpenAI
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -181,11 +184,11 @@ async def test_guard_presidio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 async def test_tracing_on_starlette(monkeypatch: pytest.MonkeyPatch) -> None:
     exported = []
 
-    async def collect(exchange: Exchange) -> None:
+    async def collect(exchange: FakeExchange) -> None:
         exported.append(exchange.path)
         await exchange.answer(200)
 
-    async with Server(collect) as collector:
+    async with FakeServer(collect) as collector:
         monkeypatch.setenv("OTLP_URL", collector.url)
         async with served("tracing_on_starlette") as url, httpx.AsyncClient(trust_env=False) as client:
             answer = await client.get(url, headers={"x-request-id": "mine-1"})
@@ -193,6 +196,33 @@ async def test_tracing_on_starlette(monkeypatch: pytest.MonkeyPatch) -> None:
             assert answer.headers["x-request-id"] == "mine-1"
             assert (await client.get(f"{url}/nowhere")).headers["x-request-id"].startswith("req_")
     assert exported == ["/v1/traces"]
+
+
+async def test_users_by_depends(monkeypatch: pytest.MonkeyPatch) -> None:
+    spans: list[Span] = []
+
+    async def collect(exchange: FakeExchange) -> None:
+        body = gzip.decompress(exchange.body) if exchange.headers.get("content-encoding") == "gzip" else exchange.body
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            spans.extend(span for scope in resource.scope_spans for span in scope.spans)
+        await exchange.answer(200)
+
+    async with FakeServer(collect) as collector:
+        monkeypatch.setenv("OTLP_URL", collector.url)
+        async with (
+            served("users_by_depends") as url,
+            httpx.AsyncClient(base_url=f"{url}/llm", trust_env=False) as client,
+        ):
+            body = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
+            assert (await client.post("/v1/chat/completions", json=body)).json() == {"detail": "Log in first."}
+            for session, statuses in (("1234", [200, 200, 200]), ("5678", [200, 200, 429])):
+                headers = {"x-session": session}
+                answers = [await client.post("/v1/chat/completions", json=body, headers=headers) for _ in statuses]
+                assert [answer.status_code for answer in answers] == statuses
+    of_the_app = {span.span_id: span for span in spans if span.kind == Span.SPAN_KIND_SERVER}
+    calls = [span for span in spans if span.name == "chat echo" and span.kind == Span.SPAN_KIND_INTERNAL]
+    assert len(calls) == 5
+    assert all(call.parent_span_id in of_the_app for call in calls)
 
 
 async def test_access_log_on_fastapi() -> None:

@@ -23,26 +23,26 @@ from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.policies import Candidate, Fallback, Hedge, Retry
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_router
+from xrouter_asgi.testing.http import FakeExchange, Handler
+from xrouter_asgi.testing.openai import FakeOpenAI, raw, refuse, stream
+from xrouter_asgi.testing.openai_answers import chunks
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 from xrouter_asgi.wire import ChatChunk, ChatRequest, Document
 
 from . import asgi_client as asgi
 from .asgi_client import body_messages, http_scope
-from .fakes.http import Exchange, Handler
-from .fakes.openai import FakeOpenAI, raw, refuse, stream
-from .fakes.openai_answers import chunks
-from .scripted import ScriptedProvider, chat
 
 CHAT = b'{"model": "%b", "stream": %b, "messages": [{"role": "user", "content": "one two three"}]}'
 FIRST_OF_TWO = chunks({"model": "m", "messages": [{"role": "user", "content": "one two"}]})[:1]
 
 
-async def late(exchange: Exchange) -> None:
+async def late(exchange: FakeExchange) -> None:
     """Fails after the gateway has begun to watch for its client to leave."""
     await asyncio.sleep(0.05)
     await refuse(503)(exchange)
 
 
-async def silence(exchange: Exchange) -> None:
+async def silence(exchange: FakeExchange) -> None:
     """Nothing, until the gateway has enough of it."""
     await exchange.gone.wait()
 

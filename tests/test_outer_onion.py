@@ -19,10 +19,10 @@ from xrouter_asgi.inspection import describe_layers
 from xrouter_asgi.keys import Issuer, KeySpec, SQLKeyStore, new_secret
 from xrouter_asgi.settings import Settings, load_keys
 from xrouter_asgi.standalone import create_app
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.http import FakeServer
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse
 
-from .fakes.gigachat import FakeGigaChat
-from .fakes.http import Server
-from .fakes.openai import FakeOpenAI, refuse
 from .gateway import Collector, Gateway, new_key, serving
 from .serving import uvicorn_here
 
@@ -184,7 +184,7 @@ async def test_without_any_one_layer_the_others_work(
     (tmp_path / "x.toml").write_text('keys.url = "sqlite:///keys.db"')
     bearer = {"authorization": f"Bearer {await issue(tmp_path / 'x.toml')}"}
     collector = Collector()
-    async with Server(collector) as collecting:
+    async with FakeServer(collector) as collecting:
         document = {**WHOLE, "tracing": {"endpoint": collecting.url}}
         document.pop(absent, None)
         if absent == "access_log":
@@ -249,7 +249,7 @@ async def test_nothing_secret_is_told_and_all_the_rest_is_at_sigterm(tmp_path: P
     config = tmp_path / "x.toml"
     collector = Collector()
     environment = {name: f"{MARK}-{name}-{'x' * 32}" for name in ("UP_KEY", "PEPPER", "COLLECTOR_TOKEN")}
-    async with FakeOpenAI() as up, FakeGigaChat() as giga, Server(collector) as collecting:
+    async with FakeOpenAI() as up, FakeGigaChat() as giga, FakeServer(collector) as collecting:
         giga.key = environment["GIGA_KEY"] = base64.b64encode(f"{MARK}:giga".encode()).decode()
         config.write_text(EVERYTHING.format(up=up, giga=giga, collector=collecting))
         async with issuer(config, environment) as making:

@@ -19,9 +19,13 @@ from xrouter_asgi import errors
 
 from .signatures import is_own, mentioned
 
-PAGE = (Path(__file__).parent.parent / "docs/embedding.md").read_text("utf-8")
-PUBLIC = ["xrouter_asgi", *re.findall(r"^\| `(xrouter_asgi\.[\w.]+)` \|", PAGE, re.MULTILINE)]
-"""The root, and the modules of the table in docs/embedding.md."""
+DOCS = Path(__file__).parent.parent / "docs"
+PUBLIC = [
+    "xrouter_asgi",
+    *re.findall(r"^\| `(xrouter_asgi\.[\w.]+)` \|", (DOCS / "embedding.md").read_text("utf-8"), re.MULTILINE),
+    *re.findall(r"`(xrouter_asgi\.testing\.[\w.]+)`", (DOCS / "testing.md").read_text("utf-8")),
+]
+"""The root, and the modules of the tables in docs/embedding.md and docs/testing.md."""
 
 
 def exports(module: str) -> dict[str, object]:
@@ -53,7 +57,7 @@ def test_what_the_root_holds_is_exported() -> None:
 
 
 def test_the_root_exports_what_one_mounts_with_and_no_more() -> None:
-    assert len(xrouter_asgi.__all__) <= 45
+    assert len(xrouter_asgi.__all__) <= 46
 
 
 @pytest.mark.parametrize("module", PUBLIC)
@@ -91,7 +95,7 @@ def options_of(exported: object) -> set[str]:
 
 def test_there_are_no_more_options_than_people_can_read() -> None:
     options = {name: options_of(value) for name, value in exports("xrouter_asgi").items()}
-    assert sum(map(len, options.values())) <= 141, options
+    assert sum(map(len, options.values())) <= 146, options
 
 
 def test_importing_the_package_loads_nothing_that_a_mounted_router_does_not_need() -> None:

@@ -23,11 +23,11 @@ from xrouter_asgi import LLMRouter
 from xrouter_asgi.events import ProviderReplaced
 from xrouter_asgi.reloading import FileWatch, Reload, ReloadableRouter
 from xrouter_asgi.settings import Settings
+from xrouter_asgi.testing.openai import FakeOpenAI, stream
+from xrouter_asgi.testing.openai_answers import chunks
+from xrouter_asgi.testing.scripted import ANSWER, ScriptedProvider, Step, chat
 
 from .asgi_client import Answer, Exchange, body_messages, get, http_scope
-from .fakes.openai import FakeOpenAI, stream
-from .fakes.openai_answers import chunks
-from .scripted import ANSWER, ScriptedProvider, Step, chat
 
 PROGRAM = Path(sys.executable).with_name("xrouter")
 STREAM = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "one two"}]}

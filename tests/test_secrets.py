@@ -17,7 +17,6 @@ import pytest
 from pydantic import SecretStr
 
 from tests.cli.served import serve
-from tests.fakes.openai import FakeOpenAI, refuse
 from tests.settings.reading import holds_tables, settings_below
 from xrouter_asgi.asgi.lifespan import ClosingAtShutdown
 from xrouter_asgi.cli.main import main
@@ -27,6 +26,7 @@ from xrouter_asgi.settings import Settings, SettingsError
 from xrouter_asgi.settings.base import Table
 from xrouter_asgi.settings.errors import fields_of
 from xrouter_asgi.standalone import assemble, build_providers
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse
 
 CANARY = "k4n4ry"
 PORT = "48613"  # a canary that may be taken for a port

@@ -16,12 +16,12 @@ from starlette.types import ASGIApp
 
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import assemble, build_providers, build_router, create_app
+from xrouter_asgi.testing.http import FakeServer
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse
+from xrouter_asgi.testing.virtual import virtual
 
 from .asgi_client import get, post
-from .fakes.http import Server
-from .fakes.openai import FakeOpenAI, refuse
 from .gateway import Collector
-from .policies.virtual import virtual
 from .serving import uvicorn_here
 
 
@@ -152,7 +152,7 @@ def test_an_app_cannot_open_a_port_for_metrics_and_says_so(caplog: pytest.LogCap
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_http_requests_upstream_have_spans_when_they_are_wanted(wanted: bool) -> None:
     collector = Collector()
-    async with FakeOpenAI() as fake, Server(collector) as collecting:
+    async with FakeOpenAI() as fake, FakeServer(collector) as collecting:
         tracing = {"endpoint": collecting.url, "protocol": "protobuf", "http_spans": wanted}
         await ask(create_app(settings(fake, tracing=tracing)), "assistant")
     assert sorted(collector.spans) == [*(["POST"] * wanted), "POST chat", "chat gpt-4o"]
@@ -160,7 +160,7 @@ async def test_http_requests_upstream_have_spans_when_they_are_wanted(wanted: bo
 
 async def test_spans_are_json_unless_protobuf_is_wanted() -> None:
     collector = Collector()
-    async with FakeOpenAI() as fake, Server(collector) as collecting:
+    async with FakeOpenAI() as fake, FakeServer(collector) as collecting:
         await ask(create_app(settings(fake, tracing={"endpoint": collecting.url})), "assistant")
     assert sorted(collector.spans) == ["POST chat", "chat gpt-4o"]
     assert json.loads(collector.bodies[0]).keys() == {"resourceSpans"}

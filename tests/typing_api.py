@@ -12,14 +12,19 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import assert_type
 
+import httpx
+import httpx2
+from anthropic import AsyncAnthropic
 from fastapi import FastAPI
 from litestar import Litestar
 from litestar.handlers import asgi
+from openai import AsyncOpenAI
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Scope
 
@@ -63,6 +68,8 @@ from xrouter_asgi import (
     TracingMiddleware,
     Wrapper,
     XRouterError,
+    as_response,
+    in_process,
     resilient,
     stack,
 )
@@ -90,6 +97,7 @@ from xrouter_asgi.telemetry import (
     otlp_tracer_provider,
 )
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatRequest, ChatStream, EmbeddingsRequest, ModelList
+from xrouter_asgi.wire.answers import ChatCompletionAnswer
 
 # A provider, and what is made of it
 
@@ -370,6 +378,19 @@ starlette = Starlette(
     middleware=[Middleware(RateLimitMiddleware, limit="60/minute"), Middleware(TracingMiddleware)],
     lifespan=lifespan,
 )
+
+
+@fastapi.post("/llm/{path:path}")
+async def llm(request: Request) -> Response:
+    return assert_type(as_response(app, request, principal=Principal("ann")), Response)
+
+
+as_response(app, Principal("ann"))  # type: ignore[arg-type]
+assert_type(in_process(app), httpx.AsyncClient)
+assert_type(in_process(app, principal=Principal("ann"), client=httpx2.AsyncClient), httpx2.AsyncClient)
+AsyncOpenAI(http_client=in_process(app, client=httpx2.AsyncClient))
+AsyncAnthropic(http_client=in_process(app, client=httpx2.AsyncClient))
+in_process(app, principal="ann")  # type: ignore[call-overload]
 litestar = Litestar([asgi("/llm", is_mount=True, copy_scope=True)(router)], lifespan=[router.lifespan])
 
 # What comes out
@@ -386,5 +407,11 @@ async def ask() -> None:
             assert_type(batch, Sequence[ChatChunk])
         assert_type(reply.body.usage, Usage | None)
     assert_type(await echo.models(), ModelList)
+    messages = [{"role": "user", "content": "Hi"}]
+    whole = assert_type(await router.chat(messages, model="a", temperature=0.2), ChatCompletionAnswer)
+    assert_type(whole.choices[0].message.content, str | None)
+    async for chunk in router.chat(messages, model="a"):
+        assert_type(chunk.choices[0].delta.content, str | None)
+    await router.chat(messages)  # type: ignore[call-arg]
     assert_type(RequestContext().decision, Decision)
     assert_type(UpstreamUnavailable("Down.").but(retryable=False), UpstreamUnavailable)

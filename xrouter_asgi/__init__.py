@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from .alerts import Alerts
 from .context import Principal, RequestContext
 from .errors import XRouterError
+from .hosting import as_response, in_process
 from .keys import APIKey, MemoryKeyStore, StaticKeys
 from .limits import MemoryLimits, RedisLimits
 from .middleware import (
@@ -88,6 +89,8 @@ __all__ = [
     "TracingMiddleware",
     "Wrapper",
     "XRouterError",
+    "as_response",
+    "in_process",
     "resilient",
     "stack",
 ]

@@ -145,7 +145,8 @@ class RequestContext:
 
     request_id: str = field(default_factory=lambda: "req_" + os.urandom(16).hex())  # this class
     trace_id: str | None = None  # TracingMiddleware; 32 hexadecimal digits
-    principal: Principal | None = None  # APIKeyMiddleware
+    principal: Principal | None = None  # APIKeyMiddleware, or the host by `vouch`
+    vouched: bool = False  # vouch(); whether the host, in this process, has said who is calling: no key is needed
     reserve_tokens: Callable[[CostEstimate], Awaitable[None]] | None = None  # RateLimitMiddleware; LLMRouter awaits it
     admit_stream: Callable[[], None] = _nothing  # AdmissionMiddleware; LLMRouter calls it before it begins a stream
     envelope: Envelope = openai  # this class by the headers, LLMRouter by the path; how this client is told errors
@@ -185,6 +186,11 @@ class RequestContext:
     def fail(self, error: XRouterError) -> None:
         """Note the error that refuses the request or breaks its stream. Whoever sends it to the client calls this."""
         self.error = error
+
+    def vouch(self, principal: Principal) -> None:
+        """Take the host's word for who is calling. No server puts anything here, so nothing from the network can."""
+        self.principal = principal
+        self.vouched = True
 
     def release(self) -> None:
         """Drop the tracebacks of all errors. Whoever has answered the client calls this.

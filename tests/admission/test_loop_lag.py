@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tests.policies.virtual import virtual
 from xrouter_asgi.admission import LoopLag
 from xrouter_asgi.admission.loop_lag import INTERVAL, LOOK
+from xrouter_asgi.testing.virtual import virtual
 
 
 def look(loop_lag: LoopLag, *lags: float, seconds: float = INTERVAL, began: float = 0.0) -> None:

@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 
 from tests.alerts.happenings import Watched
-from tests.policies.virtual import now, virtual
 from xrouter_asgi.alerts import Alert, Alerts, CircuitsOpen, ErrorShare, Finding, Undelivered
+from xrouter_asgi.testing.virtual import now, virtual
 
 SECRET: ContextVar[str] = ContextVar("secret", default="")
 

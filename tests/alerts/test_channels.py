@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.fakes.http import Exchange, Server
 from xrouter_asgi.alerts import Alert, Alerts, LimitsDegraded, Undelivered, Webhook, log, slack, telegram
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.events import LimiterDegraded
+from xrouter_asgi.testing.http import FakeExchange, FakeServer
 
 WRONG = Alert("circuit_open", "up", "The provider 'up' keeps <failing> & is left alone.", False, 1_700_000_000.0)
 WELL = Alert("circuit_open", "up", "The provider 'up' answers again.", True, 1_700_000_060.0)
@@ -23,10 +23,10 @@ class Hook:
 
     def __init__(self) -> None:
         self.status = 200
-        self.came: list[Exchange] = []
+        self.came: list[FakeExchange] = []
         self.url = ""
 
-    async def __call__(self, exchange: Exchange) -> None:
+    async def __call__(self, exchange: FakeExchange) -> None:
         self.came.append(exchange)
         await exchange.answer(self.status, b"ok", {"location": "http://127.0.0.1:1/"} if self.status == 302 else None)
 
@@ -38,7 +38,7 @@ class Hook:
 @pytest.fixture
 async def hook() -> AsyncIterator[Hook]:
     hook = Hook()
-    async with Server(hook) as server:
+    async with FakeServer(hook) as server:
         hook.url = server.url
         yield hook
 
@@ -97,11 +97,11 @@ async def test_a_webhook_that_never_answers_is_closed_when_it_is_given_up(
 ) -> None:
     gone = asyncio.Event()
 
-    async def silent(exchange: Exchange) -> None:
+    async def silent(exchange: FakeExchange) -> None:
         await exchange.gone.wait()
         gone.set()
 
-    async with Server(silent) as server:
+    async with FakeServer(silent) as server:
         monkeypatch.setattr("xrouter_asgi.alerts.alerts.PATIENCE", 0.05)
         alerts = Alerts([LimitsDegraded()], [Webhook(f"{server.url}/s3cret")])
         alerts(LimiterDegraded(RequestContext()))

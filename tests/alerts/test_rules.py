@@ -5,7 +5,6 @@ from functools import partial
 import pytest
 
 from tests.alerts.happenings import Watched, attempted, ended, times
-from tests.policies.virtual import virtual
 from xrouter_asgi.alerts import (
     CircuitsOpen,
     CredentialRefused,
@@ -35,6 +34,7 @@ from xrouter_asgi.events import (
     LimiterRestored,
     ProviderReplaced,
 )
+from xrouter_asgi.testing.virtual import virtual
 
 CONTEXT = RequestContext()
 FAILED = partial(ended, 502, error=UpstreamError("no"))

@@ -8,8 +8,8 @@ import pytest
 from starlette.types import Message
 
 from tests.asgi_client import http_scope
-from tests.policies.virtual import virtual
 from xrouter_asgi.asgi.body import CREDIT, RATE, RequestTimeout, read_body
+from xrouter_asgi.testing.virtual import virtual
 
 POST = http_scope("POST", "/")
 

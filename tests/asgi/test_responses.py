@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from starlette.types import Message, Send
 
 from tests.asgi_client import Answer
-from tests.scripted import chunk, usage_chunk
 from xrouter_asgi.asgi.responses import header, send_error, send_json, send_stream
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.dialects.chat import ChatWriter
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import UpstreamRateLimited, XRouterError
+from xrouter_asgi.testing.scripted import chunk, usage_chunk
 from xrouter_asgi.wire import ChatChunk
 from xrouter_asgi.wire.stream import ChatStream
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from starlette.types import Message, Receive
 
 from tests.asgi_client import body_messages, http_scope
-from tests.policies.virtual import now, virtual
 from xrouter_asgi.asgi.body import AmbiguousLength, check_framing, read_body
 from xrouter_asgi.asgi.disconnect import ClientDisconnected, DisconnectGuard, Interrupted
 from xrouter_asgi.asgi.scope import local_path, peer_address
 from xrouter_asgi.errors import PayloadTooLarge, UnsupportedMediaType
+from xrouter_asgi.testing.virtual import now, virtual
 
 segments = st.lists(st.text(alphabet="ab/%é ", max_size=4), max_size=4).map(lambda parts: "/" + "/".join(parts))
 prefixes = st.one_of(st.just(""), segments)

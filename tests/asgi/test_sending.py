@@ -8,8 +8,6 @@ import pytest
 from starlette.types import Message
 
 from tests.asgi_client import Exchange, body_messages, http_scope
-from tests.fakes.openai_answers import chunk, completion
-from tests.policies.virtual import virtual
 from xrouter_asgi import LLMRouter
 from xrouter_asgi.asgi.disconnect import ClientDisconnected
 from xrouter_asgi.asgi.responses import stream_head
@@ -17,6 +15,8 @@ from xrouter_asgi.asgi.sending import Outgoing
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.providers.base import Call, Reply
+from xrouter_asgi.testing.openai_answers import chunk, completion
+from xrouter_asgi.testing.virtual import virtual
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatRequest
 from xrouter_asgi.wire.stream import ChatStream
 

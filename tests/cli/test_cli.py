@@ -21,10 +21,10 @@ import pytest
 
 from xrouter_asgi.cli.main import main
 from xrouter_asgi.settings import Settings
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse, stream
+from xrouter_asgi.testing.openai_answers import chunks
 
-from ..fakes.gigachat import FakeGigaChat
-from ..fakes.openai import FakeOpenAI, refuse, stream
-from ..fakes.openai_answers import chunks
 from .served import serve
 
 SERVES = "serves at .*\n"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from tests.fakes.http import Handler
+from xrouter_asgi.testing.http import Handler
 
 RESULT = "done"
 """What each tool returns in a loop."""

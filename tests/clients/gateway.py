@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.gigachat import FakeGigaChat
-from tests.fakes.http import Exchange, Handler, Server
-from tests.fakes.openai import refuse, stream, whole
-from tests.fakes.openai_answers import chunks, completion
 from tests.serving import uvicorn_here
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import create_app
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.http import FakeExchange, FakeServer, Handler
+from xrouter_asgi.testing.openai import refuse, stream, whole
+from xrouter_asgi.testing.openai_answers import chunks, completion
 
 from .asking import described
 from .corpus import CASES, FAILURES, KINDS, REFUSED, STRUCTURED
@@ -48,7 +48,7 @@ class Stand:
 
 @asynccontextmanager
 async def stand() -> AsyncIterator[Stand]:
-    async with Server(_play) as upstream, FakeGigaChat(parallel=10) as gigachat:
+    async with FakeServer(_play) as upstream, FakeGigaChat(parallel=10) as gigachat:
         document = _settings(f"{upstream.url}/v1", gigachat)
         settings = Settings.parse(document, environment={"KEY": gigachat.key})
         async with uvicorn_here(create_app(settings)) as url:
@@ -76,7 +76,7 @@ def _settings(upstream: str, gigachat: FakeGigaChat) -> Mapping[str, Any]:
     }
 
 
-async def _play(exchange: Exchange) -> None:
+async def _play(exchange: FakeExchange) -> None:
     request = json.loads(exchange.body)
     script = _SCRIPTS[request["model"]]["stream" if request.get("stream") else "whole"]
     if request["messages"][-1]["role"] == "tool":

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.scripted import USAGE, chat, chunk, completion, usage_chunk
 from xrouter_asgi.context import CostEstimate
 from xrouter_asgi.dialects.chat import CHAT, ChatWriter, ParsedChat
 from xrouter_asgi.errors import UpstreamRateLimited
+from xrouter_asgi.testing.scripted import USAGE, chat, chunk, completion, usage_chunk
 from xrouter_asgi.wire import ChatChunk
 from xrouter_asgi.wire.sse import EventReader, encode_event
 

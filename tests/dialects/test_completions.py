@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.scripted import USAGE, chunk, completion, usage_chunk
 from xrouter_asgi.context import CostEstimate
 from xrouter_asgi.dialects.completions import COMPLETIONS, CompletionWriter, ParsedCompletion
 from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation, UpstreamRateLimited
+from xrouter_asgi.testing.scripted import USAGE, chunk, completion, usage_chunk
 from xrouter_asgi.wire import ChatChunk, ChatCompletion
 from xrouter_asgi.wire.sse import EventReader
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.scripted import embeddings
 from xrouter_asgi.context import CostEstimate
 from xrouter_asgi.dialects.embeddings import EMBEDDINGS
 from xrouter_asgi.errors import UpstreamError
+from xrouter_asgi.testing.scripted import embeddings
 from xrouter_asgi.wire import EmbeddingList
 
 from .contract import DialectContract

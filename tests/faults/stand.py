@@ -14,8 +14,6 @@ from typing import Any, Literal, TypeVar
 import pytest
 
 from tests.asgi_client import Answer, Exchange, body_messages, http_scope
-from tests.fakes.http import Handler
-from tests.fakes.openai import FakeOpenAI
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.conventions import error_type
 from xrouter_asgi.errors import CooldownKind
@@ -28,6 +26,8 @@ from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.settings import Settings, models
 from xrouter_asgi.standalone import assemble
+from xrouter_asgi.testing.http import Handler
+from xrouter_asgi.testing.openai import FakeOpenAI
 
 MANY = 20
 """As many calls as a circuit breaker wants to have seen before it judges."""

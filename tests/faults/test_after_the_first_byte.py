@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.fakes.http import Exchange, Handler
-from tests.fakes.openai import DONE, SSE, FakeOpenAI, chunked, endless, event, raw, stream
-from tests.fakes.openai_answers import chunk
 from xrouter_asgi.context import Usage
+from xrouter_asgi.testing.http import FakeExchange, Handler
+from xrouter_asgi.testing.openai import DONE, SSE, FakeOpenAI, chunked, endless, event, raw, stream
+from xrouter_asgi.testing.openai_answers import chunk
 from xrouter_asgi.wire.sse import MAX_EVENT
 
 from .stand import MANY, facing
@@ -21,14 +21,14 @@ BEGUN = event(chunk({"role": "assistant", "content": "Hello"}))
 END = event(chunk({}, "stop"))
 
 
-async def silence(exchange: Exchange) -> None:
+async def silence(exchange: FakeExchange) -> None:
     """A beginning, and then nothing until the client goes."""
     await exchange.start(200, SSE)
     await exchange.write(BEGUN)
     await exchange.gone.wait()
 
 
-async def pings(exchange: Exchange) -> None:
+async def pings(exchange: FakeExchange) -> None:
     """A beginning, and then nothing but comments."""
     await exchange.start(200, SSE)
     await exchange.write(BEGUN)

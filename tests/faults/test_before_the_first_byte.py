@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.fakes.http import Exchange
-from tests.fakes.openai import DONE, JSON, chunked, endless, identity, raw, refuse, stream, whole
 from xrouter_asgi.events import CircuitOpened, CooldownStarted
+from xrouter_asgi.testing.http import FakeExchange
+from xrouter_asgi.testing.openai import DONE, JSON, chunked, endless, identity, raw, refuse, stream, whole
 
 from .stand import Row, each, facing_row
 
@@ -18,12 +18,12 @@ QUICK = {"first": 0.05}
 MUCH = b" " * (1 << 20)
 
 
-async def silence(exchange: Exchange) -> None:
+async def silence(exchange: FakeExchange) -> None:
     """Nothing, until the client goes."""
     await exchange.gone.wait()
 
 
-async def trickling_head(exchange: Exchange) -> None:
+async def trickling_head(exchange: FakeExchange) -> None:
     """A head that goes on for ever, a field at a time."""
     exchange.writer.write(b"HTTP/1.1 200 OK\r\n")
     while not exchange.gone.is_set():
@@ -32,7 +32,7 @@ async def trickling_head(exchange: Exchange) -> None:
         await asyncio.sleep(0.005)
 
 
-async def trickling_body(exchange: Exchange) -> None:
+async def trickling_body(exchange: FakeExchange) -> None:
     """A whole answer that is never whole, a space at a time."""
     await exchange.start(200, JSON)
     while not exchange.gone.is_set():
@@ -40,7 +40,7 @@ async def trickling_body(exchange: Exchange) -> None:
         await asyncio.sleep(0.005)
 
 
-async def huge_body(exchange: Exchange) -> None:
+async def huge_body(exchange: FakeExchange) -> None:
     """5 MiB of JSON."""
     await exchange.start(200, JSON)
     for _ in range(5):

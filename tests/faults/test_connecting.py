@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import pytest
 import trustme
 
-from tests.fakes.http import Exchange, Server
-from tests.fakes.openai import FakeOpenAI, identity, raw, refuse
+from xrouter_asgi.testing.http import FakeExchange, FakeServer
+from xrouter_asgi.testing.openai import FakeOpenAI, identity, raw, refuse
 
 from .stand import Stand, Told, facing, standing
 
@@ -79,10 +79,10 @@ async def over_tls(folder: Path, *, name: str = "localhost", age: int = 0, known
     bundle = folder / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
 
-    async def answer(exchange: Exchange) -> None:
+    async def answer(exchange: FakeExchange) -> None:
         await refuse(503)(exchange)
 
-    async with Server(answer, tls=context) as server:
+    async with FakeServer(answer, tls=context) as server:
         yield {"base_url": f"{server.url}/v1", **({"ca_bundle": str(bundle)} if known else {})}
 
 
@@ -145,7 +145,7 @@ async def test_two_hundred_requests_at_a_dead_upstream_make_at_most_270_attempts
     assert 200 < attempts <= 1.2 * 200 + 30
 
 
-async def silence(exchange: Exchange) -> None:
+async def silence(exchange: FakeExchange) -> None:
     """Nothing, until the client goes."""
     await exchange.gone.wait()
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from tests.fakes.http import Exchange, Handler
-from tests.fakes.openai import JSON, FakeOpenAI, identity, raw, refuse, whole
-from tests.fakes.openai_answers import completion
 from xrouter_asgi.events import AttemptRetried
+from xrouter_asgi.testing.http import FakeExchange, Handler
+from xrouter_asgi.testing.openai import JSON, FakeOpenAI, identity, raw, refuse, whole
+from xrouter_asgi.testing.openai_answers import completion
 
 from .stand import Row, each, facing, facing_row
 
@@ -96,7 +96,7 @@ async def test_a_whole_answer_to_a_streamed_request_becomes_a_stream() -> None:
     assert told.labels == [None]
 
 
-async def silence(exchange: Exchange) -> None:
+async def silence(exchange: FakeExchange) -> None:
     """Nothing, until the client goes."""
     await exchange.gone.wait()
 

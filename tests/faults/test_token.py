@@ -9,10 +9,10 @@ from functools import partialmethod
 
 import pytest
 
-from tests.fakes.faults import Fault, Reset, Stall, refusal
-from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.events import CooldownStarted
 from xrouter_asgi.providers.gigachat.auth.tokens import TokenSource
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import Fault, Reset, Stall, refusal
 
 from .stand import MANY, Stand, standing
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from tests.fakes.faults import HTML_502, Answer, Events, Fault, refusal
-from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi import GigaChatProvider, LLMRouter, Target
 from xrouter_asgi.providers.gigachat import GigaChatOptions
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import HTML_502, Events, Fault, ScriptedAnswer, refusal
 
 from .chat import CALL, WEATHER
 from .house import CHAT, EMBEDDINGS, hello, streamed
@@ -104,7 +104,7 @@ CASES = [
     case("token-refused-twice", of(*[refusal(401, "Token has expired")] * 2), post(CHAT, hello())),
     case(
         "credentials-refused",
-        of(Answer(401, {"code": 6, "message": "credentials doesn't match db data"}), path="/oauth"),
+        of(ScriptedAnswer(401, {"code": 6, "message": "credentials doesn't match db data"}), path="/oauth"),
         post(CHAT, hello()),
     ),
     case("rejected", of(refusal(422, "Invalid params: too odd")), post(CHAT, hello())),

@@ -9,8 +9,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from starlette.types import ASGIApp
 
-from tests.fakes.openai_answers import chunk
 from xrouter_asgi import BringYourOwnKey, LLMRouter, OpenAIProvider, Target, TracingMiddleware
+from xrouter_asgi.testing.openai_answers import chunk
 
 from .chat import WEATHER
 from .house import CHAT, EMBEDDINGS, hello, streamed

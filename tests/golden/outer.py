@@ -7,7 +7,6 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.fakes.clock import Clock
 from xrouter_asgi import (
     AccessLog,
     APIKey,
@@ -21,6 +20,7 @@ from xrouter_asgi import (
     Target,
     TracingMiddleware,
 )
+from xrouter_asgi.testing.clock import Clock
 
 from .chat import EXPLAIN
 from .house import ANSWER, CHAT, EMBEDDINGS, FIRST, House, completion, hello, routed, streamed

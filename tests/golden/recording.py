@@ -25,8 +25,8 @@ from typing import Any, TypeAlias
 from starlette.types import ASGIApp, Message, Scope
 
 from tests.asgi_client import Exchange, body_messages, http_scope
-from tests.fakes.http import Exchange as Seen
-from tests.policies.virtual import VirtualLoop
+from xrouter_asgi.testing.http import FakeExchange as Seen
+from xrouter_asgi.testing.virtual import VirtualLoop
 
 FOLDER = Path(__file__).parent / "cases"
 ID = ("x-request-id", "golden")

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import httpx
 
-from tests.fakes.openai_answers import MODELS, chunks, completion, embeddings
+from xrouter_asgi.testing.openai_answers import MODELS, chunks, completion, embeddings
 
 from .recording import Tape, pieces
 

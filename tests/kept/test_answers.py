@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis import Redis
 
-from tests.fakes.clock import Clock
 from xrouter_asgi.kept import AnswerStore, MemoryAnswers, RedisAnswers
+from xrouter_asgi.testing.clock import Clock
 
 
 @pytest.fixture(params=["memory", "redis"])

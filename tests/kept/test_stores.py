@@ -9,15 +9,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.fakes.clock import Clock, LoopClock
 from tests.limits.servers import RedisServer
 from xrouter_asgi.kept import MemoryResponses, RedisResponses, ResponseStore
 from xrouter_asgi.kept.redis import MAX_KEPT
-from xrouter_asgi.wire import KeptResponse
-
-
-def kept(id: str = "resp_1", *, ancestors: tuple[str, ...] = (), size: int = 100) -> KeptResponse:
-    return KeptResponse(id, ancestors, b"[" + b" " * (size - 4) + b"]", b"{}")
+from xrouter_asgi.testing.clock import Clock, LoopClock
+from xrouter_asgi.testing.response_stores import *  # noqa: F403 -- tests, which pytest finds here
+from xrouter_asgi.testing.response_stores import kept
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -28,40 +25,6 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[ResponseStore]:
         store = RedisResponses(request.getfixturevalue("redis_url"), timeout=5.0)
     yield store
     await store.aclose()
-
-
-async def test_what_was_put_is_found(store: ResponseStore) -> None:
-    first, second = kept("resp_1"), kept("resp_2", ancestors=("resp_1",))
-    await store.put("ann", first)
-    await store.put("ann", second)
-    assert await store.find("ann", ["resp_2", "resp_3", "resp_1"]) == {"resp_1": first, "resp_2": second}
-    assert await store.find("ann", []) == {}
-
-
-async def test_nobody_finds_what_another_was_answered(store: ResponseStore) -> None:
-    await store.put("ann", kept())
-    assert await store.find("bob", ["resp_1"]) == {}
-    assert await store.find("", ["resp_1"]) == {}
-    assert not await store.delete("bob", "resp_1")
-    assert await store.find("ann", ["resp_1"])
-
-
-async def test_what_is_deleted_is_gone(store: ResponseStore) -> None:
-    await store.put("ann", kept())
-    assert await store.delete("ann", "resp_1")
-    assert not await store.delete("ann", "resp_1")
-    assert await store.find("ann", ["resp_1"]) == {}
-
-
-async def test_a_response_that_is_put_twice_is_kept_once(store: ResponseStore) -> None:
-    await store.put("ann", kept(size=100))
-    await store.put("ann", kept(size=200))
-    assert (await store.find("ann", ["resp_1"]))["resp_1"].size == 200
-
-
-async def test_a_name_is_anything_that_a_client_writes(store: ResponseStore) -> None:
-    for name in ("", "a\0b", "\ud800", "x" * 100_000):
-        assert await store.find(name, [name]) == {}
 
 
 # In memory

@@ -21,9 +21,9 @@ from xrouter_asgi.keys import CachedKeys, Issuer, KeyRegistry, KeySpec, RedisCha
 from xrouter_asgi.keys.base import APIKey, Changed
 from xrouter_asgi.keys.database import async_url
 from xrouter_asgi.keys.postgres_changes import PostgresChanges
+from xrouter_asgi.testing.waiting import until
 
 from ..limits.servers import RedisServer, Wire, redis_server
-from ..limits.waiting import until
 
 
 class Gateway:

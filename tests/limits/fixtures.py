@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 import pytest
 from redis import Redis
 
-from tests.fakes.clock import Clock
 from tests.limits.scripts import replace_in_scripts
 from tests.limits.servers import RedisServer, redis_server
 from tests.limits.sets import SentinelSet, ThreeNodes, skip_without_redis
 from xrouter_asgi.limits.base import LimitStore
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.limits.redis import RedisLimits
+from xrouter_asgi.testing.clock import Clock
 
 MakeStore: TypeAlias = Callable[..., RedisLimits]
 

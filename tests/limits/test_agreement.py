@@ -11,11 +11,11 @@ from redis import Redis
 
 from tests.limits.fixtures import ServerClock
 from tests.limits.servers import RedisServer
-from tests.limits.waiting import until
 from xrouter_asgi.limits.base import Charge, Reservation
 from xrouter_asgi.limits.limit import parse_limits
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.limits.redis import RedisLimits
+from xrouter_asgi.testing.waiting import until
 
 LIMITS = parse_limits("5/minute; 40 tokens/minute; 60 tokens/hour; 2 parallel")
 Step: TypeAlias = tuple[str, float, int]

@@ -12,10 +12,10 @@ import pytest
 
 from tests.limits.fixtures import MakeStore
 from tests.limits.servers import RedisServer, Wire, redis_server
-from tests.limits.test_contract import take
-from tests.limits.waiting import until
 from xrouter_asgi.limits.limit import Limit
 from xrouter_asgi.limits.redis import RedisLimits
+from xrouter_asgi.testing.limit_stores import take
+from xrouter_asgi.testing.waiting import until
 
 HUNDRED = Limit.parse("100/minute")
 PATIENT = 2.0  # seconds: what is tested is the order of things, not the speed of this machine

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.clock import Clock
-from tests.limits.test_contract import PARALLEL, REQUESTS, TOKENS, take
 from xrouter_asgi.limits import memory
 from xrouter_asgi.limits.base import Charge
 from xrouter_asgi.limits.limit import Limit
 from xrouter_asgi.limits.memory import MemoryLimits
+from xrouter_asgi.testing.clock import Clock
+from xrouter_asgi.testing.limit_stores import PARALLEL, REQUESTS, TOKENS, take
 
 
 @given(

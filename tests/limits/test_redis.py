@@ -17,14 +17,14 @@ from tests.asgi_client import Exchange, get
 from tests.limits.fixtures import MakeStore, ServerClock
 from tests.limits.press import LIMIT
 from tests.limits.servers import RedisServer, Wire
-from tests.limits.test_contract import PARALLEL, REQUESTS, TOKENS, remaining, settle, take
-from tests.limits.waiting import until
 from xrouter_asgi.limits.base import Charge
 from xrouter_asgi.limits.limit import Limit
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.limits.redis import RedisLimits, store_at
 from xrouter_asgi.limits.servers import Cluster, SentinelMaster
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
+from xrouter_asgi.testing.limit_stores import PARALLEL, REQUESTS, TOKENS, remaining, settle, take
+from xrouter_asgi.testing.waiting import until
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from redis import Redis
 
 from tests.limits.fixtures import MakeStore
 from tests.limits.servers import RedisServer, Wire, free_port, redis_server
-from tests.limits.test_contract import PARALLEL, REQUESTS, TOKENS, remaining, settle, take
-from tests.limits.waiting import until
 from xrouter_asgi.limits.base import Charge
 from xrouter_asgi.limits.limit import Limit
 from xrouter_asgi.limits.redis import RedisLimits
+from xrouter_asgi.testing.limit_stores import PARALLEL, REQUESTS, TOKENS, remaining, settle, take
+from xrouter_asgi.testing.waiting import until
 
 
 @pytest.fixture

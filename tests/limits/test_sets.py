@@ -14,11 +14,11 @@ from redis import Redis
 from tests.limits.fixtures import MakeStore
 from tests.limits.servers import free_port
 from tests.limits.sets import SentinelSet, ThreeNodes, skip_without_redis
-from tests.limits.test_contract import take
-from tests.limits.waiting import until
 from xrouter_asgi.limits.base import Charge, Reservation
 from xrouter_asgi.limits.limit import Limit
 from xrouter_asgi.limits.redis import RedisLimits
+from xrouter_asgi.testing.limit_stores import take
+from xrouter_asgi.testing.waiting import until
 
 LIMIT = Limit.parse("100/hour")
 

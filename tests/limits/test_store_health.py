@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.limits.waiting import until
 from xrouter_asgi.limits.store_health import StoreHealth, StoreUnavailable
+from xrouter_asgi.testing.waiting import until
 
 
 class Answering:

@@ -12,11 +12,11 @@ from fastapi import FastAPI, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.asgi_client import Answer, Exchange, body_messages, http_scope
-from tests.scripted import ScriptedProvider, chat, chunk
 from xrouter_asgi import AdmissionMiddleware, APIKeyMiddleware, LLMRouter, Principal
 from xrouter_asgi.admission import BodyBudget, LoopLag, MemoryGate, Refusals
 from xrouter_asgi.admission.loop_lag import INTERVAL
 from xrouter_asgi.admission.memory import STREAMS_UNTIL
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat, chunk
 
 MIB = 1 << 20
 CHAT = "/v1/chat/completions"

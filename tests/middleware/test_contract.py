@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import xrouter_asgi
 from tests.asgi_client import Answer, Exchange, http_scope
-from tests.fakes.clock import Clock
 from xrouter_asgi import (
     AdmissionMiddleware,
     APIKeyMiddleware,
@@ -24,6 +23,7 @@ from xrouter_asgi import (
     XRouterError,
 )
 from xrouter_asgi.admission import MemoryGate
+from xrouter_asgi.testing.clock import Clock
 
 NO_KEYS = StaticKeys({})
 
@@ -133,7 +133,7 @@ async def test_no_path_is_excluded_unless_asked_for(make: Make) -> None:
         assert not await is_left_alone(make, http_scope("GET", path)), path
 
 
-@pytest.mark.parametrize("make", [guarded, watched])
+@pytest.mark.parametrize("make", [guarded, watched, limited])
 async def test_a_websocket_on_an_excluded_path_is_left_alone(make: Make) -> None:
     for path, excluded in (("/feed", True), ("/other", False)):
         scope = {**http_scope("GET", path), "type": "websocket"}

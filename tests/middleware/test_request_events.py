@@ -13,7 +13,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post, request
-from tests.scripted import ScriptedProvider, chat, chunk
 from tests.serving import uvicorn_here
 from xrouter_asgi.context import RequestContext, Usage
 from xrouter_asgi.errors import UpstreamUnavailable
@@ -23,6 +22,7 @@ from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.telemetry.access_log import AccessLog
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat, chunk
 
 
 class Watching:

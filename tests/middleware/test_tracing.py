@@ -14,9 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post
 from tests.middleware.spans import Recorded, RecordedBySDK, RecordedByUs
 from tests.middleware.traced import PARENT, answering, routed, traced
-from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi.middleware.tracing import TracingMiddleware
 from xrouter_asgi.telemetry import Collector, OTLPTracer, otlp_tracer
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 # The id
 

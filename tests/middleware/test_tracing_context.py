@@ -14,13 +14,13 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from tests.asgi_client import get, post
-from tests.fakes.openai import FakeOpenAI
 from tests.middleware.spans import Recorded, RecordedBySDK, RecordedByUs
 from tests.middleware.traced import PARENT, TRACE, answering, routed, traced, traceparent_of
-from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.middleware.tracing import TracingMiddleware
 from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.testing.openai import FakeOpenAI
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 UNSAMPLED = (b"traceparent", f"00-{TRACE}-00f067aa0ba902b7-00".encode())
 

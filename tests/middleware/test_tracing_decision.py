@@ -11,13 +11,13 @@ from tests.asgi_client import Exchange, body_messages, get, http_scope, post
 from tests.middleware.spans import Recorded, RecordedBySDK
 from tests.middleware.traced import answering, routed, traced
 from tests.policies.candidates import candidate
-from tests.scripted import ScriptedProvider, chat, chunk, usage_chunk
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.decision import Unready
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat, chunk, usage_chunk
 
 DECISION = {
     "xrouter.config.version",

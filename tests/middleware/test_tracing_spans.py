@@ -13,12 +13,12 @@ from starlette.types import Receive, Scope, Send
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post
 from tests.middleware.spans import Recorded
 from tests.middleware.traced import answering, routed, traced, traceparent_of
-from tests.scripted import ScriptedProvider, chat, chunk, usage_chunk
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.errors import RateLimitExceeded, RequestRejected, UpstreamError, UpstreamUnavailable
 from xrouter_asgi.providers.base import Call, Provider, Reply
 from xrouter_asgi.providers.target import Target, Wrapper
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat, chunk, usage_chunk
 from xrouter_asgi.wire import ChatRequest
 
 

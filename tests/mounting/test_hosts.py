@@ -11,10 +11,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.mounting.hosts import HOSTS, django
-from tests.scripted import ScriptedProvider, chat
 from tests.serving import uvicorn_here
 from xrouter_asgi.errors import UpstreamRateLimited
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 
 def router_of(provider: ScriptedProvider) -> LLMRouter:

@@ -13,11 +13,11 @@ import openai
 import pytest
 from starlette.types import ASGIApp
 
-from tests.scripted import ScriptedProvider, chat
 from tests.serving import Loop, Parser, hypercorn_here, uvicorn_here, uvicorn_in_thread
 from xrouter_asgi import APIKeyMiddleware, MemoryKeyStore
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 SERVERS: dict[str, Callable[[ASGIApp], AbstractAsyncContextManager[str]]] = {
     "uvicorn with httptools": lambda router: uvicorn_here(router, http="httptools"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.scripted import ScriptedProvider, Step, chat
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.providers.base import Call, Unready
 from xrouter_asgi.providers.target import Target
+from xrouter_asgi.testing.scripted import ScriptedProvider, Step, chat
 from xrouter_asgi.wire import ChatRequest, EmbeddingsRequest
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from tests.policies.upstream import HANG, ReadyUpstream, Step, Upstream, call, text_of
-from tests.policies.virtual import now, virtual
 from xrouter_asgi import Call, Provider, Reply, Target, Wrapper
 from xrouter_asgi.decision import Unready
 from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamTimeout
 from xrouter_asgi.providers import Attempting, as_target
+from xrouter_asgi.testing.virtual import now, virtual
 
 LIVELY: list[Step] = [1.0, "b"] * 9
 """So long that no policy holds it all back."""

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.policies.upstream import HANG, WHOLE, ReadyUpstream, Step, Upstream, call, events_of, stream_of, text_of
-from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import (
     CircuitOpen,
     ConcurrencyExceeded,
@@ -30,6 +29,7 @@ from xrouter_asgi.policies.circuit import Thresholds
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.policies.upstream_state import UpstreamState
 from xrouter_asgi.providers.base import Call, Provider, Unready
+from xrouter_asgi.testing.virtual import now, virtual
 
 
 def breaker(inner: Provider, **options: Any) -> CircuitBreaker:

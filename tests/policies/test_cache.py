@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.clock import Clock
 from tests.policies.upstream import Upstream, call, stream_of, text_of
-from tests.policies.virtual import virtual
-from tests.scripted import ScriptedProvider, chunk, completion
 from xrouter_asgi.context import CostEstimate, Principal, RequestContext
 from xrouter_asgi.errors import UpstreamError
 from xrouter_asgi.kept import MemoryAnswers
 from xrouter_asgi.limits.estimates import OutputEstimates, tokens_spent
 from xrouter_asgi.policies.cache import MAX_ANSWER, Cache
 from xrouter_asgi.providers import Call, Reply
+from xrouter_asgi.testing.clock import Clock
+from xrouter_asgi.testing.scripted import ScriptedProvider, chunk, completion
+from xrouter_asgi.testing.virtual import virtual
 from xrouter_asgi.wire import ChatCompletion, Document, EmbeddingsRequest, Original
 
 

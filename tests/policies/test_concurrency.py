@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.policies.upstream import HANG, Step, Upstream, call, stream_of, text_of
-from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import ConcurrencyExceeded, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.policies.concurrency import Concurrency
 from xrouter_asgi.providers.base import Reply, Unready
 from xrouter_asgi.queueing.adaptive import AdaptiveLimit
 from xrouter_asgi.queueing.slots import Slots
+from xrouter_asgi.testing.virtual import now, virtual
 from xrouter_asgi.wire.stream import ChatStream
 
 

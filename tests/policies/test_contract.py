@@ -9,7 +9,6 @@ import pytest
 import xrouter_asgi.policies
 from tests.policies.contract import PolicyContract, policies
 from tests.policies.upstream import Upstream
-from tests.policies.virtual import virtual
 from xrouter_asgi.kept import MemoryAnswers
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
 from xrouter_asgi.policies.cache import Cache
@@ -26,6 +25,7 @@ from xrouter_asgi.policies.upstream_state import UpstreamState
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.target import Attempting, as_target
 from xrouter_asgi.queueing.slots import Slots
+from xrouter_asgi.testing.virtual import virtual
 
 
 async def pass_all(passages: Sequence[Passage]) -> list[str]:

@@ -9,8 +9,6 @@ import pytest
 from tests.policies.candidates import call, candidate, scripted
 from tests.policies.test_backoff import Widest
 from tests.policies.upstream import ReadyUpstream, Upstream, events_of
-from tests.policies.virtual import now, virtual
-from tests.scripted import ScriptedProvider, chunk
 from xrouter_asgi.context import Attempt, Principal, RequestContext
 from xrouter_asgi.errors import (
     CircuitOpen,
@@ -33,6 +31,8 @@ from xrouter_asgi.policies.retry_budget import RetryBudget
 from xrouter_asgi.policies.strategies import lowest_cost
 from xrouter_asgi.providers.base import Call, Reply, Unready
 from xrouter_asgi.providers.target import Target, Wrapper
+from xrouter_asgi.testing.scripted import ScriptedProvider, chunk
+from xrouter_asgi.testing.virtual import now, virtual
 from xrouter_asgi.wire.stream import ChatStream
 
 PICTURE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://e.example/a.png"}}]}]

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.policies.upstream import Upstream, call, stream_of, text_of
-from tests.policies.virtual import virtual
-from tests.scripted import USAGE, ScriptedProvider, chunk, completion, usage_chunk
 from xrouter_asgi.errors import ContentRefused, UnsupportedOperation, UpstreamError
 from xrouter_asgi.policies.guard import Guard, Passage
 from xrouter_asgi.providers import Call, Reply
+from xrouter_asgi.testing.scripted import USAGE, ScriptedProvider, chunk, completion, usage_chunk
+from xrouter_asgi.testing.virtual import virtual
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, Document, EmbeddingsRequest, Original
 
 SECRET = "4111"

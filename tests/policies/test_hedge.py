@@ -8,8 +8,6 @@ import pytest
 
 from tests.policies.candidates import call, embedding
 from tests.policies.upstream import HANG, ReadyUpstream, Upstream
-from tests.policies.virtual import now, virtual
-from tests.scripted import ScriptedProvider, Step, chunk
 from xrouter_asgi.context import Attempt, RequestContext
 from xrouter_asgi.errors import UpstreamRateLimited, UpstreamUnavailable
 from xrouter_asgi.policies.candidates import Candidate
@@ -17,6 +15,8 @@ from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge, HedgeBudget, Latencies
 from xrouter_asgi.providers.base import Call, Reply, Unready
 from xrouter_asgi.providers.target import Target, Wrapper
+from xrouter_asgi.testing.scripted import ScriptedProvider, Step, chunk
+from xrouter_asgi.testing.virtual import now, virtual
 from xrouter_asgi.wire.stream import ChatStream
 
 TOOLS = [{"type": "function", "function": {"name": "f"}}]

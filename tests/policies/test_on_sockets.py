@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.fakes.openai import FakeOpenAI, held, refuse
 from tests.policies.upstream import call, events_of, text_of
 from xrouter_asgi.errors import UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.events import AttemptRetried, CircuitOpened
@@ -21,6 +20,7 @@ from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.queueing.slots import Slots
+from xrouter_asgi.testing.openai import FakeOpenAI, held, refuse
 
 MODEL = "gpt-5-mini"
 

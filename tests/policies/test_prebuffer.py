@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from tests.policies.upstream import HANG, Step, Upstream, call, stream_of, text_of
-from tests.policies.virtual import now, virtual
-from tests.scripted import ScriptedProvider, chunk, usage_chunk
 from tests.test_cancellation import Interrupted, cancel_now, cancel_one_tick_later, nothing_is_left
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.providers.target import Target
+from xrouter_asgi.testing.scripted import ScriptedProvider, chunk, usage_chunk
+from xrouter_asgi.testing.virtual import now, virtual
 
 SPOKEN: Sequence[Step] = ("a", 1.0, "b", 1.0, "c", 1.0, "d")
 """One token a second, beginning at once."""

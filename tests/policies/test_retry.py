@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from tests.fakes.clock import Clock
 from tests.policies.upstream import HANG, ReadyUpstream, Upstream, call, events_of, text_of
-from tests.policies.virtual import now, virtual
 from xrouter_asgi.context import Attempt
 from xrouter_asgi.errors import (
     CircuitOpen,
@@ -32,6 +30,8 @@ from xrouter_asgi.policies.backoff import Backoff
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.retry_budget import RetryBudget
 from xrouter_asgi.providers.base import Call, Unready
+from xrouter_asgi.testing.clock import Clock
+from xrouter_asgi.testing.virtual import now, virtual
 
 
 class Widest(random.Random):

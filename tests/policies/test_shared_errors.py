@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from tests.policies.upstream import Upstream, call, text_of
-from tests.policies.virtual import virtual
 from xrouter_asgi.errors import (
     CircuitOpen,
     UpstreamError,
@@ -27,6 +26,7 @@ from xrouter_asgi.policies.stack import Patience, stack
 from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.providers.own_key import BringYourOwnKey
 from xrouter_asgi.providers.target import as_target
+from xrouter_asgi.testing.virtual import virtual
 
 POLICIES: dict[str, Callable[[Provider], Provider]] = {
     "Retry": Retry,

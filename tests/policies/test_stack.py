@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.policies.upstream import HANG, Step, Upstream, call, events_of, text_of
-from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import (
     RequestRejected,
     UpstreamError,
@@ -32,6 +31,7 @@ from xrouter_asgi.policies.upstream_state import UpstreamState
 from xrouter_asgi.providers.base import Call, Provider, Reply, Unready
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.queueing.slots import Slots
+from xrouter_asgi.testing.virtual import now, virtual
 
 
 class Down(Upstream):

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from tests.policies.upstream import HANG, Step, Upstream, call, stream_of, text_of
-from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.policies.breaker import CircuitBreaker
 from xrouter_asgi.policies.circuit import Thresholds
@@ -13,6 +12,7 @@ from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.timeout import Deadline, Timeout
 from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.providers.target import Target
+from xrouter_asgi.testing.virtual import now, virtual
 
 
 def cancelling() -> int:

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tests.policies.virtual import now
-from tests.scripted import chat, chunk, completion
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.decision import Unready
 from xrouter_asgi.events import AttemptEnded, AttemptStarted
 from xrouter_asgi.providers import Call, Reply
+from xrouter_asgi.testing.scripted import chat, chunk, completion
+from xrouter_asgi.testing.virtual import now
 from xrouter_asgi.wire import ChatChunk, ChatRequest, ChatStream, ModelList
 
 Step: TypeAlias = float | str | BaseException

@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.clock import LoopClock
-from tests.fakes.faults import Answer, Events, Reset, Stall
-from tests.fakes.gigachat import FakeGigaChat
-from tests.fakes.openai import FakeOpenAI, held, raw, stream, whole
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.providers.gigachat import GigaChatProvider
 from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.own_key import BringYourOwnKey
-
-from .contract import DeadlineContract, ProviderContract, UpstreamContract
+from xrouter_asgi.testing.clock import LoopClock
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import Events, Reset, ScriptedAnswer, Stall
+from xrouter_asgi.testing.openai import FakeOpenAI, held, raw, stream, whole
+from xrouter_asgi.testing.providers import DeadlineContract, ProviderContract, UpstreamContract
 
 TIMEOUTS = Timeouts(first=0.5, idle=0.5)
 SAID = {"id": "c", "created": 1, "model": "m", "choices": [{"index": 0, "delta": {"content": "Hi"}}]}
@@ -101,7 +100,7 @@ class GigaChatFaults:
         # A refused token is replaced once, so the refusal must come twice; then it is remembered for half a minute.
         self._clock.advance(31)
         self._fake.unscript("/chat/completions")
-        self._fake.script("/chat/completions", Answer(status, body), Answer(status, body))
+        self._fake.script("/chat/completions", ScriptedAnswer(status, body), ScriptedAnswer(status, body))
 
     def hang_up(self) -> None:
         self._fake.script("/chat/completions", Reset())

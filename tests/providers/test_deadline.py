@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from tests.policies.upstream import HANG, call, stream_of, text_of
-from tests.policies.virtual import now, virtual
-from tests.scripted import chunk, completion
 from xrouter_asgi.errors import UpstreamTimeout
 from xrouter_asgi.policies.prebuffer import Prebuffer
 from xrouter_asgi.policies.timeout import Timeout
 from xrouter_asgi.providers.base import Call, Provider, Reply
 from xrouter_asgi.providers.own_key import HEADER, BringYourOwnKey
 from xrouter_asgi.providers.target import Attempting, Target, as_target
+from xrouter_asgi.testing.scripted import chunk, completion
+from xrouter_asgi.testing.virtual import now, virtual
 from xrouter_asgi.wire import ChatChunk, ChatRequest
 from xrouter_asgi.wire.stream import ChatStream
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.policies.virtual import now
 from xrouter_asgi.errors import ModelNotFound, UpstreamTimeout
 from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.providers.echo import EchoProvider
+from xrouter_asgi.testing.virtual import now
 from xrouter_asgi.wire import ChatCompletion, ChatRequest, EmbeddingList, EmbeddingsRequest
 from xrouter_asgi.wire.stream import ChatStream
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.faults import Answer, Events
-from tests.fakes.gigachat import FakeGigaChat
-from tests.fakes.openai import FakeOpenAI, stream, whole
-from tests.fakes.openai_answers import chunk
 from tests.providers.openai.calls import chat, embed, read
 from xrouter_asgi.errors import UpstreamOverloaded, XRouterError
 from xrouter_asgi.providers import ErrorRule, GigaChatProvider, OpenAIProvider, Reply
 from xrouter_asgi.providers.http import ErrorReader, Redaction, UpstreamErrorBody
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import Events, ScriptedAnswer
+from xrouter_asgi.testing.openai import FakeOpenAI, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk
 from xrouter_asgi.wire.stream import ChatStream
 
 HTML = b"<html><head><title>Under the weather</title></head></html>"
@@ -154,12 +154,12 @@ async def test_rules_decide_about_an_error_event_first_and_in_the_middle_of_a_st
 @pytest.mark.parametrize(
     ("answer", "becomes", "code"),
     [
-        (Answer(400, {"status": 400, "message": "There is no more tea."}), 429, "insufficient_quota"),
-        (Answer(418, {"status": 418, "message": "No."}), 503, "upstream_overloaded"),
-        (Answer(423, {"status": 423, "message": "There is no more tea."}), 429, "insufficient_quota"),
-        (Answer(500, {"status": 500, "message": "Your cup is empty."}), 400, None),
-        (Answer(503, HTML), 429, "rate_limit_exceeded"),
-        (Answer(200, {"status": 418, "message": "No."}), 503, "upstream_overloaded"),
+        (ScriptedAnswer(400, {"status": 400, "message": "There is no more tea."}), 429, "insufficient_quota"),
+        (ScriptedAnswer(418, {"status": 418, "message": "No."}), 503, "upstream_overloaded"),
+        (ScriptedAnswer(423, {"status": 423, "message": "There is no more tea."}), 429, "insufficient_quota"),
+        (ScriptedAnswer(500, {"status": 500, "message": "Your cup is empty."}), 400, None),
+        (ScriptedAnswer(503, HTML), 429, "rate_limit_exceeded"),
+        (ScriptedAnswer(200, {"status": 418, "message": "No."}), 503, "upstream_overloaded"),
         (Events([{"status": 418, "message": "No."}]), 503, "upstream_overloaded"),
     ],
 )

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from tests.asgi_client import get, post
-from tests.fakes.openai import FakeOpenAI, refuse
-from tests.scripted import ScriptedProvider, chat, chunk
 from xrouter_asgi import BringYourOwnKey, LLMRouter, OpenAIProvider, Target, XRouterError
 from xrouter_asgi.errors import (
     InvalidAPIKey,
@@ -23,10 +21,11 @@ from xrouter_asgi.errors import (
 from xrouter_asgi.providers import own_key
 from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.providers.echo import EchoProvider
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse
+from xrouter_asgi.testing.providers import ProviderContract
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat, chunk
 from xrouter_asgi.wire import ChatRequest
 from xrouter_asgi.wire.stream import ChatStream
-
-from .contract import ProviderContract
 
 CHAT = "/v1/chat/completions"
 

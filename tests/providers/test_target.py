@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.policies.upstream import ReadyUpstream, Upstream, call
-from tests.policies.virtual import virtual
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.policies.backoff import Backoff
 from xrouter_asgi.policies.candidates import Candidate
@@ -18,6 +17,7 @@ from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.stack import resilient, stack
 from xrouter_asgi.providers.base import Call, Provider, Reply
 from xrouter_asgi.providers.target import Target, Wrapper, as_target
+from xrouter_asgi.testing.virtual import virtual
 
 
 class Bare:

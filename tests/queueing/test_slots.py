@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.policies.virtual import now, virtual
 from xrouter_asgi.errors import ConcurrencyExceeded, UpstreamTimeout
 from xrouter_asgi.queueing.slots import Slot, Slots
+from xrouter_asgi.testing.virtual import now, virtual
 
 
 async def queue_up(slots: Slots, count: int) -> list[asyncio.Task[Slot]]:

@@ -11,12 +11,12 @@ import pytest
 from anthropic import AsyncAnthropic
 from anthropic.types import Message, ThinkingBlock, ToolUseBlock
 
-from tests.scripted import USAGE, ScriptedProvider, chunk, usage_chunk
 from tests.serving import uvicorn_here
 from xrouter_asgi import APIKeyMiddleware, LLMRouter, StaticKeys, Target
 from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamQuotaExceeded, UpstreamRateLimited
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.echo import EchoProvider
+from xrouter_asgi.testing.scripted import USAGE, ScriptedProvider, chunk, usage_chunk
 from xrouter_asgi.wire import ChatChunk, ChatCompletion
 
 ASKED: dict[str, Any] = {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello there"}]}

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from tests.asgi_client import Answer, post
-from tests.fakes.faults import Answer as Fault
-from tests.fakes.gigachat import FakeGigaChat
-from tests.scripted import ScriptedProvider
 from xrouter_asgi import GigaChatProvider, LLMRouter
 from xrouter_asgi.policies import resilient
 from xrouter_asgi.providers.own_key import BringYourOwnKey
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import ScriptedAnswer as Fault
+from xrouter_asgi.testing.scripted import ScriptedProvider
 
 TOOL = {"name": "look", "input_schema": {"type": "object"}}
 TURNS = [

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.asgi_client import Answer, Exchange, body_messages, http_scope
-from tests.scripted import ScriptedProvider, chat, chunk
 from xrouter_asgi.asgi.disconnect import Interrupted
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.errors import UpstreamUnavailable
@@ -16,6 +15,7 @@ from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat, chunk
 
 CHAT = "/v1/chat/completions"
 PLEASE = (b"x-xrouter-explain", b"1")

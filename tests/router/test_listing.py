@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from tests.asgi_client import Answer, Exchange, Headers, http_scope
-from tests.scripted import ScriptedProvider
 from xrouter_asgi import LLMRouter
 from xrouter_asgi.policies import Candidate, Capabilities, stack
 from xrouter_asgi.router.listing import described
+from xrouter_asgi.testing.scripted import ScriptedProvider
 
 VERSION = [(b"anthropic-version", b"2023-06-01")]
 NAMES = ("a", "org/b", "c")

@@ -12,11 +12,11 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from tests.asgi_client import get, request
-from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi.errors import UpstreamRateLimited
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.router.openapi import openapi
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 
 class CompletingEcho(EchoProvider):

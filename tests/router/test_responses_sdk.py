@@ -10,10 +10,10 @@ import pytest
 from openai.types.responses import ResponseCustomToolCall, ResponseFunctionToolCall
 from pydantic import BaseModel
 
-from tests.fakes.openai import FakeOpenAI, refuse, stream, whole
-from tests.fakes.openai_answers import chunk, completion
 from tests.serving import uvicorn_here
 from xrouter_asgi import Candidate, LLMRouter, OpenAIProvider, stack
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk, completion
 
 from ..dialects.responses.test_tools import TOOLS
 

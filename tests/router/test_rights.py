@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.asgi_client import Answer, Exchange, body_messages, http_scope
-from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi.context import CostEstimate, Principal, RequestContext
 from xrouter_asgi.errors import RateLimitExceeded
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 CHAT, EMBEDDINGS, MODELS = "/v1/chat/completions", "/v1/embeddings", "/v1/models"
 

@@ -9,7 +9,6 @@ import pytest
 from starlette.types import Message
 
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post, request
-from tests.scripted import ANSWER, ScriptedProvider, chat, chunk, completion, embeddings, usage_chunk
 from xrouter_asgi.context import Principal, RequestContext, Usage
 from xrouter_asgi.dialects.chat import CHAT
 from xrouter_asgi.dialects.messages import MESSAGES
@@ -19,6 +18,7 @@ from xrouter_asgi.providers.base import Call, Provider, Reply
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import ANSWER, ScriptedProvider, chat, chunk, completion, embeddings, usage_chunk
 from xrouter_asgi.wire.stream import ChatStream
 
 WARNING = (

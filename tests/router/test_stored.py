@@ -9,11 +9,11 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.asgi_client import Answer, Exchange, body_messages, http_scope, post, request
-from tests.scripted import ScriptedProvider, chunk
 from xrouter_asgi import LLMRouter, Principal, RequestContext
 from xrouter_asgi.context import CostEstimate
 from xrouter_asgi.errors import UnsupportedOperation, UpstreamUnavailable
 from xrouter_asgi.kept import MemoryResponses
+from xrouter_asgi.testing.scripted import ScriptedProvider, chunk
 from xrouter_asgi.wire import KeptResponse
 from xrouter_asgi.wire.sse import EventReader
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.scripted import ScriptedProvider, chat, completion
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.events import AttemptEnded, AttemptStarted
 from xrouter_asgi.policies.retry import Retry
@@ -15,6 +14,7 @@ from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router import table as routing
 from xrouter_asgi.router.table import ModelTable
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat, completion
 from xrouter_asgi.wire import ChatRequest, ModelList
 from xrouter_asgi.wire.stream import ChatStream
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripted import chat
 from xrouter_asgi.admission import raise_descriptors
+from xrouter_asgi.testing.scripted import chat
 
 resource = pytest.importorskip("resource")
 

@@ -9,9 +9,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.edge import App, connected, idle, on_both_loops, post, served
-from tests.scripted import chat
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import chat
 
 CHUNKED = "transfer-encoding: chunked"
 CHUNKS = b"2\r\n{}\r\n0\r\n\r\n"

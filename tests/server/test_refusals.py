@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tests.edge import App, post
-from tests.policies.virtual import virtual
 from tests.server.wire import wired
 from xrouter_asgi import RequestEventsMiddleware
 from xrouter_asgi.events import RequestEnded
+from xrouter_asgi.testing.virtual import virtual
 
 TWO = post("content-length: 2", body=b"{}")
 

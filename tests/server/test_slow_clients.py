@@ -8,10 +8,10 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from tests.edge import App, post
-from tests.policies.virtual import virtual
 from tests.server.wire import Peer, wired
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.server.bounds import ClientBounds
+from xrouter_asgi.testing.virtual import virtual
 
 BOUNDS = ClientBounds()
 LOOK = BOUNDS.shortest  # seconds between two looks at what a client has taken

@@ -15,11 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fakes.openai import FakeOpenAI, endless, event
-from tests.fakes.openai_answers import chunk
 from tests.gateway import PROGRAM, Gateway, serving, xrouter
 from tests.limits.servers import RedisServer, redis_server
 from xrouter_asgi.settings import Settings, SettingsError
+from xrouter_asgi.testing.openai import FakeOpenAI, endless, event
+from xrouter_asgi.testing.openai_answers import chunk
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the children of a process are told by Linux")
 
@@ -137,7 +137,7 @@ async def _read_until_cut(url: str) -> None:
 
 async def test_sigterm_lets_streams_of_all_workers_finish(tmp_path: Path, fake: FakeOpenAI) -> None:
     hold = asyncio.Event()
-    from tests.fakes.openai import stream
+    from xrouter_asgi.testing.openai import stream
 
     fake.next(*[stream(chunk({"content": "a"}), chunk({}, "stop"), hold=hold)] * 4)
     async with serving(config(tmp_path, fake), {}) as gateway:

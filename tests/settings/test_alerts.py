@@ -10,15 +10,15 @@ import pytest
 
 from tests.alerts.happenings import ended
 from tests.asgi_client import post
-from tests.fakes.http import Exchange, Server
-from tests.fakes.openai import FakeOpenAI, refuse
-from tests.scripted import chat
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.errors import UpstreamError
 from xrouter_asgi.events import CircuitOpened, LimiterDegraded
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.settings.alerts import AlertsSettings
 from xrouter_asgi.standalone import assemble
+from xrouter_asgi.testing.http import FakeExchange, FakeServer
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse
+from xrouter_asgi.testing.scripted import chat
 
 from .reading import mistakes, read
 
@@ -61,13 +61,13 @@ async def test_a_rule_may_be_off(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_every_channel_of_the_table_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    came: list[Exchange] = []
+    came: list[FakeExchange] = []
 
-    async def hook(exchange: Exchange) -> None:
+    async def hook(exchange: FakeExchange) -> None:
         came.append(exchange)
         await exchange.answer(200)
 
-    async with Server(hook) as server:
+    async with FakeServer(hook) as server:
         text = f"""
             log = false
             webhook = {{ url = "{server.url}/plain", headers = {{ x-token = "env:TOKEN" }} }}
@@ -122,12 +122,12 @@ async def test_the_standalone_app_tells_of_a_credential_that_is_refused() -> Non
     came = asyncio.Event()
     bodies: list[dict[str, str]] = []
 
-    async def hook(exchange: Exchange) -> None:
+    async def hook(exchange: FakeExchange) -> None:
         bodies.append(json.loads(exchange.body))
         await exchange.answer(200)
         came.set()
 
-    async with FakeOpenAI() as fake, Server(hook) as server:
+    async with FakeOpenAI() as fake, FakeServer(hook) as server:
         fake.next(refuse(401))
         document = {
             "providers": {"local": {"kind": "openai", "base_url": fake.base_url, "api_key": "env:KEY"}},

@@ -211,7 +211,7 @@ OTHERWISE: dict[str, Any] = {
         "propagate": False,
         "http_spans": Refused(True),
     },
-    "access_log": {"format": "off"},
+    "access_log": {"format": "off", "exclude_paths": ["/health"]},
     "metrics": {
         "path": "/other",
         "token": "env:B",

@@ -5,15 +5,15 @@ import asyncio
 import pytest
 from pydantic import SecretStr
 
-from tests.fakes.faults import Stall
-from tests.fakes.gigachat import FakeGigaChat
-from tests.fakes.openai import FakeOpenAI, held, refuse
-from tests.scripted import chat
 from xrouter_asgi.errors import RequestRejected, UpstreamOverloaded, UpstreamUnavailable
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.own_key import BringYourOwnKey
 from xrouter_asgi.settings.providers import GigaChatSettings, OpenAISettings
 from xrouter_asgi.standalone import build_router
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import Stall
+from xrouter_asgi.testing.openai import FakeOpenAI, held, refuse
+from xrouter_asgi.testing.scripted import chat
 from xrouter_asgi.wire import ChatRequest
 
 from .reading import mistakes, read

@@ -6,7 +6,7 @@ import io
 import logging
 import re
 import sys
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -126,6 +126,17 @@ class TestAccessLog:
         with caplog.at_level(logging.INFO, logger="xrouter.access"):
             log(ended())
         assert [message[:8] for message in caplog.messages] == ['{"time":']
+
+    @pytest.mark.parametrize("format", ["json", "logging"])
+    def test_probes_can_be_left_out(self, format: Literal["json", "logging"], caplog: pytest.LogCaptureFixture) -> None:
+        stream = io.StringIO()
+        log = AccessLogSettings(format=format, exclude_paths=("/health",)).build(LineBuffer(stream))
+        assert log is not None
+        with caplog.at_level(logging.INFO, logger="xrouter.access"):
+            log(ended())
+        assert (stream.getvalue(), caplog.text) == ("", "")
+        (mistake,) = mistakes('access_log.exclude_paths = ["health"]')
+        assert mistake.startswith("access_log.exclude_paths cannot be used: The path 'health' cannot be excluded.")
 
     def test_it_can_be_off(self) -> None:
         assert AccessLogSettings(format="off").build(LineBuffer()) is None

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.asgi_client import Exchange, body_messages, http_scope
-from tests.policies.virtual import now
-from tests.scripted import chat
+from xrouter_asgi.testing.scripted import chat
+from xrouter_asgi.testing.virtual import now
 
 BEGINNING = 40.0  # seconds in which clients come
 SLOW = 0.5  # seconds at most for a message

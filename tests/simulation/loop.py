@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from tests.policies.virtual import VirtualLoop
+from xrouter_asgi.testing.virtual import VirtualLoop
 
 
 class SeededLoop(VirtualLoop):

@@ -6,7 +6,6 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tests.policies.virtual import now
 from xrouter_asgi.policies.breaker import CircuitBreaker, CircuitGroup
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.circuit import Thresholds
@@ -22,6 +21,7 @@ from xrouter_asgi.providers.base import Call, Provider, Reply
 from xrouter_asgi.providers.target import Target, Wrapper
 from xrouter_asgi.queueing.adaptive import AdaptiveLimit
 from xrouter_asgi.queueing.slots import Slots
+from xrouter_asgi.testing.virtual import now
 
 TOTAL = 60.0
 ATTEMPTS = 3

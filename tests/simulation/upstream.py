@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tests.policies.virtual import now
-from tests.scripted import chunk, completion, usage_chunk
 from xrouter_asgi.errors import (
     ModelNotFound,
     RequestRejected,
@@ -21,6 +19,8 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.providers.base import Call, Reply
+from xrouter_asgi.testing.scripted import chunk, completion, usage_chunk
+from xrouter_asgi.testing.virtual import now
 from xrouter_asgi.wire import ChatChunk, ChatRequest
 from xrouter_asgi.wire.stream import ChatStream
 

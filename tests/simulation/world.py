@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 
 from starlette.types import ASGIApp
 
-from tests.policies.virtual import now
 from tests.simulation.client import SLOW, Client, Plan
 from tests.simulation.ledger import Ledger
 from tests.simulation.loop import SeededLoop
@@ -18,6 +17,7 @@ from xrouter_asgi.events import AttemptEnded, AttemptRetried, AttemptStarted, Ci
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.virtual import now
 
 GRACE = 1.0  # seconds over the deadline (R1)
 CLOSED_WITHIN = 2.0  # seconds after a client left (R7)

@@ -7,8 +7,8 @@ import gzip
 import json
 from typing import Any
 
-from tests.fakes.http import Exchange, Handler
 from tests.middleware.spans import Span, of_json
+from xrouter_asgi.testing.http import FakeExchange, Handler
 
 
 class Collecting:
@@ -20,13 +20,13 @@ class Collecting:
     """
 
     def __init__(self, *refusals: Handler) -> None:
-        self.requests: list[Exchange] = []
+        self.requests: list[FakeExchange] = []
         self.taken: list[Any] = []
         self.asked = asyncio.Event()
         self._came = asyncio.Condition()
         self._refusals = list(refusals)
 
-    async def __call__(self, exchange: Exchange) -> None:
+    async def __call__(self, exchange: FakeExchange) -> None:
         self.requests.append(exchange)
         self.asked.set()
         if self._refusals:
@@ -58,7 +58,7 @@ class Collecting:
 def refusing(status: int, **headers: str) -> Handler:
     """An answer with this status."""
 
-    async def handler(exchange: Exchange) -> None:
+    async def handler(exchange: FakeExchange) -> None:
         await exchange.answer(status, b"{}", {name.replace("_", "-"): value for name, value in headers.items()})
 
     return handler

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 
-from tests.scripted import ScriptedProvider
 from xrouter_asgi.admission import Refusals
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.decision import CandidateVerdict, Unready
@@ -19,6 +18,7 @@ from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.telemetry import Snapshot
 from xrouter_asgi.telemetry.metrics import Metrics
+from xrouter_asgi.testing.scripted import ScriptedProvider
 
 Point: TypeAlias = tuple[str, Mapping[str, Any], list[float]]
 """The name of a metric, its labels, and its number, or the counts of buckets and the sum."""

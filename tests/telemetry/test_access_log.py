@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.policies.virtual import virtual
 from xrouter_asgi.context import Attempt, Principal, RequestContext, Usage
 from xrouter_asgi.decision import CandidateVerdict, Unready
 from xrouter_asgi.errors import RequestRejected, UpstreamUnavailable
 from xrouter_asgi.events import RequestEnded, RequestStarted
 from xrouter_asgi.telemetry.access_log import LIMIT, AccessLog, LineBuffer
+from xrouter_asgi.testing.virtual import virtual
 
 
 def ended(context: RequestContext | None = None, **more: Any) -> RequestEnded:
@@ -284,6 +284,16 @@ def test_other_events_have_no_line() -> None:
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_what_is_excluded_has_no_line() -> None:
+    lines: list[str] = []
+    log = AccessLog(lines.append, readable=False, exclude_paths=("/health", "/docs/*"))
+    for path in ("/health", "/healthy", "/docs/a", "/docs/../v1/models", "/docs"):
+        log(ended(path=path))
+    assert [json.loads(line)["path"] for line in lines] == ["/healthy", "/docs/../v1/models", "/docs"]
+    with pytest.raises(ValueError, match="cannot be excluded"):
+        AccessLog(exclude_paths=("health",))
 
 
 def test_a_terminal_gets_readable_lines_and_a_file_json(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.fakes.http import Exchange, Handler, Server
 from xrouter_asgi.providers.http import TLS
 from xrouter_asgi.telemetry import collector
 from xrouter_asgi.telemetry.collector import Collector, ExportFailed
 from xrouter_asgi.telemetry.otlp_json import attributes, resource_of
+from xrouter_asgi.testing.http import FakeExchange, FakeServer, Handler
 
 DOCUMENT = b'{"resourceSpans":[]}'
 
@@ -25,29 +25,29 @@ class Answering:
     """A collector that gives these answers in turn, and then takes everything."""
 
     def __init__(self, *answers: Handler) -> None:
-        self.requests: list[Exchange] = []
+        self.requests: list[FakeExchange] = []
         self.times: list[float] = []
         self._answers = list(answers)
 
-    async def __call__(self, exchange: Exchange) -> None:
+    async def __call__(self, exchange: FakeExchange) -> None:
         self.requests.append(exchange)
         self.times.append(asyncio.get_running_loop().time())
         await (self._answers.pop(0) if self._answers else answer(200))(exchange)
 
 
 def answer(status: int, body: bytes = b"{}", **headers: str) -> Handler:
-    async def handler(exchange: Exchange) -> None:
+    async def handler(exchange: FakeExchange) -> None:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         await exchange.answer(status, body, {"content-type": "application/json", **named})
 
     return handler
 
 
-async def reset(exchange: Exchange) -> None:
+async def reset(exchange: FakeExchange) -> None:
     exchange.reset()
 
 
-async def silence(exchange: Exchange) -> None:
+async def silence(exchange: FakeExchange) -> None:
     await exchange.gone.wait()
 
 
@@ -67,7 +67,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_document_comes_whole_with_our_headers_to_the_path_of_its_signal() -> None:
     taking = Answering()
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         await posted(f"{server.url}/otlp/", headers={"x-token": "t"})
     (request,) = taking.requests
     assert (request.method, request.path, request.body) == ("POST", "/otlp/v1/traces", DOCUMENT)
@@ -80,7 +80,7 @@ async def test_a_document_comes_whole_with_our_headers_to_the_path_of_its_signal
 async def test_a_document_of_many_steps_comes_compressed() -> None:
     taking = Answering()
     document = json.dumps([{"key": str(number)} for number in range(5000)]).encode()
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         sending = Collector(server.url, compress=True)
         await sending.post("/v1/traces", document)
         await sending.aclose()
@@ -93,7 +93,7 @@ async def test_a_document_of_many_steps_comes_compressed() -> None:
 @pytest.mark.parametrize("failure", [*map(answer, (429, 502, 503, 504)), reset])
 async def test_what_may_be_repeated_is_repeated_until_it_is_taken(failure: Handler) -> None:
     taking = Answering(failure, failure, failure)
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         await posted(server.url)
     assert len(taking.requests) == 4
     assert {request.body for request in taking.requests} == {DOCUMENT}
@@ -102,14 +102,14 @@ async def test_what_may_be_repeated_is_repeated_until_it_is_taken(failure: Handl
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 302])
 async def test_what_may_not_be_repeated_fails_at_once(status: int) -> None:
     taking = Answering(answer(status))
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         with pytest.raises(ExportFailed):
             await posted(server.url)
     assert len(taking.requests) == 1
 
 
 async def test_a_failure_says_what_the_collector_said() -> None:
-    async with Server(Answering(answer(400, b'{"code":3,"message":"bad\\nspan"}'))) as server:
+    async with FakeServer(Answering(answer(400, b'{"code":3,"message":"bad\\nspan"}'))) as server:
         with pytest.raises(ExportFailed, match=r"^The collector at 127.0.0.1 answered with status 400: bad span$"):
             await posted(server.url)
 
@@ -117,7 +117,7 @@ async def test_a_failure_says_what_the_collector_said() -> None:
 async def test_pauses_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector, "uniform", lambda low, high: high)
     taking = Answering(*[answer(503)] * 3)
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         await posted(server.url)
     first, second, third = (later - earlier for earlier, later in pairwise(taking.times))
     assert first > 0.009
@@ -127,27 +127,27 @@ async def test_pauses_grow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_the_time_that_a_collector_asks_for_is_waited() -> None:
     taking = Answering(answer(503, retry_after="0.2"))
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         await posted(server.url)
     assert taking.times[1] - taking.times[0] > 0.19
 
 
 async def test_a_wait_beyond_the_time_out_is_not_begun() -> None:
     taking = Answering(answer(503, retry_after="30"))
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         with pytest.raises(ExportFailed, match="answered with status 503"):
             await posted(server.url)
     assert len(taking.requests) == 1
 
 
 async def test_a_collector_that_does_not_answer_is_given_up_in_time() -> None:
-    async with Server(silence) as server:
+    async with FakeServer(silence) as server:
         with pytest.raises(ExportFailed, match="cannot be reached: "):
             await posted(server.url, timeout=0.1)
 
 
 async def test_a_hurry_cuts_the_time_out_short() -> None:
-    async with Server(silence) as server:
+    async with FakeServer(silence) as server:
         sending = Collector(server.url)
         with pytest.raises(ExportFailed):
             await sending.post("/v1/traces", DOCUMENT, within=0.1)
@@ -172,21 +172,21 @@ async def test_a_collector_that_is_down_is_told_by_a_word() -> None:
 async def test_a_partial_success_is_counted_and_logged(
     said: bytes, rejected: int, logged: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Server(Answering(answer(200, said))) as server:
+    async with FakeServer(Answering(answer(200, said))) as server:
         assert await posted(server.url) == rejected
     assert caplog.messages == [f"The collector at 127.0.0.1 {logged}"]
 
 
 @pytest.mark.parametrize("said", [b"", b"\x0a\x02ok", b"[]", b'{"partialSuccess":{}}', b'{"partialSuccess":7}'])
 async def test_a_whole_success_is_not_logged(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    async with Server(Answering(answer(200, said))) as server:
+    async with FakeServer(Answering(answer(200, said))) as server:
         assert await posted(server.url) == 0
     assert caplog.messages == []
 
 
 async def test_a_nonsensical_count_of_rejected_items_harms_nothing() -> None:
     said = b'{"partialSuccess":{"rejectedSpans":"many"}}'
-    async with Server(Answering(answer(200, said))) as server:
+    async with FakeServer(Answering(answer(200, said))) as server:
         assert await posted(server.url) == 0
 
 
@@ -199,7 +199,7 @@ async def test_certificates_are_checked_and_ours_is_shown(tmp_path: Path) -> Non
     ours = tmp_path / "ours.pem"
     authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(ours)
     bundle = authority.cert_pem.bytes().decode()
-    async with Server(Answering(), tls=context) as server:
+    async with FakeServer(Answering(), tls=context) as server:
         assert await posted(server.url, tls=TLS(bundle, cert=str(ours))) == 0
         with pytest.raises(ExportFailed):
             await posted(server.url, timeout=0.1)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post, request
-from tests.scripted import ANSWER, ScriptedProvider, chat, chunk
 from tests.telemetry.measured import Measured, ended, went_round
 from xrouter_asgi.context import Attempt, RequestContext, Usage
 from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamUnavailable
@@ -23,6 +22,7 @@ from xrouter_asgi.events import (
     LimiterRestored,
     RequestStarted,
 )
+from xrouter_asgi.testing.scripted import ANSWER, ScriptedProvider, chat, chunk
 
 # What is counted
 

@@ -6,7 +6,6 @@ import pytest
 
 from tests.asgi_client import post
 from tests.policies.candidates import candidate
-from tests.scripted import ScriptedProvider, chat
 from tests.telemetry.measured import Measured, ended
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.decision import Unready, UnreadyKind
@@ -21,6 +20,7 @@ from xrouter_asgi.events import (
 )
 from xrouter_asgi.policies.candidates import Candidate, Capabilities
 from xrouter_asgi.policies.fallback import Fallback
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 
 def test_a_retry_is_counted_by_what_made_it_needed(kind: type[Measured]) -> None:

@@ -16,8 +16,6 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from tests.asgi_client import get, post
-from tests.fakes.http import Server
-from tests.scripted import chat
 from tests.telemetry.collecting import Collecting, refusing
 from tests.telemetry.known_requests import BACKLOG, REFUSALS, Models, tell
 from tests.telemetry.measured import Measured, ended
@@ -27,12 +25,14 @@ from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import assemble
 from xrouter_asgi.telemetry import Collector, MetricsPush, Snapshot
 from xrouter_asgi.telemetry.metrics_push import otlp
+from xrouter_asgi.testing.http import FakeServer
+from xrouter_asgi.testing.scripted import chat
 
 
 class Pushed(Measured):
     """A router whose metrics are sent to a collector every 10 ms."""
 
-    def __init__(self, server: Server, **options: Any) -> None:
+    def __init__(self, server: FakeServer, **options: Any) -> None:
         super().__init__()
         collector = Collector(server.url, headers={"x-token": "t"}, timeout=0.2)
         self.push = MetricsPush(self.metrics, collector, **{"interval": 0.01, **options})
@@ -49,7 +49,7 @@ def requests(document: Any) -> int:
 
 async def test_metrics_come_to_the_collector_again_and_again_and_at_the_end() -> None:
     taking = Collecting()
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         pushed = Pushed(server, resource={"service.name": "gateway", "host.name": "h"})
         await post(pushed.app, "/v1/chat/completions", chat())
         await taking.has_documents(2)
@@ -68,7 +68,7 @@ async def test_metrics_come_to_the_collector_again_and_again_and_at_the_end() ->
 
 async def test_what_a_collector_did_not_take_is_in_the_next_document(caplog: pytest.LogCaptureFixture) -> None:
     taking = Collecting(refusing(400))
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         pushed = Pushed(server)
         await post(pushed.app, "/v1/chat/completions", chat())
         await taking.has_documents(1)
@@ -79,7 +79,7 @@ async def test_what_a_collector_did_not_take_is_in_the_next_document(caplog: pyt
 
 async def test_without_a_request_nothing_is_sent() -> None:
     taking = Collecting()
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         await Pushed(server).push.aclose()
     assert taking.requests == []
 
@@ -99,7 +99,7 @@ class Broken:
 
 async def test_a_defect_does_not_end_the_exports(caplog: pytest.LogCaptureFixture) -> None:
     taking = Collecting()
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         push = MetricsPush(Broken(), Collector(server.url), interval=0.01)
         push(ended(RequestContext()))
         await taking.has_documents(1)
@@ -116,7 +116,7 @@ def test_what_a_meter_provider_has_is_for_its_readers_to_send() -> None:
 
 async def test_the_settings_send_them_to_a_collector(tmp_path: Path) -> None:
     taking = Collecting()
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         metrics = {"otlp": {"endpoint": server.url, "compression": "gzip"}}
         document = {"providers": {"e": {"kind": "echo"}}, "tracing": {"service": "gateway", "sampling": 0}}
         assembly = assemble(Settings.parse({**document, "metrics": metrics}, folder=tmp_path))

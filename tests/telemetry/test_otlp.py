@@ -13,23 +13,23 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.metrics import MeterProvider
 
 from tests.asgi_client import get, post
-from tests.fakes.http import Exchange, Server
-from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.middleware.tracing import TracingMiddleware
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.telemetry.metrics import Metrics
 from xrouter_asgi.telemetry.otlp import otlp_metric_reader, otlp_tracer_provider
+from xrouter_asgi.testing.http import FakeExchange, FakeServer
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 
 class Collector:
     """Takes whatever is exported to it."""
 
     def __init__(self) -> None:
-        self.requests: list[Exchange] = []
+        self.requests: list[FakeExchange] = []
 
-    async def __call__(self, exchange: Exchange) -> None:
+    async def __call__(self, exchange: FakeExchange) -> None:
         self.requests.append(exchange)
         await exchange.answer(200, b"", {"content-type": "application/x-protobuf"})
 
@@ -46,7 +46,7 @@ def router() -> LLMRouter:
 
 async def test_spans_come_to_the_collector() -> None:
     collector = Collector()
-    async with Server(collector) as server:
+    async with FakeServer(collector) as server:
         provider = otlp_tracer_provider(server.url + "/", headers={"x-token": "t"}, service="gateway")
         await post(TracingMiddleware(router(), tracer_provider=provider), "/v1/chat/completions", chat())
         await asyncio.to_thread(provider.shutdown)
@@ -63,7 +63,7 @@ async def test_spans_come_to_the_collector() -> None:
 
 async def test_metrics_come_to_the_collector() -> None:
     collector = Collector()
-    async with Server(collector) as server:
+    async with FakeServer(collector) as server:
         provider = MeterProvider([otlp_metric_reader(server.url)])
         app = router()
         metrics = Metrics(provider, models=app.models)
@@ -76,7 +76,7 @@ async def test_metrics_come_to_the_collector() -> None:
 
 async def test_of_no_share_no_trace_is_sampled_but_those_of_clients_who_sample() -> None:
     collector = Collector()
-    async with Server(collector) as server:
+    async with FakeServer(collector) as server:
         provider = otlp_tracer_provider(server.url, share=0.0)
         app = TracingMiddleware(router(), tracer_provider=provider)
         await get(app, "/v1/models")
@@ -89,7 +89,7 @@ async def test_of_no_share_no_trace_is_sampled_but_those_of_clients_who_sample()
 
 async def test_spans_may_be_compressed_and_their_process_described() -> None:
     collector = Collector()
-    async with Server(collector) as server:
+    async with FakeServer(collector) as server:
         provider = otlp_tracer_provider(server.url, resource={"team": "blue"}, compression=Compression.Gzip)
         await get(TracingMiddleware(router(), tracer_provider=provider), "/health")
         await asyncio.to_thread(provider.shutdown)
@@ -126,7 +126,7 @@ def test_without_the_extra_it_says_what_to_install(
 
 async def test_where_the_environment_says_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     collector = Collector()
-    async with Server(collector) as server:
+    async with FakeServer(collector) as server:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.url)
         provider = otlp_tracer_provider()
         await get(TracingMiddleware(router(), tracer_provider=provider), "/health")

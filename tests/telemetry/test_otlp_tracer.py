@@ -12,14 +12,14 @@ from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.asgi_client import get, post
-from tests.fakes.http import Exchange, Server
 from tests.policies.candidates import candidate
-from tests.scripted import ScriptedProvider, chat
 from tests.telemetry.collecting import Collecting, refusing
 from xrouter_asgi import LLMRouter, Target, TracingMiddleware
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.telemetry import Collector, OTLPTracer, collector, span_exporter
+from xrouter_asgi.testing.http import FakeExchange, FakeServer
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 SPAN = json.dumps(
     {
@@ -48,7 +48,7 @@ async def test_spans_come_to_the_collector_as_the_specification_wants() -> None:
     taking = Collecting()
     parent = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     headers = [(b"traceparent", parent), (b"tracestate", b"a=1")]
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         resource = {"deployment.environment.name": "test"}
         tracer = OTLPTracer(Collector(server.url, headers={"x-token": "t"}), service="gateway", resource=resource)
         app = TracingMiddleware(router(), tracer=tracer)
@@ -86,7 +86,7 @@ async def test_every_member_of_a_document_is_one_of_the_protocol() -> None:
     taking = Collecting()
     failing = candidate("a", UpstreamUnavailable("No.", code="connect_refused"))
     tried = LLMRouter({"scripted": Fallback([failing, candidate("b")])}, version="v1")
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         tracer = OTLPTracer(Collector(server.url))
         await post(TracingMiddleware(tried, tracer=tracer), "/v1/chat/completions", chat())
         await tracer.aclose()
@@ -100,7 +100,7 @@ async def test_every_member_of_a_document_is_one_of_the_protocol() -> None:
 
 async def test_spans_of_many_requests_go_together() -> None:
     taking = Collecting()
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         tracer = OTLPTracer(Collector(server.url))
         app = TracingMiddleware(router(), tracer=tracer)
         for _ in range(20):
@@ -113,7 +113,7 @@ async def test_spans_of_many_requests_go_together() -> None:
 async def test_a_full_batch_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(span_exporter, "DELAY", 60.0)
     taking = Collecting()
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         exporter = OTLPTracer(Collector(server.url)).exporter
         for _ in range(span_exporter._BATCH):
             exporter.add([SPAN])
@@ -126,12 +126,12 @@ async def test_what_comes_during_an_export_goes_with_the_next() -> None:
     taking = Collecting()
     asked, late = asyncio.Event(), asyncio.Event()
 
-    async def slowly(exchange: Exchange) -> None:
+    async def slowly(exchange: FakeExchange) -> None:
         asked.set()
         await exchange.until(late)
         await taking(exchange)
 
-    async with Server(slowly) as server:
+    async with FakeServer(slowly) as server:
         exporter = OTLPTracer(Collector(server.url)).exporter
         exporter.add([SPAN])
         await asked.wait()
@@ -144,7 +144,7 @@ async def test_what_comes_during_an_export_goes_with_the_next() -> None:
 
 async def test_a_collector_that_comes_back_gets_the_spans() -> None:
     taking = Collecting(refusing(503), refusing(429))
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         tracer = OTLPTracer(Collector(server.url))
         await get(TracingMiddleware(router(), tracer=tracer), "/health")
         await taking.has(1)
@@ -156,7 +156,7 @@ async def test_a_collector_that_comes_back_gets_the_spans() -> None:
 async def test_spans_that_wait_are_sent_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(span_exporter, "DELAY", 60.0)
     taking = Collecting()
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         tracer = OTLPTracer(Collector(server.url))
         exporter = tracer.exporter
         for _ in range(span_exporter._BATCH - 1):
@@ -168,7 +168,7 @@ async def test_spans_that_wait_are_sent_at_the_end(monkeypatch: pytest.MonkeyPat
 
 async def test_an_export_that_runs_is_waited_for_at_the_end() -> None:
     taking = Collecting(refusing(503))
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         tracer = OTLPTracer(Collector(server.url))
         tracer.exporter.add([SPAN])
         await taking.asked.wait()
@@ -183,11 +183,11 @@ async def test_the_end_does_not_wait_long_for_a_dead_collector(
 
     asked = asyncio.Event()
 
-    async def silence(exchange: Exchange) -> None:
+    async def silence(exchange: FakeExchange) -> None:
         asked.set()
         await exchange.gone.wait()
 
-    async with Server(silence) as server:
+    async with FakeServer(silence) as server:
         tracer = OTLPTracer(Collector(server.url))
         tracer.exporter.add([SPAN])
         await asked.wait()
@@ -200,7 +200,7 @@ async def test_the_end_does_not_wait_long_for_a_dead_collector(
 async def test_a_queue_that_is_full_loses_the_latest_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     taking = Collecting()
     caplog.set_level(logging.WARNING)
-    async with Server(taking) as server:
+    async with FakeServer(taking) as server:
         exporter = OTLPTracer(Collector(server.url)).exporter
         for _ in range(span_exporter.QUEUE // 2 + 10):  # no turn of the loop comes in between
             exporter.add([SPAN, SPAN])
@@ -227,10 +227,10 @@ async def test_a_collector_that_is_down_harms_no_request_and_its_losses_are_coun
 
 
 async def test_what_a_collector_rejects_is_counted_as_lost() -> None:
-    async def reject(exchange: Exchange) -> None:
+    async def reject(exchange: FakeExchange) -> None:
         await exchange.answer(200, b'{"partialSuccess":{"rejectedSpans":"2"}}')
 
-    async with Server(reject) as server:
+    async with FakeServer(reject) as server:
         tracer = OTLPTracer(Collector(server.url))
         tracer.exporter.add([SPAN, SPAN, SPAN])
         await tracer.aclose()
@@ -245,7 +245,7 @@ def test_a_tracer_serves_one_loop_after_another() -> None:
 
     async def send() -> None:
         taking = Collecting()
-        async with Server(taking) as server:
+        async with FakeServer(taking) as server:
             tracer.exporter._collector = Collector(server.url)
             tracer.exporter.add([SPAN])
             await taking.has(2)

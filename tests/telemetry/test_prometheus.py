@@ -10,7 +10,6 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.asgi_client import get, post, request
-from tests.scripted import ScriptedProvider, chat
 from tests.serving import uvicorn_here
 from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
@@ -18,6 +17,7 @@ from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.telemetry.metrics import Metrics
 from xrouter_asgi.telemetry.prometheus import MetricsApp
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 
 def measured() -> tuple[RequestEventsMiddleware, Metrics]:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from tests.scripted import chunk
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout
+from xrouter_asgi.testing.scripted import chunk
 from xrouter_asgi.wire import ChatChunk
 from xrouter_asgi.wire.stream import ChatStream
 

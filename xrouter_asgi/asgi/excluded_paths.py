@@ -33,9 +33,10 @@ class ExcludedPaths:
 
     def match(self, scope: Scope) -> bool:
         """Whether the path of this request or WebSocket is excluded."""
-        if not self._exact and not self._below:
-            return False
-        path = local_path(scope)
+        return bool(self._exact or self._below) and self.cover(local_path(scope))
+
+    def cover(self, path: str) -> bool:
+        """Whether this path is excluded."""
         return path in self._exact or (path.startswith(self._below) and not _climbs(path))
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..context import RequestContext
 from ..errors import XRouterError
 from .body import ends_twice
+from .hooks import mistake
 from .responses import CLOSE, Headers, id_headers, send_error, with_headers
 
 OnError: TypeAlias = Callable[[Scope, XRouterError], ASGIApp]
 """What `on_error` is everywhere: turns an error of ours into the host's own answer, such as a response of Starlette."""
+
+logger = logging.getLogger("xrouter")
 
 _PREFIX = "websocket."
 _REASON = 123  # bytes of a close frame's reason (RFC 6455, 5.5)
@@ -36,7 +40,7 @@ async def send_refusal(
 
     Args:
         on_error: Renders the answer in place of our envelope. The error's own headers, `headers` and `x-request-id`
-            are added to it, except those that it sets itself.
+            are added to it, except those that it sets itself. If it fails, our envelope goes out.
         headers: To send besides the error's own.
     """
     context = RequestContext.of(scope)
@@ -66,7 +70,21 @@ async def _answer(
     async def send_with_headers(message: Message) -> None:
         await send(with_headers(message, ours))
 
-    if on_error is None:
+    app = None if on_error is None else _rendered(on_error, scope, error, context)
+    if app is None:
         await send_error(send_with_headers, error, context=context)
     else:
-        await on_error(scope, error)(scope, receive, send_with_headers)
+        await app(scope, receive, send_with_headers)
+
+
+def _rendered(on_error: OnError, scope: Scope, error: XRouterError, context: RequestContext) -> ASGIApp | None:
+    """The answer that the host makes of the error; None if it makes none, which the log is told."""
+    try:
+        app: object = on_error(scope, error)
+    except Exception:
+        logger.exception("The function 'on_error' failed", extra=context.facts)
+        return None
+    if callable(app):
+        return cast(ASGIApp, app)
+    mistake("on_error", "an ASGI application", app, context)
+    return None

@@ -28,7 +28,9 @@ _EVENTS = (
     (b"x-accel-buffering", b"no"),  # nginx would hold the stream back
 )
 
-_HEADS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+HEADS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+"""Messages that carry the headers of an answer."""
+
 _LONGEST = 4096  # bytes; clients give up on a head of 8 KiB (aiohttp, for one field) or 16 KiB (Node, in all)
 _PRINTABLE = bytes(32 if code < 32 or code == 127 else code for code in range(256))
 
@@ -69,7 +71,7 @@ def status_of(message: Message) -> int | None:
 
 def with_request_id(message: Message, request_id: str) -> Message:
     """Add `x-request-id` to the head of an answer that has none. Any other message stays as it is."""
-    if message["type"] not in _HEADS:
+    if message["type"] not in HEADS:
         return message
     headers = message.get("headers", ())
     for name, _ in headers:
@@ -80,7 +82,7 @@ def with_request_id(message: Message, request_id: str) -> Message:
 
 def with_headers(message: Message, ours: Headers) -> Message:
     """The head of an answer with our headers, except those it has already; any other message as it is."""
-    if message["type"] not in _HEADS:
+    if message["type"] not in HEADS:
         return message
     headers = message.get("headers", ())
     names = {name.lower() for name, _ in headers}

@@ -23,6 +23,7 @@ from ..errors import (
 )
 from .body import AmbiguousLength, RequestTimeout, check_framing
 from .disconnect import ClientDisconnected, Interrupted
+from .hooks import failure
 from .responses import CLOSE, id_headers, send_error
 from .scope import local_path
 from .sending import Outgoing
@@ -115,12 +116,11 @@ class Routes:
                 raise
             _log(error, context)
             await _fail(outgoing, error, context)
-        except Exception:
+        except Exception as error:
             if outgoing.committed:
                 raise
-            logger.exception("A request failed by a defect of this program", extra=context.facts)
-            defect = XRouterError(f"An internal error happened. Tell the operator the id {context.request_id}.")
-            await _fail(outgoing, defect, context)
+            # The host's `receive` may say no, too: Starlette's `max_body_size` does, by an HTTPException.
+            await _fail(outgoing, failure("A request failed by a defect of this program", error, context), context)
         context.release()
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import NamedTuple
 
+from ..asgi.hooks import host_refusal
 from ..context import Principal
 from ..errors import KeyStoreUnavailable
 from ..queueing.single_flight import SingleFlight
@@ -88,7 +89,8 @@ class CachedKeys:
     async def check(self, secret: str) -> APIKey | None:
         """The key of this secret; None if it is unknown, revoked, expired or not yet valid, without a difference.
 
-        Raises KeyStoreUnavailable, unless an entry of the last `STALE_IF_ERROR` seconds says that the key is good.
+        Raises KeyStoreUnavailable, unless an entry of the last `STALE_IF_ERROR` seconds says that the key is good; and
+        HostRefusal if a function in place of the store raises an `HTTPException`.
         """
         if not (well_formed(secret) or (self._store.imported and importable(secret))):
             return None
@@ -139,6 +141,8 @@ class CachedKeys:
             async with asyncio.timeout(TIMEOUT):
                 key, since = await self._find_unchanged(self._hasher.digests(secret))
         except Exception as exc:  # no exception of a store may admit anyone, or become a 500
+            if (refusal := host_refusal(exc)) is not None and refusal.status < 500:
+                raise refusal from exc  # the host's function is well, and says no
             self._lost(exc)
             raise _unavailable() from exc
         self._slow = False

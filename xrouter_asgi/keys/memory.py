@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from ..errors import KeyStoreUnavailable
 from .base import (
     APIKey,
     AuditEntry,
@@ -140,8 +141,12 @@ class CallableKeyStore:
 
     async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
         for digest in digests:
-            if (key := await self._find(digest)) is not None:
+            key: object = await self._find(digest)
+            if isinstance(key, APIKey):
                 return key
+            if key is not None:
+                wrong = f"TypeError: the function must return an APIKey or None, and returned a {type(key).__name__}"
+                raise KeyStoreUnavailable("API keys cannot be checked.", detail=wrong)
         return None
 
     def used(self, key: APIKey, /) -> None: ...

@@ -11,9 +11,10 @@ from functools import partial
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..asgi.excluded_paths import ExcludedPaths
+from ..asgi.hooks import failure, mistake
 from ..asgi.lifespan import ClosingAtShutdown
 from ..asgi.refusal import OnError, send_refusal
-from ..asgi.responses import Headers, with_headers
+from ..asgi.responses import HEADS, Headers, with_headers
 from ..context import CostEstimate, RequestContext
 from ..errors import RateLimitExceeded, XRouterError
 from ..events import LimiterDegraded, LimiterRestored
@@ -30,7 +31,7 @@ class RateLimitMiddleware:
 
     Works around any application for requests. Only `LLMRouter` knows tokens and models: it reserves them when it has
     read the body, and they are settled when the answer ends, however it ends. Around another application, limits of
-    tokens and of models do nothing.
+    tokens and of models do nothing. A WebSocket is one request, and one of those in parallel until it is closed.
 
     Place it below `APIKeyMiddleware`, so that a limit belongs to a key and not to an address.
 
@@ -39,7 +40,7 @@ class RateLimitMiddleware:
         limit: `60/minute; 100000 tokens/minute; 8 parallel`, or an iterable of such. A principal's own limits replace
             those of the same kind.
         key: Names the caller that a limit per key belongs to; None for nobody. By default the principal's id, else the
-            address.
+            address. An `HTTPException` refuses the request, as it does in `identify` of `APIKeyMiddleware`.
         models: Limits by the name of a model, or by a pattern with one `*`, in any case. Those of tokens replace the
             general ones of the same kind; others come on top.
         assumed_output: Tokens that an answer is expected to have at least if the client sets no bound. From 0.
@@ -76,17 +77,22 @@ class RateLimitMiddleware:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, partial(self._connect_and_send, send))
             return
-        if scope["type"] != "http" or self._excluded.match(scope):
+        if scope["type"] not in ("http", "websocket") or self._excluded.match(scope):
             await self.app(scope, receive, send)
             return
         scope, context = RequestContext.within(scope)
         if not self._limiter.rules.bind(context.principal):
             await self.app(scope, receive, send)
             return
-        request = _LimitedRequest(self._limiter, Subject.of(scope, self._key, context.principal), context)
+        try:
+            subject = self._subject(scope, context)
+        except XRouterError as error:
+            await send_refusal(scope, receive, send, error, on_error=self._on_error)
+            return
+        request = _LimitedRequest(self._limiter, subject, context)
 
         async def send_with_limits(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in HEADS:
                 message = with_headers(message, request.headers())
             await send(message)
 
@@ -98,6 +104,19 @@ class RateLimitMiddleware:
             await self.app(scope, receive, send_with_limits)
         finally:
             request.settle()
+
+    def _subject(self, scope: Scope, context: RequestContext) -> Subject:
+        """Who is charged. Raises XRouterError if `key` refuses the request, or fails: nobody goes in uncounted."""
+        try:
+            subject = Subject.of(scope, self._key, context.principal)
+        except XRouterError:
+            raise
+        except Exception as error:
+            raise failure("The function 'key' of RateLimitMiddleware failed", error, context) from error
+        key: object = subject.key
+        if key is not None and not isinstance(key, str):
+            raise mistake("key", "a text or None", key, context)
+        return subject
 
     async def _connect_and_send(self, send: Send, message: Message) -> None:
         if message["type"] == "lifespan.startup.complete":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -10,8 +11,8 @@ from ..asgi.responses import Headers, header, id_headers, send_json, send_stream
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from ..dialects.base import ParsedRequest
-from ..errors import PermissionDenied
-from ..providers.base import Reply
+from ..errors import ModelNotFound, PermissionDenied
+from ..providers.base import Call, Reply
 from ..wire import Document
 from ..wire.reading import SMALL, off_loop
 from ..wire.stream import ChatStream
@@ -21,8 +22,9 @@ Keep: TypeAlias = Callable[[], Awaitable[None]]
 
 EXPLAIN = b"x-xrouter-explain"
 
-
 _WARNINGS = 50
+
+logger = logging.getLogger("xrouter")
 
 
 def enter(context: RequestContext, endpoint: str, *, scope: str) -> None:
@@ -105,3 +107,15 @@ def own_headers(context: RequestContext, *, explained: bool) -> list[tuple[bytes
 
 def _explanation(context: RequestContext) -> bytes:
     return EXPLAIN + b" " + context.decision.to_json().encode("ascii")
+
+
+def unknown_upstream(error: ModelNotFound, call: Call) -> ModelNotFound:
+    """What to tell a client that asks for a model of the table which the upstream does not know."""
+    context = call.context
+    hints = "; ".join(filter(None, (attempt.hint for attempt in context.attempts)))
+    logger.warning("%s (%s)", hints, error.detail or error.message, extra=context.facts)
+    message = (
+        f"The model '{call.model[:256]}' is listed here, but its upstream does not know it. "
+        f"Tell the operator the id {context.request_id}."
+    )
+    return error.but(message=message)

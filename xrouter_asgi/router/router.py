@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -25,8 +25,9 @@ from ..providers.base import Call, Provider
 from ..providers.target import Attempting
 from ..wire.codec import encode
 from ..wire.reading import read_request
+from .chat_call import ChatCall
 from .counting import count_tokens
-from .exchange import EXPLAIN, Keep, enter, own_headers, send_reply, warnings_header
+from .exchange import EXPLAIN, Keep, enter, own_headers, send_reply, unknown_upstream, warnings_header
 from .listing import ModelLists
 from .openapi import openapi
 from .stored import StoredResponses
@@ -117,6 +118,17 @@ class LLMRouter:
                 "Pass lifespan=router.lifespan to the host app."
             )
         await self._routes(scope, receive, send)
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], *, model: str, **parameters: Any) -> ChatCall:
+        """Ask a model from this program: `await` it for a whole answer, iterate over it for a stream. See `ChatCall`.
+
+        What is inside the router takes part: its policies and their deadlines. What stands around it does not: keys,
+        limits, log, metrics, spans. To have them, let `in_process` ask the outermost app.
+
+        Args:
+            messages, parameters: Members of OpenAI's request, such as `temperature=0.2`.
+        """
+        return ChatCall(self.models, {"model": model, "messages": messages, **parameters})
 
     def drain(self) -> None:
         """Make `/ready` say no, so that a load balancer looks elsewhere. Requests are still answered."""
@@ -274,7 +286,7 @@ async def _ask(
     except ModelNotFound as error:
         if call.stem:
             raise  # the client chose the name
-        raise _unknown_upstream(error, call) from error
+        raise unknown_upstream(error, call) from error
     except XRouterError as error:
         if (told := dialect.named_back(error)) is error:
             raise
@@ -285,15 +297,3 @@ async def _ask(
         await sending
     finally:
         await reply.aclose()
-
-
-def _unknown_upstream(error: ModelNotFound, call: Call) -> ModelNotFound:
-    """What to tell a client that asks for a model of the table which the upstream does not know."""
-    context = call.context
-    hints = "; ".join(filter(None, (attempt.hint for attempt in context.attempts)))
-    logger.warning("%s (%s)", hints, error.detail or error.message, extra=context.facts)
-    message = (
-        f"The model '{call.model[:256]}' is listed here, but its upstream does not know it. "
-        f"Tell the operator the id {context.request_id}."
-    )
-    return error.but(message=message)

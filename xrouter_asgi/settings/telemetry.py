@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import unquote
 
-from pydantic import Field, SecretStr, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
 
+from ..asgi import ExcludedPaths
 from ..asgi.lifespan import Close, in_thread
 from ..checks import Seconds
 from ..providers.http import TLS, Instrument
@@ -190,15 +191,25 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
             yield name.strip(), unquote(value.strip())
 
 
+def _excludable(paths: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        ExcludedPaths(paths)
+    except ValueError as error:
+        raise ValueError(f"cannot be used: {error}") from error
+    return paths
+
+
 class AccessLogSettings(Table):
     """`[access_log]`.
 
     Attributes:
         format: `auto` is `text` on a terminal and `json` elsewhere, both on the standard output; `logging` hands JSON
             to the logger `xrouter.access`.
+        exclude_paths: Paths that get no line, such as `/health` or `/docs/*`.
     """
 
     format: Literal["auto", "json", "text", "logging", "off"] = "auto"
+    exclude_paths: Annotated[tuple[str, ...], AfterValidator(_excludable)] = ()
 
     @property
     def readable(self) -> bool:
@@ -210,8 +221,8 @@ class AccessLogSettings(Table):
             case "off":
                 return None
             case "logging":
-                return AccessLog(logging.getLogger("xrouter.access").info)
-        return AccessLog(lines, readable=self.readable)
+                return AccessLog(logging.getLogger("xrouter.access").info, exclude_paths=self.exclude_paths)
+        return AccessLog(lines, readable=self.readable, exclude_paths=self.exclude_paths)
 
 
 def _need(module: str, *, extra: str) -> None:

@@ -8,13 +8,14 @@ import logging
 import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import TextIO
 
 from pydantic_core import to_json
 
+from ..asgi.excluded_paths import ExcludedPaths
 from ..conventions import error_type
 from ..decision import Attempt, Decision
 from ..events import RequestEnded, RequestStarted
@@ -41,13 +42,22 @@ class AccessLog:
             `logging.getLogger("xrouter.access").info` passes them to the logging of the standard library, at ten times
             the price.
         readable: Write lines for the eye in place of JSON. None does so if the standard output is a terminal.
+        exclude_paths: Paths that get no line, as clients ask for them: `/health`, or `/docs/*` for all below `/docs`.
+            To leave them out of metrics and alerts, too, give them to `RequestEventsMiddleware`.
     """
 
     requests_only = True
 
-    def __init__(self, sink: Callable[[str], object] | None = None, *, readable: bool | None = None) -> None:
+    def __init__(
+        self,
+        sink: Callable[[str], object] | None = None,
+        *,
+        readable: bool | None = None,
+        exclude_paths: Iterable[str] = (),
+    ) -> None:
         self._sink = LineBuffer() if sink is None else sink
         self._readable = sink is None and sys.stdout.isatty() if readable is None else readable
+        self._excluded = ExcludedPaths(exclude_paths)
         self._running = 0
 
     def __call__(self, event: object) -> None:
@@ -56,7 +66,8 @@ class AccessLog:
             self._running += 1
         elif isinstance(event, RequestEnded):
             self._running -= 1
-            self._sink(_readable_line(event) if self._readable else _json_line(event))
+            if not self._excluded.cover(event.path):
+                self._sink(_readable_line(event) if self._readable else _json_line(event))
             # No request is held up by this, and a server that a signal is about to kill loses no line.
             if self._running <= 0 and isinstance(self._sink, LineBuffer):
                 self._sink.flush()

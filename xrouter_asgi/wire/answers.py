@@ -1,4 +1,4 @@
-"""The shapes of answers, for the OpenAPI document and for tests. No answer is parsed with them."""
+"""The shapes of answers: for `router.chat`, for the OpenAPI document, for tests. What a client gets is not parsed."""
 
 from __future__ import annotations
 
@@ -220,3 +220,40 @@ class NoModelsAnswer(ClosedAnswerModel):
 
 class Status(ClosedAnswerModel):
     status: Literal["ok", "ready"]
+
+
+class ChunkFunction(AnswerModel):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ChunkToolCall(AnswerModel):
+    index: int
+    id: str | None = None
+    type: str | None = None
+    function: ChunkFunction | None = None
+
+
+class Delta(AnswerModel):
+    role: str | None = None
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ChunkToolCall] | None = None
+
+
+class ChunkChoice(AnswerModel):
+    index: int
+    delta: Delta
+    finish_reason: str | None = None
+
+
+class ChatChunkAnswer(AnswerModel):
+    """One piece of a streamed answer."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: TokenUsage | None = None

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.answers import complete
-from tests.fakes.http import Exchange
-from tests.fakes.openai import refuse, stream, whole
-from tests.fakes.openai_answers import chunk
+from xrouter_asgi.testing.gigachat.answers import complete
+from xrouter_asgi.testing.http import FakeExchange
+from xrouter_asgi.testing.openai import refuse, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk
 
 from ..corpus.parts import COUNTED, STOP, call, calling, completion, fragments
 
@@ -64,7 +64,7 @@ class Model:
             assert WORD in results[0], results
         return Step(step.name, json.loads(arguments.replace("{word}", WORD)))
 
-    async def openai(self, exchange: Exchange) -> None:
+    async def openai(self, exchange: FakeExchange) -> None:
         """As an OpenAI-compatible upstream."""
         request = json.loads(exchange.body)
         streams = bool(request.get("stream"))
@@ -83,7 +83,7 @@ class Model:
             script = fragments([{**called, "index": 0}]) if streams else whole(calling(called))
         await script(exchange)
 
-    async def openai_without_results(self, exchange: Exchange) -> None:
+    async def openai_without_results(self, exchange: FakeExchange) -> None:
         """As an upstream that is away as soon as there is the result of a tool."""
         away = results_in(json.loads(exchange.body))
         await (refuse(503, "Overloaded.") if away else self.openai)(exchange)

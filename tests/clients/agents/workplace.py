@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.fakes.gigachat import FakeGigaChat
-from tests.fakes.http import Exchange, Server
 from tests.gateway import PROGRAM, Gateway, serving
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.http import FakeExchange, FakeServer
 
 from .model import WORD, Model
 
@@ -98,7 +98,7 @@ class Workplace:
         url = self.gateway.url
         return await self.run(str(PROGRAM), "run", "--url", url, "--model", model, "--", *words, env=env)
 
-    async def note(self, exchange: Exchange) -> None:
+    async def note(self, exchange: FakeExchange) -> None:
         self.foreign.append(exchange.path)
         await exchange.answer(502)
 
@@ -112,8 +112,8 @@ async def workplace(folder: Path, model: Model, route: str) -> AsyncIterator[Wor
         each.mkdir()
     (work / "note.txt").write_text(f"The word is {WORD}.\n")
     async with (
-        Server(model.openai) as openai,
-        Server(model.openai_without_results) as failing,
+        FakeServer(model.openai) as openai,
+        FakeServer(model.openai_without_results) as failing,
         FakeGigaChat() as gigachat,
     ):
         gigachat.complete = model.gigachat
@@ -123,7 +123,7 @@ async def workplace(folder: Path, model: Model, route: str) -> AsyncIterator[Wor
         )
         async with serving(config, {"GIGACHAT_CREDENTIALS": gigachat.key}) as gateway:
             place = Workplace(work, gateway)
-            async with Server(place.note) as proxy:
+            async with FakeServer(place.note) as proxy:
                 place.proxy = proxy.url
                 yield place
             assert set(place.foreign) <= TOLERATED

@@ -6,9 +6,9 @@ import gzip
 import json
 from typing import Any
 
-from tests.fakes.http import Handler
-from tests.fakes.openai import DONE, event, stream, whole
-from tests.fakes.openai_answers import chunk
+from xrouter_asgi.testing.http import Handler
+from xrouter_asgi.testing.openai import DONE, event, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk
 
 from ..asking import Answer, Called, Case, Said
 from .parts import BASH, COUNTED, FIRST, HELLO, STOP, USAGE, WORD, call, calling, completion, fragments

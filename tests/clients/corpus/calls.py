@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.fakes.openai import stream, whole
-from tests.fakes.openai_answers import chunk
+from xrouter_asgi.testing.openai import stream, whole
+from xrouter_asgi.testing.openai_answers import chunk
 
 from ..asking import Answer, Called, Case, Said
 from .parts import BASH, COUNTED, USAGE, both, call, calling, fragments, without

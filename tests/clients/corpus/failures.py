@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.http import Handler
-from tests.fakes.openai import chunked, event, raw, refuse, stream, whole
-from tests.fakes.openai_answers import chunk
+from xrouter_asgi.testing.http import Handler
+from xrouter_asgi.testing.openai import chunked, event, raw, refuse, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk
 
 from .chunks import AZURE
 from .parts import FIRST, WORD

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.fakes.http import Exchange
-from tests.fakes.openai import refuse, stream, whole
-from tests.fakes.openai_answers import chunk
+from xrouter_asgi.testing.http import FakeExchange
+from xrouter_asgi.testing.openai import refuse, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk
 
 from ..asking import Answer, Case, Said
 from .calls import TWO, read
@@ -33,7 +33,7 @@ def _split(value: Any) -> list[Any]:
     return [value[:2], value[2:]] if isinstance(value, str) else [value]
 
 
-async def _structured(exchange: Exchange) -> None:
+async def _structured(exchange: FakeExchange) -> None:
     """As an upstream that has to be asked with the schema."""
     request = json.loads(exchange.body)
     wanted = request.get("response_format") or {}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.fakes.http import Handler
-from tests.fakes.openai import stream, whole
-from tests.fakes.openai_answers import chunk
+from xrouter_asgi.testing.http import Handler
+from xrouter_asgi.testing.openai import stream, whole
+from xrouter_asgi.testing.openai_answers import chunk
 
 from ..asking import Answer, Called, Case, Said
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.fakes.openai import stream, whole
+from xrouter_asgi.testing.openai import stream, whole
 
 from ..asking import Answer, Case
 from .parts import COUNTED, COUNTS, FIRST, HELLO, STOP, WORD, completion

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.scripted import USAGE, completion
 from xrouter_asgi.errors import UpstreamError
+from xrouter_asgi.testing.scripted import USAGE, completion
 from xrouter_asgi.wire import ChatCompletion
 
 from .asking import parsed

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.scripted import USAGE, chunk, usage_chunk
 from xrouter_asgi.dialects.messages.writer import MessagesWriter
 from xrouter_asgi.errors import UpstreamError, UpstreamQuotaExceeded
+from xrouter_asgi.testing.scripted import USAGE, chunk, usage_chunk
 from xrouter_asgi.wire import ChatChunk
 from xrouter_asgi.wire.documents import TextMember
 

@@ -12,9 +12,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.scripted import USAGE
 from xrouter_asgi.dialects.responses.tools import custom_input
 from xrouter_asgi.errors import InvalidRequest, UpstreamError
+from xrouter_asgi.testing.scripted import USAGE
 from xrouter_asgi.wire import ChatChunk
 from xrouter_asgi.wire.codec import encode
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.scripted import completion
 from xrouter_asgi.context import CostEstimate
 from xrouter_asgi.dialects.responses import RESPONSES
 from xrouter_asgi.errors import InvalidRequest
+from xrouter_asgi.testing.scripted import completion
 
 from ..contract import DialectContract
 from .translated import asked, read

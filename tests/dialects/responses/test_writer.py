@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.scripted import USAGE, usage_chunk
 from xrouter_asgi.dialects.responses.answer import MAX_ANSWER
 from xrouter_asgi.errors import CircuitOpen, InvalidRequest, UpstreamError, UpstreamRateLimited
+from xrouter_asgi.testing.scripted import USAGE, usage_chunk
 from xrouter_asgi.wire import ChatChunk
 
 from .translated import answered, call, completed, delta, events, read, streamed

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.asgi_client import Answer, Exchange, Headers, body_messages, http_scope
-from tests.scripted import ScriptedProvider
 from xrouter_asgi import APIKeyMiddleware, LLMRouter
 from xrouter_asgi.keys import new_secret
+from xrouter_asgi.testing.scripted import ScriptedProvider
 
 from .guarded import BEARER, SECRET, CountingKeys
 

@@ -20,10 +20,10 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from tests.mounting.test_servers import SERVERS, ask, get
-from tests.scripted import ScriptedProvider, chat
 from tests.serving import uvicorn_here
 from xrouter_asgi import APIKey, APIKeyMiddleware, LLMRouter, StaticKeys
 from xrouter_asgi.keys import new_secret
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 from .guarded import SECRET, CountingKeys
 

@@ -11,10 +11,10 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.asgi_client import Answer, Exchange, get, http_scope, post
-from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi import APIKeyMiddleware, LLMRouter, Principal, RequestContext
 from xrouter_asgi.errors import KeyStoreUnavailable, PermissionDenied
 from xrouter_asgi.keys import APIKey, CachedKeys, Hasher, Issuer, KeySpec, MemoryKeyStore, new_secret
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 from .guarded import BEARER, KEY, SECRET, CountingKeys, Inside, bearer
 

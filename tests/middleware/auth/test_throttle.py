@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from tests.asgi_client import Exchange, Headers, http_scope
-from tests.policies.virtual import virtual
 from xrouter_asgi import APIKeyMiddleware
 from xrouter_asgi.keys import new_secret
 from xrouter_asgi.middleware.auth import credential
 from xrouter_asgi.middleware.auth.credential import Failures
+from xrouter_asgi.testing.virtual import virtual
 
 from .guarded import BEARER, SECRET, CountingKeys, Inside, bearer
 

@@ -18,11 +18,8 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from tests.asgi_client import Answer, post
-from tests.fakes.clock import Clock
 from tests.limits.fixtures import ServerClock
 from tests.limits.servers import RedisServer
-from tests.limits.waiting import until
-from tests.scripted import chat, completion
 from xrouter_asgi.errors import UpstreamTimeout
 from xrouter_asgi.limits.base import Charge, LimitStore, Reservation
 from xrouter_asgi.limits.memory import MemoryLimits
@@ -30,6 +27,9 @@ from xrouter_asgi.limits.redis import RedisLimits
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.clock import Clock
+from xrouter_asgi.testing.scripted import chat, completion
+from xrouter_asgi.testing.waiting import until
 from xrouter_asgi.wire import ChatRequest
 
 LIMIT = 10_000  # tokens

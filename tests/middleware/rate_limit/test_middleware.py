@@ -15,8 +15,6 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.asgi_client import Answer, Exchange, body_messages, get, http_scope, post
-from tests.fakes.clock import Clock
-from tests.scripted import USAGE, ScriptedProvider, chat, chunk
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.events import LimiterDegraded, LimiterRestored
 from xrouter_asgi.limits.base import Charge, Reservation
@@ -24,6 +22,8 @@ from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.clock import Clock
+from xrouter_asgi.testing.scripted import USAGE, ScriptedProvider, chat, chunk
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,6 +68,51 @@ def limit_headers(answer: Answer) -> dict[str, str]:
 
 async def test_an_application_that_never_heard_of_models_is_limited() -> None:
     assert await statuses(limited(), 4) == [200, 200, 429, 429]
+
+
+class Sockets:
+    """An application of WebSockets, each of which is closed when the test says so."""
+
+    def __init__(self) -> None:
+        self.close = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await self.close.wait()
+        await send({"type": "websocket.close", "code": 1000})
+
+
+async def socket(app: ASGIApp) -> list[Message]:
+    """What a WebSocket is sent, from a server that can answer one with a status."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    extensions: dict[str, Any] = {"websocket.http.response": {}}
+    await app({**http_scope("GET", "/"), "type": "websocket", "extensions": extensions}, receive, send)
+    return sent
+
+
+async def test_a_websocket_is_one_request_and_one_in_parallel_until_it_is_closed() -> None:
+    sockets = Sockets()
+    app = limited(sockets, limit="3/minute; 1 parallel")
+    first = asyncio.create_task(socket(app))
+    await asyncio.sleep(0)
+    refused, _ = await socket(app)
+    assert (refused["type"], refused["status"]) == ("websocket.http.response.start", 429)
+    sockets.close.set()
+    accepted, closed = await first
+    assert (accepted["type"], closed["code"]) == ("websocket.accept", 1000)
+    assert (b"x-ratelimit-remaining-requests", b"2") in accepted["headers"]
+    assert [(await socket(app))[0]["type"] for _ in range(3)] == [
+        "websocket.accept",
+        "websocket.accept",
+        "websocket.http.response.start",
+    ]
 
 
 async def test_a_refusal_says_in_openai_s_words_when_to_come_back() -> None:

@@ -15,8 +15,6 @@ from redis import Redis
 
 from tests.asgi_client import Exchange, body_messages, http_scope, post
 from tests.limits.fixtures import MakeStore
-from tests.limits.waiting import until
-from tests.scripted import ScriptedProvider, Step, chat, chunk, completion, usage_chunk
 from tests.test_cancellation import Interrupted, cancel_now, cancel_one_tick_later
 from xrouter_asgi.errors import UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from xrouter_asgi.limits.base import Charge, LimitStore, Reservation
@@ -26,6 +24,8 @@ from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.providers.base import Call, Reply
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, Step, chat, chunk, completion, usage_chunk
+from xrouter_asgi.testing.waiting import until
 from xrouter_asgi.wire import ChatChunk
 from xrouter_asgi.wire.stream import ChatStream
 

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.fakes.clock import LoopClock
-from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.gigachat import GigaChatProvider
+from xrouter_asgi.testing.clock import LoopClock
+from xrouter_asgi.testing.gigachat import FakeGigaChat
 from xrouter_asgi.wire import ChatRequest
 
 

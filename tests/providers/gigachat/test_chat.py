@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.clock import LoopClock
-from tests.fakes.faults import HTML_502, Answer, Events, Reset, Stall, refusal
-from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.errors import (
     ModelNotFound,
     RequestRejected,
@@ -23,6 +20,9 @@ from xrouter_asgi.errors import (
 from xrouter_asgi.providers.base import Reply
 from xrouter_asgi.providers.gigachat import GigaChatOptions
 from xrouter_asgi.providers.http import Timeouts
+from xrouter_asgi.testing.clock import LoopClock
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import HTML_502, Events, Reset, ScriptedAnswer, Stall, refusal
 from xrouter_asgi.wire import ChatCompletion
 from xrouter_asgi.wire.sse import MAX_EVENT
 from xrouter_asgi.wire.stream import ChatStream
@@ -144,7 +144,7 @@ async def test_a_stream_may_break_off_after_done_without_the_blank_line(
     connect: Connect, ask: Ask, fake: FakeGigaChat
 ) -> None:
     body = b"data: " + json.dumps(event("Hi", "stop")).encode() + b"\r\n\r\ndata:[DONE]"
-    fake.script(CHAT, Answer(200, body, {"Content-Type": "text/event-stream"}))
+    fake.script(CHAT, ScriptedAnswer(200, body, {"Content-Type": "text/event-stream"}))
     assert said(await chunks(await connect().send(ask(stream=True)))) == "Hi"
 
 
@@ -189,7 +189,11 @@ async def test_a_stream_that_ends_before_it_began_is_an_error_before_the_commit_
     connect: Connect, ask: Ask, fake: FakeGigaChat
 ) -> None:
     fake.script(
-        CHAT, Events([]), Events([], done=False), HTML_502, Answer(200, b"<html></html>", {"Content-Type": "text/html"})
+        CHAT,
+        Events([]),
+        Events([], done=False),
+        HTML_502,
+        ScriptedAnswer(200, b"<html></html>", {"Content-Type": "text/html"}),
     )
     provider = connect()
     for _ in range(4):
@@ -592,7 +596,7 @@ async def test_every_status_becomes_a_member_of_the_family(
 ) -> None:
     provider = connect()
     for status in range(400, 600):
-        fake.script(CHAT, *[Answer(status, body)] * 3)
+        fake.script(CHAT, *[ScriptedAnswer(status, body)] * 3)
         with pytest.raises(XRouterError) as caught:
             await provider.send(ask(stream=streamed))
         error = caught.value
@@ -621,7 +625,7 @@ async def test_a_broken_body_is_the_upstreams_fault(
     connect: Connect, ask: Ask, fake: FakeGigaChat, body: bytes, streamed: bool
 ) -> None:
     provider = connect()
-    fake.script(CHAT, Answer(200, body))
+    fake.script(CHAT, ScriptedAnswer(200, body))
     with pytest.raises(UpstreamError):
         await provider.send(ask(stream=streamed))
     assert text(await provider.send(ask())) == "You said: Hello"
@@ -644,6 +648,6 @@ async def test_a_reset_and_a_silence_are_errors_of_the_family(
 
 
 async def test_a_guessed_end_is_told_beside_what_was_ignored(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
-    fake.script(CHAT, Answer(200, {"choices": [{"message": {"content": "Hi"}, "finish_reason": "surprise"}]}))
+    fake.script(CHAT, ScriptedAnswer(200, {"choices": [{"message": {"content": "Hi"}, "finish_reason": "surprise"}]}))
     reply = await connect().send(ask(seed=1))
     assert reply.warnings == ("seed_ignored", "finish_reason_unknown")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.faults import Stall
-from tests.fakes.gigachat import FakeGigaChat
-from tests.fakes.http import Exchange, Server
-from tests.policies.virtual import now
 from xrouter_asgi.errors import UpstreamTimeout
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.gigachat import GigaChatProvider
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import Stall
+from xrouter_asgi.testing.http import FakeExchange, FakeServer
+from xrouter_asgi.testing.virtual import now
 from xrouter_asgi.wire import EmbeddingsRequest
 
 from .conftest import Ask, Connect
@@ -92,10 +92,10 @@ async def test_an_upload_is_waited_for_until_the_deadline_and_goes_on_for_others
 
 
 async def test_a_download_ends_at_the_deadline(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
-    async def silent(exchange: Exchange) -> None:
+    async def silent(exchange: FakeExchange) -> None:
         await exchange.gone.wait()
 
-    async with Server(silent) as site:
+    async with FakeServer(silent) as site:
         provider = connect(allow_networks=["127.0.0.0/8"])
         error = await late(provider, ask(messages=picture(f"{site.url}/picture.png")))
     assert error.param == "messages[0].content[0].image_url"
@@ -103,7 +103,7 @@ async def test_a_download_ends_at_the_deadline(connect: Connect, ask: Ask, fake:
 
 async def test_all_batches_of_embeddings_share_one_deadline(connect: Connect, fake: FakeGigaChat) -> None:
     class Slow:
-        async def play(self, exchange: Exchange) -> None:
+        async def play(self, exchange: FakeExchange) -> None:
             await asyncio.sleep(LEFT * 0.7)
             await fake.proper(exchange)
 

@@ -9,9 +9,6 @@ import httpx
 import pytest
 import trustme
 
-from tests.fakes.clock import LoopClock
-from tests.fakes.faults import Answer, Stall, refusal
-from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.errors import (
     InvalidRequest,
     ModelNotFound,
@@ -33,6 +30,9 @@ from xrouter_asgi.providers.gigachat import (
 from xrouter_asgi.providers.gigachat.provider import model_list
 from xrouter_asgi.providers.http import TLS
 from xrouter_asgi.providers.http.transport import HTTPTransport
+from xrouter_asgi.testing.clock import LoopClock
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import ScriptedAnswer, Stall, refusal
 from xrouter_asgi.wire import ChatCompletion, EmbeddingList, EmbeddingsRequest
 
 from .conftest import Ask, Connect
@@ -67,7 +67,9 @@ async def test_the_reply_tells_ids_build_and_bill(connect: Connect, ask: Ask, fa
 async def test_what_no_header_may_hold_is_not_told(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
     message = {"role": "assistant", "content": "Hi"}
     answer = {"choices": [{"message": message, "index": 0, "finish_reason": "stop"}], "model": "a\r\nb", "usage": {}}
-    fake.script("/chat/completions", Answer(200, answer, {"Content-Type": "application/json", "X-Request-Id": "<a b>"}))
+    fake.script(
+        "/chat/completions", ScriptedAnswer(200, answer, {"Content-Type": "application/json", "X-Request-Id": "<a b>"})
+    )
     assert list((await connect().send(ask())).headers) == []
 
 
@@ -226,7 +228,7 @@ async def test_a_client_certificate_alone_sends_no_token(connect: Connect, ask: 
     with pytest.raises(UpstreamUnauthorized, match="client certificate"):
         await provider.send(ask())
     assert "authorization" not in fake.asked("/chat/completions")[0].headers
-    fake.script("/chat/completions", Answer(200, {"choices": [{"message": {"content": "Hi"}, "index": 0}]}))
+    fake.script("/chat/completions", ScriptedAnswer(200, {"choices": [{"message": {"content": "Hi"}, "index": 0}]}))
     assert text(await provider.send(ask())) == "Hi"
 
 
@@ -486,7 +488,7 @@ async def test_models_are_asked_for_once_in_five_minutes(
 
 async def test_a_list_of_models_that_failed_is_not_remembered(connect: Connect, fake: FakeGigaChat) -> None:
     provider = connect()
-    fake.script("/models", Answer(500))
+    fake.script("/models", ScriptedAnswer(500))
     with pytest.raises(UpstreamError):
         await provider.models()
     listed = await provider.models()

@@ -6,11 +6,11 @@ import base64
 
 import pytest
 
-from tests.fakes.faults import Answer, Events, refusal
-from tests.fakes.gigachat import KEY, FakeGigaChat
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import UpstreamUnauthorized, XRouterError
 from xrouter_asgi.providers.gigachat import Password
+from xrouter_asgi.testing.gigachat import KEY, FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import Events, ScriptedAnswer, refusal
 
 from .conftest import Ask, Connect
 
@@ -35,7 +35,7 @@ async def test_an_error_with_status_200_shows_no_secret_either(
     connect: Connect, ask: Ask, fake: FakeGigaChat, stream: bool
 ) -> None:
     error = {"status": 422, "message": "Nothing for token-1 here"}
-    fake.script("/chat/completions", Events([error]) if stream else Answer(200, error))
+    fake.script("/chat/completions", Events([error]) if stream else ScriptedAnswer(200, error))
     with pytest.raises(XRouterError) as caught:
         await connect().send(ask(stream=stream))
     assert caught.value.message == "GigaChat: Nothing for [redacted] here."
@@ -54,7 +54,7 @@ async def test_a_refused_login_shows_no_secret_to_clients_or_the_log(
     connect: Connect, ask: Ask, fake: FakeGigaChat, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     body = {"code": KEY_PARTS[1], "message": f"no {KEY} of {KEY_PARTS}", KEY: 1}
-    fake.script("/oauth", *[Answer(status, body)] * 3)
+    fake.script("/oauth", *[ScriptedAnswer(status, body)] * 3)
     with pytest.raises(XRouterError) as caught:
         await connect().send(ask())
     logged = "".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
@@ -65,7 +65,7 @@ async def test_a_refused_login_shows_no_secret_to_clients_or_the_log(
 async def test_a_user_and_a_password_are_not_shown(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
     fake.user, fake.password = "somebody", "pass-phrase"
     pair = base64.b64encode(b"somebody:pass-phrase").decode()
-    fake.script("/token", Answer(401, {"message": f"no somebody with pass-phrase or {pair}"}))
+    fake.script("/token", ScriptedAnswer(401, {"message": f"no somebody with pass-phrase or {pair}"}))
     provider = connect(credentials=Password(fake.user, fake.password))
     with pytest.raises(UpstreamUnauthorized) as caught:
         await provider.send(ask())

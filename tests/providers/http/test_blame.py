@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes.openai import FakeOpenAI, refuse, stream, whole
 from tests.providers.openai.calls import chat
 from xrouter_asgi.errors import RequestRejected, UpstreamError, XRouterError
 from xrouter_asgi.policies.candidates import Candidate, Capabilities
@@ -24,6 +23,7 @@ from xrouter_asgi.providers.gigachat.response.errors import upstream_error
 from xrouter_asgi.providers.http import ErrorReader, Redaction, UpstreamErrorBody, blame
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.errors import refusal
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse, stream, whole
 from xrouter_asgi.wire.stream import ChatStream
 
 ROWS = [json.loads(line) for line in Path(__file__).with_name("upstream_errors.jsonl").read_text().splitlines()]

@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes.openai import JSON, SSE, FakeOpenAI, chunked, event, raw, whole
-from tests.fakes.openai_answers import chunk, completion
 from tests.providers.openai.calls import chat, read, stream_of, text_of
 from xrouter_asgi.errors import UpstreamError, UpstreamUnavailable, XRouterError
 from xrouter_asgi.providers.http import Upstream
 from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.testing.openai import JSON, SSE, FakeOpenAI, chunked, event, raw, whole
+from xrouter_asgi.testing.openai_answers import chunk, completion
 from xrouter_asgi.wire import ChatCompletion
 
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.fakes.openai import FakeOpenAI
 from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.testing.openai import FakeOpenAI
 
 
 @pytest.fixture

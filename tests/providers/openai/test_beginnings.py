@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.http import Exchange, Handler
-from tests.fakes.openai import DONE, SSE, FakeOpenAI, chunked, event, raw, stream, whole
-from tests.fakes.openai_answers import chunk
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, XRouterError
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.fallback import Fallback
@@ -23,6 +20,9 @@ from xrouter_asgi.providers.http import ErrorReader, Redaction, Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.chunks import ChunkReader
 from xrouter_asgi.providers.target import Target
+from xrouter_asgi.testing.http import FakeExchange, Handler
+from xrouter_asgi.testing.openai import DONE, SSE, FakeOpenAI, chunked, event, raw, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk
 from xrouter_asgi.wire import ChatCompletion
 
 from .calls import chat, read, stream_of, text_of
@@ -133,7 +133,7 @@ def fallback(first: Provider, second: Provider) -> Fallback:
 def pinging(*before: bytes) -> Handler:
     """Some events, then empty ones until the client goes."""
 
-    async def script(exchange: Exchange) -> None:
+    async def script(exchange: FakeExchange) -> None:
         await exchange.start(200, SSE)
         for piece in before:
             await exchange.write(piece)

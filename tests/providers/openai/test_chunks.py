@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai import DONE, event
-from tests.fakes.openai_answers import chunk
 from xrouter_asgi.errors import UpstreamError
 from xrouter_asgi.providers.http import ErrorReader, Redaction
 from xrouter_asgi.providers.openai.chunks import ChunkReader
+from xrouter_asgi.testing.openai import DONE, event
+from xrouter_asgi.testing.openai_answers import chunk
 from xrouter_asgi.wire import ChatChunk
 
 HEAD = b'"id":"c","object":"chat.completion.chunk","created":1,"model":"m"'

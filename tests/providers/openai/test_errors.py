@@ -4,9 +4,6 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai import FakeOpenAI, refuse, whole
-from tests.fakes.openai import stream as events
-from tests.fakes.openai_answers import chunk
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import (
     InvalidRequest,
@@ -25,6 +22,9 @@ from xrouter_asgi.errors import (
 from xrouter_asgi.providers.http import ErrorReader, Redaction, UpstreamErrorBody
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.errors import implied_status, refusal
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse, whole
+from xrouter_asgi.testing.openai import stream as events
+from xrouter_asgi.testing.openai_answers import chunk
 
 from .calls import chat, read, stream_of
 

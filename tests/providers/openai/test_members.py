@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai import FakeOpenAI
 from xrouter_asgi.providers.base import MAX_WARNINGS, Call
 from xrouter_asgi.providers.openai import OpenAIOptions, OpenAIProvider
+from xrouter_asgi.testing.openai import FakeOpenAI
 from xrouter_asgi.wire import ChatRequest, Document, EmbeddingsRequest, Original
 
 from .calls import chat, embed, read

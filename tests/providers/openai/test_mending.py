@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai import FakeOpenAI, event, stream, whole
-from tests.fakes.openai_answers import chunk, completion
 from xrouter_asgi.providers.http import ErrorReader, Redaction
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.chunks import ChunkReader
+from xrouter_asgi.testing.openai import FakeOpenAI, event, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk, completion
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatRequest
 
 from .calls import chat, read, stream_of

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai import DONE, FakeOpenAI, event, stream, whole
-from tests.fakes.openai_answers import chunk, chunk_choice, completion
 from xrouter_asgi.errors import XRouterError
 from xrouter_asgi.policies import Candidate, Fallback
 from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.testing.openai import DONE, FakeOpenAI, event, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk, chunk_choice, completion
 from xrouter_asgi.wire import ChatCompletion
 
 from .calls import chat, read, stream_of, text_of

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai import FakeOpenAI, stream, whole
-from tests.fakes.openai_answers import chunk, completion
 from xrouter_asgi.errors import UpstreamError
 from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.testing.openai import FakeOpenAI, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk, completion
 
 from .calls import chat, read, stream_of
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.openai_answers import chunk
 from xrouter_asgi.providers.http import ErrorReader, Redaction
 from xrouter_asgi.providers.openai.chunks import ChunkReader
 from xrouter_asgi.providers.openai.pattern import EventPattern
+from xrouter_asgi.testing.openai_answers import chunk
 from xrouter_asgi.wire import ChatChunk
 
 HEAD: dict[str, Any] = {"object": "chat.completion.chunk", "created": 1, "model": "m"}

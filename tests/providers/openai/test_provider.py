@@ -8,9 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fakes.clock import LoopClock
-from tests.fakes.openai import FakeOpenAI, held, identity, raw, refuse, whole
-from tests.fakes.openai_answers import MODELS, completion
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamUnauthorized, XRouterError
 from xrouter_asgi.policies.candidates import Candidate
@@ -18,6 +15,9 @@ from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.http import TLS, Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.testing.clock import LoopClock
+from xrouter_asgi.testing.openai import FakeOpenAI, held, identity, raw, refuse, whole
+from xrouter_asgi.testing.openai_answers import MODELS, completion
 from xrouter_asgi.wire import ChatCompletion, EmbeddingList, ModelList
 
 from .calls import TOOL, chat, embed, read, stream_of

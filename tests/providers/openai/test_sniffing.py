@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai import DONE, FakeOpenAI, chunked, event, identity, raw, stream, whole
-from tests.fakes.openai_answers import chunk, chunks, completion
 from xrouter_asgi.errors import UpstreamError, XRouterError
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.openai.sniffing import kind_of
+from xrouter_asgi.testing.openai import DONE, FakeOpenAI, chunked, event, identity, raw, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk, chunks, completion
 from xrouter_asgi.wire import ChatCompletion
 
 from .calls import TOOL, chat, read, stream_of, text_of

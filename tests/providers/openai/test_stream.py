@@ -8,14 +8,26 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.clock import LoopClock
-from tests.fakes.http import Handler
-from tests.fakes.openai import DONE, FakeOpenAI, chunked, endless, event, held, identity, raw, refuse, stream, whole
-from tests.fakes.openai_answers import chunk, completion
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
 from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.providers.http.parser import AnswerParser
 from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.testing.clock import LoopClock
+from xrouter_asgi.testing.http import Handler
+from xrouter_asgi.testing.openai import (
+    DONE,
+    FakeOpenAI,
+    chunked,
+    endless,
+    event,
+    held,
+    identity,
+    raw,
+    refuse,
+    stream,
+    whole,
+)
+from xrouter_asgi.testing.openai_answers import chunk, completion
 from xrouter_asgi.wire.sse import MAX_EVENT, EventReader
 from xrouter_asgi.wire.stream import ChatStream
 

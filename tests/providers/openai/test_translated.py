@@ -9,9 +9,6 @@ import httpx
 import openai
 import pytest
 
-from tests.fakes.openai import FakeOpenAI, refuse, whole
-from tests.fakes.openai_answers import completion
-from tests.scripted import chat
 from tests.serving import uvicorn_here
 from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.stack import stack
@@ -21,6 +18,9 @@ from xrouter_asgi.providers.openai import OpenAIOptions, OpenAIProvider
 from xrouter_asgi.providers.openai.spelling import spelled
 from xrouter_asgi.providers.target import Target
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse, whole
+from xrouter_asgi.testing.openai_answers import completion
+from xrouter_asgi.testing.scripted import chat
 from xrouter_asgi.wire import ChatRequest, Document, Original
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.openai import FakeOpenAI, event, stream, whole
-from tests.fakes.openai_answers import chunk, completion
 from xrouter_asgi.context import Usage
 from xrouter_asgi.providers.openai import OpenAIProvider
+from xrouter_asgi.testing.openai import FakeOpenAI, event, stream, whole
+from xrouter_asgi.testing.openai_answers import chunk, completion
 from xrouter_asgi.wire import ChatCompletion
 
 from .calls import chat, read, stream_of

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Scope
 
+from ...asgi.hooks import HostRefusal
 from ...asgi.scope import peer_address
 from ...context import Principal
 from ...errors import InvalidAPIKey, InvalidRequest, RateLimitExceeded
@@ -48,7 +49,8 @@ class KeyCheck:
     def __call__(self, scope: Scope) -> Principal | Awaitable[Principal]:
         """The principal of the key, at once if it is remembered. All wrong keys get the same answer.
 
-        Raises InvalidRequest, InvalidAPIKey, RateLimitExceeded after too many wrong keys, and KeyStoreUnavailable.
+        Raises InvalidRequest, InvalidAPIKey, RateLimitExceeded after too many wrong keys, KeyStoreUnavailable, and
+        HostRefusal.
         """
         secret = read_secret(scope)
         return self._keys.remembered(secret) or self._check(scope, secret)
@@ -59,7 +61,12 @@ class KeyCheck:
             raise RateLimitExceeded(
                 f"Too many wrong API keys came from your address. Please try again in {wait:.1f}s.", retry_after=wait
             )
-        key = await self._keys.check(secret)
+        try:
+            key = await self._keys.check(secret)
+        except HostRefusal as refusal:
+            if refusal.status == 401:
+                self._failures.wrong(address, secret)
+            raise
         if key is None:
             self._failures.wrong(address, secret)
             self._look_for_proxy(scope)

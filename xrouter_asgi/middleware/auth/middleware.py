@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...asgi.excluded_paths import ExcludedPaths
+from ...asgi.hooks import failure, mistake
 from ...asgi.refusal import OnError, send_refusal
 from ...asgi.responses import Headers
 from ...context import Principal, RequestContext
@@ -33,12 +35,14 @@ class APIKeyMiddleware:
 
     Place it below CORS, which answers preflights itself, and below the observers of refusals; above limits, so that a
     limit belongs to a key. Litestar does not run the middleware of an app for what is mounted there: wrap what you
-    mount. Whoever makes the store closes it.
+    mount. Whoever makes the store closes it. A principal that the host gave to `as_response` or `in_process` is let in
+    without a key.
 
     Args:
         app: Any ASGI application.
         store: Where keys are looked up. One that is no `CachedKeys` is put into one, without a pepper.
-        identify: Finds the caller in place of `store`, in a host that has users; may be async.
+        identify: Finds the caller in place of `store`, in a host that has users; may be async. An `HTTPException` of
+            Starlette, FastAPI or Litestar refuses the request with its status, its `detail` and its headers.
         scopes: The scopes that a caller must have been given by name. A key without scopes has none of them, although
             it may use every endpoint of LLMRouter.
         exclude_paths: Paths below the mount that need no key: `/health`, or `/docs/*` for all below `/docs`.
@@ -79,7 +83,7 @@ class APIKeyMiddleware:
         scope = dict(scope)
         context = RequestContext.of(scope)
         try:
-            principal = await self._admit(scope, context.request_id)
+            principal = await self._admit(scope, context)
         except XRouterError as error:
             await send_refusal(scope, receive, send, error, on_error=self._on_error, headers=_challenge(error))
             return
@@ -87,20 +91,19 @@ class APIKeyMiddleware:
         _introduce(scope, principal)
         await self.app(scope, receive, send)
 
-    async def _admit(self, scope: Scope, request_id: str) -> Principal:
+    async def _admit(self, scope: Scope, context: RequestContext) -> Principal:
         """The caller. Raises XRouterError for a caller who must stay outside, and nothing else."""
         try:
-            found = self._identify(scope)
-            principal = found if found is None or isinstance(found, Principal) else await found
+            found: object = context.principal if context.vouched else self._identify(scope)
+            principal = await found if isawaitable(found) else found
         except XRouterError:
             raise
         except Exception as error:
-            # An unknown caller stays outside. The host's own error page may show more than a stranger may see.
-            logger.exception("The caller could not be identified", extra={"request_id": request_id})
-            message = f"An internal error happened. Tell the operator the id {request_id}."
-            raise XRouterError(message) from error
+            raise failure("The caller could not be identified", error, context) from error
         if principal is None:
             raise InvalidRequest("This request does not say who is calling.", status=401)
+        if not isinstance(principal, Principal):
+            raise mistake("identify", "a Principal or None", principal, context)
         for needed in self._scopes:
             if needed not in principal.scopes:
                 raise PermissionDenied(f"This key lacks the scope '{needed}'.", code="insufficient_scope")
@@ -147,6 +150,8 @@ def _introduce(scope: Scope, principal: Principal) -> None:
 
 def _challenge(error: XRouterError) -> Headers:
     """`www-authenticate`: the scheme on every 401, and why, unless the request carried no key (RFC 6750, 3)."""
+    if any(name == b"www-authenticate" for name, _ in error.headers()):
+        return ()
     match error.status:
         case 401 if error.code is None:
             value = b'Bearer realm="xrouter"'

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.clock import LoopClock
-from tests.fakes.faults import HTML_502, JSON, Answer, Reset, Stall
-from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.errors import UpstreamError, UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable
 from xrouter_asgi.providers.gigachat import AccessToken, AuthorizationKey, Credentials, Password
 from xrouter_asgi.providers.gigachat.auth.credentials import digest
 from xrouter_asgi.providers.gigachat.auth.tokens import TokenSource
 from xrouter_asgi.providers.http import Redaction, Upstream
+from xrouter_asgi.testing.clock import LoopClock
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import HTML_502, JSON, Reset, ScriptedAnswer, Stall
 
 
 class Sources:
@@ -160,7 +160,9 @@ async def test_an_expired_token_is_not_served_when_no_new_one_can_be_had(
     assert caught.value.code == "token_unavailable"
 
 
-@pytest.mark.parametrize("fault", [HTML_502, Answer(429, {"code": 429, "message": "slow down"}), Reset(), Answer(200)])
+@pytest.mark.parametrize(
+    "fault", [HTML_502, ScriptedAnswer(429, {"code": 429, "message": "slow down"}), Reset(), ScriptedAnswer(200)]
+)
 async def test_a_passing_trouble_is_tried_three_times_for_all_who_wait(
     sources: Sources, fake: FakeGigaChat, fault: Any
 ) -> None:
@@ -185,8 +187,8 @@ async def test_three_failures_are_shared_and_remembered_for_two_seconds(
     assert await source.get() == "token-1"
 
 
-def slow_down(wait: str, status: int = 429) -> Answer:
-    return Answer(status, {"code": 6, "message": "slow down"}, {**JSON, "retry-after": wait})
+def slow_down(wait: str, status: int = 429) -> ScriptedAnswer:
+    return ScriptedAnswer(status, {"code": 6, "message": "slow down"}, {**JSON, "retry-after": wait})
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -209,7 +211,7 @@ async def test_a_wait_that_the_server_tells_is_kept_and_told_to_all_callers(
 
 
 async def test_a_short_wait_that_the_server_tells_is_waited_for(sources: Sources, fake: FakeGigaChat) -> None:
-    fake.script("/oauth", Answer(429, {}, {**JSON, "retry-after-ms": "20"}))
+    fake.script("/oauth", ScriptedAnswer(429, {}, {**JSON, "retry-after-ms": "20"}))
     began = asyncio.get_running_loop().time()
     assert await sources().get() == "token-1"
     assert asyncio.get_running_loop().time() - began >= 0.02
@@ -251,7 +253,7 @@ async def test_a_server_that_hangs_is_left_after_the_patience_is_over(sources: S
 
 
 async def test_a_gateway_time_out_in_front_of_the_server_is_a_time_out(sources: Sources, fake: FakeGigaChat) -> None:
-    fake.script("/oauth", *[Answer(504)] * 3)
+    fake.script("/oauth", *[ScriptedAnswer(504)] * 3)
     with pytest.raises(UpstreamTimeout) as caught:
         await sources().get()
     assert caught.value.code == "token_unavailable"
@@ -285,13 +287,13 @@ async def test_a_refusal_is_said_in_words_that_help(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Answer(400, {"code": 5, "message": "scope is empty"}), "the scope is empty"),
-        (Answer(404, b"<html>nothing here</html>"), "Check 'credentials', 'scope' and 'auth_url'"),
-        (Answer(403, b""), "gave no reason that is known"),
+        (ScriptedAnswer(400, {"code": 5, "message": "scope is empty"}), "the scope is empty"),
+        (ScriptedAnswer(404, b"<html>nothing here</html>"), "Check 'credentials', 'scope' and 'auth_url'"),
+        (ScriptedAnswer(403, b""), "gave no reason that is known"),
     ],
 )
 async def test_other_refusals_are_refusals_too(
-    sources: Sources, fake: FakeGigaChat, answer: Answer, words: str
+    sources: Sources, fake: FakeGigaChat, answer: ScriptedAnswer, words: str
 ) -> None:
     fake.script("/oauth", answer)
     with pytest.raises(UpstreamUnauthorized, match=words):
@@ -437,7 +439,9 @@ async def test_closing_ends_a_request_under_way(sources: Sources, fake: FakeGiga
 
 
 async def test_an_answer_without_a_usable_token_is_an_outage(sources: Sources, fake: FakeGigaChat) -> None:
-    fake.script("/oauth", Answer(200, {"access_token": "bad\ntoken"}), Answer(200, {}), Answer(200, []))
+    fake.script(
+        "/oauth", ScriptedAnswer(200, {"access_token": "bad\ntoken"}), ScriptedAnswer(200, {}), ScriptedAnswer(200, [])
+    )
     with pytest.raises(UpstreamUnavailable, match="did not answer with a token"):
         await sources().get()
 
@@ -446,7 +450,7 @@ async def test_an_answer_without_a_usable_token_is_an_outage(sources: Sources, f
 async def test_an_expiry_that_is_no_time_counts_as_none(
     sources: Sources, fake: FakeGigaChat, clock: LoopClock, expiry: object
 ) -> None:
-    fake.script("/oauth", Answer(200, {"access_token": "strange", "expires_at": expiry}))
+    fake.script("/oauth", ScriptedAnswer(200, {"access_token": "strange", "expires_at": expiry}))
     source = sources()
     clock.advance(1)
     assert await source.get() == "strange"

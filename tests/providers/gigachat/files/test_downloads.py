@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 import trustme
 
-from tests.fakes.http import Exchange, Server
 from xrouter_asgi.errors import InvalidRequest
 from xrouter_asgi.providers.gigachat.files.downloads import Downloads, is_public
+from xrouter_asgi.testing.http import FakeExchange, FakeServer
 
 PARAM = "messages[0].content[0].image_url"
 LOCAL = ["127.0.0.0/8", "::1/128"]
@@ -23,7 +23,7 @@ class Store:
         self.pages: dict[str, bytes | str] = {}
         self.hosts: list[str] = []
 
-    async def __call__(self, exchange: Exchange) -> None:
+    async def __call__(self, exchange: FakeExchange) -> None:
         self.hosts.append(exchange.headers["host"])
         page = self.pages.get(exchange.path)
         match page:
@@ -42,7 +42,7 @@ def store() -> Store:
 
 @pytest.fixture
 async def url(store: Store) -> AsyncIterator[str]:
-    async with Server(store) as server:
+    async with FakeServer(store) as server:
         yield server.url
 
 
@@ -177,7 +177,7 @@ async def test_over_tls_the_certificate_is_checked_against_the_name(store: Store
     client = ssl.create_default_context()
     authority.configure_trust(client)
     resolve = resolving(pictures=["127.0.0.1"], other=["127.0.0.1"])
-    async with Server(store, tls=server) as https:
+    async with FakeServer(store, tls=server) as https:
         port = https.url.rpartition(":")[2]
         assert await fetched(f"https://pictures.example:{port}/a", tls=client, resolve=resolve) == b"bytes"
         with refused("could not be reached"):
@@ -214,7 +214,7 @@ async def test_a_redirect_to_nowhere_is_refused(store: Store, url: str, target: 
 async def test_a_file_beyond_the_limit_is_given_up_while_it_comes(url: str) -> None:
     gone = asyncio.Event()
 
-    async def endless(exchange: Exchange) -> None:
+    async def endless(exchange: FakeExchange) -> None:
         await exchange.start(200, {})
         try:
             while not exchange.gone.is_set():
@@ -222,28 +222,28 @@ async def test_a_file_beyond_the_limit_is_given_up_while_it_comes(url: str) -> N
         finally:
             gone.set()
 
-    async with Server(endless) as server:
+    async with FakeServer(endless) as server:
         with refused("more than 1 MiB"):
             await fetched(f"{server.url}/")
         await asyncio.wait_for(gone.wait(), 5)
 
 
 async def test_a_compressed_file_is_refused() -> None:
-    async def compressed(exchange: Exchange) -> None:
+    async def compressed(exchange: FakeExchange) -> None:
         await exchange.answer(200, b"...", {"Content-Encoding": "gzip"})
 
-    async with Server(compressed) as server:
+    async with FakeServer(compressed) as server:
         with refused("compressed"):
             await fetched(f"{server.url}/")
 
 
 async def test_a_server_that_hangs_or_breaks_off_is_given_up() -> None:
-    async def hang(exchange: Exchange) -> None:
+    async def hang(exchange: FakeExchange) -> None:
         if exchange.path == "/break":
             exchange.reset()
         await exchange.gone.wait()
 
-    async with Server(hang) as server:
+    async with FakeServer(hang) as server:
         with refused("took too long"):
             await fetched(f"{server.url}/", timeout=0.05)
         with refused("could not be reached"):

@@ -10,10 +10,6 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.fakes.clock import LoopClock
-from tests.fakes.faults import Answer, Reset, Stall, refusal
-from tests.fakes.gigachat import FakeGigaChat
-from tests.fakes.http import Exchange, Server
 from xrouter_asgi.errors import InvalidRequest, RequestRejected, UpstreamError, UpstreamUnauthorized
 from xrouter_asgi.providers.base import Reply
 from xrouter_asgi.providers.gigachat.auth.client import GigaChatClient
@@ -21,6 +17,10 @@ from xrouter_asgi.providers.gigachat.files.downloads import Downloads
 from xrouter_asgi.providers.gigachat.files.uploads import Uploads
 from xrouter_asgi.providers.gigachat.request.attachments import Attachment
 from xrouter_asgi.providers.http import Upstream
+from xrouter_asgi.testing.clock import LoopClock
+from xrouter_asgi.testing.gigachat import FakeGigaChat
+from xrouter_asgi.testing.gigachat.faults import Reset, ScriptedAnswer, Stall, refusal
+from xrouter_asgi.testing.http import FakeExchange, FakeServer
 
 from ..conftest import Ask, Connect
 
@@ -125,10 +125,10 @@ async def test_a_file_id_of_the_client_that_is_gone_is_not_tried_again(
 
 
 async def test_a_picture_from_an_allowed_network_is_fetched(connect: Connect, ask: Ask, fake: FakeGigaChat) -> None:
-    async def serve(exchange: Exchange) -> None:
+    async def serve(exchange: FakeExchange) -> None:
         await exchange.answer(200, PNG, {"Content-Type": "text/plain"})
 
-    async with Server(serve) as store:
+    async with FakeServer(serve) as store:
         await connect(allow_networks=["127.0.0.0/8"]).send(ask(messages=picture(f"{store.url}/picture")))
     ((_, mime, name, data),) = fake.uploads.values()
     assert (mime, name, data) == ("image/png", "file.png", PNG)
@@ -335,7 +335,7 @@ async def test_a_file_that_gigachat_does_not_take_is_the_requests_fault(
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 async def test_a_failing_gigachat_is_not_the_requests_fault(files: Uploads, fake: FakeGigaChat, status: int) -> None:
-    fake.script("/files", Answer(status))
+    fake.script("/files", ScriptedAnswer(status))
     with pytest.raises(UpstreamError) as caught:
         await files.ids([attached(JPEG)])
     assert caught.value.status >= 500
@@ -351,7 +351,7 @@ async def test_a_refused_token_is_not_the_requests_fault(files: Uploads, fake: F
 async def test_an_answer_without_a_file_id_is_an_upstream_error(
     files: Uploads, fake: FakeGigaChat, body: bytes
 ) -> None:
-    fake.script("/files", Answer(200, body))
+    fake.script("/files", ScriptedAnswer(200, body))
     with pytest.raises(UpstreamError) as caught:
         await files.ids([attached(JPEG)])
     assert caught.value.code == "bad_body"
@@ -359,7 +359,7 @@ async def test_an_answer_without_a_file_id_is_an_upstream_error(
 
 async def test_a_cancelled_caller_leaves_the_upload_to_the_others(files: Uploads, fake: FakeGigaChat) -> None:
     class Slow:
-        async def play(self, exchange: Exchange) -> None:
+        async def play(self, exchange: FakeExchange) -> None:
             await exchange.until(release)
             await exchange.answer(200, b'{"id":"shared"}')
 
@@ -376,7 +376,7 @@ async def test_a_cancelled_caller_leaves_the_upload_to_the_others(files: Uploads
 
 async def test_an_upload_that_nobody_waits_for_any_more_ends(files: Uploads, fake: FakeGigaChat) -> None:
     class Watching:
-        async def play(self, exchange: Exchange) -> None:
+        async def play(self, exchange: FakeExchange) -> None:
             await exchange.gone.wait()
             gone.set()
 

@@ -1,4 +1,15 @@
-"""What every store promises, in memory and on a real Redis."""
+"""What every store of limits promises: import all of it into a test module, and give the fixtures.
+
+    from .limit_stores import *
+
+    @pytest.fixture
+    def clock() -> Clock: ...
+
+    @pytest.fixture
+    async def store(clock: Clock) -> AsyncIterator[LimitStore]: ...
+
+The fixture `store` makes an empty store that goes by `clock`.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +18,9 @@ from itertools import count
 
 import pytest
 
-from tests.fakes.clock import Clock
-from tests.limits.waiting import until
-from xrouter_asgi.limits import Charge, Limit, LimitStore, Reservation
-from xrouter_asgi.limits.limit import parse_limits
+from ..limits import Charge, Limit, LimitStore, Reservation
+from .clock import Clock
+from .waiting import until
 
 REQUESTS = Limit.parse("3/minute")
 TOKENS = Limit.parse("100 tokens/minute")
@@ -233,7 +243,7 @@ async def test_a_cost_beyond_the_limit_cannot_be_asked_for() -> None:
 
 
 async def test_several_windows_are_counted_apart(store: LimitStore, clock: Clock) -> None:
-    minute, day = parse_limits("10 tokens/minute; 15 tokens/day")
+    minute, day = Limit.parse("10 tokens/minute"), Limit.parse("15 tokens/day")
     assert (await take(store, (minute, 10), (day, 10))).admitted
     clock.advance(61)
     assert await remaining(store, minute, day) == [10, 5]

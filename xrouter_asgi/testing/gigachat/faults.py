@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .http import Exchange
+from ..http import FakeExchange
 
 STREAM = {"Content-Type": "text/event-stream"}
 JSON = {"Content-Type": "application/json; charset=utf-8"}
@@ -17,28 +17,28 @@ JSON = {"Content-Type": "application/json; charset=utf-8"}
 class Fault(Protocol):
     """One scripted answer."""
 
-    async def play(self, exchange: Exchange) -> None: ...
+    async def play(self, exchange: FakeExchange) -> None: ...
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScriptedAnswer:
     """Any whole answer; a `body` that is not bytes becomes JSON."""
 
     status: int
     body: Any = b""
     headers: Mapping[str, str] = field(default_factory=lambda: JSON)
 
-    async def play(self, exchange: Exchange) -> None:
+    async def play(self, exchange: FakeExchange) -> None:
         body = self.body if isinstance(self.body, bytes) else json.dumps(self.body, ensure_ascii=False).encode()
         await exchange.answer(self.status, body, self.headers)
 
 
-def refusal(status: int, message: str) -> Answer:
+def refusal(status: int, message: str) -> ScriptedAnswer:
     """GigaChat's error envelope."""
-    return Answer(status, json.dumps({"status": status, "message": message}).encode() + b"\n")
+    return ScriptedAnswer(status, json.dumps({"status": status, "message": message}).encode() + b"\n")
 
 
-HTML_502 = Answer(
+HTML_502 = ScriptedAnswer(
     502,
     b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
     b"<hr><center>SynGX</center>\r\n</body>\r\n</html>\r\n",
@@ -64,7 +64,7 @@ class Events:
     stall: asyncio.Event | None = None
     headers: Mapping[str, str] = field(default_factory=lambda: STREAM)
 
-    async def play(self, exchange: Exchange) -> None:
+    async def play(self, exchange: FakeExchange) -> None:
         await exchange.start(200, self.headers)
         texts = [event if isinstance(event, str) else json.dumps(event, ensure_ascii=False) for event in self.events]
         pieces = [f"data: {text}\n\n".encode() for text in [*texts, *(["[DONE]"] if self.done else [])]]
@@ -85,7 +85,7 @@ class Events:
 class Reset:
     """The connection ends before any answer."""
 
-    async def play(self, exchange: Exchange) -> None:
+    async def play(self, exchange: FakeExchange) -> None:
         exchange.reset()
 
 
@@ -95,6 +95,6 @@ class Stall:
 
     event: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def play(self, exchange: Exchange) -> None:
+    async def play(self, exchange: FakeExchange) -> None:
         await exchange.until(self.event)
         exchange.reset()

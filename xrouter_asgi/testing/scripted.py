@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeAlias
 
-from xrouter_asgi import Call, Reply
-from xrouter_asgi.decision import Unready
-from xrouter_asgi.wire import (
+from ..decision import Unready
+from ..providers import Call, Reply
+from ..wire import (
     ChatChunk,
     ChatCompletion,
     ChatRequest,

@@ -13,14 +13,12 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.policies.virtual import now
-from xrouter_asgi import Call, Provider, Reply
-from xrouter_asgi.context import Usage
-from xrouter_asgi.decision import Unready
-from xrouter_asgi.envelopes import openai
-from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamTimeout, XRouterError
-from xrouter_asgi.providers import ReadyProvider
-from xrouter_asgi.wire import (
+from ..context import Usage
+from ..decision import Unready
+from ..envelopes import openai
+from ..errors import InvalidRequest, UpstreamError, UpstreamTimeout, XRouterError
+from ..providers import Call, Provider, ReadyProvider, Reply
+from ..wire import (
     ChatChunk,
     ChatCompletion,
     ChatRequest,
@@ -29,6 +27,7 @@ from xrouter_asgi.wire import (
     EmbeddingsRequest,
     ModelList,
 )
+from .virtual import now
 
 FINISHES = {"stop", "length", "tool_calls", "content_filter", "function_call"}
 

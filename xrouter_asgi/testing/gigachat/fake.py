@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 import re
 import ssl
-import time
 import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any, Self
-from urllib.parse import parse_qs
 
-from tests.policies.virtual import now
-from xrouter_asgi.providers.gigachat import AuthorizationKey
-
+from ...providers.gigachat import AuthorizationKey
+from ..http import FakeExchange, FakeServer
+from .account import Account
 from .answers import compact, complete, deltas, embed
 from .faults import JSON, STREAM, Events, Fault
-from .http import Exchange, Server
 from .rules import Refused, check
 
-KEY = base64.b64encode(b"6f0b1291-c7f3-43c6-bb2e-9f3efb2dc98e:a-client-secret").decode()
 MODELS = {
     "GigaChat-2": "chat",
     "GigaChat-2-Pro": "chat",
@@ -34,10 +28,9 @@ MODELS = {
     "EmbeddingsGigaR": "embedder",
     "GigaCheckDetection": "aicheck",
 }
-_SCOPES = ("GIGACHAT_API_PERS", "GIGACHAT_API_B2B", "GIGACHAT_API_CORP")
 
 
-class FakeGigaChat:
+class FakeGigaChat(Account):
     """GigaChat's OAuth, chat, embeddings, models and files on 127.0.0.1. An async context manager.
 
     It answers `You said: <last message>`, word by word when streamed. With functions, a message that says
@@ -76,13 +69,7 @@ class FakeGigaChat:
         parallel: int = 1,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.key = KEY
-        self.scope = scope
-        self.user = "user"
-        self.password = "пароль"
-        self.token_life = 1800.0
-        self.token_shape = "access_token"
-        self.token_unit = 1000
+        super().__init__(scope)
         self.parallel = parallel
         self.gate = asyncio.Event()
         self.gate.set()
@@ -94,16 +81,12 @@ class FakeGigaChat:
         self.event_size: int | None = None
         self.streams = True
         self.complete: Callable[[dict[str, Any]], dict[str, Any]] = complete
-        self.unix_clock: Callable[[], float] = time.time
-        self.requests: list[Exchange] = []
+        self.requests: list[FakeExchange] = []
         self.uploads: dict[str, tuple[str, str, str, bytes]] = {}
         self.deleted: list[str] = []
         self.chats = 0
         self.peak = 0
-        self._server = Server(self._handle, tls=tls)
-        self._tokens: dict[str, float] = {}
-        self._issued = 0
-        self._recent: deque[float] = deque()
+        self._server = FakeServer(self._handle, tls=tls)
         self._scripts: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self._news = asyncio.Event()
 
@@ -131,7 +114,7 @@ class FakeGigaChat:
     def oauth_calls(self) -> int:
         return len(self.asked("/oauth"))
 
-    def asked(self, path: str) -> list[Exchange]:
+    def asked(self, path: str) -> list[FakeExchange]:
         """The requests to a path."""
         return [request for request in self.requests if _local(request) == path]
 
@@ -146,10 +129,6 @@ class FakeGigaChat:
     def unscript(self, path: str) -> None:
         """Take back what was scripted for `path` and has not been played."""
         self._scripts[path].clear()
-
-    def revoke(self) -> None:
-        """End all tokens."""
-        self._tokens.clear()
 
     async def arrived(self, path: str, count: int = 1) -> None:
         """Wait until so many requests to `path` have come."""
@@ -166,7 +145,7 @@ class FakeGigaChat:
                 self._news.clear()
                 await self._news.wait()
 
-    async def _handle(self, exchange: Exchange) -> None:
+    async def _handle(self, exchange: FakeExchange) -> None:
         self.requests.append(exchange)
         self._news.set()
         path = _local(exchange)
@@ -186,14 +165,14 @@ class FakeGigaChat:
                 self.chats -= 1
                 self._news.set()
 
-    async def proper(self, exchange: Exchange) -> None:
+    async def proper(self, exchange: FakeExchange) -> None:
         """The proper answer, for scripts that only want to come before it."""
         path = _local(exchange)
         if path in ("/oauth", "/token"):
-            status, body = self._oauth(exchange) if path == "/oauth" else self._login(exchange)
+            status, body = self.grant(exchange) if path == "/oauth" else self.login(exchange)
             await exchange.answer(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
             return
-        self._authorize(exchange)
+        self.authorize(exchange)
         match path.split("/")[1:]:
             case ["chat", "completions"]:
                 await self._chat(exchange)
@@ -223,63 +202,9 @@ class FakeGigaChat:
                 raise Refused(404, "Not Found")
         await exchange.answer(200, compact(answer), self._headers(exchange, JSON))
 
-    # Tokens.
-
-    def _oauth(self, exchange: Exchange) -> tuple[int, dict[str, Any]]:
-        self._recent.append(now())
-        while self._recent[0] <= now() - 1:
-            self._recent.popleft()
-        if len(self._recent) > 10:
-            return 429, {"code": 429, "message": "Too many requests"}
-        scheme, _, key = exchange.headers.get("authorization", "").partition(" ")
-        try:
-            decoded = base64.b64decode(key, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            decoded = ""
-        if scheme not in ("Basic", "Bearer") or ":" not in decoded:
-            return 400, {"code": 4, "message": "Can't decode 'Authorization' header"}
-        try:
-            version = uuid.UUID(exchange.headers.get("rquid", "")).version
-        except ValueError:
-            version = None
-        if version != 4:
-            return 400, {"message": "RqUID is missing or malformed"}
-        form = parse_qs(exchange.body.decode())
-        if exchange.headers.get("content-type") != "application/x-www-form-urlencoded" or "scope" not in form:
-            return 400, {"code": 5, "message": "scope is empty"}
-        if form["scope"][0] not in _SCOPES:
-            return 400, {"code": 1, "message": "scope data format invalid"}
-        if key != self.key:
-            return 401, {"code": 6, "message": "credentials doesn't match db data"}
-        if form["scope"][0] != self.scope:
-            return 400, {"code": 7, "message": "scope from db not fully includes consumed scope"}
-        return 200, self._issue()
-
-    def _login(self, exchange: Exchange) -> tuple[int, dict[str, Any]]:
-        pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        if exchange.headers.get("authorization") != f"Basic {pair}" or exchange.body:
-            return 401, {"status": 401, "message": "Unauthorized"}
-        return 200, self._issue()
-
-    def _issue(self) -> dict[str, Any]:
-        self._issued += 1
-        token = f"token-{self._issued}"
-        expires = self.unix_clock() + self.token_life
-        self._tokens[token] = now() + self.token_life
-        names = ("tok", "exp") if self.token_shape == "tok" else ("access_token", "expires_at")
-        expiry = {names[1]: int(expires * self.token_unit)} if self.token_unit else {}
-        return {names[0]: token, **expiry}
-
-    def _authorize(self, exchange: Exchange) -> None:
-        scheme, _, token = exchange.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or token not in self._tokens:
-            raise Refused(401, "Unauthorized")
-        if self._tokens[token] <= now():
-            raise Refused(401, "Token has expired")
-
     # Chat.
 
-    async def _chat(self, exchange: Exchange) -> None:
+    async def _chat(self, exchange: FakeExchange) -> None:
         if self.chats > self.parallel:
             raise Refused(429, "Too many requests")
         try:
@@ -308,7 +233,7 @@ class FakeGigaChat:
 
     # Files.
 
-    def _upload(self, exchange: Exchange) -> dict[str, Any]:
+    def _upload(self, exchange: FakeExchange) -> dict[str, Any]:
         boundary = exchange.headers.get("content-type", "").partition("boundary=")[2]
         parts = [part.partition(b"\r\n\r\n") for part in exchange.body.split(f"--{boundary}".encode())[1:-1]]
         named = {re.search(rb'name="(.*?)"', head)[1]: (head, data[:-2]) for head, _, data in parts}  # type: ignore[index]  # each part has a name, or the test is wrong
@@ -329,13 +254,13 @@ class FakeGigaChat:
             "access_policy": "private",
         }
 
-    def _owned(self, file_id: str, exchange: Exchange) -> None:
+    def _owned(self, file_id: str, exchange: FakeExchange) -> None:
         if file_id not in self.uploads:
             raise Refused(404, f"File '{file_id}' not found")
         if self.uploads[file_id][0] != exchange.headers.get("x-client-id"):
             raise Refused(403, f"Access to file '{file_id}' is denied")
 
-    def _headers(self, exchange: Exchange, headers: Any) -> dict[str, str]:
+    def _headers(self, exchange: FakeExchange, headers: Any) -> dict[str, str]:
         return {
             **headers,
             "Server": "SynGX",
@@ -344,6 +269,6 @@ class FakeGigaChat:
         }
 
 
-def _local(exchange: Exchange) -> str:
+def _local(exchange: FakeExchange) -> str:
     path = exchange.path.partition("?")[0]
     return path.removeprefix("/v1")

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Self
 
-Handler = Callable[["Exchange"], Awaitable[None]]
+Handler = Callable[["FakeExchange"], Awaitable[None]]
 
 
 @dataclass(eq=False)
-class Exchange:
+class FakeExchange:
     """A request that came, and the means to answer it.
 
     Attributes:
@@ -74,7 +74,7 @@ class Exchange:
 _KNOWN = {status.value for status in HTTPStatus}
 
 
-class Server:
+class FakeServer:
     """Serves `handler` on a free port of 127.0.0.1. An async context manager.
 
     Attributes:
@@ -123,7 +123,7 @@ class Server:
             method, path, _ = line.split(" ")
             headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in lines)}
             body = await reader.readexactly(int(headers.get("content-length", 0)))
-            exchange = Exchange(method, path, headers, body, writer)
+            exchange = FakeExchange(method, path, headers, body, writer)
             watch = asyncio.ensure_future(self._watch(reader, exchange))
             try:
                 await self._handler(exchange)
@@ -134,7 +134,7 @@ class Server:
             if exchange.gone.is_set() or headers.get("connection", "").lower() == "close":
                 return
 
-    async def _watch(self, reader: asyncio.StreamReader, exchange: Exchange) -> bytes:
+    async def _watch(self, reader: asyncio.StreamReader, exchange: FakeExchange) -> bytes:
         data = b""
         with contextlib.suppress(ConnectionError):
             data = await reader.read(1)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.gigachat import FakeGigaChat
 from xrouter_asgi.providers.http import Upstream, UpstreamAnswer
+from xrouter_asgi.testing.gigachat import FakeGigaChat
 
 CALL = {"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": {"a": 1}}}
 RESULT = {"role": "function", "name": "f", "content": "{}"}

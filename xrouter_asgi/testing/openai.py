@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal, Self
 
-from .http import Exchange, Handler, Server
+from .http import FakeExchange, FakeServer, Handler
 from .openai_answers import MODELS, chunks, completion, embeddings, text_chunks, text_completion
 
 DONE = b"data: [DONE]\n\n"
@@ -43,12 +43,12 @@ class FakeOpenAI:
     """
 
     def __init__(self, *, api_key: str | None = None) -> None:
-        self.requests: list[Exchange] = []
+        self.requests: list[FakeExchange] = []
         self.running = 0
         self._api_key = api_key
         self._scripts: deque[Handler] = deque()
         self._changed = asyncio.Condition()
-        self._server = Server(self._handle)
+        self._server = FakeServer(self._handle)
 
     @property
     def base_url(self) -> str:
@@ -86,7 +86,7 @@ class FakeOpenAI:
     async def __aexit__(self, *exc: object) -> None:
         await self._server.__aexit__(*exc)
 
-    async def _handle(self, exchange: Exchange) -> None:
+    async def _handle(self, exchange: FakeExchange) -> None:
         self.requests.append(exchange)
         await self._count(+1)
         try:
@@ -99,7 +99,7 @@ class FakeOpenAI:
             self.running += difference
             self._changed.notify_all()
 
-    async def proper(self, exchange: Exchange) -> None:
+    async def proper(self, exchange: FakeExchange) -> None:
         """The proper answer, for scripts that only want to come before it."""
         if self._api_key is not None and exchange.headers.get("authorization") != f"Bearer {self._api_key}":
             await refuse(401, "Incorrect API key provided: sk-wrong.", code="invalid_api_key")(exchange)
@@ -128,7 +128,7 @@ def whole(value: object, *, status: int = 200, headers: Mapping[str, str] = JSON
     """One body: bytes as they are, anything else as JSON."""
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
 
-    async def script(exchange: Exchange) -> None:
+    async def script(exchange: FakeExchange) -> None:
         await exchange.answer(status, body, headers)
 
     return script
@@ -149,7 +149,7 @@ def stream(
         hold: Wait for it, or for the client to go, before `end`.
     """
 
-    async def script(exchange: Exchange) -> None:
+    async def script(exchange: FakeExchange) -> None:
         await exchange.start(200, headers)
         for payload in payloads:
             await exchange.write(payload if isinstance(payload, bytes) else event(payload))
@@ -165,7 +165,7 @@ def stream(
 def endless(piece: bytes) -> Handler:
     """An event stream that repeats one piece until the client goes."""
 
-    async def script(exchange: Exchange) -> None:
+    async def script(exchange: FakeExchange) -> None:
         await exchange.start(200, SSE)
         while not exchange.gone.is_set():
             await exchange.write(piece)
@@ -177,7 +177,7 @@ def endless(piece: bytes) -> Handler:
 def held(until: asyncio.Event, answer: Handler) -> Handler:
     """Nothing until an event, or until the client goes; then an answer."""
 
-    async def script(exchange: Exchange) -> None:
+    async def script(exchange: FakeExchange) -> None:
         await exchange.until(until)
         await answer(exchange)
 
@@ -191,7 +191,7 @@ def raw(data: bytes = b"", *, size: int | None = None, then: Literal["close", "r
         then: Close in order (FIN) or with a reset (RST).
     """
 
-    async def script(exchange: Exchange) -> None:
+    async def script(exchange: FakeExchange) -> None:
         async for piece in _pieces(data, size or len(data) or 1):
             exchange.writer.write(piece)
             await exchange.writer.drain()
