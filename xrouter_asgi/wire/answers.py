@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ClosedAnswerModel(BaseModel):
+    # Only those who ask for the OpenAPI document have to wait for these.
     model_config = ConfigDict(defer_build=True)
 
 

@@ -7,6 +7,7 @@ that a client sends looks like one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
@@ -15,6 +16,7 @@ from pydantic_core import CoreSchema, ErrorDetails
 from ..errors import InvalidRequest
 
 Model = TypeVar("Model", bound="WireModel")
+_building = Lock()  # two threads validate, and pydantic builds a model for one
 _EXPECTED = {
     "string_type": "a string",
     "int_type": "an integer",
@@ -66,6 +68,9 @@ class WireModel(BaseModel):
     @classmethod
     def of(cls: type[Model], value: Any) -> Model:
         """Validate a decoded JSON object. Raises InvalidRequest with `code` and `param`."""
+        if not cls.__pydantic_complete__:
+            with _building:
+                cls.model_rebuild()
         try:
             model: Model = cls.__pydantic_validator__.validate_python(value)  # model_validate(), less its options
         except ValidationError as error:
