@@ -31,6 +31,7 @@ from .router.table import ModelTable
 from .settings import Settings
 from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.providers import OpenAISettings
+from .settings.telemetry import Tracing
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
 
@@ -105,7 +106,7 @@ def assemble(settings: Settings) -> Assembly:
         closing["keys"] = keys.aclose
         # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
         app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
-    metrics = _metrics(router, store, refusals) if measured is not None else None
+    metrics = _metrics(router, store, refusals, tracing) if measured is not None else None
     if metrics is not None and measured is not None and (path := measured.shown_path) is not None:
         # Above keys, because Prometheus brings a token of its own and no key.
         app = _at(path, measured.show(metrics, settings.service), otherwise=app)
@@ -161,9 +162,12 @@ def _responses(settings: Settings, closing: dict[str, Close]) -> ResponseStore |
     return store
 
 
-def _metrics(router: ReloadableRouter, store: LimitStore | None, refusals: Refusals) -> Metrics:
+def _metrics(
+    router: ReloadableRouter, store: LimitStore | None, refusals: Refusals, tracing: Tracing | None
+) -> Metrics:
     backlog = None if store is None else lambda: store.backlog
-    return Metrics(models=router, refusals=refusals.counts, backlog=backlog)
+    lost = None if tracing is None else tracing.lost
+    return Metrics(models=router, refusals=refusals.counts, backlog=backlog, lost=lost)
 
 
 def _observers(settings: Settings, metrics: Metrics | None, closing: dict[str, Close]) -> list[Observer]:

@@ -28,12 +28,17 @@ class Measured:
     """A router with `metrics`, which keep their numbers in this process."""
 
     def __init__(
-        self, provider: Provider | None = None, *, backlog: Callable[[], int] | None = None, table: bool = True
+        self,
+        provider: Provider | None = None,
+        *,
+        backlog: Callable[[], int] | None = None,
+        lost: Callable[[], int] | None = None,
+        table: bool = True,
     ) -> None:
         target = Target(provider or ScriptedProvider(), model="*")
         self.router = LLMRouter({"scripted": target, "local-*": target})
         models = self.router.models if table else None
-        self.metrics = self._make(models=models, refusals=Refusals().counts, backlog=backlog)
+        self.metrics = self._make(models=models, refusals=Refusals().counts, backlog=backlog, lost=lost)
         self.app = RequestEventsMiddleware(self.router, observers=[self.metrics])
 
     def _make(self, **options: Any) -> Metrics:

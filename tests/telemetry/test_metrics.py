@@ -126,6 +126,18 @@ def test_the_backlog_of_the_limits_is_what_the_store_says(kind: type[Measured]) 
     assert measured.numbers("xrouter.limiter.backlog") == {(): 0}
 
 
+def test_lost_spans_are_what_the_tracer_says(kind: type[Measured]) -> None:
+    lost = 3
+    measured = kind(lost=lambda: lost)
+    assert measured.numbers("xrouter.spans.lost") == {(): 3}
+    lost = 4
+    assert measured.numbers("xrouter.spans.lost") == {(): 4}
+
+
+def test_without_a_tracer_that_counts_there_is_no_number_of_lost_spans(kind: type[Measured]) -> None:
+    assert kind().numbers("xrouter.spans.lost") == {}
+
+
 def test_the_limiter_is_degraded_until_it_is_restored(kind: type[Measured]) -> None:
     measured = kind()
     assert measured.numbers("xrouter.limiter.degraded") == {(): 0}
@@ -276,7 +288,7 @@ def test_threads_lose_no_count(kind: type[Measured]) -> None:
 async def test_the_document_names_every_metric_and_label(kind: type[Measured], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xrouter_asgi.telemetry.metrics._LAG_EVERY", 0)
     provider = ScriptedProvider([chunk("a")], UpstreamUnavailable("No.", code="dns_error"))
-    measured = kind(provider, backlog=lambda: 3)
+    measured = kind(provider, backlog=lambda: 3, lost=lambda: 1)
     await post(measured.app, "/v1/chat/completions", chat(stream=True))
     measured.metrics(ended(RequestContext(model="scripted", usage=Usage(1))))
     for event in (

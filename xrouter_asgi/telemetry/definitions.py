@@ -122,4 +122,5 @@ LIMITER_DEGRADED: Final = Metric(
 )
 LIMITER_BACKLOG: Final = Metric("xrouter.limiter.backlog", "gauge", "{settlement}", "Settlements of limits that wait")
 REFUSALS: Final = Metric("xrouter.refusals", "counter", "{refusal}", "Refusals for want of room", (names.REASON,))
+SPANS_LOST: Final = Metric("xrouter.spans.lost", "counter", "{span}", "Spans that did not come to the collector")
 LOOP_LAG: Final = Metric("xrouter.event_loop.lag", "histogram", "s", "How late the event loop calls", (), _SHORT)

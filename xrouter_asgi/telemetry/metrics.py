@@ -61,6 +61,7 @@ class Metrics:
             does not hold is `other`.
         refusals: How often this process had no room, by the reason (`Refusals.counts`); None measures nothing of it.
         backlog: How many settlements of limits are not counted yet (`store.backlog`).
+        lost: How many spans did not come to the collector (`tracer.exporter.lost`); None measures nothing of it.
 
     The overhead is the time of a request in which no upstream was at work: reading its body, checks, waiting, backoff.
     """
@@ -72,6 +73,7 @@ class Metrics:
         models: ModelNames | None = None,
         refusals: Mapping[Any, int] | None = None,
         backlog: Callable[[], int] | None = None,
+        lost: Callable[[], int] | None = None,
     ) -> None:
         self._models = models
         self._error_types: set[str] = set()
@@ -90,10 +92,7 @@ class Metrics:
         self._attempts_in_flight = Tally(instruments, definitions.ATTEMPTS_IN_FLIGHT)
         self._degraded = Tally(instruments, definitions.LIMITER_DEGRADED)
         self._degraded.set(0)
-        refused = refusals or {}
-        instruments.observe(definitions.REFUSALS, lambda: {(reason,): number for reason, number in refused.items()})
-        waiting = backlog or (lambda: 0)
-        instruments.observe(definitions.LIMITER_BACKLOG, lambda: {(): waiting()})
+        _observe(instruments, refusals or {}, backlog or (lambda: 0), lost)
         self._policies = _PolicyCounts(instruments, model=self._model, error_type=self._error_type)
         self._reactions: dict[type, Callable[[Any], None]] = {
             RequestStarted: self._request_started,
@@ -162,6 +161,16 @@ class Metrics:
                 return _OTHER
             self._error_types.add(word)
         return word
+
+
+def _observe(
+    instruments: Instruments, refused: Mapping[Any, int], backlog: Callable[[], int], lost: Callable[[], int] | None
+) -> None:
+    """Show what others count."""
+    instruments.observe(definitions.REFUSALS, lambda: {(reason,): number for reason, number in refused.items()})
+    instruments.observe(definitions.LIMITER_BACKLOG, lambda: {(): backlog()})
+    if lost is not None:
+        instruments.observe(definitions.SPANS_LOST, lambda: {(): lost()})
 
 
 class _PolicyCounts:
