@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import NoOpTracerProvider
+from opentelemetry.trace import NoOpTracerProvider, SpanKind
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -76,13 +78,13 @@ async def test_without_a_provider_there_are_ids_and_no_spans() -> None:
 
 
 class Failing(SpanProcessor):
-    """Raises at the begin or at the end of spans."""
+    """Raises at the begin or at the end of spans, or at the begin of attempts alone."""
 
     def __init__(self, at: str) -> None:
         self._at = at
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        if self._at == "start":
+        if self._at == "start" or (self._at == "attempt" and span.kind is SpanKind.CLIENT):
             raise RuntimeError("broken")
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -90,7 +92,7 @@ class Failing(SpanProcessor):
             raise RuntimeError("broken")
 
 
-@pytest.mark.parametrize("at", ["start", "end"])
+@pytest.mark.parametrize("at", ["start", "attempt", "end"])
 async def test_a_broken_span_processor_breaks_no_request(
     by_sdk: RecordedBySDK, caplog: pytest.LogCaptureFixture, at: str
 ) -> None:
@@ -99,7 +101,7 @@ async def test_a_broken_span_processor_breaks_no_request(
     answer = await post(traced(routed(ScriptedProvider()), by_sdk), "/v1/chat/completions", chat())
     assert answer.status == 200
     assert get_current() == before
-    assert "A span could not be" in caplog.text
+    assert re.search("(A span|The span of an attempt) could not be", caplog.text)
 
 
 async def test_a_span_that_cannot_be_made_breaks_no_request(

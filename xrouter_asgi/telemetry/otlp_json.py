@@ -73,6 +73,6 @@ def _plain(name: str, value: str | bool | int | float) -> str:
             inner = f'"boolValue":{"true" if value else "false"}'
         case int():
             inner = f'"intValue":"{value}"'
-        case float():
+        case _:
             inner = f'"doubleValue":{value!r}'
     return f'{{"key":"{name}","value":{{{inner}}}}}'
