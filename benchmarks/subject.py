@@ -28,7 +28,7 @@ from .upstream import LENGTH, Upstream
 HERE = Path(__file__).resolve().parent.parent
 """This checkout."""
 
-_ADDRESS = re.compile(r" serves at http://127\.0\.0\.1:(\d+)/v1$", re.MULTILINE)
+_ADDRESS = re.compile(r" serves at http://127\.0\.0\.1:(\d+)/v1")
 _START = 180.0  # seconds that a server has until it listens
 
 BARE = """\

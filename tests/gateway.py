@@ -58,12 +58,12 @@ class Gateway:
 
     async def begin(self) -> None:
         assert self.process.stderr is not None
-        while not (found := re.search(r"serves at (http://\S+)/v1\n", self.errors)):
+        while not (found := re.search(r"serves at (http://\S+)/v1", self.errors)):
             line = await self.process.stderr.readline()
             assert line, f"it said only: {self.errors}"
             self.errors += line.decode()
         self.url = found[1]
-        shown = re.search(r"Metrics are shown at (\S+)", self.errors)
+        shown = re.search(r"Metrics are shown at ([^\s\"]+)", self.errors)
         self.metrics = shown and shown[1]
 
     async def end(self) -> None:

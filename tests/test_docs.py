@@ -16,15 +16,18 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 from django.conf import settings as django_settings  # type: ignore[import-untyped]  # Django has no types
 from litestar.logging import LoggingConfig
 
 import xrouter_asgi
 from xrouter_asgi import EchoProvider, LLMRouter
 from xrouter_asgi.providers.base import Call
+from xrouter_asgi.providers.presets import PRESETS
 from xrouter_asgi.settings import Settings
+from xrouter_asgi.standalone import build_router
 from xrouter_asgi.testing.clock import Clock
-from xrouter_asgi.testing.gigachat import KEY
+from xrouter_asgi.testing.gigachat import KEY, FakeGigaChat
 from xrouter_asgi.testing.openai import FakeOpenAI
 from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 from xrouter_asgi.wire import ChatRequest
@@ -147,6 +150,44 @@ def test_what_the_page_about_agents_shows_can_be_read() -> None:
         assert [read(text) for kind, text in shown if kind == title]
     for program in (text for title, text in shown if title.startswith("python")):
         compile(program, "agents.md", "exec")
+
+
+ENVIRONMENT = {
+    **dict.fromkeys(("DEEPSEEK_API_KEY", "YANDEX_API_KEY", "YANDEX_FOLDER_ID", "AZURE_KEY"), "x"),
+    "GIGACHAT_CREDENTIALS": KEY,
+}
+
+
+@pytest.mark.parametrize("page", ["gigachat.md", "gpt2giga.md", "providers.md"])
+def test_the_settings_that_a_page_shows_can_be_used(page: str, tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "russian_trusted_root_ca_pem.crt")
+    shown = [text for title, text in lines(page) if title == "toml"]
+    assert [Settings.parse(tomllib.loads(text), environment=ENVIRONMENT, folder=tmp_path) for text in shown]
+
+
+def test_the_table_of_providers_has_the_rows_of_the_package() -> None:
+    rows = [
+        f"| `{kind}` | {f'`{row.base_url}`' if row.base_url else 'your own'} | {f'`{row.key}`' if row.key else 'none'} "
+        f"| [{row.checked}]({row.source}) |"
+        for kind, row in PRESETS.items()
+    ]
+    page = (ROOT / "docs/providers.md").read_text("utf-8")
+    assert [line for line in page.splitlines() if "](http" in line] == rows
+
+
+async def test_the_recipe_of_a_default_model_answers_every_name_and_lists_the_named_ones() -> None:
+    (recipe,) = [text for title, text in lines("gigachat.md") if title == "toml"]
+    async with FakeGigaChat() as fake:
+        document = tomllib.loads(recipe)
+        document["providers"]["gigachat"] |= {"base_url": fake.base_url, "auth_url": fake.auth_url}
+        router = build_router(Settings.parse(document, environment={"GIGACHAT_CREDENTIALS": fake.key}))
+        async with router.lifespan():
+            for model in ("gpt-4o", "GigaChat-2-Pro"):
+                assert (await post(router, "/v1/chat/completions", chat(model))).status == 200
+            listed = [model["id"] for model in (await get(router, "/v1/models")).json["data"]]
+    asked = [json.loads(request.body)["model"] for request in fake.asked("/chat/completions")]
+    assert asked == ["GigaChat-2-Max", "GigaChat-2-Pro"]
+    assert {"GigaChat-2", "GigaChat-2-Max", "Embeddings"} <= set(listed)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import logging
@@ -84,6 +85,7 @@ SETTINGS: Mapping[str, tuple[Document, tuple[str, ...]]] = {
     "GigaChatSettings.key_password": (provider(kind="gigachat", cert="none.pem", key_password=REF), PLAIN),
     "GigaChatSettings.proxy": (provider(kind="gigachat", credentials="env:GOOD", proxy=REF), PROXY),
     "OpenAISettings.api_key": (provider(**OPENAI, api_key=REF), PLAIN),
+    "OpenAISettings.folder": (provider(kind="yandex", api_key="env:GOOD", folder=REF), PLAIN),
     "OpenAISettings.headers": (provider(**OPENAI, headers={"x-token": REF}), PLAIN),
     "OpenAISettings.key_password": (provider(**OPENAI, key_password=REF), PLAIN),
     "OpenAISettings.proxy": (provider(**OPENAI, proxy=REF), PROXY),
@@ -162,6 +164,7 @@ def everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     environment = {
         "XR_SECRET": ALL,
         "XR_PEPPER": ALL * 2,
+        "XR_KEY": base64.b64encode(f"{CANARY}:{ALL}".encode()).decode(),
         "XR_TOKEN": f"{CANARY}:{CANARY}",
         "XR_DATABASE": f"postgresql://u:{escaped}@127.0.0.1:1/xr",
         "XR_REDIS": f"redis://:{escaped}@127.0.0.1:1/0",
@@ -192,7 +195,7 @@ proxy = "env:XR_PROXY"
 kind = "gigachat"
 base_url = "UPSTREAM"
 auth_url = "UPSTREAM"
-credentials = "env:XR_SECRET"
+credentials = "env:XR_KEY"
 access_token = "env:XR_SECRET"
 [providers.stand]
 kind = "gigachat"
@@ -271,7 +274,7 @@ async def ask(client: httpx.AsyncClient) -> str:
 def test_a_server_shows_no_secret(
     everywhere: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    everywhere.write_text(everywhere.read_text() + TRACING)
+    everywhere.write_text(everywhere.read_text() + TRACING + '[log]\nformat = "text"\n')  # which also shows the layers
     told = []
 
     async def asking(said: str) -> None:

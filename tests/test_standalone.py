@@ -106,7 +106,7 @@ def test_models_of_one_provider_share_it() -> None:
 
 async def test_a_provider_of_gigachat_is_built_without_asking_anything() -> None:
     document = {"providers": {"giga": {"kind": "gigachat", "credentials": "env:KEY"}}}
-    (provider,) = build_providers(Settings.parse(document, environment={"KEY": "a2V5"})).values()
+    (provider,) = build_providers(Settings.parse(document, environment={"KEY": "YTpi"})).values()
     assert provider.name == "giga"
     await provider.aclose()
 

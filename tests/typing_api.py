@@ -139,7 +139,7 @@ gigachat: ReadyProvider = GigaChatProvider("key", max_parallel=10)
 gigachat = GigaChatProvider(
     Password("user", "password"), tls=TLS(ca_bundle="ca.pem"), options=GigaChatOptions(strict=True)
 )
-gigachat = GigaChatProvider(AuthorizationKey("key", scope="GIGACHAT_API_B2B"))
+gigachat = GigaChatProvider(AuthorizationKey("YTpi", scope="GIGACHAT_API_B2B"))
 GigaChatOptions(structured_output="yaml")  # type: ignore[arg-type]
 not_ready: ReadyProvider = Parrot()  # type: ignore[assignment]
 EchoProvider(["a"])  # type: ignore[call-arg]

@@ -189,7 +189,7 @@ class Case:
 
         transport = httpx.MockTransport(answered)
         provider: Any = (
-            GigaChatProvider(credentials="a2V5", transport=transport)
+            GigaChatProvider(credentials="YTpi", transport=transport)
             if self.gigachat
             else OpenAIProvider("http://upstream/v1", transport=transport)
         )

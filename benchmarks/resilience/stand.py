@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 _DELAY = 0.05  # seconds until an upstream answers
-_ADDRESS = re.compile(r" serves at http://127\.0\.0\.1:(\d+)/v1$", re.MULTILINE)
+_ADDRESS = re.compile(r" serves at http://127\.0\.0\.1:(\d+)/v1")
 _START = 30.0  # seconds that a process has until it listens
 _END = 5.0  # seconds that it has after SIGTERM
 

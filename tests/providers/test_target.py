@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,9 @@ from xrouter_asgi.policies.hedge import Hedge
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.stack import resilient, stack
 from xrouter_asgi.providers.base import Call, Provider, Reply
+from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.providers.target import Target, Wrapper, as_target
+from xrouter_asgi.router.router import LLMRouter
 from xrouter_asgi.testing.virtual import virtual
 
 
@@ -162,3 +165,16 @@ def test_a_fixed_model_lists_nothing_and_asks_nobody(model: str | None, names: s
 @virtual
 async def test_a_provider_without_a_list_lists_nothing() -> None:
     assert (await Target(Bare(Upstream()), model="*").models()).value["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "told"),
+    [
+        (EchoProvider, "EchoProvider is a class. Make an instance of it: EchoProvider(…)."),
+        ("openai/gpt-5", "A str is no provider: it has no method 'send'."),
+    ],
+)
+def test_what_is_no_provider_is_refused_at_once(mistaken: Any, told: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        LLMRouter({"a": mistaken})
+    assert str(caught.value) == told

@@ -34,19 +34,27 @@ class TestKeys:
     @pytest.mark.parametrize(
         ("url", "read_as"),
         [
-            ("sqlite:///keys.db", "sqlite:////etc/xrouter/keys.db"),
-            ("sqlite:///below/keys.db", "sqlite:////etc/xrouter/below/keys.db"),
-            ("sqlite+aiosqlite:///keys.db", "sqlite+aiosqlite:////etc/xrouter/keys.db"),
+            ("sqlite:///keys.db", "sqlite:///{folder}/keys.db"),
+            ("sqlite:///below/keys.db", "sqlite:///{folder}/below/keys.db"),
+            ("sqlite+aiosqlite:///keys.db", "sqlite+aiosqlite:///{folder}/keys.db"),
             ("sqlite:////var/keys.db", "sqlite:////var/keys.db"),
             ("sqlite:///:memory:", "sqlite:///:memory:"),
             ("sqlite://", "sqlite://"),
             ("postgresql://me@host/keys", "postgresql://me@host/keys"),
         ],
     )
-    def test_a_relative_file_starts_at_the_folder_of_the_settings(self, url: str, read_as: str) -> None:
-        table = read(f'keys.url = "{url}"', folder=Path("/etc/xrouter")).keys
+    def test_a_relative_file_starts_at_the_folder_of_the_settings(self, url: str, read_as: str, tmp_path: Path) -> None:
+        (tmp_path / "below").mkdir()
+        table = read(f'keys.url = "{url}"', folder=tmp_path).keys
         assert table is not None
-        assert table.url.get_secret_value() == read_as
+        assert table.url.get_secret_value() == read_as.format(folder=tmp_path)
+
+    def test_a_missing_folder_is_told_with_its_path(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError) as caught:
+            read('keys.url = "sqlite:///data/keys.db"', folder=tmp_path)
+        assert str(caught.value).startswith(
+            f"x.toml: keys.url names a database in '{tmp_path}/data', which is no folder."
+        )
 
     @pytest.mark.parametrize(
         ("text", "mistake"),
@@ -79,7 +87,7 @@ class TestKeys:
         assert 'pip install "xrouter-asgi[sql]"' in found
 
     def test_the_environment_alone_may_name_them(self) -> None:
-        environment = {"GIGACHAT_CREDENTIALS": "a2V5", "XROUTER_KEYS_URL": "sqlite:///k.db"}
+        environment = {"GIGACHAT_CREDENTIALS": "YTpi", "XROUTER_KEYS_URL": "sqlite:///k.db"}
         plain = Settings.from_environment(environment=environment).keys
         peppered = Settings.from_environment(environment={**environment, "XROUTER_KEYS_PEPPER": PEPPER}).keys
         assert plain is not None
@@ -88,7 +96,7 @@ class TestKeys:
 
     def test_a_mistake_in_the_environment_names_the_variable(self) -> None:
         with pytest.raises(SettingsError) as caught:
-            Settings.from_environment(environment={"GIGACHAT_CREDENTIALS": "a2V5", "XROUTER_KEYS_URL": "mysql://h"})
+            Settings.from_environment(environment={"GIGACHAT_CREDENTIALS": "YTpi", "XROUTER_KEYS_URL": "mysql://h"})
         assert str(caught.value).startswith("environment: XROUTER_KEYS_URL cannot be used: Keys cannot be kept in")
 
 

@@ -13,7 +13,7 @@ def read(**variables: str) -> GigaChatSettings:
 
 
 def test_the_authorization_key_alone_serves_every_model() -> None:
-    settings = Settings.from_environment(environment={"GIGACHAT_CREDENTIALS": "key"})
+    settings = Settings.from_environment(environment={"GIGACHAT_CREDENTIALS": "YTpi"})
     assert {name: [str(target) for target in table.targets] for name, table in settings.served.items()} == {
         "*": ["gigachat/*"]
     }
@@ -21,7 +21,7 @@ def test_the_authorization_key_alone_serves_every_model() -> None:
 
 def test_every_supported_name_has_its_effect(tmp_path: pytest.TempPathFactory) -> None:
     table = read(
-        GIGACHAT_CREDENTIALS="key",
+        GIGACHAT_CREDENTIALS="YTpi",
         GIGACHAT_SCOPE="GIGACHAT_API_B2B",
         GIGACHAT_BASE_URL="https://example.com/v1",
         GIGACHAT_AUTH_URL="https://example.com/oauth",
@@ -33,7 +33,7 @@ def test_every_supported_name_has_its_effect(tmp_path: pytest.TempPathFactory) -
         GIGACHAT_VERIFY_SSL_CERTS="False",
     )
     secrets = (table.credentials, table.user, table.password, table.access_token)
-    assert [secret and secret.get_secret_value() for secret in secrets] == ["key", "me", "mine", "token"]
+    assert [secret and secret.get_secret_value() for secret in secrets] == ["YTpi", "me", "mine", "token"]
     assert (table.scope, table.base_url, table.auth_url) == (
         "GIGACHAT_API_B2B",
         "https://example.com/v1",
@@ -45,25 +45,25 @@ def test_every_supported_name_has_its_effect(tmp_path: pytest.TempPathFactory) -
 
 @pytest.mark.parametrize(("value", "insecure"), [("true", False), ("1", False), ("", False), ("0", True), ("no", True)])
 def test_certificates_are_checked_unless_told_otherwise(value: str, *, insecure: bool) -> None:
-    assert read(GIGACHAT_CREDENTIALS="key", GIGACHAT_VERIFY_SSL_CERTS=value).insecure is insecure
+    assert read(GIGACHAT_CREDENTIALS="YTpi", GIGACHAT_VERIFY_SSL_CERTS=value).insecure is insecure
 
 
 def test_the_named_model_is_served_as_default() -> None:
     settings = Settings.from_environment(
-        environment={"GIGACHAT_CREDENTIALS": "key", "GIGACHAT_MODEL": "GigaChat-2-Max"}
+        environment={"GIGACHAT_CREDENTIALS": "YTpi", "GIGACHAT_MODEL": "GigaChat-2-Max"}
     )
     assert [str(target) for target in settings.served["default"].targets] == ["gigachat/GigaChat-2-Max"]
 
 
 def test_names_without_effect_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    read(GIGACHAT_CREDENTIALS="key", GIGACHAT_MAX_RETRIES="3", GIGACHAT_FLAGS="a", GIGACHAT_VERBOSE="")
+    read(GIGACHAT_CREDENTIALS="YTpi", GIGACHAT_MAX_RETRIES="3", GIGACHAT_FLAGS="a", GIGACHAT_VERBOSE="")
     assert caplog.messages == ["GIGACHAT_FLAGS has no effect here.", "GIGACHAT_MAX_RETRIES has no effect here."]
 
 
 def test_mistakes_name_the_variables() -> None:
     with pytest.raises(SettingsError) as caught:
         read(
-            GIGACHAT_CREDENTIALS="key",
+            GIGACHAT_CREDENTIALS="YTpi",
             GIGACHAT_SCOPE="PERS",
             GIGACHAT_TIMEOUT="soon",
             GIGACHAT_CA_BUNDLE_FILE="/no/where.pem",
@@ -81,4 +81,4 @@ def test_mistakes_name_the_variables() -> None:
 
 def test_a_mistake_of_no_single_variable_names_the_provider() -> None:
     with pytest.raises(SettingsError, match=r"^environment: providers\.gigachat cannot be used: 'key' is set without"):
-        read(GIGACHAT_CREDENTIALS="key", GIGACHAT_KEY_FILE=__file__)
+        read(GIGACHAT_CREDENTIALS="YTpi", GIGACHAT_KEY_FILE=__file__)

@@ -24,8 +24,13 @@ from xrouter_asgi.settings import Settings, SettingsError
 from xrouter_asgi.settings.errors import schema_at
 from xrouter_asgi.standalone import assemble
 
-ENVIRONMENT = {"A": "https://first.example/the-secret", "B": "https://other.example/the-secret"}
-"""Secrets that are good for everything: long enough for a pepper, and addresses."""
+ENVIRONMENT = {
+    "A": "https://first.example/the-secret",
+    "B": "https://other.example/the-secret",
+    "KEY_A": "YTpi",
+    "KEY_B": "YTpj",
+}
+"""Secrets that are good for everything, long enough for a pepper, and addresses; and two authorization keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,11 @@ _TARGET = {"provider": "echo", "model": "a", "price": {"input": 1, "output": 1}}
 
 EXAMPLE: dict[str, Any] = {
     "providers": {
-        "gigachat": {"kind": "gigachat", "credentials": "env:A", **_RULES, **_TLS},
+        "gigachat": {"kind": "gigachat", "credentials": "env:KEY_A", **_RULES, **_TLS},
         "stand": {"kind": "gigachat", "user": "ann", "password": "env:A"},
         "token": {"kind": "gigachat", "access_token": "env:A"},
         "openai": {"kind": "openai", "base_url": "https://up.example/v1", **_RULES, **_TLS},
+        "yandex": {"kind": "yandex", "api_key": "env:A", "folder": "a"},
         "echo": {"kind": "echo"},
         "other": {"kind": "echo"},
     },
@@ -74,6 +80,7 @@ EXAMPLE: dict[str, Any] = {
     "cors": {"origins": ["https://a.example"]},
     "tracing": {"endpoint": "https://a.example:4318"},
     "access_log": {},
+    "log": {},
     "metrics": {"token": "env:A", "otlp": {"endpoint": "https://a.example:4318"}},
     "alerts": {
         "slow": 5,
@@ -100,7 +107,7 @@ OTHERWISE: dict[str, Any] = {
             **_OVER_HTTP,
             "own_key": True,
             "auth_url": "https://other.example/token",
-            "credentials": "env:B",
+            "credentials": "env:KEY_B",
             "scope": "GIGACHAT_API_CORP",
             "max_parallel": 7,
             "queue_timeout": 7,
@@ -139,6 +146,7 @@ OTHERWISE: dict[str, Any] = {
             "max_parallel": 7,
             "max_connections": 7,
         },
+        "yandex": {"folder": "b"},
         "echo": {"models": ["a", "b"], "delay": 1},
     },
     "models": {
@@ -212,6 +220,7 @@ OTHERWISE: dict[str, Any] = {
         "http_spans": Refused(True),
     },
     "access_log": {"format": "off", "exclude_paths": ["/health"]},
+    "log": {"level": "debug", "format": "text"},
     "metrics": {
         "path": "/other",
         "token": "env:B",
@@ -241,6 +250,9 @@ _LISTENING = {"ServerSettings.host", "ServerSettings.port", "MetricsSettings.hos
 
 _OF_SEVERAL = {"ServerSettings.workers", "RateLimitSettings.allow_per_process"}
 """Settings that show only with several workers: see `tests/server/test_workers.py`."""
+
+_OF_LOG = {"LogSettings.level", "LogSettings.format"}
+"""Settings that show only in the lines of `xrouter serve`: see `tests/cli/test_cli_log.py`."""
 
 Steps = tuple[Any, ...]
 
@@ -332,7 +344,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         pytest.param(*change, id=".".join(map(str, change[0])))
         for change in changes()
-        if name_of(change[0]) not in _LISTENING | _OF_SEVERAL
+        if name_of(change[0]) not in _LISTENING | _OF_SEVERAL | _OF_LOG
     ],
 )
 async def test_another_value_makes_a_difference(

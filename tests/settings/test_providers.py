@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
+import trustme
 from pydantic import SecretStr
 
 from xrouter_asgi.errors import RequestRejected, UpstreamOverloaded, UpstreamUnavailable
@@ -20,7 +22,7 @@ from .reading import mistakes, read
 
 
 def test_tables_build_what_they_describe() -> None:
-    gigachat = GigaChatSettings(kind="gigachat", credentials=SecretStr("key"))
+    gigachat = GigaChatSettings(kind="gigachat", credentials=SecretStr("YTpi"))
     local = OpenAISettings(kind="openai", base_url="http://127.0.0.1:1/v1")
     assert [gigachat.build("one").name, local.build("two").name] == ["one", "two"]
 
@@ -199,3 +201,49 @@ class TestOwnKeys:
                 await provider.send(Call(ChatRequest.of(chat("m")), headers=[(b"x-provider-key", caller)]))
         await provider.aclose()
         assert [message[:19] for message in caplog.messages] == ["TLS certificates of"]
+
+
+class TestTrustedCertificates:
+    """`ca_bundle`, and what the environment says where it is not written."""
+
+    TABLE = '[providers.mine]\nkind = "openai"\nbase_url = "https://127.0.0.1:1/v1"\n'
+
+    @pytest.fixture
+    def bundle(self, tmp_path: Path) -> str:
+        trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+        return str(tmp_path / "ca.pem")
+
+    def trusted(self, text: str = "", **environment: str) -> str:
+        table = read(self.TABLE + text, folder=Path(), **environment).providers["mine"]
+        assert isinstance(table, OpenAISettings)
+        return table.trusted
+
+    def test_the_environment_counts_where_nothing_is_written(self, bundle: str) -> None:
+        also = f"the public authorities and {bundle}"
+        assert self.trusted() == "the public authorities"
+        assert self.trusted(SSL_CERT_FILE=bundle) == self.trusted(SSL_CERT_DIR=bundle) == also
+        assert self.trusted(f'ca_bundle = "{bundle}"', SSL_CERT_FILE="/no/where.pem") == also
+        assert self.trusted('ca_bundle = "system"', SSL_CERT_FILE=bundle) == "this machine's store"
+
+    def test_channels_of_alerts_trust_the_same(self, bundle: str) -> None:
+        alerts = read('alerts.webhook.url = "https://h.example"', SSL_CERT_FILE=bundle).alerts
+        assert alerts is not None
+        assert alerts.webhook is not None
+        assert alerts.webhook.ca_bundle == Path(bundle)
+
+    def test_an_address_without_tls_needs_none(self) -> None:
+        table = read('[providers.mine]\nkind = "ollama"').providers["mine"]
+        assert isinstance(table, OpenAISettings)
+        assert table.trusted == "-"
+
+    @pytest.mark.parametrize(
+        ("text", "environment", "told"),
+        [
+            ("ca_bundle = 5", {}, 'is 5. Write the path of a file or a folder, or "system" for the machine'),
+            ('ca_bundle = "/no.pem"', {}, "names '/no.pem', which does not exist."),
+            ("", {"SSL_CERT_FILE": "/no.pem"}, "is what SSL_CERT_FILE names, '/no.pem', which does not exist."),
+        ],
+    )
+    def test_what_cannot_be_read_is_told(self, text: str, environment: dict[str, str], told: str) -> None:
+        (found,) = mistakes(self.TABLE + text, **environment)
+        assert found.startswith(f"providers.mine.ca_bundle {told}")

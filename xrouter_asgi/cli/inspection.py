@@ -9,24 +9,30 @@ from collections.abc import Mapping
 from functools import partial
 
 from ..inspection import (
+    PartStatus,
     describe_decision,
     describe_layers,
     describe_models,
+    describe_providers,
     describe_statuses,
     explain,
     find_risks,
+    probe,
     sample_request,
     survey,
+    unlisted_targets,
 )
-from ..settings import Settings
+from ..providers.base import ReadyProvider
+from ..settings import Settings, describe_source, find_file, remarks
 from ..standalone import build_providers, build_router
-from .base import Commands, add_command, fail
+from .base import Commands, add_command, add_settings_options, fail, say
 
-_CONFIG = "settings in TOML; default: as for xrouter serve"
 _CHECK_EXAMPLES = """\
 examples:
   xrouter check --config xrouter.toml
-  xrouter check --live           asks every provider for its models"""
+  xrouter check --live           asks all that the settings need: providers, databases, Redis, collector
+
+With --live each channel of alerts is sent a test."""
 _EXPLAIN_EXAMPLES = """\
 examples:
   xrouter explain --model assistant
@@ -41,29 +47,38 @@ def add_check_command(commands: Commands, environment: Mapping[str, str]) -> Non
     """Add `check` to the commands of `xrouter`. The environment may say NO_COLOR."""
     text = "Print every mistake in the settings, or else what they serve."
     check = add_command(commands, "check", partial(_check, environment), text, epilog=_CHECK_EXAMPLES)
-    check.add_argument("--config", metavar="FILE", help=_CONFIG)
-    check.add_argument("--live", action="store_true", help="also ask every provider for its models")
+    add_settings_options(check)
+    check.add_argument("--live", action="store_true", help="also ask everything that the settings need")
 
 
 def _check(environment: Mapping[str, str], options: argparse.Namespace) -> int:
-    settings = Settings.load(options.config)
+    file = find_file(options.config, environment=environment)
+    settings = Settings.load(options.config, environment=environment)
     providers = build_providers(settings)  # logs a warning about certificates that are not checked
-    print(f"{describe_models(settings)}\n\n{describe_layers(settings)}")
+    print(f"settings: {describe_source(file, environment)}\n")
+    print(f"{describe_models(settings)}\n\n{describe_providers(settings)}\n\n{describe_layers(settings)}")
+    for remark in remarks(file, environment):
+        say(remark)
     for risk in find_risks(settings):
-        print(f"warning: {risk}", file=sys.stderr)
+        say(f"warning: {risk}")
     if not options.live:
         return 0
-    statuses = asyncio.run(survey(providers))
+    statuses = asyncio.run(_ask(settings, providers))
     colours = sys.stdout.isatty() and not environment.get("NO_COLOR")  # https://no-color.org
     print(f"\n{describe_statuses(statuses, colours=colours)}")
-    return 1 if any(status.failure is not None for status in statuses) else 0
+    return 0 if all(status.ok for status in statuses) else 1
+
+
+async def _ask(settings: Settings, providers: Mapping[str, ReadyProvider]) -> list[PartStatus]:
+    asked, probed = await asyncio.gather(survey(providers), probe(settings))
+    return [*asked, *unlisted_targets(settings, asked), *probed]
 
 
 def add_explain_command(commands: Commands) -> None:
     """Add `explain` to the commands of `xrouter`."""
     text = "Print which targets a request for a model would be sent to, in which order, and which not, and why."
     command = add_command(commands, "explain", _explain, text, epilog=_EXPLAIN_EXAMPLES)
-    command.add_argument("--config", metavar="FILE", help=_CONFIG)
+    add_settings_options(command)
     command.add_argument("--model", required=True, metavar="NAME", help="the name that a client asks for")
     command.add_argument("--tools", action="store_true", help="a request with tools")
     command.add_argument("--vision", action="store_true", help="a request with a picture")

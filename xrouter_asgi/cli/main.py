@@ -1,59 +1,89 @@
-"""The command line: `xrouter serve | demo | check | explain | keys | run`."""
+"""The command line: `xrouter init | serve | chat | check | …`."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
-from ..settings import SettingsError
-from .base import fail
+from ..settings import SettingsError, read_env_file
+from .base import Parser, fail, say
+from .chat.command import add_chat_command
+from .completions import add_completions_command
+from .init import add_init_command
 from .inspection import add_check_command, add_explain_command
 from .keys.command import add_keys_command
+from .log import set_up_log
 from .run import add_run_command
 from .serve import add_serve_commands
 
+_EXAMPLES = """\
+examples:
+  xrouter demo                            a model that echoes, without a key, a file or a network
+  xrouter init && xrouter serve           a file of settings from three questions, and a gateway
+  GIGACHAT_CREDENTIALS=KEY xrouter serve  every model of GigaChat
+  xrouter chat                            talk to a gateway that runs here
+  xrouter check --live                    is everything there that the settings need?"""
+_ENV_FILE = Path(".env")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0, or 1 for something that the user can fix; argparse's 2 is usage."""
-    options = _parser().parse_args(arguments)
-    lines = logging.StreamHandler()
-    lines.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(handlers=[lines], level=logging.WARNING)
+    """Run one command.
+
+    Returns the exit code: 0, 1 for something that the user can fix, 2 for a wrong command line, 130 after Ctrl+C.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    set_up_log()
     try:
+        if "run" not in options:
+            parser.print_help()
+            return 2
+        _take_in(options)
         code: int = options.run(options)
     except SettingsError as error:
-        return fail("\n".join(error.problems))
+        return _told(error, options)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read has gone; the interpreter would say so at its end
+        return 0
     return code
 
 
-class LineFormatter(logging.Formatter):
-    """Ends a line about a request with its id, as its client knows it, and with the attempt."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- the name that logging calls
-        line = super().formatMessage(record)
-        match vars(record):
-            case {"request_id": str(request_id), "provider": str(provider), "attempt": attempt}:
-                return f"{line} ({request_id}, attempt {attempt} at {provider})"
-            case {"request_id": str(request_id)}:
-                return f"{line} ({request_id})"
-        return line
+def _take_in(options: argparse.Namespace) -> None:
+    """Put the variables of `--env-file` into the environment, where nothing of that name is set."""
+    file = getattr(options, "env_file", None)
+    if file is not None:
+        for name, value in read_env_file(Path(file)).items():
+            os.environ.setdefault(name, value)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _told(error: SettingsError, options: argparse.Namespace) -> int:
+    unread = "env_file" in options and options.env_file is None and _ENV_FILE.is_file()
+    code = fail("\n".join(error.problems))
+    if unread:
+        say("There is a .env here. To read it: --env-file .env")
+    return code
+
+
+def _parser() -> Parser:
+    parser = Parser(
         prog="xrouter",
-        description="An LLM gateway: one OpenAI-compatible address for GigaChat and every upstream that speaks OpenAI.",
-        epilog="examples:\n  xrouter demo\n  xrouter serve --config xrouter.toml\n  xrouter check --live",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="An LLM gateway: one address with OpenAI's and Anthropic's APIs, before GigaChat and others.",
+        epilog=_EXAMPLES,
     )
     parser.add_argument("--version", action="version", version=f"xrouter {version('xrouter-asgi')}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_serve_commands(commands)
+    commands = parser.add_commands("COMMAND")
+    commands.required = False  # without one there is help
+    add_init_command(commands)
+    add_serve_commands(commands, os.environ)
+    add_chat_command(commands, os.environ)
     add_check_command(commands, os.environ)
     add_explain_command(commands)
     add_keys_command(commands, os.environ)
     add_run_command(commands, os.environ)
+    add_completions_command(commands, parser)
     return parser

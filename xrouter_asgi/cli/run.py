@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
-import httpx
-
 from .base import Commands, add_command, fail, say
+from .gateway import ANY_KEY, KEY, LOCAL, GatewayError, ServedModel, base_of, find_model
 
-KEY = "XROUTER_API_KEY"
-
-_ANY_KEY = "anything"  # for a gateway that asks for none; agents want one all the same
 _OUTPUT = 32_000  # tokens, OpenCode's own default; it takes no context without them
-_WAIT = 10.0  # seconds for the list of models
 _EXAMPLES = f"""\
 examples:
   xrouter run -- claude                                  Claude Code, with the first model of the gateway
@@ -41,18 +36,6 @@ class Launch:
 
     environment: Mapping[str, str | None]
     arguments: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """The model to ask for.
-
-    Attributes:
-        context: How many tokens a conversation may have. Agents compact it before that; None leaves it to their guess.
-    """
-
-    name: str
-    context: int | None
 
 
 Agent: TypeAlias = Callable[[str, str, ServedModel], Launch]
@@ -102,7 +85,7 @@ def add_run_command(commands: Commands, environment: Mapping[str, str]) -> None:
     """Add `run` to the commands of `xrouter`. The environment holds the key, and is what the agent inherits."""
     text = "Start a coding agent that talks to a running gateway."
     command = add_command(commands, "run", partial(_run, environment), text, epilog=_EXAMPLES)
-    command.add_argument("--url", default="http://127.0.0.1:8000", help="of the gateway; default: %(default)s")
+    command.add_argument("--url", default=LOCAL, help="of the gateway; default: %(default)s")
     command.add_argument("--model", metavar="NAME", help="default: the first that the gateway lists")
     command.add_argument("--print", action="store_true", help="print the lines for a shell instead of starting it")
     command.add_argument(
@@ -115,10 +98,10 @@ def _run(environment: Mapping[str, str], options: argparse.Namespace) -> int:  #
     if not words or words[0] not in AGENTS:
         return fail(f"Name one of the agents that can be started here: {', '.join(AGENTS)}.")
     name, *arguments = words
-    url = options.url.rstrip("/").removesuffix("/v1")
-    key = environment.get(KEY) or _ANY_KEY
+    url = base_of(options.url)
+    key = environment.get(KEY) or ANY_KEY
     try:
-        model = _model(url, key, options.model)
+        model = find_model(url, key, options.model)
     except GatewayError as error:
         return fail(str(error))
     launch = AGENTS[name](url, key, model)
@@ -133,30 +116,6 @@ def _run(environment: Mapping[str, str], options: argparse.Namespace) -> int:  #
     inherited = {each: value for each, value in changed.items() if value is not None}
     # In place of this program, so that the terminal and every signal are the agent's own.
     os.execvpe(name, command, inherited)  # noqa: S606
-
-
-class GatewayError(Exception):
-    """What is wrong with the gateway, and what to do about it."""
-
-
-def _model(url: str, key: str, wanted: str | None) -> ServedModel:
-    """The model to ask for. Raises GatewayError unless the gateway is there, takes the key and serves the model."""
-    try:
-        answer = httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=_WAIT)
-        value = answer.json()
-        listed = value["data"] if answer.is_success else []
-        served = {str(model["id"]): model.get("max_model_len") for model in listed}
-        refusal = "" if answer.is_success else str(value["error"]["message"])
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError, AttributeError):
-        raise GatewayError(f"There is no gateway at {url}. Start one with: xrouter serve") from None
-    if answer.status_code == 401:
-        raise GatewayError(f"The gateway at {url} wants a key. Set {KEY} to one; make one with: xrouter keys create")
-    if refusal:
-        raise GatewayError(f"The gateway at {url} says: {refusal}")
-    if wanted is None and not served:
-        raise GatewayError(f"The gateway at {url} lists no model. Name one with --model.")
-    name = wanted or next(iter(served))
-    return ServedModel(name, served.get(name))  # a pattern may serve what no list names
 
 
 def _lines(launch: Launch, command: list[str]) -> str:

@@ -7,17 +7,19 @@ import ipaddress
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..admission import raise_descriptors
 from ..inspection import describe_layers, describe_models
 from ..reloading import FileWatch, Reload
-from ..settings import Settings, find_file
+from ..settings import Settings, describe_source, find_file, remarks
+from ..settings.telemetry import LogSettings
 from ..standalone import OPEN, Assembly, assemble
-from .base import Commands, add_command, fail, say
+from .base import Commands, add_command, add_settings_options, fail
+from .log import Announcer, set_up_log_of_server
 
 if TYPE_CHECKING:
     from ..server.server import Server
@@ -45,20 +47,21 @@ examples:
   xrouter demo --port 0          takes a free port and prints it"""
 
 
-def add_serve_commands(commands: Commands) -> None:
-    """Add `serve` and `demo` to the commands of `xrouter`."""
+def add_serve_commands(commands: Commands, environment: Mapping[str, str]) -> None:
+    """Add `serve` and `demo` to the commands of `xrouter`. The environment may hold settings."""
 
     text = "Serve what the settings say, until SIGTERM or Ctrl+C."
-    serve = add_command(commands, "serve", _serve, text, epilog=_SERVE_EXAMPLES)
+    serve = add_command(commands, "serve", partial(_serve, environment), text, epilog=_SERVE_EXAMPLES)
     text = "Serve a model that echoes, to try clients without a key, a file or a network."
     demo = add_command(commands, "demo", _demo, text, epilog=_DEMO_EXAMPLES)
     for command in (serve, demo):
         command.add_argument("--host", help="the address to listen at; default: the settings', else 127.0.0.1")
         command.add_argument("--port", type=_port, help="0 takes a free one; default: the settings', else 8000")
+    add_settings_options(serve)
     serve.add_argument(
-        "--config",
-        metavar="FILE",
-        help="settings in TOML; default: $XROUTER_CONFIG, else ./xrouter.toml, else the environment's GIGACHAT_*",
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        help="the least weighty lines of the log; default: the settings', else info",
     )
     serve.add_argument(
         "--workers", type=_workers, metavar="N", help="processes that serve; default: the settings', else 1"
@@ -85,7 +88,8 @@ def _descriptors(text: str) -> tuple[socket.socket, socket.socket]:
     return line, listener
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(environment: Mapping[str, str], options: argparse.Namespace) -> int:
+    _set_up_log(LogSettings(), options)  # until the settings say more: reading them may warn
     file = find_file(options.config)
     watch = FileWatch(file) if file else None  # before the file is read, so that no change is missed
     load = partial(_load, options)
@@ -97,19 +101,30 @@ def _serve(options: argparse.Namespace) -> int:
         return fail(
             f"Without [keys] in the settings everybody who reaches {host} would be let in. Add [keys], or --no-auth."
         )
+    announcer = _set_up_log(settings.log, options)
     if settings.access_log.format == "logging":
         logging.getLogger("xrouter.access").setLevel(logging.INFO)
-    logging.getLogger("xrouter.settings").setLevel(logging.INFO)
-
-    def announce(address: str) -> None:
-        say(f"xrouter {version('xrouter-asgi')} serves at {address}/v1")
-        say(f"{describe_models(settings)}\n\n{describe_layers(settings)}")
-
     if options.worker is not None:
         return _work(settings, *options.worker, load=load)
+    source = describe_source(file, environment)
+    for remark in remarks(file, environment):
+        announcer.tell(remark)
+
+    def announce(address: str) -> None:
+        announcer.tell(f"xrouter {version('xrouter-asgi')} reads {source}", settings=source, version=settings.version)
+        more = f"{describe_models(settings)}\n\n{describe_layers(settings)}"
+        models = list(settings.served)
+        announcer.tell(f"xrouter {version('xrouter-asgi')} serves at {address}/v1", more=more, models=models)
+
+    served = _Served(settings, options, announce, announcer)
     if settings.server.workers > 1:
-        return _supervise(settings, options, announce, load=load, watch=watch if settings.server.reload else None)
-    return _listen(settings, options, announce, load=load, watch=watch)
+        return _supervise(served, load=load, watch=watch if settings.server.reload else None)
+    return _listen(served, load=load, watch=watch)
+
+
+def _set_up_log(log: LogSettings, options: argparse.Namespace) -> Announcer:
+    set_up_log_of_server(options.log_level or log.level, readable=log.readable)
+    return Announcer(readable=log.readable)
 
 
 def _load(options: argparse.Namespace) -> Settings:
@@ -129,29 +144,33 @@ def _demo(options: argparse.Namespace) -> int:
     def announce(address: str) -> None:
         print(_DEMO_HELP.format(address=address), flush=True)
 
-    return _listen(Settings.parse(_DEMO), options, announce)
+    set_up_log_of_server("info", readable=True)
+    return _listen(_Served(Settings.parse(_DEMO), options, announce, Announcer(readable=True)))
 
 
-def _listen(
-    settings: Settings,
-    options: argparse.Namespace,
-    announce: Callable[[str], None],
-    *,
-    load: Callable[[], Settings] | None = None,
-    watch: FileWatch | None = None,
-) -> int:
+class _Served(NamedTuple):
+    """What is served, and how it is told."""
+
+    settings: Settings
+    options: argparse.Namespace
+    announce: Callable[[str], None]
+    announcer: Announcer
+
+
+def _listen(served: _Served, *, load: Callable[[], Settings] | None = None, watch: FileWatch | None = None) -> int:
+    settings = served.settings
     raise_descriptors()  # first, because how many connections there may be follows from it
     assembly = assemble(settings)
     try:
-        server = build_server(settings, assembly, announce, load=load, watch=watch)
+        server = build_server(settings, assembly, served.announce, load=load, watch=watch)
     except ModuleNotFoundError:
         return fail('Serving needs uvicorn. Install it with: pip install "xrouter-asgi[server]"')
-    host, port = _address(settings, options)
+    host, port = _address(settings, served.options)
     own = settings.metrics
     if assembly.metrics is not None and own is not None and own.port is not None:
         shown = own.show(assembly.metrics, settings.service)
         try:
-            say(f"Metrics are shown at {server.beside(shown, own.host, own.port)}/metrics")
+            _tell_metrics(served, server.beside(shown, own.host, own.port))
         except OSError as error:
             return _cannot_listen(own.host, own.port, error, "Write another port in [metrics].")
     try:
@@ -161,28 +180,21 @@ def _listen(
     return 0
 
 
-def _supervise(
-    settings: Settings,
-    options: argparse.Namespace,
-    announce: Callable[[str], None],
-    *,
-    load: Callable[[], Settings],
-    watch: FileWatch | None,
-) -> int:
+def _supervise(served: _Served, *, load: Callable[[], Settings], watch: FileWatch | None) -> int:
     from ..server.supervisor import Supervisor, WorkerFailed
 
     if sys.platform == "win32":
         return fail("Several workers need what Windows lacks. Serve with one.")
+    settings, options = served.settings, served.options
     workers = settings.server.workers
-    command = [sys.executable, "-m", "xrouter_asgi", "serve", "--workers", str(workers)]
-    command += ["--config", options.config] if options.config else []
-    command += ["--no-auth"] if settings.keys is None else []  # the host was checked here
-    supervisor = Supervisor([*command, "--worker"], workers, listening=announce, load=load, watch=watch)
+    supervisor = Supervisor(
+        _command_of_worker(settings, options), workers, listening=served.announce, load=load, watch=watch
+    )
     own = settings.metrics
     if own is not None and own.port is not None:
         shown = own.show(supervisor.sums, settings.service)
         try:
-            say(f"Metrics are shown at {supervisor.show_metrics(shown, own.host, own.port)}/metrics")
+            _tell_metrics(served, supervisor.show_metrics(shown, own.host, own.port))
         except OSError as error:
             return _cannot_listen(own.host, own.port, error, "Write another port in [metrics].")
     host, port = _address(settings, options)
@@ -193,6 +205,19 @@ def _supervise(
     except WorkerFailed:
         return fail("The workers do not come up, as they say above.")
     return 0
+
+
+def _command_of_worker(settings: Settings, options: argparse.Namespace) -> list[str]:
+    """What starts a worker. It inherits the environment, and what `--env-file` added to it."""
+    command = [sys.executable, "-m", "xrouter_asgi", "serve", "--workers", str(settings.server.workers)]
+    command += ["--config", options.config] if options.config else []
+    command += ["--log-level", options.log_level] if options.log_level else []
+    command += ["--no-auth"] if settings.keys is None else []  # the host was checked here
+    return [*command, "--worker"]
+
+
+def _tell_metrics(served: _Served, address: str) -> None:
+    served.announcer.tell(f"Metrics are shown at {address}/metrics")
 
 
 def _work(settings: Settings, line: socket.socket, listener: socket.socket, *, load: Callable[[], Settings]) -> int:

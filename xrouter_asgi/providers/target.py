@@ -166,8 +166,17 @@ def as_target(provider: Provider) -> Attempting:
     """The provider, with a `Target` around it if calls through it are no attempts yet.
 
     So attempts, spans, metrics and alerts never depend on how a provider was put together.
+
+    Raises:
+        TypeError: It is no provider, such as a class in place of an instance.
     """
-    return provider if isinstance(provider, (Target, Wrapper)) else Target(provider)
+    if isinstance(provider, (Target, Wrapper)):
+        return provider
+    if isinstance(provider, type):
+        raise TypeError(f"{provider.__name__} is a class. Make an instance of it: {provider.__name__}(…).")
+    if not callable(getattr(provider, "send", None)):
+        raise TypeError(f"A {type(provider).__name__} is no provider: it has no method 'send'.")
+    return Target(provider)
 
 
 async def _send_until(deadline: float, provider: Provider, call: Call) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 import sys
@@ -35,6 +36,8 @@ _AGAIN = 5.0  # seconds after which a client may ask again for which there was n
 _UNSENT = 128 << 10  # bytes
 _SWITCH = 0.0005  # seconds
 _LOOKS = 10  # ticks of 0.1 s between two looks at the file of the settings
+
+logger = logging.getLogger("xrouter.server")
 
 
 class Server(uvicorn.Server):
@@ -91,6 +94,7 @@ class Server(uvicorn.Server):
         self._reload = reload
         self._hung_up = False
         self._deadline: float | None = None
+        self._told = False
         self._beside: list[tuple[uvicorn.Server, socket.socket]] = []
 
     def listen(self, host: str, port: int) -> None:
@@ -173,6 +177,7 @@ class Server(uvicorn.Server):
         """Replaces uvicorn's, which stops listening at once and ends the process by the signal instead of code 0."""
         if self._deadline is not None:
             self.should_exit = self.force_exit = True
+            logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)  # of requests that end with the loop
             return
         self._deadline = time.monotonic() + self._grace
         self._drain()
@@ -190,10 +195,25 @@ class Server(uvicorn.Server):
                 self._hung_up = False
                 await self._reload.run()
             return False
+        self._tell_once()
         if time.monotonic() >= self._deadline:
             self._stop()
             return True
         return not self.server_state.tasks
+
+    def _tell_once(self) -> None:
+        """Say what is waited for. A handler of a signal must not: it may have interrupted a line of the log."""
+        if not self._told and (running := len(self.server_state.tasks)):
+            logger.info(
+                "%d running requests get up to %g s to finish. Another Ctrl+C or SIGTERM ends them at once.",
+                running,
+                self._grace,
+            )
+        self._told = True
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def config_of(

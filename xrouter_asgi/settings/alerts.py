@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from ..alerts import (
     Alerts,
+    Channel,
     CircuitsOpen,
     CredentialRefused,
     ErrorShare,
@@ -26,7 +27,7 @@ from ..checks import Count, Seconds
 from ..providers.http import TLS
 from .base import Buildable, Table
 from .providers import BaseURL
-from .references import ExistingPath, Hidden, Secret, reveal
+from .references import CABundle, Hidden, Secret, reveal
 
 Share = Annotated[float, Field(gt=0, le=1)]
 RuleName: TypeAlias = Literal[
@@ -38,11 +39,12 @@ class _ChannelSettings(Buildable):
     """What all channels have in common.
 
     Attributes:
-        ca_bundle: File or folder with certificates to trust besides the public ones.
+        ca_bundle: File or folder with certificates to trust besides the public ones, or `system` for this machine's
+            store in their place. By default what `SSL_CERT_FILE` names.
         proxy: `http://` or `https://` address. May be a reference, since it may hold a password.
     """
 
-    ca_bundle: ExistingPath | None = None
+    ca_bundle: CABundle = None
     proxy: Hidden | None = None
 
     @abstractmethod
@@ -120,8 +122,13 @@ class AlertsSettings(Table):
     telegram: TelegramSettings | None = None
 
     def build(self) -> Alerts:
-        tables = [table.build() for table in (self.webhook, self.slack, self.telegram) if table is not None]
-        return Alerts(self.rules, [log, *tables] if self.log else tables, cooldown=self.cooldown)
+        channels: list[Channel] = [log] if self.log else []
+        return Alerts(self.rules, [*channels, *self.webhooks().values()], cooldown=self.cooldown)
+
+    def webhooks(self) -> dict[str, Webhook]:
+        """Make the channels that tell others, by the names of their tables."""
+        tables = {"webhook": self.webhook, "slack": self.slack, "telegram": self.telegram}
+        return {name: table.build() for name, table in tables.items() if table is not None}
 
     @property
     def rules(self) -> list[Rule]:

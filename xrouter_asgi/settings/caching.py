@@ -30,10 +30,14 @@ class CacheSettings(Buildable):
     store: Hidden = SecretStr("memory")
     max_bytes: Count = 64 << 20
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes find what this one keeps."""
+        return self.store.get_secret_value() != "memory"
+
     def build(self) -> AnswerStore:
         """Make the store. Opens no connection."""
-        url = self.store.get_secret_value()
-        return MemoryAnswers(max_bytes=self.max_bytes) if url == "memory" else RedisAnswers(url)
+        return RedisAnswers(self.store.get_secret_value()) if self.shared else MemoryAnswers(max_bytes=self.max_bytes)
 
 
 class ModelCacheSettings(Table):

@@ -29,7 +29,7 @@ from .metrics import MetricsSettings
 from .models import ModelSettings, TargetSettings
 from .providers import ProviderSettings
 from .references import ReferenceSources
-from .telemetry import AccessLogSettings, TracingSettings
+from .telemetry import AccessLogSettings, LogSettings, TracingSettings
 from .workers import wrong_among
 
 T = TypeVar("T", bound=Table)
@@ -52,6 +52,7 @@ class Settings(Table):
     cors: CORSSettings | None = None
     tracing: TracingSettings | None = None
     access_log: AccessLogSettings = AccessLogSettings()
+    log: LogSettings = LogSettings()
     metrics: MetricsSettings | None = None
     alerts: AlertsSettings | None = None
 
@@ -245,4 +246,4 @@ _NOTHING = """\
 There is nothing to serve yet. Three ways to start:
   xrouter demo                                 a model that echoes, without key or network
   GIGACHAT_CREDENTIALS=KEY xrouter serve       every model of GigaChat, with your authorization key
-  xrouter serve --config xrouter.toml          what you write: see README.md"""
+  xrouter init && xrouter serve                a file of settings with comments, from three questions"""

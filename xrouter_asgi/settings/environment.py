@@ -7,10 +7,12 @@ API keys and its pepper.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from .errors import Location
+from .errors import Location, SettingsError
 
 PREFIX = "GIGACHAT_"
 KEYS_URL = "XROUTER_KEYS_URL"
@@ -34,6 +36,7 @@ _SECRETS = {
 }
 _OTHERS = {"MODEL", "TIMEOUT", "VERIFY_SSL_CERTS"}
 _FALSE = {"false", "0", "no", "off", "f", "n"}
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 logger = logging.getLogger("xrouter")
 
@@ -65,6 +68,43 @@ def gigachat(environment: Mapping[str, str]) -> dict[str, Any]:
         if environment.get(KEYS_PEPPER):
             document["keys"]["pepper"] = f"env:{KEYS_PEPPER}"
     return document
+
+
+def read_env_file(file: Path) -> dict[str, str]:
+    """The variables of a file with lines `NAME=VALUE`, as Docker and most tools read `.env`.
+
+    A line may begin with `export`; blank lines and those that begin with `#` count for nothing. A value may stand in
+    quotation marks; without them it ends at a blank and a `#`. Nothing is expanded.
+
+    Raises:
+        SettingsError: The file cannot be read, or a line is no such line.
+    """
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not a text in UTF-8"
+        raise SettingsError([f"{file} cannot be read: {reason}."]) from exc
+    found: dict[str, str] = {}
+    wrong = []
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if line and not line.startswith("#"):
+            if (pair := _assignment(line)) is None:
+                wrong.append(f"{file}: line {number} is no NAME=VALUE.")  # without the line, which may hold a secret
+            else:
+                found[pair[0]] = pair[1]
+    if wrong:
+        raise SettingsError(wrong)
+    return found
+
+
+def _assignment(line: str) -> tuple[str, str] | None:
+    name, equals, value = (part.strip() for part in line.removeprefix("export ").partition("="))
+    if not equals or not _NAME.fullmatch(name):
+        return None
+    if not value.startswith(("'", '"')):
+        return name, re.split(r"\s#", value, maxsplit=1)[0].rstrip()
+    inner, closed, rest = value[1:].partition(value[0])
+    return (name, inner) if closed and re.fullmatch(r"\s*(#.*)?", rest) else None
 
 
 def variable(path: Location) -> str | None:

@@ -73,7 +73,7 @@ def _about_value(found: Mapping[str, Any], path: Location, schema: Schema) -> st
         case "union_tag_not_found":
             return f"has no 'kind'. Write kind = one of {_listed(kinds_of(schema))}."
         case "union_tag_invalid":
-            return f"has the kind {context['tag']!r}. Write one of {_listed(kinds_of(schema))}."
+            return f"has the kind {context['tag']!r}. {known_instead(context['tag'], kinds_of(schema))}"
         case "literal_error":
             expected = context["expected"].replace("True", "true").replace("False", "false")
             return f"is {given}. Write {expected}."
@@ -111,8 +111,8 @@ def fields_of(table: type) -> Mapping[str, Schema]:
 
 
 def kinds_of(tables: Iterable[type[BaseModel]]) -> Mapping[str, type[BaseModel]]:
-    """The tables, each by its `kind`."""
-    return {get_args(table.model_fields["kind"].annotation)[0]: table for table in tables}
+    """The tables by their `kind`. One table may have several."""
+    return {kind: table for table in tables for kind in get_args(table.model_fields["kind"].annotation)}
 
 
 def schema_at(table: type, loc: Location) -> tuple[Location, Schema]:

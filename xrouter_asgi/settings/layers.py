@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
@@ -28,7 +29,15 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*@\s]+")
 def _below_folder(url: SecretStr, info: ValidationInfo) -> SecretStr:
     # The file of an SQLite database is a path like every other path in the settings.
     found = _SQLITE_FILE.fullmatch(url.get_secret_value())
-    return SecretStr(f"{found[1]}{sources_of(info).folder / found[2]}") if found else url
+    if found is None:
+        return url
+    file = sources_of(info).folder / found[2]
+    folder = Path(str(file).partition("?")[0]).parent
+    if not folder.is_dir():
+        raise ValueError(
+            f"names a database in {str(folder.absolute())!r}, which is no folder. Make it: mkdir -p {folder}"
+        )
+    return SecretStr(f"{found[1]}{file}")
 
 
 class KeysSettings(Buildable):

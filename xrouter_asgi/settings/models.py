@@ -59,7 +59,7 @@ class TargetSettings(Table):
     def build(self, provider: Provider, table: ProviderSettings) -> Candidate:
         """Make the candidate. The provider was built from `table`."""
         return Candidate(
-            Target(provider, model=self.model),
+            Target(provider, model=table.upstream_name(self.model)),
             str(self),
             weight=self.weight,
             price=self.price,

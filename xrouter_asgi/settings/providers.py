@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, PlainValidator, SecretStr, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, SecretStr, ValidationInfo, model_validator
 
 from ..admission import most_connections
 from ..checks import Amount, Count, Seconds
@@ -21,14 +21,17 @@ from ..providers.gigachat import (
     GigaChatOptions,
     GigaChatProvider,
     Password,
+    mistake_in,
 )
 from ..providers.http import TLS, ErrorRule, Instrument, Timeouts, Upstream
 from ..providers.openai import OpenAIOptions, OpenAIProvider
 from ..providers.own_key import BringYourOwnKey
+from ..providers.presets import PRESETS, PresetKind
 from ..queueing.adaptive import AdaptiveLimit
 from ..queueing.slots import Slots
 from .base import Buildable, Some, Table
-from .references import ExistingPath, Hidden, Secret, reveal
+from .presets import filled_in, missing
+from .references import CABundle, ExistingPath, Hidden, Secret, reveal, sources_of
 
 _ANYBODY = "YTpi"  # a credential that every kind can be built with
 
@@ -48,7 +51,8 @@ class UpstreamSettings(Buildable):
     """What all providers behind HTTP have in common.
 
     Attributes:
-        ca_bundle: File or folder with certificates to trust besides the public ones.
+        ca_bundle: File or folder with certificates to trust besides the public ones, or `system` for this machine's
+            store in their place. By default what `SSL_CERT_FILE` names.
         timeouts: See `providers.http.Timeouts`. `total = inf` sets no bound.
         cert, key, key_password: The client certificate of this gateway.
         insecure: Do not check the upstream's certificate.
@@ -60,7 +64,7 @@ class UpstreamSettings(Buildable):
 
     base_url: BaseURL
     timeouts: Timeouts = Timeouts()
-    ca_bundle: ExistingPath | None = None
+    ca_bundle: CABundle = None
     cert: ExistingPath | None = None
     key: ExistingPath | None = None
     key_password: Secret | None = None
@@ -95,6 +99,15 @@ class UpstreamSettings(Buildable):
         if self.own_key:
             checked._with_only(_ANYBODY)._provider("", checked._tls().anonymous(), None)
 
+    @property
+    def trusted(self) -> str:
+        """Whose certificates it trusts, in words."""
+        return self._tls().trusted if self.base_url.startswith("https:") else "-"
+
+    def upstream_name(self, model: str) -> str:
+        """How the upstream calls a model, or a pattern of them."""
+        return model
+
     def _tls(self) -> TLS:
         return TLS(
             self.ca_bundle,
@@ -105,13 +118,19 @@ class UpstreamSettings(Buildable):
         )
 
 
+def _authorization_key(key: SecretStr) -> SecretStr:
+    if (mistake := mistake_in(key.get_secret_value())) is not None:
+        raise ValueError(mistake)
+    return key
+
+
 class GigaChatSettings(UpstreamSettings):
     """`kind = "gigachat"`. One of `credentials`, `user` and `password`, `access_token` or `cert` is needed."""
 
     kind: Literal["gigachat"]
     base_url: BaseURL = BASE_URL
     auth_url: BaseURL = AUTH_URL
-    credentials: Secret | None = None
+    credentials: Annotated[Secret, AfterValidator(_authorization_key)] | None = None
     scope: Literal["GIGACHAT_API_PERS", "GIGACHAT_API_B2B", "GIGACHAT_API_CORP"] = "GIGACHAT_API_PERS"
     user: Hidden | None = None
     password: Secret | None = None
@@ -161,16 +180,19 @@ def _parallel(value: object) -> object:
 
 
 class OpenAISettings(UpstreamSettings):
-    """`kind = "openai"`: any upstream that speaks OpenAI's API. A value of `headers` may be a reference.
+    """`kind = "openai"`: any upstream that speaks OpenAI's API; or one of those that `PRESETS` knows.
 
     Attributes:
+        headers: Sent with every request. A value may be a reference.
+        folder: The folder of an account at Yandex. May be a reference.
         members: Members of requests that go upstream besides those that always do; see `OpenAIProvider`.
         max_parallel: How many chats and embeddings at once, for all models together; `adaptive` learns the number.
         max_connections: How many connections at once; by default as many as there are descriptors for.
     """
 
-    kind: Literal["openai"]
+    kind: Literal["openai", PresetKind]
     api_key: Secret | None = None
+    folder: Hidden | None = None
     headers: dict[str, Hidden] = Field(default_factory=dict)
     http2: bool = False
     ask_usage: bool = True
@@ -178,6 +200,24 @@ class OpenAISettings(UpstreamSettings):
     options: OpenAIOptions = OpenAIOptions()
     max_parallel: Annotated[int | Literal["adaptive"], PlainValidator(_parallel)] | None = None
     max_connections: Count | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, table: Any, info: ValidationInfo) -> Any:
+        return filled_in(table, sources_of(info).environment)
+
+    @model_validator(mode="after")
+    def _knows_its_account(self) -> Self:
+        given = {"api_key": bool(self.api_key or self.headers), "folder": self.folder is not None}
+        if (sentence := missing(self.kind, given, own_key=self.own_key)) is not None:
+            raise ValueError(sentence)
+        return self
+
+    def upstream_name(self, model: str) -> str:
+        row = PRESETS.get(self.kind)
+        if row is None or row.model_prefix is None or "://" in model:
+            return model
+        return row.model_prefix.replace("{folder}", reveal(self.folder) or "") + model
 
     def account(self) -> UpstreamState:
         """Make the state that all models of the provider share."""
@@ -201,8 +241,8 @@ class OpenAISettings(UpstreamSettings):
             timeouts=self.timeouts,
             tls=tls,
             proxy=reveal(self.proxy),
-            api_key=reveal(self.api_key),
-            headers={header: value.get_secret_value() for header, value in self.headers.items()},
+            api_key=None if self._key_header else reveal(self.api_key),
+            headers=self._all_headers(),
             http2=self.http2,
             ask_usage=self.ask_usage,
             errors=self.errors,
@@ -212,6 +252,18 @@ class OpenAISettings(UpstreamSettings):
             options=self.options,
         )
 
+    @property
+    def _key_header(self) -> str | None:
+        row = PRESETS.get(self.kind)
+        return None if row is None else row.key_header
+
+    def _all_headers(self) -> dict[str, str]:
+        """Those of the table, and those in which the upstream wants to be told who asks."""
+        row = PRESETS.get(self.kind)
+        special = {} if row is None else {row.key_header: self.api_key, row.project_header: self.folder}
+        told = {name: value.get_secret_value() for name, value in special.items() if name and value is not None}
+        return told | {name: value.get_secret_value() for name, value in self.headers.items()}
+
 
 class EchoSettings(Table):
     """`kind = "echo"`: repeats the last message word by word, with `delay` seconds between words."""
@@ -219,6 +271,9 @@ class EchoSettings(Table):
     kind: Literal["echo"]
     models: Some[str] = ("echo",)
     delay: Amount = 0.0
+
+    def upstream_name(self, model: str) -> str:
+        return model
 
     def build(self, name: str, *, instrument: Instrument | None = None) -> EchoProvider:
         """Make the provider under that name. It does no HTTP, so there is nothing to instrument."""

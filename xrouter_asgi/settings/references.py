@@ -8,12 +8,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, ValidationInfo
+
+from ..providers.http import SYSTEM
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _HOW = 'Write "env:NAME" for an environment variable or "file:PATH" for a file'
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 logger = logging.getLogger("xrouter")
 
@@ -92,9 +95,30 @@ def _existing(path: Path, info: ValidationInfo) -> Path:
     return full
 
 
+def _ca_bundle(value: Any, info: ValidationInfo) -> Any:
+    """Like OpenSSL, take what SSL_CERT_FILE or SSL_CERT_DIR names where nothing else is written."""
+    if value == SYSTEM:
+        return value
+    if isinstance(value, str | os.PathLike):
+        return _existing(Path(value), info)
+    if value is not None:
+        raise ValueError(f'is {value!r}. Write the path of a file or a folder, or "{SYSTEM}" for the machine\'s store.')
+    environment = sources_of(info).environment
+    name = next((name for name in _CERTIFICATES if environment.get(name)), None)
+    if name is None:
+        return None
+    path = Path(environment[name])
+    if not path.exists():
+        raise ValueError(f"is what {name} names, {str(path)!r}, which does not exist. Mend or unset the variable.")
+    return path
+
+
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 Hidden = Annotated[SecretStr, BeforeValidator(_text)]
 ExistingPath = Annotated[Path, AfterValidator(_existing)]
+CABundle: TypeAlias = Annotated[
+    Path | Literal["system"] | None, PlainValidator(_ca_bundle), Field(validate_default=True)
+]
 
 
 def reveal(secret: SecretStr | None) -> str | None:

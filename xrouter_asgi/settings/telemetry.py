@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_val
 from ..asgi import ExcludedPaths
 from ..asgi.lifespan import Close, in_thread
 from ..checks import Seconds
-from ..providers.http import TLS, Instrument
+from ..providers.http import SYSTEM, TLS, Instrument
 from ..telemetry.access_log import AccessLog, LineBuffer
 from ..telemetry.collector import LOCAL, TIMEOUT, Collector
 from ..telemetry.otlp import otlp_tracer_provider
@@ -26,7 +26,7 @@ from ..telemetry.otlp_tracer import OTLPTracer
 from ..telemetry.spans import Tracer
 from .base import Table
 from .providers import BaseURL
-from .references import ExistingPath, Hidden, reveal, sources_of
+from .references import CABundle, ExistingPath, Hidden, reveal, sources_of
 
 
 class CollectorSettings(Table):
@@ -35,7 +35,7 @@ class CollectorSettings(Table):
     Attributes:
         endpoint: The base URL; without it `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`.
         headers: Sent with every export; without them `OTEL_EXPORTER_OTLP_HEADERS`. A value may be a reference.
-        ca_bundle: File or folder with certificates to trust besides the public ones.
+        ca_bundle: File or folder with certificates to trust besides the public ones, or `system`.
         cert, key: The client certificate of this gateway.
         proxy: `http://` or `https://` address. May be a reference, since it may hold a password.
         timeout: Seconds for an export with its repetitions.
@@ -44,7 +44,7 @@ class CollectorSettings(Table):
 
     endpoint: BaseURL = LOCAL
     headers: dict[str, Hidden] = Field(default_factory=dict)
-    ca_bundle: ExistingPath | None = None
+    ca_bundle: CABundle = None
     cert: ExistingPath | None = None
     key: ExistingPath | None = None
     proxy: Hidden | None = None
@@ -158,6 +158,8 @@ class TracingSettings(CollectorSettings, ResourceSettings):
             _need("opentelemetry.exporter.otlp.proto.http", extra="otlp-protobuf")
             if self.proxy is not None:
                 raise ValueError('has a proxy, which only protocol = "json" can use.')
+            if self.ca_bundle == SYSTEM:
+                raise ValueError('has ca_bundle = "system", which only protocol = "json" can use.')
         elif self.http_spans:
             raise ValueError('has http_spans, which OpenTelemetry makes. Write protocol = "protobuf" as well.')
         return self
@@ -179,7 +181,7 @@ class Tracing(NamedTuple):
     lost: Callable[[], int] | None
 
 
-def _text(path: Path | None) -> str | None:
+def _text(path: Path | str | None) -> str | None:
     return None if path is None else str(path)
 
 
@@ -223,6 +225,22 @@ class AccessLogSettings(Table):
             case "logging":
                 return AccessLog(logging.getLogger("xrouter.access").info, exclude_paths=self.exclude_paths)
         return AccessLog(lines, readable=self.readable, exclude_paths=self.exclude_paths)
+
+
+class LogSettings(Table):
+    """`[log]`: what `xrouter serve` tells of itself on the standard error. The access log is another one.
+
+    Attributes:
+        level: The least weighty lines that are written.
+        format: `auto` is `text` on a terminal and `json` elsewhere.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+
+    @property
+    def readable(self) -> bool:
+        return self.format == "text" or (self.format == "auto" and sys.stderr.isatty())
 
 
 def _need(module: str, *, extra: str) -> None:

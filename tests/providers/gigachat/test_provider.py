@@ -258,17 +258,17 @@ async def test_only_a_chat_that_would_have_to_wait_is_not_ready_to_be_sent(
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_below_one_is_refused(limit: int) -> None:
     with pytest.raises(ValueError, match="'max_parallel' is"):
-        GigaChatProvider("a2V5", max_parallel=limit)
+        GigaChatProvider("YTpi", max_parallel=limit)
 
 
 @pytest.mark.parametrize("client_id", ["", "two words", "x" * 65])
 def test_a_client_id_that_is_none_is_refused(client_id: str) -> None:
     with pytest.raises(ValueError, match="'client_id' is"):
-        GigaChatProvider(credentials="a2V5", client_id=client_id)
+        GigaChatProvider(credentials="YTpi", client_id=client_id)
 
 
 def test_no_secret_shows_in_a_representation() -> None:
-    key = AuthorizationKey("c2VjcmV0LWtleQ==")
+    key = AuthorizationKey("c2VjcmV0OmtleQ==")
     credentials: list[Credentials] = [key, Password("secret-user", "secret"), AccessToken("secret-token", then=key)]
     provider = GigaChatProvider(
         credentials[-1], tls=TLS(cert="c.pem", key_password="secret"), transport=HTTPTransport()
@@ -276,7 +276,7 @@ def test_no_secret_shows_in_a_representation() -> None:
     shown = repr(provider) + "".join(repr(value) for value in [*vars(provider).values(), *credentials])
     shown += repr(TLS(cert="c.pem", key_password="secret"))
     assert "secret" not in shown
-    assert "c2VjcmV0LWtleQ" not in shown
+    assert "c2VjcmV0OmtleQ" not in shown
     assert repr(provider) == "GigaChatProvider(name='gigachat', base_url='https://api.giga.chat/v1')"
 
 
@@ -301,6 +301,9 @@ async def test_an_unknown_root_is_an_error_that_names_it_and_the_option(secure: 
         with pytest.raises(UpstreamError, match=r"Russian Trusted Root CA.*'ca_bundle'") as caught:
             await provider.send(ask())
         assert (caught.value.code, caught.value.status) == ("tls_error", 502)
+        for way in ("https://www.gosuslugi.ru/crt", "GIGACHAT_CA_BUNDLE_FILE", "SSL_CERT_FILE", 'ca_bundle = "system"'):
+            assert way in caught.value.message
+        assert (caught.value.detail or "").endswith("Trusted now: the public authorities.")
         assert "localhost" not in caught.value.message
         await provider.aclose()
 
@@ -313,7 +316,7 @@ async def test_a_host_without_tls_is_another_failure(ask: Ask) -> None:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        provider = GigaChatProvider(AuthorizationKey("a2V5", url=url), base_url=url)
+        provider = GigaChatProvider(AuthorizationKey("YTpi", url=url), base_url=url)
         with pytest.raises(UpstreamError) as caught:
             await provider.send(ask())
         assert caught.value.code == "tls_error"
@@ -367,7 +370,7 @@ async def test_a_transport_of_ones_own_carries_everything_and_is_closed(ask: Ask
         return httpx.Response(200, json={"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]})
 
     transport = Transport(answer)
-    provider = GigaChatProvider(credentials="a2V5", transport=transport)
+    provider = GigaChatProvider(credentials="YTpi", transport=transport)
     assert text(await provider.send(ask())) == "Hi"
     await provider.aclose()
     assert seen == [

@@ -7,8 +7,10 @@ import datetime
 import logging
 import socket
 import ssl
+import sys
 from pathlib import Path
 
+import certifi
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
@@ -325,3 +327,55 @@ def test_tls_works_on_uvloop(authority: trustme.CA) -> None:
         asyncio.run(fetched(TLS().context(), server))
     with pytest.raises(UpstreamError, match="not trusted"):
         uvloop.run(fetched(TLS().context(), server))
+
+
+# Whom a provider trusts, in words and by the environment.
+
+
+async def test_the_store_of_this_machine_may_take_the_place_of_the_public_authorities(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = server_tls(authority.issue_cert("localhost"))
+    authority.cert_pem.write_to_path(tmp_path / "store.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "store.pem"))
+    assert await fetched(TLS("system").context(), server) == b"hi"
+    monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
+    with pytest.raises(UpstreamError) as caught:
+        await fetched(TLS("system").context(), server)
+    assert caught.value.code == "tls_error"
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_where_the_system_checks_certificates_it_is_asked(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    truststore = pytest.importorskip("truststore")
+    monkeypatch.setattr(sys, "platform", platform)
+    assert isinstance(TLS("system").context(), truststore.SSLContext)
+
+
+def test_what_is_trusted_can_be_said(authority: trustme.CA, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    assert [
+        TLS().trusted,
+        TLS("system").trusted,
+        TLS(file).trusted,
+        TLS(pem(authority)).trusted,
+        TLS(TLS().context()).trusted,
+        TLS(file, insecure=True).trusted,
+    ] == [
+        "the public authorities",
+        "this machine's store",
+        f"the public authorities and {file}",
+        "the public authorities and a PEM text",
+        "whom a ready context trusts",
+        "anybody: certificates are not checked",
+    ]
+
+
+async def test_a_refusal_says_whom_is_trusted_now(authority: trustme.CA) -> None:
+    async with serving(answering(OK), tls=server_tls(authority.issue_cert("localhost"))) as server:
+        upstream = Upstream(server.url)
+        with pytest.raises(UpstreamError) as caught:
+            await upstream.fetch("GET", "/")
+        await upstream.aclose()
+    assert "SSL_CERT_FILE" in (caught.value.detail or "")
+    assert (caught.value.detail or "").endswith("Trusted now: the public authorities.")

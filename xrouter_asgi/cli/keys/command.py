@@ -5,7 +5,6 @@ It writes to the store itself, so the first key needs no other key; there is no 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from functools import partial
 from typing import get_args
@@ -15,7 +14,7 @@ from ...keys.issuer import OVERLAP
 from ...keys.secret import KINDS
 from ...settings.environment import KEYS_PEPPER as PEPPER
 from ...settings.environment import KEYS_URL as URL
-from ..base import Commands, add_command
+from ..base import Commands, Parser, add_command, add_settings_options
 from .arguments import CLEARED, count, duration, moment
 from .changing import resume, revoke, rotate, suspend, update
 from .creation import create, import_keys
@@ -31,17 +30,15 @@ def add_keys_command(commands: Commands, environment: Mapping[str, str]) -> None
         f"environment, instead of a settings file with [keys]:\n  {URL}     the database\n"
         f"  {PEPPER}  what keys are digested with; as the server has it"
     )
-    raw = argparse.RawDescriptionHelpFormatter
-    keys = commands.add_parser("keys", help=text, description=text, epilog=epilog, formatter_class=raw)
-    actions = keys.add_subparsers(required=True, metavar="ACTION")
+    actions = commands.add_parser("keys", help=text, description=text, epilog=epilog).add_commands("ACTION")
 
-    def action(name: str, act: Act, text: str) -> argparse.ArgumentParser:
+    def action(name: str, act: Act, text: str) -> Parser:
         parser = add_command(actions, name, partial(run, act, environment), text, epilog=EXAMPLES[name])
         parser.add_argument(
             "--url",
             help=f"sqlite:///keys.db or postgresql://user@host/name; default: ${URL}, else [keys] of the settings",
         )
-        parser.add_argument("--config", metavar="FILE", help="settings; default: $XROUTER_CONFIG, else ./xrouter.toml")
+        add_settings_options(parser, default="$XROUTER_CONFIG, else ./xrouter.toml")
         parser.add_argument("--json", action="store_true", help="write JSON, for scripts")
         return parser
 
@@ -57,23 +54,23 @@ def add_keys_command(commands: Commands, environment: Mapping[str, str]) -> None
     action("migrate", _migrate, "Make the tables in the database, or bring them up to date.")
 
 
-def _add_creation(parser: argparse.ArgumentParser) -> None:
+def _add_creation(parser: Parser) -> None:
     parser.add_argument("--kind", choices=KINDS, default="live", help="what its secret starts with; default: live")
     parser.add_argument("--from", dest="file", metavar="FILE", help="CSV with a key in each row; - for standard input")
     parser.add_argument("--output", metavar="FILE", help="a new file for the secrets that only you can read")
     _add_fields(parser)
 
 
-def _add_id(parser: argparse.ArgumentParser) -> None:
+def _add_id(parser: Parser) -> None:
     parser.add_argument("id", metavar="ID", help="of the key: key_ and 8 characters")
 
 
-def _add_change(parser: argparse.ArgumentParser) -> None:
+def _add_change(parser: Parser) -> None:
     _add_id(parser)
     parser.add_argument("--reason", help="why, for the audit")
 
 
-def _add_update(parser: argparse.ArgumentParser) -> None:
+def _add_update(parser: Parser) -> None:
     _add_change(parser)
     _add_fields(parser)
     parser.add_argument(
@@ -81,13 +78,13 @@ def _add_update(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_rotation(parser: argparse.ArgumentParser) -> None:
+def _add_rotation(parser: Parser) -> None:
     _add_change(parser)
     parser.add_argument("--overlap", type=duration, default=OVERLAP, help="how long the old one is good; default: 24h")
     parser.add_argument("--expires", type=moment, metavar="WHEN", help="another end for the key, as 90d or 2027-01-31")
 
 
-def _add_fields(parser: argparse.ArgumentParser) -> None:
+def _add_fields(parser: Parser) -> None:
     parser.add_argument("--name", help="what people call it")
     parser.add_argument("--owner", help="whom it belongs to")
     several = partial(parser.add_argument, action="append")
@@ -99,7 +96,7 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expires", type=moment, metavar="WHEN", help="when it ends, as 90d or 2027-01-31")
 
 
-def _add_filters(parser: argparse.ArgumentParser) -> None:
+def _add_filters(parser: Parser) -> None:
     parser.add_argument("--owner", help="only the keys of this one")
     parser.add_argument("--group", help="only the keys of owners in this one")
     parser.add_argument("--name", default="", help="only the keys with this in their name, in any case")

@@ -1,6 +1,7 @@
 """GigaChat, spoken to in its own dialect."""
 
 from .auth.credentials import AUTH_URL, AccessToken, AuthorizationKey, Credentials, Password, Token
+from .auth.key import mistake_in
 from .options import GigaChatOptions, StructuredOutput
 from .provider import BASE_URL, GigaChatProvider
 
@@ -15,4 +16,5 @@ __all__ = [
     "Password",
     "StructuredOutput",
     "Token",
+    "mistake_in",
 ]

@@ -12,7 +12,7 @@ from ...wire import ChatRequest
 from .options import StructuredOutput
 
 # The first generation, which the current host does not serve any more.
-_SUCCESSORS = {"GigaChat": "GigaChat-2", "GigaChat-Pro": "GigaChat-2-Pro", "GigaChat-Max": "GigaChat-2-Max"}
+SUCCESSORS = {"GigaChat": "GigaChat-2", "GigaChat-Pro": "GigaChat-2-Pro", "GigaChat-Max": "GigaChat-2-Max"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def repaired(plan: Repairs, request: ChatRequest, body: dict[str, Any], *, statu
     said = said.lower()
     match status:
         case 404 if b"no such model" in said:
-            successor = _SUCCESSORS.get(plan.model)
+            successor = SUCCESSORS.get(plan.model)
             return replace(plan, model=successor) if successor is not None else None
         case 403 | 404 if not plan.fresh_files and _has(body, "attachments") and (status == 404 or b"file" in said):
             return replace(plan, fresh_files=True)

@@ -9,13 +9,14 @@ from .error_rules import ErrorReader, ErrorRule
 from .failures import has_unknown_issuer
 from .redaction import MAX_MESSAGE, Redaction
 from .request import Fields
-from .tls import TLS
+from .tls import SYSTEM, TLS
 from .upstream import USER_AGENT, Instrument, Timeouts, Upstream
 from .waits import retry_after
 
 __all__ = [
     "MAX_MESSAGE",
     "REJECTIONS",
+    "SYSTEM",
     "TLS",
     "USER_AGENT",
     "AnswerStream",

@@ -115,7 +115,9 @@ def _bad_tls(exc: ssl.SSLError, detail: str) -> UpstreamError:
         message = "The upstream's certificate was refused."
         if has_unknown_issuer(exc):
             message = "The issuer of the upstream's certificate is not trusted."
-            detail += " Add the issuer's certificate with 'ca_bundle'."
+            detail += (
+                " Add the issuer's certificate with 'ca_bundle' or SSL_CERT_FILE, or write ca_bundle = \"system\"."
+            )
     return UpstreamError(message, code="tls_error", detail=detail)
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import httpx
+
+SYSTEM: Final = "system"
+"""The `ca_bundle` that stands for the certificates of this machine. A file of that name is `./system`."""
 
 log = logging.getLogger("xrouter")
 
@@ -21,7 +26,8 @@ class TLS:
 
     Args:
         ca_bundle: Certificates to trust *in addition* to the public ones: a file, a directory of `*.pem` and `*.crt`,
-            or PEM text. A ready context is used as it is, without the other arguments.
+            or PEM text. `SYSTEM` trusts this machine's store in their place. A ready context is used as it is, without
+            the other arguments.
         cert: File with the client's certificate.
         key: File with its key. None if `cert` holds both.
         key_password: For an encrypted key.
@@ -44,6 +50,22 @@ class TLS:
         """The same without a certificate of our own."""
         return replace(self, cert=None, key=None, key_password=None)
 
+    @property
+    def trusted(self) -> str:
+        """Whom it trusts, in words for the operator."""
+        if self.insecure:
+            return "anybody: certificates are not checked"
+        match self.ca_bundle:
+            case None:
+                return "the public authorities"
+            case ssl.SSLContext():
+                return "whom a ready context trusts"
+            case "system":
+                return "this machine's store"
+            case bundle:
+                text = os.fspath(bundle)
+                return f"the public authorities and {'a PEM text' if _PEM in text else text}"
+
     def context(self) -> ssl.SSLContext:
         """A new context: TLS 1.2 or newer, certificates and names checked.
 
@@ -52,9 +74,9 @@ class TLS:
         """
         if isinstance(self.ca_bundle, ssl.SSLContext):
             return self.ca_bundle
-        context = httpx.create_ssl_context(trust_env=False)
+        context = _system_context() if self.ca_bundle == SYSTEM else httpx.create_ssl_context(trust_env=False)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self.ca_bundle is not None:
+        if self.ca_bundle not in (None, SYSTEM):
             _trust(context, self.ca_bundle)
         if self.cert is not None:
             _identify(context, self.cert, self.key, self.key_password)
@@ -63,6 +85,14 @@ class TLS:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+def _system_context() -> ssl.SSLContext:
+    if sys.platform in ("darwin", "win32"):  # where the system checks certificates itself
+        import truststore
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return ssl.create_default_context()  # elsewhere truststore would read the whole store for each connection: 50 ms
 
 
 def _trust(context: ssl.SSLContext, ca_bundle: str | os.PathLike[str]) -> None:

@@ -20,7 +20,7 @@ from .addresses import base_address, proxy_address
 from .answer import AnswerStream, UpstreamAnswer, timed
 from .cancel_safe import OwnedTransport
 from .decoding import decoded
-from .failures import upstream_error
+from .failures import has_unknown_issuer, upstream_error
 from .request import Endpoint, Fields, site_of, start
 from .tls import TLS
 from .transport import KEEPALIVE, HTTPTransport, PooledBody
@@ -103,6 +103,7 @@ class Upstream:
             raise ValueError(f"'max_connections' is {max_connections}. Write a number above 0.")
         self.base_url = base_url.rstrip("/")
         self.timeouts = timeouts
+        self._trusted = tls.trusted
         self.host = url.host
         self._headers = [(b"Host", url.netloc), (b"Accept-Encoding", b"identity"), *_encoded(headers)]
         self._endpoint = lru_cache(maxsize=256)(self._make_endpoint)
@@ -184,6 +185,8 @@ class Upstream:
 
     def explained(self, error: UpstreamError, cause: Exception) -> UpstreamError:
         """The error for a request without an answer. A provider that knows more about the cause replaces it."""
+        if has_unknown_issuer(cause):
+            return error.but(detail=f"{error.detail} Trusted now: {self._trusted}.")
         return error
 
     async def aclose(self) -> None:

@@ -28,11 +28,14 @@ class GigaChatUpstream(Upstream):
     """An upstream that tells which issuer its certificate needs."""
 
     def explained(self, error: UpstreamError, cause: Exception) -> UpstreamError:
+        error = super().explained(error, cause)
         if error.code != "tls_error" or not has_unknown_issuer(cause):
             return error
         return UpstreamError(
             "The issuer of GigaChat's certificate is not trusted. It is the Russian Trusted Root CA, which no public "
-            "trust store holds: set 'ca_bundle' to its certificate.",
+            "trust store holds. Get its certificate from https://www.gosuslugi.ru/crt and set 'ca_bundle' to the file; "
+            "without a file of settings GIGACHAT_CA_BUNDLE_FILE, for any provider SSL_CERT_FILE. If this machine "
+            'trusts it already, write ca_bundle = "system".',
             code="tls_error",
             detail=error.detail,
         )

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 from ....errors import UpstreamError, UpstreamTimeout, UpstreamUnauthorized, UpstreamUnavailable, XRouterError
 from ...http import Redaction, Upstream, UpstreamAnswer, json_object, retry_after
+from .key import mistake_in
 
 AUTH_URL = "https://ngw.devices.sberbank.ru:9443/api/v2/oauth"
 INDIVIDUALS = "GIGACHAT_API_PERS"
@@ -50,7 +51,7 @@ class AuthorizationKey:
         url: The whole address of the token endpoint.
 
     Raises:
-        ValueError: No header can hold the key.
+        ValueError: It is no such key: see `key.mistake_in`.
     """
 
     key: str = field(repr=False)
@@ -58,16 +59,14 @@ class AuthorizationKey:
     url: str = AUTH_URL
 
     def __post_init__(self) -> None:
-        _ascii(self.key, "credentials")
+        if (mistake := mistake_in(self.key)) is not None:
+            raise ValueError(f"'credentials' {mistake}")
 
     @property
     def secrets(self) -> list[str]:
         """What nobody may be shown, in each form in which somebody may quote it."""
-        try:
-            decoded = base64.b64decode(f"{self.key}==").decode()
-        except ValueError:  # no base64, or no text in it
-            decoded = ""
-        return [self.key, self.key.rstrip("="), *decoded.split(":", 1)]
+        bare = self.key.rstrip("=")
+        return [self.key, bare, *base64.b64decode(f"{bare}==").decode().split(":", 1)]
 
     async def token(self, upstream: Upstream, redact: Redaction) -> Token:
         """Get a new token.

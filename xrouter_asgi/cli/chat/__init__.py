@@ -1,0 +1,1 @@
+"""`xrouter chat`: talk to a model, at a running gateway or in this process."""
