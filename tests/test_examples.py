@@ -220,7 +220,7 @@ async def test_users_by_depends(monkeypatch: pytest.MonkeyPatch) -> None:
                 answers = [await client.post("/v1/chat/completions", json=body, headers=headers) for _ in statuses]
                 assert [answer.status_code for answer in answers] == statuses
     of_the_app = {span.span_id: span for span in spans if span.kind == Span.SPAN_KIND_SERVER}
-    calls = [span for span in spans if span.name == "chat echo" and span.kind == Span.SPAN_KIND_INTERNAL]
+    calls = [span for span in spans if span.name == "chat echo" and span.kind == Span.SPAN_KIND_CLIENT]
     assert len(calls) == 5
     assert all(call.parent_span_id in of_the_app for call in calls)
 
