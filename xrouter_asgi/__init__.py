@@ -6,7 +6,7 @@ from .alerts import Alerts
 from .context import Principal, RequestContext
 from .errors import XRouterError
 from .keys import APIKey, MemoryKeyStore, StaticKeys
-from .limits import MemoryLimits, RedisLimits
+from .limits import MemoryLimits, Price, Prices, RedisLimits
 from .middleware import (
     AdmissionMiddleware,
     APIKeyMiddleware,
@@ -24,7 +24,6 @@ from .policies import (
     Hedge,
     Patience,
     Prebuffer,
-    Price,
     Retry,
     Timeout,
     resilient,
@@ -73,6 +72,7 @@ __all__ = [
     "Patience",
     "Prebuffer",
     "Price",
+    "Prices",
     "Principal",
     "Provider",
     "RateLimitMiddleware",

@@ -22,6 +22,7 @@ logger = logging.getLogger("xrouter")
 
 _LONGEST_TOKEN = 128  # characters: as many blanks are one token of OpenAI's o200k_base
 LARGEST_COUNT = 2**30  # far above what one request can take; a wrong count must not owe more than anybody can pay
+_RESPONSES = {"prompt": "input_tokens_details", "completion": "output_tokens_details"}
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -30,7 +31,9 @@ class Usage(NamedTuple):
 
     prompt_tokens: int  # all input, cached tokens included
     completion_tokens: int = 0  # all output, reasoning included
-    cached_tokens: int = 0
+    cached_tokens: int = 0  # of the input, what the upstream had in its cache
+    cache_write_tokens: int = 0  # of the input, what the upstream put into its cache
+    reasoning_tokens: int = 0  # of the output, what the upstream thought and did not say
 
     @property
     def total_tokens(self) -> int:
@@ -60,9 +63,7 @@ class Usage(NamedTuple):
             return None
         if completion is None:
             completion = max((total or 0) - prompt, 0)
-        details = value.get("prompt_tokens_details") or value.get("input_tokens_details")
-        cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
-        return cls(prompt, completion, cached or 0)
+        return cls(prompt, completion, *_cache_tokens(value), _detail(value, "completion", "reasoning_tokens"))
 
     def covers(self, characters: int) -> bool:
         """Whether an answer of so many characters can have been counted so: no token is longer than 128 of them."""
@@ -71,6 +72,21 @@ class Usage(NamedTuple):
 
 def _either(value: dict[str, Any], *names: str) -> int | None:
     return next((count for name in names if (count := _count(value.get(name))) is not None), None)
+
+
+def _cache_tokens(value: dict[str, Any]) -> tuple[int, int]:
+    """What of the input was in the cache, and what was put there."""
+    cached = _detail(value, "prompt", "cached_tokens")
+    if not cached:  # DeepSeek, and GigaChat as it speaks itself
+        cached = _either(value, "prompt_cache_hit_tokens", "precached_prompt_tokens") or 0
+    written = _detail(value, "prompt", "cache_write_tokens")  # OpenRouter
+    return cached, written or _count(value.get("cache_creation_input_tokens")) or 0
+
+
+def _detail(value: dict[str, Any], of: str, name: str) -> int:
+    """A count of OpenAI's `…_tokens_details`, by the names of chats or of Responses; 0 if it is not told."""
+    details = value.get(f"{of}_tokens_details") or value.get(_RESPONSES[of])
+    return (_count(details.get(name)) if isinstance(details, dict) else None) or 0
 
 
 def _count(value: object) -> int | None:
@@ -98,6 +114,11 @@ class Principal:
 
     def may_use(self, model: str) -> bool:
         return not self.models or any(matches(pattern, model) for pattern in self.models)
+
+
+def normal_form(model: str) -> str:
+    """One spelling for all that an upstream may take for the same model, so that no other one passes a limit."""
+    return model.strip().casefold()
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -3,6 +3,7 @@
 from .base import Charge, LimitStatus, LimitStore, Reservation
 from .limit import Limit, Per, Unit
 from .memory import MemoryLimits
+from .prices import Price, Prices
 from .redis import RedisLimits, WhenUnavailable
 from .rules import FindSubject, Limits
 
@@ -15,6 +16,8 @@ __all__ = [
     "Limits",
     "MemoryLimits",
     "Per",
+    "Price",
+    "Prices",
     "RedisLimits",
     "Reservation",
     "Unit",

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from starlette.types import Scope
 
 from ..asgi.scope import peer_address
-from ..context import Principal, RequestContext, matches
+from ..context import Principal, RequestContext, matches, normal_form
 from .base import Charge
 from .limit import Limit, parse_limits
 from .units import UNITS
@@ -97,11 +97,6 @@ class LimitRules:
         replaced = {limit.kind for limit in of_model} - {limit.kind for limit in own}
         late = [limit for limit in by_kind.values() if limit not in early and limit.kind not in replaced]
         return tuple(map(LimitRule, early)), (*map(LimitRule, late), *(LimitRule(limit, pattern) for limit in of_model))
-
-
-def normal_form(model: str) -> str:
-    """One spelling for all that an upstream may take for the same model, so that no other spelling passes a limit."""
-    return model.strip().casefold()
 
 
 def _own_limits(texts: tuple[str, ...]) -> tuple[Limit, ...]:

@@ -14,14 +14,14 @@ from ..asgi.excluded_paths import ExcludedPaths
 from ..asgi.lifespan import ClosingAtShutdown
 from ..asgi.refusal import OnError, send_refusal
 from ..asgi.responses import Headers, with_headers
-from ..context import CostEstimate, RequestContext
+from ..context import CostEstimate, RequestContext, normal_form
 from ..errors import RateLimitExceeded, XRouterError
 from ..events import LimiterDegraded, LimiterRestored
 from ..limits.base import Charge, LimitStatus, LimitStore, Reservation
 from ..limits.estimates import ASSUMED_OUTPUT, OutputEstimates, Work
 from ..limits.headers import ietf_headers, openai_headers
 from ..limits.redis import store_at
-from ..limits.rules import FindSubject, LimitRule, LimitRules, Limits, Subject, normal_form, principal_or_address
+from ..limits.rules import FindSubject, LimitRule, LimitRules, Limits, Subject, principal_or_address
 from ..limits.units import UNITS
 
 

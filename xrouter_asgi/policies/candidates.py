@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..checks import Amount, Count
+from ..checks import Count
+from ..limits.prices import Price
 from ..providers.base import Call, Provider
 from ..providers.target import Attempting, as_target
 from ..wire import ChatRequest, EmbeddingsRequest
@@ -32,18 +33,6 @@ class Capabilities:
     context: Count | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a million tokens costs, in any money that is the same for all candidates.
-
-    Attributes:
-        input, output: Of the prompt, and of the answer.
-    """
-
-    input: Amount
-    output: Amount
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """A model at a provider that a call may go to.
@@ -52,7 +41,7 @@ class Candidate:
         provider: Takes the call; usually `resilient(Target(…))`.
         name: How explanations call it, such as `gigachat/GigaChat-2-Pro`.
         weight: Its share, in proportion to the other weights. 0 takes what no other can.
-        price: For `lowest_cost`.
+        price: For `lowest_cost`, in the currency of the other prices.
         capabilities: For calls that need them.
         max_parallel: How many calls at once it bears, for `stack` to keep to; None for any number.
         own_key: Whether callers may bring a key of their own (`BringYourOwnKey`). What one of them meets says nothing

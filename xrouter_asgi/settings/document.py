@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError
 
 from ..context import matches
+from ..limits.prices import Prices
 from .alerts import AlertsSettings
 from .base import ServerSettings, Table
 from .caching import CacheSettings
@@ -27,6 +28,7 @@ from .layers import (
 from .models import ModelSettings, TargetSettings
 from .providers import ProviderSettings
 from .references import ReferenceSources
+from .spend import PriceSettings, SpendSettings, price_list
 from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 from .workers import wrong_among
 
@@ -45,6 +47,8 @@ class Settings(Table):
     admission: AdmissionSettings = AdmissionSettings()
     keys: KeysSettings | None = None
     rate_limit: RateLimitSettings | None = None
+    spend: SpendSettings | None = None
+    prices: tuple[PriceSettings, ...] = ()
     cors: CORSSettings | None = None
     tracing: TracingSettings | None = None
     access_log: AccessLogSettings = AccessLogSettings()
@@ -67,6 +71,10 @@ class Settings(Table):
     def limits(self) -> RateLimitSettings | None:
         """The limits to enforce. With keys there always are some, since a key may have limits of its own."""
         return self.rate_limit or (RateLimitSettings() if self.keys is not None else None)
+
+    def price_list(self) -> Prices:
+        """What the targets of all served models cost."""
+        return price_list(self.spend, self.prices, self.served)
 
     def with_workers(self, workers: int) -> Self:
         """The same settings for so many workers. Raises SettingsError if they are wrong for several."""

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..checks import Amount, Count
 from ..kept import AnswerStore
-from ..policies.candidates import Candidate, Capabilities, Price
+from ..policies.candidates import Candidate, Capabilities
+from ..limits.prices import Price
 from ..policies.stack import Patience, stack
 from ..policies.strategies import STRATEGIES
 from ..policies.upstream_state import UpstreamState
