@@ -11,92 +11,18 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from .decision import Attempt as Attempt  # most modules import it from here
+from .decision import Attempt as Attempt  # most modules import these from here
+from .decision import Cost as Cost
 from .decision import Decision
+from .decision import Usage as Usage
 from .envelopes import Envelope, anthropic, openai
 from .errors import XRouterError
 
 logger = logging.getLogger("xrouter")
 
-_LONGEST_TOKEN = 128  # characters: as many blanks are one token of OpenAI's o200k_base
-LARGEST_COUNT = 2**30  # far above what one request can take; a wrong count must not owe more than anybody can pay
-_RESPONSES = {"prompt": "input_tokens_details", "completion": "output_tokens_details"}
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-class Usage(NamedTuple):
-    """Tokens as the upstream counted them. Zero is a count; when the count is unknown, there is no `Usage`."""
-
-    prompt_tokens: int  # all input, cached tokens included
-    completion_tokens: int = 0  # all output, reasoning included
-    cached_tokens: int = 0  # of the input, what the upstream had in its cache
-    cache_write_tokens: int = 0  # of the input, what the upstream put into its cache
-    reasoning_tokens: int = 0  # of the output, what the upstream thought and did not say
-
-    @property
-    def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
-
-    @classmethod
-    def read(cls, value: object) -> Usage | None:
-        """Read the `usage` of an OpenAI answer. None when it is absent or holds no count.
-
-        One of two counts may be told by the total alone, and both by the names of OpenAI's Responses.
-        """
-        if not isinstance(value, dict):
-            return None
-        prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
-        if (
-            len(value) == 3  # as nearly always: these two, and their total
-            and (type(prompt) is int and 0 <= prompt <= LARGEST_COUNT)
-            and (type(completion) is int and 0 <= completion <= LARGEST_COUNT)
-        ):
-            return cls(prompt, completion)
-        prompt = _either(value, "prompt_tokens", "input_tokens")
-        completion = _either(value, "completion_tokens", "output_tokens")
-        total = _count(value.get("total_tokens"))
-        if prompt is None and completion is not None and total is not None:
-            prompt = max(total - completion, 0)
-        if prompt is None:
-            return None
-        if completion is None:
-            completion = max((total or 0) - prompt, 0)
-        return cls(prompt, completion, *_cache_tokens(value), _detail(value, "completion", "reasoning_tokens"))
-
-    def covers(self, characters: int) -> bool:
-        """Whether an answer of so many characters can have been counted so: no token is longer than 128 of them."""
-        return characters <= _LONGEST_TOKEN * self.completion_tokens
-
-
-def _either(value: dict[str, Any], *names: str) -> int | None:
-    return next((count for name in names if (count := _count(value.get(name))) is not None), None)
-
-
-def _cache_tokens(value: dict[str, Any]) -> tuple[int, int]:
-    """What of the input was in the cache, and what was put there."""
-    cached = _detail(value, "prompt", "cached_tokens")
-    if not cached:  # DeepSeek, and GigaChat as it speaks itself
-        cached = _either(value, "prompt_cache_hit_tokens", "precached_prompt_tokens") or 0
-    written = _detail(value, "prompt", "cache_write_tokens")  # OpenRouter
-    return cached, written or _count(value.get("cache_creation_input_tokens")) or 0
-
-
-def _detail(value: dict[str, Any], of: str, name: str) -> int:
-    """A count of OpenAI's `…_tokens_details`, by the names of chats or of Responses; 0 if it is not told."""
-    details = value.get(f"{of}_tokens_details") or value.get(_RESPONSES[of])
-    return (_count(details.get(name)) if isinstance(details, dict) else None) or 0
-
-
-def _count(value: object) -> int | None:
-    """A count, which some upstreams write as 19.0 or "19"."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 16:
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    # A negative count would be credit.
-    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +98,8 @@ class RequestContext:
     provider: str | None = None  # LLMRouter; the provider that answered
     upstream_model: str | None = None  # LLMRouter; the model that answered
     streamed: bool = False  # LLMRouter
+    is_priced: Callable[[str], bool] | None = None  # RateLimitMiddleware, within a budget; Fallback asks it of targets
+    cost: Cost | None = None  # RateLimitMiddleware, if it has prices
     usage: Usage | None = None  # LLMRouter; from the answer, or from the end of the stream
     characters: int = 0  # LLMRouter; of the text that a stream has brought so far
     error: XRouterError | None = None  # fail()

@@ -1,4 +1,4 @@
-"""The command line: `xrouter serve | demo | check | explain | keys | run`."""
+"""The command line: `xrouter serve | demo | check | explain | keys | prices | run`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..settings import SettingsError
 from .base import fail
 from .inspection import add_check_command, add_explain_command
 from .keys.command import add_keys_command
+from .prices import add_prices_command
 from .run import add_run_command
 from .serve import add_serve_commands
 
@@ -55,5 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     add_check_command(commands, os.environ)
     add_explain_command(commands)
     add_keys_command(commands, os.environ)
+    add_prices_command(commands)
     add_run_command(commands, os.environ)
     return parser

@@ -1,15 +1,15 @@
-"""How many tokens a request will take, and how many it took when the upstream does not say."""
+"""How many tokens a request will take, and what it will cost."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from ..context import Attempt, CostEstimate, RequestContext
-from ..errors import UpstreamError, UpstreamTimeout
+from ..context import CostEstimate, RequestContext
 from ..recent import Recent
+from .prices import Prices
+from .spending import Spending, spending
 
 ASSUMED_OUTPUT: Final = 1024
 """Tokens that an answer without a bound is expected to have at least."""
@@ -20,19 +20,6 @@ _QUANTILE: Final = 0.9
 _PAIRS: Final = 4096  # of a key and a model
 
 _NOTHING: Final = CostEstimate("", 0, 0)
-_BROKE_OFF: Final = frozenset(
-    (
-        "truncated",
-        "connection_lost",
-        "empty_answer",
-        "empty_stream",
-        "stream_broken",
-        "bad_body",
-        "bad_event",
-        "too_large",
-    )
-)
-"""Codes of errors with which an upstream fails that has begun to work."""
 
 
 @dataclass(slots=True)
@@ -41,12 +28,27 @@ class Work:
 
     Attributes:
         output: Tokens of output to reserve, for all choices together.
+        prices: None where nothing is limited in money.
     """
 
     context: RequestContext
     caller: str = ""
     estimate: CostEstimate = _NOTHING
     output: int = 0
+    prices: Prices | None = None
+    _spent: Spending | None = None
+
+    @property
+    def model(self) -> str:
+        """What the client asked for, as the client wrote it."""
+        return self.context.model or self.estimate.model
+
+    def spent(self) -> Spending:
+        """What it took, once the request has ended. It is found out once."""
+        if self._spent is None:
+            prompt = self.estimate.prompt_tokens
+            self._spent = spending(self.context, prompt, model=self.model, prices=self.prices)
+        return self._spent
 
 
 class OutputEstimates:
@@ -103,53 +105,3 @@ class _Running:
 
     calls: int = 0
     largest: int = 0  # tokens of one choice, of the answers that came meanwhile
-
-
-def tokens_spent(work: Work, reserved: int) -> int:
-    """How many tokens a call took.
-
-    The upstream's own count, if it sent one. Otherwise the bound of the input, plus one token for every two characters
-    of a stream: a token of Chinese has about two characters, one of English or Russian three or four. Where neither is
-    known, because the client left or the upstream was too late, the reservation stands. Each other attempt that may
-    have cost something costs its input. Nothing for a hit of the cache, nor if no upstream accepted the call.
-    """
-    context, prompt = work.context, work.estimate.prompt_tokens
-    if context.cache == "hit":
-        return 0
-    if not context.attempts:  # a provider without a Target
-        return 0 if context.error is not None and not context.streamed else _of_the_answer(context, prompt, reserved)
-    accepted = [attempt for attempt in context.attempts if _may_have_cost(attempt)]
-    served = context.decision.served
-    if not accepted:
-        return 0
-    if context.usage is not None:
-        others = len(accepted) - (served in accepted)
-        return context.usage.total_tokens + context.usage.prompt_tokens * others
-    if served is None and not any(map(_is_unknown, accepted)):
-        return prompt * len(accepted)
-    return _of_the_answer(context, prompt, reserved) + prompt * (len(accepted) - 1)
-
-
-def _of_the_answer(context: RequestContext, prompt: int, reserved: int) -> int:
-    if context.usage is not None:
-        return context.usage.total_tokens
-    return prompt + (context.characters + 1) // 2 if context.characters else reserved
-
-
-def _may_have_cost(attempt: Attempt) -> bool:
-    """Whether the upstream may have worked: one that we left may have, one that refused has not."""
-    return attempt.first is not None or _is_unknown(attempt) or _broke_off(attempt)
-
-
-def _is_unknown(attempt: Attempt) -> bool:
-    """Whether it may have worked for as long as it liked: nobody waited for what it had to say."""
-    match attempt.error:
-        case None | asyncio.CancelledError():
-            return True
-        case UpstreamTimeout(code=code):
-            return code != "connect_timeout"
-    return False
-
-
-def _broke_off(attempt: Attempt) -> bool:
-    return isinstance(attempt.error, UpstreamError) and attempt.error.code in _BROKE_OFF

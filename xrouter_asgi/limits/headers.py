@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
 from .base import LimitStatus
+from .limit import Unit
+from .periods import Calendar
 
 _UNITS: Final = {"requests": "requests", "parallel": "concurrent-requests"}  # the draft registers no unit for tokens
+
+
+_OPENAI: Final[dict[Unit, tuple[bytes, bytes, bytes]]] = {
+    "requests": (
+        b"x-ratelimit-limit-requests",
+        b"x-ratelimit-remaining-requests",
+        b"x-ratelimit-reset-requests",
+    ),
+    "tokens": (
+        b"x-ratelimit-limit-tokens",
+        b"x-ratelimit-remaining-tokens",
+        b"x-ratelimit-reset-tokens",
+    ),
+}
 
 
 def duration(seconds: float) -> str:
@@ -24,28 +41,54 @@ def duration(seconds: float) -> str:
     return f"{hours}h{text}" if hours else text
 
 
-def openai_headers(statuses: Sequence[LimitStatus]) -> list[tuple[bytes, bytes]]:
+def openai_headers(statuses: Iterable[LimitStatus]) -> list[tuple[bytes, bytes]]:
     """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, for the request and the token limit with least left."""
     headers = []
-    for unit in ("requests", "tokens"):
-        tightest = min(
-            (status for status in statuses if status.limit.unit == unit),
-            key=lambda status: (status.remaining, -status.reset),
-            default=None,
-        )
-        if tightest is not None:
+    tightest = _tightest(statuses)
+    for unit, (limit, remaining, reset) in _OPENAI.items():
+        status = tightest.get(unit)
+        if status is not None:
             headers += [
-                (f"x-ratelimit-limit-{unit}".encode(), b"%d" % tightest.limit.amount),
-                (f"x-ratelimit-remaining-{unit}".encode(), b"%d" % tightest.remaining),
-                (f"x-ratelimit-reset-{unit}".encode(), duration(tightest.reset).encode()),
+                (limit, b"%d" % status.limit.amount),
+                (remaining, b"%d" % status.remaining),
+                (reset, duration(status.reset).encode()),
             ]
     return headers
+
+
+def budget_headers(statuses: Iterable[LimitStatus], calendar: Calendar) -> list[tuple[bytes, bytes]]:
+    """`x-xrouter-budget-{limit,remaining,reset}`, for the limit of money with least left: `20 USD`, and when all of it
+    is there again, by RFC 3339."""
+    status = _tightest(statuses).get("money")
+    if status is None:
+        return []
+    limit = status.limit
+    whole = calendar.now() + status.reset if limit.calendar is None else calendar.span(limit.calendar).ends
+    reset = datetime.fromtimestamp(math.ceil(whole), calendar.timezone).isoformat()
+    return [
+        (b"x-xrouter-budget-limit", limit.shown(limit.amount).encode()),
+        (b"x-xrouter-budget-remaining", limit.shown(status.remaining).encode()),
+        (b"x-xrouter-budget-reset", reset.encode()),
+    ]
+
+
+def _tightest(statuses: Iterable[LimitStatus]) -> dict[Unit, LimitStatus]:
+    """The limit of each unit that has least left, and of equals the one that takes longest."""
+    found: dict[Unit, LimitStatus] = {}
+    for status in statuses:
+        unit = status.limit.unit
+        other = found.get(unit)
+        if other is None or (status.remaining, -status.reset) < (other.remaining, -other.reset):
+            found[unit] = status
+    return found
 
 
 def ietf_headers(statuses: Iterable[LimitStatus]) -> list[tuple[bytes, bytes]]:
     """`RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11, for every limit."""
     policies, states = [], []
     for status in statuses:
+        if status.limit.unit == "money":
+            continue  # the draft has no unit for it
         name = f"{status.limit} per {status.limit.per}"
         unit = _UNITS.get(status.limit.unit)
         window = math.ceil(status.limit.window)

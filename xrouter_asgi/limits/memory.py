@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from math import inf
-from typing import TypeAlias
+from typing import NamedTuple
 
-from .base import Charge, LimitStatus, Reservation
-from .counts import Count, SlotCount, WindowCount
+from .base import Charge, Counted, LimitStatus, Reservation
+from .counts import Count, PeriodCount, SlotCount, WindowCount
 from .limit import Limit
 
 MAX_SUBJECTS = 100_000
 """Counts kept for each length of window. A new one replaces the least recently used one, so that callers who invent
 addresses cannot fill the memory."""
-
-_Counted: TypeAlias = tuple[str, Limit, str | None]
 
 
 class MemoryLimits:
@@ -25,14 +23,24 @@ class MemoryLimits:
 
     Args:
         clock: Monotonic seconds.
+        wall: Seconds since the epoch, in which periods of the calendar end.
         workers: How many processes share each limit. This one admits its share: the amount divided by them, at least 1.
             A cost above the share takes the whole share.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, workers: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        workers: int = 1,
+    ) -> None:
         self._clock = clock
+        self._wall = wall
         self._workers = workers
-        self._counts: dict[float, dict[_Counted, Count]] = {}  # by length of window; the least recently used is first
+        # By length of window. The least recently used is first.
+        self._counts: dict[float, OrderedDict[Counted, Count]] = {}
+        self._grown: list[OrderedDict[Counted, Count]] = []  # what may hold counts that nobody needs
         self._leases: dict[str, list[_Taken]] = {}
 
     @property
@@ -47,18 +55,21 @@ class MemoryLimits:
         counts = [self._count(charge, now) for charge in charges]
         refused, retry_after = None, 0.0
         if lease not in self._leases:
-            costs = [min(charge.cost, count.amount) for charge, count in zip(charges, counts, strict=True)]
-            for charge, count, cost in zip(charges, counts, costs, strict=True):
-                wait = count.wait(cost, now)
-                if wait > retry_after:
+            taking = []
+            for charge, count in zip(charges, counts, strict=True):
+                cost = charge.cost if charge.cost < count.amount else count.amount
+                taking.append(cost)
+                if (wait := count.wait(cost, now)) > retry_after:
                     refused, retry_after = charge.limit, wait
             if refused is None:
-                self._take(lease, charges, counts, costs)
-        statuses = tuple(
+                self._take(lease, charges, counts, taking)
+        statuses = [
             LimitStatus(charge.limit, max(0, count.amount - count.used), count.reset(now))
             for charge, count in zip(charges, counts, strict=True)
-        )
-        return Reservation(refused is None, refused, retry_after, statuses)
+        ]
+        if self._grown:
+            self._forget(now)
+        return Reservation(refused is None, refused, retry_after, tuple(statuses))
 
     def note(self, charges: Sequence[Charge], *, lease: str) -> None:
         """Count what another store has admitted to this process, as far as there is room in its share."""
@@ -68,10 +79,11 @@ class MemoryLimits:
         counts = [self._count(charge, now) for charge in charges]
         # What is held is counted in any case, because it will be given back.
         costs = [
-            charge.cost if charge.held else min(charge.cost, count.amount - count.used)
+            charge.cost if charge.held else max(0, min(charge.cost, count.amount - count.used))
             for charge, count in zip(charges, counts, strict=True)
         ]
         self._take(lease, charges, counts, costs, noted=True)
+        self._forget(now)
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
         taken = self._leases.pop(lease, None)
@@ -79,13 +91,15 @@ class MemoryLimits:
             return
         now = self._clock()
         for each, cost in zip(taken, costs or [0] * len(taken), strict=True):
-            if cost == each.cost and not each.charge.held:
+            charge = each.charge
+            if cost == each.cost and not charge.held:
                 continue
             # This may create a new count: a debt outlives the count it was made in.
-            count = self._count(each.charge, now)
+            count = self._count(charge, now)
             count.settle(min(cost, each.cost) if each.noted else cost, taken=each.cost, place=each.place)
             if count.expires <= now:
-                del self._counts[each.charge.limit.window][each.charge.counted]
+                del self._counts[charge.limit.window][charge.counted]
+        self._forget(now)
 
     async def aclose(self) -> None: ...
 
@@ -95,18 +109,42 @@ class MemoryLimits:
 
     def _count(self, charge: Charge, now: float) -> Count:
         limit, key = charge.limit, charge.counted
-        counts = self._counts.setdefault(limit.window, {})
-        count = counts.pop(key, None)
+        counts = self._counts.get(limit.window)
+        if counts is None:
+            counts = self._counts[limit.window] = OrderedDict()
+        count = counts.get(key)
         if count is None:
-            amount = max(1, limit.amount // self._workers)
-            count = WindowCount(amount, limit.window) if limit.window else SlotCount(amount)
-        # At most two go for each one that comes: expired counts become fewer, and no call takes long.
-        for oldest, other in list(islice(counts.items(), 2)):
-            if other.expires <= now or (len(counts) >= MAX_SUBJECTS and other.expires < inf):
-                del counts[oldest]
-        counts[key] = count
-        count.advance(now)
+            count = counts[key] = self._new(charge, now)
+            count.advance(now)
+            self._grown.append(counts)
+            return count
+        counts.move_to_end(key)
+        if count.advance(now):
+            self._grown.append(counts)
+        if limit.calendar is not None:
+            count.amount = self._share(limit)  # somebody may have changed it since the period began
         return count
+
+    def _new(self, charge: Charge, now: float) -> Count:
+        limit = charge.limit
+        amount = self._share(limit)
+        if charge.span is not None:
+            return PeriodCount(amount, now + charge.span.ends - self._wall(), limit.window)
+        return WindowCount(amount, limit.window) if limit.window else SlotCount(amount)
+
+    def _share(self, limit: Limit) -> int:
+        return max(1, limit.amount // self._workers)
+
+    def _forget(self, now: float) -> None:
+        """Drop what nobody needs. At most two go for each one that comes: they become fewer, and no call takes long.
+
+        Called when a reservation has taken what it takes: before that, its counts look unused.
+        """
+        while self._grown:
+            counts = self._grown.pop()
+            for oldest, count in list(islice(counts.items(), 2)):
+                if count.expires <= now or (len(counts) > MAX_SUBJECTS and count.expires < inf):
+                    del counts[oldest]
 
     def _take(
         self,
@@ -123,8 +161,7 @@ class MemoryLimits:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(NamedTuple):
     charge: Charge
     cost: int  # less than the charge's if that exceeds this process's share
     place: int

@@ -15,6 +15,7 @@ from annotated_types import Ge
 from pydantic import Field
 
 from ..context import Usage, matches, normal_form, stem
+from ..errors import ModelUnpriced
 
 NANO: Final = 10**9  # nano-units of one unit of a currency
 MOST: Final = 9 * 10**15  # nano-units, nine million units: Lua counts exactly up to 2**53
@@ -68,21 +69,17 @@ class Price:
 
     def __post_init__(self) -> None:
         """Compute the price of one token in whole numbers, so that a cost takes no decimals."""
-        by_kind = (
-            self.input,
-            self.output,
-            self.input if self.cached is None else self.cached,
-            self.input if self.cache_write is None else self.cache_write,
-            self.request * 10**6,
-        )
-        for price in by_kind:
-            if not 0 <= price <= _DEAREST * 10**6 or -int(price.as_tuple().exponent) > _PLACES:
+        cached = self.input if self.cached is None else self.cached
+        cache_write = self.input if self.cache_write is None else self.cache_write
+        for price in (self.input, self.output, cached, cache_write, self.request):
+            if not 0 <= price <= _DEAREST or -int(price.as_tuple().exponent) > _PLACES:
                 raise ValueError(
                     f"A price is {price}. Write a number from 0 to {_DEAREST}, with at most {_PLACES} decimals."
                 )
         if self.above is not None and self.above[0] < 0:
             raise ValueError(f"The tokens of 'above' are {self.above[0]}. Write a number of 0 or more.")
         # A price of a million tokens is one thousandth of it in nano-units for each token.
+        by_kind = (self.input, self.output, cached, cache_write, self.request * 10**6)
         whole = tuple(int(price.scaleb(_PLACES)) for price in by_kind)
         object.__setattr__(self, "_whole", (*whole, 10 ** (_PLACES - 3)))
 
@@ -152,6 +149,10 @@ class Prices:
         price = self._found(target)
         return None if price is None else price.cost(usage)
 
+    def knows(self, target: str) -> bool:
+        """Whether a target has a price."""
+        return self._found(target) is not None
+
     def update(self, newer: Prices) -> None:
         """Take over newer prices and models. Other prices stay, for the requests that still run."""
         self._set({**self._targets, **newer._targets}, newer._models)
@@ -184,6 +185,12 @@ class Prices:
             if found := stem(pattern, model):
                 return [target.replace("*", found) for target in self._models[pattern]]
         return ()
+
+
+def unpriced(model: str) -> ModelUnpriced:
+    """What refuses a request whose cost nobody can tell, where money is limited."""
+    text = f"The model '{model[:256]}' has no price, so it cannot be used within a budget. Tell the operator."
+    return ModelUnpriced(text, param="model")
 
 
 def in_units(nano: int) -> str:

@@ -108,7 +108,8 @@ def fields_of(table: type) -> Mapping[str, Schema]:
     if issubclass(table, BaseModel):
         return {name: resolved(field.annotation) for name, field in table.model_fields.items()}
     hints = get_type_hints(table, include_extras=True)
-    return {field.name: resolved(hints[field.name]) for field in fields(table) if field.init}
+    named = fields(table) if is_dataclass(table) else ()
+    return {field.name: resolved(hints[field.name]) for field in named if field.init}
 
 
 def kinds_of(tables: Iterable[type[BaseModel]]) -> Mapping[str, type[BaseModel]]:

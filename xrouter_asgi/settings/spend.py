@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
 
+from ..limits.limit import parse_limits
 from ..limits.prices import Price, Prices, Rate
 from .base import Table
-from .errors import sentences, show
-from .layers import Limits
+from .errors import Location, SettingsError, sentences, show
+from .layers import Limits, RateLimitSettings
 from .models import ModelSettings
 from .references import sources_of
 
@@ -96,6 +97,16 @@ def _read_prices(value: Any, info: ValidationInfo) -> Any:
     raise ValueError(f"names {str(value)!r}, which has mistakes: {' '.join(found)}")
 
 
+def present_prices(file: Path) -> str:
+    """The text of a file of prices, empty if there is none yet. Raises SettingsError."""
+    try:
+        return file.read_text("utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError([f"{file} cannot be read: {exc}."]) from exc
+
+
 class SpendSettings(Table):
     """`[spend]`: money.
 
@@ -114,6 +125,39 @@ class SpendSettings(Table):
     )
     prices: Annotated[tuple[PriceSettings, ...], BeforeValidator(_read_prices)] = ()
     limit: Limits = ()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+def wrong_with_money(
+    spend: SpendSettings | None, limits: RateLimitSettings | None, models: Mapping[str, ModelSettings]
+) -> Iterator[tuple[Location, str]]:
+    """The paths of limits and prices that do not go together, and what to write instead.
+
+    Args:
+        limits: As written, without those of `spend`.
+    """
+    spend, limits = spend or SpendSettings(), limits or RateLimitSettings()
+    written: list[tuple[Location, tuple[str, ...]]] = [(("spend", "limit"), spend.limit)]
+    written.append((("rate_limit", "limit"), limits.limit))
+    written += [(("rate_limit", "models", name), texts) for name, texts in limits.models.items()]
+    for path, texts in written:
+        for limit in parse_limits(texts):
+            if limit.unit == "money" and limit.currency != spend.currency:
+                how = f'Write {spend.currency}, or [spend] currency = "{limit.currency}".'
+                yield path, f"counts {limit.currency}, and the prices are in {spend.currency}. {how}"
+    try:
+        parse_limits((*limits.limit, *spend.limit))
+    except ValueError as exc:
+        yield ("spend", "limit"), f"cannot be used besides [rate_limit]: {exc}"
+    known: dict[str, Price] = {}
+    for name, model in models.items():
+        for index, target in enumerate(model.targets):
+            if target.price is not None and known.setdefault(str(target), target.price) != target.price:
+                path = ("models", name, "targets", index, "price")
+                yield path, f"differs from another price of '{target}'. Write one price for a target."
 
 
 def price_list(
