@@ -94,7 +94,8 @@ class WindowCount:
             returned = min(taken - cost, self._slices[place])  # the slice holds less if the count was started anew
             self._slices[place] -= returned
             self.used -= returned
-        self._pay(self._current)
+        if self._debt:
+            self._pay(self._current)
 
     def reset(self, now: float) -> float:
         if self._debt:

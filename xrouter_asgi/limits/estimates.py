@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
 from ..context import CostEstimate, RequestContext
 from ..recent import Recent
-from .prices import Prices
+from .prices import Prices, unpriced
 from .spending import Spending, spending
 
 ASSUMED_OUTPUT: Final = 1024
@@ -36,12 +37,28 @@ class Work:
     estimate: CostEstimate = _NOTHING
     output: int = 0
     prices: Prices | None = None
+    _dearest: tuple[int, int] | None = None
     _spent: Spending | None = None
 
     @property
     def model(self) -> str:
         """What the client asked for, as the client wrote it."""
         return self.context.model or self.estimate.model
+
+    def dearest(self, currency: str) -> tuple[int, int]:
+        """What it may cost, in nano-units: the input and the client's own bound, and with the output that is expected.
+
+        Raises ModelUnpriced if no target of the model has a price in that currency.
+        """
+        if self.prices is None or self.prices.currency != currency:
+            raise unpriced(self.model)
+        if self._dearest is None:
+            if (price := self.prices.most(self.model)) is None:
+                raise unpriced(self.model)
+            prompt, bound = self.estimate.prompt_tokens, self.estimate.completion_tokens
+            sure = price.bound(prompt, bound or 0)
+            self._dearest = (sure, sure if bound is not None else price.bound(prompt, self.output))
+        return self._dearest
 
     def spent(self) -> Spending:
         """What it took, once the request has ended. It is found out once."""
@@ -63,12 +80,14 @@ class OutputEstimates:
 
     def __init__(self, *, assumed: int = ASSUMED_OUTPUT) -> None:
         self._assumed = assumed
-        self._seen: Recent[tuple[str, str], deque[int]] = Recent(_PAIRS)
+        self._seen: Recent[tuple[str, str], _Answers] = Recent(_PAIRS)
         self._running: dict[str, _Running] = {}
 
     def begin(self, context: RequestContext, caller: str, estimate: CostEstimate) -> Work:
         """Note that a call begins. `end()` must be called for it."""
-        running = self._running.setdefault(caller, _Running())
+        running = self._running.get(caller)
+        if running is None:
+            running = self._running[caller] = _Running()
         running.calls += 1
         output = estimate.completion_tokens
         if output is None:
@@ -88,15 +107,36 @@ class OutputEstimates:
             self._learn(work.caller, estimate.model, tokens)
 
     def _usual(self, caller: str, model: str) -> int:
-        seen = self._seen.get((caller, model)) or ()
-        return sorted(seen)[int(len(seen) * _QUANTILE)] if len(seen) >= _ENOUGH else 0
+        seen = self._seen.get((caller, model))
+        return 0 if seen is None else seen.usual()
 
     def _learn(self, caller: str, model: str, tokens: int) -> None:
         seen = self._seen.get((caller, model))
         if seen is None:
-            seen = deque(maxlen=_ANSWERS)
+            seen = _Answers()
             self._seen.put((caller, model), seen)
-        seen.append(tokens)
+        seen.add(tokens)
+
+
+class _Answers:
+    """The tokens of the last answers."""
+
+    __slots__ = ("_order", "_sorted")
+
+    def __init__(self) -> None:
+        self._order: deque[int] = deque()
+        self._sorted: list[int] = []
+
+    def add(self, tokens: int) -> None:
+        if len(self._order) == _ANSWERS:
+            del self._sorted[bisect_left(self._sorted, self._order.popleft())]
+        self._order.append(tokens)
+        insort(self._sorted, tokens)
+
+    def usual(self) -> int:
+        """What nine in ten of them did not exceed; 0 for too few to say."""
+        seen = self._sorted
+        return seen[int(len(seen) * _QUANTILE)] if len(seen) >= _ENOUGH else 0
 
 
 @dataclass(slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Final
+from datetime import datetime, tzinfo
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from .base import LimitStatus
 from .limit import Unit
@@ -13,6 +14,8 @@ from .periods import Calendar
 
 _UNITS: Final = {"requests": "requests", "parallel": "concurrent-requests"}  # the draft registers no unit for tokens
 
+
+Tightest: TypeAlias = dict[Unit, LimitStatus]
 
 _OPENAI: Final[dict[Unit, tuple[bytes, bytes, bytes]]] = {
     "requests": (
@@ -41,10 +44,9 @@ def duration(seconds: float) -> str:
     return f"{hours}h{text}" if hours else text
 
 
-def openai_headers(statuses: Iterable[LimitStatus]) -> list[tuple[bytes, bytes]]:
+def openai_headers(tightest: Tightest) -> list[tuple[bytes, bytes]]:
     """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, for the request and the token limit with least left."""
     headers = []
-    tightest = _tightest(statuses)
     for unit, (limit, remaining, reset) in _OPENAI.items():
         status = tightest.get(unit)
         if status is not None:
@@ -56,25 +58,29 @@ def openai_headers(statuses: Iterable[LimitStatus]) -> list[tuple[bytes, bytes]]
     return headers
 
 
-def budget_headers(statuses: Iterable[LimitStatus], calendar: Calendar) -> list[tuple[bytes, bytes]]:
+def budget_headers(tightest: Tightest, calendar: Calendar) -> list[tuple[bytes, bytes]]:
     """`x-xrouter-budget-{limit,remaining,reset}`, for the limit of money with least left: `20 USD`, and when all of it
     is there again, by RFC 3339."""
-    status = _tightest(statuses).get("money")
+    status = tightest.get("money")
     if status is None:
         return []
     limit = status.limit
     whole = calendar.now() + status.reset if limit.calendar is None else calendar.span(limit.calendar).ends
-    reset = datetime.fromtimestamp(math.ceil(whole), calendar.timezone).isoformat()
     return [
-        (b"x-xrouter-budget-limit", limit.shown(limit.amount).encode()),
+        (b"x-xrouter-budget-limit", limit.amount_text.encode()),
         (b"x-xrouter-budget-remaining", limit.shown(status.remaining).encode()),
-        (b"x-xrouter-budget-reset", reset.encode()),
+        (b"x-xrouter-budget-reset", _moment(math.ceil(whole), calendar.timezone)),
     ]
 
 
-def _tightest(statuses: Iterable[LimitStatus]) -> dict[Unit, LimitStatus]:
+@lru_cache(maxsize=64)  # the end of a period, and the seconds of late
+def _moment(seconds: int, timezone: tzinfo) -> bytes:
+    return datetime.fromtimestamp(seconds, timezone).isoformat().encode()
+
+
+def tightest_of(statuses: Iterable[LimitStatus]) -> Tightest:
     """The limit of each unit that has least left, and of equals the one that takes longest."""
-    found: dict[Unit, LimitStatus] = {}
+    found: Tightest = {}
     for status in statuses:
         unit = status.limit.unit
         other = found.get(unit)

@@ -71,6 +71,7 @@ class Limit:
         calendar: The period of the calendar that the window is, from its beginning to its end; None for a window that
             slides. Then `window` is that of the longest such period.
         currency: Three letters for `money`, else empty.
+        amount_text: The amount with its unit: `20 USD`.
         name: Of its counts. A window that slides starts anew with another amount; a period of the calendar does not.
     """
 
@@ -80,6 +81,7 @@ class Limit:
     per: Per = "key"
     calendar: Period | None = None
     currency: str = ""
+    amount_text: str = field(init=False, repr=False, compare=False)
     name: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -93,6 +95,7 @@ class Limit:
         if (self.unit == "money") != bool(self.currency):
             raise ValueError(f"A limit of {self.unit} cannot have the currency {self.currency!r}.")
         kept = self.amount if self.calendar is None else self.calendar
+        object.__setattr__(self, "amount_text", self.shown(self.amount))
         object.__setattr__(self, "name", f"{self.unit} {kept} {self.window} {self.per}")
 
     @property
@@ -125,7 +128,7 @@ class Limit:
             return f"{self.amount} parallel requests"
         if not self.window:
             return f"{self.amount} {'tokens of output' if self.unit == 'output' else 'choices'} per request"
-        return f"{self.shown(self.amount)} per {self._window_in_words()}"
+        return f"{self.amount_text} per {self._window_in_words()}"
 
     def shown(self, amount: int) -> str:
         """An amount of what it counts, with its unit: `100 tokens`, `12.5 USD`."""

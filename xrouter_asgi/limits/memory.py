@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import islice
 from math import inf
-from typing import NamedTuple
+from typing import TypeAlias
 
 from .base import Charge, Counted, LimitStatus, Reservation
 from .counts import Count, PeriodCount, SlotCount, WindowCount
@@ -16,6 +16,11 @@ from .limit import Limit
 MAX_SUBJECTS = 100_000
 """Counts kept for each length of window. A new one replaces the least recently used one, so that callers who invent
 addresses cannot fill the memory."""
+
+
+_Taken: TypeAlias = tuple[Charge, Count, int, int, bool]
+"""A charge, its count, what was taken (less than the charge's cost if that exceeds this process's share), the place it
+was counted in, and whether another store counts it too, and its debt."""
 
 
 class MemoryLimits:
@@ -52,21 +57,21 @@ class MemoryLimits:
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         now = self._clock()
-        counts = [self._count(charge, now) for charge in charges]
+        known = lease in self._leases
         refused, retry_after = None, 0.0
-        if lease not in self._leases:
-            taking = []
-            for charge, count in zip(charges, counts, strict=True):
-                cost = charge.cost if charge.cost < count.amount else count.amount
-                taking.append(cost)
-                if (wait := count.wait(cost, now)) > retry_after:
-                    refused, retry_after = charge.limit, wait
-            if refused is None:
-                self._take(lease, charges, counts, taking)
-        statuses = [
-            LimitStatus(charge.limit, max(0, count.amount - count.used), count.reset(now))
-            for charge, count in zip(charges, counts, strict=True)
-        ]
+        counts, costs, statuses = [], [], []
+        for charge in charges:
+            count = self._count(charge, now)
+            cost = charge.cost if charge.cost < count.amount else count.amount
+            if not known and (wait := count.wait(cost, now)) > retry_after:
+                refused, retry_after = charge.limit, wait
+            counts.append(count)
+            costs.append(cost)
+        if refused is None and not known:
+            self._take(lease, charges, counts, costs)
+        for charge, count in zip(charges, counts, strict=True):
+            left = count.amount - count.used
+            statuses.append(LimitStatus(charge.limit, left if left > 0 else 0, count.reset(now)))
         if self._grown:
             self._forget(now)
         return Reservation(refused is None, refused, retry_after, tuple(statuses))
@@ -90,18 +95,25 @@ class MemoryLimits:
         if taken is None:
             return
         now = self._clock()
-        for each, cost in zip(taken, costs or [0] * len(taken), strict=True):
-            charge = each.charge
-            if cost == each.cost and not charge.held:
-                continue
-            # This may create a new count: a debt outlives the count it was made in.
-            count = self._count(charge, now)
-            count.settle(min(cost, each.cost) if each.noted else cost, taken=each.cost, place=each.place)
-            if count.expires <= now:
-                del self._counts[charge.limit.window][charge.counted]
-        self._forget(now)
+        for (charge, count, reserved, place, noted), cost in zip(taken, costs or [0] * len(taken), strict=True):
+            if cost > reserved:
+                if not noted:
+                    self._owe(charge, cost, reserved, place, now)
+            elif (cost < reserved or charge.held) and self._counts[charge.limit.window].get(charge.counted) is count:
+                count.advance(now)
+                count.settle(cost, taken=reserved, place=place)
+                if charge.held and not count.used:
+                    del self._counts[charge.limit.window][charge.counted]
 
     async def aclose(self) -> None: ...
+
+    def _owe(self, charge: Charge, cost: int, reserved: int, place: int, now: float) -> None:
+        """Count what a request took beyond its reservation, in a new count if need be: a debt outlives its count."""
+        count = self._count(charge, now)
+        count.settle(cost, taken=reserved, place=place)
+        if count.expires <= now:
+            del self._counts[charge.limit.window][charge.counted]
+        self._forget(now)
 
     def __len__(self) -> int:
         """How many counts are kept, expired ones included."""
@@ -156,13 +168,6 @@ class MemoryLimits:
         noted: bool = False,
     ) -> None:
         self._leases[lease] = [
-            _Taken(charge, cost, count.take(cost), noted)
+            (charge, count, cost, count.take(cost), noted)
             for charge, count, cost in zip(charges, counts, costs, strict=True)
         ]
-
-
-class _Taken(NamedTuple):
-    charge: Charge
-    cost: int  # less than the charge's if that exceeds this process's share
-    place: int
-    noted: bool  # another store counts it, and its debt

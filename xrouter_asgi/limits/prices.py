@@ -88,17 +88,20 @@ class Price:
         if self.above is not None and usage.prompt_tokens > self.above[0]:
             return self.above[1].cost(usage)
         prompt, completion, cached, written, _ = usage
-        cached = min(cached, prompt)
-        written = min(written, prompt - cached)
         of_input, of_output, of_cached, of_written, of_request, scale = self._whole
-        exact = (
-            of_input * (prompt - cached - written)
-            + of_output * completion
-            + of_cached * cached
-            + of_written * written
-            + of_request
-        )
+        exact = of_input * prompt + of_output * completion + of_request
+        if cached or written:
+            cached = min(cached, prompt)
+            written = min(written, prompt - cached)
+            exact += (of_cached - of_input) * cached + (of_written - of_input) * written
         return -(-exact // scale)
+
+    def bound(self, prompt: int, completion: int) -> int:
+        """The same for as many tokens of input and output, none of them cached."""
+        if self.above is not None and prompt > self.above[0]:
+            return self.above[1].bound(prompt, completion)
+        of_input, of_output, _, _, of_request, scale = self._whole
+        return -(-(of_input * prompt + of_output * completion + of_request) // scale)
 
 
 class Prices:
@@ -195,8 +198,9 @@ def unpriced(model: str) -> ModelUnpriced:
 
 def in_units(nano: int) -> str:
     """An amount in units of its currency, exactly: `20`, `0.00123`."""
-    whole, rest = divmod(nano, NANO)
-    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
+    text = str(nano).zfill(10)
+    rest = text[-9:].rstrip("0")
+    return f"{text[:-9]}.{rest}" if rest else text[:-9]
 
 
 def _decimal(name: str, value: Number) -> Decimal:

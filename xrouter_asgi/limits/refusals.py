@@ -10,7 +10,7 @@ from .base import Charge, Reservation
 from .limit import Limit
 from .periods import Calendar, Span
 
-_UNITS = ((86_400, "day", "days"), (3_600, "h", "h"), (60, "min", "min"), (1, "s", "s"))
+_UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def refusal(reservation: Reservation, charges: Sequence[Charge], calendar: Calendar) -> XRouterError:
@@ -47,6 +47,5 @@ def _over_budget(limit: Limit, span: Span | None, wait: float, calendar: Calenda
 
 def _about(seconds: float) -> str:
     """A wait as people say it, in one unit, rounded up: `40 min`."""
-    length, one, many = next((unit for unit in _UNITS if seconds > unit[0]), _UNITS[-1])
-    count = max(1, math.ceil(seconds / length))
-    return f"{count} {one if count == 1 else many}"
+    length, name = next((unit for unit in _UNITS if seconds > 2 * unit[0]), _UNITS[-1])
+    return f"{max(1, math.ceil(seconds / length))} {name}"

@@ -57,6 +57,10 @@ def spending(context: RequestContext, prompt: int, *, model: str = "", prices: P
         model: What the client asked for. Its dearest price holds where that of an attempt is not known.
         prices: None if nobody asks for the cost.
     """
+    counted = context.usage
+    if counted is not None and len(context.attempts) == 1:  # as nearly always
+        cost = 0 if prices is None else _cost(context, context.attempts[0], counted, model, prices)
+        return Spending(counted.prompt_tokens + counted.completion_tokens, cost, False, False)
     tokens = cost = 0
     unknown = estimated = False
     for attempt, usage, guessed in _parts(context, prompt):
@@ -65,12 +69,15 @@ def spending(context: RequestContext, prompt: int, *, model: str = "", prices: P
             unknown = True
             continue
         tokens += usage.total_tokens
-        if prices is None or (attempt is not None and attempt.provider in context.own_keys):
-            continue
-        price = (attempt and prices.of(attempt.target)) or prices.most(model)
-        if price is not None:
-            cost += price.cost(usage)
+        cost += 0 if prices is None else _cost(context, attempt, usage, model, prices)
     return Spending(tokens, cost, unknown, estimated)
+
+
+def _cost(context: RequestContext, attempt: Attempt | None, usage: Usage, model: str, prices: Prices) -> int:
+    if attempt is not None and attempt.provider in context.own_keys:
+        return 0
+    price = (attempt and prices.of(f"{attempt.provider}/{attempt.model}")) or prices.most(model)
+    return 0 if price is None else price.cost(usage)
 
 
 def _parts(context: RequestContext, prompt: int) -> Iterator[Part]:

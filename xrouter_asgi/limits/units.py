@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from ..context import Usage
 from ..errors import InvalidRequest
 from .estimates import Work
 from .limit import Limit, Unit
-from .prices import unpriced
 
 
 class UnitOfCost(Protocol):
@@ -86,23 +84,14 @@ class Money:
 
         Raises ModelUnpriced too.
         """
-        estimate = work.estimate
-        price = None
-        if (prices := work.prices) is not None and prices.currency == limit.currency:
-            price = prices.most(work.model)
-        if price is None:
-            raise unpriced(work.model)
-        prompt = estimate.prompt_tokens
-        sure = price.cost(Usage(prompt, estimate.completion_tokens or 0))
+        sure, expected = work.dearest(limit.currency)
         if sure > limit.amount:
             raise InvalidRequest(
                 f"This request may cost {limit.shown(sure)}, and the budget is {limit}. "
                 "Send less text, or ask for fewer tokens.",
                 code="cost_exceeds_limit",
             )
-        if estimate.completion_tokens is not None:
-            return sure
-        return min(price.cost(Usage(prompt, work.output)), limit.amount)
+        return expected if expected < limit.amount else limit.amount
 
     def after(self, work: Work, reserved: int, /) -> int:
         return work.spent().with_reserved(reserved).amount

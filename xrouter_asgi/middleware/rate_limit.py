@@ -19,7 +19,7 @@ from ..errors import XRouterError
 from ..events import BudgetUsed, LimiterDegraded, LimiterRestored
 from ..limits.base import Charge, LimitStatus, LimitStore, Reservation
 from ..limits.estimates import ASSUMED_OUTPUT, OutputEstimates, Work
-from ..limits.headers import budget_headers, ietf_headers, openai_headers
+from ..limits.headers import budget_headers, ietf_headers, openai_headers, tightest_of
 from ..limits.periods import Calendar
 from ..limits.prices import Prices, in_units
 from ..limits.redis import store_at
@@ -171,7 +171,8 @@ class _LimitedRequest:
         model = normal_form(estimate.model)
         rules = limiter.rules.for_model(self._subject, model)
         if rules or limiter.prices is not None:
-            estimate = replace(estimate, model=model)
+            if model != estimate.model:
+                estimate = replace(estimate, model=model)
             work = self._work = limiter.estimates.begin(self._context, self._subject.key or "", estimate)
             work.prices = limiter.prices
             await self._reserve(self._charges(rules, work), work)
@@ -195,13 +196,14 @@ class _LimitedRequest:
     def headers(self) -> Headers:
         """How far the limits are used up, and what a whole answer has cost, for the head of the answer."""
         limiter, context, work = self._limiter, self._context, self._work
-        headers = openai_headers(self._statuses)
+        tightest = tightest_of(self._statuses)
+        headers = openai_headers(tightest)
         if limiter.ietf:
             headers += ietf_headers(self._statuses)
         if self._local:
             headers.append((b"x-ratelimit-scope", b"local"))
         if work is not None and limiter.prices is not None:
-            headers += budget_headers(self._statuses, limiter.rules.calendar)
+            headers += budget_headers(tightest, limiter.rules.calendar)
             if context.usage is not None and not context.streamed:
                 cost = f"{in_units(self._cost(work).amount)} {limiter.prices.currency}"
                 headers.append((b"x-xrouter-cost", cost.encode()))
@@ -222,9 +224,11 @@ class _LimitedRequest:
 
     def _cost(self, work: Work) -> Cost:
         """What the request has cost. Where nobody knows, the most that was reserved counts."""
+        spent = work.spent()
+        if not spent.unknown:
+            return spent.with_reserved(0)
         charged = (charge for claim in self._claims for charge in claim.charges)
-        reserved = max((charge.cost for charge in charged if charge.limit.unit == "money"), default=0)
-        return work.spent().with_reserved(reserved)
+        return spent.with_reserved(max((charge.cost for charge in charged if charge.limit.unit == "money"), default=0))
 
     async def _reserve(self, charges: Sequence[Charge], work: Work) -> None:
         if not charges:
