@@ -281,5 +281,7 @@ async def test_the_app_of_the_page_about_money_keeps_a_budget() -> None:
 def test_the_settings_of_the_page_about_money_can_be_read() -> None:
     document = tomllib.loads("\n".join(text for kind, text in lines("money.md") if kind == "toml"))
     providers = {name: {"kind": "echo"} for name in ("openai", "gemini", "local", "gigachat", "yandex", "cloudru")}
-    settings = Settings.parse({**document, "providers": providers, "models": {"m": {"targets": ["openai/gpt-4o-mini"]}}})
+    settings = Settings.parse(
+        {**document, "providers": providers, "models": {"m": {"targets": ["openai/gpt-4o-mini"]}}}
+    )
     assert [table.target for table in settings.prices if not settings.price_list().knows(table.target)] == []

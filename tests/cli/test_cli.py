@@ -396,7 +396,7 @@ class TestCheck:
             "access log  text on the standard output",
             "tracing     10% to http://collector.example:4318",
             "metrics     /metrics, with a token",
-            f"alerts      {RULES}, limiter_degraded; told to log, slack, telegram",
+            f"alerts      {RULES}, limiter_degraded, budget; told to log, slack, telegram",
             "cors        for https://a.example, https://b.example",
             f"version     {Settings.load().version}",
         ]
@@ -411,7 +411,7 @@ class TestCheck:
             ("metrics.port = 9100", "metrics     on port 9100 of 127.0.0.1, without a token"),
             (
                 'alerts = { slow = 5, off = ["quota_used_up"], log = false, webhook.url = "https://h.example" }',
-                f"alerts      {RULES}, limiter_degraded, slow; told to webhook",
+                f"alerts      {RULES}, limiter_degraded, budget, slow; told to webhook",
             ),
         ],
     )
