@@ -50,7 +50,8 @@ class Usage(NamedTuple):
             return None
         prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
         if (
-            len(value) == 3 and "total_tokens" in value  # as nearly always: these two, and their total
+            len(value) == 3
+            and "total_tokens" in value  # as nearly always: these two, and their total
             and (type(prompt) is int and 0 <= prompt <= LARGEST_COUNT)
             and (type(completion) is int and 0 <= completion <= LARGEST_COUNT)
         ):

@@ -49,14 +49,21 @@ class Spending(NamedTuple):
         return Cost(min(self.cost + (reserved if self.unknown else 0), MOST), self.estimated)
 
 
+_NOTHING = Spending(0, 0, False, False)
+
+
 def spending(context: RequestContext, prompt: int, *, model: str = "", prices: Prices | None = None) -> Spending:
-    """What a request took, once it has ended. An attempt with a credential of the caller's own costs nothing.
+    """What a request took, once it has ended. A hit of the cache costs nothing.
+
+    An attempt with a credential of the caller's own takes tokens, and costs nothing.
 
     Args:
         prompt: The bound of its input, in tokens.
         model: What the client asked for. Its dearest price holds where that of an attempt is not known.
         prices: None if nobody asks for the cost.
     """
+    if context.cache == "hit":
+        return _NOTHING
     counted = context.usage
     if counted is not None and len(context.attempts) == 1:  # as nearly always
         cost = 0 if prices is None else _cost(context, context.attempts[0], counted, model, prices)
