@@ -29,6 +29,7 @@ examples:
   python -m benchmarks.instructions                        this checkout, in a quarter of a minute
   python -m benchmarks.instructions --skins                the same with keys, limits and metrics
   python -m benchmarks.instructions --dialects responses   an event of that dialect, too
+  python -m benchmarks.instructions --skins --money        what prices and a budget add to keys, limits and metrics
   python -m benchmarks.instructions --refusals             a refusal, a chat with --skins, and a constant answer
   python -m benchmarks.instructions --against ../main      another checkout, this one, and the ratio
 
@@ -65,6 +66,7 @@ def main() -> None:
     dialects = [name for name in load.DIALECTS if name != "chat"]
     parser.add_argument("--dialects", nargs="*", choices=dialects, default=[], help="also count events of these")
     parser.add_argument("--skins", action="store_true", help="add keys, limits and metrics")
+    parser.add_argument("--money", action="store_true", help="count without prices and a budget, then with")
     parser.add_argument("--refusals", action="store_true", help="count refusals for want of room")
     parser.add_argument("--requests", type=int, default=200, help="chats to count (default 200)")
     parser.add_argument("--words", type=int, default=200, help="events to count (default 200)")
@@ -74,6 +76,8 @@ def main() -> None:
         return
     trees = [HERE] if options.against is None else [options.against.resolve(), HERE]
     counts = [uvloop.run(_count(tree, options)) for tree in trees]
+    if options.money:
+        trees, counts = [HERE, HERE], [counts[-1], uvloop.run(_count(HERE, options, money=True))]
     for tree, found in zip(trees, counts, strict=True):
         print(f"{tree}: {found.chat / 1000:.1f} thousand a chat, {found.event / 1000:.1f} thousand an event")
         for dialect, event in found.events.items():
@@ -84,10 +88,11 @@ def main() -> None:
         print(f"ratio: {after.chat / before.chat:.3f} a chat, {after.event / before.event:.3f} an event")
 
 
-async def _count(tree: Path, options: argparse.Namespace) -> Counts:
+async def _count(tree: Path, options: argparse.Namespace, *, money: bool = False) -> Counts:
     with tempfile.TemporaryDirectory() as folder:
         _progress(f"{tree}: starting")
-        async with served(tree, launcher=_callgrind(tree, Path(folder)), skins=options.skins) as subject:
+        launcher = _callgrind(tree, Path(folder))
+        async with served(tree, launcher=launcher, skins=options.skins, money=money) as subject:
             for turn in range(_WARM):
                 _progress(f"{tree}: warming up, {turn + 1} of {_WARM}")
                 await subject.ask()

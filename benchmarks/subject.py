@@ -47,6 +47,15 @@ limit = "1000000/minute; 1000000000 tokens/minute; 8 parallel"
 [metrics]
 token = "file:secret"
 """
+_MONEY = """\
+[spend]
+limit = "1000000 USD/calendar month per all"
+[[prices]]
+target = "bench/bench"
+input = "0.15"
+output = "0.60"
+cached = "0.075"
+"""
 
 
 def command(tree: Path) -> list[str]:
@@ -111,13 +120,20 @@ class Subject:
 
 @asynccontextmanager
 async def served(
-    tree: Path, *, launcher: Sequence[str], skins: bool = False, late: bool = False, pass_fds: Sequence[int] = ()
+    tree: Path,
+    *,
+    launcher: Sequence[str],
+    skins: bool = False,
+    late: bool = False,
+    money: bool = False,
+    pass_fds: Sequence[int] = (),
 ) -> AsyncIterator[Subject]:
     """Run the package in the folder `tree` in front of one OpenAI-compatible upstream.
 
     Args:
         launcher: The command that runs `xrouter`.
         skins: Add keys, limits and metrics. The access log is always on.
+        money: Add prices, and a budget.
         late: Take the event loop for late all the time, so that 19 of 20 requests are refused.
         pass_fds: Descriptors that the process inherits.
     """
@@ -130,6 +146,7 @@ async def served(
             _BARE.format(port=upstream.sockets[0].getsockname()[1])
             + (_SKINS if skins else "")
             + (_LATE if late else "")
+            + (_MONEY if money else "")
         )
         (folder / "secret").write_text(token_hex())
         # The fixed seed gives sets of strings the same order in every run.

@@ -45,8 +45,8 @@ class Spending(NamedTuple):
 
     def with_reserved(self, reserved: int) -> Cost:
         """The cost, where so much was reserved."""
-        # A wrong count must not owe more than anybody can pay.
-        return Cost(min(self.cost + (reserved if self.unknown else 0), MOST), self.estimated)
+        cost = self.cost + reserved if self.unknown else self.cost
+        return Cost(cost if cost < MOST else MOST, self.estimated)  # a wrong count must not owe more than can be paid
 
 
 _NOTHING = Spending(0, 0, False, False)

@@ -94,7 +94,8 @@ class Money:
         return expected if expected < limit.amount else limit.amount
 
     def after(self, work: Work, reserved: int, /) -> int:
-        return work.spent().with_reserved(reserved).amount
+        cost = work.context.cost
+        return work.spent().with_reserved(reserved).amount if cost is None or cost.estimated else cost.amount
 
 
 class OutputPerRequest:

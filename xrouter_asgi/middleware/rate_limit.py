@@ -183,7 +183,7 @@ class _LimitedRequest:
         # Or this object and the context would hold each other.
         context.reserve_tokens, context.is_priced = self._reserve_further_out, None
         if work is not None and limiter.prices is not None:
-            context.cost = self._cost(work)
+            context.cost = context.cost or self._cost(work)
         for claim in self._claims:
             if claim.admitted:
                 costs = [UNITS[charge.limit.unit].after(claim.work, charge.cost) for charge in claim.charges]
@@ -205,7 +205,8 @@ class _LimitedRequest:
         if work is not None and limiter.prices is not None:
             headers += budget_headers(tightest, limiter.rules.calendar)
             if context.usage is not None and not context.streamed:
-                cost = f"{in_units(self._cost(work).amount)} {limiter.prices.currency}"
+                context.cost = self._cost(work)
+                cost = f"{in_units(context.cost.amount)} {limiter.prices.currency}"
                 headers.append((b"x-xrouter-cost", cost.encode()))
         return headers
 

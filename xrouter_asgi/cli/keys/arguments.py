@@ -12,7 +12,7 @@ from typing import Any
 from ...keys import KeySpec
 from ...keys.issuer import MIN_BITS
 from ...keys.secret import bits, importable
-from ...limits.limit import Limit
+from ...limits.limit import parse_limits
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 100 * 365 * 86_400  # seconds
@@ -43,9 +43,9 @@ def moment(text: str) -> datetime:
 
 
 def limit(text: str) -> str:
-    """A limit as it is written, once it is known to be right."""
+    """Limits as they are written, several with `;` between them, once they are known to be right."""
     try:
-        Limit.parse(text)
+        parse_limits(text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from None
     return text
@@ -85,5 +85,5 @@ def _parts(line: str) -> tuple[str, dict[str, Any]]:
             raise ValueError(f"{name!r} is not {'a list of texts' if name in _LISTS else 'a text'}.")
         fields[name] = frozenset(items) if name == "scopes" else tuple(items) if name in _LISTS else value
     for text in fields.get("limits", ()):
-        Limit.parse(text)
+        parse_limits(text)
     return secret, fields

@@ -132,7 +132,7 @@ def _add_spec(parser: argparse.ArgumentParser) -> None:
     several = partial(parser.add_argument, action="append", default=[])
     several("--model", help="a model or pattern it may use; default: all")
     several("--scope", help="chat, embeddings, models or your own; default: all")
-    several("--limit", type=limit, help="such as 60/minute or '8 parallel'; default: the server's")
+    several("--limit", type=limit, help="such as 60/minute or '60 rpm; 20 USD/day'; default: the server's")
     parser.add_argument("--not-before", type=moment, metavar="WHEN", help="when it begins to be good")
     parser.add_argument("--expires", type=moment, metavar="WHEN", help="when it ends, as 90d or 2027-01-31")
 
