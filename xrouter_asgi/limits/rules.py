@@ -101,11 +101,10 @@ class LimitRules:
             raise ValueError(f"The limit {limit} is not in {currency}, as the prices are. Write it in {currency}.")
 
     def before_body(self, subject: Subject) -> Sequence[Charge]:
-        """What is charged before the body is read: requests, unless per model. The same for each request of a caller,
-        so it is made once."""
+        """What is charged before the body is read: requests, unless per model."""
         if any(rule.limit.calendar is not None for rule in self._combined(subject.limits, None)[0]):
             return self._early_charges(subject)  # it is another period some day
-        return self._early(subject)
+        return self._early(subject)  # the same for each request of a caller
 
     def _early_charges(self, subject: Subject) -> Sequence[Charge]:
         charges = (
