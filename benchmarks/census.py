@@ -25,7 +25,7 @@ _limits: WeakSet[MemoryLimits] = WeakSet()
 
 
 def _noted(kind: type[Any], made: WeakSet[Any]) -> None:
-    """Note each object of a class: the collector does not list those that the server has frozen."""
+    """Note each object of a class, so that nobody has to search for them."""
     init = kind.__init__
 
     def note(self: Any, *given: Any, **named: Any) -> None:

@@ -5,6 +5,8 @@ seconds that the kernel charged to each process, not the clock.
 
     python -m benchmarks.forwarding
     python -m benchmarks.forwarding --rounds 9 --requests 4000
+    python -m benchmarks.forwarding --everything                    also with keys, limits, metrics and tracing
+    python -m benchmarks.forwarding --everything --against ../main  also another checkout
 
 Needs the extra `dev` and `pip install httpx-aiohttp`. Linux only.
 """
@@ -20,14 +22,26 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from secrets import token_hex
+from typing import NamedTuple
 
 import uvloop
 
 from . import load
+from .subject import BARE, HERE, PARTS, SKINS, command, key
 from .upstream import CHUNKS
 
 _TICK = os.sysconf("SC_CLK_TCK")
+_BARE: dict[str, tuple[str, ...]] = {"bare": ()}
+_EVERYTHING = {
+    **_BARE,
+    "tracing": ("tracing",),
+    "everything, sampling 0.1": (*SKINS, "tracing-0.1"),
+    "everything": (*SKINS, "tracing"),
+}
+"""What is served, with which parts."""
 
 
 def main() -> None:
@@ -40,72 +54,101 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=3000, help="plain requests a turn (default 3000)")
     parser.add_argument("--streams", type=int, default=200, help="paced streams a turn (default 200)")
     parser.add_argument("--connections", type=int, default=32, help="connections at once (default 32)")
+    parser.add_argument("--everything", action="store_true", help="also serve with keys, limits, metrics and tracing")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="also serve this checkout")
     options = parser.parse_args()
-    ports = {name: _free_port() for name in ("upstream", "xrouter", "floor")}
+    trees = {"": HERE} if options.against is None else {f" {options.against.name}": options.against.resolve(), "": HERE}
+    rows = _EVERYTHING if options.everything else _BARE
+    subjects = {row + name: (tree, parts) for row, parts in rows.items() for name, tree in trees.items()}
     with tempfile.TemporaryDirectory() as folder:
-        processes = _start(ports, Path(folder))
+        servers = _Servers(Path(folder))
         try:
-            uvloop.run(_measure(options, ports, processes))
+            servers.start_upstream_and_floor()
+            for name, (tree, parts) in subjects.items():
+                servers.start(name, tree, parts)
+            uvloop.run(_measure(options, servers))
         finally:
-            for process in processes.values():
-                process.terminate()
-            for process in processes.values():
-                process.wait()
+            servers.end()
 
 
-def _start(ports: dict[str, int], folder: Path) -> dict[str, subprocess.Popen[bytes]]:
-    upstream = f"http://127.0.0.1:{ports['upstream']}"
-    config = folder / "xrouter.toml"
-    config.write_text(
-        f'[providers.bench]\nkind = "openai"\nbase_url = "{upstream}/v1"\n[models.bench]\ntargets = ["bench/bench"]\n'
-    )
-    python = sys.executable
-    uvicorn = [python, "-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--no-proxy-headers"]
-    commands = {
-        "upstream": [python, "-m", "benchmarks.upstream", str(ports["upstream"])],
-        "xrouter": [
-            str(Path(python).with_name("xrouter")),
-            "serve",
-            "--config",
-            str(config),
-            "--port",
-            str(ports["xrouter"]),
-        ],
-        "floor": [*uvicorn, "benchmarks.floor:app", "--port", str(ports["floor"]), "--lifespan", "off"],
-    }
-    environment = {**os.environ, "BENCH_UPSTREAM": upstream}
-    with (folder / "log").open("wb") as log:  # a file, as in operation: what is written there is part of the cost
-        return {
-            name: subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.DEVNULL)
-            for name, command in commands.items()
-        }
+class _Server(NamedTuple):
+    process: subprocess.Popen[bytes]
+    port: int
+    bearer: str = "x"
 
 
-async def _measure(
-    options: argparse.Namespace, ports: dict[str, int], processes: dict[str, subprocess.Popen[bytes]]
-) -> None:
-    for port in ports.values():
-        await _listening(port)
-    for title, stream, requests, units in (
-        ("plain, CPU us per request", False, options.requests, options.requests),
-        ("paced stream, CPU us per chunk", True, options.streams, options.streams * (CHUNKS + 2)),
-    ):
-        costs: dict[str, list[float]] = {"xrouter": [], "floor": []}
+class _Servers:
+    """The upstream, which takes spans, too; the forwarder, and any number of gateways."""
+
+    def __init__(self, folder: Path) -> None:
+        self.running: dict[str, _Server] = {}
+        self._folder = folder
+        self._upstream = _free_port()
+
+    def start_upstream_and_floor(self) -> None:
+        port = _free_port()
+        uvicorn = ["-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--no-proxy-headers"]
+        self._start("upstream", self._upstream, ["-m", "benchmarks.upstream", str(self._upstream)])
+        self._start("forwarder", port, [*uvicorn, "benchmarks.floor:app", "--port", str(port), "--lifespan", "off"])
+
+    def start(self, name: str, tree: Path, parts: Sequence[str]) -> None:
+        """Start `xrouter serve` of a checkout with these parts."""
+        folder = self._folder / name.replace(" ", "-")
+        folder.mkdir()
+        config = folder / "xrouter.toml"
+        config.write_text("".join([BARE, *(PARTS[part] for part in parts)]).format(port=self._upstream))
+        (folder / "secret").write_text(token_hex())
+        path = {"PYTHONPATH": str(tree)}
+        secret = key(tree, config, {**os.environ, **path}) if "keys" in parts else "x"
+        port = _free_port()
+        self._start(name, port, [*command(tree), "serve", "--config", str(config), "--port", str(port)], path, secret)
+
+    def _start(
+        self, name: str, port: int, arguments: Sequence[str], environment: Mapping[str, str] = {}, bearer: str = "x"
+    ) -> None:
+        variables = {**os.environ, "BENCH_UPSTREAM": f"http://127.0.0.1:{self._upstream}", **environment}
+        with (self._folder / "log").open("ab") as log:  # a file, as in operation: what is written there costs, too
+            process = subprocess.Popen(
+                [sys.executable, *arguments], env=variables, stdout=log, stderr=subprocess.DEVNULL
+            )
+        self.running[name] = _Server(process, port, bearer)
+
+    def end(self) -> None:
+        for server in self.running.values():
+            server.process.terminate()
+        for server in self.running.values():
+            server.process.wait()
+
+
+async def _measure(options: argparse.Namespace, servers: _Servers) -> None:
+    for server in servers.running.values():
+        await _listening(server.port)
+    measured = {name: server for name, server in servers.running.items() if name != "upstream"}
+    single = max(1, options.requests // 4)
+    chunks = options.streams * (CHUNKS + 2)
+    scenarios = [
+        (f"request, {options.connections} connections", False, options.requests, options.requests, options.connections),
+        *([("request, one connection", False, single, single, 1)] if options.everything else []),
+        ("chunk of a paced stream", True, options.streams, chunks, options.connections),
+    ]
+    print("| a | by | CPU µs | × forwarder | from-to |\n|---|---|---|---|---|")
+    for title, stream, requests, units, connections in scenarios:
+        costs: dict[str, list[float]] = {name: [] for name in measured}
         for turn in range(-1, options.rounds):
-            for name, found in costs.items():
-                payload = load.request(ports[name], stream=stream)
-                before = _cpu(processes[name].pid)
-                await load.run(ports[name], payload, requests=requests, connections=options.connections)
+            for name, server in measured.items():
+                payload = load.request(server.port, stream=stream).replace(
+                    b"Bearer x", b"Bearer " + server.bearer.encode()
+                )
+                before = _cpu(server.process.pid)
+                await load.run(server.port, payload, requests=requests, connections=connections)
                 if turn >= 0:  # the turn before the first warms up
-                    found.append((_cpu(processes[name].pid) - before) / units * 1e6)
+                    costs[name].append((_cpu(server.process.pid) - before) / units * 1e6)
             print(f"\r{title}: turn {turn + 1} of {options.rounds}", end="", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
-        ratios = [ours / floor for ours, floor in zip(costs["xrouter"], costs["floor"], strict=True)]
-        print(
-            f"{title}: xrouter {statistics.median(costs['xrouter']):.0f}, forwarder "
-            f"{statistics.median(costs['floor']):.0f}, ratio {statistics.median(ratios):.2f} "
-            f"({min(ratios):.2f}-{max(ratios):.2f})"
-        )
+        print("\r\033[K", end="", file=sys.stderr)
+        for name, found in costs.items():
+            ratios = [ours / floor for ours, floor in zip(found, costs["forwarder"], strict=True)]
+            middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
+            print(f"| {title} | {name} | {statistics.median(found):.0f} | {middle:.2f} | {low:.2f}-{high:.2f} |")
 
 
 def _cpu(pid: int) -> float:

@@ -14,27 +14,41 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uvloop
 
 from . import load
-from .subject import HERE, Subject, command, served
+from .subject import HERE, SETTLE, SKINS, Subject, command, served
 
 _EPILOG = """\
 examples:
   python -m benchmarks.instructions                        this checkout, in a quarter of a minute
-  python -m benchmarks.instructions --skins                the same with keys, limits and metrics
+  python -m benchmarks.instructions --parts                a table: bare, each part alone, everything
+  python -m benchmarks.instructions --parts bare tracing   two rows of it
   python -m benchmarks.instructions --dialects responses   an event of that dialect, too
-  python -m benchmarks.instructions --skins --money        what prices and a budget add to keys, limits and metrics
-  python -m benchmarks.instructions --refusals             a refusal, a chat with --skins, and a constant answer
+  python -m benchmarks.instructions --refusals             a refusal, a chat with skins, and a constant answer
   python -m benchmarks.instructions --against ../main      another checkout, this one, and the ratio
 
 Needs valgrind (https://valgrind.org). Linux only.
 """
+_ROWS: dict[str, tuple[str, ...]] = {
+    "bare": (),
+    "keys": ("keys",),
+    "limits": ("keys", "limits"),
+    "money": ("keys", "limits", "money"),
+    "metrics": ("metrics",),
+    "skins": SKINS,
+    "tracing-0": ("tracing-0",),
+    "tracing-0.1": ("tracing-0.1",),
+    "tracing": ("tracing",),
+    "everything": (*SKINS, "tracing"),
+}
+"""What is measured with which parts; the number is the share of the traces that is sampled."""
+
 _WARM = 30  # requests of each kind before anything is counted
 _FEW = 20  # requests, or events, that both terms of a difference contain
 _SETTLED = 5.0  # seconds in which a late event loop has come to refuse all that it does
@@ -65,8 +79,7 @@ def main() -> None:
     parser.add_argument("--against", type=Path, metavar="DIR", help="count this checkout first, and print the ratio")
     dialects = [name for name in load.DIALECTS if name != "chat"]
     parser.add_argument("--dialects", nargs="*", choices=dialects, default=[], help="also count events of these")
-    parser.add_argument("--skins", action="store_true", help="add keys, limits and metrics")
-    parser.add_argument("--money", action="store_true", help="count without prices and a budget, then with")
+    parser.add_argument("--parts", nargs="*", choices=_ROWS, help="count these, or all of them, and print a table")
     parser.add_argument("--refusals", action="store_true", help="count refusals for want of room")
     parser.add_argument("--requests", type=int, default=200, help="chats to count (default 200)")
     parser.add_argument("--words", type=int, default=200, help="events to count (default 200)")
@@ -75,9 +88,10 @@ def main() -> None:
         uvloop.run(_count_refusals(options.requests))
         return
     trees = [HERE] if options.against is None else [options.against.resolve(), HERE]
-    counts = [uvloop.run(_count(tree, options)) for tree in trees]
-    if options.money:
-        trees, counts = [HERE, HERE], [counts[-1], uvloop.run(_count(HERE, options, money=True))]
+    if options.parts is not None:
+        _print_table(trees, options)
+        return
+    counts = [uvloop.run(_count(tree, (), options)) for tree in trees]
     for tree, found in zip(trees, counts, strict=True):
         print(f"{tree}: {found.chat / 1000:.1f} thousand a chat, {found.event / 1000:.1f} thousand an event")
         for dialect, event in found.events.items():
@@ -88,17 +102,27 @@ def main() -> None:
         print(f"ratio: {after.chat / before.chat:.3f} a chat, {after.event / before.event:.3f} an event")
 
 
-async def _count(tree: Path, options: argparse.Namespace, *, money: bool = False) -> Counts:
+def _print_table(trees: Sequence[Path], options: argparse.Namespace) -> None:
+    """One row for each part: thousands of instructions of a chat and of an event, in each checkout."""
+    heads = [f"{what}, {tree.name}" for what in ("a chat", "an event") for tree in trees]
+    print(f"| thousand instructions | {' | '.join(heads)} |\n|---{'|---' * len(heads)}|")
+    for row in options.parts or _ROWS:
+        counts = [uvloop.run(_count(tree, _ROWS[row], options)) for tree in trees]
+        cells = [*(found.chat for found in counts), *(found.event for found in counts)]
+        print(f"| {row} | {' | '.join(f'{cell / 1000:,.0f}' for cell in cells)} |", flush=True)
+
+
+async def _count(tree: Path, parts: Sequence[str], options: argparse.Namespace) -> Counts:
     with tempfile.TemporaryDirectory() as folder:
         _progress(f"{tree}: starting")
-        launcher = _callgrind(tree, Path(folder))
-        async with served(tree, launcher=launcher, skins=options.skins, money=money) as subject:
+        async with served(tree, launcher=_callgrind(tree, Path(folder)), parts=parts) as subject:
             for turn in range(_WARM):
                 _progress(f"{tree}: warming up, {turn + 1} of {_WARM}")
                 await subject.ask()
                 for dialect in ("chat", *options.dialects):
                     await subject.ask(words=2, dialect=dialect)
-            counter = _Counter(subject.pid, Path(folder))
+            traced = any(part.startswith("tracing") for part in parts)
+            counter = _Counter(subject.pid, Path(folder), settle=SETTLE if traced else 0)
             chat = await _difference(partial(counter.chats, subject), options.requests, f"{tree}: chats")
             events = {}
             for dialect in ("chat", *options.dialects):
@@ -113,8 +137,8 @@ async def _count_refusals(requests: int) -> None:
         constant_command = [*_callgrind_options(Path(folder)), sys.executable, "-m", "benchmarks.constant"]
         constant = await _chats(constant_command, Path(folder), requests, "constant")
         command = _callgrind(HERE, Path(folder))
-        accepted = await _chats(command, Path(folder), requests, "accepted", skins=True)
-        mixed = await _chats(command, Path(folder), requests, "refused", skins=True, late=True)
+        accepted = await _chats(command, Path(folder), requests, "accepted", parts=SKINS)
+        mixed = await _chats(command, Path(folder), requests, "refused", parts=SKINS, late=True)
     _progress("")
     refused = (mixed - accepted / 20) / (1 - 1 / 20)
     counts = (refused / 1000, accepted / 1000, constant / 1000)
@@ -122,7 +146,7 @@ async def _count_refusals(requests: int) -> None:
     print(f"A refusal costs {refused / accepted:.2f} of a chat, {refused / constant:.2f} of a constant answer.")
 
 
-async def _chats(command: list[str], folder: Path, requests: int, title: str, **options: bool) -> float:
+async def _chats(command: list[str], folder: Path, requests: int, title: str, **options: Any) -> float:
     """Instructions of one chat, which is a request that is refused, if the server is late."""
     async with served(HERE, launcher=command, **options) as subject:
         for turn in range(_WARM):
@@ -154,10 +178,15 @@ def _callgrind_options(folder: Path) -> list[str]:
 
 
 class _Counter:
-    """Reads the counts of a process that runs under callgrind."""
+    """Reads the counts of a process that runs under callgrind.
 
-    def __init__(self, pid: int, folder: Path) -> None:
+    Args:
+        settle: Seconds to wait after chats for what follows them.
+    """
+
+    def __init__(self, pid: int, folder: Path, *, settle: float = 0) -> None:
         self._pid = pid
+        self._settle = settle
         self._folder = folder
         self._control("--instr=on")
 
@@ -166,6 +195,7 @@ class _Counter:
         self._control("--zero")
         for _ in range(requests):
             await subject.ask()
+        await asyncio.sleep(self._settle)
         return self._read()
 
     async def stream(self, subject: Subject, dialect: str, words: int) -> int:

@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -30,7 +31,7 @@ HERE = Path(__file__).resolve().parent.parent
 _ADDRESS = re.compile(r" serves at http://127\.0\.0\.1:(\d+)/v1$", re.MULTILINE)
 _START = 180.0  # seconds that a server has until it listens
 
-_BARE = """\
+BARE = """\
 [providers.bench]
 kind = "openai"
 base_url = "http://127.0.0.1:{port}/v1"
@@ -38,15 +39,7 @@ base_url = "http://127.0.0.1:{port}/v1"
 targets = ["bench/bench"]
 """
 _LATE = "[admission]\nlag = 1e-9\n"  # so the event loop is always late, and one request of twenty passes
-_SKINS = """\
-[keys]
-url = "sqlite:///keys.db"
-pepper = "file:secret"
-[rate_limit]
-limit = "1000000/minute; 1000000000 tokens/minute; 8 parallel"
-[metrics]
-token = "file:secret"
-"""
+_TRACING = '[tracing]\nendpoint = "http://127.0.0.1:{port}"\nsampling = '
 _MONEY = """\
 [spend]
 limit = "1000000 USD/calendar month per all"
@@ -56,6 +49,21 @@ input = "0.15"
 output = "0.60"
 cached = "0.075"
 """
+
+PARTS = {
+    "keys": '[keys]\nurl = "sqlite:///keys.db"\npepper = "file:secret"\n',
+    "limits": '[rate_limit]\nlimit = "1000000/minute; 1000000000 tokens/minute; 10000 parallel"\n',
+    "metrics": '[metrics]\ntoken = "file:secret"\n',
+    "money": _MONEY,
+    "tracing-0": f"{_TRACING}0.0\n",
+    "tracing-0.1": f"{_TRACING}0.1\n",
+    "tracing": f"{_TRACING}1.0\n",
+}
+"""Tables of the settings. The upstream is the collector of spans, too."""
+
+SKINS = ("keys", "limits", "metrics")
+SETTLE = 1.5
+"""Seconds after which all spans have come to the collector."""
 
 
 def command(tree: Path) -> list[str]:
@@ -75,13 +83,16 @@ class Subject:
 
     Attributes:
         pid: The process that serves.
+        began: When it was started, in seconds of `time.perf_counter()`.
     """
 
-    def __init__(self, pid: int, port: int, secret: str, turns: _Turns) -> None:
+    def __init__(self, pid: int, port: int, secret: str, turns: _Turns, *, began: float) -> None:
         self.pid = pid
+        self.began = began
         self._port = port
         self._secret = secret
         self._turns = turns
+        self._streams: list[asyncio.StreamWriter] = []
 
     async def connect(self) -> None:
         """Open the connection."""
@@ -98,8 +109,7 @@ class Subject:
             RuntimeError: The answer is neither a 200 nor a 503.
         """
         self._turns.words = words or 0
-        payload = load.request(self._port, stream=words is not None, dialect=dialect)
-        self._writer.write(payload.replace(b"Bearer x", b"Bearer " + self._secret.encode()))
+        self._writer.write(self._request(stream=words is not None, dialect=dialect))
         head = await self._reader.readuntil(b"\r\n\r\n")
         accepted = head.startswith(b"HTTP/1.1 200")
         if not accepted and not head.startswith(b"HTTP/1.1 503"):
@@ -113,27 +123,34 @@ class Subject:
         await self._reader.readexactly(2)
         return accepted
 
+    async def open_streams(self, number: int) -> None:
+        """Open so many streams, each on a connection of its own, and leave them after their first event."""
+        self._turns.words = 2
+        for _ in range(number):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            self._streams.append(writer)
+            writer.write(self._request(stream=True))
+            await reader.readuntil(b"\n\n")
+
     def close(self) -> None:
-        """Close the connection."""
-        self._writer.close()
+        """Close all connections."""
+        for writer in (self._writer, *self._streams):
+            writer.close()
+
+    def _request(self, *, stream: bool, dialect: str = "chat") -> bytes:
+        payload = load.request(self._port, stream=stream, dialect=dialect)
+        return payload.replace(b"Bearer x", b"Bearer " + self._secret.encode())
 
 
 @asynccontextmanager
 async def served(
-    tree: Path,
-    *,
-    launcher: Sequence[str],
-    skins: bool = False,
-    late: bool = False,
-    money: bool = False,
-    pass_fds: Sequence[int] = (),
+    tree: Path, *, launcher: Sequence[str], parts: Sequence[str] = (), late: bool = False, pass_fds: Sequence[int] = ()
 ) -> AsyncIterator[Subject]:
     """Run the package in the folder `tree` in front of one OpenAI-compatible upstream.
 
     Args:
         launcher: The command that runs `xrouter`.
-        skins: Add keys, limits and metrics. The access log is always on.
-        money: Add prices, and a budget.
+        parts: Which of `PARTS` to add. The access log is always on.
         late: Take the event loop for late all the time, so that 19 of 20 requests are refused.
         pass_fds: Descriptors that the process inherits.
     """
@@ -142,24 +159,22 @@ async def served(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = folder / "xrouter.toml"
-        config.write_text(
-            _BARE.format(port=upstream.sockets[0].getsockname()[1])
-            + (_SKINS if skins else "")
-            + (_LATE if late else "")
-            + (_MONEY if money else "")
-        )
+        tables = (BARE, *(PARTS[part] for part in parts), *([_LATE] if late else []))
+        config.write_text("".join(tables).format(port=upstream.sockets[0].getsockname()[1]))
         (folder / "secret").write_text(token_hex())
         # The fixed seed gives sets of strings the same order in every run.
         environment: dict[str, Any] = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
-        secret = _key(tree, config, environment) if skins else "x"
+        environment["OTEL_BSP_SCHEDULE_DELAY"] = "500"  # of OpenTelemetry's SDK, in milliseconds
+        secret = key(tree, config, environment) if "keys" in parts else "x"
         serve = [*launcher, "serve", "--config", str(config), "--port", "0"]
         log = folder / "log"
         with log.open("wb") as errors, (folder / "lines").open("wb") as lines:
+            began = time.perf_counter()
             process = await asyncio.create_subprocess_exec(
                 *serve, env=environment, stdout=lines, stderr=errors, pass_fds=pass_fds
             )
         try:
-            subject = Subject(process.pid, await _listening(process, log), secret, turns)
+            subject = Subject(process.pid, await _listening(process, log), secret, turns, began=began)
             await subject.connect()
             yield subject
             subject.close()
@@ -170,7 +185,8 @@ async def served(
             upstream.close()
 
 
-def _key(tree: Path, config: Path, environment: dict[str, Any]) -> str:
+def key(tree: Path, config: Path, environment: dict[str, Any]) -> str:
+    """The secret of a new key for these settings."""
     create = [sys.executable, *command(tree), "keys", "create", "--config", str(config), "--json"]
     printed = subprocess.run(create, env=environment, check=True, capture_output=True).stdout
     secret: str = json.loads(printed)["secret"]
@@ -182,7 +198,7 @@ async def _listening(process: asyncio.subprocess.Process, log: Path) -> int:
         while (port := _port(log)) is None:
             if process.returncode is not None:
                 raise RuntimeError(f"xrouter serve has ended before it listened.\n{_text(log)}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
     return port
 
 

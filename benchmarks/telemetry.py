@@ -21,8 +21,17 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 from starlette.types import ASGIApp, Message
 
 from tests.asgi_client import http_scope
-from xrouter_asgi import AccessLog, EchoProvider, LLMRouter, Metrics, RequestEventsMiddleware, Target, TracingMiddleware
-from xrouter_asgi.telemetry import LineBuffer
+from xrouter_asgi import (
+    AccessLog,
+    EchoProvider,
+    LLMRouter,
+    Metrics,
+    OTLPTracer,
+    RequestEventsMiddleware,
+    Target,
+    TracingMiddleware,
+)
+from xrouter_asgi.telemetry import Collector, LineBuffer
 
 ROUNDS = 40
 REQUESTS = 100
@@ -31,6 +40,15 @@ REQUESTS = 100
 class _Dropped(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         return SpanExportResult.SUCCESS
+
+
+class _DroppingCollector(Collector):
+    async def post(self, path: str, document: bytes, *, within: float = 0) -> int:
+        return 0
+
+
+def _dropping(share: float = 1.0) -> OTLPTracer:
+    return OTLPTracer(_DroppingCollector(), share=share)
 
 
 def _tracer_provider(sampler: Sampler | None = None) -> TracerProvider:
@@ -42,18 +60,20 @@ def _tracer_provider(sampler: Sampler | None = None) -> TracerProvider:
 def _apps() -> dict[str, ASGIApp]:
     router = LLMRouter({"echo": Target(EchoProvider(), model="echo")})
     log = AccessLog(LineBuffer(io.StringIO()))
-    metrics = Metrics(MeterProvider([InMemoryMetricReader()]), models=router.models)
+    metrics = Metrics(models=router.models)
+    sdk_metrics = Metrics(MeterProvider([InMemoryMetricReader()]), models=router.models)
     return {
         "router alone": router,
         "tracing, no provider": TracingMiddleware(router),
-        "tracing, not sampled": TracingMiddleware(router, tracer_provider=_tracer_provider(ALWAYS_OFF)),
-        "tracing": TracingMiddleware(router, tracer_provider=_tracer_provider()),
+        "tracing, not sampled": TracingMiddleware(router, tracer=_dropping(share=0.0)),
+        "by the SDK, not sampled": TracingMiddleware(router, tracer_provider=_tracer_provider(ALWAYS_OFF)),
+        "tracing": TracingMiddleware(router, tracer=_dropping()),
+        "tracing by the SDK": TracingMiddleware(router, tracer_provider=_tracer_provider()),
         "measuring, no observer": RequestEventsMiddleware(router, observers=[]),
         "access log": RequestEventsMiddleware(router, observers=[log]),
         "metrics": RequestEventsMiddleware(router, observers=[metrics]),
-        "all": TracingMiddleware(
-            RequestEventsMiddleware(router, observers=[log, metrics]), tracer_provider=_tracer_provider()
-        ),
+        "metrics of a MeterProvider": RequestEventsMiddleware(router, observers=[sdk_metrics]),
+        "all": TracingMiddleware(RequestEventsMiddleware(router, observers=[log, metrics]), tracer=_dropping()),
     }
 
 
@@ -88,7 +108,7 @@ async def main() -> None:
         print("stream" if stream else "whole answer")
         floor = min(taken["router alone"])
         for name, each in taken.items():
-            print(f"  {name:24}{min(each):8.1f} us  {min(each) - floor:+8.1f}")
+            print(f"  {name:28}{min(each):8.1f} us  {min(each) - floor:+8.1f}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import BinaryIO, TypeAlias
 
 import uvloop
 
-from .subject import HERE, Subject, entry_point, served
+from .subject import HERE, SKINS, Subject, entry_point, served
 
 _EPILOG = """\
 examples:
@@ -59,7 +59,7 @@ async def _traced(tree: Path, options: argparse.Namespace) -> Entries:
     reading, writing = os.pipe()
     recorder = [sys.executable, "-P", str(Path(__file__).with_name("recorder.py")), str(writing), entry_point(tree)]
     with os.fdopen(reading, "rb") as answers, os.fdopen(writing, "wb"):
-        async with served(tree, launcher=recorder, skins=options.skins, pass_fds=[writing]) as subject:
+        async with served(tree, launcher=recorder, parts=SKINS if options.skins else (), pass_fds=[writing]) as subject:
             for _ in range(_WARM):
                 await subject.ask(words=options.stream)
             recordings = [await _recording(subject, answers, options.stream) for _ in range(_RECORDINGS)]

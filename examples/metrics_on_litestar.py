@@ -1,9 +1,8 @@
 """Metrics of a Litestar app, and of the router that is mounted in it, for Prometheus at /metrics.
 
-    pip install "xrouter-asgi[prometheus]"
     uvicorn --app-dir examples metrics_on_litestar:app
 
-Whoever reaches /metrics sees them: `MetricsApp(token=…)` demands a bearer token.
+Whoever reaches /metrics sees them: `MetricsApp(metrics, token=…)` demands a bearer token.
 """
 
 from __future__ import annotations
@@ -13,13 +12,11 @@ from typing import Any
 from litestar import Litestar, get
 from litestar.handlers import asgi
 from litestar.middleware import DefineMiddleware
-from opentelemetry.sdk.metrics import MeterProvider
 
 from xrouter_asgi import EchoProvider, LLMRouter, Metrics, MetricsApp, RequestEventsMiddleware
 
 router = LLMRouter({"echo": EchoProvider()})
-shown = MetricsApp()
-metrics = Metrics(MeterProvider([shown.reader]), models=router.models)
+metrics = Metrics(models=router.models)
 
 
 @get("/", media_type="text/plain")
@@ -33,7 +30,7 @@ app = Litestar(
         hello,
         # Litestar does not run the app's middleware for what is mounted: the router has its own.
         asgi("/llm", is_mount=True, copy_scope=True)(RequestEventsMiddleware(router, observers=[metrics])),
-        asgi("/metrics", copy_scope=True)(shown),
+        asgi("/metrics", copy_scope=True)(MetricsApp(metrics)),
     ],
     middleware=[DefineMiddleware(measured, observers=[metrics])],
     lifespan=[router.lifespan],

@@ -1,6 +1,6 @@
 """An id and a trace for each request to a Starlette app that has nothing to do with models.
 
-    pip install "xrouter-asgi[otlp]"
+    pip install xrouter-asgi uvicorn
     OTLP_URL=http://127.0.0.1:4318 uvicorn --app-dir examples tracing_on_starlette:app
 
 The spans go to a collector that takes OTLP over HTTP: OpenTelemetry's own, Jaeger, Tempo, …
@@ -17,15 +17,16 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from xrouter_asgi import TracingMiddleware, otlp_tracer_provider
+from xrouter_asgi import OTLPTracer, TracingMiddleware
+from xrouter_asgi.telemetry import Collector
 
-spans = otlp_tracer_provider(os.environ["OTLP_URL"], service="hello")
+tracer = OTLPTracer(Collector(os.environ["OTLP_URL"]), service="hello")
 
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncGenerator[None]:
     yield
-    spans.shutdown()
+    await tracer.aclose()  # sends the spans that wait
 
 
 async def hello(request: Request) -> PlainTextResponse:
@@ -33,4 +34,4 @@ async def hello(request: Request) -> PlainTextResponse:
 
 
 # Around the whole app, so that also the answers of Starlette itself bear an id.
-app = TracingMiddleware(Starlette(routes=[Route("/", hello)], lifespan=lifespan), tracer_provider=spans)
+app = TracingMiddleware(Starlette(routes=[Route("/", hello)], lifespan=lifespan), tracer=tracer)

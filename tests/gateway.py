@@ -95,19 +95,27 @@ async def serving(config: Path, environment: Mapping[str, str]) -> AsyncIterator
 
 
 class Collector:
-    """Takes spans."""
+    """Takes spans, of either kind of OTLP."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self.spans: list[str] = []
+        """Their names."""
 
     async def __call__(self, exchange: Exchange) -> None:
         packed = exchange.headers.get("content-encoding") == "gzip"
-        self.bodies.append(gzip.decompress(exchange.body) if packed else exchange.body)
-        await exchange.answer(200, b"", {"content-type": "application/x-protobuf"})
+        body = gzip.decompress(exchange.body) if packed else exchange.body
+        self.bodies.append(body)
+        kind = exchange.headers["content-type"]
+        self.spans += _of_json(body) if kind == "application/json" else _of_protobuf(body)
+        await exchange.answer(200, b"", {"content-type": kind})
 
-    @property
-    def spans(self) -> list[str]:
-        """Their names."""
-        requests = map(ExportTraceServiceRequest.FromString, self.bodies)
-        scopes = [scope for request in requests for each in request.resource_spans for scope in each.scope_spans]
-        return [span.name for scope in scopes for span in scope.spans]
+
+def _of_protobuf(body: bytes) -> list[str]:
+    resources = ExportTraceServiceRequest.FromString(body).resource_spans
+    return [span.name for each in resources for scope in each.scope_spans for span in scope.spans]
+
+
+def _of_json(body: bytes) -> list[str]:
+    resources = json.loads(body)["resourceSpans"]
+    return [span["name"] for each in resources for scope in each["scopeSpans"] for span in scope["spans"]]

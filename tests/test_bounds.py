@@ -17,7 +17,8 @@ from xrouter_asgi.admission import bodies, descriptors
 from xrouter_asgi.admission import memory as admission_memory
 from xrouter_asgi.alerts import alerts
 from xrouter_asgi.asgi import lifespan, responses
-from xrouter_asgi.keys import cache, database, issuer, secret, sql
+from xrouter_asgi.cli.keys import rows
+from xrouter_asgi.keys import cache, changes, database, issuer, secret, spec, sql
 from xrouter_asgi.limits import estimates, memory, redis, scripts, store_health
 from xrouter_asgi.middleware.auth import credential
 from xrouter_asgi.policies import affinity, base, breaker, hedge, retry, retry_budget
@@ -43,8 +44,10 @@ from xrouter_asgi.server.bounds import ClientBounds
 from xrouter_asgi.settings.alerts import AlertsSettings
 from xrouter_asgi.settings.base import ServerSettings
 from xrouter_asgi.settings.layers import AdmissionSettings
+from xrouter_asgi.settings.metrics import MetricsPushSettings
 from xrouter_asgi.settings.providers import GigaChatSettings
-from xrouter_asgi.telemetry import access_log, otlp, spans
+from xrouter_asgi.settings.telemetry import TracingSettings
+from xrouter_asgi.telemetry import access_log, collector, metrics_push, span_exporter, spans
 from xrouter_asgi.wire import ChatRequest, codec, embeddings, reading, sse
 
 PAGE = (Path(__file__).parent.parent / "docs/operations.md").read_text("utf-8")
@@ -217,7 +220,10 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     "a lookup of a key": lambda: [cache.TIMEOUT, cache.PATIENCE, database.TIMEOUT, cache.RETRY_INTERVAL],
     "the last use of a key": lambda: [sql.FLUSH_INTERVAL],
     "a key of another gateway": lambda: [secret.MAX_LENGTH, issuer.MIN_BITS],
-    "texts of a key (name, owner, models, limits)": lambda: [issuer.MAX_TEXT],
+    "texts of a key (name, owner, groups, models, limits)": lambda: [spec.MAX_TEXT],
+    "groups of a key, reasons for a change": lambda: [spec.MAX_GROUPS, issuer.MAX_REASON],
+    "notifications of changed keys": lambda: [changes.TIMEOUT, changes.RETRY_INTERVAL, changes.PING],
+    "keys of a file (`xrouter keys create --from`)": lambda: [rows.MAX_ROWS, rows.MAX_BYTES, rows.MAX_TOLD],
     "wrong keys of an address": lambda: [
         credential.BURST / credential.INTERVAL,
         credential.BURST / credential.LOOKUP_INTERVAL,
@@ -245,8 +251,16 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         estimates._PAIRS,
     ],
     "lines of the access log": lambda: [access_log.DELAY, access_log.LIMIT],
-    "spans that wait": lambda: [otlp._QUEUE],
-    "an export of spans or metrics": lambda: [otlp._TIMEOUT],
+    "spans that wait": lambda: [span_exporter.QUEUE, span_exporter.DELAY],
+    "an export of spans or metrics": lambda: [
+        same(collector.TIMEOUT, TracingSettings.model_fields["timeout"].default),
+        collector._FIRST_PAUSE,
+        collector._LONGEST_PAUSE,
+        span_exporter.FLUSH,
+    ],
+    "metrics for a collector": lambda: [
+        same(metrics_push.INTERVAL, MetricsPushSettings.model_fields["interval"].default)
+    ],
     "alerts that wait": lambda: [
         alerts._QUEUE,
         alerts.PATIENCE,

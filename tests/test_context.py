@@ -142,3 +142,12 @@ def test_each_field_of_a_request_and_of_its_decision_has_one_writer() -> None:
     writers = writers_of_facts()
     assert writers["error"] == {"context.py"}
     assert {name: modules for name, modules in writers.items() if len(modules) > 1} == {}
+
+
+def test_a_scope_is_copied_only_to_put_the_first_context_in() -> None:
+    outside: dict[str, Any] = {"type": "http", "headers": []}
+    inside, context = RequestContext.within(outside)
+    assert "xrouter" not in outside
+    assert RequestContext.of(inside) is context
+    assert RequestContext.within(inside) == (inside, context)
+    assert RequestContext.within(inside)[0] is inside

@@ -23,7 +23,7 @@ from xrouter_asgi.errors import UpstreamUnavailable
 from xrouter_asgi.policies import Candidate, Fallback, Hedge, Retry
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_router
-from xrouter_asgi.wire import ChatRequest
+from xrouter_asgi.wire import ChatChunk, ChatRequest, Document
 
 from . import asgi_client as asgi
 from .asgi_client import body_messages, http_scope
@@ -188,3 +188,19 @@ async def test_nothing_of_an_abandoned_stream_waits_for_the_collector_of_cycles(
     assert await status(app, CHAT % (b"alone", b"true"), leave_after=2) == 200
     await fake.settled()
     assert await requests_left() == 0
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("model", [b"alone", b"pair", b"narrow", b"hasty"])
+async def test_an_open_stream_holds_nothing_of_its_request(app: ASGIApp, fake: FakeOpenAI, model: bytes) -> None:
+    """A conversation may have a megabyte, and its answer may take minutes."""
+    hold = asyncio.Event()
+    fake.next(stream(*FIRST_OF_TWO, hold=hold))
+    scope = http_scope("POST", "/v1/chat/completions", headers=[(b"authorization", b"Bearer somebody")])
+    exchange = asgi.Exchange(app, scope, script=body_messages(CHAT % (model, b"true")))
+    running = asyncio.create_task(exchange.run())
+    await exchange.sent(2)
+    held = [type(each) for each in gc.get_objects() if isinstance(each, ChatRequest | Document | Call)]
+    exchange.leave()
+    await running
+    assert set(held) <= {ChatChunk}

@@ -100,6 +100,7 @@ def test_words_need_nothing_but_pydantic() -> None:
 
 READERS = {
     "admission/memory.py": {"read_text"},  # what the kernel says of memory
+    "cli/keys/rows.py": {"read_text"},  # the keys that somebody wants
     "cli/main.py": {"environ"},  # NO_COLOR, which is the terminal's matter, and what an agent inherits
     "limits/scripts.py": {"read_text"},  # Lua files that belong to the package
     "providers/http/tls.py": {"read_bytes"},  # the certificates it is told to read

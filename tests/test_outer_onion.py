@@ -237,6 +237,7 @@ storage = "redis://:marked-redis@127.0.0.1:9/0"
 [tracing]
 endpoint = "{collector.url}"
 headers = {{ x-token = "env:COLLECTOR_TOKEN" }}
+protocol = "protobuf"
 http_spans = true
 [metrics]
 port = 0

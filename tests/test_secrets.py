@@ -91,7 +91,11 @@ SETTINGS: Mapping[str, tuple[Document, tuple[str, ...]]] = {
     "KeysSettings.pepper": ({**ECHO, "keys": {"url": "sqlite:///k.db", "pepper": REF}}, ("{}", "2:{},1:{}")),
     "RateLimitSettings.storage": ({**ECHO, "rate_limit": {"storage": REF}}, STORE),
     "ResponsesSettings.store": ({**ECHO, "responses": {"store": REF}}, STORE),
+    "CacheSettings.store": ({**ECHO, "cache": {"store": REF}}, STORE),
     "TracingSettings.headers": ({**ECHO, "tracing": {"headers": {"x-token": REF}}}, PLAIN),
+    "TracingSettings.proxy": ({**ECHO, "tracing": {"proxy": REF}}, PROXY),
+    "MetricsPushSettings.headers": ({**ECHO, "metrics": {"otlp": {"headers": {"x-token": REF}}}}, PLAIN),
+    "MetricsPushSettings.proxy": ({**ECHO, "metrics": {"otlp": {"proxy": REF}}}, PROXY),
     "MetricsSettings.token": ({**ECHO, "metrics": {"token": REF}}, PLAIN),
     "WebhookSettings.url": (channel("webhook", url=REF), HOOK),
     "WebhookSettings.headers": (channel("webhook", url="https://h.example", headers={"x-token": REF}), PLAIN),
@@ -208,6 +212,9 @@ limit = "60/minute"
 storage = "env:XR_REDIS"
 [metrics]
 token = "env:XR_SECRET"
+[metrics.otlp]
+endpoint = "http://127.0.0.1:1"
+headers = { x-token = "env:XR_SECRET" }
 [alerts]
 error_share = 0.01
 minimum = 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
@@ -152,9 +153,17 @@ def test_an_app_cannot_open_a_port_for_metrics_and_says_so(caplog: pytest.LogCap
 async def test_http_requests_upstream_have_spans_when_they_are_wanted(wanted: bool) -> None:
     collector = Collector()
     async with FakeOpenAI() as fake, Server(collector) as collecting:
-        tracing = {"endpoint": collecting.url, "http_spans": wanted}
+        tracing = {"endpoint": collecting.url, "protocol": "protobuf", "http_spans": wanted}
         await ask(create_app(settings(fake, tracing=tracing)), "assistant")
-    assert sorted(collector.spans) == [*(["POST"] * wanted), "POST chat", "chat assistant", "chat gpt-4o"]
+    assert sorted(collector.spans) == [*(["POST"] * wanted), "POST chat", "chat gpt-4o"]
+
+
+async def test_spans_are_json_unless_protobuf_is_wanted() -> None:
+    collector = Collector()
+    async with FakeOpenAI() as fake, Server(collector) as collecting:
+        await ask(create_app(settings(fake, tracing={"endpoint": collecting.url})), "assistant")
+    assert sorted(collector.spans) == ["POST chat", "chat gpt-4o"]
+    assert json.loads(collector.bodies[0]).keys() == {"resourceSpans"}
 
 
 async def test_a_reload_forgets_no_response() -> None:

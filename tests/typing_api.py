@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from litestar import Litestar
 from litestar.handlers import asgi
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -46,6 +45,7 @@ from xrouter_asgi import (
     Metrics,
     MetricsApp,
     OpenAIProvider,
+    OTLPTracer,
     Patience,
     Prebuffer,
     Price,
@@ -64,8 +64,6 @@ from xrouter_asgi import (
     TracingMiddleware,
     Wrapper,
     XRouterError,
-    otlp_metric_reader,
-    otlp_tracer_provider,
     resilient,
     stack,
 )
@@ -75,7 +73,7 @@ from xrouter_asgi.context import Usage
 from xrouter_asgi.decision import Attempt, Decision, Unready
 from xrouter_asgi.errors import UnsupportedOperation, UpstreamUnavailable
 from xrouter_asgi.events import AttemptEnded, Observer, RequestEnded
-from xrouter_asgi.keys import CachedKeys, Hasher, Issued, Issuer, KeyRegistry, KeySpec, KeyStore
+from xrouter_asgi.keys import CachedKeys, Changed, Hasher, Issued, Issuer, KeyFilter, KeyRegistry, KeySpec, KeyStore
 from xrouter_asgi.limits import Charge, Limit, LimitStore, Reservation
 from xrouter_asgi.middleware import Identify
 from xrouter_asgi.policies import CandidateStats, Ranked, Requirements, Strategy, Thresholds, lowest_cost
@@ -83,7 +81,14 @@ from xrouter_asgi.providers import TLS, Body, ReadyProvider, Timeouts
 from xrouter_asgi.providers.gigachat import AuthorizationKey, GigaChatOptions, Password
 from xrouter_asgi.queueing import Slots
 from xrouter_asgi.router import ModelTable
-from xrouter_asgi.telemetry import LineBuffer
+from xrouter_asgi.telemetry import (
+    Collector,
+    LineBuffer,
+    Metric,
+    MetricsPush,
+    otlp_metric_reader,
+    otlp_tracer_provider,
+)
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, ChatRequest, ChatStream, EmbeddingsRequest, ModelList
 
 # A provider, and what is made of it
@@ -222,6 +227,8 @@ class Keys:
 
     def used(self, key: APIKey, /) -> None: ...
 
+    def watch(self, changed: Changed, /) -> None: ...
+
     async def aclose(self) -> None: ...
 
 
@@ -246,6 +253,9 @@ no_registry: KeyRegistry = StaticKeys({})  # type: ignore[assignment]
 async def create_a_key() -> None:
     issuer = Issuer(registry, by="host", hasher=Hasher({1: "pepper"}))
     assert_type(await issuer.create(KeySpec(owner="ann", models=("a-*",))), Issued)
+    assert_type(await issuer.update("key_1", owner=None, limits=("1/minute",), reason="because"), APIKey)
+    await issuer.update("key_1", limit=("1/minute",))  # type: ignore[call-arg]
+    assert_type(await issuer.list(KeyFilter(states=frozenset({"active"})), most=10), Sequence[APIKey])
     assert_type(await CachedKeys(Keys()).check("secret"), APIKey | None)
 
 
@@ -319,9 +329,13 @@ on_error: OnError = refused
 
 router = LLMRouter({"a": model, "b-*": Target(openai, model="*")}, max_body=1 << 20, explain=True)
 assert_type(router.models, ModelTable)
-shown = MetricsApp(token="t" * 16)
-assert_type(shown.reader, MetricReader)
-observers.append(Metrics(MeterProvider([shown.reader, otlp_metric_reader()]), models=router.models))
+metrics = Metrics(models=router.models)
+shown = MetricsApp(metrics, token="t" * 16)
+observers.append(MetricsPush(metrics, Collector("http://host"), interval=30.0))
+assert_type(metrics.snapshot(), dict[Metric, dict[tuple[str, ...], list[float]]])
+observers.append(Metrics(MeterProvider([otlp_metric_reader()]), models=router.models))
+tracer = OTLPTracer(Collector("http://host", headers={"x-token": "t"}), service="site", share=0.1)
+assert_type(tracer.exporter.lost, int)
 assert_type(otlp_tracer_provider("http://host", service="site"), TracerProvider)
 
 app: ASGIApp = RateLimitMiddleware(
@@ -331,6 +345,7 @@ app = APIKeyMiddleware(app, store=SQLKeyStore("sqlite:///keys.db"), exclude_path
 app = APIKeyMiddleware(app=app, identify=identify)
 app = APIKeyMiddleware(app, store=find)
 app = RequestEventsMiddleware(app, observers=observers)
+app = TracingMiddleware(app, tracer=tracer)
 app = TracingMiddleware(app, tracer_provider=otlp_tracer_provider())
 APIKeyMiddleware(app, identify=identify_by_name)  # type: ignore[arg-type]
 APIKeyMiddleware(app, store=find_by_text)  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ from .providers import (
     Wrapper,
 )
 from .router import LLMRouter
-from .telemetry import AccessLog, Metrics, MetricsApp, otlp_metric_reader, otlp_tracer_provider
+from .telemetry import AccessLog, Metrics, MetricsApp, OTLPTracer
 
 if TYPE_CHECKING:
     from .keys import SQLKeyStore
@@ -68,6 +68,7 @@ __all__ = [
     "MemoryLimits",
     "Metrics",
     "MetricsApp",
+    "OTLPTracer",
     "OpenAIProvider",
     "Patience",
     "Prebuffer",
@@ -88,8 +89,6 @@ __all__ = [
     "TracingMiddleware",
     "Wrapper",
     "XRouterError",
-    "otlp_metric_reader",
-    "otlp_tracer_provider",
     "resilient",
     "stack",
 ]

@@ -34,6 +34,9 @@ class Principal:
     scopes: frozenset[str] = frozenset()  # of endpoints: `chat`, `embeddings`, `models`; none means all
     models: tuple[str, ...] = ()  # that it may use, names or patterns with one `*`; none means all
     limits: tuple[str, ...] = ()  # such as `60/minute`; each replaces the general limit of the same kind
+    groups: tuple[
+        str, ...
+    ] = ()  # that the owner belongs to: departments, projects; each has its own `per group` counts
 
     def has_scope(self, scope: str) -> bool:
         return not self.scopes or scope in self.scopes
@@ -144,6 +147,18 @@ class RequestContext:
             if error is not None and error.__traceback__ is not None:
                 error.__traceback__ = None
                 errors += (error.__cause__, error.__context__)
+
+    @classmethod
+    def within(cls, scope: MutableMapping[str, Any]) -> tuple[MutableMapping[str, Any], RequestContext]:
+        """A scope that holds the context of this request, and the context. The scope is a copy unless it is given one.
+
+        Nobody changes the scope of whoever stands further out.
+        """
+        context = scope.get("xrouter")
+        if isinstance(context, cls):
+            return scope, context
+        scope = {**scope}
+        return scope, cls.of(scope)
 
     @classmethod
     def of(cls, scope: MutableMapping[str, Any]) -> RequestContext:

@@ -1,4 +1,4 @@
-"""The one table of names for spans and metrics.
+"""The one table of names for spans and for labels of metrics; those of the metrics are in `telemetry/definitions.py`.
 
 Those of `http.*`, `url.*`, `client.*`, `server.*` and `network.*` are stable in OpenTelemetry's semantic conventions.
 Those of `gen_ai.*` are still in development there (open-telemetry/semantic-conventions-genai), and the constants of the
@@ -51,34 +51,9 @@ TARGET: Final = "xrouter.target"
 REASON: Final = "xrouter.reason"
 COOLDOWN_KIND: Final = "xrouter.cooldown.kind"
 
-# Metrics; the numbers of attempts and hedges of one request are attributes of its span as well.
-OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
-OPERATION_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
-USAGE: Final = "gen_ai.client.token.usage"
-REQUESTS: Final = "xrouter.requests"
-REQUESTS_IN_FLIGHT: Final = "xrouter.requests.in_flight"
-REQUEST_DURATION: Final = "xrouter.request.duration"
-REQUEST_OVERHEAD: Final = "xrouter.request.overhead"
-REQUEST_FIRST_OUTPUT: Final = "xrouter.request.time_to_first_token"
+# Attributes of spans, and metrics of the same name.
 ATTEMPTS: Final = "xrouter.attempts"
-ATTEMPTS_IN_FLIGHT: Final = "xrouter.attempts.in_flight"
-RETRIES: Final = "xrouter.retries"
 HEDGES: Final = "xrouter.hedges"
-EXCLUSIONS: Final = "xrouter.exclusions"
-CIRCUIT_STATE: Final = "xrouter.circuit.state"
-CIRCUIT_OPENED: Final = "xrouter.circuit.opened"
-COOLDOWNS: Final = "xrouter.upstream.cooldowns"
-LIMITER_DEGRADED: Final = "xrouter.limiter.degraded"
-REFUSALS: Final = "xrouter.refusals"
-LIMITER_BACKLOG: Final = "xrouter.limiter.backlog"
-LOOP_LAG: Final = "xrouter.event_loop.lag"
-
-SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
-"""Bounds of buckets for durations of models, as the conventions give them: 10 ms to 82 s."""
-SHORT: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-"""Bounds of buckets, in seconds, for what should be next to nothing."""
-TOKENS: Final = tuple(4**power for power in range(14))
-"""Bounds of buckets for tokens, as the conventions give them: 1 to 67 million."""
 
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 

@@ -23,7 +23,8 @@ from .settings.layers import (
     RateLimitSettings,
     ResponsesSettings,
 )
-from .settings.telemetry import AccessLogSettings, MetricsSettings, TracingSettings
+from .settings.metrics import MetricsSettings
+from .settings.telemetry import AccessLogSettings, TracingSettings
 from .wire import ChatRequest
 
 _NO_KEYS = "off: whoever reaches this server is let in"
@@ -128,12 +129,14 @@ def _access_log(table: AccessLogSettings) -> str:
 
 
 def _tracing(table: TracingSettings) -> str:
-    return f"{table.sampling:.0%} to {table.endpoint or 'where OTEL_EXPORTER_OTLP_ENDPOINT says'}"
+    return f"{table.sampling:.0%} to {table.endpoint}"
 
 
 def _metrics(table: MetricsSettings) -> str:
-    where = table.path if table.port is None else f"on port {table.port} of {table.host}"
-    return f"{where}, {'with' if table.token else 'without'} a token"
+    where = table.shown_path if table.port is None else f"on port {table.port} of {table.host}"
+    shown = f"{where}, {'with' if table.token else 'without'} a token" if where else None
+    sent = f"sent to {table.otlp.endpoint} every {table.otlp.interval:g} s" if table.otlp else None
+    return "; ".join(filter(None, (shown, sent)))
 
 
 def _alerts(table: AlertsSettings) -> str:

@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .admission import LoopLag, MemoryGate, Refusals
-from .asgi.lifespan import Close, ClosingAtShutdown, in_thread
+from .asgi.lifespan import Close, ClosingAtShutdown
 from .asgi.scope import local_path
 from .events import Observer
 from .kept import AnswerStore, ResponseStore
@@ -32,11 +32,9 @@ from .router.table import ModelTable
 from .settings import Settings
 from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.providers import OpenAISettings
-from .settings.references import reveal
 from .settings.spend import SpendSettings
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
-from .telemetry.prometheus import MetricsApp
 
 OPEN = ("/health", "/ready")
 """Paths that need no key and count against no limit, for whoever watches the process."""
@@ -80,22 +78,21 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
 
 class Assembly(NamedTuple):
-    """The whole as one application, the router in its middle, what shows metrics (None without `[metrics]`), and what
+    """The whole as one application, the router in its middle, what measures (None without `[metrics]`), and what
     counts refusals for want of room."""
 
     app: ASGIApp
     router: ReloadableRouter
-    metrics: MetricsApp | None
+    metrics: Metrics | None
     refusals: Refusals
 
 
 def assemble(settings: Settings) -> Assembly:
     """Build the whole onion. A request meets the last layer first. A layer exists if the settings have its table."""
     closing: dict[str, Close] = {}
-    tracing, limits, measured, refusals = settings.tracing, settings.limits, settings.metrics, Refusals()
-    spans = tracing.build() if tracing is not None else None
-    metrics = MetricsApp(token=reveal(measured.token)) if measured is not None else None
-    instrument = tracing.instrument(spans) if tracing and spans else None
+    limits, measured, refusals = settings.limits, settings.metrics, Refusals()
+    tracing = settings.tracing.build() if settings.tracing is not None else None
+    instrument = tracing.instrument if tracing is not None else None
     observers: list[Observer] = []
     responses, answers, prices = _responses(settings, closing), settings.cache.build(), settings.price_list()
     closing["answers"] = answers.aclose
@@ -108,21 +105,22 @@ def assemble(settings: Settings) -> Assembly:
         # Next to the router, because only the router knows the model and the tokens.
         app = _limited(app, limits, store, prices, settings.spend)
     if settings.keys is not None:
-        keys = settings.keys.build()
+        keys = settings.keys.build(changes=limits.key_changes() if limits is not None else None)
         closing["keys"] = keys.aclose
         # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
         app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
-    if metrics is not None and measured is not None and measured.port is None:
+    metrics = _metrics(router, store, refusals) if measured is not None else None
+    if metrics is not None and measured is not None and (path := measured.shown_path) is not None:
         # Above keys, because Prometheus brings a token of its own and no key.
-        app = _at(measured.path, metrics, otherwise=app)
-    observers += _observers(settings, router, store, metrics, refusals, closing)
+        app = _at(path, measured.show(metrics, settings.service), otherwise=app)
+    observers += _observers(settings, metrics, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
         app = RequestEventsMiddleware(app, observers=observers)
-    if tracing is not None and spans is not None:
-        closing["tracing"] = partial(in_thread, spans.shutdown)
+    if tracing is not None:
+        closing["tracing"] = tracing.close
         # Above the observers, so that a line of the log carries the id of its trace.
-        app = TracingMiddleware(app, tracer_provider=spans, propagate=tracing.propagate)
+        app = TracingMiddleware(app, tracer=tracing.tracer, propagate=tracing.propagate)
     app = _admission(app, settings, refusals)
     if settings.cors is not None:
         # Above all: a preflight carries no key and counts as no request, and a page must be able to read a refusal.
@@ -175,14 +173,12 @@ def _responses(settings: Settings, closing: dict[str, Close]) -> ResponseStore |
     return store
 
 
-def _observers(
-    settings: Settings,
-    router: ReloadableRouter,
-    store: LimitStore | None,
-    metrics: MetricsApp | None,
-    refusals: Refusals,
-    closing: dict[str, Close],
-) -> list[Observer]:
+def _metrics(router: ReloadableRouter, store: LimitStore | None, refusals: Refusals) -> Metrics:
+    backlog = None if store is None else lambda: store.backlog
+    return Metrics(models=router, refusals=refusals.counts, backlog=backlog)
+
+
+def _observers(settings: Settings, metrics: Metrics | None, closing: dict[str, Close]) -> list[Observer]:
     """The observers of each request: access log, alerts, metrics. Adds to `closing` what has to be closed."""
     observers: list[Observer] = []
     lines = LineBuffer()
@@ -193,28 +189,25 @@ def _observers(
         alerts = settings.alerts.build()
         closing["alerts"] = alerts.aclose
         observers.append(alerts)
-    if metrics is not None:
-        from opentelemetry.sdk.metrics import MeterProvider  # here, because the import is slow
-        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-
-        service = settings.tracing.service if settings.tracing is not None else "xrouter"
-        meters = MeterProvider([metrics.reader], resource=Resource.create({SERVICE_NAME: service}))
-        closing["metrics"] = partial(in_thread, meters.shutdown)
-        backlog = None if store is None else lambda: store.backlog
-        observers.append(Metrics(meters, models=router, refusals=refusals.counts, backlog=backlog))
+    if metrics is not None and settings.metrics is not None:
+        observers.append(metrics)
+        if (push := settings.metrics.push(metrics, settings.service)) is not None:
+            closing["metrics"] = push.aclose
+            observers.append(push)
     return observers
 
 
 def _admission(app: ASGIApp, settings: Settings, refusals: Refusals) -> ASGIApp:
     """Refuse what there is no room for, above all that costs: a key looked up, a span, a line in the log."""
-    table, measured = settings.admission, settings.metrics
+    table = settings.admission
+    shown = settings.metrics.shown_path if settings.metrics is not None else None
     return AdmissionMiddleware(
         app,
         lag=LoopLag(table.lag),
         memory=MemoryGate(table.memory),
         bodies=table.body_budget(settings.server.max_body),
         refusals=refusals,
-        exclude_paths=OPEN if measured is None else (*OPEN, measured.path),
+        exclude_paths=OPEN if shown is None else (*OPEN, shown),
     )
 
 

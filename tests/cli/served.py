@@ -72,7 +72,6 @@ def serve(
     finally:
         asking.join()
         signal.signal(signal.SIGHUP, hang_up)
-        gc.unfreeze()
         gc.set_threshold(*threshold)
         sys.setswitchinterval(interval)
     for failure in failures:

@@ -405,7 +405,7 @@ class TestCheck:
         ("table", "told"),
         [
             ('keys.url = "sqlite:///k.db"', "limits      only those that keys or models have; counted in memory"),
-            ("tracing = {}", "tracing     100% to where OTEL_EXPORTER_OTLP_ENDPOINT says"),
+            ("tracing = {}", "tracing     100% to http://localhost:4318"),
             ('access_log.format = "logging"', "access log  JSON to the logger xrouter.access"),
             ('access_log.format = "off"', "access log  off"),
             ("metrics.port = 9100", "metrics     on port 9100 of 127.0.0.1, without a token"),

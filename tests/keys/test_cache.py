@@ -10,7 +10,7 @@ import pytest
 
 from xrouter_asgi.envelopes import openai
 from xrouter_asgi.errors import KeyStoreUnavailable
-from xrouter_asgi.keys import APIKey, CachedKeys, Hasher, StaticKeys, cache, new_secret
+from xrouter_asgi.keys import APIKey, CachedKeys, Changed, Hasher, StaticKeys, cache, new_secret
 from xrouter_asgi.keys.secret import ALPHABET
 
 from .clock import START, Clock
@@ -47,6 +47,9 @@ class Scripted:
 
     def used(self, key: APIKey, /) -> None:
         self.uses.append(key.id)
+
+    def watch(self, changed: Changed, /) -> None:
+        self.tell = changed
 
     async def aclose(self) -> None:
         self.closed = True
@@ -123,6 +126,66 @@ async def test_validity_is_looked_at_on_every_hit(clock: Clock, key: APIKey, usa
         found.append(await keys.check(SECRET) is not None)
     assert (found, len(store.asked)) == (usable, 1)
     assert len(store.uses) == sum(usable)
+
+
+@pytest.mark.parametrize(
+    ("key", "remembered"),
+    [
+        (KEY, [True, True, True, False]),
+        (replace(KEY, expires_at=START + timedelta(seconds=60)), [True, True, True, False]),
+        (replace(KEY, expires_at=START + timedelta(seconds=1.5)), [True, True, False, False]),
+        (replace(KEY, not_before=START + timedelta(seconds=1)), [False, False, False, False]),
+        (replace(KEY, active=False), [False, False, False, False]),
+    ],
+)
+async def test_a_key_is_remembered_while_it_is_good_and_need_not_be_looked_up(
+    clock: Clock, key: APIKey, remembered: list[bool]
+) -> None:
+    store = Scripted({SECRET: key})
+    keys = cached(store, clock)
+    assert keys.remembered(SECRET) is None
+    await keys.check(SECRET)
+    uses = len(store.uses)
+    found = []
+    for seconds in (0, 1, 0.5, 3.5):
+        clock.tick(seconds)
+        found.append(keys.remembered(SECRET) == key.principal())
+    assert found == remembered
+    assert len(store.asked) == 1
+    assert len(store.uses) - uses == sum(remembered)
+
+
+async def test_neither_an_unknown_key_nor_one_that_is_due_during_an_outage_is_remembered(clock: Clock) -> None:
+    store = Scripted({SECRET: KEY})
+    keys = cached(store, clock)
+    await keys.check(OTHER)
+    await keys.check(SECRET)
+    clock.tick(5)
+    store.failure = OSError("away")
+    assert await keys.check(SECRET) == KEY
+    assert [keys.remembered(secret) for secret in (SECRET, OTHER)] == [None, None]
+
+
+async def test_a_lookup_that_took_long_leaves_less_time_to_be_remembered(clock: Clock) -> None:
+    store = Scripted({SECRET: KEY})
+    keys = cached(store, clock)
+    store.before_answer = lambda: clock.tick(1.5)
+    await keys.check(SECRET)
+    clock.tick(3.4)
+    assert keys.remembered(SECRET) is not None
+    clock.tick(0.1)
+    assert keys.remembered(SECRET) is None
+
+
+async def test_neither_a_secret_nor_a_digest_that_a_store_has_is_remembered(clock: Clock) -> None:
+    keys = cached(Scripted({SECRET: KEY}), clock)
+    await keys.check(SECRET)
+    await keys.check(OTHER)
+    shown = repr([keys._known.items(), keys._unknown.items()])
+    assert KEY.id in shown
+    for secret in (SECRET, OTHER):
+        assert secret not in shown
+        assert repr(Hasher().digest(secret)) not in shown
 
 
 async def test_junk_is_refused_without_a_lookup(clock: Clock) -> None:
@@ -448,3 +511,67 @@ async def test_a_program_that_is_shut_down_during_a_lookup_hears_no_complaint(
     await asyncio.wait(others)
     assert check.cancelled()
     assert caplog.records == []
+
+
+async def test_a_change_during_the_lookup_is_not_overlooked(clock: Clock) -> None:
+    store = Scripted({SECRET: KEY})
+    keys = cached(store, clock)
+
+    def revoke() -> None:
+        """The row was read already; now it changes, and the word comes before the answer."""
+        store.before_answer = lambda: None
+        store.keys = {digest: replace(key, active=False) for digest, key in store.keys.items()}
+        store.tell("key_1")
+
+    async def find(digests: Sequence[bytes], /) -> APIKey | None:
+        found = store.keys[digests[0]]
+        store.before_answer()
+        return found
+
+    store.before_answer = revoke
+    store.find = find  # type: ignore[method-assign]
+    assert await keys.check(SECRET) is None
+
+
+async def test_the_change_of_another_key_during_the_lookup_asks_nobody_again(clock: Clock) -> None:
+    store = Scripted({SECRET: KEY})
+    store.before_answer = lambda: store.tell("key_2")
+    assert await cached(store, clock).check(SECRET) == KEY
+    assert len(store.asked) == 1
+
+
+async def test_after_missed_word_every_key_is_looked_up_again_and_none_is_forgotten(clock: Clock) -> None:
+    other = replace(KEY, id="key_2")
+    store = Scripted({SECRET: KEY, OTHER: other})
+    keys = cached(store, clock)
+    assert [await keys.check(SECRET), await keys.check(OTHER)] == [KEY, other]
+    store.tell(None)
+    assert [await keys.check(SECRET), await keys.check(OTHER)] == [KEY, other]
+    assert len(store.asked) == 4
+    # The store goes away: what was known is good for a while.
+    store.tell(None)
+    store.failure = OSError("away")
+    clock.tick(30)
+    assert [await keys.check(SECRET), await keys.check(OTHER)] == [KEY, other]
+
+
+async def test_a_changed_key_is_forgotten_even_if_the_store_goes_away_then(clock: Clock) -> None:
+    store = Scripted({SECRET: KEY})
+    keys = cached(store, clock)
+    await keys.check(SECRET)
+    store.tell("key_1")
+    store.failure = OSError("away")
+    with pytest.raises(KeyStoreUnavailable):
+        await keys.check(SECRET)
+
+
+def test_a_store_that_lacks_a_method_is_refused_when_it_is_given() -> None:
+    class Deaf:
+        imported = False
+
+        async def find(self, digests: Sequence[bytes], /) -> APIKey | None: ...
+
+        def used(self, key: APIKey, /) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Deaf is not a KeyStore: it has no watch, aclose\."):
+        CachedKeys(Deaf())  # type: ignore[arg-type]  # wrong on purpose

@@ -1,24 +1,35 @@
 from __future__ import annotations
 
+import asyncio
+import re
 import traceback
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from xrouter_asgi.keys import (
+    APIKey,
+    AuditEntry,
     CachedKeys,
     Hasher,
     Issuer,
     KeyExists,
+    KeyFilter,
     KeyRegistry,
     KeySpec,
     MemoryKeyStore,
+    NewKey,
+    StoredSecret,
     UnknownKey,
     new_secret,
     well_formed,
 )
+from xrouter_asgi.keys import issuer as issuer_module
+from xrouter_asgi.keys.spec import SCOPES
 
+from ..package import FILES, PACKAGE
 from .clock import START, Clock
 
 DAY = 86_400.0
@@ -189,7 +200,13 @@ async def test_a_key_of_an_older_pepper_goes_on_and_a_new_one_takes_the_new(
 
 async def test_an_unknown_id_is_said_to_be_so(registry: KeyRegistry, clock: Clock) -> None:
     issuer = issuer_of(registry, clock)
-    for change in (issuer.rotate("key_nope"), issuer.revoke("key_nope")):
+    for change in (
+        issuer.rotate("key_nope"),
+        issuer.revoke("key_nope"),
+        issuer.suspend("key_nope"),
+        issuer.resume("key_nope"),
+        issuer.update("key_nope", name="n"),
+    ):
         with pytest.raises(UnknownKey, match="key_nope"):
             await change
 
@@ -204,9 +221,16 @@ async def test_an_unknown_id_is_said_to_be_so(registry: KeyRegistry, clock: Cloc
         ({"models": ("",)}, "Model '' is no name"),
         ({"name": "x" * 201}, "longer than 200 characters"),
         ({"owner": "a\x1b[31m"}, "does not print"),
+        ({"groups": ("g" * 201,)}, "longer than 200 characters"),
         ({"limits": ("1/minute\n",)}, "does not print"),
         ({"expires_at": datetime(2026, 1, 1)}, "has no time zone"),
         ({"not_before": START, "expires_at": START}, "before it begins"),
+        ({"owner": ""}, "The owner is empty. Name one, or leave it out."),
+        ({"owner": " "}, "The owner is empty"),
+        ({"groups": ("a", "")}, "A group is empty"),
+        ({"groups": ("a",) * 17}, "at most 16 groups, not 17"),
+        ({"limits": ("often",)}, "The limit 'often' cannot be read"),
+        ({"limits": ("1/minute", "2/minute")}, "of the same kind"),
     ],
 )
 def test_a_grant_that_means_nothing_is_refused(fields: dict[str, Any], says: str) -> None:
@@ -230,3 +254,172 @@ async def test_no_object_and_no_traceback_shows_a_secret_or_a_pepper(clock: Cloc
     except ValueError:
         shown.append(traceback.format_exc())
     assert all(hidden not in text for text in shown for hidden in (issued.secret, pepper, secret))
+
+
+async def test_an_update_changes_what_it_names_and_nothing_else(registry: KeyRegistry, clock: Clock) -> None:
+    issuer = issuer_of(registry, clock)
+    made = (await issuer.create(GRANT)).key
+    changed = await issuer.update(
+        made.id, limits=("5/minute",), owner=None, groups=("search", "research"), expires_at=None, reason="new team"
+    )
+    assert changed == replace(made, limits=("5/minute",), owner=None, groups=("search", "research"), expires_at=None)
+    assert await registry.get(made.id) == changed
+    entry = (await registry.audit(made.id))[-1]
+    assert (entry.action, entry.by, entry.reason) == ("update", "tester@host", "new team")
+    assert entry.before == {
+        "limits": ["60/minute"],
+        "owner": "ann",
+        "groups": [],
+        "expires_at": "2025-05-30T12:00:00+00:00",
+    }
+    assert entry.after == {"limits": ["5/minute"], "owner": None, "groups": ["search", "research"], "expires_at": None}
+
+
+async def test_an_update_to_what_is_there_is_none(registry: KeyRegistry, clock: Clock) -> None:
+    issuer = issuer_of(registry, clock)
+    made = (await issuer.create(GRANT)).key
+    assert await issuer.update(made.id, limits=("60/minute",)) == made
+    assert await issuer.resume(made.id) == made
+    assert len(await registry.audit(made.id)) == 1
+
+
+async def test_what_no_key_can_have_is_not_updated(registry: KeyRegistry, clock: Clock) -> None:
+    issuer = issuer_of(registry, clock)
+    made = (await issuer.create(GRANT)).key
+    for fields, says in (
+        ({"owner": ""}, "The owner is empty"),
+        ({"limits": ("often",)}, "cannot be read"),
+        ({"expires_at": START}, "which is past. To end a key, suspend or revoke it"),
+        ({"not_before": START + timedelta(days=90)}, "before it begins"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            await issuer.update(made.id, **fields)
+    assert await registry.get(made.id) == made
+
+
+async def test_a_key_older_than_a_check_can_be_updated_in_all_else(registry: KeyRegistry, clock: Clock) -> None:
+    issuer = issuer_of(registry, clock)
+    old = APIKey("key_old", owner="", limits=("often",), created_at=START, expires_at=START - timedelta(days=1))
+    await registry.add(NewKey(old, StoredSecret(b"1"), AuditEntry(START, "t", "create", old.id)))
+    assert (await issuer.update(old.id, name="crawler")).name == "crawler"
+    assert (await issuer.update(old.id, expires_at=START + timedelta(days=1))).state(START) == "active"
+
+
+async def test_a_reason_that_is_too_long_is_refused(registry: KeyRegistry, clock: Clock) -> None:
+    issuer = issuer_of(registry, clock)
+    id = (await issuer.create(KeySpec())).key.id
+    with pytest.raises(ValueError, match=r"The reason has 1001 characters\. Take at most 1000"):
+        await issuer.revoke(id, reason="x" * 1001)
+    assert (await issuer.revoke(id, reason="x" * 1000)).revoked
+
+
+async def test_a_suspended_key_is_refused_until_it_is_resumed(registry: KeyRegistry, clock: Clock) -> None:
+    issuer = issuer_of(registry, clock)
+    issued = await issuer.create(KeySpec())
+    assert (await issuer.suspend(issued.key.id, reason="wild")).state(START) == "suspended"
+    assert await opens(registry, clock, issued.secret) == [False]
+    # It may get another secret meanwhile, which is refused as well.
+    other = await issuer.rotate(issued.key.id)
+    assert await opens(registry, clock, issued.secret, other.secret) == [False, False]
+    assert (await issuer.resume(issued.key.id)).state(START) == "active"
+    assert await opens(registry, clock, issued.secret, other.secret) == [True, True]
+    actions = [(entry.action, entry.reason) for entry in await registry.audit(issued.key.id)]
+    assert actions == [("create", None), ("suspend", "wild"), ("rotate", None), ("resume", None)]
+
+
+async def test_a_revoked_key_is_neither_resumed_nor_suspended_nor_updated(registry: KeyRegistry, clock: Clock) -> None:
+    issuer = issuer_of(registry, clock)
+    id = (await issuer.create(KeySpec())).key.id
+    await issuer.suspend(id)
+    await issuer.revoke(id)
+    for change in (issuer.resume(id), issuer.suspend(id), issuer.update(id, name="n")):
+        with pytest.raises(ValueError, match=f"Key '{id}' is revoked for good. Create another."):
+            await change
+    assert (await registry.get(id)).state(START) == "revoked"
+
+
+async def test_changes_at_the_same_time_are_all_made(registry: KeyRegistry, clock: Clock) -> None:
+    """Each reads the key, and none of them undoes what another one wrote meanwhile."""
+    issuer = issuer_of(registry, clock)
+    id = (await issuer.create(KeySpec())).key.id
+    await asyncio.gather(
+        issuer.update(id, name="n"),
+        issuer.update(id, owner="ann"),
+        issuer.update(id, limits=("1/minute",)),
+        issuer.suspend(id),
+        issuer.update(id, groups=("g",)),
+    )
+    key = await registry.get(id)
+    assert (key.name, key.owner, key.limits, key.suspended, key.groups) == ("n", "ann", ("1/minute",), True, ("g",))
+    # The audit is a chain: what one entry left is what the next one found.
+    found: dict[str, object] = {}
+    for entry in await registry.audit(id):
+        assert {name: found.get(name, entry.before[name]) for name in entry.before} == entry.before
+        found |= entry.after
+
+
+async def test_several_keys_are_created_in_order(registry: KeyRegistry, clock: Clock) -> None:
+    issued = await issuer_of(registry, clock).create_all([KeySpec(name=str(number)) for number in range(3)])
+    assert [each.key.name for each in issued] == ["0", "1", "2"]
+    assert await opens(registry, clock, *(each.secret for each in issued)) == [True] * 3
+
+
+@pytest.mark.parametrize("end", [START, START - timedelta(days=1)])
+async def test_a_key_that_has_ended_already_is_not_created(registry: KeyRegistry, clock: Clock, end: datetime) -> None:
+    issuer = issuer_of(registry, clock)
+    with pytest.raises(ValueError, match="which is past"):
+        await issuer.create_all([KeySpec(), KeySpec(expires_at=end)])
+    with pytest.raises(ValueError, match="which is past"):
+        await issuer.adopt(THEIRS, KeySpec(expires_at=end))
+    assert await registry.list() == []
+
+
+def test_a_scope_that_opens_nothing_here_is_pointed_out() -> None:
+    assert KeySpec(scopes=frozenset({"chat", "explain"})).warnings == ()
+    first, second = KeySpec(scopes=frozenset({"caht", "billing"})).warnings
+    known = "chat, embeddings, models, explain"
+    assert first == f"Scope 'billing' opens nothing of xrouter, which knows {known}."
+    assert second == f"Scope 'caht' opens nothing of xrouter, which knows {known}. Did you mean 'chat'?"
+
+
+def test_the_known_scopes_are_those_that_the_router_asks_for() -> None:
+    sources = [(PACKAGE / file).read_text("utf-8") for file in FILES if file.parts[0] in ("router", "dialects")]
+    asked = {scope for source in sources for scope in re.findall(r'(?:scope=|has_scope\()"(\w+)"', source)}
+    assert asked == set(SCOPES)
+
+
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [
+        (KeyFilter(), "abcd"),
+        (KeyFilter(owner="ann"), "ab"),
+        (KeyFilter(group="search"), "bc"),
+        (KeyFilter(owner="ann", group="search"), "b"),
+        (KeyFilter(name="B"), "b"),
+        (KeyFilter(states=frozenset({"suspended", "revoked"})), "cd"),
+        (KeyFilter(owner="nobody"), ""),
+    ],
+)
+async def test_keys_are_found_by_owner_group_name_and_state(
+    registry: KeyRegistry, clock: Clock, where: KeyFilter, names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer_module, "_BATCH", 2)
+    issuer = issuer_of(registry, clock)
+    for name, owner, groups in (
+        ("a", "ann", ()),
+        ("b", "ann", ("search",)),
+        ("c", None, ("research", "search")),
+        ("d", "bob", ("research",)),
+    ):
+        await issuer.create(KeySpec(name=name, owner=owner, groups=groups))
+        clock.tick(1)
+    ids = [key.id for key in await issuer.list()]
+    await issuer.suspend(ids[2])
+    await issuer.revoke(ids[3])
+    found = await issuer.list(where)
+    assert "".join(key.name for key in found) == names
+    # Page by page it is the same.
+    paged: list[APIKey] = []
+    while page := await issuer.list(where, after=paged[-1].id if paged else None, most=1):
+        paged += page
+    assert paged == found

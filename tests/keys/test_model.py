@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
 
 from xrouter_asgi.errors import KeyStoreUnavailable
-from xrouter_asgi.keys import APIKey, CachedKeys, Issuer, KeySpec, MemoryKeyStore, new_secret
+from xrouter_asgi.keys import APIKey, CachedKeys, Changed, Issuer, KeySpec, MemoryKeyStore, new_secret
 from xrouter_asgi.keys.cache import RETRY_INTERVAL, STALE_IF_ERROR, TTL
 
 from .clock import START, Clock
@@ -28,6 +28,11 @@ class Frail(MemoryKeyStore):
         if self.away:
             raise KeyStoreUnavailable("away")
         return await super().find(digests)
+
+    def watch(self, changed: Changed, /) -> None:
+        """The first process is told of changes, the second is not."""
+        if not self._watchers:
+            super().watch(changed)
 
 
 @dataclass
@@ -54,6 +59,7 @@ class Keys(RuleBasedStateMachine):
         self.processes = [CachedKeys(self.store, clock=self.clock, now=self.clock.wall) for _ in range(2)]
         self.truth: dict[str, Truth] = {}
         self.revoked: set[str] = set()
+        self.suspended: set[str] = set()
         self.back = -inf  # when the last outage ended
         self.changed: dict[str, float] = {}  # by id, when the store last changed
         self.seen: dict[tuple[str, int], float] = {}  # by secret and process, when it was last let in
@@ -91,7 +97,7 @@ class Keys(RuleBasedStateMachine):
                 other.ends = min(other.ends, now + overlap)
         ends = (end - START).total_seconds() if end else inf
         self.truth[issued.secret] = Truth(truth.id, truth.begins, ends)
-        self.changed[truth.id] = now
+        self.note_change(truth.id)
         return issued.secret
 
     @rule(secret=secrets)
@@ -100,10 +106,24 @@ class Keys(RuleBasedStateMachine):
         if truth.id not in self.revoked:
             self.loop.run_until_complete(self.issuer.revoke(truth.id))
             self.revoked.add(truth.id)
-            self.changed[truth.id] = self.clock.seconds
+            self.note_change(truth.id)
             for other in self.truth.values():
                 if other.id == truth.id:
                     other.ends = min(other.ends, self.clock.seconds)
+
+    @rule(secret=secrets, suspended=st.booleans())
+    def suspend_or_resume(self, secret: str, suspended: bool) -> None:
+        id = self.truth[secret].id
+        if id in self.revoked or suspended == (id in self.suspended):
+            return
+        self.loop.run_until_complete((self.issuer.suspend if suspended else self.issuer.resume)(id))
+        self.suspended ^= {id}
+        self.note_change(id)
+
+    def note_change(self, id: str) -> None:
+        """What a process knows of a changed key it may have to ask for again, whether the store is away or not."""
+        self.changed[id] = self.clock.seconds
+        self.seen = {(secret, at): time for (secret, at), time in self.seen.items() if self.truth[secret].id != id}
 
     @rule(away=st.booleans())
     def lose_or_find_the_store(self, away: bool) -> None:
@@ -119,7 +139,7 @@ class Keys(RuleBasedStateMachine):
 
     def check(self, secret: str, process: int) -> None:
         now, truth = self.clock.seconds, self.truth.get(secret)
-        good = truth is not None and truth.good(now)
+        good = truth is not None and truth.good(now) and truth.id not in self.suspended
         away = self.store.away or now < self.back + RETRY_INTERVAL
         changed = self.changed[truth.id] if truth is not None else -inf
         try:
@@ -130,13 +150,15 @@ class Keys(RuleBasedStateMachine):
             seen = self.seen.get((secret, process), -inf)
             assert not good or now >= seen - TTL + STALE_IF_ERROR
             return
+        # A process that is not told may not know yet of a change: for as long as an answer is fresh, and longer in an
+        # outage.
+        late = process == 1 and now < changed + (STALE_IF_ERROR if away else TTL)
         if key is None:
-            assert not good
+            assert not good or late
             return
         assert truth is not None
         assert key.id == truth.id
-        # A process may not know yet of a change: for as long as an answer is fresh, and longer in an outage.
-        assert good or now < changed + (STALE_IF_ERROR if away else TTL)
+        assert good or late
         if good and not away:
             self.seen[secret, process] = now
 

@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ from xrouter_asgi.keys import (
     Hasher,
     Issuer,
     KeySpec,
+    NewKey,
     SQLKeyStore,
     StoredSecret,
     new_secret,
@@ -141,7 +142,7 @@ def test_the_newest_migration_is_the_one_that_is_asked_for() -> None:
 async def test_migrating_twice_and_at_the_same_time_is_harmless(url: str) -> None:
     stores = [SQLKeyStore(url) for _ in range(4)]
     await asyncio.gather(*(store.migrate() for store in stores))
-    await stores[0].add(KEY, StoredSecret(b"1" * 32), ENTRY)
+    await stores[0].add(NewKey(KEY, StoredSecret(b"1" * 32), ENTRY))
     await stores[1].migrate()
     assert [await store.list() for store in stores] == [[KEY]] * 4
     for store in stores:
@@ -206,7 +207,7 @@ async def test_postgresql_is_not_migrated_unasked(postgres_url: str) -> None:
 async def test_the_database_itself_refuses_to_change_the_audit(sql: SQLKeyStore, url: str, change: str) -> None:
     store = SQLKeyStore(url)
     await store.migrate()
-    await store.add(KEY, StoredSecret(b"1" * 32), ENTRY)
+    await store.add(NewKey(KEY, StoredSecret(b"1" * 32), ENTRY))
     engine = create_async_engine(async_url(url))
     with pytest.raises(DBAPIError, match="xrouter_key_audit is append-only"):
         async with engine.begin() as connection:
@@ -220,9 +221,9 @@ async def test_a_database_is_shared_by_stores(url: str) -> None:
     one, other = SQLKeyStore(url), SQLKeyStore(url)
     await one.migrate()
     secret = new_secret()
-    await one.add(KEY, StoredSecret(Hasher().digest(secret)), ENTRY)
+    await one.add(NewKey(KEY, StoredSecret(Hasher().digest(secret)), ENTRY))
     assert await CachedKeys(other).check(secret) == KEY
-    await one.revoke("key_1", ENTRY)
+    await one.replace(KEY, replace(KEY, active=False), ENTRY)
     assert await CachedKeys(other).check(secret) is None
     await one.aclose()
     await other.aclose()
@@ -232,7 +233,7 @@ async def test_a_cancelled_caller_costs_no_connection(url: str) -> None:
     """SQLAlchemy on asyncpg loses a connection for each query that is cancelled; then the pool is empty for good."""
     store = SQLKeyStore(url)
     await store.migrate()
-    await store.add(KEY, StoredSecret(b"1" * 32), ENTRY)
+    await store.add(NewKey(KEY, StoredSecret(b"1" * 32), ENTRY))
     for round in range(60):
         tasks = [asyncio.create_task(store.find([b"1" * 32])) for _ in range(4)]
         for _ in range(round % 7):
@@ -249,7 +250,7 @@ async def test_a_transaction_is_finished_also_when_its_caller_is_cancelled(url: 
     await store.migrate()
     kept = [APIKey(f"key_{steps}", created_at=START) for steps in range(1, 12)]
     for steps, key in enumerate(kept, start=1):
-        adding = asyncio.create_task(store.add(key, StoredSecret(bytes([steps])), ENTRY))
+        adding = asyncio.create_task(store.add(NewKey(key, StoredSecret(bytes([steps])), ENTRY)))
         for _ in range(steps):
             await asyncio.sleep(0)
         adding.cancel()
@@ -261,7 +262,7 @@ async def test_a_transaction_is_finished_also_when_its_caller_is_cancelled(url: 
 async def test_closing_waits_for_the_transactions_under_way(url: str) -> None:
     store = SQLKeyStore(url)
     await store.migrate()
-    adding = asyncio.create_task(store.add(KEY, StoredSecret(b"1" * 32), ENTRY))
+    adding = asyncio.create_task(store.add(NewKey(KEY, StoredSecret(b"1" * 32), ENTRY)))
     await asyncio.sleep(0)
     await store.aclose()
     await adding
@@ -304,7 +305,7 @@ async def test_uses_are_gathered_and_written_at_once(sql: SQLKeyStore, monkeypat
 
     ids = [f"key_{number}" for number in range(50)]
     for number, id in enumerate(ids):
-        await sql.add(APIKey(id, created_at=START), StoredSecret(bytes([number])), ENTRY)
+        await sql.add(NewKey(APIKey(id, created_at=START), StoredSecret(bytes([number])), ENTRY))
     monkeypatch.setattr(Database, "run", noting)
     for id in ids * 3:
         sql.used(APIKey(id))
@@ -325,7 +326,7 @@ async def test_uses_are_gathered_and_written_at_once(sql: SQLKeyStore, monkeypat
 async def test_a_use_that_is_told_late_does_not_turn_the_clock_back(sqlite_url: str) -> None:
     late, prompt = SQLKeyStore(sqlite_url), SQLKeyStore(sqlite_url)
     late.used(KEY)
-    await late.add(KEY, StoredSecret(b"1"), ENTRY)
+    await late.add(NewKey(KEY, StoredSecret(b"1"), ENTRY))
     prompt.used(KEY)
     await prompt.aclose()
     used = (await prompt.get("key_1")).last_used_at
@@ -348,11 +349,11 @@ async def test_a_locked_file_of_sqlite_is_read_but_not_written(
     sqlite_url: str, locked: sqlite3.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = SQLKeyStore(sqlite_url)
-    await store.add(KEY, StoredSecret(b"1"), ENTRY)
+    await store.add(NewKey(KEY, StoredSecret(b"1"), ENTRY))
     locked.execute("BEGIN EXCLUSIVE")
     assert await store.find([b"1"]) == KEY
     with pytest.raises(KeyStoreUnavailable) as caught:
-        await store.revoke("key_1", ENTRY)
+        await store.replace(KEY, replace(KEY, active=False), ENTRY)
     assert caught.value.detail == "OperationalError: database is locked"
     # A use that could not be written is written the next time.
     store.used(KEY)
@@ -413,7 +414,7 @@ async def test_a_digest_or_a_password_reaches_no_log_and_no_error(
     url = postgres_url.replace("postgres:@", "postgres:geheim@")
     store = SQLKeyStore(url)
     await store.migrate()
-    await store.add(KEY, StoredSecret(digest), ENTRY)
+    await store.add(NewKey(KEY, StoredSecret(digest), ENTRY))
     shown = [repr(KEY), repr(StoredSecret(digest)), repr(store)]
 
     async def broken(connection: AsyncConnection) -> None:
@@ -445,7 +446,7 @@ async def test_a_key_without_a_pepper_is_pointed_out_once(sqlite_url: str, caplo
 async def test_hostile_texts_are_kept_as_they_are(sql: SQLKeyStore) -> None:
     hostile = "'; DROP TABLE xrouter_keys; --"
     key = APIKey("key_1", name=hostile, owner=hostile, models=(hostile,), limits=(hostile,), created_at=START)
-    await sql.add(key, StoredSecret(hostile.encode()), ENTRY)
+    await sql.add(NewKey(key, StoredSecret(hostile.encode()), ENTRY))
     assert await sql.find([hostile.encode()]) == key
     assert await sql.list(owner=hostile) == [key]
 

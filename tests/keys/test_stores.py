@@ -15,10 +15,12 @@ from xrouter_asgi.keys import (
     AuditEntry,
     CallableKeyStore,
     Hasher,
+    KeyConflict,
     KeyExists,
     KeyRegistry,
     KeyStore,
     MemoryKeyStore,
+    NewKey,
     SQLKeyStore,
     StaticKeys,
     StoredSecret,
@@ -41,8 +43,10 @@ FULL = APIKey(
     scopes=frozenset({"chat", "models"}),
     models=("GigaChat-2", "gpt-*"),
     limits=("60/minute", "1000 tokens/day"),
+    groups=("research", "поиск"),
 )
 PLAIN = APIKey("key_plain", created_at=START)
+NOBODY = APIKey("key_nope", created_at=START)
 
 
 def entry(action: str, id: str) -> AuditEntry:
@@ -50,7 +54,7 @@ def entry(action: str, id: str) -> AuditEntry:
 
 
 async def add(registry: KeyRegistry, key: APIKey, digest: bytes) -> None:
-    await registry.add(key, StoredSecret(digest, 1), entry("create", key.id))
+    await registry.add(NewKey(key, StoredSecret(digest, 1), entry("create", key.id)))
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres", "static", "callable"])
@@ -111,8 +115,12 @@ async def test_a_key_is_found_by_any_of_the_digests(fill: Fill) -> None:
 
 
 async def test_a_key_that_is_not_usable_is_found_all_the_same(fill: Fill) -> None:
-    revoked, expired = new_secret(), new_secret()
-    keys = {revoked: replace(PLAIN, active=False), expired: replace(FULL, expires_at=START - timedelta(days=999))}
+    revoked, suspended, expired = (new_secret() for _ in range(3))
+    keys = {
+        revoked: replace(PLAIN, active=False),
+        suspended: replace(PLAIN, id="key_held", active=False, suspended=True),
+        expired: replace(FULL, expires_at=START - timedelta(days=999)),
+    }
     store = await fill(keys)
     assert [await store.find(HASHER.digests(secret)) for secret in keys] == list(keys.values())
 
@@ -187,7 +195,7 @@ async def test_revocation_ends_every_secret_of_the_key_and_of_no_other(registry:
     await registry.rotate(
         "key_plain", StoredSecret(b"2" * 32), entry("rotate", "key_plain"), until=START, expires_at=None
     )
-    await registry.revoke("key_plain", entry("revoke", "key_plain"))
+    await registry.replace(await registry.get("key_plain"), replace(PLAIN, active=False), entry("revoke", "key_plain"))
     found = [await registry.find([digest * 32]) for digest in (b"1", b"2", b"f")]
     assert [key and key.active for key in found] == [False, False, True]
 
@@ -196,7 +204,8 @@ async def test_an_unknown_id_changes_nothing(registry: KeyRegistry) -> None:
     await add(registry, PLAIN, b"1" * 32)
     for change in (
         registry.get("key_nope"),
-        registry.revoke("key_nope", entry("revoke", "key_nope")),
+        registry.replace(NOBODY, replace(NOBODY, active=False), entry("revoke", "key_nope")),
+        registry.list(after="key_nope"),
         registry.rotate("key_nope", StoredSecret(b"2" * 32), entry("rotate", "x"), until=START, expires_at=None),
     ):
         with pytest.raises(UnknownKey, match="No key has the id 'key_nope'"):
@@ -220,7 +229,7 @@ async def test_the_audit_tells_every_change_in_order(registry: KeyRegistry) -> N
     await registry.rotate(
         "key_plain", StoredSecret(b"2" * 32), entry("rotate", "key_plain"), until=START, expires_at=None
     )
-    await registry.revoke("key_plain", entry("revoke", "key_plain"))
+    await registry.replace(await registry.get("key_plain"), replace(PLAIN, active=False), entry("revoke", "key_plain"))
     assert await registry.audit("key_plain") == [
         entry(action, "key_plain") for action in ("create", "rotate", "revoke")
     ]
@@ -238,7 +247,9 @@ async def test_the_use_of_a_key_is_kept(registry: KeyRegistry) -> None:
 async def test_many_changes_at_once_are_all_made(registry: KeyRegistry) -> None:
     keys = [replace(PLAIN, id=f"key_{number}") for number in range(20)]
     await asyncio.gather(*(add(registry, key, key.id.encode()) for key in keys))
-    await asyncio.gather(*(registry.revoke(key.id, entry("revoke", key.id)) for key in keys[::2]))
+    await asyncio.gather(
+        *(registry.replace(key, replace(key, active=False), entry("revoke", key.id)) for key in keys[::2])
+    )
     assert {key.id for key in await registry.list() if key.active} == {key.id for key in keys[1::2]}
 
 
@@ -252,3 +263,72 @@ def test_static_keys_take_secrets_of_any_making_and_say_so() -> None:
     assert StaticKeys({"sk-theirs": PLAIN}).imported
     assert not StaticKeys({new_secret(): PLAIN}).imported
     assert repr(StaticKeys({"sk-theirs": PLAIN})) == "StaticKeys(1 keys)"
+
+
+async def test_of_several_keys_all_are_added_or_none(registry: KeyRegistry) -> None:
+    await registry.add()
+    new = [
+        NewKey(replace(PLAIN, id=f"key_{number}"), StoredSecret(bytes([number])), entry("create", f"key_{number}"))
+        for number in range(3)
+    ]
+    await registry.add(new[2])
+    with pytest.raises(KeyExists, match="already"):
+        await registry.add(*new)
+    with pytest.raises(KeyExists, match="already"):
+        await registry.add(new[0], new[0])
+    assert [key.id for key in await registry.list()] == ["key_2"]
+    assert await registry.audit("key_0") == []
+    await registry.add(*new[:2])
+    assert [await registry.find([bytes([number])]) for number in range(3)] == [each.key for each in new]
+    assert [len(await registry.audit(each.key.id)) for each in new] == [1, 1, 1]
+
+
+async def test_a_key_is_replaced_as_a_whole_and_keeps_its_secrets(registry: KeyRegistry) -> None:
+    await add(registry, PLAIN, b"1" * 32)
+    new = replace(FULL, id=PLAIN.id, suspended=True, active=False)
+    await registry.replace(PLAIN, new, entry("update", PLAIN.id))
+    assert await registry.find([b"1" * 32]) == new
+    assert await registry.get(PLAIN.id) == new
+
+
+async def test_a_key_that_somebody_else_changed_is_not_replaced(registry: KeyRegistry) -> None:
+    await add(registry, PLAIN, b"1" * 32)
+    theirs, mine = replace(PLAIN, active=False), replace(PLAIN, name="mine")
+    await registry.replace(PLAIN, theirs, entry("revoke", PLAIN.id))
+    with pytest.raises(KeyConflict):
+        await registry.replace(PLAIN, mine, entry("update", PLAIN.id))
+    assert await registry.get(PLAIN.id) == theirs
+    assert [each.action for each in await registry.audit(PLAIN.id)] == ["create", "revoke"]
+
+
+async def test_a_use_in_between_is_no_change_and_is_not_undone(registry: KeyRegistry) -> None:
+    await add(registry, PLAIN, b"1" * 32)
+    registry.used(PLAIN)
+    await registry.aclose()
+    await registry.replace(PLAIN, replace(PLAIN, name="n"), entry("update", PLAIN.id))
+    kept = await registry.get(PLAIN.id)
+    assert kept.name == "n"
+    assert kept.last_used_at is not None
+
+
+async def test_keys_are_listed_in_pages(registry: KeyRegistry) -> None:
+    keys = [replace(PLAIN, id=f"key_{number}", owner="ab"[number % 2]) for number in range(7)]
+    await registry.add(
+        *(NewKey(key, StoredSecret(key.id.encode()), entry("create", key.id)) for key in keys),
+    )
+    pages = [await registry.list(most=3)]
+    while pages[-1]:
+        pages.append(await registry.list(after=pages[-1][-1].id, most=3))
+    assert [len(page) for page in pages] == [3, 3, 1, 0]
+    assert [key for page in pages for key in page] == keys
+    assert await registry.list(owner="b", after="key_1", most=1) == [keys[3]]
+
+
+async def test_a_watcher_is_told_of_changes_and_not_of_new_keys(registry: KeyRegistry) -> None:
+    told: list[str | None] = []
+    registry.watch(told.append)
+    await add(registry, PLAIN, b"1" * 32)
+    assert told == []
+    await registry.replace(PLAIN, replace(PLAIN, name="n"), entry("update", PLAIN.id))
+    await registry.rotate(PLAIN.id, StoredSecret(b"2" * 32), entry("rotate", PLAIN.id), until=START, expires_at=None)
+    assert told == [PLAIN.id] * 2

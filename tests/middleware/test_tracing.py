@@ -4,7 +4,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import NoOpTracerProvider, SpanKind
+from opentelemetry.trace import NoOpTracerProvider
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -12,10 +12,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post
-from tests.middleware.spans import Recorded
+from tests.middleware.spans import Recorded, RecordedBySDK, RecordedByUs
 from tests.middleware.traced import PARENT, answering, routed, traced
 from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi.middleware.tracing import TracingMiddleware
+from xrouter_asgi.telemetry import Collector, OTLPTracer, otlp_tracer
 
 # The id
 
@@ -91,14 +92,36 @@ class Failing(SpanProcessor):
 
 @pytest.mark.parametrize("at", ["start", "end"])
 async def test_a_broken_span_processor_breaks_no_request(
-    recorded: Recorded, caplog: pytest.LogCaptureFixture, at: str
+    by_sdk: RecordedBySDK, caplog: pytest.LogCaptureFixture, at: str
 ) -> None:
-    recorded.provider.add_span_processor(Failing(at))
+    by_sdk.provider.add_span_processor(Failing(at))
     before = get_current()
-    answer = await post(traced(routed(ScriptedProvider()), recorded), "/v1/chat/completions", chat())
+    answer = await post(traced(routed(ScriptedProvider()), by_sdk), "/v1/chat/completions", chat())
     assert answer.status == 200
     assert get_current() == before
     assert "A span could not be" in caplog.text
+
+
+async def test_a_span_that_cannot_be_made_breaks_no_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorded = RecordedByUs()
+    monkeypatch.setattr(otlp_tracer, "attributes", None)
+    answer = await post(traced(routed(ScriptedProvider()), recorded), "/v1/chat/completions", chat())
+    assert answer.status == 200
+    assert caplog.messages[-1] == "A span could not be ended"
+
+
+def test_two_tracers_are_one_too_many(by_sdk: RecordedBySDK) -> None:
+    tracer = OTLPTracer(Collector())
+    with pytest.raises(ValueError, match="not both"):
+        TracingMiddleware(answering(), tracer=tracer, tracer_provider=by_sdk.provider)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        OTLPTracer(Collector(), share=share)
 
 
 async def test_a_lifespan_goes_through_untouched(recorded: Recorded) -> None:
@@ -164,4 +187,4 @@ async def test_a_websocket_is_one_span(recorded: Recorded, messages: list[Messag
     assert recorded["GET"]["url.scheme"] == "ws"
     assert any(name == b"x-request-id" for name, _ in sent[0].get("headers", ())) == has_id
     assert sent[1:] == messages[1:]
-    assert recorded.spans[0].kind is SpanKind.SERVER
+    assert recorded.spans[0].kind == "SERVER"

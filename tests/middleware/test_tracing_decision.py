@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
-from opentelemetry.trace import SpanKind
-from starlette.types import Receive, Scope, Send
+import pytest
+from opentelemetry.trace import SpanKind, use_span
+from starlette.types import Message, Receive, Scope, Send
 
-from tests.asgi_client import get, post
-from tests.middleware.spans import Recorded
-from tests.middleware.traced import answering, traced
+from tests.asgi_client import Exchange, body_messages, get, http_scope, post
+from tests.middleware.spans import Recorded, RecordedBySDK
+from tests.middleware.traced import answering, routed, traced
 from tests.policies.candidates import candidate
-from tests.scripted import ScriptedProvider, chat
+from tests.scripted import ScriptedProvider, chat, chunk, usage_chunk
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.decision import Unready
 from xrouter_asgi.errors import UpstreamUnavailable
@@ -66,11 +68,56 @@ async def test_hedges_are_counted_on_the_server_span(recorded: Recorded) -> None
     assert recorded["GET"]["xrouter.hedges"] == 1
 
 
-async def test_a_span_of_the_host_bears_the_decision(recorded: Recorded) -> None:
-    app = traced(LLMRouter({"scripted": Fallback([candidate("a")])}), recorded)
-    with recorded.provider.get_tracer("host").start_as_current_span("host", kind=SpanKind.SERVER):
-        await post(app, "/v1/chat/completions", chat())
-    assert recorded["host"]["xrouter.candidates"] == ("a/m",)
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_span_of_the_host_bears_it_all_before_the_last_message_which_ends_it(
+    by_sdk: RecordedBySDK, streamed: bool
+) -> None:
+    provider = (
+        ScriptedProvider([chunk("a")], [chunk(finish="stop")], [usage_chunk()]) if streamed else ScriptedProvider()
+    )
+    app = traced(LLMRouter({"scripted": Fallback([Candidate(provider, "a/m")])}), by_sdk)
+    span = by_sdk.provider.get_tracer("host").start_span("host", kind=SpanKind.SERVER)
+
+    async def host(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_end(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                span.end()
+            await send(message)
+
+        with use_span(span):
+            await app(scope, receive, send_and_end)
+
+    await post(host, "/v1/chat/completions", chat(stream=streamed))
+    told = by_sdk["host"]
+    assert told["xrouter.candidates"] == ("a/m",)
+    assert told["xrouter.attempts"] == 1
+    assert told["gen_ai.usage.output_tokens"] == 2
+    assert str(told["xrouter.request.id"]).startswith("req_")
+
+
+async def test_a_span_of_the_host_bears_it_at_the_end_when_there_is_no_last_message(by_sdk: RecordedBySDK) -> None:
+    body = body_messages(b'{"model":"scripted","messages":[{"role":"user","content":"hi"}],"stream":true}')
+    app = traced(LLMRouter({"scripted": Fallback([candidate("a", asyncio.Event())])}), by_sdk)
+    with by_sdk.provider.get_tracer("host").start_as_current_span("host", kind=SpanKind.SERVER):
+        exchange = Exchange(app, http_scope("POST", "/v1/chat/completions"), script=body)
+        exchange.leave()
+        await exchange.run()
+    assert by_sdk["host"]["xrouter.candidates"] == ("a/m",)
+
+
+async def test_a_span_of_the_host_that_cannot_be_described_harms_no_request(
+    by_sdk: RecordedBySDK, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    span = by_sdk.provider.get_tracer("host").start_span("host", kind=SpanKind.SERVER)
+
+    def fail(attributes: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(span, "set_attributes", fail)
+    with use_span(span):
+        answer = await post(traced(routed(ScriptedProvider()), by_sdk), "/v1/chat/completions", chat())
+    assert answer.status == 200
+    assert "The span of the host could not be described" in caplog.text
 
 
 async def test_of_very_many_candidates_a_span_names_a_few(recorded: Recorded) -> None:

@@ -25,7 +25,7 @@ def routed(provider: Provider) -> LLMRouter:
 
 
 def traced(app: ASGIApp, recorded: Recorded, *, propagate: bool = True) -> TracingMiddleware:
-    return TracingMiddleware(app, tracer_provider=recorded.provider, propagate=propagate)
+    return recorded.around(app, propagate=propagate)
 
 
 def answering(status: int = 200, *, headers: Headers = ()) -> ASGIApp:

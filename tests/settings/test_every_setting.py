@@ -75,9 +75,9 @@ EXAMPLE: dict[str, Any] = {
     "responses": {},
     "cache": {},
     "cors": {"origins": ["https://a.example"]},
-    "tracing": {},
+    "tracing": {"endpoint": "https://a.example:4318"},
     "access_log": {},
-    "metrics": {"token": "env:A"},
+    "metrics": {"token": "env:A", "otlp": {"endpoint": "https://a.example:4318"}},
     "alerts": {
         "slow": 5,
         "webhook": {"url": "https://a.example"},
@@ -87,6 +87,16 @@ EXAMPLE: dict[str, Any] = {
 }
 """Every table, most of them with nothing but what they need."""
 
+_COLLECTOR = {
+    "endpoint": "http://b.example:4318",
+    "headers": {"x-team": "blue"},
+    "ca_bundle": "other.pem",
+    "cert": Refused("other.pem"),
+    "key": Refused("other.pem"),
+    "proxy": "http://proxy.example:3128",
+    "timeout": 7,
+    "compression": "gzip",
+}
 OTHERWISE: dict[str, Any] = {
     "providers": {
         "gigachat": {
@@ -198,15 +208,23 @@ OTHERWISE: dict[str, Any] = {
     "responses": {"store": "redis://b.example/1", "ttl": 7, "max_bytes": 7},
     "cors": {"origins": ["https://b.example"], "max_age": 7},
     "tracing": {
-        "endpoint": "http://b.example:4318",
-        "headers": {"x-team": "blue"},
+        **_COLLECTOR,
+        "protocol": "protobuf",
+        "resource": {"team": "blue"},
         "service": "other",
         "sampling": 0.5,
         "propagate": False,
-        "http_spans": True,
+        "http_spans": Refused(True),
     },
     "access_log": {"format": "off"},
-    "metrics": {"path": "/other", "token": "env:B", "port": 7, "host": "192.0.2.1"},
+    "metrics": {
+        "path": "/other",
+        "token": "env:B",
+        "port": 7,
+        "host": "192.0.2.1",
+        "resource": {"team": "blue"},
+        "otlp": {**_COLLECTOR, "interval": 7},
+    },
     "alerts": {
         "error_share": 0.7,
         "slow": 7,

@@ -1,4 +1,4 @@
-"""Tracing, access log and metrics, as settings."""
+"""Tracing and the access log, as settings."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import io
 import logging
 import re
 import sys
+from typing import Any
 
 import pytest
 
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.events import RequestEnded
 from xrouter_asgi.settings import telemetry
+from xrouter_asgi.settings.references import reveal
 from xrouter_asgi.settings.telemetry import AccessLogSettings
+from xrouter_asgi.telemetry import OTLPTracer
 from xrouter_asgi.telemetry.access_log import LineBuffer
+from xrouter_asgi.telemetry.sdk_tracer import SDKTracer
 
 from .reading import mistakes, read
 
@@ -37,13 +41,36 @@ class TestTracing:
     def test_without_a_table_there_is_none(self) -> None:
         assert read("").tracing is None
 
-    def test_http_spans_are_made_only_when_they_are_wanted(self) -> None:
-        for text, wanted in (("", False), ("http_spans = true", True)):
-            table = read(f"[tracing]\n{text}").tracing
+    async def test_spans_are_our_own_unless_protobuf_is_wanted(self) -> None:
+        for protocol, tracer, instrumented in (("json", OTLPTracer, False), ("protobuf", SDKTracer, True)):
+            table = read(f'[tracing]\nprotocol = "{protocol}"\nhttp_spans = {str(instrumented).lower()}').tracing
             assert table is not None
-            spans = table.build()
-            assert (table.instrument(spans) is not None) is wanted
-            spans.shutdown()
+            built = table.build()
+            assert type(built.tracer) is tracer
+            assert (built.instrument is not None) is instrumented
+            closing = built.close()
+            assert closing is not None
+            await closing
+
+    def test_what_the_table_leaves_out_may_be_in_the_variables_of_opentelemetry(self) -> None:
+        variables: dict[str, Any] = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318",
+            "OTEL_EXPORTER_OTLP_HEADERS": "x-token=a%20b, x-team = blue,",
+            "OTEL_RESOURCE_ATTRIBUTES": "host.name=h,team=red",
+        }
+        table = read("[tracing]\nresource.team = 'blue'", **variables).tracing
+        assert table is not None
+        assert table.endpoint == "http://collector.example:4318"
+        assert {name: reveal(value) for name, value in table.headers.items()} == {"x-token": "a b", "x-team": "blue"}
+        assert table.resource == {"host.name": "h", "team": "blue"}
+        table = read('[tracing]\nendpoint = "http://other.example"\nheaders.x-mine = "1"', **variables).tracing
+        assert table is not None
+        assert (table.endpoint, [*table.headers]) == ("http://other.example", ["x-mine"])
+
+    def test_without_anything_it_is_a_collector_on_this_machine(self) -> None:
+        table = read("tracing = {}").tracing
+        assert table is not None
+        assert table.endpoint == "http://localhost:4318"
 
     def test_headers_may_be_secrets(self) -> None:
         table = read('tracing.headers.x-token = "env:TOKEN"', TOKEN="collector-token").tracing
@@ -56,8 +83,16 @@ class TestTracing:
             ('endpoint = "collector:4318"', "tracing.endpoint cannot be used: Base URL 'collector:4318' has no scheme"),
             (
                 'endpont = "http://c"',
-                "tracing has no key 'endpont'. Did you mean 'endpoint'? Known: endpoint, headers,",
+                "tracing has no key 'endpont'. Did you mean 'endpoint'? Known: ca_bundle, cert, compression, endpoint,",
             ),
+            ('cert = "none.pem"', "tracing.cert names 'none.pem', which does not exist."),
+            ('proxy = "nonsense"', "tracing cannot be used: 'proxy' must start with 'http://' or 'https://'."),
+            ("http_spans = true", 'tracing has http_spans, which OpenTelemetry makes. Write protocol = "protobuf"'),
+            (
+                'protocol = "protobuf"\nproxy = "http://proxy.example:3128"',
+                'tracing has a proxy, which only protocol = "json" can use.',
+            ),
+            ("resource = 7", "tracing.resource is no table."),
         ],
     )
     def test_a_mistake_is_said_in_words(self, text: str, mistake: str) -> None:
@@ -101,45 +136,12 @@ class TestAccessLog:
         ]
 
 
-class TestMetrics:
-    @pytest.mark.parametrize(
-        ("text", "mistake"),
-        [
-            ("", 'metrics would be shown to everybody. Write token = "env:NAME", or a port of its own.'),
-            ('token = "literal"', "metrics.token holds the secret itself."),
-            ('token = "env:SHORT"', "metrics has a token of 15 characters. Take 16 or more: openssl rand -hex 32"),
-            ('path = "metrics"', "metrics.path is 'metrics'. Write a path such as \"/metrics\"."),
-            ('path = "/"', "metrics.path is '/'. Write a path such as"),
-            (
-                "prot = 9100\nport = 9100",
-                "metrics has no key 'prot'. Did you mean 'port'? Known: host, path, port, token.",
-            ),
-        ],
-    )
-    def test_a_mistake_is_said_in_words(self, text: str, mistake: str) -> None:
-        (found,) = mistakes(f"[metrics]\n{text}", SHORT="t" * 15)
-        assert found.startswith(mistake)
-
-    def test_they_may_be_on_another_path(self) -> None:
-        metrics = read('metrics = { path = "/internal/metrics", token = "env:TOKEN" }', TOKEN="t" * 16).metrics
-        assert metrics is not None
-        assert metrics.path == "/internal/metrics"
-
-    def test_on_a_port_of_their_own_they_need_no_token(self) -> None:
-        assert read("metrics.port = 9100").metrics is not None
-
-
-@pytest.mark.parametrize(
-    ("table", "extra"), [("tracing = {}", "otlp"), ("metrics.port = 9100", "prometheus")], ids=["tracing", "metrics"]
-)
 @pytest.mark.parametrize("parent", [True, False], ids=["module", "parent"])
-def test_without_its_extra_a_table_says_what_to_install(
-    table: str, extra: str, parent: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_its_extra_a_table_says_what_to_install(parent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     def find(name: str) -> None:
         if not parent:
             raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(telemetry, "find_spec", find)
-    (found,) = mistakes(table)
-    assert found.endswith(f'needs more than is installed. Run: pip install "xrouter-asgi[{extra}]"')
+    (found,) = mistakes('tracing.protocol = "protobuf"')
+    assert found.endswith('needs more than is installed. Run: pip install "xrouter-asgi[otlp-protobuf]"')

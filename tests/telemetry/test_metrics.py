@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post, request
 from tests.scripted import ANSWER, ScriptedProvider, chat, chunk
@@ -25,14 +23,12 @@ from xrouter_asgi.events import (
     LimiterRestored,
     RequestStarted,
 )
-from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
-from xrouter_asgi.telemetry.metrics import Metrics
 
 # What is counted
 
 
-async def test_a_chat_is_counted_and_measured_once() -> None:
-    measured = Measured()
+async def test_a_chat_is_counted_and_measured_once(kind: type[Measured]) -> None:
+    measured = kind()
     await post(measured.app, "/v1/chat/completions", chat())
     assert measured.numbers("xrouter.requests") == {("scripted", "200", "true", "chat"): 1}
     assert measured.numbers("xrouter.attempts") == {("scripted", "scripted"): 1}
@@ -53,8 +49,10 @@ async def test_a_chat_is_counted_and_measured_once() -> None:
     assert measured.sums("gen_ai.client.operation.time_to_first_chunk") == {}
 
 
-async def test_the_first_token_of_a_stream_is_measured_from_the_request_and_from_the_attempt() -> None:
-    measured = Measured()
+async def test_the_first_token_of_a_stream_is_measured_from_the_request_and_from_the_attempt(
+    kind: type[Measured],
+) -> None:
+    measured = kind()
     await post(measured.app, "/v1/chat/completions", chat(stream=True))
     ((labels, (count, seconds)),) = measured.sums("xrouter.request.time_to_first_token").items()
     assert (labels, count) == (("scripted", "chat"), 1)
@@ -63,8 +61,8 @@ async def test_the_first_token_of_a_stream_is_measured_from_the_request_and_from
     assert 0 < attempt < seconds
 
 
-async def test_a_failed_attempt_is_counted_by_what_it_failed_with() -> None:
-    measured = Measured(ScriptedProvider(UpstreamUnavailable("No.", code="connect_refused")))
+async def test_a_failed_attempt_is_counted_by_what_it_failed_with(kind: type[Measured]) -> None:
+    measured = kind(ScriptedProvider(UpstreamUnavailable("No.", code="connect_refused")))
     await post(measured.app, "/v1/chat/completions", chat())
     assert measured.numbers("xrouter.requests") == {("scripted", "502", "true", "chat"): 1}
     assert measured.numbers("xrouter.attempts") == {("connect_refused", "scripted", "scripted"): 1}
@@ -73,8 +71,8 @@ async def test_a_failed_attempt_is_counted_by_what_it_failed_with() -> None:
     assert measured.sums("gen_ai.client.token.usage") == {}
 
 
-async def test_an_attempt_that_the_client_cut_is_counted_as_cancelled() -> None:
-    measured = Measured(ScriptedProvider([chunk("a")], asyncio.Event()))
+async def test_an_attempt_that_the_client_cut_is_counted_as_cancelled(kind: type[Measured]) -> None:
+    measured = kind(ScriptedProvider([chunk("a")], asyncio.Event()))
     scope = http_scope("POST", "/v1/chat/completions")
     body = body_messages(json.dumps(chat(stream=True)).encode())
     await Exchange(measured.app, scope, script=body, leave_after=2).run()
@@ -82,10 +80,10 @@ async def test_an_attempt_that_the_client_cut_is_counted_as_cancelled() -> None:
     assert measured.numbers("xrouter.attempts") == {("cancelled", "scripted", "scripted"): 1}
 
 
-async def test_what_runs_is_in_flight_until_it_ends() -> None:
+async def test_what_runs_is_in_flight_until_it_ends(kind: type[Measured]) -> None:
     rest = asyncio.Event()
     provider = ScriptedProvider([chunk("a")], rest, *ANSWER)
-    measured = Measured(provider)
+    measured = kind(provider)
     running = asyncio.create_task(post(measured.app, "/v1/chat/completions", chat(stream=True)))
     await provider.reached.wait()
     assert measured.numbers("xrouter.requests.in_flight") == {(): 1}
@@ -96,8 +94,8 @@ async def test_what_runs_is_in_flight_until_it_ends() -> None:
     assert measured.numbers("xrouter.attempts.in_flight") == {("scripted",): 0}
 
 
-def overhead_of(*attempts: Attempt) -> float:
-    measured = Measured()
+def overhead_of(kind: type[Measured], *attempts: Attempt) -> float:
+    measured = kind()
     measured.metrics(ended(RequestContext(endpoint="chat", attempts=list(attempts)), duration=10.0))
     ((_, (_, seconds)),) = measured.sums("xrouter.request.overhead").items()
     return seconds
@@ -107,29 +105,29 @@ def attempt(started: float, ended: float | None) -> Attempt:
     return Attempt("scripted", "there", started=started, ended=ended)
 
 
-def test_the_overhead_is_the_time_without_an_attempt() -> None:
-    assert overhead_of() == 10.0
-    assert overhead_of(attempt(100.0, 103.0), attempt(104.0, 106.0)) == pytest.approx(5.0)
+def test_the_overhead_is_the_time_without_an_attempt(kind: type[Measured]) -> None:
+    assert overhead_of(kind) == 10.0
+    assert overhead_of(kind, attempt(100.0, 103.0), attempt(104.0, 106.0)) == pytest.approx(5.0)
 
 
-def test_attempts_that_overlap_are_not_taken_off_twice() -> None:
-    assert overhead_of(attempt(100.0, 104.0), attempt(101.0, 102.0), attempt(103.0, 106.0)) == pytest.approx(4.0)
+def test_attempts_that_overlap_are_not_taken_off_twice(kind: type[Measured]) -> None:
+    assert overhead_of(kind, attempt(100.0, 104.0), attempt(101.0, 102.0), attempt(103.0, 106.0)) == pytest.approx(4.0)
 
 
-def test_an_attempt_that_nobody_ended_leaves_no_overhead() -> None:
-    assert overhead_of(attempt(time.perf_counter() - 3600, None)) == 0.0
+def test_an_attempt_that_nobody_ended_leaves_no_overhead(kind: type[Measured]) -> None:
+    assert overhead_of(kind, attempt(time.perf_counter() - 3600, None)) == 0.0
 
 
-def test_the_backlog_of_the_limits_is_what_the_store_says() -> None:
+def test_the_backlog_of_the_limits_is_what_the_store_says(kind: type[Measured]) -> None:
     waiting = 3
-    measured = Measured(backlog=lambda: waiting)
+    measured = kind(backlog=lambda: waiting)
     assert measured.numbers("xrouter.limiter.backlog") == {(): 3}
     waiting = 0
     assert measured.numbers("xrouter.limiter.backlog") == {(): 0}
 
 
-def test_the_limiter_is_degraded_until_it_is_restored() -> None:
-    measured = Measured()
+def test_the_limiter_is_degraded_until_it_is_restored(kind: type[Measured]) -> None:
+    measured = kind()
     assert measured.numbers("xrouter.limiter.degraded") == {(): 0}
     measured.metrics(LimiterDegraded(RequestContext()))
     assert measured.numbers("xrouter.limiter.degraded") == {(): 1}
@@ -137,8 +135,8 @@ def test_the_limiter_is_degraded_until_it_is_restored() -> None:
     assert measured.numbers("xrouter.limiter.degraded") == {(): 0}
 
 
-def test_what_is_unknown_is_not_heeded() -> None:
-    measured = Measured()
+def test_what_is_unknown_is_not_heeded(kind: type[Measured]) -> None:
+    measured = kind()
     before = len(measured.points())
     measured.metrics("something else")
     assert len(measured.points()) == before
@@ -147,9 +145,9 @@ def test_what_is_unknown_is_not_heeded() -> None:
 # The event loop
 
 
-async def test_the_event_loop_is_asked_how_late_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_event_loop_is_asked_how_late_it_is(kind: type[Measured], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xrouter_asgi.telemetry.metrics._LAG_EVERY", 0.001)
-    measured = Measured()
+    measured = kind()
     measured.metrics(RequestStarted(RequestContext()))
     for times in (1, 2):
         time.sleep(0.02)  # noqa: ASYNC251 -- to hold up the loop is the point
@@ -160,8 +158,8 @@ async def test_the_event_loop_is_asked_how_late_it_is(monkeypatch: pytest.Monkey
         assert seconds >= times * 0.01
 
 
-def test_each_event_loop_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = Measured()
+def test_each_event_loop_is_asked_once(kind: type[Measured], monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = kind()
 
     async def asked() -> int:
         calls: list[float] = []
@@ -178,8 +176,8 @@ def test_each_event_loop_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 # Labels
 
 
-async def test_models_are_named_as_the_table_names_them() -> None:
-    measured = Measured()
+async def test_models_are_named_as_the_table_names_them(kind: type[Measured]) -> None:
+    measured = kind()
     for model in ("scripted", "local-llama", "local-qwen", "unknown", "local-*"):
         await post(measured.app, "/v1/chat/completions", chat(model))
     assert measured.numbers("xrouter.requests") == {
@@ -189,18 +187,17 @@ async def test_models_are_named_as_the_table_names_them() -> None:
     }
 
 
-async def test_without_a_table_every_model_is_other() -> None:
-    measured = Measured()
-    measured.metrics = Metrics(MeterProvider([reader := InMemoryMetricReader()]))
-    measured.reader = reader
-    app = RequestEventsMiddleware(measured.router, observers=[measured.metrics])
-    await post(app, "/v1/chat/completions", chat())
+async def test_without_a_table_every_model_is_other(kind: type[Measured]) -> None:
+    measured = kind(table=False)
+    await post(measured.app, "/v1/chat/completions", chat())
     assert list(measured.numbers("xrouter.requests")) == [("other", "200", "true", "chat")]
 
 
-async def test_ten_thousand_odd_requests_leave_the_number_of_series_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ten_thousand_odd_requests_leave_the_number_of_series_as_it_is(
+    kind: type[Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("xrouter_asgi.telemetry.metrics._LAG_EVERY", 3600)
-    measured = Measured()
+    measured = kind()
 
     async def send_odd(name: str) -> None:
         await post(measured.app, f"/v1/chat/completions?{name}", chat(name))
@@ -220,8 +217,8 @@ async def test_ten_thousand_odd_requests_leave_the_number_of_series_as_it_is(mon
     assert sum(measured.numbers("xrouter.requests").values()) == 10_405
 
 
-async def test_words_that_a_provider_makes_up_are_counted_to_a_bound() -> None:
-    measured = Measured()
+async def test_words_that_a_provider_makes_up_are_counted_to_a_bound(kind: type[Measured]) -> None:
+    measured = kind()
     for number in range(1000):
         failed = Attempt("scripted", "there", ended=0.0, error=UpstreamError("No.", code=f"odd_{number}"))
         context = RequestContext(model="scripted")
@@ -232,22 +229,22 @@ async def test_words_that_a_provider_makes_up_are_counted_to_a_bound() -> None:
     assert attempts["other", "scripted", "scripted"] == 900
 
 
-async def test_the_code_of_an_upstreams_refusal_is_no_label() -> None:
-    measured = Measured(ScriptedProvider(RequestRejected("marked", code="marked")))
+async def test_the_code_of_an_upstreams_refusal_is_no_label(kind: type[Measured]) -> None:
+    measured = kind(ScriptedProvider(RequestRejected("marked", code="marked")))
     await post(measured.app, "/v1/chat/completions", chat())
     assert list(measured.numbers("xrouter.attempts")) == [("request_rejected", "scripted", "scripted")]
 
 
-async def test_a_request_to_any_other_application_is_other() -> None:
-    measured = Measured()
+async def test_a_request_to_any_other_application_is_other(kind: type[Measured]) -> None:
+    measured = kind()
     measured.metrics(ended(RequestContext(), status=None, complete=False))
     assert measured.numbers("xrouter.requests") == {("none", "none", "false", "other"): 1}
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_no_metric_holds_a_secret(fails: bool) -> None:
+async def test_no_metric_holds_a_secret(kind: type[Measured], fails: bool) -> None:
     steps = [UpstreamUnavailable("marked message", detail="marked detail")] if fails else []
-    measured = Measured(ScriptedProvider(*steps))
+    measured = kind(ScriptedProvider(*steps))
     body = chat("local-marked", messages=[{"role": "user", "content": "marked"}], user="marked")
     scope = http_scope(
         "POST",
@@ -260,8 +257,8 @@ async def test_no_metric_holds_a_secret(fails: bool) -> None:
     assert "marked" not in repr(measured.points()) + repr(measured.metrics)
 
 
-def test_threads_lose_no_count() -> None:
-    measured = Measured()
+def test_threads_lose_no_count(kind: type[Measured]) -> None:
+    measured = kind()
     event = ended(RequestContext(usage=Usage(1)))
 
     def count() -> None:
@@ -276,10 +273,10 @@ def test_threads_lose_no_count() -> None:
     assert measured.numbers("xrouter.requests") == {("none", "200", "true", "other"): 800}
 
 
-async def test_the_document_names_every_metric_and_label(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_document_names_every_metric_and_label(kind: type[Measured], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xrouter_asgi.telemetry.metrics._LAG_EVERY", 0)
     provider = ScriptedProvider([chunk("a")], UpstreamUnavailable("No.", code="dns_error"))
-    measured = Measured(provider, backlog=lambda: 3)
+    measured = kind(provider, backlog=lambda: 3)
     await post(measured.app, "/v1/chat/completions", chat(stream=True))
     measured.metrics(ended(RequestContext(model="scripted", usage=Usage(1))))
     for event in (
@@ -292,6 +289,6 @@ async def test_the_document_names_every_metric_and_label(monkeypatch: pytest.Mon
     text = (Path(__file__).parents[2] / "docs/telemetry.md").read_text("utf-8").partition("## Metrics")[2]
     rows = {row.split("`")[1]: row for row in text.splitlines() if row.startswith(("| `xrouter.", "| `gen_ai."))}
     points = measured.points()
-    assert rows.keys() == {name for name, _ in points}
-    labels = {label for _, point in points for label in point.attributes or ()}
+    assert rows.keys() == {name for name, *_ in points}
+    labels = {label for _, labels, _ in points for label in labels}
     assert [label for label in labels if f"`{label}`" not in text] == []

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import httpx
 import pytest
@@ -21,12 +20,13 @@ from xrouter_asgi.telemetry.metrics import Metrics
 from xrouter_asgi.telemetry.prometheus import MetricsApp
 
 
-def measured(shown: MetricsApp) -> RequestEventsMiddleware:
+def measured() -> tuple[RequestEventsMiddleware, Metrics]:
+    """A router with a model that answers and one that does not, and what measures it."""
     good = Target(ScriptedProvider(), model="there")
     broken = Target(ScriptedProvider(UpstreamUnavailable("No.", code="dns_error")), model="there")
     router = LLMRouter({"scripted": good, "broken": broken})
-    metrics = Metrics(MeterProvider([shown.reader]), models=router.models)
-    return RequestEventsMiddleware(router, observers=[metrics])
+    metrics = Metrics(models=router.models)
+    return RequestEventsMiddleware(router, observers=[metrics]), metrics
 
 
 def samples(text: str) -> dict[str, float]:
@@ -39,8 +39,8 @@ def samples(text: str) -> dict[str, float]:
 
 
 async def test_what_was_measured_is_shown_over_a_socket() -> None:
-    shown = MetricsApp()
-    app = measured(shown)
+    app, metrics = measured()
+    shown = MetricsApp(metrics)
     await post(app, "/v1/chat/completions", chat())
     async with uvicorn_here(shown, lifespan="on") as url, httpx.AsyncClient(trust_env=False) as client:
         answer = await client.get(f"{url}/metrics")
@@ -57,8 +57,8 @@ async def test_what_was_measured_is_shown_over_a_socket() -> None:
 
 
 async def test_an_attempt_without_error_lacks_the_label_that_a_failed_one_has() -> None:
-    shown = MetricsApp()
-    app = measured(shown)
+    app, metrics = measured()
+    shown = MetricsApp(metrics)
     await post(app, "/v1/chat/completions", chat())
     await post(app, "/v1/chat/completions", chat("broken"))
     series = samples((await get(shown, "/")).body.decode())
@@ -71,15 +71,13 @@ async def test_an_attempt_without_error_lacks_the_label_that_a_failed_one_has() 
 
 
 async def test_it_can_be_mounted() -> None:
-    shown = MetricsApp()
-    measured(shown)
+    shown = MetricsApp(Metrics())
     answer = await get(Starlette(routes=[Mount("/metrics", shown)]), "/metrics/")
     assert b"xrouter_limiter_degraded 0.0" in answer.body
 
 
 async def test_a_head_has_the_length_and_no_body() -> None:
-    shown = MetricsApp()
-    measured(shown)
+    shown = MetricsApp(Metrics())
     answer = await request(shown, "HEAD", "/")
     assert answer.status == 200
     assert int(answer.header("content-length") or 0) > 0
@@ -87,7 +85,7 @@ async def test_a_head_has_the_length_and_no_body() -> None:
 
 
 async def test_metrics_are_only_to_be_read() -> None:
-    answer = await request(MetricsApp(), "POST", "/")
+    answer = await request(MetricsApp(Metrics()), "POST", "/")
     assert (answer.status, answer.header("allow")) == (405, "GET, HEAD")
 
 
@@ -96,8 +94,7 @@ async def test_metrics_are_only_to_be_read() -> None:
 )
 async def test_without_the_token_nothing_is_shown(given: bytes | None) -> None:
     headers = [] if given is None else [(b"authorization", given)]
-    shown = MetricsApp(token="marked-token-of-16")
-    measured(shown)
+    shown = MetricsApp(Metrics(), token="marked-token-of-16")
     answer = await get(shown, "/", headers=headers)
     assert answer.status == 401
     assert answer.header("www-authenticate") == 'Bearer realm="metrics"'
@@ -105,8 +102,7 @@ async def test_without_the_token_nothing_is_shown(given: bytes | None) -> None:
 
 
 async def test_with_the_token_it_is() -> None:
-    shown = MetricsApp(token="marked-token-of-16")
-    measured(shown)
+    shown = MetricsApp(Metrics(), token="marked-token-of-16")
     assert (await get(shown, "/", headers=[(b"authorization", b"bearer marked-token-of-16")])).status == 200
     assert "marked-token-of-16" not in repr(shown)
 
@@ -114,12 +110,12 @@ async def test_with_the_token_it_is() -> None:
 @pytest.mark.parametrize("token", ["", "x" * 15])
 def test_a_token_that_could_be_guessed_is_refused(token: str) -> None:
     with pytest.raises(ValueError, match=f"has {len(token)} characters. Take 16 or more"):
-        MetricsApp(token=token)
+        MetricsApp(Metrics(), token=token)
 
 
 async def test_scrapes_under_load_are_whole_and_do_not_grow() -> None:
-    shown = MetricsApp()
-    app = measured(shown)
+    app, metrics = measured()
+    shown = MetricsApp(metrics)
     await post(app, "/v1/chat/completions", chat())
     await post(app, "/v1/chat/completions", chat("odd"))
     await get(app, "/odd")
@@ -138,7 +134,6 @@ async def test_scrapes_under_load_are_whole_and_do_not_grow() -> None:
     assert all(names == before for names in [*scraped, await scrape()])
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.prometheus", None)
-    with pytest.raises(ImportError, match=r'pip install "xrouter-asgi\[prometheus\]"'):
-        MetricsApp()
+def test_what_a_meter_provider_has_is_for_its_readers_to_show() -> None:
+    with pytest.raises(ValueError, match=r"Make Metrics without one\."):
+        MetricsApp(Metrics(MeterProvider()))

@@ -35,7 +35,10 @@ def rows(*pairs: tuple[object, object]) -> EmbeddingList:
     return EmbeddingList({"object": "list", "data": data, "model": "m"})
 
 
-@pytest.mark.parametrize("told", [answer(ONE, ONE), answer(PACKED, ONE), answer([1, 2], [0, 0])])
+LARGE = b64encode(struct.pack("<2f", -3e38, 3e38)).decode()
+
+
+@pytest.mark.parametrize("told", [answer(ONE, ONE), answer(PACKED, ONE), answer([1, 2], [0, 0]), answer(PACKED, LARGE)])
 def test_vectors_in_order_are_passed_on_as_they_are(told: EmbeddingList) -> None:
     assert in_order(told, 2) is told
 
@@ -80,7 +83,8 @@ def test_vectors_without_any_index_are_numbered() -> None:
         answer([], []),
         answer(ONE, "no base64"),
         answer(ONE, PACKED[:4]),
-        answer(ONE, b64encode(struct.pack("<2f", 1, math.nan)).decode()),
+        *(answer(ONE, b64encode(struct.pack("<2f", 1, none)).decode()) for none in (math.nan, math.inf, -math.inf)),
+        answer(ONE, b64encode(struct.pack("<2f", 1, -1) + b"0").decode()),
     ],
 )
 def test_vectors_that_are_not_one_for_each_input_are_the_upstreams_fault(told: EmbeddingList) -> None:

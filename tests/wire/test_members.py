@@ -40,6 +40,20 @@ def test_a_splice_edits_the_text_in_place() -> None:
     assert spliced == b'{ "model" : "real",\n "messages": [1.50, "\\n"],"user":"u"}'
 
 
+@pytest.mark.parametrize(
+    ("data", "spliced"),
+    [
+        (b'{"model":"a","tools":[{"model":1}]}', b'{"model":"real","tools":[{"model":1}]}'),
+        (b'{"messages":[{"content":"{"}],"model":"a"}', b'{"messages":[{"content":"{"}],"model":"real"}'),
+        (b'{"stop":["model"],"model":"a"}', b'{"stop":["model"],"model":"real"}'),
+        (b'{"a\\"model":"b","model":"a"}', b'{"a\\"model":"b","model":"real"}'),
+        (b'{"tools":[{"model":"b"}],"model":"a"}', b'{"tools":[{"model":"b"}],"model":"real"}'),
+    ],
+)
+def test_the_outermost_member_of_several_with_its_name_is_set(data: bytes, spliced: bytes) -> None:
+    assert splice(data, json.loads(data), {"model": "real"}) == spliced
+
+
 def test_a_splice_without_changes_is_the_same_bytes() -> None:
     assert splice(b'{"a" : 1}', {"a": 1}, {}) == b'{"a" : 1}'
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from xrouter_asgi.errors import InvalidRequest
+from xrouter_asgi.wire import reading
 from xrouter_asgi.wire.reading import LARGE, MANY, SMALL, by_size, off_loop, read_request
 
 
@@ -61,3 +62,22 @@ async def test_the_garbage_collector_rests_while_work_is_done_off_the_loop(enabl
         assert gc.isenabled() is enabled
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("froze", [False, True])
+async def test_the_next_collection_does_not_look_at_what_was_made_off_the_loop_unless_the_host_froze_objects(
+    froze: bool,
+) -> None:
+    reading._host_froze.cache_clear()
+    if froze:
+        gc.freeze()
+    try:
+        made: list[list[object]] = await off_loop(lambda: [[] for _ in range(1000)])
+        frozen = gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+        reading._host_froze.cache_clear()
+    assert (frozen > 0) is froze
+    if not froze:
+        old = {id(each) for each in gc.get_objects(generation=2)}
+        assert all(id(each) in old for each in made)

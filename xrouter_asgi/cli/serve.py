@@ -16,9 +16,7 @@ from ..admission import raise_descriptors
 from ..inspection import describe_layers, describe_models
 from ..reloading import FileWatch, Reload
 from ..settings import Settings, find_file
-from ..settings.references import reveal
 from ..standalone import OPEN, Assembly, assemble
-from ..telemetry.prometheus import MetricsApp
 from .base import Commands, add_command, fail, say
 
 if TYPE_CHECKING:
@@ -151,8 +149,9 @@ def _listen(
     host, port = _address(settings, options)
     own = settings.metrics
     if assembly.metrics is not None and own is not None and own.port is not None:
+        shown = own.show(assembly.metrics, settings.service)
         try:
-            say(f"Metrics are shown at {server.beside(assembly.metrics, own.host, own.port)}/metrics")
+            say(f"Metrics are shown at {server.beside(shown, own.host, own.port)}/metrics")
         except OSError as error:
             return _cannot_listen(own.host, own.port, error, "Write another port in [metrics].")
     try:
@@ -181,9 +180,9 @@ def _supervise(
     supervisor = Supervisor([*command, "--worker"], workers, listening=announce, load=load, watch=watch)
     own = settings.metrics
     if own is not None and own.port is not None:
-        app = MetricsApp(token=reveal(own.token), sums=supervisor.sums)
+        shown = own.show(supervisor.sums, settings.service)
         try:
-            say(f"Metrics are shown at {supervisor.show_metrics(app, own.host, own.port)}/metrics")
+            say(f"Metrics are shown at {supervisor.show_metrics(shown, own.host, own.port)}/metrics")
         except OSError as error:
             return _cannot_listen(own.host, own.port, error, "Write another port in [metrics].")
     host, port = _address(settings, options)
@@ -202,7 +201,7 @@ def _work(settings: Settings, line: socket.socket, listener: socket.socket, *, l
 
     raise_descriptors()
     assembly = assemble(settings)
-    end = WorkerLine(line, measured=list if assembly.metrics is None else assembly.metrics.families)
+    end = WorkerLine(line, measured=dict if assembly.metrics is None else assembly.metrics.snapshot)
     build_server(settings, assembly, end.open, load=load).serve_at(listener)
     return 0
 

@@ -2,11 +2,27 @@
 
 from typing import TYPE_CHECKING
 
-from .base import APIKey, AuditEntry, FindKey, KeyExists, KeyRegistry, KeyStore, StoredSecret, UnknownKey
+from .base import (
+    APIKey,
+    AuditEntry,
+    Changed,
+    FindKey,
+    KeyConflict,
+    KeyExists,
+    KeyRegistry,
+    KeyStore,
+    NewKey,
+    State,
+    StoredSecret,
+    UnknownKey,
+)
 from .cache import CachedKeys
-from .issuer import Issued, Issuer, KeySpec
+from .changes import KeyChanges
+from .issuer import Issued, Issuer
 from .memory import CallableKeyStore, MemoryKeyStore, StaticKeys
+from .redis_changes import RedisChanges
 from .secret import Hasher, new_secret, well_formed
+from .spec import KeyFields, KeyFilter, KeySpec
 
 if TYPE_CHECKING:
     from .sql import SQLKeyStore
@@ -16,16 +32,24 @@ __all__ = [
     "AuditEntry",
     "CachedKeys",
     "CallableKeyStore",
+    "Changed",
     "FindKey",
     "Hasher",
     "Issued",
     "Issuer",
+    "KeyChanges",
+    "KeyConflict",
     "KeyExists",
+    "KeyFields",
+    "KeyFilter",
     "KeyRegistry",
     "KeySpec",
     "KeyStore",
     "MemoryKeyStore",
+    "NewKey",
+    "RedisChanges",
     "SQLKeyStore",
+    "State",
     "StaticKeys",
     "StoredSecret",
     "UnknownKey",

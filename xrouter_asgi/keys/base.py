@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Protocol, TypeAlias, runtime_checkable
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from ..context import Principal
+
+State: TypeAlias = Literal["active", "unused", "waiting", "expired", "suspended", "revoked"]
+"""`unused` is active and was not used for `UNUSED`; `waiting` is not valid yet."""
+
+UNUSED: Final = timedelta(days=180)
+
+Changed: TypeAlias = Callable[[str | None], None]
+"""Takes the id of a key that changed, or None when any key may have changed."""
 
 
 def utc_now() -> datetime:
@@ -32,7 +40,7 @@ class APIKey:
     owner: str | None = None  # a user, a team, a tenant
     kind: str = "live"  # or `test` or `admin`, as in its secret's prefix; `imported` if another gateway created it
     created_at: datetime = field(default_factory=utc_now)
-    active: bool = True  # False once it is revoked
+    active: bool = True  # False while it is suspended, and once it is revoked
     not_before: datetime | None = None
     # The first moment at which it is not valid; of a rotated secret, the overlap's end.
     expires_at: datetime | None = None
@@ -40,6 +48,8 @@ class APIKey:
     models: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     last_used_at: datetime | None = None  # may be late, because stores write it in batches
+    groups: tuple[str, ...] = ()  # of the owner
+    suspended: bool = False  # it is not active, but may be again
 
     def usable(self, now: datetime) -> bool:
         return (
@@ -48,8 +58,19 @@ class APIKey:
             and (self.expires_at is None or now < self.expires_at)
         )
 
+    @property
+    def revoked(self) -> bool:
+        return not self.active and not self.suspended
+
+    def state(self, now: datetime) -> State:
+        if not self.active:
+            return "suspended" if self.suspended else "revoked"
+        if self.usable(now):
+            return "unused" if now - (self.last_used_at or self.created_at) > UNUSED else "active"
+        return "waiting" if self.not_before is not None and now < self.not_before else "expired"
+
     def principal(self) -> Principal:
-        return Principal(id=self.id, owner=self.owner, scopes=self.scopes, models=self.models, limits=self.limits)
+        return Principal(self.id, self.owner, self.scopes, self.models, self.limits, self.groups)
 
 
 @runtime_checkable
@@ -60,10 +81,13 @@ class KeyStore(Protocol):
     """Whether it may hold keys of another gateway. If not, what `well_formed` refuses is refused without a lookup."""
 
     async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
-        """The key of one of these digests, also a revoked or expired one. Raises KeyStoreUnavailable."""
+        """The key of one of these digests, also one that is not usable. Raises KeyStoreUnavailable."""
 
     def used(self, key: APIKey, /) -> None:
         """Note that the key was used now. Never blocks and never raises; the store may write it later."""
+
+    def watch(self, changed: Changed, /) -> None:
+        """Call `changed` when a key changes, here or in another process. A store that cannot know ignores it."""
 
     async def aclose(self) -> None: ...
 
@@ -85,11 +109,19 @@ class AuditEntry:
 
     at: datetime
     by: str
-    action: str  # `create`, `import`, `rotate` or `revoke`
+    action: str  # `create`, `import`, `update`, `suspend`, `resume`, `rotate` or `revoke`
     key_id: str
     before: Mapping[str, object] = field(default_factory=dict)  # of the fields that changed, without secrets
     after: Mapping[str, object] = field(default_factory=dict)
     reason: str | None = None  # as the person who did it wrote it
+
+
+class NewKey(NamedTuple):
+    """A key to be kept, with its secret and the first entry of its audit."""
+
+    key: APIKey
+    secret: StoredSecret
+    entry: AuditEntry
 
 
 class KeyRegistry(KeyStore, Protocol):
@@ -98,22 +130,30 @@ class KeyRegistry(KeyStore, Protocol):
     Every method raises KeyStoreUnavailable if the store is away.
     """
 
-    async def add(self, key: APIKey, secret: StoredSecret, entry: AuditEntry, /) -> None:
-        """Raises KeyExists when the id or the digest is taken."""
+    async def add(self, *new: NewKey) -> None:
+        """Keep all of them, or none. Raises KeyExists when an id or a digest is taken."""
 
     async def rotate(
         self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime, expires_at: datetime | None
     ) -> None:
         """Give the key another secret and end; its other secrets end by `until`. Raises UnknownKey and KeyExists."""
 
-    async def revoke(self, id: str, entry: AuditEntry, /) -> None:
-        """Cannot be undone. Raises UnknownKey."""
+    async def replace(self, old: APIKey, new: APIKey, entry: AuditEntry, /) -> None:
+        """Keep `new` for `old`, which has the same id. Its secrets and its last use stay.
+
+        Raises UnknownKey, and KeyConflict if the key is no longer `old`: it has to be read again.
+        """
 
     async def get(self, id: str, /) -> APIKey:
         """Raises UnknownKey."""
 
-    async def list(self, *, owner: str | None = None) -> Sequence[APIKey]:
-        """Every key, or those of one owner, oldest first."""
+    async def list(
+        self, *, owner: str | None = None, after: str | None = None, most: int | None = None
+    ) -> Sequence[APIKey]:
+        """Keys, oldest first: all, or those of one owner, that come after the key of an id, and so many at most.
+
+        Raises UnknownKey for the id.
+        """
 
     async def audit(self, id: str, /) -> Sequence[AuditEntry]:
         """The changes of the key, oldest first."""
@@ -128,3 +168,7 @@ class UnknownKey(LookupError):
 
 class KeyExists(ValueError):
     """The id or the secret is in the store already."""
+
+
+class KeyConflict(Exception):
+    """The key was changed at the same time. `Issuer` reads it again."""

@@ -13,17 +13,19 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing, suppress
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import URL, Connection, column, event, inspect, make_url, select, table, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ..errors import KeyStoreUnavailable
-from .base import KeyExists, UnknownKey
+from .base import KeyConflict, KeyExists, UnknownKey
 from .schema import REVISION, VERSION_TABLE
+
+if find_spec("alembic") is None:  # imported only where it is needed, and missed at once
+    raise ModuleNotFoundError("No module named 'alembic'")
 
 T = TypeVar("T")
 
@@ -44,6 +46,17 @@ class Database:
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], /, *, writes: bool = False) -> T:
         """Do `work` in one transaction. Raises KeyStoreUnavailable, whose `detail` says why."""
         return await self._own(self._run(work, writes))
+
+    async def change(
+        self, work: Callable[[AsyncConnection], Awaitable[None]], /, *, then: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Do `work` in one transaction that writes, and `then` after its commit. Raises as `run` does."""
+
+        async def both() -> None:
+            await self._run(work, writes=True)
+            await then()
+
+        await self._own(both())
 
     async def migrate(self) -> None:
         """Bring the tables up to `REVISION`. May be called twice, also at the same time."""
@@ -83,7 +96,7 @@ class Database:
                 await asyncio.to_thread(_make_file, self._engine)
             async with self._engine.execution_options(writes=writes).begin() as connection:
                 return await work(connection)
-        except (KeyStoreUnavailable, KeyExists, UnknownKey):
+        except (KeyStoreUnavailable, KeyConflict, KeyExists, UnknownKey):
             raise
         except Exception as exc:  # SQLAlchemy does not wrap what asyncpg raises when it connects
             cause = getattr(exc, "orig", None) or exc
@@ -184,6 +197,9 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _migrate(connection: Connection) -> None:
+    from alembic import command  # here, because the import takes 0.1 s
+    from alembic.config import Config
+
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
     config = Config()

@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from .base import APIKey, AuditEntry, FindKey, KeyExists, StoredSecret, UnknownKey, earlier, utc_now
+from .base import (
+    APIKey,
+    AuditEntry,
+    Changed,
+    FindKey,
+    KeyConflict,
+    KeyExists,
+    NewKey,
+    StoredSecret,
+    UnknownKey,
+    earlier,
+    utc_now,
+)
 from .secret import Hasher, importable, well_formed
 
 
@@ -22,6 +34,7 @@ class MemoryKeyStore:
         self._keys: dict[str, APIKey] = {}
         self._secrets: dict[bytes, tuple[str, datetime | None]] = {}  # the key's id, and the end of an overlap
         self._audit: list[AuditEntry] = []
+        self._watchers: list[Changed] = []
 
     async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
         for digest in digests:
@@ -33,12 +46,18 @@ class MemoryKeyStore:
     def used(self, key: APIKey, /) -> None:
         self._keys[key.id] = replace(self._keys[key.id], last_used_at=utc_now())
 
-    async def add(self, key: APIKey, secret: StoredSecret, entry: AuditEntry, /) -> None:
-        if key.id in self._keys or secret.digest in self._secrets:
+    def watch(self, changed: Changed, /) -> None:
+        self._watchers.append(changed)
+
+    async def add(self, *new: NewKey) -> None:
+        ids = {key.id for key, _, _ in new} - self._keys.keys()
+        digests = {secret.digest for _, secret, _ in new} - self._secrets.keys()
+        if len(ids) < len(new) or len(digests) < len(new):
             raise KeyExists("The key is in the store already.")
-        self._keys[key.id] = key
-        self._secrets[secret.digest] = key.id, None
-        self._audit.append(entry)
+        for key, secret, entry in new:
+            self._keys[key.id] = key
+            self._secrets[secret.digest] = key.id, None
+            self._audit.append(entry)
 
     async def rotate(
         self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime, expires_at: datetime | None
@@ -51,24 +70,37 @@ class MemoryKeyStore:
                 self._secrets[digest] = id, earlier(end, until)
         self._keys[id] = replace(key, expires_at=expires_at)
         self._secrets[secret.digest] = id, None
-        self._audit.append(entry)
+        self._note(entry)
 
-    async def revoke(self, id: str, entry: AuditEntry, /) -> None:
-        self._keys[id] = replace(await self.get(id), active=False)
-        self._audit.append(entry)
+    async def replace(self, old: APIKey, new: APIKey, entry: AuditEntry, /) -> None:
+        used = (await self.get(old.id)).last_used_at
+        if self._keys[old.id] != replace(old, last_used_at=used):
+            raise KeyConflict
+        self._keys[old.id] = replace(new, last_used_at=used)
+        self._note(entry)
 
     async def get(self, id: str, /) -> APIKey:
         if id not in self._keys:
             raise UnknownKey(id)
         return self._keys[id]
 
-    async def list(self, *, owner: str | None = None) -> Sequence[APIKey]:
-        return [key for key in self._keys.values() if owner is None or key.owner == owner]
+    async def list(
+        self, *, owner: str | None = None, after: str | None = None, most: int | None = None
+    ) -> Sequence[APIKey]:
+        ids = list(self._keys)
+        start = 0 if after is None else ids.index((await self.get(after)).id) + 1
+        found = [key for key in map(self._keys.__getitem__, ids[start:]) if owner is None or key.owner == owner]
+        return found[:most]
 
     async def audit(self, id: str, /) -> Sequence[AuditEntry]:
         return [entry for entry in self._audit if entry.key_id == id]
 
     async def aclose(self) -> None: ...
+
+    def _note(self, entry: AuditEntry) -> None:
+        self._audit.append(entry)
+        for changed in self._watchers:
+            changed(entry.key_id)
 
 
 class StaticKeys:
@@ -89,6 +121,8 @@ class StaticKeys:
         return next((self._keys[digest] for digest in digests if digest in self._keys), None)
 
     def used(self, key: APIKey, /) -> None: ...
+
+    def watch(self, changed: Changed, /) -> None: ...
 
     async def aclose(self) -> None: ...
 
@@ -111,5 +145,7 @@ class CallableKeyStore:
         return None
 
     def used(self, key: APIKey, /) -> None: ...
+
+    def watch(self, changed: Changed, /) -> None: ...
 
     async def aclose(self) -> None: ...

@@ -14,15 +14,17 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
+    false,
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0001"  # the newest migration in `migrations/versions`, which makes these tables
+REVISION = "0002"  # the newest migration in `migrations/versions`, which makes these tables
 VERSION_TABLE = "xrouter_keys_version"  # not Alembic's default name, which a host may use itself
 
 
@@ -60,6 +62,9 @@ keys = Table(
     Column("models", JSON, nullable=False),
     Column("limits", JSON, nullable=False),
     Column("last_used_at", Moment),
+    Column("user_groups", JSON, nullable=False, server_default="[]", key="groups"),
+    Column("is_suspended", Boolean, nullable=False, server_default=false(), key="suspended"),
+    Index("ix_xrouter_keys_created_at", "created_at", "id"),
 )
 
 # A key has several secrets during an overlap.

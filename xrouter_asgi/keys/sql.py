@@ -5,18 +5,32 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Insert, Row, Select, Update, bindparam, insert, or_, select, update
+from sqlalchemy import Row, Select, Update, and_, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import KeyStoreUnavailable
-from .base import APIKey, AuditEntry, KeyExists, StoredSecret, UnknownKey, earlier, utc_now
-from .database import Database
+from .base import (
+    APIKey,
+    AuditEntry,
+    Changed,
+    KeyConflict,
+    KeyExists,
+    NewKey,
+    StoredSecret,
+    UnknownKey,
+    earlier,
+    utc_now,
+)
+from .changes import ChangeListener, KeyChanges
+from .database import Database, async_url
+from .postgres_changes import PostgresChanges
 from .schema import audit, keys, secrets
 
 logger = logging.getLogger("xrouter")
@@ -27,23 +41,34 @@ FLUSH_INTERVAL = 10.0  # seconds for which uses of keys are collected before one
 class SQLKeyStore:
     """Keeps keys in a database that several processes share. Connects at first use.
 
+    Every process that looks keys up is notified of changes: by PostgreSQL itself, and through `changes`.
+
     Args:
         url: `sqlite:///keys.db` or `postgresql://user:password@host/name`. The file and tables of SQLite are made at
             first use; `xrouter keys migrate` makes the tables of PostgreSQL.
         imported: Whether it may hold keys that another gateway created.
+        changes: Another channel for notifications, such as `RedisChanges`.
 
     Raises ValueError for a URL of another database, and ModuleNotFoundError if the driver is not installed.
     """
 
-    def __init__(self, url: str, *, imported: bool = False) -> None:
+    def __init__(self, url: str, *, imported: bool = False, changes: KeyChanges | None = None) -> None:
         self.imported = imported
         self._database = Database(url)
+        parsed = async_url(url)
+        self._channels: list[KeyChanges] = [] if changes is None else [changes]
+        if parsed.get_backend_name() == "postgresql":
+            self._channels.append(PostgresChanges(parsed))
+        self._watchers: list[Changed] = []
+        self._listener = ChangeListener(self._channels, self._heard)
         self._warned = False
         self._used: dict[str, datetime] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writer: asyncio.Task[None] | None = None
 
     async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
+        if self._watchers:
+            self._listener.begin()
         statement = (
             select(keys, secrets.c.digest, secrets.c.pepper, secrets.c.expires_at.label("secret_expires_at"))
             .join_from(keys, secrets)
@@ -67,34 +92,66 @@ class SQLKeyStore:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_INTERVAL, self._write_later)
 
-    async def add(self, key: APIKey, secret: StoredSecret, entry: AuditEntry, /) -> None:
-        facts = asdict(key) | {"scopes": sorted(key.scopes)}
-        await self._change(key.id, entry, insert(keys).values(facts), _insert(key.id, secret, entry))
+    def watch(self, changed: Changed, /) -> None:
+        self._watchers.append(changed)
+
+    async def add(self, *new: NewKey) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            with _taken():
+                await connection.execute(insert(keys), [_columns(key) for key, _, _ in new])
+                await connection.execute(
+                    insert(secrets), [_secret(key.id, secret, entry.at) for key, secret, entry in new]
+                )
+            await connection.execute(insert(audit), [asdict(entry) for _, _, entry in new])
+
+        if new:
+            await self._database.run(work, writes=True)
 
     async def rotate(
         self, id: str, secret: StoredSecret, entry: AuditEntry, /, *, until: datetime, expires_at: datetime | None
     ) -> None:
         longer = or_(secrets.c.expires_at.is_(None), secrets.c.expires_at > until)
-        await self._change(
-            id,
-            entry,
-            update(keys).where(keys.c.id == id).values(expires_at=expires_at),
-            update(secrets).where(secrets.c.key_id == id, longer).values(expires_at=until),
-            _insert(id, secret, entry),
-        )
 
-    async def revoke(self, id: str, entry: AuditEntry, /) -> None:
-        await self._change(id, entry, update(keys).where(keys.c.id == id).values(active=False))
+        async def work(connection: AsyncConnection) -> None:
+            if not (await connection.execute(_of(id).values(expires_at=expires_at))).rowcount:
+                raise UnknownKey(id)
+            await connection.execute(update(secrets).where(secrets.c.key_id == id, longer).values(expires_at=until))
+            with _taken():
+                await connection.execute(insert(secrets), [_secret(id, secret, entry.at)])
+            await connection.execute(insert(audit), [asdict(entry)])
+
+        await self._change(id, work)
+
+    async def replace(self, old: APIKey, new: APIKey, entry: AuditEntry, /) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            # The lock makes others wait who replace it at the same time. In SQLite the transaction has it already.
+            row = (await connection.execute(select(keys).where(keys.c.id == old.id).with_for_update())).first()
+            if row is None:
+                raise UnknownKey(old.id)
+            if replace(_key(row), last_used_at=old.last_used_at) != old:
+                raise KeyConflict
+            values = _columns(new)
+            del values["last_used_at"]  # which may be written meanwhile
+            await connection.execute(_of(old.id).values(values))
+            await connection.execute(insert(audit), [asdict(entry)])
+
+        await self._change(old.id, work)
 
     async def get(self, id: str, /) -> APIKey:
         for row in await self._rows(select(keys).where(keys.c.id == id)):
             return _key(row)
         raise UnknownKey(id)
 
-    async def list(self, *, owner: str | None = None) -> Sequence[APIKey]:
-        statement = select(keys).order_by(keys.c.created_at, keys.c.id)
+    async def list(
+        self, *, owner: str | None = None, after: str | None = None, most: int | None = None
+    ) -> Sequence[APIKey]:
+        statement = select(keys).order_by(keys.c.created_at, keys.c.id).limit(most)
         if owner is not None:
             statement = statement.where(keys.c.owner == owner)
+        if after is not None:
+            at = (await self.get(after)).created_at
+            later = or_(keys.c.created_at > at, and_(keys.c.created_at == at, keys.c.id > after))
+            statement = statement.where(later)
         return [_key(row) for row in await self._rows(statement)]
 
     async def audit(self, id: str, /) -> Sequence[AuditEntry]:
@@ -110,6 +167,7 @@ class SQLKeyStore:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        await self._listener.aclose()
         await self._write_used()
         await self._database.aclose()
 
@@ -123,21 +181,18 @@ class SQLKeyStore:
 
         return await self._database.run(work)
 
-    async def _change(self, id: str, entry: AuditEntry, change: Insert | Update, *others: Insert | Update) -> None:
-        """Change one key, and whatever belongs to it, with its audit entry."""
-        facts = _fields(AuditEntry, entry) | {"before": dict(entry.before), "after": dict(entry.after)}
+    async def _change(self, id: str, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        """Change one key in a transaction, then notify this process and the others."""
 
-        async def work(connection: AsyncConnection) -> None:
-            try:
-                if not (await connection.execute(change)).rowcount:
-                    raise UnknownKey(id)
-                for statement in (*others, insert(audit).values(facts)):
-                    await connection.execute(statement)
-            except IntegrityError:
-                # The cause is omitted: it shows the statement.
-                raise KeyExists("The key is in the store already.") from None
+        async def tell() -> None:
+            self._heard(id)
+            await asyncio.gather(*(channel.tell(id) for channel in self._channels))
 
-        await self._database.run(work, writes=True)
+        await self._database.change(work, then=tell)
+
+    def _heard(self, id: str | None) -> None:
+        for changed in self._watchers:
+            changed(id)
 
     def _write_later(self) -> None:
         self._timer = None
@@ -164,13 +219,30 @@ class SQLKeyStore:
             self._used = batch | self._used  # for the next write
 
 
-def _insert(id: str, secret: StoredSecret, entry: AuditEntry) -> Insert:
-    return insert(secrets).values(asdict(secret) | {"key_id": id, "created_at": entry.at})
+@contextmanager
+def _taken() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        # The cause is omitted: it shows the statement.
+        raise KeyExists("The key is in the store already.") from None
+
+
+def _of(id: str) -> Update:
+    return update(keys).where(keys.c.id == id)
+
+
+def _secret(id: str, secret: StoredSecret, at: datetime) -> dict[str, Any]:
+    return asdict(secret) | {"key_id": id, "created_at": at}
+
+
+def _columns(key: APIKey) -> dict[str, Any]:
+    return asdict(key) | {"scopes": sorted(key.scopes)}
 
 
 def _key(row: Row[Any]) -> APIKey:
-    lists = {"scopes": frozenset(row.scopes), "models": tuple(row.models), "limits": tuple(row.limits)}
-    return APIKey(**_fields(APIKey, row) | lists)
+    lists = {name: tuple(getattr(row, name)) for name in ("models", "limits", "groups")}
+    return APIKey(**_fields(APIKey, row) | lists | {"scopes": frozenset(row.scopes)})
 
 
 def _fields(kind: type[APIKey | AuditEntry], source: object) -> dict[str, Any]:

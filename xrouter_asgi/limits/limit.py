@@ -13,7 +13,7 @@ from .prices import MOST, NANO, in_units
 
 Unit: TypeAlias = Literal["requests", "tokens", "money", "parallel", "output", "choices"]
 """`output` and `choices` are not counted: they bound the tokens of each choice, and the choices, of one request."""
-Per: TypeAlias = Literal["key", "owner", "model", "address", "all"]
+Per: TypeAlias = Literal["key", "owner", "group", "model", "address", "all"]
 Period: TypeAlias = Literal["day", "week", "month"]
 
 DAY: Final = 86_400.0

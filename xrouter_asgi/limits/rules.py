@@ -31,12 +31,13 @@ class Subject(NamedTuple):
     owner: str | None  # None if the key has no owner; then the key is its own owner
     address: str
     limits: tuple[str, ...] = ()  # of the caller's own key
+    groups: tuple[str, ...] = ()  # of the owner, who counts in each of them
 
     @classmethod
     def of(cls, scope: Scope, key: FindSubject, principal: Principal | None) -> Subject:
         if principal is None:
             return cls(key(scope), None, peer_address(scope))
-        return cls(key(scope), principal.owner, peer_address(scope), principal.limits)
+        return cls(key(scope), principal.owner, peer_address(scope), principal.limits, principal.groups)
 
     def counted(self, per: Per, model: str) -> str | None:
         """Whose count it is; None if such a limit does not apply to this caller."""
@@ -59,14 +60,14 @@ class LimitRule:
     limit: Limit
     pattern: str | None = None
 
-    def charge(self, subject: Subject, calendar: Calendar, *, model: str = "", cost: int = 1) -> Charge | None:
-        """The charge for one request; None if the limit does not apply to this subject."""
+    def charges(self, subject: Subject, calendar: Calendar, *, model: str = "", cost: int = 1) -> Sequence[Charge]:
+        """The charges for one request: one, none if the limit does not apply to this subject, or one for each group."""
         limit = self.limit
-        counted = subject.counted(limit.per, model)
-        if counted is None:
-            return None
         span = None if limit.calendar is None else calendar.span(limit.calendar)
-        return Charge(counted, limit, cost, self.pattern, span)
+        if limit.per == "group":
+            return [Charge(group, limit, cost, self.pattern, span) for group in dict.fromkeys(subject.groups)]
+        counted = subject.counted(limit.per, model)
+        return () if counted is None else (Charge(counted, limit, cost, self.pattern, span),)
 
 
 class LimitRules:
@@ -100,6 +101,10 @@ class LimitRules:
                 raise ValueError(f"The limit {limit} is of money, and there are no prices. Give prices=Prices({{…}}).")
             raise ValueError(f"The limit {limit} is not in {currency}, as the prices are. Write it in {currency}.")
 
+    def bind(self, principal: Principal | None) -> bool:
+        """Whether any limit can hold for this caller."""
+        return bool(self._general or self._models or (principal is not None and principal.limits))
+
     def before_body(self, subject: Subject) -> Sequence[Charge]:
         """What is charged before the body is read: requests, unless per model."""
         if any(rule.limit.calendar is not None for rule in self._combined(subject.limits, None)[0]):
@@ -107,11 +112,10 @@ class LimitRules:
         return self._early(subject)  # the same for each request of a caller
 
     def _early_charges(self, subject: Subject) -> Sequence[Charge]:
-        charges = (
-            rule.charge(subject, self.calendar, cost=UNITS[rule.limit.unit].each or 0)
-            for rule in self._combined(subject.limits, None)[0]
-        )
-        return tuple(charge for charge in charges if charge is not None)
+        charges: list[Charge] = []
+        for rule in self._combined(subject.limits, None)[0]:
+            charges += rule.charges(subject, self.calendar, cost=UNITS[rule.limit.unit].each or 0)
+        return tuple(charges)
 
     def for_model(self, subject: Subject, model: str) -> tuple[LimitRule, ...]:
         """The other limits, which need the model, in its normal form, and the size of the request."""

@@ -90,8 +90,17 @@ class RedisServer:
         """The address of each range of slots, by its first slot; None for that of the URL."""
         return [(0, None)]
 
-    def _connect_to(self, address: _Address | None) -> AbstractConnection:
-        options = self._options if address is None else {**self._options, "host": address[0], "port": address[1]}
+    async def session(self) -> AbstractConnection:
+        """A connection of the caller's own to a server that counts, for pub/sub. Raises what redis-py raises."""
+        (_, address), *_ = await self._locate()
+        connection = self._connect_to(address, protocol=2)  # in which what is published comes as answers do
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's
+        return connection
+
+    def _connect_to(self, address: _Address | None, **more: Any) -> AbstractConnection:
+        options = {**self._options, **more}
+        if address is not None:
+            options |= {"host": address[0], "port": address[1]}
         connection: AbstractConnection = self._connection(**options)
         return connection
 

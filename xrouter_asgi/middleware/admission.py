@@ -76,8 +76,8 @@ class AdmissionMiddleware:
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
-        scope = dict(scope)
-        RequestContext.of(scope).admit_stream = self._admit_stream
+        scope, context = RequestContext.within(scope)
+        context.admit_stream = self._admit_stream
         if self._bodies is None or _is_small(scope):
             await self.app(scope, receive, send)
             return

@@ -95,8 +95,10 @@ class RateLimitMiddleware:
         if scope["type"] != "http" or self._excluded.match(scope):
             await self.app(scope, receive, send)
             return
-        scope = dict(scope)
-        context = RequestContext.of(scope)
+        scope, context = RequestContext.within(scope)
+        if not self._limiter.rules.bind(context.principal):
+            await self.app(scope, receive, send)
+            return
         request = _LimitedRequest(self._limiter, Subject.of(scope, self._key, context.principal), context)
 
         async def send_with_limits(message: Message) -> None:
@@ -211,16 +213,15 @@ class _LimitedRequest:
         return headers
 
     def _charges(self, rules: Sequence[LimitRule], work: Work) -> Sequence[Charge]:
-        calendar, charges = self._limiter.rules.calendar, []
+        calendar = self._limiter.rules.calendar
+        charges: list[Charge] = []
         for rule in rules:
             cost = UNITS[rule.limit.unit].before(work, rule.limit)
             if cost is None:
                 continue
-            charge = rule.charge(self._subject, calendar, model=work.estimate.model, cost=cost)
-            if charge is not None:
-                charges.append(charge)
-                if rule.limit.unit == "money" and work.prices is not None:
-                    self._context.is_priced = work.prices.knows
+            charges += rule.charges(self._subject, calendar, model=work.estimate.model, cost=cost)
+            if rule.limit.unit == "money" and work.prices is not None:
+                self._context.is_priced = work.prices.knows
         return charges
 
     def _cost(self, work: Work) -> Cost:

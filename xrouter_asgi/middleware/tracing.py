@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..asgi.responses import status_of, with_request_id
+from ..asgi.exchange import Exchange
 from ..context import RequestContext
+from ..telemetry.spans import Tracer
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
 
 class TracingMiddleware:
-    """Gives each request an id, and traces it with OpenTelemetry.
+    """Gives each request an id, and traces it.
 
     A client's `x-request-id` is kept if it is 1 to 64 of `A-Z a-z 0-9 . _ -`, and replaced otherwise. Every answer
     carries it, also a refusal from inside. A request, or the life of a WebSocket, is one SERVER span, unless the host
-    has made one. Below it are one span for the call to a model and one for each attempt.
+    has made one. Below it is one CLIENT span for each attempt to ask an upstream.
 
     Place it outside everything else. Around the whole host, `app = TracingMiddleware(app)`, the 500 that the host
     answers for an exception carries the id, too. A host that traces itself, as FastAPI does once OpenTelemetry has a
@@ -26,17 +27,32 @@ class TracingMiddleware:
 
     Args:
         app: Any ASGI application.
-        tracer_provider: None takes OpenTelemetry's global one, as it is at the first request. If none is set, there are
-            no spans.
+        tracer: Makes the spans, such as an `OTLPTracer`. Whoever makes it closes it.
+        tracer_provider: Makes the spans in place of `tracer`: that of a host. Without either it is OpenTelemetry's
+            global one, as it is at the first request. If none is set, there are no spans.
         propagate: Continue the trace that a client's `traceparent` names, and send ours to the upstreams. A client's
             baggage is never sent on.
+
+    Raises ValueError for both a `tracer` and a `tracer_provider`.
     """
 
-    def __init__(self, app: ASGIApp, *, tracer_provider: TracerProvider | None = None, propagate: bool = True) -> None:
-        from ..telemetry.spans import Spans  # here, because the import of OpenTelemetry is slow
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        tracer: Tracer | None = None,
+        tracer_provider: TracerProvider | None = None,
+        propagate: bool = True,
+    ) -> None:
+        if tracer is None:
+            from ..telemetry.sdk_tracer import SDKTracer  # here, because the import of OpenTelemetry is slow
 
+            tracer = SDKTracer(tracer_provider)
+        elif tracer_provider is not None:
+            raise ValueError("TracingMiddleware takes a tracer or a tracer_provider, and not both.")
         self.app = app
-        self._spans = Spans(tracer_provider, propagate=propagate)
+        self._tracer = tracer
+        self._propagate = propagate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
@@ -45,19 +61,15 @@ class TracingMiddleware:
             return
         scope = dict(scope)
         context = RequestContext.of(scope)
-        spans = self._spans.begin(scope, context)
-
-        async def send_with_id(message: Message) -> None:
-            if spans is not None and (status := status_of(message)):
-                spans.status = spans.status or status
-            await send(with_request_id(message, context.request_id))
-
-        if spans is None:
-            await self.app(scope, receive, send_with_id)
-            return
+        exchange = Exchange.of(context, receive, send)
+        # A request that is traced further out has its id.
+        traced = context.trace_id is not None
+        spans = None if traced else self._tracer.begin(scope, exchange, propagate=self._propagate)
         try:
-            await self.app(scope, receive, send_with_id)
+            await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
-            spans.end(error)
+            if spans is not None:
+                spans.end(error)
             raise
-        spans.end(None)
+        if spans is not None:
+            spans.end(None)

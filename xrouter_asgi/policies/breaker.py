@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from ..context import RequestContext
 from ..errors import CircuitOpen, CooldownKind, RequestRejected, XRouterError
@@ -117,7 +118,7 @@ class CircuitBreaker(Wrapper):
         before, time = self.state, asyncio.get_running_loop().time()
         self._circuit.success(generation, time)
         self._tell(call.context, before, time)
-        reply.when_ended(lambda error: self._note_end(call.context, generation, error))
+        reply.when_ended(partial(self._note_end, call.context, generation))
         return reply
 
     def _admit(self, context: RequestContext) -> Generation:

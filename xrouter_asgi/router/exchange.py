@@ -51,17 +51,16 @@ async def send_reply(
     match reply.body:
         case ChatStream() as stream if send.writer is not None:
             context.streamed = True
+            # At the end of the stream, before the client knows of it.
+            stream.when_ended(partial(_note_stream, context, stream))
             comment = partial(_explanation, context) if explained else None
             headers = _reply_headers(reply, parsed, context, explained=explained)
-            try:
-                broken = await send_stream(
-                    send, stream, send.writer, context=context, headers=headers, comment=comment, before_end=keep
-                )
-                if broken is not None:
-                    context.fail(broken)
-            finally:
-                context.usage = stream.usage
-                context.characters = stream.characters
+            del parsed
+            broken = await send_stream(
+                send, stream, send.writer, context=context, headers=headers, comment=comment, before_end=keep
+            )
+            if broken is not None:
+                context.fail(broken)
         case Document() as answer if send.writer is None and isinstance(answer, parsed.answer_type):
             context.usage = answer.usage if reply.attempt is None else reply.attempt.usage
             data = await off_loop(parsed.whole, answer) if answer.size > SMALL else parsed.whole(answer)
@@ -71,6 +70,11 @@ async def send_reply(
         case body:
             asked, given = type(parsed.request).__name__, type(body).__name__
             raise TypeError(f"The provider '{reply.provider}' answered a {asked} with a {given}.")
+
+
+def _note_stream(context: RequestContext, stream: ChatStream, error: BaseException | None) -> None:
+    context.usage = stream.usage
+    context.characters = stream.characters
 
 
 def _reply_headers(reply: Reply, parsed: ParsedRequest, context: RequestContext, *, explained: bool) -> Headers:

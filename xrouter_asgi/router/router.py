@@ -172,6 +172,8 @@ class LLMRouter:
                 if context.reserve_tokens is not None:
                     await context.reserve_tokens(parsed.estimate())
                 answering = _ask(provider, call, dialect, parsed, send, explained=explained, keep=keep)
+                # A stream may take minutes: what waits for its end holds nothing of the request, here and below.
+                del call, parsed, conversation
                 if send.writer is None or self._commit_after is None:
                     await answering
                 else:
@@ -277,8 +279,10 @@ async def _ask(
         if (told := dialect.named_back(error)) is error:
             raise
         raise told from error
+    sending = send_reply(send, call.context, parsed, reply, explained=explained, keep=keep)
+    del call, parsed
     try:
-        await send_reply(send, call.context, parsed, reply, explained=explained, keep=keep)
+        await sending
     finally:
         await reply.aclose()
 

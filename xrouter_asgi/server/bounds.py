@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 from ..asgi.body import CREDIT, RATE
 from ..errors import InvalidRequest, XRouterError
 
 _HURRY = 0.5  # seconds: until the first byte, and then until the end of the head
+
+
+class Phase(Enum):
+    """What a connection waits for, or is in the middle of."""
+
+    FIRST = auto()
+    HEAD = auto()
+    BODY = auto()
+    IDLE = auto()
+    ENDED = auto()  # the rest of what the client sends is thrown away
+
+
+FIRST, HEAD, BODY, IDLE, ENDED = Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,10 @@ class ClientBounds:
     linger: float = 5.0
     head_size: int = 32 << 10
     fields: int = 100
+
+    def of(self, phase: Phase) -> float:
+        """The seconds that the client has for this phase."""
+        return {FIRST: self.first, HEAD: self.head, BODY: self.body, IDLE: self.idle, ENDED: self.linger}[phase]
 
     def hurried(self) -> ClientBounds:
         """The bounds on a client for whom there is no room: it has a second to say what it wants."""

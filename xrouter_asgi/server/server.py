@@ -123,9 +123,9 @@ class Server(uvicorn.Server):
         # Threads export spans and metrics. By default the loop would wait 5 ms for each of them to let go of Python.
         sys.setswitchinterval(_SWITCH)
         # Requests leave no reference cycles, and searching all that was imported for them takes a twelfth of the time.
-        # Only the server does this: a host that mounts the parts decides for itself.
+        # Only the server does this: a host that mounts the parts decides for itself. Nothing is frozen, because
+        # `off_loop` could then not spare the next collection what it has made.
         gc.collect()
-        gc.freeze()
         gc.set_threshold(50_000, 20, 20)
         if self._reload is not None and sys.platform != "win32":
             signal.signal(signal.SIGHUP, self._hang_up)

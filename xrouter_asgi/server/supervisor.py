@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import signal
 import socket
@@ -16,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..reloading import FileWatch
 from ..settings import Settings, SettingsError
-from ..telemetry.summing import SummedMetrics
+from ..telemetry.summing import SummedMetrics, decode
 from .server import address_of, config_of, listener_at, start_beside
 from .worker import LIMIT, MEASURED, READY
 
@@ -197,7 +196,7 @@ class _Worker:
                         self.ready.set()
                         self._line = writer
                     else:
-                        self._sums.put(process.pid, json.loads(line))
+                        self._sums.put(process.pid, decode(line))
                         self._measured.set()
             return self._line is not None, await process.wait()
         finally:

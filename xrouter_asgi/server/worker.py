@@ -7,14 +7,14 @@ it answers with what it measured so far. When the line ends, the supervisor is g
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
 from collections.abc import Callable
 from contextlib import closing, suppress
 
-from ..telemetry.summing import Families
+from ..telemetry.instruments import Snapshot
+from ..telemetry.summing import encode
 
 READY = b'"ready"\n'
 MEASURED = b'"measured"\n'
@@ -29,7 +29,7 @@ class WorkerLine:
         measured: What this process measured so far; called in a thread.
     """
 
-    def __init__(self, line: socket.socket, *, measured: Callable[[], Families]) -> None:
+    def __init__(self, line: socket.socket, *, measured: Callable[[], Snapshot]) -> None:
         self._line = line
         self._measured = measured
         self._task: asyncio.Task[None] | None = None
@@ -43,7 +43,6 @@ class WorkerLine:
         writer.write(READY)
         with suppress(ConnectionError), closing(writer):
             while await reader.readline():
-                families = await asyncio.to_thread(self._measured)
-                writer.write(json.dumps(families).encode() + b"\n")
+                writer.write(await asyncio.to_thread(lambda: encode(self._measured())))
                 await writer.drain()
         os.kill(os.getpid(), signal.SIGTERM)

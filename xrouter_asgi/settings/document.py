@@ -7,12 +7,13 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, ValidationError
 
 from ..context import matches
 from ..limits.prices import Prices
+from ..telemetry.otlp_json import SERVICE
 from .alerts import AlertsSettings
 from .base import ServerSettings, Table
 from .caching import CacheSettings
@@ -25,12 +26,15 @@ from .layers import (
     RateLimitSettings,
     ResponsesSettings,
 )
+from .metrics import MetricsSettings
 from .models import ModelSettings, TargetSettings
 from .providers import ProviderSettings
 from .references import ReferenceSources
 from .spend import PriceSettings, SpendSettings, price_list, wrong_with_money
-from .telemetry import AccessLogSettings, MetricsSettings, TracingSettings
+from .telemetry import AccessLogSettings, TracingSettings
 from .workers import wrong_among
+
+T = TypeVar("T", bound=Table)
 
 FILE = Path("xrouter.toml")
 VARIABLE = "XROUTER_CONFIG"
@@ -84,6 +88,11 @@ class Settings(Table):
         if self.spend is not None and newer.spend is not None:
             update["spend"] = self.spend.model_copy(update={"prices": newer.spend.prices})
         return self.model_copy(update=update)
+
+    @property
+    def service(self) -> str:
+        """The name that collectors and Prometheus are told."""
+        return SERVICE if self.tracing is None else self.tracing.service
 
     def with_workers(self, workers: int) -> Self:
         """The same settings for so many workers. Raises SettingsError if they are wrong for several."""
@@ -165,14 +174,27 @@ def load_keys(
     path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
 ) -> KeysSettings | None:
     """Read only the table `[keys]` of the file of `Settings.load`, so that no other secret need be present."""
+    return _load_table("keys", KeysSettings, path, environment)
+
+
+def load_rate_limit(
+    path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
+) -> RateLimitSettings | None:
+    """Read only the table `[rate_limit]` in the same way."""
+    return _load_table("rate_limit", RateLimitSettings, path, environment)
+
+
+def _load_table(
+    name: str, kind: type[T], path: str | os.PathLike[str] | None, environment: Mapping[str, str]
+) -> T | None:
     file = find_file(path, environment=environment)
-    table = read_document(file).get("keys") if file is not None else None
+    table = read_document(file).get(name) if file is not None else None
     if file is None or table is None:
         return None
     try:
-        return KeysSettings.model_validate(table, context=ReferenceSources(environment, file.parent))
+        return kind.model_validate(table, context=ReferenceSources(environment, file.parent))
     except ValidationError as exc:
-        found = sentences(exc, KeysSettings, below=("keys",))
+        found = sentences(exc, kind, below=(name,))
     raise SettingsError([f"{file}: {show(path)} {sentence}" for path, sentence in found])
 
 

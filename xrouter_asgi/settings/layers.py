@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from ..admission import BodyBudget, memory_limit
 from ..checks import Count, Seconds, SecondsOrInf
 from ..kept import MemoryResponses, RedisResponses, ResponseStore
-from ..keys import CachedKeys, Hasher
+from ..keys import CachedKeys, Hasher, KeyChanges, RedisChanges
 from ..limits import LimitStore, MemoryLimits, RedisLimits
 from ..limits.estimates import ASSUMED_OUTPUT
 from ..limits.limit import parse_limits
@@ -49,11 +49,12 @@ class KeysSettings(Buildable):
     def hasher(self) -> Hasher:
         return Hasher.parse(reveal(self.pepper) or "")
 
-    def build(self) -> CachedKeys:
-        """Make the key store. Opens no connection."""
+    def build(self, *, changes: KeyChanges | None = None) -> CachedKeys:
+        """Make the key store, which is told of changes by `changes`, too. Opens no connection."""
         from ..keys import SQLKeyStore  # here, because it needs an extra
 
-        return CachedKeys(SQLKeyStore(self.url.get_secret_value(), imported=self.imported), hasher=self.hasher)
+        store = SQLKeyStore(self.url.get_secret_value(), imported=self.imported, changes=changes)
+        return CachedKeys(store, hasher=self.hasher)
 
 
 def _limits(value: Any) -> Any:
@@ -110,6 +111,10 @@ class RateLimitSettings(Buildable):
             return MemoryLimits()
         url = self.storage.get_secret_value()
         return RedisLimits(url, when_unavailable=self.when_unavailable, workers=max(workers, self.workers))
+
+    def key_changes(self) -> RedisChanges | None:
+        """How the processes that share the limits tell each other of changed keys; None if there is no Redis."""
+        return RedisChanges(self.storage.get_secret_value()) if self.shared else None
 
 
 class ResponsesSettings(Buildable):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .errors import Location
 from .layers import RateLimitSettings, ResponsesSettings
-from .telemetry import MetricsSettings
+from .metrics import MetricsSettings
 
 
 def wrong_among(
@@ -21,7 +21,7 @@ def wrong_among(
     if responses.per_process:
         sentence = f"keeps responses in the memory of one process, where {workers} workers do not find each other's."
         yield ("responses", "store"), f'{sentence} Write store = "redis://HOST", or "off".'
-    if metrics is not None and metrics.port is None:
+    if metrics is not None and metrics.shown_path is not None:
         yield (
             ("metrics", "port"),
             f"is missing, and a path would show whichever of {workers} workers is asked. Write one.",

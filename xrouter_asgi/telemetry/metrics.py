@@ -1,4 +1,4 @@
-"""What requests and attempts took, as OpenTelemetry's metrics.
+"""What requests and attempts took, as metrics.
 
 Labels come from the configuration, never from a client: a model is named as the router's table names it, a path is the
 endpoint that it led to. So the number of series has a bound that no traffic moves.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
@@ -29,10 +29,12 @@ from ..events import (
     RequestEnded,
     RequestStarted,
 )
-from .tally import Tally, gauge_of_backlog, tally_of_refusals
+from . import definitions
+from .instruments import Histogram, Instruments, OwnInstruments, Snapshot, Tally, Values
+from .meter import MeterInstruments
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Histogram, Meter, MeterProvider
+    from opentelemetry.metrics import MeterProvider
 
 _OTHER = "other"
 _NONE = "none"
@@ -53,7 +55,8 @@ class Metrics:
     often which policy did something about a request.
 
     Args:
-        meter_provider: Where the instruments are made; None takes OpenTelemetry's global one.
+        meter_provider: OpenTelemetry's, whose readers then show and send what is measured. None keeps the numbers here,
+            at a tenth of the price, for `MetricsApp` to show and `MetricsPush` to send.
         models: The router's table (`router.models`), whose names and patterns are the only models in labels. What it
             does not hold is `other`.
         refusals: How often this process had no room, by the reason (`Refusals.counts`); None measures nothing of it.
@@ -70,87 +73,82 @@ class Metrics:
         refusals: Mapping[Any, int] | None = None,
         backlog: Callable[[], int] | None = None,
     ) -> None:
-        from opentelemetry import metrics  # here, because OpenTelemetry takes long to import
-
         self._models = models
         self._error_types: set[str] = set()
-        meter = (meter_provider or metrics.get_meter_provider()).get_meter(names.SCOPE)
-
-        def seconds(name: str, what: str, bounds: Sequence[float] = names.SECONDS) -> Histogram:
-            return meter.create_histogram(name, "s", what, explicit_bucket_boundaries_advisory=bounds)
-
-        self._duration = seconds(names.REQUEST_DURATION, "From the request to the end of its answer")
-        self._first_output = seconds(names.REQUEST_FIRST_OUTPUT, "From the request to the first token of a stream")
-        self._overhead = seconds(names.REQUEST_OVERHEAD, "Of a request without an upstream at work", names.SHORT)
-        self._upstream = seconds(names.OPERATION_DURATION, "Of an attempt")
-        self._first_chunk = seconds(names.OPERATION_FIRST_CHUNK, "From the begin of an attempt to its first chunk")
-        self._usage = meter.create_histogram(
-            names.USAGE, "{token}", "Tokens of a request", explicit_bucket_boundaries_advisory=names.TOKENS
-        )
-        self._lag = _LoopLag(seconds(names.LOOP_LAG, "How late the event loop calls", names.SHORT))
-
-        counter, number = meter.create_observable_counter, meter.create_observable_up_down_counter
-        of_request = (names.ENDPOINT, names.REQUEST_MODEL, names.HTTP_STATUS, names.COMPLETE)
-        of_attempt = (names.PROVIDER, names.REQUEST_MODEL, names.ERROR_TYPE)
-        now, alone = "Those that run now", "1 while limits are counted in this process alone"
-        self._requests = Tally(counter, names.REQUESTS, "{request}", "Requests that ended", of_request)
-        self._attempts = Tally(counter, names.ATTEMPTS, "{attempt}", "Attempts that ended", of_attempt)
-        self._requests_in_flight = Tally(number, names.REQUESTS_IN_FLIGHT, "{request}", now)
-        self._attempts_in_flight = Tally(number, names.ATTEMPTS_IN_FLIGHT, "{attempt}", now, (names.PROVIDER,))
-        self._degraded = Tally(meter.create_observable_gauge, names.LIMITER_DEGRADED, "", alone)
+        instruments: Instruments = OwnInstruments() if meter_provider is None else MeterInstruments(meter_provider)
+        self._instruments = instruments
+        self._duration = instruments.histogram(definitions.REQUEST_DURATION)
+        self._first_output = instruments.histogram(definitions.REQUEST_FIRST_OUTPUT)
+        self._overhead = instruments.histogram(definitions.REQUEST_OVERHEAD)
+        self._upstream = instruments.histogram(definitions.OPERATION_DURATION)
+        self._first_chunk = instruments.histogram(definitions.OPERATION_FIRST_CHUNK)
+        self._usage = instruments.histogram(definitions.USAGE)
+        self._lag = _LoopLag(instruments.histogram(definitions.LOOP_LAG))
+        self._requests = Tally(instruments, definitions.REQUESTS)
+        self._attempts = Tally(instruments, definitions.ATTEMPTS)
+        self._requests_in_flight = Tally(instruments, definitions.REQUESTS_IN_FLIGHT)
+        self._attempts_in_flight = Tally(instruments, definitions.ATTEMPTS_IN_FLIGHT)
+        self._degraded = Tally(instruments, definitions.LIMITER_DEGRADED)
         self._degraded.set(0)
-        tally_of_refusals(counter, refusals or {})
-        gauge_of_backlog(meter.create_observable_gauge, backlog or (lambda: 0))
-        self._policies = _PolicyCounts(meter, model=self._model, error_type=self._error_type)
+        refused = refusals or {}
+        instruments.observe(definitions.REFUSALS, lambda: {(reason,): number for reason, number in refused.items()})
+        waiting = backlog or (lambda: 0)
+        instruments.observe(definitions.LIMITER_BACKLOG, lambda: {(): waiting()})
+        self._policies = _PolicyCounts(instruments, model=self._model, error_type=self._error_type)
+        self._reactions: dict[type, Callable[[Any], None]] = {
+            RequestStarted: self._request_started,
+            AttemptStarted: self._attempt_started,
+            AttemptEnded: self._attempt_ended,
+            RequestEnded: self._request_ended,
+            LimiterDegraded: lambda event: self._degraded.set(1),
+            LimiterRestored: lambda event: self._degraded.set(0),
+            **self._policies.reactions,
+        }
+
+    def snapshot(self) -> Snapshot:
+        """What was measured so far; in any thread. Raises ValueError if a `MeterProvider` has the numbers."""
+        return self._instruments.snapshot()
 
     def __call__(self, event: object) -> None:
-        match event:
-            case RequestStarted():
-                self._requests_in_flight.add(1)
-                self._lag.watch()
-            case AttemptStarted():
-                self._attempts_in_flight.add(1, event.attempt.provider)
-            case AttemptEnded():
-                self._attempts_in_flight.add(-1, event.attempt.provider)
-                self._attempt_ended(event.context, event.attempt)
-            case RequestEnded():
-                self._requests_in_flight.add(-1)
-                self._request_ended(event)
-            case LimiterDegraded():
-                self._degraded.set(1)
-            case LimiterRestored():
-                self._degraded.set(0)
-            case _:
-                self._policies(event)
+        reaction = self._reactions.get(type(event))
+        if reaction is not None:
+            reaction(event)
+
+    def _request_started(self, event: RequestStarted) -> None:
+        self._requests_in_flight.add(1)
+        self._lag.watch()
 
     def _request_ended(self, event: RequestEnded) -> None:
         context = event.context
         endpoint = context.endpoint or _OTHER
         model = self._model(context)
+        served = (endpoint, model)
+        self._requests_in_flight.add(-1)
         status = _NONE if event.status is None else str(event.status)
         self._requests.add(1, endpoint, model, status, "true" if event.complete else "false")
-        served = {names.ENDPOINT: endpoint, names.REQUEST_MODEL: model}
         self._duration.record(event.duration, served)
-        self._overhead.record(max(0.0, event.duration - _upstream_time(context.attempts)), {names.ENDPOINT: endpoint})
+        self._overhead.record(max(0.0, event.duration - _upstream_time(context.attempts)), (endpoint,))
         if context.streamed and event.first_byte is not None:
             self._first_output.record(event.first_byte, served)
-        if context.usage is not None:
-            who = _operation(context, context.provider or _NONE, model)
-            self._usage.record(context.usage.prompt_tokens, {**who, names.USAGE_KIND: "input"})
-            self._usage.record(context.usage.completion_tokens, {**who, names.USAGE_KIND: "output"})
+        if (usage := context.usage) is not None:
+            operation, provider = names.operation(context.endpoint), context.provider or _NONE
+            self._usage.record(usage.prompt_tokens, (operation, provider, model, "input"))
+            self._usage.record(usage.completion_tokens, (operation, provider, model, "output"))
         if not context.decision.is_trivial:
             self._policies.went_round(context.decision, model)
 
-    def _attempt_ended(self, context: RequestContext, attempt: Attempt) -> None:
-        model = self._model(context)
-        labels = _operation(context, attempt.provider, model)
+    def _attempt_started(self, event: AttemptStarted) -> None:
+        self._attempts_in_flight.add(1, event.attempt.provider)
+
+    def _attempt_ended(self, event: AttemptEnded) -> None:
+        context, attempt = event.context, event.attempt
+        operation, provider, model = names.operation(context.endpoint), attempt.provider, self._model(context)
+        self._attempts_in_flight.add(-1, provider)
         if context.streamed and attempt.first is not None:
-            self._first_chunk.record(attempt.first - attempt.started, labels)
+            self._first_chunk.record(attempt.first - attempt.started, (operation, provider, model))
         failed = "" if attempt.error is None else self._error_type(attempt.error)
-        if failed:
-            labels[names.ERROR_TYPE] = failed
-        self._attempts.add(1, attempt.provider, model, failed)
-        self._upstream.record(_end(attempt) - attempt.started, labels)
+        self._attempts.add(1, provider, model, failed)
+        self._upstream.record(_end(attempt) - attempt.started, (operation, provider, model, failed))
 
     def _model(self, context: RequestContext) -> str:
         if context.model is None:
@@ -167,49 +165,48 @@ class Metrics:
 
 
 class _PolicyCounts:
-    """How often which policy did something about a request."""
+    """How often which policy did something about a request.
+
+    Attributes:
+        reactions: What to do about an event, by its type.
+    """
 
     def __init__(
-        self, meter: Meter, *, model: Callable[[RequestContext], str], error_type: Callable[[BaseException], str]
+        self,
+        instruments: Instruments,
+        *,
+        model: Callable[[RequestContext], str],
+        error_type: Callable[[BaseException], str],
     ) -> None:
         self._model = model
         self._error_type = error_type
-        counter = meter.create_observable_counter
-        upstream = (names.PROVIDER, names.TARGET)
-        # By model as well: each has a breaker of its own around a target that several have.
-        circuit = (names.PROVIDER, names.REQUEST_MODEL, names.TARGET)
-        what = "Repetitions at the same upstream"
-        self._retries = Tally(counter, names.RETRIES, "{retry}", what, (*upstream, names.ERROR_TYPE))
-        what = "Upstreams that were asked because another one was late"
-        self._hedges = Tally(counter, names.HEDGES, "{hedge}", what, (names.REQUEST_MODEL,))
-        what = "Candidates that requests passed over"
-        passed_over = (names.REQUEST_MODEL, names.TARGET, names.REASON)
-        self._exclusions = Tally(counter, names.EXCLUSIONS, "{candidate}", what, passed_over)
-        what = "How often a circuit breaker opened"
-        self._opened = Tally(counter, names.CIRCUIT_OPENED, "{time}", what, circuit)
-        what = "0 closed, 1 half-open, 2 open; of those that ever opened"
-        self._states = Tally(meter.create_observable_gauge, names.CIRCUIT_STATE, "", what, circuit)
-        what = "How often an upstream that is well was left alone for a while"
-        self._cooldowns = Tally(counter, names.COOLDOWNS, "{time}", what, (*upstream, names.COOLDOWN_KIND))
+        self._retries = Tally(instruments, definitions.RETRIES)
+        self._hedges = Tally(instruments, definitions.HEDGES)
+        self._exclusions = Tally(instruments, definitions.EXCLUSIONS)
+        self._opened = Tally(instruments, definitions.CIRCUIT_OPENED)
+        self._states = Tally(instruments, definitions.CIRCUIT_STATE)
+        self._cooldowns = Tally(instruments, definitions.COOLDOWNS)
+        self.reactions: dict[type, Callable[[Any], None]] = {
+            AttemptRetried: self._retried,
+            CircuitOpened: self._circuit_opened,
+            CircuitHalfOpened: lambda event: self._states.set(_HALF_OPEN, *self._circuit(event)),
+            CircuitClosed: lambda event: self._states.set(_CLOSED, *self._circuit(event)),
+            CooldownStarted: self._cooldown_started,
+            # Its circuits are gone: the state of one that was open would stay as it is for ever.
+            ProviderReplaced: lambda event: self._states.forget(event.provider),
+        }
 
-    def __call__(self, event: object) -> None:
-        match event:
-            case AttemptRetried():
-                self._retries.add(1, event.provider, event.target, self._error_type(event.error))
-            case CircuitOpened():
-                self._opened.add(1, *self._circuit(event))
-                self._states.set(_OPEN, *self._circuit(event))
-            case CircuitHalfOpened():
-                self._states.set(_HALF_OPEN, *self._circuit(event))
-            case CircuitClosed():
-                self._states.set(_CLOSED, *self._circuit(event))
-            case CooldownStarted():
-                self._cooldowns.add(1, event.provider, event.target, event.cooldown_kind)
-            case ProviderReplaced():
-                # Its circuits are gone: the state of one that was open would stay as it is for ever.
-                self._states.forget(event.provider)
+    def _retried(self, event: AttemptRetried) -> None:
+        self._retries.add(1, event.provider, event.target, self._error_type(event.error))
 
-    def _circuit(self, event: CircuitOpened | CircuitHalfOpened | CircuitClosed) -> tuple[str, str, str]:
+    def _circuit_opened(self, event: CircuitOpened) -> None:
+        self._opened.add(1, *self._circuit(event))
+        self._states.set(_OPEN, *self._circuit(event))
+
+    def _cooldown_started(self, event: CooldownStarted) -> None:
+        self._cooldowns.add(1, event.provider, event.target, event.cooldown_kind)
+
+    def _circuit(self, event: CircuitOpened | CircuitHalfOpened | CircuitClosed) -> Values:
         return event.provider, self._model(event.context), event.target
 
     def went_round(self, decision: Decision, model: str) -> None:
@@ -219,17 +216,13 @@ class _PolicyCounts:
             self._exclusions.add(1, model, name, why.kind)
 
 
-def _operation(context: RequestContext, provider: str, model: str) -> dict[str, str]:
-    operation = names.operation(context.endpoint)
-    return {names.OPERATION: operation, names.PROVIDER: provider, names.REQUEST_MODEL: model}
-
-
 def _upstream_time(attempts: Iterable[Attempt]) -> float:
     """Seconds in which at least one attempt ran; they are in the order of their beginnings and may overlap."""
     total, until = 0.0, 0.0
     for attempt in attempts:
-        total += max(0.0, _end(attempt) - max(attempt.started, until))
-        until = max(until, _end(attempt))
+        if (ended := _end(attempt)) > until:
+            total += ended - max(attempt.started, until)
+            until = ended
     return total
 
 
@@ -256,5 +249,5 @@ class _LoopLag:
 
     def _answered(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         # A loop may call some of its clock's resolution too early.
-        self._histogram.record(max(0.0, loop.time() - due))
+        self._histogram.record(max(0.0, loop.time() - due), ())
         self._ask(loop)

@@ -1,10 +1,10 @@
-"""What is measured, in Prometheus' text."""
+"""What is measured, for Prometheus to read."""
 
 from __future__ import annotations
 
 import asyncio
-from threading import Lock
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from starlette.types import Receive, Scope, Send
 
@@ -12,10 +12,9 @@ from ..asgi.responses import NOSNIFF
 from ..asgi.routes import Routes
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
-from .summing import Families, SummedMetrics, families_of
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics.export import MetricReader
+from .exposition import Format, exposition, format_for
+from .instruments import Measurements
+from .otlp_json import SERVICE, resource_of
 
 SHORTEST_TOKEN = 16
 """Characters. Nothing slows down who guesses."""
@@ -24,46 +23,36 @@ SHORTEST_TOKEN = 16
 class MetricsApp:
     """An ASGI application that shows Prometheus what was measured, on whatever path it is mounted or on its own port.
 
-        shown = MetricsApp(token=os.environ["METRICS_TOKEN"])
-        metrics = Metrics(MeterProvider([shown.reader]), models=router.models)
+        metrics = Metrics(models=router.models)
+        shown = MetricsApp(metrics, token=os.environ["METRICS_TOKEN"])
         app = RequestEventsMiddleware(router, observers=[AccessLog(), metrics])
 
+    It writes Prometheus' text, and OpenMetrics where that is accepted.
+
     Args:
+        metrics: `Metrics` without a `MeterProvider`.
         token: The bearer token to demand, of 16 characters or more; None shows everything to whoever gets here.
-        sums: Show these in place of what `reader` reads.
+        resource: OpenTelemetry's attributes of the process, for `target_info`. `service.name` is `xrouter` if absent.
 
-    Attributes:
-        reader: To be given to the `MeterProvider` whose metrics are to be shown.
-
-    Raises ImportError without the extra `prometheus`, and ValueError for a token that is too short.
+    Raises ValueError for metrics that a `MeterProvider` has, and for a token that is too short.
     """
 
-    def __init__(self, *, token: str | None = None, sums: SummedMetrics | None = None) -> None:
-        try:
-            from opentelemetry.exporter.prometheus import PrometheusMetricReader
-            from prometheus_client import CollectorRegistry
-        except ImportError as error:
-            raise ImportError(
-                'MetricsApp needs OpenTelemetry\'s exporter for Prometheus: pip install "xrouter-asgi[prometheus]".'
-            ) from error
+    def __init__(
+        self,
+        metrics: Measurements,
+        *,
+        token: str | None = None,
+        resource: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        metrics.snapshot()  # raises now what it would raise when Prometheus asks
         if token is not None and len(token) < SHORTEST_TOKEN:
             raise ValueError(
                 f"The token has {len(token)} characters. Take {SHORTEST_TOKEN} or more: openssl rand -hex 32"
             )
+        self._metrics = metrics
+        self._resource = resource_of(SERVICE, resource)
         methods = {"GET": self._show, "HEAD": self._show}
         self._routes = Routes({"/{path:path}": methods}, token=token, realm="metrics")
-        self._registry = CollectorRegistry()
-        self._lock = Lock()
-        self.reader: MetricReader = PrometheusMetricReader(
-            registry=self._registry if sums is None else CollectorRegistry(), scope_info_enabled=False
-        )
-        if sums is not None:
-            self._registry.register(sums)
-
-    def families(self) -> Families:
-        """What was measured so far, for a process that adds up what several measured."""
-        with self._lock:
-            return families_of(self._registry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope: GET or HEAD on any path."""
@@ -71,15 +60,13 @@ class MetricsApp:
 
     async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, path: str) -> None:
         accepted = next((value for name, value in scope["headers"] if name == b"accept"), b"").decode("latin-1")
+        format = format_for(accepted)
         # In a thread: many series take longer than a stream should wait for its next chunk.
-        body, content_type = await asyncio.to_thread(self._render, accepted)
-        fields = [(b"content-type", content_type.encode("ascii")), NOSNIFF, (b"content-length", b"%d" % len(body))]
+        body = await asyncio.to_thread(self._written, format)
+        content_type = format.content_type.encode("ascii")
+        fields = [(b"content-type", content_type), NOSNIFF, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": fields})
         await send({"type": "http.response.body", "body": body})
 
-    def _render(self, accepted: str) -> tuple[bytes, str]:
-        from prometheus_client.exposition import choose_encoder
-
-        encode, content_type = choose_encoder(accepted)
-        with self._lock:  # two collections at once would mix in the exporter
-            return encode(self._registry), content_type
+    def _written(self, format: Format) -> bytes:
+        return exposition(self._metrics.snapshot(), format, resource=self._resource)

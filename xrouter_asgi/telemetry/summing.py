@@ -2,78 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Hashable, Iterable
 
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+from pydantic_core import from_json, to_json
 
-Families: TypeAlias = list[list[Any]]
-"""Metrics as JSON: of each family the name, help, type, unit, and its samples as names, labels and values."""
-
-_Key: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+from .definitions import Metric
+from .instruments import Points, Snapshot
 
 
-def families_of(registry: CollectorRegistry) -> Families:
-    """What a process measured so far, as JSON for another process."""
-    return [
-        [
-            metric.name,
-            metric.documentation,
-            metric.type,
-            metric.unit,
-            [[sample.name, dict(sample.labels), sample.value] for sample in metric.samples],
-        ]
-        for metric in registry.collect()
-    ]
+def encode(snapshot: Snapshot) -> bytes:
+    """A line of JSON for another process: each metric with its points, as arrays."""
+    return to_json([[metric, list(points.items())] for metric, points in snapshot.items()]) + b"\n"
+
+
+def decode(line: bytes) -> Snapshot:
+    """What another process encoded."""
+    return {
+        Metric(name, kind, unit, description, tuple(labels), tuple(bounds)): {
+            tuple(values): numbers for values, numbers in points
+        }
+        for (name, kind, unit, description, labels, bounds), points in from_json(line)
+    }
 
 
 class SummedMetrics:
-    """A collector for `prometheus_client` that adds up what processes measured.
-
-    What a process counted stays when it has ended; its gauges go with it.
-    """
+    """Adds up what processes measured. What a process counted stays when it has ended; its gauges go with it."""
 
     def __init__(self) -> None:
-        self._running: dict[Hashable, Families] = {}
-        self._ended: dict[str, list[Any]] = {}
+        self._running: dict[Hashable, Snapshot] = {}
+        self._ended: Snapshot = {}
 
-    def put(self, process: Hashable, families: Families) -> None:
+    def put(self, process: Hashable, snapshot: Snapshot) -> None:
         """Take what a process measured so far, in place of what it had measured before."""
-        self._running[process] = families
+        self._running[process] = snapshot
 
     def end(self, process: Hashable) -> None:
         """Keep what a process counted, although it has ended."""
-        counted = [family for family in self._running.pop(process, ()) if family[2] not in ("gauge", "unknown")]
-        self._ended = {family[0]: family for family in _added([*self._ended.values(), *counted])}
+        last = self._running.pop(process, {})
+        counted = {metric: points for metric, points in last.items() if metric.kind in ("counter", "histogram")}
+        self._ended = _added((self._ended, counted))
 
-    def collect(self) -> Iterator[Any]:
-        """The sums, as `prometheus_client` wants them."""
-        from prometheus_client import Metric
-
-        every = [*self._ended.values(), *(each for families in self._running.values() for each in families)]
-        for name, documentation, kind, unit, samples in _added(every):
-            # A family that the other process had renders its samples as they are named already.
-            metric = Metric(name, documentation, kind, unit)
-            for sample, labels, value in samples:
-                metric.add_sample(sample, labels, value)
-            yield metric
+    def snapshot(self) -> Snapshot:
+        """The sums."""
+        return _added((self._ended, *self._running.values()))
 
 
-def _added(families: Iterable[list[Any]]) -> Iterator[list[Any]]:
-    """One family of each name. Facts about the service (`info`) and dates of birth are not added up."""
-    sums: dict[str, tuple[list[Any], dict[_Key, float]]] = {}
-    for name, documentation, kind, unit, samples in families:
-        _, values = sums.setdefault(name, ([name, documentation, kind, unit], {}))
-        for sample, labels, value in samples:
-            key = sample, tuple(labels.items())
-            if key not in values:
-                values[key] = value
-            elif kind != "info" and sample != "target_info":
-                values[key] = min(values[key], value) if sample.endswith("_created") else values[key] + value
-    for head, values in sums.values():
-        yield [*head, [[sample, _labels(labels), value] for (sample, labels), value in values.items()]]
+def _added(snapshots: Iterable[Snapshot]) -> Snapshot:
+    sums: Snapshot = {}
+    for snapshot in snapshots:
+        for metric, points in snapshot.items():
+            _add(points, to=sums.setdefault(metric, {}))
+    return sums
 
 
-def _labels(labels: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    return dict(labels)
+def _add(points: Points, *, to: Points) -> None:
+    for values, numbers in points.items():
+        sums = to.get(values)
+        to[values] = numbers.copy() if sums is None else [a + b for a, b in zip(sums, numbers, strict=True)]

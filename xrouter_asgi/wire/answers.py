@@ -7,18 +7,22 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class AnswerModel(BaseModel):
+class ClosedAnswerModel(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+
+
+class AnswerModel(ClosedAnswerModel):
     model_config = ConfigDict(extra="allow")
 
 
-class ErrorBody(BaseModel):
+class ErrorBody(ClosedAnswerModel):
     message: str
     type: str
     param: str | None
     code: str | None
 
 
-class ErrorEnvelope(BaseModel):
+class ErrorEnvelope(ClosedAnswerModel):
     """Every answer that is not a 2xx, and the last event of a stream that broke."""
 
     error: ErrorBody
@@ -69,16 +73,16 @@ class OutputItemAnswer(AnswerModel):
     id: str
 
 
-class InputTokenDetails(BaseModel):
+class InputTokenDetails(ClosedAnswerModel):
     cached_tokens: int
     cache_write_tokens: int
 
 
-class OutputTokenDetails(BaseModel):
+class OutputTokenDetails(ClosedAnswerModel):
     reasoning_tokens: int
 
 
-class ResponseUsage(BaseModel):
+class ResponseUsage(ClosedAnswerModel):
     input_tokens: int
     input_tokens_details: InputTokenDetails
     output_tokens: int
@@ -96,12 +100,12 @@ class ResponseAnswer(AnswerModel):
     usage: ResponseUsage | None
 
 
-class InputTokens(BaseModel):
+class InputTokens(ClosedAnswerModel):
     object: Literal["response.input_tokens"]
     input_tokens: int
 
 
-class InputItems(BaseModel):
+class InputItems(ClosedAnswerModel):
     """A page of the input items of a response."""
 
     object: Literal["list"]
@@ -111,7 +115,7 @@ class InputItems(BaseModel):
     has_more: bool
 
 
-class DeletedResponse(BaseModel):
+class DeletedResponse(ClosedAnswerModel):
     id: str
     object: Literal["response"]
     deleted: Literal[True]
@@ -151,12 +155,12 @@ class TokenCount(AnswerModel):
     input_tokens: int
 
 
-class AnthropicErrorBody(BaseModel):
+class AnthropicErrorBody(ClosedAnswerModel):
     type: str
     message: str
 
 
-class AnthropicErrorEnvelope(BaseModel):
+class AnthropicErrorEnvelope(ClosedAnswerModel):
     """What Anthropic's clients are told in place of an answer."""
 
     type: Literal["error"]
@@ -185,7 +189,7 @@ class Model(AnswerModel):
     max_model_len: int | None = None
 
 
-class ModelsAnswer(BaseModel):
+class ModelsAnswer(ClosedAnswerModel):
     object: Literal["list"]
     data: list[Model]
 
@@ -199,7 +203,7 @@ class AnthropicModel(AnswerModel):
     max_input_tokens: int | None
 
 
-class AnthropicModelsAnswer(BaseModel):
+class AnthropicModelsAnswer(ClosedAnswerModel):
     """The list for who sends `anthropic-version`. The query may hold `limit`, `after_id` and `before_id`."""
 
     data: list[AnthropicModel]
@@ -208,11 +212,11 @@ class AnthropicModelsAnswer(BaseModel):
     last_id: str | None
 
 
-class NoModelsAnswer(BaseModel):
+class NoModelsAnswer(ClosedAnswerModel):
     """The list for Codex, which sends `client_version` in the query and knows its models by itself."""
 
     models: Annotated[list[Any], Field(max_length=0)]
 
 
-class Status(BaseModel):
+class Status(ClosedAnswerModel):
     status: Literal["ok", "ready"]

@@ -9,6 +9,7 @@ from typing import Any
 from .codec import decode, encode
 
 _PLAIN_STRING_MEMBER = re.compile(rb'\s*:\s*("[^"\\]*")')
+_BACKSLASH = ord("\\")
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _NAME = re.compile(rb'\s*("[^"]*")')
 _STRUCTURE = re.compile(rb'[^"{}\[\],]*+(?:"[^"]*+"[^"{}\[\],]*+)*+([{}\[\],])')
@@ -17,9 +18,10 @@ _STRUCTURE = re.compile(rb'[^"{}\[\],]*+(?:"[^"]*+"[^"{}\[\],]*+)*+([{}\[\],])')
 def splice(data: bytes, value: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
     r"""Set top-level members of the object `value`, whose JSON text is `data`, and return the new text.
 
-    Edits the text where that is certain to be right: it appends an absent member, and replaces a string member whose
-    quoted name occurs exactly once. Otherwise it encodes the whole object again, so that an odd spelling of a name,
-    such as `"mod\u0065l"`, cannot send the upstream another value than ours.
+    No name stands in the object twice. Edits the text where that is certain to be right: it appends an absent member,
+    and replaces a string member that stands before all other objects, or whose quoted name occurs exactly once.
+    Otherwise it encodes the whole object again, so that an odd spelling of a name, such as `"mod\u0065l"`, cannot send
+    the upstream another value than ours.
     """
     for name, new in changes.items():
         edited = _replaced(data, name, new) if name in value else _appended(data, name, new)
@@ -37,11 +39,21 @@ def _appended(data: bytes, name: str, new: object) -> bytes:
 
 def _replaced(data: bytes, name: str, new: object) -> bytes | None:
     key = encode(name)
-    # If the name occurs twice, one place may be nested. If a letter is escaped, the only place may be the nested one.
-    if data.count(key) != 1 or _ESCAPED_LETTER.search(data):
+    start = data.find(key)
+    if not (_is_outermost(data, start) or _is_unique(data, key)):
         return None
-    member = _PLAIN_STRING_MEMBER.match(data, data.index(key) + len(key))
-    return None if member is None else data[: member.start(1)] + encode(new) + data[member.end(1) :]
+    member = _PLAIN_STRING_MEMBER.match(data, start + len(key))
+    return None if member is None else b"".join((data[: member.start(1)], encode(new), data[member.end(1) :]))
+
+
+def _is_outermost(data: bytes, start: int) -> bool:
+    """Whether no other object can have begun before. Of a text that starts with the name, this reads no more."""
+    return start > 0 and data.count(b"{", 0, start) == 1 and data[start - 1] != _BACKSLASH
+
+
+def _is_unique(data: bytes, key: bytes) -> bool:
+    # If the name occurs twice, one place may be nested. If a letter is escaped, the only place may be the nested one.
+    return data.count(key) == 1 and not (rb"\u00" in data and _ESCAPED_LETTER.search(data))
 
 
 def without(data: bytes, names: Container[str]) -> bytes:

@@ -15,7 +15,7 @@ import gc
 from asyncio import get_running_loop
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from .codec import SMALL, Scan, parse_request, scan
@@ -76,8 +76,14 @@ def _uncollected(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> 
         return work(*args, **kwargs)
     finally:
         if enabled:
-            if not gc.get_freeze_count():
+            if not _host_froze():
                 # What is new counts as old, unseen: else the next collection looks at all of it, for up to 100 ms.
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
+
+
+@cache
+def _host_froze() -> bool:
+    """Whether the host hides objects from the collector. Found out once: it takes as long as there are many."""
+    return gc.get_freeze_count() > 0

@@ -195,6 +195,15 @@ async def test_a_host_may_say_whose_count_it_is() -> None:
     assert await statuses(app, 2) == [200, 200]
 
 
+async def test_without_general_limits_only_a_key_with_limits_of_its_own_is_counted() -> None:
+    app = limited(limit=())
+    unbound, bound = Principal("a"), Principal("b", limits=("1/minute",))
+    assert await statuses(known_as(app, unbound), 2) == [200, 200]
+    assert await statuses(known_as(app, bound), 2) == [200, 429]
+    assert limit_headers(await get(known_as(app, unbound), "/")) == {}
+    assert await statuses(app, 2) == [200, 200]
+
+
 async def test_what_is_no_http_passes_untouched() -> None:
     seen: list[Any] = []
 
@@ -517,3 +526,15 @@ async def test_a_count_that_cannot_be_made_is_a_503() -> None:
         "code": "limiter_unavailable",
     }
     assert answer.header("retry-after") == "1"
+
+
+async def test_a_caller_in_several_groups_counts_in_each_of_them() -> None:
+    app = limited(limit="2/minute per group")
+    both, one = Principal("a", groups=("x", "y", "x")), Principal("b", groups=("y",))
+    people = [both, one, one, both, Principal("c", groups=("x",)), Principal("d", groups=("x",))]
+    # `y` is used up by the third; the fourth is refused for it, and takes nothing of `x`.
+    assert [(await get(known_as(app, person), "/")).status for person in people] == [200, 200, 429, 429, 200, 429]
+
+
+async def test_a_limit_per_group_does_not_concern_a_caller_without_a_group() -> None:
+    assert await statuses(known_as(limited(limit="1/minute per group"), Principal("a")), 3) == [200, 200, 200]

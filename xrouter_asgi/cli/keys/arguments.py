@@ -7,17 +7,28 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from ...keys import KeySpec
+from ...keys import KeyFields, KeySpec
 from ...keys.issuer import MIN_BITS
 from ...keys.secret import bits, importable
-from ...limits.limit import parse_limits
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 100 * 365 * 86_400  # seconds
 _TEXTS = {"name", "owner"}
-_LISTS = {"models", "scopes", "limits"}
+_LISTS = {"groups", "models", "scopes", "limits"}
+
+CLEARED: Final = {
+    "name": "name",
+    "owner": "owner",
+    "group": "groups",
+    "model": "models",
+    "scope": "scopes",
+    "limit": "limits",
+    "not-before": "not_before",
+    "expires": "expires_at",
+}
+"""The fields of a key by the options that set them, and that `--clear` takes."""
 
 
 def duration(text: str) -> float:
@@ -42,13 +53,23 @@ def moment(text: str) -> datetime:
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
-def limit(text: str) -> str:
-    """Limits as they are written, several with `;` between them, once they are known to be right."""
-    try:
-        parse_limits(text)
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from None
-    return text
+def count(text: str) -> int:
+    """A number from 1."""
+    if not re.fullmatch(r"[1-9]\d{0,8}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1.")
+    return int(text)
+
+
+def fields_of(options: argparse.Namespace) -> KeyFields:
+    """The fields of a key that the options name."""
+    named = {field: getattr(options, option.replace("-", "_")) for option, field in CLEARED.items()}
+    fields: Any = {
+        field: tuple(value) if isinstance(value, list) else value for field, value in named.items() if value is not None
+    }
+    if "scopes" in fields:
+        fields["scopes"] = frozenset(fields["scopes"])
+    given: KeyFields = fields
+    return given
 
 
 def imported(number: int, line: str, spec: KeySpec) -> tuple[str, KeySpec]:
@@ -84,6 +105,4 @@ def _parts(line: str) -> tuple[str, dict[str, Any]]:
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise ValueError(f"{name!r} is not {'a list of texts' if name in _LISTS else 'a text'}.")
         fields[name] = frozenset(items) if name == "scopes" else tuple(items) if name in _LISTS else value
-    for text in fields.get("limits", ()):
-        parse_limits(text)
     return secret, fields

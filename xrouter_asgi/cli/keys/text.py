@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Final
 
 from ...inspection import in_columns
 from ...keys import APIKey, AuditEntry
 
-UNUSED = timedelta(days=180)
-"""A key that nobody used for so long is shown as `unused`."""
+WIDEST = 40  # characters of a cell: `show` and `--json` have the whole
 
-
-def state(key: APIKey, now: datetime) -> str:
-    """One word: `active`, `unused`, `waiting` (it is not valid yet), `expired` or `revoked`."""
-    if not key.active:
-        return "revoked"
-    if key.usable(now):
-        return "unused" if now - (key.last_used_at or key.created_at) > UNUSED else "active"
-    return "waiting" if key.not_before is not None and now < key.not_before else "expired"
+_COLUMNS: Final[Mapping[str, Callable[[APIKey, datetime], str]]] = {
+    "id": lambda key, now: key.id,
+    "name": lambda key, now: key.name,
+    "owner": lambda key, now: key.owner or "",
+    "groups": lambda key, now: ", ".join(key.groups),
+    "kind": lambda key, now: key.kind,
+    "state": lambda key, now: key.state(now),
+    "models": lambda key, now: ", ".join(key.models) or "all",
+    "limits": lambda key, now: "; ".join(key.limits),
+    "expires": lambda key, now: _day(key.expires_at),
+    "last used": lambda key, now: _day(key.last_used_at),
+}
 
 
 def key_table(keys: Sequence[APIKey], now: datetime) -> str:
-    rows = [("id", "name", "owner", "kind", "state", "expires", "last used")]
-    for key in keys:
-        names = (key.id, key.name or "-", key.owner or "-", key.kind)
-        rows.append((*names, state(key, now), _day(key.expires_at), _day(key.last_used_at)))
-    return in_columns(rows)
+    return in_columns([tuple(_COLUMNS), *([_cell(of(key, now)) for of in _COLUMNS.values()] for key in keys)])
 
 
 def key_text(key: APIKey, now: datetime, history: Sequence[AuditEntry] = ()) -> str:
@@ -36,14 +36,15 @@ def key_text(key: APIKey, now: datetime, history: Sequence[AuditEntry] = ()) -> 
         ("name", key.name or "-"),
         ("owner", key.owner or "-"),
         ("kind", key.kind),
-        ("state", state(key, now)),
+        ("groups", ", ".join(key.groups) or "-"),
+        ("state", key.state(now)),
         ("created", _minute(key.created_at)),
         ("begins", _minute(key.not_before)),
         ("expires", _minute(key.expires_at)),
         ("last used", _minute(key.last_used_at)),
         ("scopes", ", ".join(sorted(key.scopes)) or "all"),
         ("models", ", ".join(key.models) or "all"),
-        ("limits", ", ".join(key.limits) or "the general ones"),
+        ("limits", "; ".join(key.limits) or "the general ones"),
     ]
     if not history:
         return in_columns(rows)
@@ -54,8 +55,8 @@ def key_text(key: APIKey, now: datetime, history: Sequence[AuditEntry] = ()) -> 
 def key_document(key: APIKey, now: datetime) -> dict[str, object]:
     """The fields of a key, with one word for its state."""
     fields = asdict(key)
-    del fields["active"]
-    return fields | {"state": state(key, now)}
+    del fields["active"], fields["suspended"]
+    return fields | {"state": key.state(now)}
 
 
 def history_document(history: Sequence[AuditEntry]) -> list[dict[str, object]]:
@@ -70,6 +71,10 @@ def history_document(history: Sequence[AuditEntry]) -> list[dict[str, object]]:
         }
         for entry in history
     ]
+
+
+def _cell(text: str) -> str:
+    return (text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…") or "-"
 
 
 def _day(moment: datetime | None) -> str:

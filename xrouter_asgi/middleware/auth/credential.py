@@ -12,6 +12,7 @@ import logging
 import os
 import re
 from asyncio import get_running_loop
+from collections.abc import Awaitable
 from urllib.parse import parse_qsl
 
 from starlette.types import Scope
@@ -44,12 +45,15 @@ class KeyCheck:
         self._failures = failures
         self._warned = False
 
-    async def __call__(self, scope: Scope) -> Principal:
-        """The principal of the key. All wrong keys get the same answer.
+    def __call__(self, scope: Scope) -> Principal | Awaitable[Principal]:
+        """The principal of the key, at once if it is remembered. All wrong keys get the same answer.
 
         Raises InvalidRequest, InvalidAPIKey, RateLimitExceeded after too many wrong keys, and KeyStoreUnavailable.
         """
         secret = read_secret(scope)
+        return self._keys.remembered(secret) or self._check(scope, secret)
+
+    async def _check(self, scope: Scope, secret: str) -> Principal:
         address = peer_address(scope)
         if wait := self._failures.wait(address, secret):
             raise RateLimitExceeded(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from inspect import isawaitable
 from typing import TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -92,7 +91,7 @@ class APIKeyMiddleware:
         """The caller. Raises XRouterError for a caller who must stay outside, and nothing else."""
         try:
             found = self._identify(scope)
-            principal = await found if isawaitable(found) else found
+            principal = found if found is None or isinstance(found, Principal) else await found
         except XRouterError:
             raise
         except Exception as error:
@@ -131,14 +130,19 @@ class Caller:
 class Permissions:
     """The scopes that a principal was given by name, in the shape of Starlette's `request.auth`."""
 
-    scopes: tuple[str, ...]  # none means all in LLMRouter, which must make nobody an administrator of the host
+    principal: Principal
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        # None means all in LLMRouter, which must make nobody an administrator of the host.
+        return ("authenticated", *sorted(self.principal.scopes))
 
 
 def _introduce(scope: Scope, principal: Principal) -> None:
     """Put the caller into the host's places, unless the host has put something there."""
     scope.setdefault("state", {}).setdefault("principal", principal)
     scope.setdefault("user", Caller(principal))
-    scope.setdefault("auth", Permissions(("authenticated", *sorted(principal.scopes))))
+    scope.setdefault("auth", Permissions(principal))
 
 
 def _challenge(error: XRouterError) -> Headers:

@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
-
-from xrouter_asgi.keys.schema import audit, metadata
 
 revision = "0001"
 down_revision = None
 
-_AUDIT = audit.name
+_AUDIT = "xrouter_key_audit"
 
 
 def upgrade() -> None:
-    # As long as there is no other migration; whoever adds one writes the tables out here.
-    metadata.create_all(op.get_bind(), checkfirst=False)
+    # Written out, not taken from schema.py: what this makes must stay as it was when later migrations change it.
+    moment = sa.DateTime(timezone=True)
+    op.create_table(
+        "xrouter_keys",
+        sa.Column("id", sa.String(32), primary_key=True),
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("user_id", sa.String(200), index=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("created_at", moment, nullable=False),
+        sa.Column("is_active", sa.Boolean, nullable=False),
+        sa.Column("not_before", moment),
+        sa.Column("expires_at", moment),
+        sa.Column("scopes", sa.JSON, nullable=False),
+        sa.Column("models", sa.JSON, nullable=False),
+        sa.Column("limits", sa.JSON, nullable=False),
+        sa.Column("last_used_at", moment),
+    )
+    op.create_table(
+        "xrouter_key_secrets",
+        sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+        sa.Column("key_id", sa.String(32), sa.ForeignKey("xrouter_keys.id"), nullable=False, index=True),
+        sa.Column("pepper", sa.Integer, nullable=False),
+        sa.Column("created_at", moment, nullable=False),
+        sa.Column("expires_at", moment),
+    )
+    op.create_table(
+        _AUDIT,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("changed_at", moment, nullable=False),
+        sa.Column("changed_by", sa.String(200), nullable=False),
+        sa.Column("action", sa.String(16), nullable=False),
+        sa.Column("key_id", sa.String(32), nullable=False, index=True),
+        sa.Column("before", sa.JSON, nullable=False),
+        sa.Column("after", sa.JSON, nullable=False),
+        sa.Column("reason", sa.String(1000)),
+    )
     for statement in _APPEND_ONLY[op.get_context().dialect.name]:
         op.execute(statement)
 
