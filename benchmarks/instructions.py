@@ -39,6 +39,7 @@ _ROWS: dict[str, tuple[str, ...]] = {
     "bare": (),
     "keys": ("keys",),
     "limits": ("keys", "limits"),
+    "money": ("keys", "limits", "money"),
     "metrics": ("metrics",),
     "skins": SKINS,
     "tracing-0": ("tracing-0",),

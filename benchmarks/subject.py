@@ -40,11 +40,21 @@ targets = ["bench/bench"]
 """
 _LATE = "[admission]\nlag = 1e-9\n"  # so the event loop is always late, and one request of twenty passes
 _TRACING = '[tracing]\nendpoint = "http://127.0.0.1:{port}"\nsampling = '
+_MONEY = """\
+[spend]
+limit = "1000000 USD/calendar month per all"
+[[prices]]
+target = "bench/bench"
+input = "0.15"
+output = "0.60"
+cached = "0.075"
+"""
 
 PARTS = {
     "keys": '[keys]\nurl = "sqlite:///keys.db"\npepper = "file:secret"\n',
     "limits": '[rate_limit]\nlimit = "1000000/minute; 1000000000 tokens/minute; 10000 parallel"\n',
     "metrics": '[metrics]\ntoken = "file:secret"\n',
+    "money": _MONEY,
     "tracing-0": f"{_TRACING}0.0\n",
     "tracing-0.1": f"{_TRACING}0.1\n",
     "tracing": f"{_TRACING}1.0\n",

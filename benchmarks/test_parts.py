@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from xrouter_asgi.limits.prices import Price
 from xrouter_asgi.policies.breaker import CircuitBreaker
-from xrouter_asgi.policies.candidates import Candidate, Price
+from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.strategies import STRATEGIES, Strategy
 from xrouter_asgi.providers.base import Call

@@ -22,6 +22,28 @@ from xrouter_asgi.decision import Decision
         ({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": None}}, Usage(3)),
         ({"prompt_tokens": 3, "prompt_tokens_details": None, "completion_tokens": None}, Usage(3)),
         ({"prompt_tokens": 3, "completion_tokens": -4}, Usage(3)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cache_write_tokens": 4}}, Usage(9, 0, 0, 4)),
+        ({"prompt_tokens": 9, "cache_creation_input_tokens": 4}, Usage(9, 0, 0, 4)),
+        ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 5, "prompt_cache_miss_tokens": 4}, Usage(9, 0, 5)),  # DeepSeek
+        ({"prompt_tokens": 9, "precached_prompt_tokens": 5}, Usage(9, 0, 5)),
+        (
+            {"prompt_tokens": 3, "completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 4}},
+            Usage(3, 9, 0, 0, 4),
+        ),
+        (
+            {"input_tokens": 3, "output_tokens": 9, "output_tokens_details": {"reasoning_tokens": 4}},
+            Usage(3, 9, 0, 0, 4),
+        ),
+        (
+            # xAI counts reasoning apart.
+            {
+                "prompt_tokens": 3,
+                "completion_tokens": 9,
+                "total_tokens": 16,
+                "completion_tokens_details": {"reasoning_tokens": 4},
+            },
+            Usage(3, 13, 0, 0, 4),
+        ),
         ({"prompt_tokens": -3}, None),
         ({"prompt_tokens": True}, None),
         ({"prompt_tokens": "three"}, None),

@@ -123,9 +123,8 @@ def run(page: str, *titles: str) -> dict[str, Any]:
 
 def test_every_program_is_run_here() -> None:
     tests = Path(__file__).read_text("utf-8")
-    titles = [
-        title for page in ("embedding.md", "developing.md", "responses.md", "testing.md") for title in blocks(page)
-    ]
+    pages = ("embedding.md", "developing.md", "responses.md", "testing.md", "money.md")
+    titles = [title for page in pages for title in blocks(page)]
     assert [title for title in titles if f'"{title}"' not in tests] == []
 
 
@@ -344,3 +343,20 @@ async def test_the_router_of_the_page_about_responses_keeps_them_where_it_says()
     answer = await post(names["router"], "/v1/responses", {"model": "echo", "input": "hi"})
     assert answer.status == 200
     assert await names["store"].find("", [answer.json["id"]])
+
+
+async def test_the_app_of_the_page_about_money_keeps_a_budget() -> None:
+    names = run("money.md", "budget")
+    async with names["router"].lifespan():
+        answer = await post(names["app"], "/v1/chat/completions", chat("assistant"))
+    assert (answer.status, answer.header("x-xrouter-budget-limit")) == (200, "20 USD")
+    assert answer.header("x-xrouter-cost") == "0.00000075 USD"
+
+
+def test_the_settings_of_the_page_about_money_can_be_read() -> None:
+    document = tomllib.loads("\n".join(text for kind, text in lines("money.md") if kind == "toml"))
+    providers = {name: {"kind": "echo"} for name in ("openai", "gemini", "local", "gigachat", "yandex", "cloudru")}
+    settings = Settings.parse(
+        {**document, "providers": providers, "models": {"m": {"targets": ["openai/gpt-4o-mini"]}}}
+    )
+    assert [table.target for table in settings.prices if not settings.price_list().knows(table.target)] == []

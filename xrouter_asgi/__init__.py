@@ -7,7 +7,7 @@ from .context import Principal, RequestContext
 from .errors import XRouterError
 from .hosting import as_response, in_process
 from .keys import APIKey, MemoryKeyStore, StaticKeys
-from .limits import MemoryLimits, RedisLimits
+from .limits import MemoryLimits, Price, Prices, RedisLimits
 from .middleware import (
     AdmissionMiddleware,
     APIKeyMiddleware,
@@ -25,7 +25,6 @@ from .policies import (
     Hedge,
     Patience,
     Prebuffer,
-    Price,
     Retry,
     Timeout,
     resilient,
@@ -74,6 +73,7 @@ __all__ = [
     "Patience",
     "Prebuffer",
     "Price",
+    "Prices",
     "Principal",
     "Provider",
     "RateLimitMiddleware",

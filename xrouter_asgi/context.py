@@ -11,76 +11,18 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from .decision import Attempt as Attempt  # most modules import it from here
+from .decision import Attempt as Attempt  # most modules import these from here
+from .decision import Cost as Cost
 from .decision import Decision
+from .decision import Usage as Usage
 from .envelopes import Envelope, anthropic, openai
 from .errors import XRouterError
 
 logger = logging.getLogger("xrouter")
 
-_LONGEST_TOKEN = 128  # characters: as many blanks are one token of OpenAI's o200k_base
-LARGEST_COUNT = 2**30  # far above what one request can take; a wrong count must not owe more than anybody can pay
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-class Usage(NamedTuple):
-    """Tokens as the upstream counted them. Zero is a count; when the count is unknown, there is no `Usage`."""
-
-    prompt_tokens: int  # all input, cached tokens included
-    completion_tokens: int = 0  # all output, reasoning included
-    cached_tokens: int = 0
-
-    @property
-    def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
-
-    @classmethod
-    def read(cls, value: object) -> Usage | None:
-        """Read the `usage` of an OpenAI answer. None when it is absent or holds no count.
-
-        One of two counts may be told by the total alone, and both by the names of OpenAI's Responses.
-        """
-        if not isinstance(value, dict):
-            return None
-        prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
-        if (
-            len(value) == 3  # as nearly always: these two, and their total
-            and (type(prompt) is int and 0 <= prompt <= LARGEST_COUNT)
-            and (type(completion) is int and 0 <= completion <= LARGEST_COUNT)
-        ):
-            return cls(prompt, completion)
-        prompt = _either(value, "prompt_tokens", "input_tokens")
-        completion = _either(value, "completion_tokens", "output_tokens")
-        total = _count(value.get("total_tokens"))
-        if prompt is None and completion is not None and total is not None:
-            prompt = max(total - completion, 0)
-        if prompt is None:
-            return None
-        if completion is None:
-            completion = max((total or 0) - prompt, 0)
-        details = value.get("prompt_tokens_details") or value.get("input_tokens_details")
-        cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
-        return cls(prompt, completion, cached or 0)
-
-    def covers(self, characters: int) -> bool:
-        """Whether an answer of so many characters can have been counted so: no token is longer than 128 of them."""
-        return characters <= _LONGEST_TOKEN * self.completion_tokens
-
-
-def _either(value: dict[str, Any], *names: str) -> int | None:
-    return next((count for name in names if (count := _count(value.get(name))) is not None), None)
-
-
-def _count(value: object) -> int | None:
-    """A count, which some upstreams write as 19.0 or "19"."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 16:
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    # A negative count would be credit.
-    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +43,11 @@ class Principal:
 
     def may_use(self, model: str) -> bool:
         return not self.models or any(matches(pattern, model) for pattern in self.models)
+
+
+def normal_form(model: str) -> str:
+    """One spelling for all that an upstream may take for the same model, so that no other one passes a limit."""
+    return model.strip().casefold()
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -155,6 +102,8 @@ class RequestContext:
     provider: str | None = None  # LLMRouter; the provider that answered
     upstream_model: str | None = None  # LLMRouter; the model that answered
     streamed: bool = False  # LLMRouter
+    is_priced: Callable[[str], bool] | None = None  # RateLimitMiddleware, within a budget; Fallback asks it of targets
+    cost: Cost | None = None  # RateLimitMiddleware, if it has prices
     usage: Usage | None = None  # LLMRouter; from the answer, or from the end of the stream
     characters: int = 0  # LLMRouter; of the text that a stream has brought so far
     error: XRouterError | None = None  # fail()

@@ -1,4 +1,4 @@
-"""Why a request went where it went: the record that explains one routing decision.
+"""Why a request went where it went, and what it took there: the record that explains one routing decision.
 
 It holds names from the configuration, words, numbers and times. Prompts, answers, headers, addresses and the messages
 of errors are never in it, so it may be logged and shown to the caller.
@@ -11,7 +11,7 @@ import time
 from asyncio import CancelledError
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .conventions import error_type
 from .errors import ModelNotFound, XRouterError
@@ -19,8 +19,67 @@ from .errors import ModelNotFound, XRouterError
 MOST_NAMED = 32
 """Candidates that a span or a line of a log names; a model may have any number."""
 
+LARGEST_COUNT = 2**30  # far above what one request can take; a wrong count must not owe more than anybody can pay
+
 _LONGEST = 128  # characters of a model's name, which a client may have chosen, or of a reason, which a host may
+_LONGEST_TOKEN = 128  # characters: as many blanks are one token of OpenAI's o200k_base
+_RESPONSES = {"prompt": "input_tokens_details", "completion": "output_tokens_details"}
 _MOST = 4000  # bytes of JSON: it must fit into a header (see responses.header)
+
+
+class Usage(NamedTuple):
+    """Tokens as the upstream counted them. Zero is a count; when the count is unknown, there is no `Usage`."""
+
+    prompt_tokens: int  # all input, cached tokens included
+    completion_tokens: int = 0  # all output, reasoning included
+    cached_tokens: int = 0  # of the input, what the upstream had in its cache
+    cache_write_tokens: int = 0  # of the input, what the upstream put into its cache
+    reasoning_tokens: int = 0  # of the output, what the upstream thought and did not say
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    @classmethod
+    def read(cls, value: object) -> Usage | None:
+        """Read the `usage` of an OpenAI answer. None when it is absent or holds no count.
+
+        One of two counts may be told by the total alone, and both by the names of OpenAI's Responses.
+        """
+        if not isinstance(value, dict):
+            return None
+        prompt, completion = value.get("prompt_tokens"), value.get("completion_tokens")
+        if (
+            len(value) == 3
+            and "total_tokens" in value  # as nearly always: these two, and their total
+            and (type(prompt) is int and 0 <= prompt <= LARGEST_COUNT)
+            and (type(completion) is int and 0 <= completion <= LARGEST_COUNT)
+        ):
+            return cls(prompt, completion)
+        prompt = _either(value, "prompt_tokens", "input_tokens")
+        completion = _either(value, "completion_tokens", "output_tokens")
+        total = _count(value.get("total_tokens"))
+        if prompt is None and completion is not None and total is not None:
+            prompt = max(total - completion, 0)
+        if prompt is None:
+            return None
+        if completion is None:
+            completion = max((total or 0) - prompt, 0)
+        reasoning = _detail(value, "completion", "reasoning_tokens")
+        if reasoning and total == prompt + completion + reasoning:
+            completion += reasoning  # xAI counts it apart
+        return cls(prompt, completion, *_cache_tokens(value), reasoning)
+
+    def covers(self, characters: int) -> bool:
+        """Whether an answer of so many characters can have been counted so: no token is longer than 128 of them."""
+        return characters <= _LONGEST_TOKEN * self.completion_tokens
+
+
+class Cost(NamedTuple):
+    """What a request cost."""
+
+    amount: int  # nano-units of the currency of the prices
+    estimated: bool = False  # an upstream has not counted what it took
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +89,7 @@ class Attempt:
     Attributes:
         first: When the upstream committed itself: its answer, or the first chunk of its stream, was here.
         error: What it failed with; `CancelledError` if the client left.
+        usage: What the upstream counted, also for an answer that no client gets; None if it has not.
     """
 
     provider: str
@@ -38,6 +98,7 @@ class Attempt:
     first: float | None = None
     ended: float | None = None
     error: BaseException | None = None
+    usage: Usage | None = None
 
     @property
     def hint(self) -> str | None:
@@ -54,7 +115,7 @@ class Attempt:
 
 
 UnreadyKind: TypeAlias = Literal[
-    "circuit_open", "cooling", "queue_full", "capability", "own_key", "retry_budget", "closed"
+    "circuit_open", "cooling", "queue_full", "capability", "unpriced", "own_key", "retry_budget", "closed"
 ]
 
 
@@ -187,3 +248,32 @@ def _known(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def _either(value: dict[str, Any], *names: str) -> int | None:
+    return next((count for name in names if (count := _count(value.get(name))) is not None), None)
+
+
+def _cache_tokens(value: dict[str, Any]) -> tuple[int, int]:
+    """What of the input was in the cache, and what was put there."""
+    cached = _detail(value, "prompt", "cached_tokens")
+    if not cached:  # DeepSeek, and GigaChat as it speaks itself
+        cached = _either(value, "prompt_cache_hit_tokens", "precached_prompt_tokens") or 0
+    written = _detail(value, "prompt", "cache_write_tokens")  # OpenRouter
+    return cached, written or _count(value.get("cache_creation_input_tokens")) or 0
+
+
+def _detail(value: dict[str, Any], of: str, name: str) -> int:
+    """A count of OpenAI's `…_tokens_details`, by the names of chats or of Responses; 0 if it is not told."""
+    details = value.get(f"{of}_tokens_details") or value.get(_RESPONSES[of])
+    return (_count(details.get(name)) if isinstance(details, dict) else None) or 0
+
+
+def _count(value: object) -> int | None:
+    """A count, which some upstreams write as 19.0 or "19"."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 16:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    # A negative count would be credit.
+    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else None

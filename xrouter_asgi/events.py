@@ -124,6 +124,18 @@ class LimiterRestored:
 
 
 @dataclass(slots=True)
+class BudgetUsed:
+    """A budget has 20 % left or less, what running requests have reserved included, or has refused this request."""
+
+    context: RequestContext
+    budget: str  # as clients are told it: `20 USD per calendar day`
+    per: str  # what has a budget of its own: `key`, `owner`, `model`, `address` or `all`
+    subject: str  # whose it is: the id of a key, the name of an owner; empty for `all`
+    period: str  # another one when the window is over: `2026-11`
+    share: float  # that is used; 1 when a request was refused
+
+
+@dataclass(slots=True)
 class ProviderReplaced:
     """New settings are in force, and a provider of the old ones is closed. The event belongs to no request."""
 

@@ -1,7 +1,7 @@
 """New settings for a running server. Running requests keep the old ones, and no request is lost.
 
-A reload replaces only `[providers]` and `[models]`. The other tables belong to the layers around the router, or to the
-server.
+A reload replaces only `[providers]`, `[models]` and prices. The other tables belong to the layers around the router, or
+to the server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from .router.router import LLMRouter
 from .router.table import ModelTable
 from .settings import Settings, SettingsError
 
-_REPLACED = ("providers", "models")
 _OUTLASTED = "The settings of this gateway have changed since this request began."
 _AGAIN = 1.0  # seconds between two calls of `stop`, which does not reach a request that is still being received
 
@@ -198,7 +197,7 @@ class Reload:
         old = self._router.settings
         try:
             read = await asyncio.to_thread(self._load)
-            new = old.model_copy(update={name: getattr(read, name) for name in _REPLACED})
+            new = old.reloaded(read)
             await self._router.replace(new)
         except SettingsError as error:
             for problem in error.problems:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC
 from functools import partial
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from .asgi.lifespan import Close, ClosingAtShutdown
 from .asgi.scope import local_path
 from .events import Observer
 from .kept import AnswerStore, ResponseStore
-from .limits import LimitStore
+from .limits import LimitStore, Prices
 from .middleware.admission import AdmissionMiddleware
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
@@ -31,6 +32,7 @@ from .router.table import ModelTable
 from .settings import Settings
 from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.providers import OpenAISettings
+from .settings.spend import SpendSettings
 from .settings.telemetry import Tracing
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
@@ -49,7 +51,9 @@ EXPOSED = (
     "x-request-id",
     "x-should-retry",
     "x-xrouter-attempts",
+    *(f"x-xrouter-budget-{what}" for what in ("limit", "remaining", "reset")),
     "x-xrouter-cache",
+    "x-xrouter-cost",
     "x-xrouter-explain",
     "x-xrouter-model",
     "x-xrouter-provider",
@@ -91,16 +95,16 @@ def assemble(settings: Settings) -> Assembly:
     tracing = settings.tracing.build() if settings.tracing is not None else None
     instrument = tracing.instrument if tracing is not None else None
     observers: list[Observer] = []
-    responses, answers = _responses(settings, closing), settings.cache.build()
+    responses, answers, prices = _responses(settings, closing), settings.cache.build(), settings.price_list()
     closing["answers"] = answers.aclose
-    build = partial(build_router, instrument=instrument, responses=responses, answers=answers)
+    build = partial(build_router, instrument=instrument, responses=responses, answers=answers, prices=prices)
     router = ReloadableRouter(settings, build=build, observers=observers)
     app: ASGIApp = router
     store = limits.build(workers=settings.server.workers) if limits is not None else None
     if limits is not None and store is not None:
         closing["limits"] = store.aclose
         # Next to the router, because only the router knows the model and the tokens.
-        app = _limited(app, limits, store)
+        app = _limited(app, limits, store, prices, settings.spend)
     if settings.keys is not None:
         keys = settings.keys.build(changes=limits.key_changes() if limits is not None else None)
         closing["keys"] = keys.aclose
@@ -131,14 +135,22 @@ def build_router(
     instrument: Instrument | None = None,
     responses: ResponseStore | None = None,
     answers: AnswerStore | None = None,
+    prices: Prices | None = None,
 ) -> LLMRouter:
-    """The router of these settings, with its providers, which it closes when its lifespan ends. The stores are kept."""
+    """The router of these settings, with its providers, which it closes when its lifespan ends. The stores are kept.
+
+    Args:
+        prices: Take over those of the settings.
+    """
+    listed = settings.price_list()
+    if prices is not None:
+        prices.update(listed)
     # Models of one provider share it, and so its connections, its token, its queue, and its state for the policies.
     providers = build_providers(settings, instrument)
     tables = settings.providers
     accounts = {name: table.account() for name, table in tables.items() if isinstance(table, OpenAISettings)}
     kept = answers or settings.cache.build()
-    models = {name: table.build(providers, tables, accounts, kept) for name, table in settings.served.items()}
+    models = {name: table.build(providers, tables, accounts, kept, listed) for name, table in settings.served.items()}
     return LLMRouter(
         ModelTable(models),
         max_body=settings.server.max_body,
@@ -203,11 +215,15 @@ def _admission(app: ASGIApp, settings: Settings, refusals: Refusals) -> ASGIApp:
     )
 
 
-def _limited(app: ASGIApp, table: RateLimitSettings, store: LimitStore) -> ASGIApp:
+def _limited(
+    app: ASGIApp, table: RateLimitSettings, store: LimitStore, prices: Prices, spend: SpendSettings | None
+) -> ASGIApp:
     return RateLimitMiddleware(
         app,
         limit=table.limit,
         models=table.models,
+        prices=prices if prices or spend is not None else None,
+        timezone=UTC if spend is None else spend.zone,
         assumed_output=table.assumed_output,
         store=store,
         exclude_paths=OPEN,

@@ -390,7 +390,7 @@ class TestCheck:
             "log         JSON on the standard error, from the level info on",
             "tracing     10% to http://collector.example:4318",
             "metrics     /metrics, with a token",
-            f"alerts      {RULES}, limiter_degraded; told to log, slack, telegram",
+            f"alerts      {RULES}, limiter_degraded, budget; told to log, slack, telegram",
             "cors        for https://a.example, https://b.example",
             f"version     {Settings.load().version}",
         ]
@@ -405,7 +405,7 @@ class TestCheck:
             ("metrics.port = 9100", "metrics     on port 9100 of 127.0.0.1, without a token"),
             (
                 'alerts = { slow = 5, off = ["quota_used_up"], log = false, webhook.url = "https://h.example" }',
-                f"alerts      {RULES}, limiter_degraded, slow; told to webhook",
+                f"alerts      {RULES}, limiter_degraded, budget, slow; told to webhook",
             ),
         ],
     )

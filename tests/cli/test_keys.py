@@ -118,7 +118,7 @@ def test_a_key_lives_from_the_first_command_to_the_last(url: str, keys: Keys) ->
 def test_what_is_asked_for_is_what_is_made(keys: Keys) -> None:
     made = keys.json(
         *("create", "--kind", "test", "--name", "Бот", "--owner", "ci", "--scope", "chat", "--scope", "models"),
-        *("--model", "a", "--model", "b*", "--limit", "60/minute", "--limit", "8 parallel"),
+        *("--model", "a", "--model", "b*", "--limit", "60/minute; 20 USD/day", "--limit", "8 parallel"),
         *("--group", "qa", "--group", "поиск"),
         *("--not-before", "2999-01-01", "--expires", "2999-02-01T10:00+03:00"),
     )
@@ -134,7 +134,7 @@ def test_what_is_asked_for_is_what_is_made(keys: Keys) -> None:
         "last_used_at": None,
         "scopes": ["chat", "models"],
         "models": ["a", "b*"],
-        "limits": ["60/minute", "8 parallel"],
+        "limits": ["60/minute; 20 USD/day", "8 parallel"],
         "groups": ["qa", "поиск"],
     }
     assert keys.json("list") == [made | {"id": id, "created_at": created}]

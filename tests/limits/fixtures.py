@@ -110,7 +110,7 @@ def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreeNodes
 def store_and_clock(request: pytest.FixtureRequest) -> Iterator[tuple[LimitStore, Clock]]:
     if request.param == "memory":
         clock = Clock()
-        yield MemoryLimits(clock=clock), clock
+        yield MemoryLimits(clock=clock, wall=clock), clock
         return
     make = request.getfixturevalue("redis_store")
     if request.param == "redis":

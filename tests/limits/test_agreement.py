@@ -14,10 +14,12 @@ from tests.limits.servers import RedisServer
 from xrouter_asgi.limits.base import Charge, Reservation
 from xrouter_asgi.limits.limit import parse_limits
 from xrouter_asgi.limits.memory import MemoryLimits
+from xrouter_asgi.limits.periods import Calendar
 from xrouter_asgi.limits.redis import RedisLimits
 from xrouter_asgi.testing.waiting import until
 
-LIMITS = parse_limits("5/minute; 40 tokens/minute; 60 tokens/hour; 2 parallel")
+LIMITS = parse_limits("5/minute; 40 tokens/minute; 60 tokens/hour; 2 parallel; 0.00000005 USD/calendar day")
+COUNTED = ("tokens", "money")
 Step: TypeAlias = tuple[str, float, int]
 
 steps = st.lists(
@@ -32,18 +34,22 @@ steps = st.lists(
 
 async def play(script: list[Step], url: str) -> None:
     clock = ServerClock(url)
-    memory = MemoryLimits(clock=clock)
+    memory = MemoryLimits(clock=clock, wall=clock)
+    calendar = Calendar(clock=clock)
     redis = RedisLimits(url, timeout=10.0, slot_ttl=1e9)
     clock.rule(redis)
     try:
         leases: list[str] = []
         for number, (step, seconds, cost) in enumerate(script):
-            costs = [cost if limit.unit == "tokens" else 1 for limit in LIMITS]
+            costs = [cost if limit.unit in COUNTED else 1 for limit in LIMITS]
             if step == "wait":
                 clock.advance(seconds)
             elif step == "reserve":
                 leases.append(f"lease {number}")
-                charges = list(map(Charge, ["key"] * len(LIMITS), LIMITS, costs))
+                charges = [
+                    Charge("key", limit, cost, span=calendar.span(limit.calendar) if limit.calendar else None)
+                    for limit, cost in zip(LIMITS, costs, strict=True)
+                ]
                 same(await memory.reserve(charges, lease=leases[-1]), await redis.reserve(charges, lease=leases[-1]))
             elif leases:
                 lease = leases[cost % len(leases)]

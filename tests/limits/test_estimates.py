@@ -1,14 +1,11 @@
-"""What an answer is expected to take, and what it took when nobody says."""
+"""What an answer is expected to take."""
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from xrouter_asgi.context import Attempt, CostEstimate, RequestContext, Usage
-from xrouter_asgi.errors import UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
-from xrouter_asgi.limits.estimates import OutputEstimates, Work, tokens_spent
+from xrouter_asgi.context import CostEstimate, RequestContext, Usage
+from xrouter_asgi.limits.estimates import OutputEstimates
 
 
 def answer(estimates: OutputEstimates, tokens: int, *, key: str = "key", model: str = "model", choices: int = 1) -> int:
@@ -96,56 +93,3 @@ def test_the_pair_met_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) 
     for model in ["one"] * 8 + ["two"] * 8 + ["one", "three"]:
         answer(estimates, 5, model=model)
     assert [expected(estimates, model=model) for model in ("one", "two", "three")] == [5, 0, 0]
-
-
-# What it took
-
-RESERVED = 1124
-LEFT = asyncio.CancelledError()
-LATE = UpstreamTimeout("", code="first_byte_timeout")
-UNREACHED = UpstreamTimeout("", code="connect_timeout")
-CUT = UpstreamUnavailable("", code="truncated")
-DOWN = UpstreamUnavailable("")
-
-
-def attempt(error: BaseException | None = None, first: float | None = None) -> Attempt:
-    return Attempt("provider", "model", first=first, error=error)
-
-
-@pytest.mark.parametrize(
-    ("context", "spent"),
-    [
-        # The upstream counted.
-        (RequestContext(usage=Usage(0, 0), provider="p"), 0),
-        (RequestContext(usage=Usage(3, 2), streamed=True, characters=900), 5),
-        # Nobody accepted it.
-        (RequestContext(attempts=[attempt(DOWN), attempt(UpstreamRateLimited("")), attempt(UNREACHED)]), 0),
-        # The client left, or nobody waited any longer: what was reserved.
-        (RequestContext(attempts=[attempt(DOWN), attempt(LEFT)]), RESERVED),
-        (RequestContext(attempts=[attempt(LATE)]), RESERVED),
-        (RequestContext(attempts=[attempt(LATE), attempt(LATE)]), RESERVED + 100),
-        (RequestContext(attempts=[attempt(LEFT, 1.0)], provider="p", streamed=True), RESERVED),
-        # No count of a whole answer: what was reserved.
-        (RequestContext(attempts=[attempt(DOWN), attempt(None, 1.0)], provider="p"), RESERVED),
-        # A stream that ended early: the input and what came.
-        (RequestContext(attempts=[attempt(LEFT, 1.0)], provider="p", streamed=True, characters=7), 104),
-        (RequestContext(attempts=[attempt(LATE), attempt(LEFT, 1.0)], streamed=True, characters=7), 204),
-        # An upstream that broke off: the input.
-        (RequestContext(attempts=[attempt(CUT)]), 100),
-        (RequestContext(attempts=[attempt(CUT), attempt(CUT), attempt(DOWN)]), 200),
-        # Without a Target.
-        (RequestContext(error=DOWN), 0),
-        (RequestContext(error=DOWN, streamed=True, provider="p", characters=1), 101),
-        (RequestContext(provider="p"), RESERVED),
-        (RequestContext(), RESERVED),
-    ],
-)
-def test_what_a_request_took(context: RequestContext, spent: int) -> None:
-    assert tokens_spent(Work(context, "key", CostEstimate("model", 100), 1024), RESERVED) == spent
-
-
-def test_losers_cost_their_input_as_the_winner_s_upstream_counted_it() -> None:
-    context = RequestContext(usage=Usage(30, 5))
-    context.attempts += [attempt(LEFT), attempt(CUT), attempt(DOWN), attempt(None, 1.0)]
-    context.decision.served = context.attempts[-1]
-    assert tokens_spent(Work(context, "key", CostEstimate("model", 100), 1024), RESERVED) == 35 + 2 * 30

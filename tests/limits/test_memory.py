@@ -72,6 +72,7 @@ async def test_expired_counts_go_while_others_are_asked() -> None:
     assert len(store) == 100
     clock.advance(61)
     for _ in range(25):
+        clock.advance(1)
         await take(store, (REQUESTS, 0), subject="other")
     assert len(store) == 51  # the days, and the other's
 
@@ -88,14 +89,14 @@ async def test_of_a_forgotten_count_only_the_debt_remains(
     assert (await take(store, (TOKENS, 0))).statuses[0].remaining == left
 
 
-async def test_a_refund_to_a_count_that_began_again_is_no_credit(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refund_to_a_count_that_was_forgotten_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "MAX_SUBJECTS", 1)
     store = MemoryLimits(clock=Clock())
     await take(store, (TOKENS, 50), lease="mine")
     await take(store, (TOKENS, 50), subject="other")
     await take(store, (TOKENS, 10))
     store.settle("mine", [0])
-    assert (await take(store, (TOKENS, 0))).statuses[0].remaining == 100
+    assert (await take(store, (TOKENS, 0))).statuses[0].remaining == 90
 
 
 async def test_a_debt_outlives_the_count_it_was_made_in() -> None:
@@ -113,3 +114,14 @@ async def test_a_settlement_names_a_cost_for_each_charge() -> None:
     await take(store, (REQUESTS, 1), (TOKENS, 1), lease="mine")
     with pytest.raises(ValueError, match="zip"):
         store.settle("mine", [1])
+
+
+async def test_two_limits_in_parallel_are_counted_from_the_first_request_on() -> None:
+    store = MemoryLimits(clock=Clock())
+    both = [Charge("key", PARALLEL), Charge("", Limit.parse("2 parallel per all"))]
+    assert (await store.reserve(both, lease="first")).admitted
+    assert (await store.reserve(both, lease="second")).admitted
+    assert not (await store.reserve(both, lease="third")).admitted
+    for lease in ("first", "second"):
+        store.settle(lease, [1, 1])
+    assert len(store) == 0

@@ -11,7 +11,8 @@ from tests.policies.upstream import Upstream, call, stream_of, text_of
 from xrouter_asgi.context import CostEstimate, Principal, RequestContext
 from xrouter_asgi.errors import UpstreamError
 from xrouter_asgi.kept import MemoryAnswers
-from xrouter_asgi.limits.estimates import OutputEstimates, tokens_spent
+from xrouter_asgi.limits.estimates import OutputEstimates
+from xrouter_asgi.limits.units import UNITS
 from xrouter_asgi.policies.cache import MAX_ANSWER, Cache
 from xrouter_asgi.providers import Call, Reply
 from xrouter_asgi.testing.clock import Clock
@@ -212,7 +213,7 @@ async def test_a_hit_costs_no_tokens() -> None:
     assert isinstance(reply.body, Document)
     hit.context.usage = reply.body.usage
     work = OutputEstimates().begin(hit.context, "ann", CostEstimate("m", 100))
-    assert tokens_spent(work, 1000) == 0
+    assert UNITS["tokens"].after(work, 1000) == 0
 
 
 QUESTIONS = st.fixed_dictionaries(

@@ -22,9 +22,10 @@ from xrouter_asgi.errors import (
     XRouterError,
 )
 from xrouter_asgi.events import AttemptRetried
+from xrouter_asgi.limits.prices import Price
 from xrouter_asgi.policies import affinity as conversations
 from xrouter_asgi.policies.backoff import Backoff
-from xrouter_asgi.policies.candidates import Candidate, Capabilities, Price
+from xrouter_asgi.policies.candidates import Candidate, Capabilities
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.retry_budget import RetryBudget

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.policies.candidates import call, candidate, embedding
-from xrouter_asgi.policies.candidates import Candidate, CandidateStats, Capabilities, Price, Requirements
+from xrouter_asgi.limits.prices import Price
+from xrouter_asgi.policies.candidates import Candidate, CandidateStats, Capabilities, Requirements
 from xrouter_asgi.policies.strategies import Strategy, by_weight, in_order, lowest_cost, two_choices
 
 

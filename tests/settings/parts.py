@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from datetime import tzinfo
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import BaseModel
 
 Leaves: TypeAlias = dict[str, object]
 
-_VALUES = (str, bytes, int, float, complex, type(None), Enum, Path, re.Pattern)
+_VALUES = (str, bytes, int, float, complex, type(None), Enum, Path, re.Pattern, tzinfo)
 _OPAQUE = (type, ModuleType, CodeType, BuiltinFunctionType, Random, Thread, BaseModel)
 """Settings are opaque, too: what keeps them has not used them."""
 

@@ -26,17 +26,20 @@ def mistakes(text: str, **environment: str) -> list[str]:
     return [problem.removeprefix("x.toml: ") for problem in caught.value.problems]
 
 
-def settings_below(schema: Any = Settings) -> Iterator[str]:
-    """Every setting that is no table itself, as `Table.key`."""
+def settings_below(schema: Any = Settings, above: tuple[Any, ...] = ()) -> Iterator[str]:
+    """Every setting that is no table itself, as `Table.key`. A table inside itself is told once."""
+    if schema in above:
+        return
+    above = (*above, schema)
     if is_table(schema):
         for key, inner in fields_of(schema).items():
-            yield from settings_below(inner) if holds_tables(inner) else (f"{schema.__name__}.{key}",)
+            yield from settings_below(inner, above) if holds_tables(inner, above) else (f"{schema.__name__}.{key}",)
         return
     for inner in schema if isinstance(schema, tuple) else map(resolved, get_args(schema)):
-        yield from settings_below(inner)
+        yield from settings_below(inner, above)
 
 
-def holds_tables(schema: Any) -> bool:
-    """Whether tables with known keys stand somewhere in a value of this type."""
+def holds_tables(schema: Any, above: tuple[Any, ...] = ()) -> bool:
+    """Whether tables with known keys, others than those above, stand somewhere in a value of this type."""
     inner = schema if isinstance(schema, tuple) else tuple(map(resolved, get_args(schema)))
-    return is_table(schema) or any(map(holds_tables, inner))
+    return (is_table(schema) and schema not in above) or any(holds_tables(each, above) for each in inner)

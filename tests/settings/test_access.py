@@ -161,7 +161,7 @@ class TestRateLimit:
         [
             (
                 'limit = "60/fortnight"',
-                "rate_limit.limit cannot be used: The limit '60/fortnight' cannot be read. Write",
+                "rate_limit.limit cannot be used: The limit '60/fortnight' cannot be read. A limit is",
             ),
             ("limit = 60", 'rate_limit.limit is 60. Write a limit such as "60/minute", or a list of them.'),
             ("limit = [60]", 'rate_limit.limit is [60]. Write a limit such as "60/minute", or a list of them.'),

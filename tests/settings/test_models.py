@@ -9,7 +9,8 @@ import pytest
 
 from tests.settings.test_document import problems
 from xrouter_asgi.kept import MemoryAnswers
-from xrouter_asgi.policies.candidates import Capabilities, Price
+from xrouter_asgi.limits.prices import Price
+from xrouter_asgi.policies.candidates import Capabilities
 from xrouter_asgi.policies.fallback import Fallback
 from xrouter_asgi.policies.hedge import Hedge
 from xrouter_asgi.policies.prebuffer import Prebuffer
@@ -35,7 +36,11 @@ def built(*targets: Any, accounts: dict[str, UpstreamState] | None = None, **mor
     """What stands outside of a model's fallback, and the fallback."""
     settings = Settings.parse({"providers": PROVIDERS, "models": {"m": {"targets": list(targets), **more}}})
     outer = settings.models["m"].build(
-        build_providers(settings), settings.providers, {} if accounts is None else accounts, MemoryAnswers()
+        build_providers(settings),
+        settings.providers,
+        {} if accounts is None else accounts,
+        MemoryAnswers(),
+        settings.price_list(),
     )
     fallback = outer.inner if isinstance(outer, Deadline) else outer
     assert isinstance(fallback, Fallback)
@@ -157,7 +162,10 @@ def test_a_provider_with_keys_of_callers_own_has_no_breaker() -> None:
         ('targets = [{ provider = "a" }]', "models.m.targets[0].model is missing. Write it."),
         (
             'targets = [{ provider = "a", model = "b", price = { inputs = 1, output = 2, input = 1 } }]',
-            "models.m.targets[0].price has no key 'inputs'. Did you mean 'input'? Known: input, output.",
+            (
+                "models.m.targets[0].price has no key 'inputs'. Did you mean 'input'? "
+                "Known: above, cache_write, cached, input, output, request."
+            ),
         ),
         (
             'targets = [{ provider = "a", model = "b", capabilities = { audio = true } }]',
@@ -171,7 +179,7 @@ def test_a_provider_with_keys_of_callers_own_has_no_breaker() -> None:
         ('targets = ["a/b"]\npatience = { idle = inf }', "models.m.patience.idle is inf. It should be less than inf."),
         (
             'targets = [{ provider = "a", model = "b", price = { input = 1, output = inf } }]',
-            "models.m.targets[0].price.output is inf. It should be less than inf.",
+            "models.m.targets[0].price.output is inf. It should be a finite number.",
         ),
         ('targets = ["a/b"]\npatience = 3', "models.m.patience is no table. Write one, [models.m.patience]."),
         ('targets = ["a/b"]\nhedge = 3', "models.m.hedge is 3. It should be less than or equal to 1."),

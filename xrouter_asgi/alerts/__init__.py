@@ -1,6 +1,7 @@
 """Tell somebody when something is wrong, and when it is well again: an observer with rules and channels."""
 
 from .alerts import Alerts
+from .budgets import BudgetsUsed
 from .channels import Alert, AlertWriter, Channel, Undelivered, Webhook, log, slack, telegram
 from .rules import (
     CircuitsOpen,
@@ -18,6 +19,7 @@ __all__ = [
     "Alert",
     "AlertWriter",
     "Alerts",
+    "BudgetsUsed",
     "Channel",
     "CircuitsOpen",
     "CredentialRefused",

@@ -78,7 +78,9 @@ class Alerts:
             if found is None:
                 continue
             key = (rule.name, found.subject)
-            if found.wrong:
+            if found.once:
+                self._tell(key, found.text, recovered=False)
+            elif found.wrong:
                 trouble = self._troubles.setdefault(key, _Trouble())
                 trouble.wrong, trouble.text = True, found.text
             elif (over := self._troubles.get(key)) is not None and over.wrong:

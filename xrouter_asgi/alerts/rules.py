@@ -36,11 +36,13 @@ class Finding:
         subject: What is wrong or well: `requests`, the name of a provider. One of few, never chosen by a client.
         wrong: Whether it is wrong; else it is well again.
         text: A sentence for the operator, without secrets.
+        once: Whether it is told once and then over, because nobody can say when it is well again.
     """
 
     subject: str
     wrong: bool
     text: str
+    once: bool = False
 
 
 class Rule(Protocol):

@@ -16,6 +16,7 @@ from .init import add_init_command
 from .inspection import add_check_command, add_explain_command
 from .keys.command import add_keys_command
 from .log import set_up_log
+from .prices import add_prices_command
 from .run import add_run_command
 from .serve import add_serve_commands
 
@@ -84,6 +85,7 @@ def _parser() -> Parser:
     add_check_command(commands, os.environ)
     add_explain_command(commands)
     add_keys_command(commands, os.environ)
+    add_prices_command(commands)
     add_run_command(commands, os.environ)
     add_completions_command(commands, parser)
     return parser

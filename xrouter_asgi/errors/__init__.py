@@ -7,12 +7,14 @@
     │   └── ContentRefused           400      content_refused            no      no      no
     ├── InvalidAPIKey                401      invalid_api_key            no      no      no
     ├── PermissionDenied             403      permission_denied          no      no      no
+    │   └── ModelUnpriced            403      model_unpriced             no      no      no
     ├── ModelNotFound                404      model_not_found            no      no      yes
     ├── NotFound                     404      null                       no      no      no
     ├── MethodNotAllowed             405      method_not_supported       no      no      no
     ├── PayloadTooLarge              413      payload_too_large          no      no      no
     ├── UnsupportedMediaType         415      unsupported_media_type     no      no      no
     ├── RateLimitExceeded            429      rate_limit_exceeded        no      no      no
+    │   └── BudgetExceeded           429      insufficient_quota         no      no      no
     ├── NotReady                     503      not_ready                  no      no      no
     ├── KeyStoreUnavailable          503      store_unavailable          no      no      no
     └── UpstreamError                502      upstream_error             no      yes     yes
@@ -35,12 +37,14 @@ class name. What only an operator may see goes into `detail`.
 
 from .base import CooldownKind, XRouterError
 from .own import (
+    BudgetExceeded,
     ContentRefused,
     InvalidAPIKey,
     InvalidRequest,
     KeyStoreUnavailable,
     MethodNotAllowed,
     ModelNotFound,
+    ModelUnpriced,
     NotFound,
     NotReady,
     PayloadTooLarge,
@@ -64,6 +68,7 @@ from .upstream import (
 )
 
 __all__ = [
+    "BudgetExceeded",
     "CircuitOpen",
     "ConcurrencyExceeded",
     "ContentRefused",
@@ -73,6 +78,7 @@ __all__ = [
     "KeyStoreUnavailable",
     "MethodNotAllowed",
     "ModelNotFound",
+    "ModelUnpriced",
     "NotFound",
     "NotReady",
     "PayloadTooLarge",

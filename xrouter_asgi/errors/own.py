@@ -38,6 +38,12 @@ class PermissionDenied(InvalidRequest):
     code = "permission_denied"
 
 
+class ModelUnpriced(PermissionDenied):
+    """A limit of money holds for the caller, and nobody knows what the model costs."""
+
+    code = "model_unpriced"
+
+
 class ModelNotFound(InvalidRequest):
     status = 404
     code = "model_not_found"
@@ -82,6 +88,14 @@ class RateLimitExceeded(XRouterError):
     status = 429
     type = "requests"
     code = "rate_limit_exceeded"
+
+
+class BudgetExceeded(RateLimitExceeded):
+    """A limit of money. `type` and `code` make OpenAI's SDKs and Codex give up, instead of trying again."""
+
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    should_retry = False
 
 
 class NotReady(XRouterError):

@@ -44,6 +44,7 @@ def describe_providers(settings: Settings) -> str:
 
 def find_risks(settings: Settings) -> Iterator[str]:
     """What the settings allow, and nobody may want."""
+    yield from _unpriced(settings)
     if (table := settings.limits) is None:
         return
     general = parse_limits(table.limit)
@@ -55,6 +56,21 @@ def find_risks(settings: Settings) -> Iterator[str]:
                 'more than was reserved for it. Add a limit such as "8 parallel".'
             )
             return
+
+
+def _unpriced(settings: Settings) -> Iterator[str]:
+    """Models and targets that cannot be used within the budgets of the settings."""
+    table = settings.limits
+    texts = () if table is None else (*table.limit, *(text for texts in table.models.values() for text in texts))
+    if not any(limit.unit == "money" for text in texts for limit in parse_limits(text)):
+        return
+    prices = settings.price_list()
+    for name, model in settings.served.items():
+        targets = list(map(str, model.targets))
+        missing = [target for target in targets if not prices.knows(target)]
+        follows = "it is refused" if len(missing) == len(targets) else "these targets are passed over"
+        if missing:
+            yield f"Of the model '{name}' no price is known for {', '.join(missing)}: within a budget {follows}."
 
 
 def describe_layers(settings: Settings) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from .limit import Limit
+from .periods import Span
 
 SLICES: Final = 60
 """A window is counted in this many slices; the oldest slice counts as a whole.
@@ -18,23 +19,37 @@ promise the same with one entry for each request; one fixed window, or two weigh
 SLOT_RETRY_AFTER: Final = 1.0  # seconds after which to ask again for a slot: nobody knows when another request ends
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """A cost that counts against the limit of one subject."""
+Counted: TypeAlias = tuple[str, str, str | None, str | None]
+"""What a charge is counted under: subject, name of the limit, pattern of models, period of the calendar."""
 
-    subject: str  # whose count: any text, which stores never show to others
+
+@dataclass(slots=True)
+class Charge:
+    """A cost that counts against the limit of one subject. Nobody changes it: the same one may be reserved again.
+
+    Attributes:
+        subject: Whose count: any text, which stores never show to others.
+        cost: From 0 to the limit's amount, because more could never be admitted.
+        models: The pattern of models that have a count of their own together; None for all models.
+        span: The period that it is counted in; None unless the limit is of the calendar.
+        counted: Charges that share it share a count.
+    """
+
+    subject: str
     limit: Limit
-    cost: int = 1  # from 0 to the limit's amount, because more could never be admitted
-    models: str | None = None  # the pattern of models that have a count of their own together; None for all models
+    cost: int = 1
+    models: str | None = None
+    span: Span | None = None
+    counted: Counted = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.cost <= self.limit.amount:
             raise ValueError(f"A cost of {self.cost} can never be had from a limit of {self.limit}.")
-
-    @property
-    def counted(self) -> tuple[str, Limit, str | None]:
-        """What it is counted under: charges that share it share a count."""
-        return self.subject, self.limit, self.models
+        if (self.span is None) != (self.limit.calendar is None):
+            raise ValueError(
+                f"A limit of {self.limit} is counted {'in a period' if self.limit.calendar else 'anytime'}."
+            )
+        self.counted = (self.subject, self.limit.name, self.models, self.span and self.span.name)
 
     @property
     def held(self) -> bool:
@@ -42,8 +57,7 @@ class Charge:
         return self.limit.window == 0
 
 
-@dataclass(frozen=True, slots=True)
-class LimitStatus:
+class LimitStatus(NamedTuple):
     """How much of a limit is left."""
 
     limit: Limit
@@ -51,8 +65,7 @@ class LimitStatus:
     reset: float  # seconds until the whole amount is free again, if nothing more is charged; 0 for `parallel`
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """A store's answer to `reserve()`."""
 
     admitted: bool  # the store took every charge, or none
@@ -91,7 +104,8 @@ class LimitStore(Protocol):
         Unused cost returns to the slice of the window it was taken from. It is lost once that slice has left the
         window, because it must not become credit. Additional cost counts from now on. What exceeds the limit is a
         debt: it is paid out of the next windows before they admit anything. What a limit without a window counts, such
-        as parallel requests, is given back, whatever it has cost.
+        as parallel requests, is given back, whatever it has cost. What a period of the calendar counts stays in it: a
+        debt ends with the period.
         """
 
     async def aclose(self) -> None:

@@ -1,7 +1,9 @@
 -- What the scripts share: the counts, kept as counts.py keeps them. `slices` stands in the line above.
 --
--- A window is a hash from the index of a slice to what was taken in it, and the field `debt`. Slots are a sorted set of
--- leases by the time they expire.
+-- A window is a hash from the index of a slice to what was taken in it, and the field `debt`. A period of the calendar is
+-- a number. Slots are a sorted set of leases by the time they expire.
+--
+-- Scripts are told the window of each count in µs: 0 for slots, and for a period the time of its end, below 0.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -10,7 +12,7 @@ local longest_ttl = 315360000000  -- ms: ten years
 
 local function put(count, index, taken)
   if not count.taken[index] then table.insert(count.order, index) end
-  count.used = count.used + taken - (count.taken[index] or 0)
+  count.used = count.used + (taken - (count.taken[index] or 0))  -- no sum in between that Lua could not hold exactly
   count.taken[index] = taken
   count.changed[index] = taken
 end
@@ -29,9 +31,14 @@ local function pay(count, index)
   end
 end
 
+-- How often a number goes into another one, as a whole. A quotient near a whole number would be rounded to it.
+local function times(number, whole)
+  return (whole - math.fmod(whole, number)) / number
+end
+
 local function repeat_turns(count)
   local order, used = count.order, count.used
-  local turns = math.min(math.floor((count.current - order[#order]) / turn), math.floor(count.debt / used))
+  local turns = math.min(math.floor((count.current - order[#order]) / turn), times(used, count.debt))
   if turns > 0 then
     count.order = {}
     for _, index in ipairs(order) do
@@ -93,9 +100,14 @@ local function write_window(count)
   end
 end
 
+local function add_to_period(key, cost, ends)
+  if redis.call('INCRBY', key, cost) < 0 then redis.call('SET', key, 0) end  -- it was lost, and started anew
+  redis.call('PEXPIRE', key, math.max(1, math.ceil(math.min((ends - now) / 1000, longest_ttl))))
+end
+
 -- How long it takes until so much has left the window, debts that pass through it included
 local function until_freed(count, amount)
-  local turns = math.floor((amount - 1) / count.used)
+  local turns = times(count.used, amount - 1)
   local rest = amount - 1 - turns * count.used
   for _, index in ipairs(count.order) do
     rest = rest - count.taken[index]

@@ -25,8 +25,8 @@ class Count(Protocol):
     def expires(self) -> float:
         """From when on it can be forgotten; infinite while something is held."""
 
-    def advance(self, now: float) -> None:
-        """Forget what has left the window."""
+    def advance(self, now: float) -> bool:
+        """Forget what has left the window. Returns whether another slice has begun since it was last asked."""
 
     def wait(self, cost: int, now: float) -> float:
         """Seconds until the cost fits; 0 if it fits now."""
@@ -63,13 +63,17 @@ class WindowCount:
     def expires(self) -> float:
         return self._end(self._current + _TURN * -(-self._debt // self.amount))
 
-    def advance(self, now: float) -> None:
-        self._current = int(now // self._width)
+    def advance(self, now: float) -> bool:
+        current = int(now // self._width)
+        if current == self._current:
+            return False
+        self._current = current
         if self._debt:
             self._repeat_turns()
         while self._slices and (oldest := next(iter(self._slices))) < self._current - SLICES:
             self.used -= self._slices.pop(oldest)
             self._pay(oldest + _TURN)
+        return True
 
     def wait(self, cost: int, now: float) -> float:
         missing = self.used + self._debt + cost - self.amount
@@ -90,11 +94,14 @@ class WindowCount:
             returned = min(taken - cost, self._slices[place])  # the slice holds less if the count was started anew
             self._slices[place] -= returned
             self.used -= returned
-        self._pay(self._current)
+        if self._debt:
+            self._pay(self._current)
 
     def reset(self, now: float) -> float:
         if self._debt:
             return self._freed(self.used + self._debt) - now
+        if self._slices.get(self._current):
+            return self._end(self._current) - now
         # Without a debt the latest slice is the last to leave, and near at hand.
         latest = next((place for place in reversed(self._slices) if self._slices[place]), None)
         return 0.0 if latest is None else self._end(latest) - now
@@ -133,6 +140,41 @@ class WindowCount:
         return (place + _TURN) * self._width
 
 
+class PeriodCount:
+    """Counts for one period of the calendar. Nothing leaves it, and what exceeds the limit is owed until it ends.
+
+    Args:
+        ends: When the period ends.
+        length: Seconds of a period, about.
+    """
+
+    __slots__ = ("_current", "_width", "amount", "expires", "used")
+
+    def __init__(self, amount: int, ends: float, length: float) -> None:
+        self.amount = amount
+        self.used = 0
+        self.expires = ends
+        self._width = length / SLICES
+        self._current = 0
+
+    def advance(self, now: float) -> bool:
+        before, self._current = self._current, int(now // self._width)
+        return before != self._current
+
+    def wait(self, cost: int, now: float) -> float:
+        return 0.0 if self.used + cost <= self.amount else max(self.expires - now, 0.001)
+
+    def take(self, cost: int) -> int:
+        self.used += cost
+        return 0
+
+    def settle(self, cost: int, *, taken: int, place: int) -> None:
+        self.used = max(0, self.used + cost - taken)  # it holds less if it was started anew
+
+    def reset(self, now: float) -> float:
+        return max(0.0, self.expires - now) if self.used else 0.0
+
+
 class SlotCount:
     """Counts what is held now, and is given back when it is settled, whatever it has cost."""
 
@@ -146,7 +188,8 @@ class SlotCount:
     def expires(self) -> float:
         return math.inf if self.used else -math.inf
 
-    def advance(self, now: float) -> None: ...
+    def advance(self, now: float) -> bool:
+        return False
 
     def wait(self, cost: int, now: float) -> float:
         return 0.0 if self.used + cost <= self.amount else SLOT_RETRY_AFTER

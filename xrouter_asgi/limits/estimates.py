@@ -1,15 +1,16 @@
-"""How many tokens a request will take, and how many it took when the upstream does not say."""
+"""How many tokens a request will take, and what it will cost."""
 
 from __future__ import annotations
 
-import asyncio
+from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from ..context import Attempt, CostEstimate, RequestContext
-from ..errors import UpstreamError, UpstreamTimeout
+from ..context import CostEstimate, RequestContext
 from ..recent import Recent
+from .prices import Prices, unpriced
+from .spending import Spending, spending
 
 ASSUMED_OUTPUT: Final = 1024
 """Tokens that an answer without a bound is expected to have at least."""
@@ -20,19 +21,6 @@ _QUANTILE: Final = 0.9
 _PAIRS: Final = 4096  # of a key and a model
 
 _NOTHING: Final = CostEstimate("", 0, 0)
-_BROKE_OFF: Final = frozenset(
-    (
-        "truncated",
-        "connection_lost",
-        "empty_answer",
-        "empty_stream",
-        "stream_broken",
-        "bad_body",
-        "bad_event",
-        "too_large",
-    )
-)
-"""Codes of errors with which an upstream fails that has begun to work."""
 
 
 @dataclass(slots=True)
@@ -41,12 +29,43 @@ class Work:
 
     Attributes:
         output: Tokens of output to reserve, for all choices together.
+        prices: None where nothing is limited in money.
     """
 
     context: RequestContext
     caller: str = ""
     estimate: CostEstimate = _NOTHING
     output: int = 0
+    prices: Prices | None = None
+    _dearest: tuple[int, int] | None = None
+    _spent: Spending | None = None
+
+    @property
+    def model(self) -> str:
+        """What the client asked for, as the client wrote it."""
+        return self.context.model or self.estimate.model
+
+    def dearest(self, currency: str) -> tuple[int, int]:
+        """What it may cost, in nano-units: the input and the client's own bound, and with the output that is expected.
+
+        Raises ModelUnpriced if no target of the model has a price in that currency.
+        """
+        if self.prices is None or self.prices.currency != currency:
+            raise unpriced(self.model)
+        if self._dearest is None:
+            if (price := self.prices.most(self.model)) is None:
+                raise unpriced(self.model)
+            prompt, bound = self.estimate.prompt_tokens, self.estimate.completion_tokens
+            sure = price.bound(prompt, bound or 0)
+            self._dearest = (sure, sure if bound is not None else price.bound(prompt, self.output))
+        return self._dearest
+
+    def spent(self) -> Spending:
+        """What it took, once the request has ended. It is found out once."""
+        if self._spent is None:
+            prompt = self.estimate.prompt_tokens
+            self._spent = spending(self.context, prompt, model=self.model, prices=self.prices)
+        return self._spent
 
 
 class OutputEstimates:
@@ -61,12 +80,14 @@ class OutputEstimates:
 
     def __init__(self, *, assumed: int = ASSUMED_OUTPUT) -> None:
         self._assumed = assumed
-        self._seen: Recent[tuple[str, str], deque[int]] = Recent(_PAIRS)
+        self._seen: Recent[tuple[str, str], _Answers] = Recent(_PAIRS)
         self._running: dict[str, _Running] = {}
 
     def begin(self, context: RequestContext, caller: str, estimate: CostEstimate) -> Work:
         """Note that a call begins. `end()` must be called for it."""
-        running = self._running.setdefault(caller, _Running())
+        running = self._running.get(caller)
+        if running is None:
+            running = self._running[caller] = _Running()
         running.calls += 1
         output = estimate.completion_tokens
         if output is None:
@@ -86,15 +107,36 @@ class OutputEstimates:
             self._learn(work.caller, estimate.model, tokens)
 
     def _usual(self, caller: str, model: str) -> int:
-        seen = self._seen.get((caller, model)) or ()
-        return sorted(seen)[int(len(seen) * _QUANTILE)] if len(seen) >= _ENOUGH else 0
+        seen = self._seen.get((caller, model))
+        return 0 if seen is None else seen.usual()
 
     def _learn(self, caller: str, model: str, tokens: int) -> None:
         seen = self._seen.get((caller, model))
         if seen is None:
-            seen = deque(maxlen=_ANSWERS)
+            seen = _Answers()
             self._seen.put((caller, model), seen)
-        seen.append(tokens)
+        seen.add(tokens)
+
+
+class _Answers:
+    """The tokens of the last answers."""
+
+    __slots__ = ("_order", "_sorted")
+
+    def __init__(self) -> None:
+        self._order: deque[int] = deque()
+        self._sorted: list[int] = []
+
+    def add(self, tokens: int) -> None:
+        if len(self._order) == _ANSWERS:
+            del self._sorted[bisect_left(self._sorted, self._order.popleft())]
+        self._order.append(tokens)
+        insort(self._sorted, tokens)
+
+    def usual(self) -> int:
+        """What nine in ten of them did not exceed; 0 for too few to say."""
+        seen = self._sorted
+        return seen[int(len(seen) * _QUANTILE)] if len(seen) >= _ENOUGH else 0
 
 
 @dataclass(slots=True)
@@ -103,53 +145,3 @@ class _Running:
 
     calls: int = 0
     largest: int = 0  # tokens of one choice, of the answers that came meanwhile
-
-
-def tokens_spent(work: Work, reserved: int) -> int:
-    """How many tokens a call took.
-
-    The upstream's own count, if it sent one. Otherwise the bound of the input, plus one token for every two characters
-    of a stream: a token of Chinese has about two characters, one of English or Russian three or four. Where neither is
-    known, because the client left or the upstream was too late, the reservation stands. Each other attempt that may
-    have cost something costs its input. Nothing for a hit of the cache, nor if no upstream accepted the call.
-    """
-    context, prompt = work.context, work.estimate.prompt_tokens
-    if context.cache == "hit":
-        return 0
-    if not context.attempts:  # a provider without a Target
-        return 0 if context.error is not None and not context.streamed else _of_the_answer(context, prompt, reserved)
-    accepted = [attempt for attempt in context.attempts if _may_have_cost(attempt)]
-    served = context.decision.served
-    if not accepted:
-        return 0
-    if context.usage is not None:
-        others = len(accepted) - (served in accepted)
-        return context.usage.total_tokens + context.usage.prompt_tokens * others
-    if served is None and not any(map(_is_unknown, accepted)):
-        return prompt * len(accepted)
-    return _of_the_answer(context, prompt, reserved) + prompt * (len(accepted) - 1)
-
-
-def _of_the_answer(context: RequestContext, prompt: int, reserved: int) -> int:
-    if context.usage is not None:
-        return context.usage.total_tokens
-    return prompt + (context.characters + 1) // 2 if context.characters else reserved
-
-
-def _may_have_cost(attempt: Attempt) -> bool:
-    """Whether the upstream may have worked: one that we left may have, one that refused has not."""
-    return attempt.first is not None or _is_unknown(attempt) or _broke_off(attempt)
-
-
-def _is_unknown(attempt: Attempt) -> bool:
-    """Whether it may have worked for as long as it liked: nobody waited for what it had to say."""
-    match attempt.error:
-        case None | asyncio.CancelledError():
-            return True
-        case UpstreamTimeout(code=code):
-            return code != "connect_timeout"
-    return False
-
-
-def _broke_off(attempt: Attempt) -> bool:
-    return isinstance(attempt.error, UpstreamError) and attempt.error.code in _BROKE_OFF

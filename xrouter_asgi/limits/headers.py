@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable
+from datetime import datetime, tzinfo
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from .base import LimitStatus
+from .limit import Unit
+from .periods import Calendar
 
 _UNITS: Final = {"requests": "requests", "parallel": "concurrent-requests"}  # the draft registers no unit for tokens
+
+
+Tightest: TypeAlias = dict[Unit, LimitStatus]
+
+_OPENAI: Final[dict[Unit, tuple[bytes, bytes, bytes]]] = {
+    "requests": (
+        b"x-ratelimit-limit-requests",
+        b"x-ratelimit-remaining-requests",
+        b"x-ratelimit-reset-requests",
+    ),
+    "tokens": (
+        b"x-ratelimit-limit-tokens",
+        b"x-ratelimit-remaining-tokens",
+        b"x-ratelimit-reset-tokens",
+    ),
+}
 
 
 def duration(seconds: float) -> str:
@@ -24,28 +44,57 @@ def duration(seconds: float) -> str:
     return f"{hours}h{text}" if hours else text
 
 
-def openai_headers(statuses: Sequence[LimitStatus]) -> list[tuple[bytes, bytes]]:
+def openai_headers(tightest: Tightest) -> list[tuple[bytes, bytes]]:
     """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, for the request and the token limit with least left."""
     headers = []
-    for unit in ("requests", "tokens"):
-        tightest = min(
-            (status for status in statuses if status.limit.unit == unit),
-            key=lambda status: (status.remaining, -status.reset),
-            default=None,
-        )
-        if tightest is not None:
+    for unit, (limit, remaining, reset) in _OPENAI.items():
+        status = tightest.get(unit)
+        if status is not None:
             headers += [
-                (f"x-ratelimit-limit-{unit}".encode(), b"%d" % tightest.limit.amount),
-                (f"x-ratelimit-remaining-{unit}".encode(), b"%d" % tightest.remaining),
-                (f"x-ratelimit-reset-{unit}".encode(), duration(tightest.reset).encode()),
+                (limit, b"%d" % status.limit.amount),
+                (remaining, b"%d" % status.remaining),
+                (reset, duration(status.reset).encode()),
             ]
     return headers
+
+
+def budget_headers(tightest: Tightest, calendar: Calendar) -> list[tuple[bytes, bytes]]:
+    """`x-xrouter-budget-{limit,remaining,reset}`, for the limit of money with least left: `20 USD`, and when all of it
+    is there again, by RFC 3339."""
+    status = tightest.get("money")
+    if status is None:
+        return []
+    limit = status.limit
+    whole = calendar.now() + status.reset if limit.calendar is None else calendar.span(limit.calendar).ends
+    return [
+        (b"x-xrouter-budget-limit", limit.amount_text.encode()),
+        (b"x-xrouter-budget-remaining", limit.shown(status.remaining).encode()),
+        (b"x-xrouter-budget-reset", _moment(math.ceil(whole), calendar.timezone)),
+    ]
+
+
+@lru_cache(maxsize=64)  # the end of a period, and the seconds of late
+def _moment(seconds: int, timezone: tzinfo) -> bytes:
+    return datetime.fromtimestamp(seconds, timezone).isoformat().encode()
+
+
+def tightest_of(statuses: Iterable[LimitStatus]) -> Tightest:
+    """The limit of each unit that has least left, and of equals the one that takes longest."""
+    found: Tightest = {}
+    for status in statuses:
+        unit = status.limit.unit
+        other = found.get(unit)
+        if other is None or (status.remaining, -status.reset) < (other.remaining, -other.reset):
+            found[unit] = status
+    return found
 
 
 def ietf_headers(statuses: Iterable[LimitStatus]) -> list[tuple[bytes, bytes]]:
     """`RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11, for every limit."""
     policies, states = [], []
     for status in statuses:
+        if status.limit.unit == "money":
+            continue  # the draft has no unit for it
         name = f"{status.limit} per {status.limit.per}"
         unit = _UNITS.get(status.limit.unit)
         window = math.ceil(status.limit.window)

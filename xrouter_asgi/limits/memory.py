@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from math import inf
 from typing import TypeAlias
 
-from .base import Charge, LimitStatus, Reservation
-from .counts import Count, SlotCount, WindowCount
+from .base import Charge, Counted, LimitStatus, Reservation
+from .counts import Count, PeriodCount, SlotCount, WindowCount
 from .limit import Limit
 
 MAX_SUBJECTS = 100_000
 """Counts kept for each length of window. A new one replaces the least recently used one, so that callers who invent
 addresses cannot fill the memory."""
 
-_Counted: TypeAlias = tuple[str, Limit, str | None]
+
+_Taken: TypeAlias = tuple[Charge, Count, int, int, bool]
+"""A charge, its count, what was taken (less than the charge's cost if that exceeds this process's share), the place it
+was counted in, and whether another store counts it too, and its debt."""
 
 
 class MemoryLimits:
@@ -25,14 +28,24 @@ class MemoryLimits:
 
     Args:
         clock: Monotonic seconds.
+        wall: Seconds since the epoch, in which periods of the calendar end.
         workers: How many processes share each limit. This one admits its share: the amount divided by them, at least 1.
             A cost above the share takes the whole share.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, workers: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        workers: int = 1,
+    ) -> None:
         self._clock = clock
+        self._wall = wall
         self._workers = workers
-        self._counts: dict[float, dict[_Counted, Count]] = {}  # by length of window; the least recently used is first
+        # By length of window. The least recently used is first.
+        self._counts: dict[float, OrderedDict[Counted, Count]] = {}
+        self._grown: list[OrderedDict[Counted, Count]] = []  # what may hold counts that nobody needs
         self._leases: dict[str, list[_Taken]] = {}
 
     @property
@@ -44,21 +57,24 @@ class MemoryLimits:
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         now = self._clock()
-        counts = [self._count(charge, now) for charge in charges]
+        known = lease in self._leases
         refused, retry_after = None, 0.0
-        if lease not in self._leases:
-            costs = [min(charge.cost, count.amount) for charge, count in zip(charges, counts, strict=True)]
-            for charge, count, cost in zip(charges, counts, costs, strict=True):
-                wait = count.wait(cost, now)
-                if wait > retry_after:
-                    refused, retry_after = charge.limit, wait
-            if refused is None:
-                self._take(lease, charges, counts, costs)
-        statuses = tuple(
-            LimitStatus(charge.limit, max(0, count.amount - count.used), count.reset(now))
-            for charge, count in zip(charges, counts, strict=True)
-        )
-        return Reservation(refused is None, refused, retry_after, statuses)
+        counts, costs, statuses = [], [], []
+        for charge in charges:
+            count = self._count(charge, now)
+            cost = charge.cost if charge.cost < count.amount else count.amount
+            if not known and (wait := count.wait(cost, now)) > retry_after:
+                refused, retry_after = charge.limit, wait
+            counts.append(count)
+            costs.append(cost)
+        if refused is None and not known:
+            self._take(lease, charges, counts, costs)
+        for charge, count in zip(charges, counts, strict=True):
+            left = count.amount - count.used
+            statuses.append(LimitStatus(charge.limit, left if left > 0 else 0, count.reset(now)))
+        if self._grown:
+            self._forget(now)
+        return Reservation(refused is None, refused, retry_after, tuple(statuses))
 
     def note(self, charges: Sequence[Charge], *, lease: str) -> None:
         """Count what another store has admitted to this process, as far as there is room in its share."""
@@ -68,26 +84,36 @@ class MemoryLimits:
         counts = [self._count(charge, now) for charge in charges]
         # What is held is counted in any case, because it will be given back.
         costs = [
-            charge.cost if charge.held else min(charge.cost, count.amount - count.used)
+            charge.cost if charge.held else max(0, min(charge.cost, count.amount - count.used))
             for charge, count in zip(charges, counts, strict=True)
         ]
         self._take(lease, charges, counts, costs, noted=True)
+        self._forget(now)
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
         taken = self._leases.pop(lease, None)
         if taken is None:
             return
         now = self._clock()
-        for each, cost in zip(taken, costs or [0] * len(taken), strict=True):
-            if cost == each.cost and not each.charge.held:
-                continue
-            # This may create a new count: a debt outlives the count it was made in.
-            count = self._count(each.charge, now)
-            count.settle(min(cost, each.cost) if each.noted else cost, taken=each.cost, place=each.place)
-            if count.expires <= now:
-                del self._counts[each.charge.limit.window][each.charge.counted]
+        for (charge, count, reserved, place, noted), cost in zip(taken, costs or [0] * len(taken), strict=True):
+            if cost > reserved:
+                if not noted:
+                    self._owe(charge, cost, reserved, place, now)
+            elif (cost < reserved or charge.held) and self._counts[charge.limit.window].get(charge.counted) is count:
+                count.advance(now)
+                count.settle(cost, taken=reserved, place=place)
+                if charge.held and not count.used:
+                    del self._counts[charge.limit.window][charge.counted]
 
     async def aclose(self) -> None: ...
+
+    def _owe(self, charge: Charge, cost: int, reserved: int, place: int, now: float) -> None:
+        """Count what a request took beyond its reservation, in a new count if need be: a debt outlives its count."""
+        count = self._count(charge, now)
+        count.settle(cost, taken=reserved, place=place)
+        if count.expires <= now:
+            del self._counts[charge.limit.window][charge.counted]
+        self._forget(now)
 
     def __len__(self) -> int:
         """How many counts are kept, expired ones included."""
@@ -95,18 +121,42 @@ class MemoryLimits:
 
     def _count(self, charge: Charge, now: float) -> Count:
         limit, key = charge.limit, charge.counted
-        counts = self._counts.setdefault(limit.window, {})
-        count = counts.pop(key, None)
+        counts = self._counts.get(limit.window)
+        if counts is None:
+            counts = self._counts[limit.window] = OrderedDict()
+        count = counts.get(key)
         if count is None:
-            amount = max(1, limit.amount // self._workers)
-            count = WindowCount(amount, limit.window) if limit.window else SlotCount(amount)
-        # At most two go for each one that comes: expired counts become fewer, and no call takes long.
-        for oldest, other in list(islice(counts.items(), 2)):
-            if other.expires <= now or (len(counts) >= MAX_SUBJECTS and other.expires < inf):
-                del counts[oldest]
-        counts[key] = count
-        count.advance(now)
+            count = counts[key] = self._new(charge, now)
+            count.advance(now)
+            self._grown.append(counts)
+            return count
+        counts.move_to_end(key)
+        if count.advance(now):
+            self._grown.append(counts)
+        if limit.calendar is not None:
+            count.amount = self._share(limit)  # somebody may have changed it since the period began
         return count
+
+    def _new(self, charge: Charge, now: float) -> Count:
+        limit = charge.limit
+        amount = self._share(limit)
+        if charge.span is not None:
+            return PeriodCount(amount, now + charge.span.ends - self._wall(), limit.window)
+        return WindowCount(amount, limit.window) if limit.window else SlotCount(amount)
+
+    def _share(self, limit: Limit) -> int:
+        return max(1, limit.amount // self._workers)
+
+    def _forget(self, now: float) -> None:
+        """Drop what nobody needs. At most two go for each one that comes: they become fewer, and no call takes long.
+
+        Called when a reservation has taken what it takes: before that, its counts look unused.
+        """
+        while self._grown:
+            counts = self._grown.pop()
+            for oldest, count in list(islice(counts.items(), 2)):
+                if count.expires <= now or (len(counts) > MAX_SUBJECTS and count.expires < inf):
+                    del counts[oldest]
 
     def _take(
         self,
@@ -118,14 +168,6 @@ class MemoryLimits:
         noted: bool = False,
     ) -> None:
         self._leases[lease] = [
-            _Taken(charge, cost, count.take(cost), noted)
+            (charge, count, cost, count.take(cost), noted)
             for charge, count, cost in zip(charges, counts, costs, strict=True)
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    charge: Charge
-    cost: int  # less than the charge's if that exceeds this process's share
-    place: int
-    noted: bool  # another store counts it, and its debt

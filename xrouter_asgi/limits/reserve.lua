@@ -2,10 +2,10 @@
 --
 -- KEYS     the lease's record, then a count for each charge
 -- ARGV     the lease, how long a slot is held (µs), how long the record is kept (ms),
---          then for each charge its amount, its cost and its window (µs; 0 for a slot)
+--          then for each charge its amount, its cost and its window
 -- Returns  the refused charge (0: none), the wait (µs), then for each charge what remains and when it resets (µs)
 --
--- The record holds the index that was charged in each window; an empty record marks a settled lease.
+-- The record holds the index that was charged in each window, 0 elsewhere; an empty record marks a settled lease.
 
 local known = redis.call('EXISTS', KEYS[1]) == 1
 local counts, refused, longest = {}, 0, 0
@@ -17,9 +17,12 @@ for i = 2, #KEYS do
     redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
     count = {amount = amount, used = redis.call('ZCARD', KEYS[i]), slot = true}
     if count.used + cost > amount then wait = 1000000 end
+  elseif window < 0 then
+    count = {key = KEYS[i], amount = amount, used = tonumber(redis.call('GET', KEYS[i]) or 0), ends = -window}
+    if count.used - amount + cost > 0 then wait = math.max(count.ends - now, 1000) end
   else
     count = read_window(KEYS[i], amount, window)
-    local missing = count.used + count.debt + cost - amount
+    local missing = count.used - amount + cost + count.debt
     if missing > 0 then wait = math.max(until_freed(count, missing), 1000) end
   end
   count.cost = cost
@@ -37,6 +40,12 @@ for i = 2, #KEYS do
       redis.call('PEXPIRE', KEYS[i], math.ceil(ARGV[2] / 1000))
       count.used = count.used + count.cost
     end
+  elseif count.ends then
+    if takes and count.cost > 0 then
+      add_to_period(count.key, count.cost, count.ends)
+      count.used = count.used + count.cost
+    end
+    if count.used > 0 then reset = math.max(0, count.ends - now) end
   else
     if takes and count.cost > 0 then put(count, count.current, (count.taken[count.current] or 0) + count.cost) end
     write_window(count)

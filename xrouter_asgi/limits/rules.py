@@ -6,14 +6,15 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from starlette.types import Scope
 
 from ..asgi.scope import peer_address
-from ..context import Principal, RequestContext, matches
+from ..context import Principal, RequestContext, matches, normal_form
 from .base import Charge
-from .limit import Limit, parse_limits
+from .limit import Limit, Per, parse_limits
+from .periods import Calendar
 from .units import UNITS
 
 Limits: TypeAlias = str | Limit | Iterable[str | Limit]
@@ -23,8 +24,7 @@ FindSubject: TypeAlias = Callable[[Scope], str | None]
 logger = logging.getLogger("xrouter")
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """Who is charged for a request."""
 
     key: str | None  # None if no limit per key applies
@@ -39,6 +39,19 @@ class Subject:
             return cls(key(scope), None, peer_address(scope))
         return cls(key(scope), principal.owner, peer_address(scope), principal.limits, principal.groups)
 
+    def counted(self, per: Per, model: str) -> str | None:
+        """Whose count it is; None if such a limit does not apply to this caller."""
+        match per:
+            case "key":
+                return self.key
+            case "owner":
+                return self.owner or self.key
+            case "model":
+                return model
+            case "address":
+                return self.address
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class LimitRule:
@@ -47,18 +60,14 @@ class LimitRule:
     limit: Limit
     pattern: str | None = None
 
-    def charges(self, subject: Subject, *, model: str = "", cost: int = 1) -> Sequence[Charge]:
+    def charges(self, subject: Subject, calendar: Calendar, *, model: str = "", cost: int = 1) -> Sequence[Charge]:
         """The charges for one request: one, none if the limit does not apply to this subject, or one for each group."""
-        if self.limit.per == "group":
-            return [Charge(group, self.limit, cost, self.pattern) for group in dict.fromkeys(subject.groups)]
-        counted = {
-            "key": subject.key,
-            "owner": subject.owner or subject.key,
-            "model": model,
-            "address": subject.address,
-            "all": "",
-        }[self.limit.per]
-        return () if counted is None else (Charge(counted, self.limit, cost, self.pattern),)
+        limit = self.limit
+        span = None if limit.calendar is None else calendar.span(limit.calendar)
+        if limit.per == "group":
+            return [Charge(group, limit, cost, self.pattern, span) for group in dict.fromkeys(subject.groups)]
+        counted = subject.counted(limit.per, model)
+        return () if counted is None else (Charge(counted, limit, cost, self.pattern, span),)
 
 
 class LimitRules:
@@ -68,9 +77,12 @@ class LimitRules:
     model. A request limit of a model adds to the general one, because requests are counted before the model is known.
     The name of a model wins over a pattern with one `*`, and a longer pattern over a shorter one. Both are compared in
     their normal form.
+
+    Raises ValueError for limits that cannot be read or counted together.
     """
 
-    def __init__(self, general: Limits, models: Mapping[str, Limits]) -> None:
+    def __init__(self, general: Limits, models: Mapping[str, Limits], *, calendar: Calendar | None = None) -> None:
+        self.calendar = calendar or Calendar()
         self._general = parse_limits(general)
         self._models = {normal_form(pattern): parse_limits(limits) for pattern, limits in models.items()}
         if len(self._models) < len(models):
@@ -78,14 +90,32 @@ class LimitRules:
         self._patterns = sorted(self._models, key=lambda pattern: ("*" in pattern, -len(pattern)))
         # What clients send cannot fill this cache: patterns come from the settings, limits from keys.
         self._combined = lru_cache(maxsize=1024)(self._combine)
+        self._early = lru_cache(maxsize=4096)(self._early_charges)
+
+    def check_currency(self, currency: str | None) -> None:
+        """Raise ValueError for a limit of money in another currency than that of the prices, None for no prices."""
+        for limit in (*self._general, *(limit for limits in self._models.values() for limit in limits)):
+            if limit.unit != "money" or limit.currency == currency:
+                continue
+            if currency is None:
+                raise ValueError(f"The limit {limit} is of money, and there are no prices. Give prices=Prices({{…}}).")
+            raise ValueError(f"The limit {limit} is not in {currency}, as the prices are. Write it in {currency}.")
 
     def bind(self, principal: Principal | None) -> bool:
         """Whether any limit can hold for this caller."""
         return bool(self._general or self._models or (principal is not None and principal.limits))
 
-    def before_body(self, subject: Subject) -> tuple[LimitRule, ...]:
-        """Limits that are counted before the body is read: requests, unless per model."""
-        return self._combined(subject.limits, None)[0]
+    def before_body(self, subject: Subject) -> Sequence[Charge]:
+        """What is charged before the body is read: requests, unless per model."""
+        if any(rule.limit.calendar is not None for rule in self._combined(subject.limits, None)[0]):
+            return self._early_charges(subject)  # it is another period some day
+        return self._early(subject)  # the same for each request of a caller
+
+    def _early_charges(self, subject: Subject) -> Sequence[Charge]:
+        charges: list[Charge] = []
+        for rule in self._combined(subject.limits, None)[0]:
+            charges += rule.charges(subject, self.calendar, cost=UNITS[rule.limit.unit].each or 0)
+        return tuple(charges)
 
     def for_model(self, subject: Subject, model: str) -> tuple[LimitRule, ...]:
         """The other limits, which need the model, in its normal form, and the size of the request."""
@@ -98,15 +128,10 @@ class LimitRules:
         own = _own_limits(texts)
         of_model = self._models.get(pattern, ()) if pattern is not None else ()
         by_kind = {limit.kind: limit for limit in (*self._general, *own)}
-        early = [limit for limit in by_kind.values() if not UNITS[limit.unit].needs_body and limit.per != "model"]
+        early = [limit for limit in by_kind.values() if UNITS[limit.unit].each is not None and limit.per != "model"]
         replaced = {limit.kind for limit in of_model} - {limit.kind for limit in own}
         late = [limit for limit in by_kind.values() if limit not in early and limit.kind not in replaced]
         return tuple(map(LimitRule, early)), (*map(LimitRule, late), *(LimitRule(limit, pattern) for limit in of_model))
-
-
-def normal_form(model: str) -> str:
-    """One spelling for all that an upstream may take for the same model, so that no other spelling passes a limit."""
-    return model.strip().casefold()
 
 
 def _own_limits(texts: tuple[str, ...]) -> tuple[Limit, ...]:

@@ -10,8 +10,7 @@ from importlib.resources import files
 from itertools import count
 from typing import Any, Final
 
-from .base import SLICES, Charge, LimitStatus, Reservation
-from .limit import Limit
+from .base import SLICES, Charge, Counted, LimitStatus, Reservation
 from .link import Word
 from .servers import server_at
 
@@ -71,7 +70,7 @@ class RedisScripts:
         lease_ttl = self._slot_ttl if all(charge.limit.unit == "requests" for charge in charges) else _LEASE_TTL
         arguments: list[Word] = [lease, round(self._slot_ttl * 1e6), round(lease_ttl * 1e3)]
         for charge in charges:
-            arguments += charge.limit.amount, charge.cost, round(charge.limit.window * 1e6)
+            arguments += charge.limit.amount, charge.cost, _window(charge)
         return self._run(self._reserve, lease, charges, arguments)
 
     @staticmethod
@@ -88,7 +87,7 @@ class RedisScripts:
         """Add the differences to the charges of one slot, once."""
         arguments: list[Word] = [lease, round(self._slot_ttl * 1e3)]
         for charge, difference in zip(charges, differences, strict=True):
-            arguments += difference, charge.limit.amount, round(charge.limit.window * 1e6)
+            arguments += difference, charge.limit.amount, _window(charge)
         return self._run(self._settle, lease, charges, arguments)
 
     def renew(self, leases: Mapping[str, Sequence[Charge]]) -> list[asyncio.Future[Any]]:
@@ -142,7 +141,12 @@ def digest(script: str) -> str:
 
 def _keys(lease: str, charges: Sequence[Charge]) -> list[str]:
     """The lease's record, then a count for each charge."""
-    return [f"{_tag(charges[0].subject)}:lease:{lease}", *(_key(*charge.counted) for charge in charges)]
+    return [f"{_tag(charges[0].subject)}:lease:{lease}", *(_key(charge.counted) for charge in charges)]
+
+
+def _window(charge: Charge) -> int:
+    """The window as the scripts are told it: see count.lua."""
+    return round(charge.limit.window * 1e6) if charge.span is None else -round(charge.span.ends * 1e6)
 
 
 @lru_cache(maxsize=4096)  # busy callers
@@ -151,9 +155,10 @@ def _tag(subject: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _key(subject: str, limit: Limit, models: str | None) -> str:
-    name = f"{limit.amount} {limit.window} {limit.per} {models or ''}"
-    return f"{_tag(subject)}:{limit.unit}:{_short(name)}"
+def _key(counted: Counted) -> str:
+    subject, limit, models, period = counted
+    name = f"{limit} {models or ''} {period or ''}"
+    return f"{_tag(subject)}:{limit.partition(' ')[0]}:{_short(name)}"
 
 
 def _short(name: str) -> str:

@@ -2,7 +2,7 @@
 --
 -- KEYS  the lease's record, then a count for each charge
 -- ARGV  the lease, how long the record marks it as settled (ms),
---       then for each charge the cost minus what was taken, its amount, and its window (µs; 0 for a slot)
+--       then for each charge the cost minus what was taken, its amount, and its window
 --
 -- A settlement may overtake its reservation. Then there is no record yet, and the empty record that this script
 -- writes keeps the late reservation from taking anything.
@@ -19,6 +19,8 @@ for i = 2, #KEYS do
   local index = charged[i - 1]
   if window == 0 then
     redis.call('ZREM', KEYS[i], ARGV[1])
+  elseif index and difference ~= 0 and window < 0 then
+    add_to_period(KEYS[i], difference, -window)
   elseif index and difference ~= 0 then
     local count = read_window(KEYS[i], amount, window)
     if difference > 0 then

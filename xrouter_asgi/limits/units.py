@@ -10,18 +10,16 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from ..errors import InvalidRequest
-from .estimates import Work, tokens_spent
+from .estimates import Work
 from .limit import Limit, Unit
 
 
 class UnitOfCost(Protocol):
-    """How one unit is reckoned.
+    """How one unit is reckoned."""
 
-    Attributes:
-        needs_body: Whether nothing can be said before the body is read.
-    """
-
-    needs_body: bool
+    @property
+    def each(self) -> int | None:
+        """What every request costs; None if that depends on its body."""
 
     def before(self, work: Work, limit: Limit, /) -> int | None:
         """What to reserve, up to the limit's amount; None for nothing. Raises InvalidRequest for too much."""
@@ -33,7 +31,7 @@ class UnitOfCost(Protocol):
 class Requests:
     """Each request is one, whatever becomes of it."""
 
-    needs_body = False
+    each = 1
 
     def before(self, work: Work, limit: Limit, /) -> int:
         return 1
@@ -45,7 +43,7 @@ class Requests:
 class ParallelRequests:
     """Each request is one while it runs, and nothing afterwards."""
 
-    needs_body = False
+    each = 1
 
     def before(self, work: Work, limit: Limit, /) -> int:
         return 1
@@ -57,7 +55,7 @@ class ParallelRequests:
 class Tokens:
     """The input and the output that is expected; afterwards what the upstream counted."""
 
-    needs_body = True
+    each = None
 
     def before(self, work: Work, limit: Limit, /) -> int:
         """A guess of the output is cut to the limit; the input and the client's own bound are not."""
@@ -72,13 +70,38 @@ class Tokens:
         return min(estimate.prompt_tokens + work.output, limit.amount)
 
     def after(self, work: Work, reserved: int, /) -> int:
-        return tokens_spent(work, reserved)
+        spent = work.spent()
+        return spent.tokens + reserved if spent.unknown else spent.tokens
+
+
+class Money:
+    """The cost of such a request at the dearest target it may go to; afterwards what its attempts cost."""
+
+    each = None
+
+    def before(self, work: Work, limit: Limit, /) -> int:
+        """What a guess of the output costs is cut to the limit; the input and the client's own bound are not.
+
+        Raises ModelUnpriced too.
+        """
+        sure, expected = work.dearest(limit.currency)
+        if sure > limit.amount:
+            raise InvalidRequest(
+                f"This request may cost {limit.shown(sure)}, and the budget is {limit}. "
+                "Send less text, or ask for fewer tokens.",
+                code="cost_exceeds_limit",
+            )
+        return expected if expected < limit.amount else limit.amount
+
+    def after(self, work: Work, reserved: int, /) -> int:
+        cost = work.context.cost
+        return work.spent().with_reserved(reserved).amount if cost is None or cost.estimated else cost.amount
 
 
 class OutputPerRequest:
     """The bound that the client sets to each answer. It is looked at, and not counted."""
 
-    needs_body = True
+    each = None
 
     def before(self, work: Work, limit: Limit, /) -> None:
         """Raises InvalidRequest for a bound that is too high, and for none: nobody could keep it for the client."""
@@ -97,7 +120,7 @@ class OutputPerRequest:
 class ChoicesPerRequest:
     """How many answers the client asks for. They are looked at, and not counted."""
 
-    needs_body = True
+    each = None
 
     def before(self, work: Work, limit: Limit, /) -> None:
         if work.estimate.choices > limit.amount:
@@ -114,6 +137,7 @@ UNITS: Final[Mapping[Unit, UnitOfCost]] = MappingProxyType(
         "requests": Requests(),
         "parallel": ParallelRequests(),
         "tokens": Tokens(),
+        "money": Money(),
         "output": OutputPerRequest(),
         "choices": ChoicesPerRequest(),
     }

@@ -3,7 +3,7 @@
 from .backoff import Backoff
 from .breaker import CircuitBreaker, CircuitGroup
 from .cache import Cache
-from .candidates import Candidate, CandidateStats, Capabilities, Price, Requirements
+from .candidates import Candidate, CandidateStats, Capabilities, Requirements
 from .circuit import CircuitState, Thresholds
 from .concurrency import Concurrency
 from .fallback import Fallback, Plan
@@ -38,7 +38,6 @@ __all__ = [
     "Patience",
     "Plan",
     "Prebuffer",
-    "Price",
     "Ranked",
     "Requirements",
     "Retry",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..checks import Amount, Count
-from ..providers.base import Call, Provider
+from ..checks import Count
+from ..errors import InvalidRequest, UnsupportedOperation, XRouterError
+from ..limits.prices import Price, unpriced
+from ..providers.base import Call, Provider, Unready
 from ..providers.target import Attempting, as_target
 from ..wire import ChatRequest, EmbeddingsRequest
 
+TOO_LONG = "context_length_exceeded"
+
 _CHARACTERS = 6  # of one token at most: plain English has 4 to 5 (OpenAI's tokenizer page), Russian 2 to 4
 _ANSWER = 500  # tokens that an answer is taken to have
+_UNPRICED = Unready("unpriced", None, "has no price")
 _SMOOTHING = 0.2  # of the moving average of latencies: some ten calls decide
 
 
@@ -32,18 +38,6 @@ class Capabilities:
     context: Count | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a million tokens costs, in any money that is the same for all candidates.
-
-    Attributes:
-        input, output: Of the prompt, and of the answer.
-    """
-
-    input: Amount
-    output: Amount
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """A model at a provider that a call may go to.
@@ -52,7 +46,7 @@ class Candidate:
         provider: Takes the call; usually `resilient(Target(…))`.
         name: How explanations call it, such as `gigachat/GigaChat-2-Pro`.
         weight: Its share, in proportion to the other weights. 0 takes what no other can.
-        price: For `lowest_cost`.
+        price: For `lowest_cost`, in the currency of the other prices.
         capabilities: For calls that need them.
         max_parallel: How many calls at once it bears, for `stack` to keep to; None for any number.
         own_key: Whether callers may bring a key of their own (`BringYourOwnKey`). What one of them meets says nothing
@@ -78,6 +72,18 @@ class Candidate:
         """Whether it is known to take a longer conversation."""
         ours, theirs = self.capabilities.context, other.capabilities.context
         return ours is not None and theirs is not None and ours > theirs
+
+    def why_unable(self, call: Call, requirements: Requirements) -> Unready | None:
+        """Why the call cannot go there at all: what it is known to lack, or a price, where there is a budget."""
+        if not self.is_affordable(call):
+            return _UNPRICED
+        missing = self.missing_capability(requirements)
+        return None if missing is None else Unready("capability", None, f"lacks {missing}")
+
+    def is_affordable(self, call: Call) -> bool:
+        """Whether it has a price, or nobody asks for one."""
+        is_priced = call.context.is_priced
+        return is_priced is None or is_priced(self.name.replace("*", call.stem))
 
     def missing_capability(self, requirements: Requirements) -> str | None:
         """What the call requires and this model is known to lack, such as `vision`; None if nothing is."""
@@ -173,6 +179,18 @@ class Requirements:
         if not isinstance(request, ChatRequest):
             return 0
         return min(request.max_completion_tokens or request.max_tokens or _ANSWER, _ANSWER) * (request.n or 1)
+
+
+def refusal_of_all(call: Call, unable: Iterable[Unready]) -> XRouterError:
+    """What to answer to a call that no candidate can take."""
+    lacks = sorted({why.text.removeprefix("lacks ") for why in unable if why.kind == "capability"})
+    name = call.model[:128]
+    if not lacks:
+        return unpriced(name)
+    if "context" in lacks:
+        message = f"The conversation is longer than the context of the model '{name}'. Shorten it."
+        return InvalidRequest(message, code=TOO_LONG, param="messages")
+    return UnsupportedOperation(f"The model '{name}' cannot take this request, because it lacks {' or '.join(lacks)}.")
 
 
 def _is_tokens(value: list[str] | list[int] | list[list[int]]) -> bool:

@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from ..decision import CandidateVerdict
-from ..errors import CircuitOpen, ConcurrencyExceeded, InvalidRequest, UnsupportedOperation, UpstreamError, XRouterError
+from ..errors import CircuitOpen, ConcurrencyExceeded, UpstreamError, XRouterError
 from ..events import AttemptRetried
 from ..providers.base import Call, Reply, Unready, uses_client_credential
 from ..providers.target import Wrapper
@@ -18,10 +18,9 @@ from ..wire import ModelList
 from .affinity import SessionAffinity
 from .backoff import Backoff
 from .base import ATTEMPTS
-from .candidates import Candidate, CandidateStats, Capabilities, Requirements
+from .candidates import TOO_LONG, Candidate, CandidateStats, Capabilities, Requirements, refusal_of_all
 from .strategies import Ranked, Strategy, in_order
 
-_TOO_LONG = "context_length_exceeded"
 _CONTENT = frozenset({"content_filter", "content_policy_violation"})  # codes of Azure and of OpenAI
 _NOT_ASKED = (CircuitOpen, ConcurrencyExceeded)
 _OWN_KEY = Unready("own_key", None, "own key")
@@ -42,7 +41,7 @@ class Plan:
     Attributes:
         order: Those to ask. Those that are not ready come last: each refuses for itself, or has a queue to wait in.
         unready: Those that are not ready.
-        unable: Those that lack a capability. They are not in the order.
+        unable: Those that lack a capability or, within a budget, a price. They are not in the order.
         strategy: How the order came about.
     """
 
@@ -120,7 +119,7 @@ class Fallback(Wrapper):
 
     def plan(self, call: Call) -> Plan:
         """Where the call would go now. Asks nobody."""
-        if self._only is not None:
+        if self._only is not None and self.candidates[0].is_affordable(call):
             return self._only
         if uses_client_credential(call) and any(candidate.own_key for candidate in self.candidates):
             first, *others = self._stats
@@ -128,8 +127,8 @@ class Fallback(Wrapper):
         requirements = Requirements(call)
         ready, unready, unable = [], [], []
         for stats in self._stats:
-            if missing := stats.candidate.missing_capability(requirements):
-                unable.append((stats, Unready("capability", None, f"lacks {missing}")))
+            if (lack := stats.candidate.why_unable(call, requirements)) is not None:
+                unable.append((stats, lack))
             elif (why := stats.provider.ready(call)) is not None:
                 unready.append((stats, why))
             else:
@@ -146,6 +145,7 @@ class Fallback(Wrapper):
 
         Raises:
             UnsupportedOperation: No candidate can do what the request needs.
+            ModelUnpriced: There is a budget, and no candidate has a price.
             InvalidRequest: `context_length_exceeded`: it is too long for all of them.
             XRouterError: What the last upstream that failed said.
         """
@@ -155,7 +155,11 @@ class Fallback(Wrapper):
             decision.strategy = plan.strategy
             decision.candidates = plan.considered
         if not plan.order:
-            raise _unable(call, plan) if len(plan.unable) == len(self._stats) else ValueError(_ALL_LEFT_OUT)
+            raise (
+                refusal_of_all(call, [why for _, why in plan.unable])
+                if len(plan.unable) == len(self._stats)
+                else ValueError(_ALL_LEFT_OUT)
+            )
         failures: list[Failure] = []
         elsewhere = call.elsewhere
         if len(plan.order) > 1:
@@ -250,11 +254,11 @@ class Fallback(Wrapper):
             return False
         if call.deadline is not None and call.deadline <= asyncio.get_running_loop().time():
             return False
-        too_long = [stats.candidate for error, stats, _ in failures if error.code == _TOO_LONG]
+        too_long = [stats.candidate for error, stats, _ in failures if error.code == TOO_LONG]
         if not all(candidate.holds_more_than(failed) for failed in too_long):
             return False
         error = failures[-1].error
-        return error.falls_back or error.code == _TOO_LONG or (self._content_policy and error.code in _CONTENT)
+        return error.falls_back or error.code == TOO_LONG or (self._content_policy and error.code in _CONTENT)
 
     def _only_plan(self) -> Plan | None:
         """The plan for every call, where there is nothing to choose and nothing to find out."""
@@ -282,15 +286,6 @@ class Fallback(Wrapper):
 def _ready_by(then: float, stats: CandidateStats, call: Call) -> bool:
     unready = stats.provider.ready(call)  # who is full has a queue to wait in
     return unready is None or unready.kind == "queue_full" or (unready.until is not None and unready.until <= then)
-
-
-def _unable(call: Call, plan: Plan) -> XRouterError:
-    lacks = sorted({why.text.removeprefix("lacks ") for _, why in plan.unable})
-    name = call.model[:128]
-    if "context" in lacks:
-        message = f"The conversation is longer than the context of the model '{name}'. Shorten it."
-        return InvalidRequest(message, code=_TOO_LONG, param="messages")
-    return UnsupportedOperation(f"The model '{name}' cannot take this request, because it lacks {' or '.join(lacks)}.")
 
 
 def _telling(failures: Sequence[Failure]) -> XRouterError:

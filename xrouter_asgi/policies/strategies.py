@@ -13,6 +13,8 @@ from operator import itemgetter
 from random import Random
 from typing import NamedTuple, TypeAlias
 
+from ..context import Usage
+from ..limits.prices import NANO
 from .candidates import CandidateStats, Requirements
 
 
@@ -49,9 +51,9 @@ def lowest_cost(
     candidates: Sequence[CandidateStats], requirements: Requirements, random: Random, /
 ) -> Sequence[Ranked]:
     """The cheapest for this call first; those without a price last."""
-    prompt, answer = requirements.prompt_tokens / 1e6, requirements.answer_tokens / 1e6
+    usage = Usage(requirements.prompt_tokens, requirements.answer_tokens)
     prices = [stats.candidate.price for stats in candidates]
-    costs = [math.inf if price is None else price.input * prompt + price.output * answer for price in prices]
+    costs = [math.inf if price is None else price.cost(usage) / NANO for price in prices]
     return _sorted(candidates, costs)
 
 

@@ -13,7 +13,7 @@ from ..decision import Attempt
 from ..errors import UpstreamTimeout, XRouterError
 from ..events import AttemptEnded, AttemptStarted
 from ..wire import ModelList
-from .base import Call, Provider, ReadyProvider, Reply, TokenCounter, Unready
+from .base import Body, Call, Provider, ReadyProvider, Reply, TokenCounter, Unready
 
 _GRACE = 0.1  # seconds after the deadline: a provider that keeps deadlines says better what happened
 _USUAL = 120.0  # seconds until a first byte (Timeouts.first): lateness after less time shows nothing
@@ -78,7 +78,7 @@ class Target:
             raise
         attempt.first = time.perf_counter()
         reply.attempt = attempt
-        reply.when_ended(partial(_end, context, attempt))
+        reply.when_ended(partial(_end, context, attempt, body=reply.body))
         return reply
 
     async def count_tokens(self, call: Call, /) -> int | None:
@@ -200,8 +200,10 @@ def _overdue(*, trips: bool) -> UpstreamTimeout:
     return UpstreamTimeout("The upstream did not finish its answer in time.", code="total_timeout", trips=trips)
 
 
-def _end(context: RequestContext, attempt: Attempt, error: BaseException | None) -> None:
+def _end(context: RequestContext, attempt: Attempt, error: BaseException | None, *, body: Body | None = None) -> None:
     attempt.ended = time.perf_counter()
+    if body is not None:
+        attempt.usage = getattr(body, "usage", None)  # the router says what is wrong with a body of another kind
     match error:
         case asyncio.CancelledError(args=(XRouterError() as reason, *_)):
             attempt.error = reason  # a policy gave the attempt up, and said why: `task.cancel(error)`

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from ..alerts import (
     Alerts,
+    BudgetsUsed,
     Channel,
     CircuitsOpen,
     CredentialRefused,
@@ -31,7 +32,14 @@ from .references import CABundle, Hidden, Secret, reveal
 
 Share = Annotated[float, Field(gt=0, le=1)]
 RuleName: TypeAlias = Literal[
-    "error_share", "circuit_open", "credential_refused", "quota_used_up", "model_gone", "limiter_degraded", "slow"
+    "error_share",
+    "circuit_open",
+    "credential_refused",
+    "quota_used_up",
+    "model_gone",
+    "limiter_degraded",
+    "budget",
+    "slow",
 ]
 
 
@@ -140,6 +148,7 @@ class AlertsSettings(Table):
             QuotaUsedUp(),
             ModelGone(),
             LimitsDegraded(),
+            BudgetsUsed(),
         ]
         if self.slow is not None:
             rules.append(SlowShare(slow=self.slow, share=self.slow_share, window=self.window, minimum=self.minimum))

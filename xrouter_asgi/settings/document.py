@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import Field, ValidationError
 
 from ..context import matches
+from ..limits.prices import Prices
 from ..telemetry.otlp_json import SERVICE
 from .alerts import AlertsSettings
 from .base import ServerSettings, Table
@@ -29,6 +30,7 @@ from .metrics import MetricsSettings
 from .models import ModelSettings, TargetSettings
 from .providers import ProviderSettings
 from .references import ReferenceSources
+from .spend import PriceSettings, SpendSettings, price_list, wrong_with_money
 from .telemetry import AccessLogSettings, LogSettings, TracingSettings
 from .workers import wrong_among
 
@@ -49,6 +51,8 @@ class Settings(Table):
     admission: AdmissionSettings = AdmissionSettings()
     keys: KeysSettings | None = None
     rate_limit: RateLimitSettings | None = None
+    spend: SpendSettings | None = None
+    prices: tuple[PriceSettings, ...] = ()
     cors: CORSSettings | None = None
     tracing: TracingSettings | None = None
     access_log: AccessLogSettings = AccessLogSettings()
@@ -71,7 +75,20 @@ class Settings(Table):
     @property
     def limits(self) -> RateLimitSettings | None:
         """The limits to enforce. With keys there always are some, since a key may have limits of its own."""
-        return self.rate_limit or (RateLimitSettings() if self.keys is not None else None)
+        budgets = () if self.spend is None else self.spend.limit
+        table = self.rate_limit or (RateLimitSettings() if self.keys is not None or budgets else None)
+        return table and table.model_copy(update={"limit": (*table.limit, *budgets)})
+
+    def price_list(self) -> Prices:
+        """What the targets of all served models cost."""
+        return price_list(self.spend, self.prices, self.served)
+
+    def reloaded(self, newer: Settings) -> Self:
+        """These settings with what a running gateway takes over of newer ones: providers, models and prices."""
+        update: dict[str, Any] = {"providers": newer.providers, "models": newer.models, "prices": newer.prices}
+        if self.spend is not None and newer.spend is not None:
+            update["spend"] = self.spend.model_copy(update={"prices": newer.spend.prices})
+        return self.model_copy(update=update)
 
     @property
     def service(self) -> str:
@@ -100,7 +117,7 @@ class Settings(Table):
     def from_file(cls, path: str | os.PathLike[str], *, environment: Mapping[str, str] = os.environ) -> Self:
         """Read a file of TOML. Relative paths in it start at its folder."""
         file = Path(path)
-        return cls.parse(_document(file), source=str(file), environment=environment, folder=file.parent)
+        return cls.parse(read_document(file), source=str(file), environment=environment, folder=file.parent)
 
     @classmethod
     def from_environment(cls, *, environment: Mapping[str, str] = os.environ) -> Self:
@@ -138,6 +155,7 @@ class Settings(Table):
             found = sentences(exc, cls) + found
         if settings is not None:
             found += settings._wrong_among_workers()
+            found += wrong_with_money(settings.spend, settings.rate_limit, settings.models)
         if found or settings is None:
             # Outside the handler, because a traceback of pydantic's error would show the values.
             problems = [f"{source}: {name_of(path)} {sentence}" for path, sentence in found]
@@ -171,7 +189,7 @@ def _load_table(
     name: str, kind: type[T], path: str | os.PathLike[str] | None, environment: Mapping[str, str]
 ) -> T | None:
     file = find_file(path, environment=environment)
-    table = _document(file).get(name) if file is not None else None
+    table = read_document(file).get(name) if file is not None else None
     if file is None or table is None:
         return None
     try:
@@ -181,7 +199,8 @@ def _load_table(
     raise SettingsError([f"{file}: {show(path)} {sentence}" for path, sentence in found])
 
 
-def _document(file: Path) -> dict[str, Any]:
+def read_document(file: Path) -> dict[str, Any]:
+    """The tables of a file, as they are written. Raises SettingsError."""
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except OSError as exc:

@@ -9,7 +9,7 @@ import difflib
 import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -107,7 +107,9 @@ def fields_of(table: type) -> Mapping[str, Schema]:
     """The keys of a table, each with its type."""
     if issubclass(table, BaseModel):
         return {name: resolved(field.annotation) for name, field in table.model_fields.items()}
-    return {name: resolved(hint) for name, hint in get_type_hints(table).items()}
+    hints = get_type_hints(table, include_extras=True)
+    named = fields(table) if is_dataclass(table) else ()
+    return {field.name: resolved(hints[field.name]) for field in named if field.init}
 
 
 def kinds_of(tables: Iterable[type[BaseModel]]) -> Mapping[str, type[BaseModel]]:

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..checks import Amount, Count
 from ..kept import AnswerStore
-from ..policies.candidates import Candidate, Capabilities, Price
+from ..limits.prices import Price, Prices
+from ..policies.candidates import Candidate, Capabilities
 from ..policies.stack import Patience, stack
 from ..policies.strategies import STRATEGIES
 from ..policies.upstream_state import UpstreamState
@@ -56,13 +57,13 @@ class TargetSettings(Table):
     def __str__(self) -> str:
         return f"{self.provider}/{self.model}"
 
-    def build(self, provider: Provider, table: ProviderSettings) -> Candidate:
+    def build(self, provider: Provider, table: ProviderSettings, prices: Prices) -> Candidate:
         """Make the candidate. The provider was built from `table`."""
         return Candidate(
             Target(provider, model=table.upstream_name(self.model)),
             str(self),
             weight=self.weight,
-            price=self.price,
+            price=prices.of(str(self)),
             capabilities=self.capabilities,
             max_parallel=self.max_parallel,
             own_key=isinstance(table, UpstreamSettings) and bool(table.own_key),
@@ -100,6 +101,7 @@ class ModelSettings(Table):
         tables: Mapping[str, ProviderSettings],
         accounts: dict[str, UpstreamState],
         answers: AnswerStore,
+        prices: Prices,
     ) -> Provider:
         """Make one provider of all targets, from the providers that they name and the tables of these.
 
@@ -107,7 +109,7 @@ class ModelSettings(Table):
         in which those with a `cache` keep theirs.
         """
         return stack(
-            [each.build(providers[each.provider], tables[each.provider]) for each in self.targets],
+            [each.build(providers[each.provider], tables[each.provider], prices) for each in self.targets],
             strategy=STRATEGIES[self.strategy],
             session_affinity=self.session_affinity,
             content_policy=self.content_policy,

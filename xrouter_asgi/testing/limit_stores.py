@@ -25,8 +25,17 @@ from .waiting import until
 REQUESTS = Limit.parse("3/minute")
 TOKENS = Limit.parse("100 tokens/minute")
 PARALLEL = Limit.parse("2 parallel")
+MONEY = Limit.parse("0.0000001 USD/minute")  # a hundred nano-units
+HUNDREDS = [TOKENS, MONEY]
 
 _leases = map(str, count())
+
+
+@pytest.fixture(params=HUNDREDS, ids=["tokens", "money"])
+def tokens(request: pytest.FixtureRequest) -> Limit:
+    """A hundred in any minute."""
+    limit: Limit = request.param
+    return limit
 
 
 async def take(
@@ -73,33 +82,33 @@ async def test_a_refusal_says_when_to_come_again_and_then_it_is_admitted(store: 
     assert (await take(store, (REQUESTS, 1))).admitted
 
 
-async def test_more_than_one_is_waited_for_as_long_as_it_takes(store: LimitStore, clock: Clock) -> None:
+async def test_more_than_one_is_waited_for_as_long_as_it_takes(store: LimitStore, clock: Clock, tokens: Limit) -> None:
     for cost in (50, 30, 20):
-        await take(store, (TOKENS, cost))
+        await take(store, (tokens, cost))
         clock.advance(10)
-    assert (await take(store, (TOKENS, 50))).retry_after == pytest.approx(31)
-    assert (await take(store, (TOKENS, 51))).retry_after == pytest.approx(41)
-    assert (await take(store, (TOKENS, 100))).retry_after == pytest.approx(51)
+    assert (await take(store, (tokens, 50))).retry_after == pytest.approx(31)
+    assert (await take(store, (tokens, 51))).retry_after == pytest.approx(41)
+    assert (await take(store, (tokens, 100))).retry_after == pytest.approx(51)
 
 
-async def test_reset_is_when_everything_is_there_again(store: LimitStore, clock: Clock) -> None:
-    assert (await take(store, (TOKENS, 0))).statuses[0].reset == 0
-    await take(store, (TOKENS, 10))
+async def test_reset_is_when_everything_is_there_again(store: LimitStore, clock: Clock, tokens: Limit) -> None:
+    assert (await take(store, (tokens, 0))).statuses[0].reset == 0
+    await take(store, (tokens, 10))
     clock.advance(30)
-    reservation = await take(store, (TOKENS, 10))
+    reservation = await take(store, (tokens, 10))
     assert reservation.statuses[0].reset == pytest.approx(61)
     clock.advance(60.9)
-    assert await remaining(store, TOKENS) == [90]
+    assert await remaining(store, tokens) == [90]
     clock.advance(0.1)
-    assert await remaining(store, TOKENS) == [100]
+    assert await remaining(store, tokens) == [100]
 
 
-async def test_all_charges_are_taken_or_none(store: LimitStore) -> None:
-    await take(store, (REQUESTS, 1), (TOKENS, 90))
-    refusal = await take(store, (REQUESTS, 1), (TOKENS, 20), (PARALLEL, 1))
+async def test_all_charges_are_taken_or_none(store: LimitStore, tokens: Limit) -> None:
+    await take(store, (REQUESTS, 1), (tokens, 90))
+    refusal = await take(store, (REQUESTS, 1), (tokens, 20), (PARALLEL, 1))
     assert not refusal.admitted
-    assert refusal.refused == TOKENS
-    assert await remaining(store, REQUESTS, TOKENS, PARALLEL) == [2, 10, 2]
+    assert refusal.refused == tokens
+    assert await remaining(store, REQUESTS, tokens, PARALLEL) == [2, 10, 2]
 
 
 async def test_a_refusal_names_the_limit_that_takes_longest(store: LimitStore, clock: Clock) -> None:
@@ -129,24 +138,24 @@ async def test_a_parallel_request_ends_when_it_is_settled(store: LimitStore) -> 
     assert not (await take(store, (PARALLEL, 1))).admitted
 
 
-async def test_what_was_not_used_is_given_back(store: LimitStore) -> None:
-    await take(store, (REQUESTS, 1), (TOKENS, 80), lease="mine")
+async def test_what_was_not_used_is_given_back(store: LimitStore, tokens: Limit) -> None:
+    await take(store, (REQUESTS, 1), (tokens, 80), lease="mine")
     await settle(store, "mine", [1, 30])
-    assert await remaining(store, REQUESTS, TOKENS) == [2, 70]
+    assert await remaining(store, REQUESTS, tokens) == [2, 70]
 
 
-async def test_without_costs_everything_is_given_back(store: LimitStore) -> None:
-    await take(store, (REQUESTS, 1), (TOKENS, 80), (PARALLEL, 1), lease="mine")
+async def test_without_costs_everything_is_given_back(store: LimitStore, tokens: Limit) -> None:
+    await take(store, (REQUESTS, 1), (tokens, 80), (PARALLEL, 1), lease="mine")
     await settle(store, "mine")
-    assert await remaining(store, REQUESTS, TOKENS, PARALLEL) == [3, 100, 2]
+    assert await remaining(store, REQUESTS, tokens, PARALLEL) == [3, 100, 2]
 
 
-async def test_a_lease_is_settled_once(store: LimitStore) -> None:
-    await take(store, (TOKENS, 80), (PARALLEL, 1), lease="mine")
+async def test_a_lease_is_settled_once(store: LimitStore, tokens: Limit) -> None:
+    await take(store, (tokens, 80), (PARALLEL, 1), lease="mine")
     await take(store, (PARALLEL, 1), lease="other")
     for costs in ([50, 1], [0, 1], [100, 1], None):
         await settle(store, "mine", costs)
-    assert await remaining(store, TOKENS, PARALLEL) == [50, 1]
+    assert await remaining(store, tokens, PARALLEL) == [50, 1]
 
 
 async def test_a_lease_that_is_asked_for_twice_is_taken_once(store: LimitStore) -> None:
@@ -155,86 +164,88 @@ async def test_a_lease_that_is_asked_for_twice_is_taken_once(store: LimitStore) 
     assert await remaining(store, REQUESTS, PARALLEL) == [2, 1]
 
 
-async def test_settling_what_was_refused_or_never_asked_changes_nothing(store: LimitStore) -> None:
-    await take(store, (TOKENS, 90))
-    await take(store, (TOKENS, 20), lease="refused")
+async def test_settling_what_was_refused_or_never_asked_changes_nothing(store: LimitStore, tokens: Limit) -> None:
+    await take(store, (tokens, 90))
+    await take(store, (tokens, 20), lease="refused")
     await settle(store, "refused", [5])
     await settle(store, "never asked", [5])
-    assert await remaining(store, TOKENS) == [10]
+    assert await remaining(store, tokens) == [10]
 
 
-async def test_a_refund_after_the_window_is_no_credit(store: LimitStore, clock: Clock) -> None:
-    await take(store, (TOKENS, 80), lease="old")
+async def test_a_refund_after_the_window_is_no_credit(store: LimitStore, clock: Clock, tokens: Limit) -> None:
+    await take(store, (tokens, 80), lease="old")
     clock.advance(61)
-    await take(store, (TOKENS, 100))
+    await take(store, (tokens, 100))
     await settle(store, "old", [0])
-    assert await remaining(store, TOKENS) == [0]
-    assert not (await take(store, (TOKENS, 1))).admitted
+    assert await remaining(store, tokens) == [0]
+    assert not (await take(store, (tokens, 1))).admitted
 
 
-async def test_a_debt_is_carried_from_when_it_is_known(store: LimitStore, clock: Clock) -> None:
-    await take(store, (TOKENS, 10), lease="long")
+async def test_a_debt_is_carried_from_when_it_is_known(store: LimitStore, clock: Clock, tokens: Limit) -> None:
+    await take(store, (tokens, 10), lease="long")
     clock.advance(200)
     await settle(store, "long", [110])
-    assert not (await take(store, (TOKENS, 1))).admitted
+    assert not (await take(store, (tokens, 1))).admitted
     clock.advance(60.9)
-    refusal = await take(store, (TOKENS, 1))
+    refusal = await take(store, (tokens, 1))
     assert not refusal.admitted
     assert refusal.retry_after == pytest.approx(0.1)
     clock.advance(0.1)
-    assert await remaining(store, TOKENS) == [100]
+    assert await remaining(store, tokens) == [100]
 
 
-async def test_a_debt_above_the_limit_is_paid_by_the_next_windows(store: LimitStore, clock: Clock) -> None:
-    await take(store, (TOKENS, 10), lease="mine")
+async def test_a_debt_above_the_limit_is_paid_by_the_next_windows(
+    store: LimitStore, clock: Clock, tokens: Limit
+) -> None:
+    await take(store, (tokens, 10), lease="mine")
     await settle(store, "mine", [350])
-    refusal = await take(store, (TOKENS, 60))
+    refusal = await take(store, (tokens, 60))
     assert refusal.statuses[0].remaining == 0
     assert refusal.statuses[0].reset == pytest.approx(4 * 61)
     assert refusal.retry_after == pytest.approx(4 * 61)
-    assert (await take(store, (TOKENS, 50))).retry_after == pytest.approx(3 * 61)
+    assert (await take(store, (tokens, 50))).retry_after == pytest.approx(3 * 61)
     for _ in range(3):
         clock.advance(60.9)
-        assert await remaining(store, TOKENS) == [0]
+        assert await remaining(store, tokens) == [0]
         clock.advance(0.1)
-    assert await remaining(store, TOKENS) == [50]
+    assert await remaining(store, tokens) == [50]
     clock.advance(61)
-    assert await remaining(store, TOKENS) == [100]
+    assert await remaining(store, tokens) == [100]
 
 
-async def test_a_debt_is_paid_while_nobody_asks(store: LimitStore, clock: Clock) -> None:
+async def test_a_debt_is_paid_while_nobody_asks(store: LimitStore, clock: Clock, tokens: Limit) -> None:
     for cost in (60, 40):
-        await take(store, (TOKENS, cost), lease=f"mine {cost}")
+        await take(store, (tokens, cost), lease=f"mine {cost}")
         clock.advance(20)
     await settle(store, "mine 60", [60 + 100_000_070])
     clock.advance(1_000_000 * 61 - 20)  # every window has paid a hundred
-    assert await remaining(store, TOKENS) == [0]
-    refusal = await take(store, (TOKENS, 1))
+    assert await remaining(store, tokens) == [0]
+    refusal = await take(store, (tokens, 1))
     assert refusal.retry_after == pytest.approx(61)  # in 41 s sixty leave, and pay most of the last seventy
     clock.advance(41)
-    assert await remaining(store, TOKENS) == [0]
+    assert await remaining(store, tokens) == [0]
     clock.advance(20)
-    assert await remaining(store, TOKENS) == [30]
+    assert await remaining(store, tokens) == [30]
 
 
-async def test_what_is_given_back_pays_a_debt(store: LimitStore) -> None:
-    await take(store, (TOKENS, 60), lease="less")
-    await take(store, (TOKENS, 40), lease="more")
+async def test_what_is_given_back_pays_a_debt(store: LimitStore, tokens: Limit) -> None:
+    await take(store, (tokens, 60), lease="less")
+    await take(store, (tokens, 40), lease="more")
     await settle(store, "more", [90])
     await settle(store, "less", [5])
-    assert await remaining(store, TOKENS) == [5]
+    assert await remaining(store, tokens) == [5]
 
 
-async def test_a_refund_frees_the_part_it_was_taken_from(store: LimitStore, clock: Clock) -> None:
-    await take(store, (TOKENS, 60), lease="mine")
+async def test_a_refund_frees_the_part_it_was_taken_from(store: LimitStore, clock: Clock, tokens: Limit) -> None:
+    await take(store, (tokens, 60), lease="mine")
     clock.advance(30)
-    await take(store, (TOKENS, 40))
+    await take(store, (tokens, 40))
     await settle(store, "mine", [10])
-    refusal = await take(store, (TOKENS, 60))
+    refusal = await take(store, (tokens, 60))
     assert not refusal.admitted
     assert refusal.retry_after == pytest.approx(31)
     clock.advance(31)
-    assert await remaining(store, TOKENS) == [60]
+    assert await remaining(store, tokens) == [60]
 
 
 async def test_a_cost_beyond_the_limit_cannot_be_asked_for() -> None:

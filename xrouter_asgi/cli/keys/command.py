@@ -91,7 +91,7 @@ def _add_fields(parser: Parser) -> None:
     several("--group", help="of the owner, for limits and sums per group; default: none")
     several("--model", help="a model or pattern it may use; default: all")
     several("--scope", help="chat, embeddings, models, explain or your own; default: all")
-    several("--limit", help="such as 60/minute or '8 parallel'; default: the server's")
+    several("--limit", help="such as 60/minute or '60 rpm; 20 USD/day'; default: the server's")
     parser.add_argument("--not-before", type=moment, metavar="WHEN", help="when it begins to be good")
     parser.add_argument("--expires", type=moment, metavar="WHEN", help="when it ends, as 90d or 2027-01-31")
 

@@ -111,15 +111,11 @@ def usage_of(told: object) -> dict[str, int] | None:
     None if it is not told.
     """
     usage = Usage.read(told)
-    if usage is None or not isinstance(told, dict):
+    if usage is None:
         return None
-    details = told.get("prompt_tokens_details")
-    written = details.get("cache_write_tokens") if isinstance(details, dict) else None
-    if type(written) is not int or written < 0:
-        written = 0
     return {
-        "input_tokens": max(usage.prompt_tokens - usage.cached_tokens - written, 0),
-        "cache_creation_input_tokens": written,
+        "input_tokens": max(usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens, 0),
+        "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.completion_tokens,
     }

@@ -65,7 +65,7 @@ class Answer:
         if (
             counted := Usage.read(value.get("usage"))
         ) is not None:  # as it was told, in streams and whole answers alike
-            self.usage = _usage(counted, value["usage"])
+            self.usage = _usage(counted)
         return events
 
     def grow(self, characters: int) -> None:
@@ -175,21 +175,15 @@ def _annotation(told: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"type": "url_citation", **cited} if isinstance(cited, dict) else None
 
 
-def _usage(counted: Usage, told: object) -> dict[str, Any]:
+def _usage(counted: Usage) -> dict[str, Any]:
     """The count with all details, which are 0 where they are unknown."""
-    prompt, completion = (_details(told, name) for name in ("prompt_tokens_details", "completion_tokens_details"))
     return {
         "input_tokens": counted.prompt_tokens,
         "input_tokens_details": {
             "cached_tokens": counted.cached_tokens,
-            "cache_write_tokens": prompt.get("cache_write_tokens") or 0,
+            "cache_write_tokens": counted.cache_write_tokens,
         },
         "output_tokens": counted.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": completion.get("reasoning_tokens") or 0},
+        "output_tokens_details": {"reasoning_tokens": counted.reasoning_tokens},
         "total_tokens": counted.total_tokens,
     }
-
-
-def _details(told: object, name: str) -> dict[str, Any]:
-    details = told.get(name) if isinstance(told, dict) else None
-    return details if isinstance(details, dict) else {}

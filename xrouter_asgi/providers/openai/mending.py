@@ -12,7 +12,8 @@ import time
 from copy import deepcopy
 from typing import Any, Literal, TypeGuard
 
-from ...context import LARGEST_COUNT, Usage
+from ...context import Usage
+from ...decision import LARGEST_COUNT
 from ...wire.codec import SMALL, encode
 from .parts import mend_content
 
@@ -135,7 +136,7 @@ def mend_usage(value: dict[str, Any]) -> bool:
     usage, best = max(counted, key=lambda each: each[0].total_tokens)
     if isinstance(top, dict) and best is top and is_well_told(top):
         return False
-    prompt, completion, _ = usage
+    prompt, completion, *_ = usage
     counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": usage.total_tokens}
     value["usage"] = {**best, **counts, **_bad_details(best)}
     return True

@@ -69,8 +69,10 @@ def test_usage_comes_last_if_it_is_asked_for() -> None:
     assert chunks[-1]["usage"]["total_tokens"] == 22
 
 
-def test_usage_stays_out_unless_it_is_asked_for() -> None:
-    assert all("usage" not in chunk for chunk in chunks_of(event("Hey", finish="stop", usage=USAGE)))
+def test_usage_that_nobody_asked_for_comes_alone_so_that_the_router_can_count_and_drop_it() -> None:
+    *chunks, last = chunks_of(event("Hey", finish="stop", usage=USAGE))
+    assert all("usage" not in chunk for chunk in chunks)
+    assert (last["choices"], last["usage"]["total_tokens"]) == ([], 22)
 
 
 def test_usage_on_every_event_is_told_once_as_the_last_says() -> None:

@@ -82,7 +82,7 @@ class StreamTranslation:
             deltas, finish = self._end(None)
             chunks = [*map(self._chunk, deltas), self._chunk({}, finish)]
             self.finished = True
-        if self._asked.include_usage and self._usage is not None:
+        if self._usage is not None:  # the router drops it if the client did not ask for it
             chunks.append(ChatChunk({**self._head, "choices": [], "usage": self._usage}))
         return chunks
 
