@@ -26,8 +26,8 @@ from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from xrouter_asgi import database, keys
-from xrouter_asgi.database import Database, async_url
+from xrouter_asgi import keys
+from xrouter_asgi.database import Database, async_url, database
 from xrouter_asgi.errors import KeyStoreUnavailable
 from xrouter_asgi.keys import (
     APIKey,
@@ -160,7 +160,7 @@ async def test_a_new_file_of_sqlite_that_another_one_writes_to_is_asked_for_agai
         waits.append(seconds)
         writer.rollback()
 
-    monkeypatch.setattr("xrouter_asgi.database.time.sleep", wait)
+    monkeypatch.setattr("xrouter_asgi.database.database.time.sleep", wait)
     store = SQLKeyStore(sqlite_url)
     assert await store.list() == []
     assert len(waits) == 1
@@ -341,7 +341,7 @@ async def test_a_use_that_is_told_late_does_not_turn_the_clock_back(sqlite_url: 
 @pytest.fixture
 def locked(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
     """Somebody else who writes for longer than anybody waits."""
-    monkeypatch.setattr("xrouter_asgi.database.TIMEOUT", 0.01)
+    monkeypatch.setattr("xrouter_asgi.database.database.TIMEOUT", 0.01)
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
         yield connection
 

@@ -1,4 +1,4 @@
-"""The command line: `xrouter serve | demo | check | explain | keys | prices | run`."""
+"""The command line: `xrouter serve | demo | check | explain | keys | prices | spend | run`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .keys.command import add_keys_command
 from .prices import add_prices_command
 from .run import add_run_command
 from .serve import add_serve_commands
+from .spend import add_spend_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,5 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     add_explain_command(commands)
     add_keys_command(commands, os.environ)
     add_prices_command(commands)
+    add_spend_command(commands, os.environ)
     add_run_command(commands, os.environ)
     return parser

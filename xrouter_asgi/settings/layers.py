@@ -31,6 +31,9 @@ def _below_folder(url: SecretStr, info: ValidationInfo) -> SecretStr:
     return SecretStr(f"{found[1]}{sources_of(info).folder / found[2]}") if found else url
 
 
+DatabaseURL = Annotated[Hidden, AfterValidator(_below_folder)]
+
+
 class KeysSettings(Buildable):
     """`[keys]`. Without this table the gateway admits everybody.
 
@@ -41,7 +44,7 @@ class KeysSettings(Buildable):
         imported: Whether the database may hold keys of another gateway.
     """
 
-    url: Annotated[Hidden, AfterValidator(_below_folder)]
+    url: DatabaseURL
     pepper: Secret | None = None
     imported: bool = False
 

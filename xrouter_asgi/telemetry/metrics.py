@@ -29,6 +29,7 @@ from ..events import (
     RequestEnded,
     RequestStarted,
 )
+from ..limits.prices import NANO
 from . import definitions
 from .instruments import Histogram, Instruments, OwnInstruments, Snapshot, Tally, Values
 from .meter import MeterInstruments
@@ -61,6 +62,8 @@ class Metrics:
             does not hold is `other`.
         refusals: How often this process had no room, by the reason (`Refusals.counts`); None measures nothing of it.
         backlog: How many settlements of limits are not counted yet (`store.backlog`).
+        dropped: How many requests the ledger did not write down (`ledger.dropped`).
+        currency: Of what requests cost; None measures no cost.
 
     The overhead is the time of a request in which no upstream was at work: reading its body, checks, waiting, backoff.
     """
@@ -72,6 +75,8 @@ class Metrics:
         models: ModelNames | None = None,
         refusals: Mapping[Any, int] | None = None,
         backlog: Callable[[], int] | None = None,
+        dropped: Callable[[], int] | None = None,
+        currency: str | None = None,
     ) -> None:
         self._models = models
         self._error_types: set[str] = set()
@@ -90,10 +95,8 @@ class Metrics:
         self._attempts_in_flight = Tally(instruments, definitions.ATTEMPTS_IN_FLIGHT)
         self._degraded = Tally(instruments, definitions.LIMITER_DEGRADED)
         self._degraded.set(0)
-        refused = refusals or {}
-        instruments.observe(definitions.REFUSALS, lambda: {(reason,): number for reason, number in refused.items()})
-        waiting = backlog or (lambda: 0)
-        instruments.observe(definitions.LIMITER_BACKLOG, lambda: {(): waiting()})
+        _show_others(instruments, refusals or {}, backlog or (lambda: 0), dropped)
+        self._costs = None if currency is None else Tally(instruments, definitions.COST._replace(unit=currency))
         self._policies = _PolicyCounts(instruments, model=self._model, error_type=self._error_type)
         self._reactions: dict[type, Callable[[Any], None]] = {
             RequestStarted: self._request_started,
@@ -134,6 +137,8 @@ class Metrics:
             operation, provider = names.operation(context.endpoint), context.provider or _NONE
             self._usage.record(usage.prompt_tokens, (operation, provider, model, "input"))
             self._usage.record(usage.completion_tokens, (operation, provider, model, "output"))
+        if self._costs is not None and context.cost is not None:
+            self._costs.add(context.cost.amount / NANO, context.provider or _NONE, model)
         if not context.decision.is_trivial:
             self._policies.went_round(context.decision, model)
 
@@ -162,6 +167,19 @@ class Metrics:
                 return _OTHER
             self._error_types.add(word)
         return word
+
+
+def _show_others(
+    instruments: Instruments,
+    refusals: Mapping[Any, int],
+    backlog: Callable[[], int],
+    dropped: Callable[[], int] | None,
+) -> None:
+    """Show what others count."""
+    instruments.observe(definitions.REFUSALS, lambda: {(reason,): number for reason, number in refusals.items()})
+    instruments.observe(definitions.LIMITER_BACKLOG, lambda: {(): backlog()})
+    if dropped is not None:
+        instruments.observe(definitions.LEDGER_DROPPED, lambda: {(): dropped()})
 
 
 class _PolicyCounts:

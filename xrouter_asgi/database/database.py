@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     URL,
+    ClauseElement,
     Connection,
     DateTime,
     Dialect,
@@ -36,7 +37,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeDecorator
 
-from .errors import XRouterError
+from ..errors import XRouterError
 
 if find_spec("alembic") is None:  # imported only where it is needed, and missed at once
     raise ModuleNotFoundError("No module named 'alembic'")
@@ -99,6 +100,10 @@ class Database:
     def dialect(self) -> str:
         """`sqlite` or `postgresql`."""
         return self._engine.dialect.name
+
+    def compiled(self, statement: ClauseElement) -> str:
+        """A statement as text for the driver, whose parameters stand in the order of its columns."""
+        return str(statement.compile(dialect=self._engine.dialect))
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], /, *, writes: bool = False) -> T:
         """Do `work` in one transaction. Raises the schema's error, whose `detail` says why."""
