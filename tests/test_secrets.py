@@ -91,6 +91,7 @@ SETTINGS: Mapping[str, tuple[Document, tuple[str, ...]]] = {
     "OpenAISettings.proxy": (provider(**OPENAI, proxy=REF), PROXY),
     "KeysSettings.url": ({**ECHO, "keys": {"url": REF}}, DATABASE),
     "KeysSettings.pepper": ({**ECHO, "keys": {"url": "sqlite:///k.db", "pepper": REF}}, ("{}", "2:{},1:{}")),
+    "SpendSettings.url": ({**ECHO, "spend": {"url": REF}}, DATABASE),
     "RateLimitSettings.storage": ({**ECHO, "rate_limit": {"storage": REF}}, STORE),
     "ResponsesSettings.store": ({**ECHO, "responses": {"store": REF}}, STORE),
     "CacheSettings.store": ({**ECHO, "cache": {"store": REF}}, STORE),
@@ -248,6 +249,7 @@ def test_commands_show_no_secret(everywhere: Path, caplog: pytest.LogCaptureFixt
     everywhere.write_text(everywhere.read_text() + TRACING + KEYS)
     said = [run("check"), run("check", "--live"), run("explain", "--model", "up"), run("keys", "list")]
     said += [run("keys", "create", "--json"), run("keys", "list", "--url", f"postgresql://u:{ALL}@127.0.0.1:1/xr")]
+    said += [run("spend"), run("spend", "--url", f"postgresql://u:{ALL}@127.0.0.1:1/xr")]
     assert all(said)
     assert shows("".join(said) + caplog.text) == []
 

@@ -74,6 +74,17 @@ class CostEstimate:
     choices: int = 1  # answers to the same prompt (`n`), each of which may be as long as one
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """A limit of money, and how far it is used up."""
+
+    limit: str  # as clients read it: `20 USD per calendar day`
+    per: str  # whose it is, such as `owner`
+    models: str | None  # the name or pattern of the models that it is for; None for all
+    remaining: str  # such as `12.5 USD`
+    reset: float  # seconds until all of it is free again
+
+
 def tell(observers: Iterable[Callable[[object], None]], event: object) -> None:
     """Pass an event to each observer. An observer that raises is logged and harms nobody."""
     for observer in observers:
@@ -95,10 +106,13 @@ class RequestContext:
     principal: Principal | None = None  # APIKeyMiddleware, or the host by `vouch`
     vouched: bool = False  # vouch(); whether the host, in this process, has said who is calling: no key is needed
     reserve_tokens: Callable[[CostEstimate], Awaitable[None]] | None = None  # RateLimitMiddleware; LLMRouter awaits it
+    budgets: Callable[[], Awaitable[Sequence[BudgetStatus]]] | None = None  # RateLimitMiddleware; the caller's own
     admit_stream: Callable[[], None] = _nothing  # AdmissionMiddleware; LLMRouter calls it before it begins a stream
     envelope: Envelope = openai  # this class by the headers, LLMRouter by the path; how this client is told errors
     endpoint: str | None = None  # LLMRouter; `chat`, `embeddings`, `models`, …
     model: str | None = None  # LLMRouter; the name the client asked for
+    estimate: Callable[[], CostEstimate] | None = None  # LLMRouter; what the request may cost
+    metadata: object = None  # LLMRouter; what the client sent by this name, of whatever form
     provider: str | None = None  # LLMRouter; the provider that answered
     upstream_model: str | None = None  # LLMRouter; the model that answered
     streamed: bool = False  # LLMRouter

@@ -136,6 +136,20 @@ class BudgetUsed:
 
 
 @dataclass(slots=True)
+class EntriesDropped:
+    """More waits for the ledger than is kept for it. This request is the first that has no entry there."""
+
+    context: RequestContext
+
+
+@dataclass(slots=True)
+class EntriesKept:
+    """The ledger takes entries again, from this request on."""
+
+    context: RequestContext
+
+
+@dataclass(slots=True)
 class ProviderReplaced:
     """New settings are in force, and a provider of the old ones is closed. The event belongs to no request."""
 

@@ -16,8 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .admission import LoopLag, MemoryGate, Refusals
 from .asgi.lifespan import Close, ClosingAtShutdown
 from .asgi.scope import local_path
+from .bookkeeping import Ledger
 from .events import Observer
 from .kept import AnswerStore, ResponseStore
+from .ledger import LedgerStore, SeededBudget
 from .limits import LimitStore, Prices
 from .middleware.admission import AdmissionMiddleware
 from .middleware.auth import APIKeyMiddleware
@@ -29,10 +31,10 @@ from .providers.http import Instrument
 from .reloading import ReloadableRouter
 from .router.router import LLMRouter
 from .router.table import ModelTable
-from .settings import Settings
+from .router.usage import OwnUsage
+from .settings import Settings, ledger_of
 from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.providers import OpenAISettings
-from .settings.spend import SpendSettings
 from .settings.telemetry import Tracing
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
@@ -91,30 +93,30 @@ class Assembly(NamedTuple):
 def assemble(settings: Settings) -> Assembly:
     """Build the whole onion. A request meets the last layer first. A layer exists if the settings have its table."""
     closing: dict[str, Close] = {}
-    limits, measured, refusals = settings.limits, settings.metrics, Refusals()
+    measured, refusals = settings.metrics, Refusals()
     tracing = settings.tracing.build() if settings.tracing is not None else None
     instrument = tracing.instrument if tracing is not None else None
     observers: list[Observer] = []
-    responses, answers, prices = _responses(settings, closing), settings.cache.build(), settings.price_list()
+    prices, ledger, answers = settings.price_list(), ledger_of(settings), settings.cache.build()
     closing["answers"] = answers.aclose
-    build = partial(build_router, instrument=instrument, responses=responses, answers=answers, prices=prices)
+    responses, own = _responses(settings, closing), _own_usage(settings, ledger)
+    build = partial(build_router, instrument=instrument, responses=responses, answers=answers, prices=prices, usage=own)
     router = ReloadableRouter(settings, build=build, observers=observers)
-    app: ASGIApp = router
-    store = limits.build(workers=settings.server.workers) if limits is not None else None
-    if limits is not None and store is not None:
-        closing["limits"] = store.aclose
-        # Next to the router, because only the router knows the model and the tokens.
-        app = _limited(app, limits, store, prices, settings.spend)
+    store = _limit_store(settings, ledger, closing)
+    # Next to the router, because only the router knows the model and the tokens.
+    app: ASGIApp = router if store is None else _limited(router, settings, store, prices)
     if settings.keys is not None:
-        keys = settings.keys.build(changes=limits.key_changes() if limits is not None else None)
+        keys = settings.keys.build(changes=settings.limits.key_changes() if settings.limits is not None else None)
         closing["keys"] = keys.aclose
         # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
         app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
-    metrics = _metrics(router, store, refusals, tracing) if measured is not None else None
+    # With the observers, because it hears of every request that has ended, also of one whose client has left.
+    bookkeeper = _bookkeeper(settings, ledger, prices, router, closing)
+    metrics = _metrics(settings, router, store, bookkeeper, refusals, tracing) if measured is not None else None
     if metrics is not None and measured is not None and (path := measured.shown_path) is not None:
         # Above keys, because Prometheus brings a token of its own and no key.
         app = _at(path, measured.show(metrics, settings.service), otherwise=app)
-    observers += _observers(settings, metrics, closing)
+    observers += _observers(settings, metrics, bookkeeper, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
         app = RequestEventsMiddleware(app, observers=observers)
@@ -136,6 +138,7 @@ def build_router(
     responses: ResponseStore | None = None,
     answers: AnswerStore | None = None,
     prices: Prices | None = None,
+    usage: OwnUsage | None = None,
 ) -> LLMRouter:
     """The router of these settings, with its providers, which it closes when its lifespan ends. The stores are kept.
 
@@ -158,7 +161,13 @@ def build_router(
         version=settings.version,
         commit_after=settings.server.commit_after,
         responses=responses,
+        usage=usage,
     )
+
+
+def _own_usage(settings: Settings, ledger: LedgerStore | None) -> OwnUsage | None:
+    table = settings.spend
+    return OwnUsage(ledger, currency=table.currency, timezone=table.zone) if ledger is not None and table else None
 
 
 def build_providers(settings: Settings, instrument: Instrument | None = None) -> dict[str, ReadyProvider]:
@@ -175,16 +184,30 @@ def _responses(settings: Settings, closing: dict[str, Close]) -> ResponseStore |
 
 
 def _metrics(
-    router: ReloadableRouter, store: LimitStore | None, refusals: Refusals, tracing: Tracing | None
+    settings: Settings,
+    router: ReloadableRouter,
+    store: LimitStore | None,
+    bookkeeper: Ledger | None,
+    refusals: Refusals,
+    tracing: Tracing | None,
 ) -> Metrics:
-    backlog = None if store is None else lambda: store.backlog
-    lost = None if tracing is None else tracing.lost
-    return Metrics(models=router, refusals=refusals.counts, backlog=backlog, lost=lost)
+    return Metrics(
+        models=router,
+        refusals=refusals.counts,
+        backlog=None if store is None else lambda: store.backlog,
+        lost=None if tracing is None else tracing.lost,
+        dropped=None if bookkeeper is None else lambda: bookkeeper.dropped,
+        currency=None if settings.spend is None else settings.spend.currency,
+    )
 
 
-def _observers(settings: Settings, metrics: Metrics | None, closing: dict[str, Close]) -> list[Observer]:
+def _observers(
+    settings: Settings, metrics: Metrics | None, bookkeeper: Ledger | None, closing: dict[str, Close]
+) -> list[Observer]:
     """The observers of each request: access log, alerts, metrics. Adds to `closing` what has to be closed."""
     observers: list[Observer] = []
+    if bookkeeper is not None:
+        observers.append(bookkeeper)
     lines = LineBuffer()
     if (log := settings.access_log.build(lines)) is not None:
         closing["access log"] = lines.flush
@@ -201,6 +224,30 @@ def _observers(settings: Settings, metrics: Metrics | None, closing: dict[str, C
     return observers
 
 
+def _bookkeeper(
+    settings: Settings, store: LedgerStore | None, prices: Prices, router: ReloadableRouter, closing: dict[str, Close]
+) -> Ledger | None:
+    """Who writes down what requests cost: nobody without a store. Adds it to `closing`."""
+    table = settings.spend
+    if store is None or table is None:
+        return None
+    ledger = Ledger(store, prices=prices, models=router.entry, labels=table.labels, retention=table.retention)
+    closing["ledger"] = ledger.aclose
+    return ledger
+
+
+def _limit_store(settings: Settings, ledger: LedgerStore | None, closing: dict[str, Close]) -> LimitStore | None:
+    """The counts of limits; None without limits. Adds them to `closing`."""
+    if (table := settings.limits) is None:
+        return None
+    store = table.build(workers=settings.server.workers)
+    if ledger is not None:
+        # Around the counts, so that a budget goes on where the ledger ends, whatever forgot its count.
+        store = SeededBudget(store, ledger, when_unavailable=table.when_unavailable)
+    closing["limits"] = store.aclose
+    return store
+
+
 def _admission(app: ASGIApp, settings: Settings, refusals: Refusals) -> ASGIApp:
     """Refuse what there is no room for, above all that costs: a key looked up, a span, a line in the log."""
     table = settings.admission
@@ -215,9 +262,8 @@ def _admission(app: ASGIApp, settings: Settings, refusals: Refusals) -> ASGIApp:
     )
 
 
-def _limited(
-    app: ASGIApp, table: RateLimitSettings, store: LimitStore, prices: Prices, spend: SpendSettings | None
-) -> ASGIApp:
+def _limited(app: ASGIApp, settings: Settings, store: LimitStore, prices: Prices) -> ASGIApp:
+    table, spend = settings.limits or RateLimitSettings(), settings.spend
     return RateLimitMiddleware(
         app,
         limit=table.limit,

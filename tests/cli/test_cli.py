@@ -385,12 +385,13 @@ class TestCheck:
         assert capsys.readouterr().out.split("\n\n")[-1].splitlines() == [
             "keys        postgresql://db.example/keys, HMAC-SHA-256 with pepper 1",
             "limits      60 per 1 minute; counted in redis://cache.example/1, without it by each process for itself",
+            "ledger      off",
             "responses   kept in memory, 3600 s after their last use; several workers need a Redis",
             "access log  text on the standard output",
             "log         JSON on the standard error, from the level info on",
             "tracing     10% to http://collector.example:4318",
             "metrics     /metrics, with a token",
-            f"alerts      {RULES}, limiter_degraded, budget; told to log, slack, telegram",
+            f"alerts      {RULES}, limiter_degraded, budget, ledger_behind; told to log, slack, telegram",
             "cors        for https://a.example, https://b.example",
             f"version     {Settings.load().version}",
         ]
@@ -405,7 +406,7 @@ class TestCheck:
             ("metrics.port = 9100", "metrics     on port 9100 of 127.0.0.1, without a token"),
             (
                 'alerts = { slow = 5, off = ["quota_used_up"], log = false, webhook.url = "https://h.example" }',
-                f"alerts      {RULES}, limiter_degraded, budget, slow; told to webhook",
+                f"alerts      {RULES}, limiter_degraded, budget, ledger_behind, slow; told to webhook",
             ),
         ],
     )

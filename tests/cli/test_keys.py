@@ -219,7 +219,7 @@ def test_migrating_says_that_it_is_done(keys: Keys) -> None:
     [
         (("show", "key_nope"), "No key has the id 'key_nope'. See: xrouter keys list\n"),
         (("rotate", "key_nope"), "No key has the id 'key_nope'"),
-        (("list", "--url", "mysql://u:geheim@host/x"), "Keys cannot be kept in 'mysql'."),
+        (("list", "--url", "mysql://u:geheim@host/x"), "The key store cannot be in 'mysql'."),
         (
             ("list", "--url", "sqlite:////no/such/folder/keys.db"),
             "The key store cannot be asked. FileNotFoundError: ",

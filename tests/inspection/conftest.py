@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.keys.conftest import postgres, postgres_url
+from tests.databases import postgres, postgres_url
 from tests.limits.fixtures import redis_process, redis_url
 
 __all__ = ["postgres", "postgres_url", "redis_process", "redis_url"]

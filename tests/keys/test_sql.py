@@ -27,6 +27,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from xrouter_asgi import keys
+from xrouter_asgi.database import Database, async_url, database
 from xrouter_asgi.errors import KeyStoreUnavailable
 from xrouter_asgi.keys import (
     APIKey,
@@ -41,8 +42,7 @@ from xrouter_asgi.keys import (
     new_secret,
 )
 from xrouter_asgi.keys import sql as sql_module
-from xrouter_asgi.keys.database import Database, async_url
-from xrouter_asgi.keys.schema import REVISION, VERSION_TABLE, audit, metadata
+from xrouter_asgi.keys.schema import SCHEMA, audit
 
 from .clock import START
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 KEY = APIKey("key_1", created_at=START)
 ENTRY = AuditEntry(START, "tester", "create", "key_1")
-SOURCES = sorted(Path(sql_module.__file__).parent.rglob("*.py"))
+SOURCES = [Path(database.__file__), *sorted(Path(sql_module.__file__).parent.rglob("*.py"))]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -73,7 +73,7 @@ def url(request: pytest.FixtureRequest) -> str:
     ],
 )
 def test_urls_are_taken_as_people_write_them(given: str, driver: str, rest: str) -> None:
-    assert str(async_url(given)) == f"{driver}://{rest}"
+    assert str(async_url(given, SCHEMA)) == f"{driver}://{rest}"
 
 
 @pytest.mark.parametrize("given", ["mysql://u:geheim@host/keys", "postgresql+psycopg://u:geheim@host/x", "geheim", ""])
@@ -121,13 +121,13 @@ async def test_the_migrations_make_the_tables_of_the_schema(url: str) -> None:
         def include(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
             return kind != "table" or bool(ours.match(name or ""))
 
-        options = {"compare_type": True, "include_object": include, "version_table": VERSION_TABLE}
-        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+        options = {"compare_type": True, "include_object": include, "version_table": SCHEMA.version_table}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), SCHEMA.metadata))
 
     store = SQLKeyStore(url)
     await store.migrate()
     await store.aclose()
-    engine = create_async_engine(async_url(url))
+    engine = create_async_engine(async_url(url, SCHEMA))
     async with engine.connect() as connection:
         assert await connection.run_sync(difference) == []
     await engine.dispose()
@@ -136,7 +136,7 @@ async def test_the_migrations_make_the_tables_of_the_schema(url: str) -> None:
 def test_the_newest_migration_is_the_one_that_is_asked_for() -> None:
     config = Config()
     config.set_main_option("script_location", "xrouter_asgi.keys:migrations")
-    assert ScriptDirectory.from_config(config).get_current_head() == REVISION
+    assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA.revision
 
 
 async def test_migrating_twice_and_at_the_same_time_is_harmless(url: str) -> None:
@@ -160,7 +160,7 @@ async def test_a_new_file_of_sqlite_that_another_one_writes_to_is_asked_for_agai
         waits.append(seconds)
         writer.rollback()
 
-    monkeypatch.setattr("xrouter_asgi.keys.database.time.sleep", wait)
+    monkeypatch.setattr("xrouter_asgi.database.database.time.sleep", wait)
     store = SQLKeyStore(sqlite_url)
     assert await store.list() == []
     assert len(waits) == 1
@@ -193,7 +193,8 @@ async def test_postgresql_is_not_migrated_unasked(postgres_url: str) -> None:
     store = SQLKeyStore(postgres_url)
     with pytest.raises(KeyStoreUnavailable) as caught:
         await store.find([b"1"])
-    assert caught.value.detail == "The key tables are missing or of another version. Run: xrouter keys migrate"
+    detail = "The tables of the key store are missing or of another version. Run: xrouter keys migrate"
+    assert caught.value.detail == detail
     assert "migrate" not in caught.value.message
     # Somebody does, and nothing needs a restart.
     await store.migrate()
@@ -208,7 +209,7 @@ async def test_the_database_itself_refuses_to_change_the_audit(sql: SQLKeyStore,
     store = SQLKeyStore(url)
     await store.migrate()
     await store.add(NewKey(KEY, StoredSecret(b"1" * 32), ENTRY))
-    engine = create_async_engine(async_url(url))
+    engine = create_async_engine(async_url(url, SCHEMA))
     with pytest.raises(DBAPIError, match="xrouter_key_audit is append-only"):
         async with engine.begin() as connection:
             await connection.execute(text(change))
@@ -271,7 +272,7 @@ async def test_closing_waits_for_the_transactions_under_way(url: str) -> None:
 
 
 async def test_a_program_that_is_shut_down_during_a_transaction_rolls_it_back(sqlite_url: str) -> None:
-    database, inside = Database(sqlite_url), asyncio.Event()
+    database, inside = Database(sqlite_url, SCHEMA), asyncio.Event()
 
     async def work(connection: AsyncConnection) -> None:
         await connection.execute(insert(audit), [asdict(ENTRY)])
@@ -340,7 +341,7 @@ async def test_a_use_that_is_told_late_does_not_turn_the_clock_back(sqlite_url: 
 @pytest.fixture
 def locked(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
     """Somebody else who writes for longer than anybody waits."""
-    monkeypatch.setattr("xrouter_asgi.keys.database.TIMEOUT", 0.01)
+    monkeypatch.setattr("xrouter_asgi.database.database.TIMEOUT", 0.01)
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
         yield connection
 

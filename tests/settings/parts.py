@@ -14,12 +14,13 @@ from types import BuiltinFunctionType, CellType, CodeType, FunctionType, Mapping
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
+from sqlalchemy import MetaData
 
 Leaves: TypeAlias = dict[str, object]
 
 _VALUES = (str, bytes, int, float, complex, type(None), Enum, Path, re.Pattern, tzinfo)
-_OPAQUE = (type, ModuleType, CodeType, BuiltinFunctionType, Random, Thread, BaseModel)
-"""Settings are opaque, too: what keeps them has not used them."""
+_OPAQUE = (type, ModuleType, CodeType, BuiltinFunctionType, Random, Thread, BaseModel, MetaData)
+"""Settings are opaque, too: what keeps them has not used them. Tables of a database are the same for all settings."""
 
 
 def leaves(root: object) -> Leaves:

@@ -66,7 +66,7 @@ class TestKeys:
                 'keys = { url = "sqlite:///k", peper = "x" }',
                 "keys has no key 'peper'. Did you mean 'pepper'? Known: imported, pepper, url.",
             ),
-            ('keys.url = "mysql://host/keys"', "keys cannot be used: Keys cannot be kept in 'mysql'."),
+            ('keys.url = "mysql://host/keys"', "keys cannot be used: The key store cannot be in 'mysql'."),
             ('keys.url = "my:secret@host"', "keys cannot be used: The URL of the key store is none."),
             ('keys = { url = "sqlite:///k", pepper = "literal" }', "keys.pepper holds the secret itself."),
             ('keys = { url = "sqlite:///k", pepper = "env:NO" }', "keys.pepper names the environment variable 'NO'"),
@@ -97,7 +97,7 @@ class TestKeys:
     def test_a_mistake_in_the_environment_names_the_variable(self) -> None:
         with pytest.raises(SettingsError) as caught:
             Settings.from_environment(environment={"GIGACHAT_CREDENTIALS": "YTpi", "XROUTER_KEYS_URL": "mysql://h"})
-        assert str(caught.value).startswith("environment: XROUTER_KEYS_URL cannot be used: Keys cannot be kept in")
+        assert str(caught.value).startswith("environment: XROUTER_KEYS_URL cannot be used: The key store cannot be in")
 
 
 class TestLoadingKeysAlone:

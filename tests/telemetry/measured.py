@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -27,18 +27,11 @@ Point: TypeAlias = tuple[str, Mapping[str, Any], list[float]]
 class Measured:
     """A router with `metrics`, which keep their numbers in this process."""
 
-    def __init__(
-        self,
-        provider: Provider | None = None,
-        *,
-        backlog: Callable[[], int] | None = None,
-        lost: Callable[[], int] | None = None,
-        table: bool = True,
-    ) -> None:
+    def __init__(self, provider: Provider | None = None, *, table: bool = True, **options: Any) -> None:
         target = Target(provider or ScriptedProvider(), model="*")
         self.router = LLMRouter({"scripted": target, "local-*": target})
         models = self.router.models if table else None
-        self.metrics = self._make(models=models, refusals=Refusals().counts, backlog=backlog, lost=lost)
+        self.metrics = self._make(models=models, refusals=Refusals().counts, **options)
         self.app = RequestEventsMiddleware(self.router, observers=[self.metrics])
 
     def _make(self, **options: Any) -> Metrics:

@@ -11,6 +11,7 @@ import pytest
 from tests.asgi_client import Exchange, body_messages, get, http_scope, post, request
 from tests.telemetry.measured import Measured, ended, went_round
 from xrouter_asgi.context import Attempt, RequestContext, Usage
+from xrouter_asgi.decision import Cost
 from xrouter_asgi.errors import RequestRejected, UpstreamError, UpstreamUnavailable
 from xrouter_asgi.events import (
     AttemptEnded,
@@ -136,6 +137,19 @@ def test_lost_spans_are_what_the_tracer_says(kind: type[Measured]) -> None:
 
 def test_without_a_tracer_that_counts_there_is_no_number_of_lost_spans(kind: type[Measured]) -> None:
     assert kind().numbers("xrouter.spans.lost") == {}
+
+
+def test_what_requests_cost_is_shown_in_the_currency_by_provider_and_model(kind: type[Measured]) -> None:
+    measured = kind(currency="RUB")
+    for cost, provider in ((Cost(1_500_000_000), "scripted"), (Cost(1), "scripted"), (Cost(7), None), (None, "x")):
+        measured.metrics(ended(RequestContext(model="local-1", provider=provider, cost=cost)))
+    assert measured.numbers("xrouter.cost") == {("scripted", "local-*"): 1.500000001, ("none", "local-*"): 7e-9}
+    assert kind().numbers("xrouter.cost") == {}
+
+
+def test_entries_that_the_ledger_had_no_room_for_are_counted(kind: type[Measured]) -> None:
+    assert kind(dropped=lambda: 3).numbers("xrouter.ledger.dropped") == {(): 3}
+    assert kind().numbers("xrouter.ledger.dropped") == {}
 
 
 def test_the_limiter_is_degraded_until_it_is_restored(kind: type[Measured]) -> None:
@@ -288,9 +302,9 @@ def test_threads_lose_no_count(kind: type[Measured]) -> None:
 async def test_the_document_names_every_metric_and_label(kind: type[Measured], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xrouter_asgi.telemetry.metrics._LAG_EVERY", 0)
     provider = ScriptedProvider([chunk("a")], UpstreamUnavailable("No.", code="dns_error"))
-    measured = kind(provider, backlog=lambda: 3, lost=lambda: 1)
+    measured = kind(provider, backlog=lambda: 3, lost=lambda: 1, dropped=lambda: 1, currency="USD")
     await post(measured.app, "/v1/chat/completions", chat(stream=True))
-    measured.metrics(ended(RequestContext(model="scripted", usage=Usage(1))))
+    measured.metrics(ended(RequestContext(model="scripted", usage=Usage(1), cost=Cost(1))))
     for event in (
         AttemptRetried(RequestContext(), "up", 1, 0.1, UpstreamUnavailable("No."), "up/m"),
         CircuitOpened(RequestContext(), "up", 5.0, "up/m"),

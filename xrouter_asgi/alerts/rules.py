@@ -14,6 +14,8 @@ from ..events import (
     AttemptEnded,
     CircuitClosed,
     CircuitOpened,
+    EntriesDropped,
+    EntriesKept,
     LimiterDegraded,
     LimiterRestored,
     ProviderReplaced,
@@ -255,6 +257,20 @@ class LimitsDegraded:
                 return Finding("limits", True, "The storage of limits is away: each process decides alone.")
             case LimiterRestored():
                 return Finding("limits", False, "The storage of limits is back.")
+        return None
+
+
+class LedgerBehind:
+    """What requests cost is not written down, because the ledger has been away for too long; and when it is again."""
+
+    name = "ledger_behind"
+
+    def __call__(self, event: object, now: float, /) -> Finding | None:
+        match event:
+            case EntriesDropped():
+                return Finding("ledger", True, "The ledger is away: what requests cost now is not written down.")
+            case EntriesKept():
+                return Finding("ledger", False, "The ledger keeps what requests cost again.")
         return None
 
 

@@ -19,6 +19,7 @@ from .log import set_up_log
 from .prices import add_prices_command
 from .run import add_run_command
 from .serve import add_serve_commands
+from .spend import add_spend_command
 
 _EXAMPLES = """\
 examples:
@@ -86,6 +87,7 @@ def _parser() -> Parser:
     add_explain_command(commands)
     add_keys_command(commands, os.environ)
     add_prices_command(commands)
+    add_spend_command(commands, os.environ)
     add_run_command(commands, os.environ)
     add_completions_command(commands, parser)
     return parser

@@ -79,6 +79,7 @@ def describe_layers(settings: Settings) -> str:
         *([("workers", str(workers))] if (workers := settings.server.workers) > 1 else ()),
         ("keys", f"{_address(keys.url)}, {keys.hasher}" if (keys := settings.keys) else _NO_KEYS),
         ("limits", _limits(settings.limits) if settings.limits else "off"),
+        ("ledger", _address(settings.ledger_url) if settings.ledger_url else "off"),
         ("responses", _responses(settings.responses)),
         ("access log", _access_log(settings.access_log)),
         ("log", _log(settings.log)),

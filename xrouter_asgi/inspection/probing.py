@@ -24,6 +24,8 @@ async def probe(settings: Settings) -> list[PartStatus]:
 def _probes(settings: Settings) -> Iterator[Awaitable[PartStatus]]:
     if settings.keys is not None:
         yield _tried("keys", _ask_keys(settings.keys.url.get_secret_value()))
+    if settings.ledger_url is not None:
+        yield _tried("spend", _ask_ledger(settings.ledger_url.get_secret_value()))
     if settings.limits is not None and settings.limits.shared:
         yield _tried("rate_limit", _ask_redis(settings.limits.storage.get_secret_value()))
     for part, table in (("responses", settings.responses), ("cache", settings.cache)):
@@ -56,9 +58,17 @@ async def _tried(part: str, asking: Awaitable[str]) -> PartStatus:
 
 
 async def _ask_keys(url: str) -> str:
-    from ..keys.probe import look_at  # here, because it needs an extra
+    from ..database.probe import look_at  # here, because it needs an extra
+    from ..keys.schema import SCHEMA
 
-    return await look_at(url)
+    return await look_at(url, SCHEMA)
+
+
+async def _ask_ledger(url: str) -> str:
+    from ..database.probe import look_at  # here, because it needs an extra
+    from ..ledger.schema import SCHEMA
+
+    return await look_at(url, SCHEMA)
 
 
 async def _ask_redis(url: str) -> str:

@@ -5,45 +5,11 @@ The key of a column is the name of the field that it keeps.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, false
 
-from sqlalchemy import (
-    JSON,
-    Boolean,
-    Column,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    false,
-)
-from sqlalchemy.types import TypeDecorator
-
-REVISION = "0002"  # the newest migration in `migrations/versions`, which makes these tables
-VERSION_TABLE = "xrouter_keys_version"  # not Alembic's default name, which a host may use itself
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware datetime in UTC. SQLite stores no time zone, so this type removes it and adds it again."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None or dialect.name != "sqlite":
-            return value
-        return value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
+from ..database import Moment, Schema
+from ..errors import KeyStoreUnavailable
+from .base import KeyConflict, KeyExists, UnknownKey
 
 metadata = MetaData()
 
@@ -90,4 +56,16 @@ audit = Table(
     Column("before", JSON, nullable=False),
     Column("after", JSON, nullable=False),
     Column("reason", String(1000)),
+)
+
+SCHEMA = Schema(
+    store="key store",
+    example="keys.db",
+    metadata=metadata,
+    migrations="xrouter_asgi.keys:migrations",
+    revision="0002",
+    version_table="xrouter_keys_version",
+    command="xrouter keys migrate",
+    unavailable=KeyStoreUnavailable,
+    errors=(KeyConflict, KeyExists, UnknownKey),
 )

@@ -15,6 +15,7 @@ from sqlalchemy import Row, Select, Update, and_, bindparam, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ..database import Database, async_url
 from ..errors import KeyStoreUnavailable
 from .base import (
     APIKey,
@@ -29,9 +30,8 @@ from .base import (
     utc_now,
 )
 from .changes import ChangeListener, KeyChanges
-from .database import Database, async_url
 from .postgres_changes import PostgresChanges
-from .schema import audit, keys, secrets
+from .schema import SCHEMA, audit, keys, secrets
 
 logger = logging.getLogger("xrouter")
 
@@ -54,8 +54,8 @@ class SQLKeyStore:
 
     def __init__(self, url: str, *, imported: bool = False, changes: KeyChanges | None = None) -> None:
         self.imported = imported
-        self._database = Database(url)
-        parsed = async_url(url)
+        self._database = Database(url, SCHEMA)
+        parsed = async_url(url, SCHEMA)
         self._channels: list[KeyChanges] = [] if changes is None else [changes]
         if parsed.get_backend_name() == "postgresql":
             self._channels.append(PostgresChanges(parsed))

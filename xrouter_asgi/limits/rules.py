@@ -122,6 +122,16 @@ class LimitRules:
         pattern = next((pattern for pattern in self._patterns if matches(pattern, model)), None)
         return self._combined(subject.limits, pattern)[1]
 
+    def budgets(self, subject: Subject) -> Sequence[Charge]:
+        """A charge of nothing for each limit of money of a caller, but for those per model, of which there are many."""
+        rules = (
+            rule
+            for pattern in (None, *self._patterns)
+            for rule in self._combined(subject.limits, pattern)[1]
+            if rule.limit.unit == "money" and rule.limit.per != "model" and rule.pattern == pattern
+        )
+        return tuple(charge for rule in rules for charge in rule.charges(subject, self.calendar, cost=0))
+
     def _combine(
         self, texts: tuple[str, ...], pattern: str | None
     ) -> tuple[tuple[LimitRule, ...], tuple[LimitRule, ...]]:

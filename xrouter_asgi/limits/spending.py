@@ -70,7 +70,7 @@ def spending(context: RequestContext, prompt: int, *, model: str = "", prices: P
         return Spending(counted.prompt_tokens + counted.completion_tokens, cost, False, False)
     tokens = cost = 0
     unknown = estimated = False
-    for attempt, usage, guessed in _parts(context, prompt):
+    for attempt, usage, guessed in parts(context, prompt):
         estimated |= guessed
         if usage is None:
             unknown = True
@@ -87,7 +87,7 @@ def _cost(context: RequestContext, attempt: Attempt | None, usage: Usage, model:
     return 0 if price is None else price.cost(usage)
 
 
-def _parts(context: RequestContext, prompt: int) -> Iterator[Part]:
+def parts(context: RequestContext, prompt: int) -> Iterator[Part]:
     """What each attempt took.
 
     The upstream's own count, if it sent one. Otherwise the bound of the input, plus one token for every two characters

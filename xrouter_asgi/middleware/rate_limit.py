@@ -15,10 +15,11 @@ from ..asgi.hooks import failure, mistake
 from ..asgi.lifespan import ClosingAtShutdown
 from ..asgi.refusal import OnError, send_refusal
 from ..asgi.responses import HEADS, Headers, with_headers
-from ..context import Cost, CostEstimate, RequestContext, normal_form
+from ..context import BudgetStatus, Cost, CostEstimate, RequestContext, normal_form
 from ..errors import XRouterError
 from ..events import BudgetUsed, LimiterDegraded, LimiterRestored
 from ..limits.base import Charge, LimitStatus, LimitStore, Reservation
+from ..limits.budgets import budgets_of
 from ..limits.estimates import ASSUMED_OUTPUT, OutputEstimates, Work
 from ..limits.headers import budget_headers, ietf_headers, openai_headers, tightest_of
 from ..limits.periods import Calendar
@@ -180,7 +181,7 @@ class _LimitedRequest:
         Raises RateLimitExceeded, and XRouterError (503) when limits cannot be checked.
         """
         await self._reserve(self._limiter.rules.before_body(self._subject), Work(self._context))
-        self._context.reserve_tokens = self.reserve_tokens
+        self._context.reserve_tokens, self._context.budgets = self.reserve_tokens, self.budgets
 
     async def reserve_tokens(self, estimate: CostEstimate) -> None:
         """Reserve what a call may cost. A refused request gives back all that it has reserved.
@@ -199,11 +200,15 @@ class _LimitedRequest:
             work.prices = limiter.prices
             await self._reserve(self._charges(rules, work), work)
 
+    async def budgets(self) -> Sequence[BudgetStatus]:
+        """How far the caller's budgets are used up."""
+        return await budgets_of(self._subject, rules=self._limiter.rules, store=self._limiter.store)
+
     def settle(self) -> None:
         """Say what the request has cost. Waits for nothing, so that no cancellation can come between."""
         limiter, context, work = self._limiter, self._context, self._work
         # Or this object and the context would hold each other.
-        context.reserve_tokens, context.is_priced = self._reserve_further_out, None
+        context.reserve_tokens, context.budgets, context.is_priced = self._reserve_further_out, None, None
         if work is not None and limiter.prices is not None:
             context.cost = context.cost or self._cost(work)
         for claim in self._claims:

@@ -34,6 +34,13 @@ def enter(context: RequestContext, endpoint: str, *, scope: str) -> None:
         raise PermissionDenied(f"This key lacks the scope '{scope}'.", code="insufficient_scope")
 
 
+def note(context: RequestContext, parsed: ParsedRequest) -> None:
+    """Note what observers may want to know of a request besides its model."""
+    context.estimate = parsed.estimate
+    written = parsed.document if parsed.original is None else parsed.original.document
+    context.metadata = written.value.get("metadata")
+
+
 async def send_reply(
     send: Outgoing, context: RequestContext, parsed: ParsedRequest, reply: Reply, *, explained: bool, keep: Keep | None
 ) -> None:

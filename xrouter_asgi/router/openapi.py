@@ -14,6 +14,7 @@ from .. import envelopes
 from ..dialects import DIALECTS
 from ..dialects.base import Dialect, Operation
 from ..dialects.responses import RESPONSES
+from ..ledger.report import SINCE
 from ..wire.answers import (
     AnthropicErrorEnvelope,
     AnthropicModel,
@@ -26,7 +27,9 @@ from ..wire.answers import (
     NoModelsAnswer,
     ResponseAnswer,
     Status,
+    UsageAnswer,
 )
+from .usage import SPLIT_BY
 
 _LISTS = (ModelsAnswer, AnthropicModelsAnswer, NoModelsAnswer)
 _ANSWERS = (AnthropicErrorEnvelope, ErrorEnvelope, Model, AnthropicModel, *_LISTS, Status)
@@ -42,13 +45,18 @@ _GET_ERRORS = (401, 403, 404, 405, 429, 500, 503)
 _OVERLOADED = 529  # Anthropic's own
 
 
-def openapi(server: str, dialects: Sequence[Dialect] = DIALECTS) -> dict[str, Any]:
-    """The document for a router that serves these dialects and is reached under `server`, a path or a URL."""
-    return {**_document(tuple(dialects)), "servers": [{"url": server}]}
+def openapi(server: str, dialects: Sequence[Dialect] = DIALECTS, *, usage: bool = False) -> dict[str, Any]:
+    """The document for a router that is reached under `server`, a path or a URL.
+
+    Args:
+        dialects: What it serves.
+        usage: Whether it tells callers what they have used.
+    """
+    return {**_document(tuple(dialects), usage), "servers": [{"url": server}]}
 
 
 @cache
-def _document(dialects: tuple[Dialect, ...]) -> dict[str, Any]:
+def _document(dialects: tuple[Dialect, ...], usage: bool) -> dict[str, Any]:
     posts = {dialect.path: (dialect.operation, dialect.envelope) for dialect in dialects} | {
         dialect.counting.path: (dialect.counting.operation, dialect.envelope)
         for dialect in dialects
@@ -56,7 +64,12 @@ def _document(dialects: tuple[Dialect, ...]) -> dict[str, Any]:
     }
     operations = [operation for operation, _ in posts.values()]
     kept = RESPONSES in dialects
-    answers = [*(operation.answer for operation in operations), *_ANSWERS, *(_KEPT if kept else ())]
+    answers = [
+        *(operation.answer for operation in operations),
+        *_ANSWERS,
+        *(_KEPT if kept else ()),
+        *([UsageAnswer] if usage else []),
+    ]
     modes = [(operation.request, "validation") for operation in operations]
     modes += [(model, "serialization") for model in answers]
     _, schemas = models_json_schema(modes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]  # the literals widen to str in a list
@@ -68,7 +81,10 @@ def _document(dialects: tuple[Dialect, ...]) -> dict[str, Any]:
             "description": "An LLM gateway for OpenAI's and Anthropic's clients. Each is told errors in its envelope.",
         },
         "security": [{}, {"bearer": []}],  # middlewares before the router may ask for a key
-        "paths": {**{"/v1" + path: {"post": _post(*post)} for path, post in posts.items()}, **_paths(kept=kept)},
+        "paths": {
+            **{"/v1" + path: {"post": _post(*post)} for path, post in posts.items()},
+            **_paths(kept=kept, usage=usage),
+        },
         "components": {
             "schemas": _any_of(schemas["$defs"]),
             "securitySchemes": {
@@ -82,12 +98,13 @@ def _document(dialects: tuple[Dialect, ...]) -> dict[str, Any]:
     }
 
 
-def _paths(*, kept: bool) -> dict[str, Any]:
+def _paths(*, kept: bool, usage: bool) -> dict[str, Any]:
     version = _parameter("anthropic-version", "header", {"type": "string"})
     version["description"] = "Whoever sends it is answered as by Anthropic."
     model_id = _parameter("id", "path", {"type": "string", "minLength": 1})
     return {
         **(_stored() if kept else {}),
+        **(_usage() if usage else {}),
         "/v1/models": {
             "parameters": [version],
             "get": _get("listModels", "The models that can be called", *_LISTS, errors=(400, *_GET_ERRORS)),
@@ -99,6 +116,15 @@ def _paths(*, kept: bool) -> dict[str, Any]:
         "/health": {"get": {**_get("health", "Whether the process lives", Status), "security": []}},
         "/ready": {"get": {**_get("ready", "Whether it takes new work", Status), "security": []}},
     }
+
+
+def _usage() -> dict[str, Any]:
+    since = _parameter("since", "query", {"type": "string", "default": SINCE})
+    since["description"] = "12h, 30d or 4w ago, or 2026-11, 2026-11-30. Days are counted whole."
+    by = _parameter("by", "query", {"type": "array", "items": {"enum": [*SPLIT_BY]}, "uniqueItems": True})
+    by |= {"style": "form", "explode": False, "description": "What to split the sums by."}
+    get = _get("retrieveUsage", "What the caller's own key has used", UsageAnswer, errors=(400, *_GET_ERRORS))
+    return {"/v1/usage": {"get": {**get, "parameters": [since, by]}}}
 
 
 def _stored() -> dict[str, Any]:

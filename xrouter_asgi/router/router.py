@@ -27,11 +27,12 @@ from ..wire.codec import encode
 from ..wire.reading import read_request
 from .chat_call import ChatCall
 from .counting import count_tokens
-from .exchange import EXPLAIN, Keep, enter, own_headers, send_reply, unknown_upstream, warnings_header
+from .exchange import EXPLAIN, Keep, enter, note, own_headers, send_reply, unknown_upstream, warnings_header
 from .listing import ModelLists
 from .openapi import openapi
 from .stored import StoredResponses
 from .table import ModelTable
+from .usage import OwnUsage, UsageEndpoint
 
 _OWN = cast(ResponseStore, object())  # stands for a new store, so that no two routers share a default
 
@@ -56,6 +57,7 @@ class LLMRouter:
         dialects: Which client APIs are served: some of `xrouter_asgi.dialects.DIALECTS`, or one of your own.
         responses: Keeps responses for clients that refer to them; whoever makes it closes it. None keeps nothing.
             Without it each router has a `MemoryResponses` of its own.
+        usage: Tells callers what their own keys have used. None tells nobody.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class LLMRouter:
         commit_after: float | None = 15.0,
         dialects: Sequence[Dialect] = DIALECTS,
         responses: ResponseStore | None = _OWN,
+        usage: OwnUsage | None = None,
     ) -> None:
         if commit_after is not None and not commit_after > 0:
             raise ValueError(f"'commit_after' is {commit_after!r}. Write a number above 0.")
@@ -77,6 +80,7 @@ class LLMRouter:
         self._version = version
         self._commit_after = commit_after
         self._dialects = dialects
+        self._usage = usage
         self._draining = False
         self._running: set[DisconnectGuard] = set()
         self._entered = 0
@@ -94,19 +98,14 @@ class LLMRouter:
             },
             **(self._stored.paths() if RESPONSES in self._dialects else {}),
             **ModelLists(self.models).paths(),
+            **(UsageEndpoint(self._usage).paths() if self._usage is not None else {}),
         }
+        unversioned = {"/health": self._health, "/ready": self._ready, "/openapi.json": self._openapi}
         return {
             **versioned,
             **{"/v1" + path: methods for path, methods in versioned.items()},
             # Some monitors can only ask for the head.
-            **{
-                path: {"GET": endpoint, "HEAD": endpoint}
-                for path, endpoint in (
-                    ("/health", self._health),
-                    ("/ready", self._ready),
-                    ("/openapi.json", self._openapi),
-                )
-            },
+            **{path: {"GET": endpoint, "HEAD": endpoint} for path, endpoint in unversioned.items()},
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,6 +170,7 @@ class LLMRouter:
         enter(context, dialect.name, scope=dialect.scope)
         context.decision.version = self._version
         parsed = await self._read(dialect.read, scope, receive, context)
+        note(context, parsed)
         conversation = parsed.conversation
         keep = None if conversation is None else partial(self._stored.keep, conversation, context)
         provider, stem = self._find(parsed.request.model, context)
@@ -248,7 +248,8 @@ class LLMRouter:
         # Litestar leaves `root_path` empty: only the path as it was requested tells the mount.
         asked = (scope.get("raw_path") or b"").decode("latin-1")
         mount = scope.get("root_path") or asked.rpartition("/openapi.json")[0]
-        await send_json(send, encode(openapi("/" + mount.strip("/"), self._dialects)), headers=id_headers(context))
+        document = openapi("/" + mount.strip("/"), self._dialects, usage=self._usage is not None)
+        await send_json(send, encode(document), headers=id_headers(context))
 
     def _explains(self, scope: Scope, context: RequestContext) -> bool:
         if not self._explain or (EXPLAIN, b"1") not in scope["headers"]:

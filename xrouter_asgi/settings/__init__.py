@@ -3,15 +3,19 @@
 from .document import Settings, find_file, load_keys, load_rate_limit
 from .environment import read_env_file
 from .errors import SettingsError, known_instead
+from .ledger import LedgerPlace, ledger_of, load_ledger
 from .sources import describe_source, remarks
 
 __all__ = [
+    "LedgerPlace",
     "Settings",
     "SettingsError",
     "describe_source",
     "find_file",
     "known_instead",
+    "ledger_of",
     "load_keys",
+    "load_ledger",
     "load_rate_limit",
     "read_env_file",
     "remarks",

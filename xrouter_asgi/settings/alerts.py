@@ -14,6 +14,7 @@ from ..alerts import (
     CircuitsOpen,
     CredentialRefused,
     ErrorShare,
+    LedgerBehind,
     LimitsDegraded,
     ModelGone,
     QuotaUsedUp,
@@ -39,6 +40,7 @@ RuleName: TypeAlias = Literal[
     "model_gone",
     "limiter_degraded",
     "budget",
+    "ledger_behind",
     "slow",
 ]
 
@@ -149,6 +151,7 @@ class AlertsSettings(Table):
             ModelGone(),
             LimitsDegraded(),
             BudgetsUsed(),
+            LedgerBehind(),
         ]
         if self.slow is not None:
             rules.append(SlowShare(slow=self.slow, share=self.slow_share, window=self.window, minimum=self.minimum))

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from ..context import matches
 from ..limits.prices import Prices
@@ -76,7 +76,7 @@ class Settings(Table):
     def limits(self) -> RateLimitSettings | None:
         """The limits to enforce. With keys there always are some, since a key may have limits of its own."""
         budgets = () if self.spend is None else self.spend.limit
-        table = self.rate_limit or (RateLimitSettings() if self.keys is not None or budgets else None)
+        table = self.rate_limit or (RateLimitSettings() if self.keys is not None or self.spend is not None else None)
         return table and table.model_copy(update={"limit": (*table.limit, *budgets)})
 
     def price_list(self) -> Prices:
@@ -95,6 +95,13 @@ class Settings(Table):
         """The name that collectors and Prometheus are told."""
         return SERVICE if self.tracing is None else self.tracing.service
 
+    @property
+    def ledger_url(self) -> SecretStr | None:
+        """The database of the ledger; None without `[spend]`, or if there is no database."""
+        if self.spend is None:
+            return None
+        return self.spend.url or (self.keys.url if self.keys is not None else None)
+
     def with_workers(self, workers: int) -> Self:
         """The same settings for so many workers. Raises SettingsError if they are wrong for several."""
         settings = self.model_copy(update={"server": self.server.model_copy(update={"workers": workers})})
@@ -103,7 +110,13 @@ class Settings(Table):
         return settings
 
     def _wrong_among_workers(self) -> Iterator[tuple[Location, str]]:
-        return wrong_among(self.server.workers, limits=self.limits, responses=self.responses, metrics=self.metrics)
+        return wrong_among(
+            self.server.workers,
+            limits=self.limits,
+            responses=self.responses,
+            metrics=self.metrics,
+            ledger=self.ledger_url,
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ) -> Self:
@@ -175,19 +188,20 @@ def load_keys(
     path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
 ) -> KeysSettings | None:
     """Read only the table `[keys]` of the file of `Settings.load`, so that no other secret need be present."""
-    return _load_table("keys", KeysSettings, path, environment)
+    return load_table("keys", KeysSettings, path, environment)
 
 
 def load_rate_limit(
     path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
 ) -> RateLimitSettings | None:
     """Read only the table `[rate_limit]` in the same way."""
-    return _load_table("rate_limit", RateLimitSettings, path, environment)
+    return load_table("rate_limit", RateLimitSettings, path, environment)
 
 
-def _load_table(
+def load_table(
     name: str, kind: type[T], path: str | os.PathLike[str] | None, environment: Mapping[str, str]
 ) -> T | None:
+    """Read only one table of the file of `Settings.load`, so that no other secret need be present."""
     file = find_file(path, environment=environment)
     table = read_document(file).get(name) if file is not None else None
     if file is None or table is None:

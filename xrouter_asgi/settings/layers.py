@@ -40,6 +40,9 @@ def _below_folder(url: SecretStr, info: ValidationInfo) -> SecretStr:
     return SecretStr(f"{found[1]}{file}")
 
 
+DatabaseURL = Annotated[Hidden, AfterValidator(_below_folder)]
+
+
 class KeysSettings(Buildable):
     """`[keys]`. Without this table the gateway admits everybody.
 
@@ -50,7 +53,7 @@ class KeysSettings(Buildable):
         imported: Whether the database may hold keys of another gateway.
     """
 
-    url: Annotated[Hidden, AfterValidator(_below_folder)]
+    url: DatabaseURL
     pepper: Secret | None = None
     imported: bool = False
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
 
 from ..limits.limit import parse_limits
 from ..limits.prices import Price, Prices, Rate
 from .base import Table
 from .errors import Location, SettingsError, sentences, show
-from .layers import Limits, RateLimitSettings
+from .layers import DatabaseURL, Limits, RateLimitSettings
 from .models import ModelSettings
 from .references import sources_of
 
@@ -78,6 +78,16 @@ def _timezone(name: str) -> str:
     return name
 
 
+def _usable(url: SecretStr) -> SecretStr:
+    from ..ledger import SQLLedger  # here, because it needs an extra
+
+    try:
+        SQLLedger(url.get_secret_value())
+    except (ValueError, ImportError) as exc:
+        raise ValueError(f"cannot be used: {exc}") from exc
+    return url
+
+
 def _read_prices(value: Any, info: ValidationInfo) -> Any:
     """Replace the name of a file by the prices in it."""
     if not isinstance(value, str | Path):
@@ -115,6 +125,9 @@ class SpendSettings(Table):
         timezone: In which calendar days, weeks and months begin.
         rates: What one unit of another currency is in this one, for `xrouter prices update`.
         prices: The file that `xrouter prices update` writes. A relative path starts at the folder of the settings file.
+        url: The database of the ledger; that of `[keys]` if there is none. May be a reference.
+        labels: Members of a request's `metadata` that the ledger keeps.
+        retention: Days for which it keeps entries; their sums by day are kept five years longer.
         limit: Budgets, such as `"1500 RUB/calendar month per owner"`, besides the limits of `[rate_limit]`.
     """
 
@@ -125,6 +138,9 @@ class SpendSettings(Table):
     )
     prices: Annotated[tuple[PriceSettings, ...], BeforeValidator(_read_prices)] = ()
     limit: Limits = ()
+    url: Annotated[DatabaseURL, AfterValidator(_usable)] | None = None
+    labels: tuple[str, ...] = ()
+    retention: Annotated[float, Field(gt=0)] = 90.0
 
     @property
     def zone(self) -> ZoneInfo:

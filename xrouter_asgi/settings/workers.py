@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import SecretStr
+
 from .errors import Location
 from .layers import RateLimitSettings, ResponsesSettings
 from .metrics import MetricsSettings
 
 
 def wrong_among(
-    workers: int, *, limits: RateLimitSettings | None, responses: ResponsesSettings, metrics: MetricsSettings | None
+    workers: int,
+    *,
+    limits: RateLimitSettings | None,
+    responses: ResponsesSettings,
+    metrics: MetricsSettings | None,
+    ledger: SecretStr | None,
 ) -> Iterator[tuple[Location, str]]:
     """The paths of what so many processes would each do for themselves, and what to write instead."""
     if workers == 1:
@@ -21,6 +28,9 @@ def wrong_among(
     if responses.per_process:
         sentence = f"keeps responses in the memory of one process, where {workers} workers do not find each other's."
         yield ("responses", "store"), f'{sentence} Write store = "redis://HOST", or "off".'
+    if ledger is not None and ledger.get_secret_value().startswith("sqlite"):
+        sentence = f"is a file of SQLite, which {workers} workers would all write to, and wait for each other."
+        yield ("spend", "url"), f'{sentence} Write url = "postgresql://user@host/name", or serve with one worker.'
     if metrics is not None and metrics.shown_path is not None:
         yield (
             ("metrics", "port"),

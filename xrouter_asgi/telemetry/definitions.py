@@ -121,6 +121,12 @@ LIMITER_DEGRADED: Final = Metric(
     "xrouter.limiter.degraded", "gauge", "", "1 while limits are counted in this process alone"
 )
 LIMITER_BACKLOG: Final = Metric("xrouter.limiter.backlog", "gauge", "{settlement}", "Settlements of limits that wait")
+COST: Final = Metric(
+    "xrouter.cost", "counter", "{currency}", "What requests cost", (names.PROVIDER, names.REQUEST_MODEL)
+)
+LEDGER_DROPPED: Final = Metric(
+    "xrouter.ledger.dropped", "counter", "{entry}", "Requests whose cost is not written down"
+)
 REFUSALS: Final = Metric("xrouter.refusals", "counter", "{refusal}", "Refusals for want of room", (names.REASON,))
 SPANS_LOST: Final = Metric("xrouter.spans.lost", "counter", "{span}", "Spans that did not come to the collector")
 LOOP_LAG: Final = Metric("xrouter.event_loop.lag", "histogram", "s", "How late the event loop calls", (), _SHORT)

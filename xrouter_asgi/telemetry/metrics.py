@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
@@ -29,6 +30,7 @@ from ..events import (
     RequestEnded,
     RequestStarted,
 )
+from ..limits.prices import NANO
 from . import definitions
 from .instruments import Histogram, Instruments, OwnInstruments, Snapshot, Tally, Values
 from .meter import MeterInstruments
@@ -62,6 +64,8 @@ class Metrics:
         refusals: How often this process had no room, by the reason (`Refusals.counts`); None measures nothing of it.
         backlog: How many settlements of limits are not counted yet (`store.backlog`).
         lost: How many spans did not come to the collector (`tracer.exporter.lost`); None measures nothing of it.
+        dropped: How many requests the ledger did not write down (`ledger.dropped`).
+        currency: Of what requests cost; None measures no cost.
 
     The overhead is the time of a request in which no upstream was at work: reading its body, checks, waiting, backoff.
     """
@@ -74,6 +78,8 @@ class Metrics:
         refusals: Mapping[Any, int] | None = None,
         backlog: Callable[[], int] | None = None,
         lost: Callable[[], int] | None = None,
+        dropped: Callable[[], int] | None = None,
+        currency: str | None = None,
     ) -> None:
         self._models = models
         self._error_types: set[str] = set()
@@ -92,7 +98,13 @@ class Metrics:
         self._attempts_in_flight = Tally(instruments, definitions.ATTEMPTS_IN_FLIGHT)
         self._degraded = Tally(instruments, definitions.LIMITER_DEGRADED)
         self._degraded.set(0)
-        _observe(instruments, refusals or {}, backlog or (lambda: 0), lost)
+        shown = {
+            definitions.LIMITER_BACKLOG: backlog or (lambda: 0),
+            definitions.SPANS_LOST: lost,
+            definitions.LEDGER_DROPPED: dropped,
+        }
+        _show_others(instruments, refusals or {}, shown)
+        self._costs = None if currency is None else Tally(instruments, definitions.COST._replace(unit=currency))
         self._policies = _PolicyCounts(instruments, model=self._model, error_type=self._error_type)
         self._reactions: dict[type, Callable[[Any], None]] = {
             RequestStarted: self._request_started,
@@ -133,6 +145,8 @@ class Metrics:
             operation, provider = names.operation(context.endpoint), context.provider or _NONE
             self._usage.record(usage.prompt_tokens, (operation, provider, model, "input"))
             self._usage.record(usage.completion_tokens, (operation, provider, model, "output"))
+        if self._costs is not None and context.cost is not None:
+            self._costs.add(context.cost.amount / NANO, context.provider or _NONE, model)
         if not context.decision.is_trivial:
             self._policies.went_round(context.decision, model)
 
@@ -163,14 +177,18 @@ class Metrics:
         return word
 
 
-def _observe(
-    instruments: Instruments, refused: Mapping[Any, int], backlog: Callable[[], int], lost: Callable[[], int] | None
+def _show_others(
+    instruments: Instruments, refusals: Mapping[Any, int], counts: Mapping[definitions.Metric, Callable[[], int] | None]
 ) -> None:
     """Show what others count."""
-    instruments.observe(definitions.REFUSALS, lambda: {(reason,): number for reason, number in refused.items()})
-    instruments.observe(definitions.LIMITER_BACKLOG, lambda: {(): backlog()})
-    if lost is not None:
-        instruments.observe(definitions.SPANS_LOST, lambda: {(): lost()})
+    instruments.observe(definitions.REFUSALS, lambda: {(reason,): number for reason, number in refusals.items()})
+    for definition, count in counts.items():
+        if count is not None:
+            instruments.observe(definition, partial(_alone, count))
+
+
+def _alone(count: Callable[[], int]) -> Mapping[tuple[str, ...], float]:
+    return {(): count()}
 
 
 class _PolicyCounts:

@@ -258,3 +258,34 @@ class ChatChunkAnswer(AnswerModel):
     model: str
     choices: list[ChunkChoice]
     usage: TokenUsage | None = None
+
+
+class UsageTotals(AnswerModel):
+    cost: str
+    requests: int
+    failed_requests: int
+    unpriced_requests: int
+    input_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+
+
+class BudgetAnswer(ClosedAnswerModel):
+    limit: str
+    per: str
+    model: str | None
+    remaining: str
+    reset: str
+
+
+class UsageAnswer(UsageTotals):
+    """What a key has used: all together, by what was asked for, and how far its budgets are used up."""
+
+    object: Literal["usage"]
+    since: str
+    until: str
+    currency: str
+    data: list[UsageTotals]
+    budgets: list[BudgetAnswer]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from xrouter_asgi.keys.schema import VERSION_TABLE, metadata
+from xrouter_asgi.keys.schema import SCHEMA
 
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=metadata, version_table=VERSION_TABLE
+    connection=context.config.attributes["connection"],
+    target_metadata=SCHEMA.metadata,
+    version_table=SCHEMA.version_table,
 )
 context.run_migrations()

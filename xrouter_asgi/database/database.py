@@ -1,4 +1,4 @@
-"""One database: its engine, its transactions, its migrations.
+"""One database: its engine, its transactions, its migrations. Keys and the ledger are kept by it.
 
 Every transaction runs in a task of its own, and goes on when its caller is cancelled: SQLAlchemy on asyncpg loses the
 connection when a query is cancelled (https://github.com/sqlalchemy/sqlalchemy/issues/12077). The timeouts of the
@@ -13,16 +13,31 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, column, event, inspect, make_url, select, table, text
+from sqlalchemy import (
+    URL,
+    ClauseElement,
+    Connection,
+    DateTime,
+    Dialect,
+    MetaData,
+    column,
+    event,
+    inspect,
+    make_url,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.types import TypeDecorator
 
-from ..errors import KeyStoreUnavailable
-from .base import KeyConflict, KeyExists, UnknownKey
-from .schema import REVISION, VERSION_TABLE
+from ..errors import XRouterError
 
 if find_spec("alembic") is None:  # imported only where it is needed, and missed at once
     raise ModuleNotFoundError("No module named 'alembic'")
@@ -33,18 +48,65 @@ TIMEOUT = 2.0  # seconds to wait for a connection, for a statement, and for a lo
 _MIGRATION_LOCK = 0x78726F75746572  # "xrouter", for pg_advisory_xact_lock
 
 
-class Database:
-    """A database, as `SQLKeyStore` takes it. SQLite is migrated at first use; PostgreSQL may belong to others."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """The tables of one store, in a database that may hold others.
 
-    def __init__(self, url: str) -> None:
-        self._url = async_url(url)
+    Attributes:
+        store: What the store is called in messages, such as `key store`.
+        example: A name for its file of SQLite.
+        migrations: Their folder, as `package:folder`.
+        revision: The newest of them, which makes the tables of `metadata`.
+        version_table: Where Alembic keeps the revision; not its default name, which a host may use itself.
+        command: How somebody migrates PostgreSQL.
+        unavailable: The error for a database that is away.
+        errors: What the work of a transaction raises by itself.
+    """
+
+    store: str
+    example: str
+    metadata: MetaData
+    migrations: str
+    revision: str
+    version_table: str
+    command: str
+    unavailable: type[XRouterError]
+    errors: tuple[type[Exception], ...] = ()
+
+    def away(self, detail: str) -> XRouterError:
+        """The error to raise, with what only the operator may see."""
+        return self.unavailable(f"The {self.store} cannot be asked right now. Try again in a moment.", detail=detail)
+
+
+class Database:
+    """A database that holds one schema. SQLite is migrated at first use; PostgreSQL may belong to others.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql://user:password@host/name`.
+        schema: The tables in it.
+
+    Raises ValueError for a URL of another database, and ModuleNotFoundError if the driver is not installed.
+    """
+
+    def __init__(self, url: str, schema: Schema) -> None:
+        self._schema = schema
+        self._url = async_url(url, schema)
         self._engine = _engine(self._url)
         self._opening = asyncio.Lock()
         self._open = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    def compiled(self, statement: ClauseElement) -> str:
+        """A statement as text for the driver, whose parameters stand in the order of its columns."""
+        return str(statement.compile(dialect=self._engine.dialect))
+
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], /, *, writes: bool = False) -> T:
-        """Do `work` in one transaction. Raises KeyStoreUnavailable, whose `detail` says why."""
+        """Do `work` in one transaction. Raises the schema's error, whose `detail` says why."""
         return await self._own(self._run(work, writes))
 
     async def change(
@@ -59,8 +121,8 @@ class Database:
         await self._own(both())
 
     async def migrate(self) -> None:
-        """Bring the tables up to `REVISION`. May be called twice, also at the same time."""
-        await self._own(self._transact(lambda connection: connection.run_sync(_migrate), writes=True))
+        """Bring the tables up to date. May be called twice, also at the same time."""
+        await self._own(self._transact(lambda connection: connection.run_sync(_migrate, self._schema), writes=True))
 
     async def aclose(self) -> None:
         if self._tasks:
@@ -84,52 +146,70 @@ class Database:
         return await self._transact(work, writes=writes)
 
     async def _prepare(self, connection: AsyncConnection) -> None:
-        if await connection.run_sync(_revision) == REVISION:
+        schema = self._schema
+        if await connection.run_sync(_revision, schema.version_table) == schema.revision:
             return
         if connection.dialect.name != "sqlite":
-            raise _unavailable("The key tables are missing or of another version. Run: xrouter keys migrate")
-        await connection.run_sync(_migrate)
+            raise schema.away(
+                f"The tables of the {schema.store} are missing or of another version. Run: {schema.command}"
+            )
+        await connection.run_sync(_migrate, schema)
 
     async def _transact(self, work: Callable[[AsyncConnection], Awaitable[T]], *, writes: bool) -> T:
         try:
-            if not self._open and self._engine.dialect.name == "sqlite":
+            if not self._open and self.dialect == "sqlite":
                 await asyncio.to_thread(_make_file, self._engine)
             async with self._engine.execution_options(writes=writes).begin() as connection:
                 return await work(connection)
-        except (KeyStoreUnavailable, KeyConflict, KeyExists, UnknownKey):
+        except (self._schema.unavailable, *self._schema.errors):
             raise
         except Exception as exc:  # SQLAlchemy does not wrap what asyncpg raises when it connects
             cause = getattr(exc, "orig", None) or exc
-            raise _unavailable(f"{type(cause).__name__}: {cause}") from exc
+            raise self._schema.away(f"{type(cause).__name__}: {cause}") from exc
 
     def __repr__(self) -> str:
         # The query may hold a password too.
         return f"{self._url.set(query={}).render_as_string(hide_password=True)!r}"
 
 
-def _unavailable(detail: str) -> KeyStoreUnavailable:
-    return KeyStoreUnavailable("The key store cannot be asked right now. Try again in a moment.", detail=detail)
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime in UTC. SQLite stores no time zone, so this type removes it and adds it again."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def async_url(url: str) -> URL:
+def async_url(url: str, schema: Schema) -> URL:
     """The URL with the async driver, and with libpq's `sslmode` under asyncpg's name `ssl`."""
     # No message repeats the text, which may hold a password.
+    write = f"Write sqlite:///{schema.example} or postgresql://host/name."
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        message = "The URL of the key store is none. Write sqlite:///keys.db or postgresql://host/name."
-        raise ValueError(message) from None
+        raise ValueError(f"The URL of the {schema.store} is none. {write}") from None
     match parsed.drivername:
         case "sqlite" | "sqlite+aiosqlite":
             return parsed.set(drivername="sqlite+aiosqlite")
         case "postgresql" | "postgres" | "postgresql+asyncpg":
             if "@" in f"{parsed.host}{parsed.database}":  # the rest of a password, which errors would show
-                message = "The URL of the key store holds an '@' too many. In a user or password write %40 for '@'."
+                message = (
+                    f"The URL of the {schema.store} holds an '@' too many. In a user or password write %40 for '@'."
+                )
                 raise ValueError(f"{message} Of a user also write %2F for '/' and %3A for ':'.")
             query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
             return parsed.set(drivername="postgresql+asyncpg", query=query)
         case other:
-            raise ValueError(f"Keys cannot be kept in {other!r}. Write sqlite:///keys.db or postgresql://host/name.")
+            raise ValueError(f"The {schema.store} cannot be in {other!r}. {write}")
 
 
 def _engine(url: URL) -> AsyncEngine:
@@ -140,11 +220,11 @@ def _engine(url: URL) -> AsyncEngine:
         options["pool_timeout"] = TIMEOUT
         options["pool_pre_ping"] = True  # a restarted server costs nobody an error
     try:
-        # The parameters of a statement are digests, which must not be logged.
+        # The parameters of a statement, such as digests of keys, must not be logged.
         engine = create_async_engine(url, hide_parameters=True, **options)
     except ModuleNotFoundError as exc:
         driver, extra = ("aiosqlite", "sql") if sqlite else ("asyncpg", "postgres")
-        message = f'Keys in this database need {driver}. Install it with: pip install "xrouter-asgi[{extra}]"'
+        message = f'This database needs {driver}. Install it with: pip install "xrouter-asgi[{extra}]"'
         raise ModuleNotFoundError(message) from exc
     if sqlite:
         event.listen(engine.sync_engine, "connect", _connect_sqlite)
@@ -190,19 +270,19 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(VERSION_TABLE):
+def _revision(connection: Connection, version_table: str) -> str | None:
+    if not inspect(connection).has_table(version_table):
         return None
-    return connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
+    return connection.scalar(select(column("version_num")).select_from(table(version_table)))
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection, schema: Schema) -> None:
     from alembic import command  # here, because the import takes 0.1 s
     from alembic.config import Config
 
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
     config = Config()
-    config.set_main_option("script_location", "xrouter_asgi.keys:migrations")
+    config.set_main_option("script_location", schema.migrations)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

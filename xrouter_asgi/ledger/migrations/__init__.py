@@ -1,0 +1,1 @@
+"""Alembic's folder. `Database.migrate` runs it; there is no `alembic.ini`."""

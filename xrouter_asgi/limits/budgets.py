@@ -1,0 +1,32 @@
+"""How far the budgets of a caller are used up, for whoever asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ..context import BudgetStatus
+from .base import LimitStore
+from .rules import LimitRules, Subject
+
+
+async def budgets_of(subject: Subject, *, rules: LimitRules, store: LimitStore) -> Sequence[BudgetStatus]:
+    """The limits of money of a caller, but for those per model. None while the store cannot count."""
+    charges = rules.budgets(subject)
+    if not charges:
+        return ()
+    lease = os.urandom(16).hex()
+    try:
+        reservation = await store.reserve(charges, lease=lease)
+    finally:
+        store.settle(lease)
+    return [
+        BudgetStatus(
+            limit=str(charge.limit),
+            per=charge.limit.per,
+            models=charge.models,
+            remaining=charge.limit.shown(status.remaining),
+            reset=status.reset,
+        )
+        for charge, status in zip(charges, reservation.statuses, strict=False)
+    ]
