@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
@@ -98,12 +97,7 @@ class Metrics:
         self._attempts_in_flight = Tally(instruments, definitions.ATTEMPTS_IN_FLIGHT)
         self._degraded = Tally(instruments, definitions.LIMITER_DEGRADED)
         self._degraded.set(0)
-        shown = {
-            definitions.LIMITER_BACKLOG: backlog or (lambda: 0),
-            definitions.SPANS_LOST: lost,
-            definitions.LEDGER_DROPPED: dropped,
-        }
-        _show_others(instruments, refusals or {}, shown)
+        _show_others(instruments, refusals or {}, backlog or (lambda: 0), lost, dropped)
         self._costs = None if currency is None else Tally(instruments, definitions.COST._replace(unit=currency))
         self._policies = _PolicyCounts(instruments, model=self._model, error_type=self._error_type)
         self._reactions: dict[type, Callable[[Any], None]] = {
@@ -178,17 +172,19 @@ class Metrics:
 
 
 def _show_others(
-    instruments: Instruments, refusals: Mapping[Any, int], counts: Mapping[definitions.Metric, Callable[[], int] | None]
+    instruments: Instruments,
+    refusals: Mapping[Any, int],
+    backlog: Callable[[], int],
+    lost: Callable[[], int] | None,
+    dropped: Callable[[], int] | None,
 ) -> None:
     """Show what others count."""
     instruments.observe(definitions.REFUSALS, lambda: {(reason,): number for reason, number in refusals.items()})
-    for definition, count in counts.items():
-        if count is not None:
-            instruments.observe(definition, partial(_alone, count))
-
-
-def _alone(count: Callable[[], int]) -> Mapping[tuple[str, ...], float]:
-    return {(): count()}
+    instruments.observe(definitions.LIMITER_BACKLOG, lambda: {(): backlog()})
+    if lost is not None:
+        instruments.observe(definitions.SPANS_LOST, lambda: {(): lost()})
+    if dropped is not None:
+        instruments.observe(definitions.LEDGER_DROPPED, lambda: {(): dropped()})
 
 
 class _PolicyCounts:
