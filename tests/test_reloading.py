@@ -44,13 +44,15 @@ class Gateway:
         self.client = client
 
     async def says(self, pattern: str) -> str:
-        """What it says on its standard error, up to the first line that has the pattern."""
+        """What it logs, as `LEVEL logger: message`, up to the first line that has the pattern."""
         assert self.process.stderr is not None
         said = ""
-        while not re.search(pattern, said):
-            line = await self.process.stderr.readline()
-            assert line, f"it said only: {said}"
-            said += line.decode()
+        async with asyncio.timeout(60):
+            while not re.search(pattern, said):
+                line = await self.process.stderr.readline()
+                assert line, f"it said only: {said}"
+                record = json.loads(line)
+                said += f"{record['level'].upper()} {record['logger']}: {record['message']}\n"
         return said
 
     async def reload(self, text: str, says: str = "are reloaded") -> str:
