@@ -49,6 +49,7 @@ EXCLUDED: Final = "xrouter.excluded"
 WAITED: Final = "xrouter.waited"
 TARGET: Final = "xrouter.target"
 REASON: Final = "xrouter.reason"
+CACHE_RESULT: Final = "xrouter.cache.result"
 COOLDOWN_KIND: Final = "xrouter.cooldown.kind"
 
 # Attributes of spans, and metrics of the same name.

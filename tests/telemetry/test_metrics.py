@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -139,9 +140,24 @@ def test_without_a_tracer_that_counts_there_is_no_number_of_lost_spans(kind: typ
     assert kind().numbers("xrouter.spans.lost") == {}
 
 
+def test_a_hit_of_the_cache_is_counted_and_its_tokens_are_not(kind: type[Measured]) -> None:
+    measured = kind()
+    results: tuple[Literal["hit", "miss"] | None, ...] = ("hit", "miss", "hit", None)
+    for found in results:
+        measured.metrics(ended(RequestContext(model="local-1", usage=Usage(3, 2), cache=found)))
+    assert measured.numbers("xrouter.cache") == {("local-*", "hit"): 2, ("local-*", "miss"): 1}
+    assert [count for count, _ in measured.sums("gen_ai.client.token.usage").values()] == [2, 2]
+
+
 def test_what_requests_cost_is_shown_in_the_currency_by_provider_and_model(kind: type[Measured]) -> None:
     measured = kind(currency="RUB")
-    for cost, provider in ((Cost(1_500_000_000), "scripted"), (Cost(1), "scripted"), (Cost(7), None), (None, "x")):
+    for cost, provider in (
+        (Cost(1_500_000_000), "scripted"),
+        (Cost(1), "scripted"),
+        (Cost(7), None),
+        (Cost(0), "free"),
+        (None, "x"),
+    ):
         measured.metrics(ended(RequestContext(model="local-1", provider=provider, cost=cost)))
     assert measured.numbers("xrouter.cost") == {("scripted", "local-*"): 1.500000001, ("none", "local-*"): 7e-9}
     assert kind().numbers("xrouter.cost") == {}
@@ -306,6 +322,7 @@ async def test_the_document_names_every_metric_and_label(kind: type[Measured], m
     await post(measured.app, "/v1/chat/completions", chat(stream=True))
     measured.metrics(ended(RequestContext(model="scripted", usage=Usage(1), cost=Cost(1))))
     for event in (
+        ended(RequestContext(model="scripted", cache="hit")),
         AttemptRetried(RequestContext(), "up", 1, 0.1, UpstreamUnavailable("No."), "up/m"),
         CircuitOpened(RequestContext(), "up", 5.0, "up/m"),
         CooldownStarted(RequestContext(), "up", "quota", 600.0, "up/m"),

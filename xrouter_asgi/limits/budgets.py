@@ -26,7 +26,7 @@ async def budgets_of(subject: Subject, *, rules: LimitRules, store: LimitStore) 
             per=charge.limit.per,
             models=charge.models,
             remaining=charge.limit.shown(status.remaining),
-            reset=status.reset,
+            reset=status.reset if charge.span is None else charge.span.ends - rules.calendar.now(),
         )
         for charge, status in zip(charges, reservation.statuses, strict=False)
     ]

@@ -90,6 +90,13 @@ USAGE: Final = Metric(
 RETRIES: Final = Metric(
     "xrouter.retries", "counter", "{retry}", "Repetitions at the same upstream", (*_UPSTREAM, names.ERROR_TYPE)
 )
+CACHE: Final = Metric(
+    "xrouter.cache",
+    "counter",
+    "{request}",
+    "Requests for models with a cache",
+    (names.REQUEST_MODEL, names.CACHE_RESULT),
+)
 HEDGES: Final = Metric(
     names.HEDGES,
     "counter",

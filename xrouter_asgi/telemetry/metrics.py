@@ -97,6 +97,7 @@ class Metrics:
         self._attempts_in_flight = Tally(instruments, definitions.ATTEMPTS_IN_FLIGHT)
         self._degraded = Tally(instruments, definitions.LIMITER_DEGRADED)
         self._degraded.set(0)
+        self._cached = Tally(instruments, definitions.CACHE)
         _show_others(instruments, refusals or {}, backlog or (lambda: 0), lost, dropped)
         self._costs = None if currency is None else Tally(instruments, definitions.COST._replace(unit=currency))
         self._policies = _PolicyCounts(instruments, model=self._model, error_type=self._error_type)
@@ -135,11 +136,13 @@ class Metrics:
         self._overhead.record(max(0.0, event.duration - _upstream_time(context.attempts)), (endpoint,))
         if context.streamed and event.first_byte is not None:
             self._first_output.record(event.first_byte, served)
-        if (usage := context.usage) is not None:
+        if context.cache is not None:
+            self._cached.add(1, model, context.cache)
+        if (usage := context.usage) is not None and context.cache != "hit":
             operation, provider = names.operation(context.endpoint), context.provider or _NONE
             self._usage.record(usage.prompt_tokens, (operation, provider, model, "input"))
             self._usage.record(usage.completion_tokens, (operation, provider, model, "output"))
-        if self._costs is not None and context.cost is not None:
+        if self._costs is not None and context.cost is not None and context.cost.amount:
             self._costs.add(context.cost.amount / NANO, context.provider or _NONE, model)
         if not context.decision.is_trivial:
             self._policies.went_round(context.decision, model)
