@@ -18,7 +18,8 @@ from xrouter_asgi.admission import memory as admission_memory
 from xrouter_asgi.alerts import alerts
 from xrouter_asgi.asgi import lifespan, responses
 from xrouter_asgi.cli.keys import rows
-from xrouter_asgi.keys import cache, changes, database, issuer, secret, spec, sql
+from xrouter_asgi.database import database
+from xrouter_asgi.keys import cache, changes, issuer, secret, spec, sql
 from xrouter_asgi.limits import estimates, memory, redis, scripts, store_health
 from xrouter_asgi.middleware.auth import credential
 from xrouter_asgi.policies import affinity, base, breaker, hedge, retry, retry_budget
