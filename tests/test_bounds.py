@@ -17,9 +17,12 @@ from xrouter_asgi.admission import bodies, descriptors
 from xrouter_asgi.admission import memory as admission_memory
 from xrouter_asgi.alerts import alerts
 from xrouter_asgi.asgi import lifespan, responses
+from xrouter_asgi.bookkeeping import ledger as bookkeeping
 from xrouter_asgi.cli.keys import rows
 from xrouter_asgi.database import database
 from xrouter_asgi.keys import cache, changes, issuer, secret, spec, sql
+from xrouter_asgi.ledger import base as ledger_base
+from xrouter_asgi.ledger import seeded
 from xrouter_asgi.limits import estimates, memory, redis, scripts, store_health
 from xrouter_asgi.middleware.auth import credential
 from xrouter_asgi.policies import affinity, base, breaker, hedge, retry, retry_budget
@@ -267,6 +270,9 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
         alerts.PATIENCE,
         same(default(alerts.Alerts, "cooldown"), AlertsSettings.model_fields["cooldown"].default),
     ],
+    "entries of the ledger that wait": lambda: [bookkeeping.QUEUE, bookkeeping.BATCH, bookkeeping.DELAY],
+    "old entries of the ledger": lambda: [ledger_base.PRUNED_AT_ONCE],
+    "a budget that begins at the ledger": lambda: [seeded.PATIENCE],
     "running requests after SIGTERM": lambda: [_settings.drain],
     "closing at the end": lambda: [lifespan.PATIENCE],
 }
