@@ -105,6 +105,14 @@ def test_importing_the_package_loads_nothing_that_a_mounted_router_does_not_need
     assert done.stdout == "[]\n"
 
 
+def test_keys_in_sqlite_load_nothing_for_other_databases_migrations_or_the_orm() -> None:
+    heavy = ("sqlalchemy.orm", "sqlalchemy.dialects.postgresql", "asyncpg", "alembic")
+    program = "import sys; from xrouter_asgi.keys import SQLKeyStore; SQLKeyStore('sqlite:///keys.db')\n"
+    program += f"print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_the_package_is_typed() -> None:
     assert (Path(xrouter_asgi.__file__).parent / "py.typed").is_file()
 

@@ -24,7 +24,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_only
 
 from xrouter_asgi import keys
 from xrouter_asgi.database import Database, async_url, database
@@ -274,10 +275,10 @@ async def test_closing_waits_for_the_transactions_under_way(url: str) -> None:
 async def test_a_program_that_is_shut_down_during_a_transaction_rolls_it_back(sqlite_url: str) -> None:
     database, inside = Database(sqlite_url, SCHEMA), asyncio.Event()
 
-    async def work(connection: AsyncConnection) -> None:
-        await connection.execute(insert(audit), [asdict(ENTRY)])
+    def work(connection: Connection) -> None:
+        connection.execute(insert(audit), [asdict(ENTRY)])
         inside.set()
-        await asyncio.Event().wait()
+        await_only(asyncio.Event().wait())
 
     running = asyncio.create_task(database.run(work, writes=True))
     await inside.wait()
@@ -418,8 +419,8 @@ async def test_a_digest_or_a_password_reaches_no_log_and_no_error(
     await store.add(NewKey(KEY, StoredSecret(digest), ENTRY))
     shown = [repr(KEY), repr(StoredSecret(digest)), repr(store)]
 
-    async def broken(connection: AsyncConnection) -> None:
-        await connection.execute(text("SELECT 1 FROM nowhere WHERE digest = :digest"), {"digest": digest})
+    def broken(connection: Connection) -> None:
+        connection.execute(text("SELECT 1 FROM nowhere WHERE digest = :digest"), {"digest": digest})
 
     with pytest.raises(KeyStoreUnavailable) as caught:
         await store._database.run(broken)

@@ -3,6 +3,9 @@
 Every transaction runs in a task of its own, and goes on when its caller is cancelled: SQLAlchemy on asyncpg loses the
 connection when a query is cancelled (https://github.com/sqlalchemy/sqlalchemy/issues/12077). The timeouts of the
 drivers bound a transaction.
+
+A transaction is a plain function. SQLAlchemy runs it in a greenlet, which the drivers suspend while they wait.
+Its package `sqlalchemy.ext.asyncio` does the same, but imports the ORM, which takes 6 MiB.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
@@ -24,8 +28,10 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
+    Engine,
     MetaData,
     column,
+    create_engine,
     event,
     inspect,
     make_url,
@@ -34,8 +40,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeDecorator
+from sqlalchemy.util import greenlet_spawn
 
 from ..errors import XRouterError
 
@@ -105,13 +111,11 @@ class Database:
         """A statement as text for the driver, whose parameters stand in the order of its columns."""
         return str(statement.compile(dialect=self._engine.dialect))
 
-    async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], /, *, writes: bool = False) -> T:
+    async def run(self, work: Callable[[Connection], T], /, *, writes: bool = False) -> T:
         """Do `work` in one transaction. Raises the schema's error, whose `detail` says why."""
         return await self._own(self._run(work, writes))
 
-    async def change(
-        self, work: Callable[[AsyncConnection], Awaitable[None]], /, *, then: Callable[[], Awaitable[None]]
-    ) -> None:
+    async def change(self, work: Callable[[Connection], None], /, *, then: Callable[[], Awaitable[None]]) -> None:
         """Do `work` in one transaction that writes, and `then` after its commit. Raises as `run` does."""
 
         async def both() -> None:
@@ -122,12 +126,12 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the tables up to date. May be called twice, also at the same time."""
-        await self._own(self._transact(lambda connection: connection.run_sync(_migrate, self._schema), writes=True))
+        await self._own(self._transact(partial(_migrate, schema=self._schema), writes=True))
 
     async def aclose(self) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await self._own(self._engine.dispose())
+        await self._own(greenlet_spawn(self._engine.dispose))
 
     async def _own(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)
@@ -138,29 +142,32 @@ class Database:
         await asyncio.wait([task])
         return task.result()
 
-    async def _run(self, work: Callable[[AsyncConnection], Awaitable[T]], writes: bool) -> T:
+    async def _run(self, work: Callable[[Connection], T], writes: bool) -> T:
         async with self._opening:
             if not self._open:
                 await self._transact(self._prepare, writes=True)
                 self._open = True
         return await self._transact(work, writes=writes)
 
-    async def _prepare(self, connection: AsyncConnection) -> None:
+    def _prepare(self, connection: Connection) -> None:
         schema = self._schema
-        if await connection.run_sync(_revision, schema.version_table) == schema.revision:
+        if _revision(connection, schema.version_table) == schema.revision:
             return
         if connection.dialect.name != "sqlite":
             raise schema.away(
                 f"The tables of the {schema.store} are missing or of another version. Run: {schema.command}"
             )
-        await connection.run_sync(_migrate, schema)
+        _migrate(connection, schema)
 
-    async def _transact(self, work: Callable[[AsyncConnection], Awaitable[T]], *, writes: bool) -> T:
+    async def _transact(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        def transaction() -> T:
+            with self._engine.execution_options(writes=writes).begin() as connection:
+                return work(connection)
+
         try:
             if not self._open and self.dialect == "sqlite":
                 await asyncio.to_thread(_make_file, self._engine)
-            async with self._engine.execution_options(writes=writes).begin() as connection:
-                return await work(connection)
+            return await greenlet_spawn(transaction)
         except (self._schema.unavailable, *self._schema.errors):
             raise
         except Exception as exc:  # SQLAlchemy does not wrap what asyncpg raises when it connects
@@ -212,7 +219,7 @@ def async_url(url: str, schema: Schema) -> URL:
             raise ValueError(f"The {schema.store} cannot be in {other!r}. {write}")
 
 
-def _engine(url: URL) -> AsyncEngine:
+def _engine(url: URL) -> Engine:
     sqlite = url.get_backend_name() == "sqlite"
     options: dict[str, Any] = {"connect_args": {"timeout": TIMEOUT}}
     if not sqlite:
@@ -221,18 +228,18 @@ def _engine(url: URL) -> AsyncEngine:
         options["pool_pre_ping"] = True  # a restarted server costs nobody an error
     try:
         # The parameters of a statement, such as digests of keys, must not be logged.
-        engine = create_async_engine(url, hide_parameters=True, **options)
+        engine = create_engine(url, hide_parameters=True, **options)
     except ModuleNotFoundError as exc:
         driver, extra = ("aiosqlite", "sql") if sqlite else ("asyncpg", "postgres")
         message = f'This database needs {driver}. Install it with: pip install "xrouter-asgi[{extra}]"'
         raise ModuleNotFoundError(message) from exc
     if sqlite:
-        event.listen(engine.sync_engine, "connect", _connect_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        event.listen(engine, "connect", _connect_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _make_file(engine: AsyncEngine) -> None:
+def _make_file(engine: Engine) -> None:
     """Make the file, or raise the reason why not: in aiosqlite a failure leaves a thread that outlives the event loop.
 
     The journal mode is stored in the file. When several processes open a new file at once, SQLite may tell all but one

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import NoReturn
 
 from sqlalchemy import URL
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from .base import Changed
 from .changes import CHANNEL, PING, TIMEOUT
@@ -25,7 +24,7 @@ class PostgresChanges:
     name = "PostgreSQL"
 
     def __init__(self, url: URL) -> None:
-        _, options = PGDialect_asyncpg().create_connect_args(url)  # type: ignore[no-untyped-call]  # SQLAlchemy's
+        _, options = url.get_dialect()().create_connect_args(url)
         # asyncpg does not know SQLAlchemy's own options.
         self._options = {name: value for name, value in options.items() if not name.startswith("prepared_statement_")}
 

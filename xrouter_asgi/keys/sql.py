@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, Update, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, Update, and_, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import Database, async_url
 from ..errors import KeyStoreUnavailable
@@ -96,13 +95,11 @@ class SQLKeyStore:
         self._watchers.append(changed)
 
     async def add(self, *new: NewKey) -> None:
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             with _taken():
-                await connection.execute(insert(keys), [_columns(key) for key, _, _ in new])
-                await connection.execute(
-                    insert(secrets), [_secret(key.id, secret, entry.at) for key, secret, entry in new]
-                )
-            await connection.execute(insert(audit), [asdict(entry) for _, _, entry in new])
+                connection.execute(insert(keys), [_columns(key) for key, _, _ in new])
+                connection.execute(insert(secrets), [_secret(key.id, secret, entry.at) for key, secret, entry in new])
+            connection.execute(insert(audit), [asdict(entry) for _, _, entry in new])
 
         if new:
             await self._database.run(work, writes=True)
@@ -112,28 +109,28 @@ class SQLKeyStore:
     ) -> None:
         longer = or_(secrets.c.expires_at.is_(None), secrets.c.expires_at > until)
 
-        async def work(connection: AsyncConnection) -> None:
-            if not (await connection.execute(_of(id).values(expires_at=expires_at))).rowcount:
+        def work(connection: Connection) -> None:
+            if not connection.execute(_of(id).values(expires_at=expires_at)).rowcount:
                 raise UnknownKey(id)
-            await connection.execute(update(secrets).where(secrets.c.key_id == id, longer).values(expires_at=until))
+            connection.execute(update(secrets).where(secrets.c.key_id == id, longer).values(expires_at=until))
             with _taken():
-                await connection.execute(insert(secrets), [_secret(id, secret, entry.at)])
-            await connection.execute(insert(audit), [asdict(entry)])
+                connection.execute(insert(secrets), [_secret(id, secret, entry.at)])
+            connection.execute(insert(audit), [asdict(entry)])
 
         await self._change(id, work)
 
     async def replace(self, old: APIKey, new: APIKey, entry: AuditEntry, /) -> None:
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             # The lock makes others wait who replace it at the same time. In SQLite the transaction has it already.
-            row = (await connection.execute(select(keys).where(keys.c.id == old.id).with_for_update())).first()
+            row = connection.execute(select(keys).where(keys.c.id == old.id).with_for_update()).first()
             if row is None:
                 raise UnknownKey(old.id)
             if replace(_key(row), last_used_at=old.last_used_at) != old:
                 raise KeyConflict
             values = _columns(new)
             del values["last_used_at"]  # which may be written meanwhile
-            await connection.execute(_of(old.id).values(values))
-            await connection.execute(insert(audit), [asdict(entry)])
+            connection.execute(_of(old.id).values(values))
+            connection.execute(insert(audit), [asdict(entry)])
 
         await self._change(old.id, work)
 
@@ -175,13 +172,13 @@ class SQLKeyStore:
         return f"SQLKeyStore({self._database!r})"
 
     async def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
-        async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
-            rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+        def work(connection: Connection) -> Sequence[Row[Any]]:
+            rows: Sequence[Row[Any]] = connection.execute(statement).all()
             return rows
 
         return await self._database.run(work)
 
-    async def _change(self, id: str, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+    async def _change(self, id: str, work: Callable[[Connection], None]) -> None:
         """Change one key in a transaction, then notify this process and the others."""
 
         async def tell() -> None:
@@ -209,8 +206,8 @@ class SQLKeyStore:
             .values(last_used_at=bindparam("at"))
         )
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement, [{"key_id": id, "at": at} for id, at in sorted(batch.items())])
+        def work(connection: Connection) -> None:
+            connection.execute(statement, [{"key_id": id, "at": at} for id, at in sorted(batch.items())])
 
         try:
             await self._database.run(work, writes=True)

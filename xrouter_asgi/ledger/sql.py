@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Row,
     Select,
     Table,
@@ -23,7 +24,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import Database
 from .base import ALL, PRUNED_AT_ONCE, SUMS_KEPT, Cursor, Dimension, Entry, Page, Sum, Totals, Where
@@ -63,12 +63,12 @@ class SQLLedger:
         rows = [_row(entry, self._moment(entry.at)) for entry in entries]
         sums = [(*key, *astuple(totals)) for key, totals in added_to_days(entries, self._zone).items()]
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             try:
-                await connection.exec_driver_sql(self._insert, rows)
+                connection.exec_driver_sql(self._insert, rows)
             except IntegrityError:
                 raise WrittenAlready from None
-            await connection.exec_driver_sql(self._add, sums)
+            connection.exec_driver_sql(self._add, sums)
 
         if rows:
             await self._database.run(work, writes=True)
@@ -133,9 +133,9 @@ class SQLLedger:
         old = select(usage.c.id).where(usage.c.at < before).order_by(usage.c.at).limit(PRUNED_AT_ONCE)
         first = day_of(before - SUMS_KEPT, self._zone)
 
-        async def work(connection: AsyncConnection) -> int:
-            await connection.execute(delete(days).where(days.c.day < first))
-            pruned = await connection.execute(delete(usage).where(usage.c.id.in_(old.scalar_subquery())))
+        def work(connection: Connection) -> int:
+            connection.execute(delete(days).where(days.c.day < first))
+            pruned = connection.execute(delete(usage).where(usage.c.id.in_(old.scalar_subquery())))
             return pruned.rowcount
 
         return await self._database.run(work, writes=True)
@@ -152,8 +152,8 @@ class SQLLedger:
         return f"SQLLedger({self._database!r})"
 
     async def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
-        async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
-            rows: Sequence[Row[Any]] = (await connection.execute(statement)).all()
+        def work(connection: Connection) -> Sequence[Row[Any]]:
+            rows: Sequence[Row[Any]] = connection.execute(statement).all()
             return rows
 
         return await self._database.run(work)
