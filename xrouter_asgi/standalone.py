@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
 from datetime import UTC
 from functools import partial
 from typing import NamedTuple
@@ -291,8 +292,8 @@ def _cors(app: ASGIApp, table: CORSSettings) -> ASGIApp:
 def _at(path: str, app: ASGIApp, *, otherwise: ASGIApp) -> ASGIApp:
     """Serve an app at one path below the mount, and another app everywhere else."""
 
-    async def switch(scope: Scope, receive: Receive, send: Send) -> None:
+    def switch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         here = scope["type"] == "http" and local_path(scope) == path
-        await (app if here else otherwise)(scope, receive, send)
+        return (app if here else otherwise)(scope, receive, send)
 
     return switch

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 from starlette.types import Message, Send
 
@@ -66,36 +64,33 @@ class Outgoing:
         self._sending = False
         self._silent_since = self._time()
 
-    @asynccontextmanager
-    async def kept_awake(self, head: Message, keep_alive: bytes, *, every: float) -> AsyncIterator[None]:
+    def kept_awake(self, head: Message, keep_alive: bytes, *, every: float) -> AbstractAsyncContextManager[None]:
         """Send `keep_alive` whenever nothing was sent for `every` seconds, and before the first one `head` if needed.
 
         The block inside runs undisturbed. A chunk costs one look at the clock.
         """
+        return _KeptAwake(self, head, keep_alive, every)
+
+    def silent(self) -> float:
+        """Seconds since something was sent."""
+        return self._time() - self._silent_since
+
+    def beat(self, head: Message, keep_alive: bytes) -> None:
+        """Begin to send `keep_alive`, which every later message waits for."""
         self._silent_since = self._time()
-        self._set_timer(partial(self._say, head, keep_alive), every)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if self._beat is not None:
+        if self.open:
+            self._beat = asyncio.create_task(self._say(head, keep_alive))
+
+    async def end_beats(self, *, cut_off: bool) -> None:
+        """Wait for what `beat` has begun.
+
+        Args:
+            cut_off: Cancel it first.
+        """
+        if self._beat is not None:
+            if cut_off:
                 self._beat.cancel()
-            raise
-        finally:
-            self._timer.cancel()
-            if self._beat is not None:
-                await asyncio.wait({self._beat})
-
-    def _set_timer(self, say: Callable[[], Coroutine[Any, Any, None]], every: float) -> None:
-        when = self._silent_since + every
-        self._timer = asyncio.get_running_loop().call_at(when, self._ring, say, every)
-
-    def _ring(self, say: Callable[[], Coroutine[Any, Any, None]], every: float) -> None:
-        now = self._time()
-        if self._silent_since + every <= now:
-            self._silent_since = now
-            if self.open:
-                self._beat = asyncio.create_task(say())
-        self._set_timer(say, every)
+            await asyncio.wait({self._beat})
 
     async def _say(self, head: Message, keep_alive: bytes) -> None:
         try:
@@ -108,3 +103,30 @@ class Outgoing:
             logger.debug("A stream could not be kept awake", exc_info=True)
         finally:
             self._beat = None
+
+
+class _KeptAwake:
+    __slots__ = ("_every", "_head", "_keep_alive", "_outgoing", "_timer")
+
+    def __init__(self, outgoing: Outgoing, head: Message, keep_alive: bytes, every: float) -> None:
+        self._outgoing = outgoing
+        self._head = head
+        self._keep_alive = keep_alive
+        self._every = every
+
+    async def __aenter__(self) -> None:
+        self._set_timer(self._every)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        self._timer.cancel()
+        await self._outgoing.end_beats(cut_off=kind is asyncio.CancelledError)
+
+    def _set_timer(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        left = self._every - self._outgoing.silent()
+        if left <= 0:
+            self._outgoing.beat(self._head, self._keep_alive)
+            left = self._every
+        self._set_timer(left)

@@ -27,6 +27,7 @@ from ..errors import InvalidRequest, XRouterError
 from .answers import CycleUntilClosed, refusal
 from .bounds import BODY, ENDED, FIRST, HEAD, IDLE, ClientBounds, fault_of, head_too_large, without_upgrade
 from .client_transport import ClientTransport
+from .flow import Flow, LeanEvent
 
 _EARLY = 0.001  # seconds: event loops fire a timer up to one tick of their clock early
 _NOWHERE: deque[tuple[bytes, bytes]] = deque(maxlen=0)
@@ -87,6 +88,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._client_transport = ClientTransport(cast("asyncio.Transport", transport), closing=self._closing)
         super().connection_made(self._client_transport)
+        self.flow = Flow(self._client_transport)
         self._since = self._taken_at = self.loop.time()
         self._timer = self.loop.call_later(self._bounds.shortest, self._look)
 
@@ -114,9 +116,8 @@ class Protocol(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 self._ignore_upgrade(upgrade, data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._refuse(
-                self._fault or InvalidRequest("This is no request of HTTP/1.1, or one with an unknown method.")
-            )
+            malformed = InvalidRequest("This is no request of HTTP/1.1, or one with an unknown method.")
+            self._refuse(self._fault or malformed)
             return
         if self._phase is BODY:
             if before is not BODY:
@@ -138,8 +139,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._phase = HEAD
-        self._since = self.loop.time()
+        self._phase, self._since = HEAD, self.loop.time()
         self._came = 0
 
     def on_headers_complete(self) -> None:
@@ -196,7 +196,7 @@ class Protocol(HttpToolsProtocol):
             access_logger=self.access_logger,
             access_log=False,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+            message_event=LeanEvent(),
             expect_100_continue=self.expect_100_continue,
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
