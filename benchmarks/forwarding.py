@@ -31,7 +31,7 @@ import uvloop
 
 from . import load
 from .subject import BARE, HERE, PARTS, SKINS, command, key
-from .upstream import CHUNKS
+from .upstream import BURST, CHUNKS
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _BARE: dict[str, tuple[str, ...]] = {"bare": ()}
@@ -124,31 +124,48 @@ async def _measure(options: argparse.Namespace, servers: _Servers) -> None:
     for server in servers.running.values():
         await _listening(server.port)
     measured = {name: server for name, server in servers.running.items() if name != "upstream"}
-    single = max(1, options.requests // 4)
-    chunks = options.streams * (CHUNKS + 2)
-    scenarios = [
-        (f"request, {options.connections} connections", False, options.requests, options.requests, options.connections),
-        *([("request, one connection", False, single, single, 1)] if options.everything else []),
-        ("chunk of a paced stream", True, options.streams, chunks, options.connections),
-    ]
     print("| a | by | CPU µs | × forwarder | from-to |\n|---|---|---|---|---|")
-    for title, stream, requests, units, connections in scenarios:
+    for title, requests, units, connections, stream, members in _scenarios(options):
         costs: dict[str, list[float]] = {name: [] for name in measured}
         for turn in range(-1, options.rounds):
             for name, server in measured.items():
-                payload = load.request(server.port, stream=stream).replace(
+                payload = load.request(server.port, stream=stream, members=members).replace(
                     b"Bearer x", b"Bearer " + server.bearer.encode()
                 )
                 before = _cpu(server.process.pid)
                 await load.run(server.port, payload, requests=requests, connections=connections)
                 if turn >= 0:  # the turn before the first warms up
-                    costs[name].append((_cpu(server.process.pid) - before) / units * 1e6)
+                    costs[name].append((_cpu(server.process.pid) - before) / (requests * units) * 1e6)
             print(f"\r{title}: turn {turn + 1} of {options.rounds}", end="", file=sys.stderr, flush=True)
         print("\r\033[K", end="", file=sys.stderr)
         for name, found in costs.items():
             ratios = [ours / floor for ours, floor in zip(found, costs["forwarder"], strict=True)]
             middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
             print(f"| {title} | {name} | {statistics.median(found):.0f} | {middle:.2f} | {low:.2f}-{high:.2f} |")
+
+
+class _Scenario(NamedTuple):
+    """So many requests, each of so many units, for which the CPU time is told."""
+
+    title: str
+    requests: int
+    units: int
+    connections: int
+    stream: bool = False
+    members: Mapping[str, object] = {}
+
+
+def _scenarios(options: argparse.Namespace) -> list[_Scenario]:
+    requests, streams, connections = options.requests, options.streams, options.connections
+    plain = _Scenario(f"request, {connections} connections", requests, 1, connections)
+    paced = _Scenario("chunk of a paced stream", streams, CHUNKS + 2, connections, stream=True)
+    if not options.everything:
+        return [plain, paced]
+    single = _Scenario("request, one connection", max(1, requests // 4), 1, 1)
+    burst = _Scenario(
+        f"chunk of {BURST} that come at once", streams, BURST + 2, connections, stream=True, members=load.BURST
+    )
+    return [plain, single, paced, burst, _Scenario("request of 1 MB", max(1, requests // 20), 1, 4, members=load.LONG)]
 
 
 def _cpu(pid: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import cast
 
 _QUESTION = "Tell me what it is, and what it is not, and how one would know. " * 12
@@ -17,10 +18,22 @@ DIALECTS: dict[str, tuple[str, dict[str, object]]] = {
 """Where each dialect is spoken, and the same question in it."""
 
 
-def request(port: int, *, stream: bool, model: str = "bench", dialect: str = "chat") -> bytes:
-    """One request of about 1 kB, as bytes for the socket."""
+LONG: dict[str, object] = {"messages": [{"role": "user", "content": "What, and why? " * 33} for _ in range(1900)]}
+"""1 MB of short messages, in place of the question of a chat."""
+BURST: dict[str, object] = {"user": "burst"}
+"""Makes the upstream send a stream at once."""
+
+
+def request(
+    port: int, *, stream: bool, model: str = "bench", dialect: str = "chat", members: Mapping[str, object] = {}
+) -> bytes:
+    """One request of about 1 kB, as bytes for the socket.
+
+    Args:
+        members: What else the body holds, such as `LONG`.
+    """
     path, question = DIALECTS[dialect]
-    body = json.dumps({"model": model, **question, "temperature": 0.5, "stream": stream}).encode()
+    body = json.dumps({"model": model, **question, "temperature": 0.5, "stream": stream, **members}).encode()
     head = (
         f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
         f"authorization: Bearer x\r\ncontent-length: {len(body)}\r\n\r\n"

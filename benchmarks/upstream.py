@@ -3,7 +3,7 @@
 python -m benchmarks.upstream PORT [WORDS]
 
 It prints its port, which is a free one for 0. To whatever is posted that asks for no stream, the answer is a 200: so it
-serves as a collector of spans, too.
+serves as a collector of spans, too. A stream for the user `burst` comes in one piece.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import cast
 import uvloop
 
 CHUNKS = 40
+BURST = 100  # events of a stream that come at once
 PACE = 0.02  # seconds between two chunks of a paced stream
 
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -72,7 +73,10 @@ class Upstream(asyncio.Protocol):
         self.buffer = b""
         if b'"stream":true' in rest or b'"stream": true' in rest:
             self.transport.write(STREAM_HEAD)
-            self._event(self.words)
+            if b'"burst"' in rest:
+                self.transport.write(EVENT * BURST + STREAM_END)
+            else:
+                self._event(self.words)
         else:
             self.transport.write(ANSWER)
 
