@@ -111,7 +111,7 @@ async def test_what_is_built_serves_and_is_healthy(image: Path, tmp_path: Path) 
     process = await asyncio.create_subprocess_exec(*command, "--no-auth", env=environment, stderr=PIPE, cwd=tmp_path)
     try:
         assert process.stderr is not None
-        said = (await process.stderr.readline()).decode()
+        said = b"".join([await process.stderr.readline() for _ in range(2)]).decode()
         found = re.search(r"serves at http://0\.0\.0\.0:(\d+)/v1", said)
         assert found is not None, said
         async with httpx.AsyncClient(trust_env=False) as client:
