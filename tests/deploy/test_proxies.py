@@ -16,9 +16,9 @@ import httpx
 import pytest
 import trustme
 
-from tests.fakes.openai import FakeOpenAI, stream
-from tests.fakes.openai_answers import chunk
 from tests.gateway import serving
+from xrouter_asgi.testing.openai import FakeOpenAI, stream
+from xrouter_asgi.testing.openai_answers import chunk
 
 from .tools import DEPLOY, check, tool
 
