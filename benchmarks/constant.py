@@ -6,6 +6,7 @@ import sys
 
 from starlette.types import Receive, Scope, Send
 
+from xrouter_asgi.server.listener import listener_at
 from xrouter_asgi.server.server import Server
 
 _BODY = b'{"error":{"message":"This gateway is overloaded. Please try again in 5s.","code":"overloaded"}}'
@@ -30,4 +31,4 @@ def _say(address: str) -> None:
 
 
 if __name__ == "__main__":
-    Server(app, drain=_nothing, stop=_nothing, grace=0, listening=_say).listen("127.0.0.1", 0)
+    Server(app, drain=_nothing, stop=_nothing, grace=0, listening=_say).serve_at(listener_at("127.0.0.1", 0))

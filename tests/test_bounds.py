@@ -43,13 +43,13 @@ from xrouter_asgi.queueing import adaptive, slots
 from xrouter_asgi.queueing.slots import Slots
 from xrouter_asgi.router import table
 from xrouter_asgi.router.router import LLMRouter
-from xrouter_asgi.server import acceptor, bounds, connections, server
+from xrouter_asgi.server import acceptor, bounds, connections, listener
 from xrouter_asgi.server.bounds import ClientBounds
 from xrouter_asgi.settings.alerts import AlertsSettings
-from xrouter_asgi.settings.base import ServerSettings
 from xrouter_asgi.settings.layers import AdmissionSettings
 from xrouter_asgi.settings.metrics import MetricsPushSettings
 from xrouter_asgi.settings.providers import GigaChatSettings
+from xrouter_asgi.settings.server import ServerSettings
 from xrouter_asgi.settings.telemetry import TracingSettings
 from xrouter_asgi.telemetry import access_log, collector, metrics_push, span_exporter, spans
 from xrouter_asgi.wire import ChatRequest, codec, embeddings, reading, sse
@@ -84,8 +84,8 @@ def keepalive_options() -> list[int]:
     if sys.platform != "linux":
         pytest.skip("These options are Linux's.")
     names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPCNT, socket.TCP_KEEPINTVL)
-    with closing(server.listener_at("127.0.0.1", 0)) as listener:
-        return [listener.getsockopt(socket.IPPROTO_TCP, name) for name in names]
+    with closing(listener.listener_at("127.0.0.1", 0)) as bound:
+        return [bound.getsockopt(socket.IPPROTO_TCP, name) for name in names]
 
 
 _timeouts = Timeouts()
@@ -212,7 +212,7 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     "bodies of running requests": lambda: [bodies.SMALL],
     "memory": lambda: [admission_memory.STREAMS_UNTIL, admission_memory.REQUESTS_UNTIL],
     "lag of the event loop": lambda: [AdmissionSettings().lag],
-    "what the kernel keeps for a client that does not read": lambda: [server._UNSENT],
+    "what the kernel keeps for a client that does not read": lambda: [listener._UNSENT],
     "a client that does not read": lambda: [_client.write],
     "a client that is refused while it sends": lambda: [_client.linger],
     "a client whose machine is gone": lambda: [*map(float, keepalive_options())],

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from xrouter_asgi.server.server import listener_at
+from xrouter_asgi.server.listener import listener_at
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system decides")

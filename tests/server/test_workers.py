@@ -250,7 +250,7 @@ def test_what_several_processes_would_each_do_for_themselves_is_refused(document
         Settings.parse({**ECHO, **document, "server": {"workers": 2}}, environment=environment)
     assert said in caught.value.problems[0]
     with pytest.raises(SettingsError) as caught:
-        Settings.parse({**ECHO, **document}, environment=environment).with_workers(2)
+        Settings.parse({**ECHO, **document}, environment=environment).with_server(workers=2)
     assert said in caught.value.problems[0]
 
 
@@ -265,7 +265,7 @@ def test_what_several_processes_would_each_do_for_themselves_is_refused(document
     ],
 )
 def test_what_processes_share_is_taken(document: dict[str, object]) -> None:
-    assert Settings.parse({**ECHO, **document}).with_workers(4).server.workers == 4
+    assert Settings.parse({**ECHO, **document}).with_server(workers=4).server.workers == 4
 
 
 @pytest.mark.parametrize("number", ["0", "257", "many"])

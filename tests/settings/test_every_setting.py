@@ -72,7 +72,7 @@ EXAMPLE: dict[str, Any] = {
         "other": {"kind": "echo"},
     },
     "models": {"m": {"targets": [_TARGET, "other/echo"], "strategy": "lowest_cost", "cache": {"ttl": 60}}},
-    "server": {},
+    "server": {"ssl_certfile": "server.pem"},
     "admission": {},
     "keys": {"url": "sqlite:///a.db"},
     "rate_limit": {"storage": "redis://a.example/1"},
@@ -190,6 +190,8 @@ OTHERWISE: dict[str, Any] = {
         "commit_after": 7,
         "trusted_proxies": ["10.0.0.0/8"],
         "workers": 7,
+        "ssl_certfile": Refused("other.pem"),
+        "ssl_keyfile": Refused("other.pem"),
     },
     "admission": {
         "lag": 7,
@@ -349,6 +351,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("settings")
     for name in ("ca", "other"):
         trustme.CA().cert_pem.write_to_path(folder / f"{name}.pem")
+    trustme.CA().issue_cert("server").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
     client = trustme.CA().issue_cert("client")
     client.cert_chain_pems[0].write_to_path(folder / "client.pem")
     key = serialization.load_pem_private_key(client.private_key_pem.bytes(), password=None)

@@ -66,11 +66,11 @@ def test_a_file_of_sqlite_serves_one_worker() -> None:
     }
     settings = parsed(**tables)
     with pytest.raises(SettingsError) as caught:
-        settings.with_workers(2)
+        settings.with_server(workers=2)
     (problem,) = caught.value.problems
     assert problem.startswith("spend.url is a file of SQLite, which 2 workers would all write to")
     assert 'Write url = "postgresql://user@host/name"' in problem
-    parsed(**{**tables, "spend": {"url": "env:URL"}}).with_workers(2)
+    parsed(**{**tables, "spend": {"url": "env:URL"}}).with_server(workers=2)
 
 
 async def test_budgets_begin_at_the_ledger_where_there_is_one() -> None:

@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..admission import raise_descriptors
 from ..inspection import describe_layers, describe_models
 from ..reloading import FileWatch, Reload
+from ..server.listener import host_of, listener_at, passed_listener
 from ..settings import Settings, describe_source, find_file, remarks
 from ..settings.telemetry import LogSettings
 from ..standalone import OPEN, Assembly, assemble
@@ -39,6 +41,7 @@ _SERVE_EXAMPLES = """\
 examples:
   xrouter serve --config xrouter.toml
   xrouter serve --host 0.0.0.0 --port 80             needs [keys] in the settings
+  xrouter serve --ssl-certfile fullchain.pem --ssl-keyfile privkey.pem
   xrouter serve --workers 4                          needs Redis for limits, and metrics on a port of their own
   GIGACHAT_CREDENTIALS=KEY xrouter serve"""
 _DEMO_EXAMPLES = """\
@@ -66,6 +69,8 @@ def add_serve_commands(commands: Commands, environment: Mapping[str, str]) -> No
     serve.add_argument(
         "--workers", type=_workers, metavar="N", help="processes that serve; default: the settings', else 1"
     )
+    serve.add_argument("--ssl-certfile", type=_file, metavar="FILE", help="serve HTTPS with this certificate; PEM")
+    serve.add_argument("--ssl-keyfile", type=_file, metavar="FILE", help="its key, if it is in a file of its own; PEM")
     serve.add_argument("--worker", type=_descriptors, help=argparse.SUPPRESS)  # the supervisor starts workers so
     serve.add_argument("--no-auth", action="store_true", help="let everybody in, also from beyond this machine")
 
@@ -82,6 +87,10 @@ def _workers(text: str) -> int:
     return int(text)
 
 
+def _file(text: str) -> Path:
+    return Path(text).absolute()
+
+
 def _descriptors(text: str) -> tuple[socket.socket, socket.socket]:
     """The line to the supervisor, and the socket to listen at."""
     line, listener = (socket.socket(fileno=int(number)) for number in text.split(","))
@@ -94,7 +103,11 @@ def _serve(environment: Mapping[str, str], options: argparse.Namespace) -> int:
     watch = FileWatch(file) if file else None  # before the file is read, so that no change is missed
     load = partial(_load, options)
     settings = load()
-    host = options.host or settings.server.host
+    try:
+        passed = passed_listener(environment)
+    except ValueError as error:
+        return fail(str(error))
+    host = _address(settings, options)[0] if passed is None else host_of(passed)
     if settings.keys is not None and options.no_auth:
         return fail("The settings have [keys], and --no-auth says to ask for none. Take one of them out.")
     if settings.keys is None and not (options.no_auth or _is_loopback(host)):
@@ -116,7 +129,7 @@ def _serve(environment: Mapping[str, str], options: argparse.Namespace) -> int:
         models = list(settings.served)
         announcer.tell(f"xrouter {version('xrouter-asgi')} serves at {address}/v1", more=more, models=models)
 
-    served = _Served(settings, options, announce, announcer)
+    served = _Served(settings, options, announce, announcer, passed)
     if settings.server.workers > 1:
         return _supervise(served, load=load, watch=watch if settings.server.reload else None)
     return _listen(served, load=load, watch=watch)
@@ -129,7 +142,8 @@ def _set_up_log(log: LogSettings, options: argparse.Namespace) -> Announcer:
 
 def _load(options: argparse.Namespace) -> Settings:
     settings = Settings.load(options.config)
-    return settings if options.workers is None else settings.with_workers(options.workers)
+    given = {name: getattr(options, name) for name in ("workers", "ssl_certfile", "ssl_keyfile")}
+    return settings.with_server(**{name: value for name, value in given.items() if value is not None})
 
 
 def _is_loopback(host: str) -> bool:
@@ -155,6 +169,11 @@ class _Served(NamedTuple):
     options: argparse.Namespace
     announce: Callable[[str], None]
     announcer: Announcer
+    passed: socket.socket | None = None
+
+    def listener(self) -> socket.socket:
+        """The socket to serve at. Raises OSError."""
+        return self.passed or listener_at(*_address(self.settings, self.options))
 
 
 def _listen(served: _Served, *, load: Callable[[], Settings] | None = None, watch: FileWatch | None = None) -> int:
@@ -165,7 +184,6 @@ def _listen(served: _Served, *, load: Callable[[], Settings] | None = None, watc
         server = build_server(settings, assembly, served.announce, load=load, watch=watch)
     except ModuleNotFoundError:
         return fail('Serving needs uvicorn. Install it with: pip install "xrouter-asgi[server]"')
-    host, port = _address(settings, served.options)
     own = settings.metrics
     if assembly.metrics is not None and own is not None and own.port is not None:
         shown = own.show(assembly.metrics, settings.service)
@@ -174,9 +192,11 @@ def _listen(served: _Served, *, load: Callable[[], Settings] | None = None, watc
         except OSError as error:
             return _cannot_listen(own.host, own.port, error, "Write another port in [metrics].")
     try:
-        server.listen(host, port)
+        listener = served.listener()
     except OSError as error:
-        return _cannot_listen(host, port, error, "Choose another with --host and --port.")
+        return _cannot_listen(*_address(settings, served.options), error, "Choose another with --host and --port.")
+    with listener:
+        server.serve_at(listener)
     return 0
 
 
@@ -187,9 +207,9 @@ def _supervise(served: _Served, *, load: Callable[[], Settings], watch: FileWatc
         return fail("Several workers need what Windows lacks. Serve with one.")
     settings, options = served.settings, served.options
     workers = settings.server.workers
-    supervisor = Supervisor(
-        _command_of_worker(settings, options), workers, listening=served.announce, load=load, watch=watch
-    )
+    scheme = "https" if settings.server.certificate_files else "http"
+    command = _command_of_worker(settings, options)
+    supervisor = Supervisor(command, workers, listening=served.announce, load=load, watch=watch, scheme=scheme)
     own = settings.metrics
     if own is not None and own.port is not None:
         shown = own.show(supervisor.sums, settings.service)
@@ -197,11 +217,13 @@ def _supervise(served: _Served, *, load: Callable[[], Settings], watch: FileWatc
             _tell_metrics(served, supervisor.show_metrics(shown, own.host, own.port))
         except OSError as error:
             return _cannot_listen(own.host, own.port, error, "Write another port in [metrics].")
-    host, port = _address(settings, options)
     try:
-        supervisor.listen(host, port)
+        listener = served.listener()
     except OSError as error:
-        return _cannot_listen(host, port, error, "Choose another with --host and --port.")
+        return _cannot_listen(*_address(settings, options), error, "Choose another with --host and --port.")
+    try:
+        with listener:
+            supervisor.serve_at(listener)
     except WorkerFailed:
         return fail("The workers do not come up, as they say above.")
     return 0
@@ -211,6 +233,8 @@ def _command_of_worker(settings: Settings, options: argparse.Namespace) -> list[
     """What starts a worker. It inherits the environment, and what `--env-file` added to it."""
     command = [sys.executable, "-m", "xrouter_asgi", "serve", "--workers", str(settings.server.workers)]
     command += ["--config", options.config] if options.config else []
+    for option, value in (("--ssl-certfile", options.ssl_certfile), ("--ssl-keyfile", options.ssl_keyfile)):
+        command += [option, str(value)] if value else []
     command += ["--log-level", options.log_level] if options.log_level else []
     command += ["--no-auth"] if settings.keys is None else []  # the host was checked here
     return [*command, "--worker"]
@@ -252,19 +276,25 @@ def build_server(
     `announce` is called with the address once the server takes connections; `load`, which reads the settings again, at
     SIGHUP and when `watch` sees a change.
     """
+    from ..server.certificate import Certificate
     from ..server.server import Server
 
-    watched = watch if settings.server.reload else None
+    own = settings.server
+    certificate = None
+    if files := own.certificate_files:
+        certificate = Certificate(own.tls, files=files, watched=own.reload)
+    watched = watch if own.reload else None
     return Server(
         assembly.app,
         drain=assembly.router.drain,
         stop=assembly.router.stop,
-        grace=settings.server.drain,
+        grace=own.drain,
         listening=announce,
-        trusted_proxies=settings.server.trusted_proxies,
+        trusted_proxies=own.trusted_proxies,
         connections=settings.admission.connections,
         connections_per_address=settings.admission.connections_per_address,
         probes=OPEN,
         refusals=assembly.refusals,
         reload=None if load is None else Reload(assembly.router, load=load, watch=watched),
+        certificate=certificate,
     )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 from .connections import Connections, Place, is_probe
 
@@ -26,6 +27,14 @@ MakeProtocol: TypeAlias = Callable[[Place, Callable[[], None]], asyncio.Protocol
 """Makes the protocol of a connection that has a place, and that calls a function when the connection is lost."""
 
 
+class TLSOptions(TypedDict, total=False):
+    """How a connection begins and ends over TLS. Durations are in seconds."""
+
+    ssl: ssl.SSLContext
+    ssl_handshake_timeout: float
+    ssl_shutdown_timeout: float
+
+
 class Acceptor:
     """Takes the place of an event loop's server. Not for Windows, whose event loop does not watch sockets.
 
@@ -35,6 +44,7 @@ class Acceptor:
         protocol: Makes the protocol of a connection.
         refusal: Makes the answer for a connection that gets no protocol.
         probes: The paths for which a connection always gets one, while the reserve lasts.
+        tls: What a connection is met with over TLS, as options of the event loop; None for connections without.
     """
 
     def __init__(
@@ -45,6 +55,7 @@ class Acceptor:
         protocol: MakeProtocol,
         refusal: Callable[[], bytes],
         probes: Collection[str] = (),
+        tls: Callable[[Place], TLSOptions] | None = None,
     ) -> None:
         self.sockets = (listener,)
         self._listener = listener
@@ -52,6 +63,7 @@ class Acceptor:
         self._protocol = protocol
         self._refusal = refusal
         self._probes = probes
+        self._tls = tls
         self._waiting: deque[tuple[socket.socket, str]] = deque()  # for a place, which their address has too many of
         self._loop = asyncio.get_running_loop()
         self._beginning: set[asyncio.Task[None]] = set()
@@ -113,6 +125,9 @@ class Acceptor:
 
     def _turn_away(self, connection: socket.socket, host: str) -> None:
         """Say no and close, unless it is a probe, whose question has come while it waited."""
+        if self._tls is not None:  # nothing can be read or said without a handshake
+            connection.close()
+            return
         with suppress(OSError):
             if is_probe(connection.recv(_PEEK, socket.MSG_PEEK), self._probes):
                 place = self._connections.enter(host, probe=True)
@@ -132,9 +147,10 @@ class Acceptor:
 
     async def _connect(self, connection: socket.socket, host: str, place: Place) -> None:
         lost = partial(self._lost, host, place)
+        options: TLSOptions = {} if self._tls is None else self._tls(place)
         try:
-            await self._loop.connect_accepted_socket(partial(self._protocol, place, lost), connection)
-        except OSError:  # the client has left already
+            await self._loop.connect_accepted_socket(partial(self._protocol, place, lost), connection, **options)
+        except OSError:  # the client has left already, or speaks no TLS
             connection.close()
             lost()
 

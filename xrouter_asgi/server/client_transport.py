@@ -40,7 +40,8 @@ class ClientTransport(asyncio.Transport):
 
     def close(self) -> None:
         """Close after everything is sent."""
-        if self._closing() and not self.is_closing():
+        # Over TLS closing already reads on until the client closes, too.
+        if self._closing() and not self.is_closing() and self._transport.can_write_eof():
             self._half_closed = True
             self._transport.write_eof()
         else:

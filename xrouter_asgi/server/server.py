@@ -21,10 +21,12 @@ from ..admission import Refusals, most_connections
 from ..context import RequestContext
 from ..errors import NotReady
 from ..reloading import Reload
-from .acceptor import Acceptor
+from .acceptor import Acceptor, TLSOptions
 from .answers import refusal
 from .bounds import ClientBounds
+from .certificate import Certificate
 from .connections import Connections, Place, ProbesOnly
+from .listener import address_of, listener_at
 from .protocol import Protocol
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 _BOUNDS = ClientBounds()
 
 _AGAIN = 5.0  # seconds after which a client may ask again for which there was no connection
-_UNSENT = 128 << 10  # bytes
 _SWITCH = 0.0005  # seconds
 _LOOKS = 10  # ticks of 0.1 s between two looks at the file of the settings
 
@@ -60,6 +61,7 @@ class Server(uvicorn.Server):
         connections_per_address: How many of them from one address that is no trusted proxy; None for any number.
         probes: Paths that are answered when there is no room for another connection.
         refusals: Counts the connections without room.
+        certificate: Shown to clients, which then speak HTTPS; renewed at SIGHUP, and when it is due. None for HTTP.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Server(uvicorn.Server):
         connections_per_address: int | None = None,
         probes: Sequence[str] = (),
         refusals: Refusals | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         super().__init__(config_of(app, lifespan="on", trusted_proxies=trusted_proxies, bounds=bounds))
         self._bounds = bounds
@@ -92,19 +95,11 @@ class Server(uvicorn.Server):
         self._grace = grace
         self._listening = listening
         self._reload = reload
+        self._certificate = certificate
         self._hung_up = False
         self._deadline: float | None = None
         self._told = False
         self._beside: list[tuple[uvicorn.Server, socket.socket]] = []
-
-    def listen(self, host: str, port: int) -> None:
-        """Serve at this address until a signal comes.
-
-        Raises:
-            OSError: The address is in use, or does not belong to this machine.
-        """
-        with listener_at(host, port) as listener:
-            self.serve_at(listener)
 
     def serve_at(self, listener: socket.socket) -> None:
         """Serve at this socket, which is bound, until a signal comes."""
@@ -114,7 +109,7 @@ class Server(uvicorn.Server):
         """Serve another app, without a lifespan, at a second address as long as the first. Returns the real address.
 
         Raises:
-            OSError: As `listen` does.
+            OSError: The address is in use, or does not belong to this machine.
         """
         listener = listener_at(host, port)
         self._beside.append((uvicorn.Server(config_of(app, lifespan="off")), listener))
@@ -133,7 +128,8 @@ class Server(uvicorn.Server):
         gc.set_threshold(50_000, 20, 20)
         if self._reload is not None and sys.platform != "win32":
             signal.signal(signal.SIGHUP, self._hang_up)
-        self._listening(address_of(self.servers[0].sockets[0]))
+        scheme = "http" if self._certificate is None else "https"
+        self._listening(address_of(self.servers[0].sockets[0], scheme=scheme))
 
     async def _start(self, sockets: list[socket.socket]) -> None:
         if sys.platform == "win32":
@@ -149,6 +145,7 @@ class Server(uvicorn.Server):
                     protocol=self._protocol,
                     refusal=self._turn_away,
                     probes=self._probes,
+                    tls=None if self._certificate is None else partial(self._tls, self._certificate),
                 ),
             )
             for each in sockets
@@ -161,6 +158,14 @@ class Server(uvicorn.Server):
         protocol = make(bounds=self._bounds.hurried(), unasked=self._no_room)
         protocol.app = cast("ASGI3Application", ProbesOnly(protocol.app, probes=self._probes, no_room=self._no_room))
         return protocol
+
+    def _tls(self, certificate: Certificate, place: Place) -> TLSOptions:
+        bounds = self._bounds if place is Place.SERVED else self._bounds.hurried()
+        return {
+            "ssl": certificate.context,
+            "ssl_handshake_timeout": bounds.first,
+            "ssl_shutdown_timeout": bounds.linger,
+        }
 
     def _no_room(self) -> NotReady:
         return self._refusals.refuse("connections", retry_after=_AGAIN)
@@ -190,16 +195,24 @@ class Server(uvicorn.Server):
         if await super().on_tick(counter):
             return True
         if self._deadline is None:
-            # Awaited here, so that reloads never overlap, and none begins during the shutdown.
-            if self._reload is not None and (self._hung_up or (counter % _LOOKS == 0 and self._reload.due())):
-                self._hung_up = False
-                await self._reload.run()
+            await self._renew(look=counter % _LOOKS == 0)
             return False
         self._tell_once()
         if time.monotonic() >= self._deadline:
             self._stop()
             return True
         return not self.server_state.tasks
+
+    async def _renew(self, *, look: bool) -> None:
+        """Read the settings and the certificate again if that is due.
+
+        Awaited in `on_tick`, so that reloads never overlap, and none begins during the shutdown.
+        """
+        hung_up, self._hung_up = self._hung_up, False
+        if self._certificate is not None and (hung_up or (look and self._certificate.due())):
+            self._certificate.renew()
+        if self._reload is not None and (hung_up or (look and self._reload.due())):
+            await self._reload.run()
 
     def _tell_once(self) -> None:
         """Say what is waited for. A handler of a signal must not: it may have interrupted a line of the log."""
@@ -244,32 +257,3 @@ async def start_beside(server: uvicorn.Server, listener: socket.socket) -> None:
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
     await server.startup(sockets=[listener])
-
-
-def listener_at(host: str, port: int) -> socket.socket:
-    """A socket that is bound to the address, as `Server` wants it. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Without the number of TCP asyncio does not set TCP_NODELAY, and Nagle's algorithm delays answers.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    # A restart must not wait until the system forgets the last connections of the process before.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # The kernel probes silent clients: a machine that is gone sends nothing.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sys.platform == "linux":  # where connections inherit these from their listener
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-        # The kernel would take megabytes for a client that does not read.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
-    try:
-        listener.bind((host, port))
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def address_of(listener: socket.socket) -> str:
-    """The address of a bound socket, such as `http://127.0.0.1:8000`."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..reloading import FileWatch
 from ..settings import Settings, SettingsError
 from ..telemetry.summing import SummedMetrics, decode
-from .server import address_of, config_of, listener_at, start_beside
+from .listener import address_of, listener_at
+from .server import config_of, start_beside
 from .worker import LIMIT, MEASURED, READY
 
 _LOOK = 1.0  # seconds between two looks at the file of the settings
@@ -41,6 +42,7 @@ class Supervisor:
         command: Starts a worker. The numbers of two descriptors, of its line and of the listening socket, follow.
         workers: How many.
         listening: Called with the address once all of them serve.
+        scheme: Of that address.
         load: Reads the settings, to find out whether they can be used. Runs in a thread.
         watch: The file of the settings; None to ignore its changes.
     """
@@ -53,10 +55,12 @@ class Supervisor:
         listening: Callable[[str], None],
         load: Callable[[], Settings],
         watch: FileWatch | None = None,
+        scheme: str = "http",
     ) -> None:
         self.sums = SummedMetrics()
         self._command = command
         self._listening = listening
+        self._scheme = scheme
         self._load = load
         self._watch = watch
         self._workers = [_Worker(number, self.sums) for number in range(workers)]
@@ -74,16 +78,14 @@ class Supervisor:
         self._beside.append((uvicorn.Server(config_of(show, lifespan="off")), listener))
         return address_of(listener)
 
-    def listen(self, host: str, port: int) -> None:
-        """Serve at this address until a signal comes.
+    def serve_at(self, listener: socket.socket) -> None:
+        """Serve at this socket, which is bound, until a signal comes.
 
         Raises:
-            OSError: The address is in use, or does not belong to this machine.
             WorkerFailed: A worker does not come up.
         """
-        with listener_at(host, port) as listener:
-            listener.listen(2048)
-            asyncio.run(self._run(listener))
+        listener.listen(2048)
+        asyncio.run(self._run(listener))
 
     async def _run(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -97,7 +99,7 @@ class Supervisor:
         try:
             await self._come_up(keeping)
             if not self._signals:
-                self._listening(address_of(listener))
+                self._listening(address_of(listener, scheme=self._scheme))
             tending = [loop.create_task(self._reload(hung_up)), loop.create_task(self._collect_often())]
             await asyncio.wait(keeping)
             for task in tending:

@@ -1,15 +1,12 @@
-"""What all tables of a settings file have in common, and the table of the server."""
+"""What all tables of a settings file have in common."""
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from abc import abstractmethod
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-
-from ..checks import Amount, Count, Seconds
 
 Value = TypeVar("Value")
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -48,35 +45,3 @@ class Buildable(Table):
         except (ValueError, ImportError) as exc:
             raise ValueError(f"cannot be used: {exc}") from exc
         return self
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text))
-    except ValueError as exc:
-        raise ValueError(f'is {text!r}. Write an address or a network, such as "10.0.0.0/8".') from exc
-
-
-class ServerSettings(Table):
-    """`[server]`.
-
-    Attributes:
-        port: 0 takes a free one.
-        max_body: The largest body of a request, in bytes.
-        workers: How many processes serve.
-        drain: Seconds that running requests get to finish after SIGTERM.
-        reload: Whether `xrouter serve` reloads the file when it changes. It always reloads on SIGHUP.
-        explain: Whether callers may ask how their request was routed (`x-xrouter-explain: 1`).
-        commit_after: Seconds of silence in a stream until a comment keeps the connection open; see `LLMRouter`.
-        trusted_proxies: Addresses or networks of the proxies whose `X-Forwarded-For` names the client.
-    """
-
-    host: str = "127.0.0.1"
-    port: Port = 8000
-    max_body: Count = 32 << 20
-    workers: Annotated[int, Field(ge=1, le=256)] = 1
-    drain: Amount = 30.0
-    reload: bool = True
-    explain: bool = False
-    commit_after: Annotated[Seconds | None, NoBound] = 15.0
-    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()

@@ -15,7 +15,7 @@ from ..context import matches
 from ..limits.prices import Prices
 from ..telemetry.otlp_json import SERVICE
 from .alerts import AlertsSettings
-from .base import ServerSettings, Table
+from .base import Table
 from .caching import CacheSettings
 from .environment import PREFIX, gigachat, variable
 from .errors import Location, SettingsError, known_instead, sentences, show
@@ -30,6 +30,7 @@ from .metrics import MetricsSettings
 from .models import ModelSettings, TargetSettings
 from .providers import ProviderSettings
 from .references import ReferenceSources
+from .server import ServerSettings
 from .spend import PriceSettings, SpendSettings, price_list, wrong_with_money
 from .telemetry import AccessLogSettings, LogSettings, TracingSettings
 from .workers import wrong_among
@@ -102,11 +103,17 @@ class Settings(Table):
             return None
         return self.spend.url or (self.keys.url if self.keys is not None else None)
 
-    def with_workers(self, workers: int) -> Self:
-        """The same settings for so many workers. Raises SettingsError if they are wrong for several."""
-        settings = self.model_copy(update={"server": self.server.model_copy(update={"workers": workers})})
-        if problems := [f"{show(path)} {sentence}" for path, sentence in settings._wrong_among_workers()]:
-            raise SettingsError(problems)
+    def with_server(self, **values: Any) -> Self:
+        """The same settings with other values in `[server]`. Raises SettingsError if they are wrong together."""
+        try:
+            server = ServerSettings.model_validate({**dict(self.server), **values})
+        except ValidationError as exc:
+            found = sentences(exc, ServerSettings, below=("server",))
+        else:
+            settings = self.model_copy(update={"server": server})
+            found = list(settings._wrong_among_workers())
+        if found:
+            raise SettingsError([f"{show(path)} {sentence}" for path, sentence in found])
         return settings
 
     def _wrong_among_workers(self) -> Iterator[tuple[Location, str]]:
