@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xrouter_asgi.errors import UpstreamError, UpstreamOverloaded
-from xrouter_asgi.providers.anthropic import MessageEvents
 from xrouter_asgi.providers.anthropic.answer import chunks_of, completion
+from xrouter_asgi.providers.anthropic.events import MessageEvents
 from xrouter_asgi.providers.anthropic.names import Aliases
 from xrouter_asgi.providers.anthropic.stream import MessageDecoder
 from xrouter_asgi.providers.http import ErrorReader, Redaction
