@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 from openai.types.chat import ChatCompletion
@@ -180,3 +181,20 @@ async def test_the_models_of_the_upstream_are_served(fake: FakeAnthropic) -> Non
     router = LLMRouter({"*": Target(provider, model="*")})
     async with uvicorn_here(router) as url, openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k") as sdk:
         assert {model.id async for model in sdk.models.list()} >= {"claude-one", "claude-two"}
+
+
+async def test_clients_of_messages_get_their_tokens_counted_by_the_upstream(fake: FakeAnthropic) -> None:
+    provider = AnthropicProvider(KEY, base_url=fake.base_url)
+    router = LLMRouter({"claude": Target(provider, model="claude-opus-4-8")})
+    async with (
+        uvicorn_here(router) as url,
+        anthropic.AsyncAnthropic(api_key="k", base_url=url, max_retries=0) as sdk,
+    ):
+        messages: list[Any] = [{"role": "user", "content": "one two three"}]
+        counted = await sdk.messages.count_tokens(model="claude", messages=messages, system="Be kind.")
+        answer = await sdk.messages.create(
+            model="claude", max_tokens=100, messages=messages, output_config={"effort": "low"}
+        )
+    assert counted.input_tokens == 4  # the role is a word, too
+    assert [block.type for block in answer.content] == ["thinking", "text"]
+    assert fake.last["max_tokens"] == 100
