@@ -78,6 +78,7 @@ async def test_of_the_clients_headers_the_version_alone_goes_up(
 
 async def test_another_upstream_may_want_a_bearer_token(fake: FakeAnthropic) -> None:
     provider = AnthropicProvider(base_url=fake.base_url, headers={"Authorization": "Bearer x", "x-api-key": KEY})
+    assert provider.ready(call()) is None
     await provider.send(call())
     await provider.aclose()
     assert fake.requests[-1].headers["authorization"] == "Bearer x"

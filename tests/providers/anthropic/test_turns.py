@@ -41,7 +41,9 @@ def test_later_instructions_are_words_of_the_user() -> None:
 
 
 def test_later_instructions_keep_their_role_where_the_model_takes_it() -> None:
-    request = ChatRequest.of({"model": "m", "messages": [USER, {"role": "system", "content": "Now."}]})
+    request = ChatRequest.of(
+        {"model": "m", "messages": [USER, *({"role": "system", "content": text} for text in ("Now.", " "))]}
+    )
     done = translate(request, model="m", options=AnthropicOptions(late_system="system"))
     assert done.body["messages"] == [USER, {"role": "system", "content": "Now."}]
 
