@@ -30,6 +30,8 @@ from xrouter_asgi.policies.backoff import Backoff
 from xrouter_asgi.policies.circuit import Thresholds
 from xrouter_asgi.policies.stack import Patience
 from xrouter_asgi.providers import own_key
+from xrouter_asgi.providers.anthropic import listing
+from xrouter_asgi.providers.anthropic import provider as anthropic
 from xrouter_asgi.providers.gigachat import GigaChatProvider, chat
 from xrouter_asgi.providers.gigachat import provider as gigachat
 from xrouter_asgi.providers.gigachat.auth import tokens
@@ -196,7 +198,13 @@ BOUNDS: dict[str, Callable[[], list[float]]] = {
     ],
     "files at GigaChat": lambda: [default(uploads.Uploads, name) for name in ("capacity", "life")],
     "conversations whose target is remembered (`session_affinity`)": lambda: [affinity._CONVERSATIONS],
-    "the list of models": lambda: [table.PATIENCE, openai.MODELS_TTL, gigachat.MODELS_TTL],
+    "the list of models": lambda: [
+        table.PATIENCE,
+        same(openai.MODELS_TTL, anthropic.MODELS_TTL),
+        gigachat.MODELS_TTL,
+        listing.MAX_PAGES,
+        listing.PAGE,
+    ],
     "read ahead of a slow client": lambda: [connection.HIGH_WATER, cancel_safe.AHEAD],
     "an idle connection of a client": lambda: [_client.idle],
     "its first byte on a new connection": lambda: [_client.first],

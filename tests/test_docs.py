@@ -153,11 +153,12 @@ def test_what_the_page_about_agents_shows_can_be_read() -> None:
 
 ENVIRONMENT = {
     **dict.fromkeys(("DEEPSEEK_API_KEY", "YANDEX_API_KEY", "YANDEX_FOLDER_ID", "AZURE_KEY"), "x"),
+    "ANTHROPIC_API_KEY": "x",
     "GIGACHAT_CREDENTIALS": KEY,
 }
 
 
-@pytest.mark.parametrize("page", ["gigachat.md", "gpt2giga.md", "providers.md"])
+@pytest.mark.parametrize("page", ["anthropic.md", "gigachat.md", "gpt2giga.md", "providers.md"])
 def test_the_settings_that_a_page_shows_can_be_used(page: str, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "russian_trusted_root_ca_pem.crt")
     shown = [text for title, text in lines(page) if title == "toml"]

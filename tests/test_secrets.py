@@ -89,6 +89,13 @@ SETTINGS: Mapping[str, tuple[Document, tuple[str, ...]]] = {
     "OpenAISettings.headers": (provider(**OPENAI, headers={"x-token": REF}), PLAIN),
     "OpenAISettings.key_password": (provider(**OPENAI, key_password=REF), PLAIN),
     "OpenAISettings.proxy": (provider(**OPENAI, proxy=REF), PROXY),
+    "AnthropicSettings.api_key": (provider(kind="anthropic", api_key=REF), PLAIN),
+    "AnthropicSettings.headers": (provider(kind="anthropic", headers={"x-token": REF}), PLAIN),
+    "AnthropicSettings.key_password": (
+        provider(kind="anthropic", api_key="env:GOOD", cert="none.pem", key_password=REF),
+        PLAIN,
+    ),
+    "AnthropicSettings.proxy": (provider(kind="anthropic", api_key="env:GOOD", proxy=REF), PROXY),
     "KeysSettings.url": ({**ECHO, "keys": {"url": REF}}, DATABASE),
     "KeysSettings.pepper": ({**ECHO, "keys": {"url": "sqlite:///k.db", "pepper": REF}}, ("{}", "2:{},1:{}")),
     "SpendSettings.url": ({**ECHO, "spend": {"url": REF}}, DATABASE),

@@ -83,7 +83,7 @@ from xrouter_asgi.keys import CachedKeys, Changed, Hasher, Issued, Issuer, KeyFi
 from xrouter_asgi.limits import Charge, Limit, LimitStore, Reservation
 from xrouter_asgi.middleware import Identify
 from xrouter_asgi.policies import CandidateStats, Ranked, Requirements, Strategy, Thresholds, lowest_cost
-from xrouter_asgi.providers import TLS, Body, ReadyProvider, Timeouts
+from xrouter_asgi.providers import TLS, AnthropicOptions, AnthropicProvider, Body, ReadyProvider, Timeouts
 from xrouter_asgi.providers.gigachat import AuthorizationKey, GigaChatOptions, Password
 from xrouter_asgi.queueing import Slots
 from xrouter_asgi.router import ModelTable
@@ -135,6 +135,8 @@ parrot: Provider = Parrot()
 mute: Provider = Mute()  # type: ignore[assignment]
 echo: ReadyProvider = EchoProvider(models=["a"], delay=0.1)
 openai: ReadyProvider = OpenAIProvider("http://127.0.0.1/v1", api_key="key", timeouts=Timeouts(first=300.0))
+claude: ReadyProvider = AnthropicProvider("key", options=AnthropicOptions(cache="auto", max_tokens=4096))
+AnthropicOptions(cache="on")  # type: ignore[arg-type]
 gigachat: ReadyProvider = GigaChatProvider("key", max_parallel=10)
 gigachat = GigaChatProvider(
     Password("user", "password"), tls=TLS(ca_bundle="ca.pem"), options=GigaChatOptions(strict=True)

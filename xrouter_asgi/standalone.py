@@ -35,8 +35,8 @@ from .router.table import ModelTable
 from .router.usage import OwnUsage
 from .settings import Settings, ledger_of
 from .settings.layers import CORSSettings, RateLimitSettings
-from .settings.providers import OpenAISettings
 from .settings.telemetry import Tracing
+from .settings.upstreams import AccountSettings
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
 
@@ -152,7 +152,7 @@ def build_router(
     # Models of one provider share it, and so its connections, its token, its queue, and its state for the policies.
     providers = build_providers(settings, instrument)
     tables = settings.providers
-    accounts = {name: table.account() for name, table in tables.items() if isinstance(table, OpenAISettings)}
+    accounts = {name: table.account() for name, table in tables.items() if isinstance(table, AccountSettings)}
     kept = answers or settings.cache.build()
     models = {name: table.build(providers, tables, accounts, kept, listed) for name, table in settings.served.items()}
     return LLMRouter(

@@ -19,6 +19,7 @@ SECRETS = {
     **{row.key: "the-key" for row in PRESETS.values() if row.key},
     "GIGACHAT_CREDENTIALS": "YTpi",
     "OPENAI_API_KEY": "the-key",
+    "ANTHROPIC_API_KEY": "the-key",
     "YANDEX_FOLDER_ID": "b1g",
 }
 

@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
-from xrouter_asgi.providers.base import Call
+from xrouter_asgi.errors import UnsupportedOperation
+from xrouter_asgi.providers.anthropic import AnthropicProvider
+from xrouter_asgi.providers.base import Call, Provider
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.providers.gigachat import GigaChatProvider
 from xrouter_asgi.providers.http import Timeouts
 from xrouter_asgi.providers.openai import OpenAIProvider
 from xrouter_asgi.providers.own_key import BringYourOwnKey
+from xrouter_asgi.testing.anthropic import FakeAnthropic
+from xrouter_asgi.testing.anthropic.faults import told
 from xrouter_asgi.testing.clock import LoopClock
 from xrouter_asgi.testing.gigachat import FakeGigaChat
 from xrouter_asgi.testing.gigachat.faults import Events, Reset, ScriptedAnswer, Stall
@@ -66,6 +70,35 @@ class TestOpenAI(UpstreamContract):
         provider = OpenAIProvider(fake.base_url, timeouts=TIMEOUTS)
         yield provider
         await provider.aclose()
+
+
+class AnthropicFaults(OpenAIFaults):
+    def stall_in_stream(self) -> None:
+        block = {"type": "text", "text": ""}
+        begun = {"type": "content_block_start", "index": 0, "content_block": block}
+        self._fake.next(told(begun, hold=asyncio.Event()))
+
+
+class TestAnthropic(UpstreamContract):
+    @pytest.fixture
+    async def fake(self) -> AsyncIterator[FakeAnthropic]:
+        async with FakeAnthropic() as fake:
+            yield fake
+
+    @pytest.fixture
+    def faults(self, fake: FakeAnthropic) -> AnthropicFaults:
+        return AnthropicFaults(fake)
+
+    @pytest.fixture
+    async def provider(self, fake: FakeAnthropic) -> AsyncIterator[AnthropicProvider]:
+        provider = AnthropicProvider(base_url=fake.base_url, timeouts=TIMEOUTS)
+        yield provider
+        await provider.aclose()
+
+    async def test_vectors_come_in_the_order_of_their_texts(self, provider: Provider) -> None:
+        """There are none, and the error says so."""
+        with pytest.raises(UnsupportedOperation, match="has no embeddings"):
+            await provider.send(self.embed("one"))
 
 
 class TestBringYourOwnKey(DeadlineContract):

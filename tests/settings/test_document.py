@@ -131,7 +131,7 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
         'providers.local.api_key holds the secret itself. Write "env:NAME"',
         "providers.local.timeouts.connect is -1. It should be greater than 0.",
         "providers.local.timeouts has no key 'frist'. Did you mean 'first'? Known: connect, first, idle, pool, total,",
-        "providers.third has the kind 'opnai'. Did you mean 'openai'? Known: azure, cloudru, deepseek, echo,",
+        "providers.third has the kind 'opnai'. Did you mean 'openai'? Known: anthropic, azure, cloudru, deepseek,",
         'providers.fourth has no \'kind\'. Write kind = one of "gigachat", "openai", "azure",',
         "models.assistant.targets[1] names provider 'lokal'. Did you mean 'local'? Known: fourth, gigachat,",
         "models.assistant.targets[2] is 'foo'. Write \"PROVIDER/MODEL\"",

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from xrouter_asgi.errors import RequestRejected, UpstreamOverloaded, UpstreamUnavailable
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.own_key import BringYourOwnKey
-from xrouter_asgi.settings.providers import GigaChatSettings, OpenAISettings
+from xrouter_asgi.settings.providers import AnthropicSettings, GigaChatSettings, OpenAISettings
 from xrouter_asgi.standalone import build_router
 from xrouter_asgi.testing.gigachat import FakeGigaChat
 from xrouter_asgi.testing.gigachat.faults import Stall
@@ -247,3 +247,28 @@ class TestTrustedCertificates:
     def test_what_cannot_be_read_is_told(self, text: str, environment: dict[str, str], told: str) -> None:
         (found,) = mistakes(self.TABLE + text, **environment)
         assert found.startswith(f"providers.mine.ca_bundle {told}")
+
+
+class TestAnthropic:
+    """The key of Anthropic's own tools."""
+
+    def test_it_is_taken_where_nothing_else_is_written(self) -> None:
+        table = read('providers.mine.kind = "anthropic"', ANTHROPIC_API_KEY="sk-ant-1").providers["mine"]
+        assert isinstance(table, AnthropicSettings)
+        assert table.api_key is not None
+        assert table.api_key.get_secret_value() == "sk-ant-1"
+        written = 'providers.mine = { kind = "anthropic", api_key = "env:OTHER" }'
+        other = read(written, ANTHROPIC_API_KEY="sk-ant-1", OTHER="sk-ant-2").providers["mine"]
+        assert isinstance(other, AnthropicSettings)
+        assert other.api_key == SecretStr("sk-ant-2")
+
+    def test_another_address_does_not_get_to_see_it(self) -> None:
+        written = 'providers.mine = { kind = "anthropic", base_url = "https://up.example/v1" }'
+        table = read(written, ANTHROPIC_API_KEY="sk-ant-1").providers["mine"]
+        assert isinstance(table, AnthropicSettings)
+        assert table.api_key is None
+
+    def test_anthropic_itself_needs_one(self) -> None:
+        (found,) = mistakes('providers.mine.kind = "anthropic"')
+        assert found.startswith("providers.mine has no key. Set the environment variable ANTHROPIC_API_KEY")
+        assert read('providers.mine = { kind = "anthropic", own_key = "required" }').providers

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from ..providers.presets import PRESETS
 
-KINDS = ("gigachat", "openai", *PRESETS, "echo")
+KINDS = ("gigachat", "openai", "anthropic", *PRESETS, "echo")
 PEPPER = "xrouter.pepper"
 DOCS = "https://github.com/xrouter/xrouter-asgi/blob/main/docs"
 
 _MODELS = {
     "gigachat": "GigaChat-2-Pro",
     "openai": "gpt-5-mini",
+    "anthropic": "claude-sonnet-4-5",
     "yandex": "yandexgpt/latest",
     "deepseek": "deepseek-chat",
     "mistral": "mistral-small-latest",
@@ -36,6 +37,10 @@ scope = "GIGACHAT_API_PERS"              # of companies: GIGACHAT_API_B2B, or GI
 _OPENAI = """\
 base_url = "https://api.openai.com/v1" # or of any upstream that speaks OpenAI's API
 api_key = "env:OPENAI_API_KEY"
+"""
+_ANTHROPIC = """\
+api_key = "env:ANTHROPIC_API_KEY"
+options = { cache = "auto" } # reads from Anthropic's cache what stays the same in every turn
 """
 _KEYS = """
 # Only who has a key is let in. Make one with: xrouter keys create --owner NAME
@@ -103,7 +108,8 @@ class Starter:
     def _variables(self) -> list[str]:
         row = PRESETS.get(self.kind)
         if row is None:
-            return {"gigachat": ["GIGACHAT_CREDENTIALS"], "openai": ["OPENAI_API_KEY"]}.get(self.kind, [])
+            name = {"gigachat": "GIGACHAT_CREDENTIALS", "echo": None}.get(self.kind, f"{self.kind.upper()}_API_KEY")
+            return [name] if name else []
         return [name for name in (row.key, "YANDEX_FOLDER_ID" if row.model_prefix else None) if name]
 
     def _provider(self) -> str:
@@ -114,7 +120,7 @@ class Starter:
         if self.kind == "echo":
             return "# It needs no key and no network, and repeats what it is told.\n"
         if row is None:
-            return _OPENAI
+            return _ANTHROPIC if self.kind == "anthropic" else _OPENAI
         lines = [
             f'# base_url = "{row.base_url}"'
             if row.base_url

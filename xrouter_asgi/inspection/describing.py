@@ -15,8 +15,8 @@ from ..settings.layers import (
     ResponsesSettings,
 )
 from ..settings.metrics import MetricsSettings
-from ..settings.providers import UpstreamSettings
 from ..settings.telemetry import AccessLogSettings, LogSettings, TracingSettings
+from ..settings.upstreams import UpstreamSettings
 from .statuses import in_columns
 
 _NO_KEYS = "off: whoever reaches this server is let in"

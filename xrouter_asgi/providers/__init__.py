@@ -1,5 +1,6 @@
 """Providers: each says a typed call in the language of one kind of upstream."""
 
+from .anthropic import AnthropicOptions, AnthropicProvider
 from .base import Body, Call, HeaderList, Provider, ReadyProvider, Reply, Request
 from .echo import EchoProvider
 from .gigachat import GigaChatOptions, GigaChatProvider
@@ -10,6 +11,8 @@ from .target import Attempting, Target, Wrapper, as_target
 
 __all__ = [
     "TLS",
+    "AnthropicOptions",
+    "AnthropicProvider",
     "Attempting",
     "Blame",
     "Body",

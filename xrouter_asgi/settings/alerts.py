@@ -28,8 +28,8 @@ from ..alerts import (
 from ..checks import Count, Seconds
 from ..providers.http import TLS
 from .base import Buildable, Table
-from .providers import BaseURL
 from .references import CABundle, Hidden, Secret, reveal
+from .upstreams import BaseURL
 
 Share = Annotated[float, Field(gt=0, le=1)]
 RuleName: TypeAlias = Literal[

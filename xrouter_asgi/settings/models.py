@@ -20,7 +20,8 @@ from ..providers.base import Provider
 from ..providers.target import Target
 from .base import Some, Table
 from .caching import ModelCacheSettings
-from .providers import ProviderSettings, UpstreamSettings
+from .providers import ProviderSettings
+from .upstreams import UpstreamSettings
 
 
 def _one_star(model: str) -> str:

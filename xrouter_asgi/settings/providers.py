@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, PlainValidator, SecretStr, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
 
 from ..admission import most_connections
 from ..checks import Amount, Count, Seconds
-from ..policies.upstream_state import UpstreamState
-from ..providers.base import ReadyProvider
+from ..providers.anthropic import BASE_URL as ANTHROPIC_URL
+from ..providers.anthropic import AnthropicOptions, AnthropicProvider
 from ..providers.echo import EchoProvider
 from ..providers.gigachat import (
     AUTH_URL,
@@ -23,99 +23,15 @@ from ..providers.gigachat import (
     Password,
     mistake_in,
 )
-from ..providers.http import TLS, ErrorRule, Instrument, Timeouts, Upstream
+from ..providers.http import TLS, Instrument
 from ..providers.openai import OpenAIOptions, OpenAIProvider
-from ..providers.own_key import BringYourOwnKey
 from ..providers.presets import PRESETS, PresetKind
-from ..queueing.adaptive import AdaptiveLimit
-from ..queueing.slots import Slots
-from .base import Buildable, Some, Table
+from .base import Some, Table
 from .presets import filled_in, missing
-from .references import CABundle, ExistingPath, Hidden, Secret, reveal, sources_of
+from .references import Hidden, Secret, reveal, sources_of
+from .upstreams import AccountSettings, BaseURL, UpstreamSettings
 
-_ANYBODY = "YTpi"  # a credential that every kind can be built with
-
-
-def _base_url(url: str) -> str:
-    try:
-        Upstream(url)
-    except ValueError as exc:
-        raise ValueError(f"cannot be used: {exc}") from exc
-    return url
-
-
-BaseURL = Annotated[str, AfterValidator(_base_url)]
-
-
-class UpstreamSettings(Buildable):
-    """What all providers behind HTTP have in common.
-
-    Attributes:
-        ca_bundle: File or folder with certificates to trust besides the public ones, or `system` for this machine's
-            store in their place. By default what `SSL_CERT_FILE` names.
-        timeouts: See `providers.http.Timeouts`. `total = inf` sets no bound.
-        cert, key, key_password: The client certificate of this gateway.
-        insecure: Do not check the upstream's certificate.
-        proxy: `http://` or `https://` address. May be a reference, since it may hold a password.
-        own_key: Whether callers may (true) or must (`required`) bring a credential of their own in `x-provider-key`.
-            Nothing that identifies the gateway's account goes with it: no credential, no `headers`, no `cert`.
-        errors: Whose fault errors are: see `providers.ErrorRule`. They come before what this package knows.
-    """
-
-    base_url: BaseURL
-    timeouts: Timeouts = Timeouts()
-    ca_bundle: CABundle = None
-    cert: ExistingPath | None = None
-    key: ExistingPath | None = None
-    key_password: Secret | None = None
-    insecure: bool = False
-    proxy: Hidden | None = None
-    own_key: Literal[False, True, "required"] = False
-    errors: tuple[ErrorRule, ...] = ()
-
-    def build(self, name: str, *, instrument: Instrument | None = None) -> ReadyProvider:
-        """Make the provider under that name. Opens nothing but the files with certificates."""
-        if not self.own_key:
-            return self._provider(name, self._tls(), instrument)
-        inner = None if self.own_key == "required" else self._provider(name, self._tls(), instrument)
-        # Read the certificates once, which takes longer than a request. This also logs the warning of `insecure`.
-        tls = TLS(self._tls().anonymous().context())
-        return BringYourOwnKey(
-            lambda key: self._with_only(key)._provider(name, tls, instrument), inner=inner, name=name
-        )
-
-    @abstractmethod
-    def _provider(self, name: str, tls: TLS, instrument: Instrument | None) -> ReadyProvider:
-        """Make the provider with the credential of this table."""
-
-    @abstractmethod
-    def _with_only(self, credential: str) -> Self:
-        """This table with the credential of a caller, and without all else in requests that names another account."""
-
-    def _try(self) -> None:
-        # Without `insecure`, whose warning is for the provider that is used.
-        checked = self.model_copy(update={"insecure": False})
-        checked.build("")
-        if self.own_key:
-            checked._with_only(_ANYBODY)._provider("", checked._tls().anonymous(), None)
-
-    @property
-    def trusted(self) -> str:
-        """Whose certificates it trusts, in words."""
-        return self._tls().trusted if self.base_url.startswith("https:") else "-"
-
-    def upstream_name(self, model: str) -> str:
-        """How the upstream calls a model, or a pattern of them."""
-        return model
-
-    def _tls(self) -> TLS:
-        return TLS(
-            self.ca_bundle,
-            cert=str(self.cert) if self.cert else None,
-            key=str(self.key) if self.key else None,
-            key_password=reveal(self.key_password),
-            insecure=self.insecure,
-        )
+_KEY = "ANTHROPIC_API_KEY"
 
 
 def _authorization_key(key: SecretStr) -> SecretStr:
@@ -173,33 +89,19 @@ class GigaChatSettings(UpstreamSettings):
         return AccessToken(token, then=login, scope=self.scope) if token else login
 
 
-def _parallel(value: object) -> object:
-    if value == "adaptive" or (type(value) is int and value > 0):
-        return value
-    raise ValueError(f'is {value!r}. Write a number above 0, or "adaptive".')
-
-
-class OpenAISettings(UpstreamSettings):
+class OpenAISettings(AccountSettings):
     """`kind = "openai"`: any upstream that speaks OpenAI's API; or one of those that `PRESETS` knows.
 
     Attributes:
-        headers: Sent with every request. A value may be a reference.
         folder: The folder of an account at Yandex. May be a reference.
         members: Members of requests that go upstream besides those that always do; see `OpenAIProvider`.
-        max_parallel: How many chats and embeddings at once, for all models together; `adaptive` learns the number.
-        max_connections: How many connections at once; by default as many as there are descriptors for.
     """
 
     kind: Literal["openai", PresetKind]
-    api_key: Secret | None = None
     folder: Hidden | None = None
-    headers: dict[str, Hidden] = Field(default_factory=dict)
-    http2: bool = False
     ask_usage: bool = True
     members: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     options: OpenAIOptions = OpenAIOptions()
-    max_parallel: Annotated[int | Literal["adaptive"], PlainValidator(_parallel)] | None = None
-    max_connections: Count | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -218,21 +120,6 @@ class OpenAISettings(UpstreamSettings):
         if row is None or row.model_prefix is None or "://" in model:
             return model
         return row.model_prefix.replace("{folder}", reveal(self.folder) or "") + model
-
-    def account(self) -> UpstreamState:
-        """Make the state that all models of the provider share."""
-        if self.max_parallel is None:
-            return UpstreamState()
-        return UpstreamState(slots=Slots(AdaptiveLimit() if self.max_parallel == "adaptive" else self.max_parallel))
-
-    @model_validator(mode="after")
-    def _counts_one_account(self) -> Self:
-        if self.own_key and self.max_parallel is not None:
-            raise ValueError("has 'own_key', so there is not one account whose calls 'max_parallel' could count.")
-        return self
-
-    def _with_only(self, credential: str) -> Self:
-        return self.model_copy(update={"headers": {}, "api_key": SecretStr(credential)})
 
     def _provider(self, name: str, tls: TLS, instrument: Instrument | None) -> OpenAIProvider:
         return OpenAIProvider(
@@ -262,7 +149,44 @@ class OpenAISettings(UpstreamSettings):
         row = PRESETS.get(self.kind)
         special = {} if row is None else {row.key_header: self.api_key, row.project_header: self.folder}
         told = {name: value.get_secret_value() for name, value in special.items() if name and value is not None}
-        return told | {name: value.get_secret_value() for name, value in self.headers.items()}
+        return told | self._headers()
+
+
+class AnthropicSettings(AccountSettings):
+    """`kind = "anthropic"`: Claude, or any upstream at `base_url` that speaks Anthropic's Messages API."""
+
+    kind: Literal["anthropic"]
+    base_url: BaseURL = ANTHROPIC_URL
+    options: AnthropicOptions = AnthropicOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, table: Any, info: ValidationInfo) -> Any:
+        """The key of Anthropic's own tools, which no other address gets to see."""
+        known = isinstance(table, Mapping) and "base_url" not in table and sources_of(info).environment.get(_KEY)
+        return {"api_key": f"env:{_KEY}", **table} if known else table
+
+    @model_validator(mode="after")
+    def _knows_its_account(self) -> Self:
+        if self.base_url == ANTHROPIC_URL and not (self.api_key or self.headers) and self.own_key != "required":
+            raise ValueError(f'has no key. Set the environment variable {_KEY}, or write api_key = "env:NAME".')
+        return self
+
+    def _provider(self, name: str, tls: TLS, instrument: Instrument | None) -> AnthropicProvider:
+        return AnthropicProvider(
+            name=name,
+            base_url=self.base_url,
+            timeouts=self.timeouts,
+            tls=tls,
+            proxy=reveal(self.proxy),
+            api_key=reveal(self.api_key),
+            headers=self._headers(),
+            http2=self.http2,
+            errors=self.errors,
+            max_connections=self.max_connections or most_connections(),
+            instrument=instrument,
+            options=self.options,
+        )
 
 
 class EchoSettings(Table):
@@ -280,4 +204,4 @@ class EchoSettings(Table):
         return EchoProvider(name=name, models=self.models, delay=self.delay)
 
 
-ProviderSettings: TypeAlias = GigaChatSettings | OpenAISettings | EchoSettings
+ProviderSettings: TypeAlias = GigaChatSettings | OpenAISettings | AnthropicSettings | EchoSettings

@@ -25,8 +25,8 @@ from ..telemetry.otlp_json import SERVICE
 from ..telemetry.otlp_tracer import OTLPTracer
 from ..telemetry.spans import Tracer
 from .base import Table
-from .providers import BaseURL
 from .references import CABundle, ExistingPath, Hidden, reveal, sources_of
+from .upstreams import BaseURL
 
 
 class CollectorSettings(Table):

@@ -5,6 +5,7 @@
 
 import sys
 
+from .anthropic import FakeAnthropic
 from .clock import Clock, LoopClock
 from .gigachat import FakeGigaChat
 from .http import FakeExchange, FakeServer
@@ -14,6 +15,7 @@ from .virtual import VirtualLoop, virtual
 
 __all__ = [
     "Clock",
+    "FakeAnthropic",
     "FakeExchange",
     "FakeGigaChat",
     "FakeOpenAI",

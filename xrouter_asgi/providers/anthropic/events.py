@@ -1,0 +1,203 @@
+"""Events of a streamed message in, chunks of chat out. No I/O, no framing, and nothing of a request but names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import UpstreamError
+from ...wire import ChatChunk
+from ...wire.codec import decode, encode
+from ...wire.documents import TextMember
+from ..http import ErrorReader
+from .answer import chat_usage, finish_reason, head
+from .errors import refusal
+from .names import Aliases
+
+_BEFORE = b'"choices":[{"index":0,"delta":{"%b":'
+_AFTER = b'},"logprobs":null,"finish_reason":null}]}'
+_TEXTS: dict[object, TextMember] = {"text": "content", "thinking": "reasoning_content"}
+_DELTAS = {"text_delta": "text", "thinking_delta": "thinking"}
+
+
+@dataclass(slots=True, eq=False)
+class _OpenBlock:
+    """A block that has begun: its first event, its number among those of its kind, and what was added to it."""
+
+    value: dict[str, Any]
+    index: int = 0
+    added: list[str] = field(default_factory=list)
+    signature: str = ""
+
+
+class MessageEvents:
+    """Reads the events of one message.
+
+    Nothing comes of it before the first block begins: an error until then is still an answer of its own. Signed
+    thinking is told whole when it ends, in `thinking_blocks`, so that a client can send it back.
+
+    Args:
+        model: The name to give the model: the client's.
+        names: Tells the client's names of tools.
+        errors: Reads an error event.
+
+    Attributes:
+        finished: The answer is whole.
+        done: The upstream said that nothing follows.
+    """
+
+    def __init__(self, *, model: str, errors: ErrorReader, names: Aliases | None = None) -> None:
+        self._model = model
+        self._errors = errors
+        self._names = names or Aliases()
+        self._head: dict[str, Any] = {}
+        self._starts: dict[str, bytes] = {}  # how a chunk with text begins
+        self._begun = False
+        self._blocks: dict[object, _OpenBlock] = {}
+        self._calls = 0
+        self._thoughts = 0
+        self._usage: tuple[object, ...] = ()
+        self.finished = False
+        self.done = False
+
+    def feed(self, event: bytes) -> list[ChatChunk]:
+        """The chunks of one event, perhaps none.
+
+        Args:
+            event: Its data.
+
+        Raises:
+            XRouterError: It is an error event.
+            UpstreamError: `bad_event`. It is none of this API.
+        """
+        try:
+            value = decode(event)
+        except ValueError as error:
+            raise _bad_event(str(error)) from error
+        if not isinstance(value, dict):
+            raise _bad_event("it is no object")
+        match value.get("type"):
+            case "content_block_delta":
+                return self._delta(value.get("index"), _object(value, "delta"))
+            case "content_block_start":
+                return self._start(value.get("index"), _object(value, "content_block"))
+            case "content_block_stop":
+                return self._stop(self._blocks.pop(value.get("index"), None))
+            case "message_start":
+                message = _object(value, "message")
+                self._learn(message)
+                self._usage = (message.get("usage"),)
+            case "message_delta":
+                self._usage = (*self._usage[:1], value.get("usage"))
+                if (reason := _object(value, "delta").get("stop_reason")) is not None:
+                    return self._finish(reason)
+            case "message_stop":
+                self.done = True
+                return self._finish("end_turn")
+            case kind if kind == "error" or value.get("error"):
+                raise refusal(None, self._errors.read_value(value), model=self._model, errors=self._errors)
+        return []  # a ping, or what is new
+
+    def _learn(self, message: dict[str, Any]) -> None:
+        self._head = head(message, kind="chat.completion.chunk", model=self._model)
+        start = encode(self._head)[:-1] + b"," + _BEFORE
+        self._starts = {member: start % member.encode() for member in _TEXTS.values()}
+
+    def _begin(self, *, content: str | None = "") -> list[ChatChunk]:
+        """The first chunk, which says who speaks."""
+        if self._begun:
+            return []
+        self._begun = True
+        if not self._head:
+            self._learn({})
+        return [self._chunk({"role": "assistant", "content": content, "refusal": None})]
+
+    def _start(self, index: object, block: dict[str, Any]) -> list[ChatChunk]:
+        opened = self._blocks[index] = _OpenBlock(block)
+        match block:
+            case {"type": "tool_use", "id": str(call_id), "name": str(name)}:
+                opened.index = self._calls
+                self._calls += 1
+                function = {"name": self._names.to_client(name), "arguments": ""}
+                call = {"index": opened.index, "id": call_id, "type": "function", "function": function}
+                return [*self._begin(content=None), self._chunk({"tool_calls": [call]})]
+            case {"type": "text" | "thinking" as kind}:
+                return [*self._begin(), *self._said(kind, opened, block.get(kind))]
+            case {"type": "tool_use"}:
+                raise _bad_event("a call has no id or no name")
+        return self._begin()
+
+    def _delta(self, index: object, delta: dict[str, Any]) -> list[ChatChunk]:
+        kind, opened = delta.get("type"), self._blocks.get(index)
+        if opened is None:
+            raise _bad_event("it belongs to no open block")
+        if (name := _DELTAS.get(str(kind))) is not None:
+            return self._said(name, opened, delta.get(name))
+        if kind == "input_json_delta" and opened.value.get("type") == "tool_use":
+            if not isinstance(part := delta.get("partial_json"), str):
+                raise _bad_event("arguments are no text")
+            if not part:
+                return []
+            opened.added.append("")
+            return [self._chunk({"tool_calls": [{"index": opened.index, "function": {"arguments": part}}]})]
+        if kind == "signature_delta" and isinstance(signature := delta.get("signature"), str):
+            opened.signature += signature
+        return []
+
+    def _said(self, kind: str, opened: _OpenBlock, text: object) -> list[ChatChunk]:
+        """A chunk with text, whose bytes are put together."""
+        if not isinstance(text, str):
+            raise _bad_event("a text is none")
+        if not text:
+            return []
+        if kind == "thinking":
+            opened.added.append(text)
+        member, quoted = _TEXTS[kind], encode(text)
+        data = self._starts[member] + quoted + _AFTER
+        # Only what needs no escape is as long in JSON as it is.
+        plain = text if len(quoted) == len(text.encode(errors="replace")) + 2 else None
+        if plain is None:
+            return [ChatChunk(None, data)]
+        return [ChatChunk(None, data, text=plain, member=member)]
+
+    def _stop(self, opened: _OpenBlock | None) -> list[ChatChunk]:
+        if opened is None:
+            return []
+        match opened.value:
+            case {"type": "tool_use"} as block if not opened.added:
+                arguments = encode(block.get("input") or {}).decode()
+                return [self._chunk({"tool_calls": [{"index": opened.index, "function": {"arguments": arguments}}]})]
+            case {"type": "thinking"}:
+                return self._signed({"thinking": "".join(opened.added), "signature": opened.signature}, "thinking")
+            case {"type": "redacted_thinking", "data": data}:
+                return self._signed({"data": data}, "redacted_thinking")
+        return []
+
+    def _signed(self, block: dict[str, Any], kind: str) -> list[ChatChunk]:
+        """Thinking that is over. Clients put together what has the same `index`."""
+        index, self._thoughts = self._thoughts, self._thoughts + 1
+        return [self._chunk({"thinking_blocks": [{"index": index, "type": kind, **block}]})]
+
+    def _finish(self, reason: object) -> list[ChatChunk]:
+        """The end of the answer, and its usage."""
+        if self.finished:
+            return []
+        self.finished = True
+        finish = finish_reason(reason, called=self._calls > 0)
+        chunks = [*self._begin(), self._chunk({}, finish)]
+        usage = chat_usage(*self._usage)
+        return chunks if usage is None else [*chunks, ChatChunk({**self._head, "choices": [], "usage": usage})]
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> ChatChunk:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return ChatChunk({**self._head, "choices": [choice]})
+
+
+def _object(event: dict[str, Any], name: str) -> dict[str, Any]:
+    if isinstance(value := event.get(name), dict):
+        return value
+    raise _bad_event(f"'{name}' is no object")
+
+
+def _bad_event(reason: str) -> UpstreamError:
+    return UpstreamError("The upstream sent an event that cannot be read.", code="bad_event", detail=reason)
