@@ -91,6 +91,7 @@ EXAMPLE: dict[str, Any] = {
         "slack": {"url": "env:A"},
         "telegram": {"token": "env:A", "chat": "1"},
     },
+    "admin": {},
 }
 """Every table, most of them with nothing but what they need."""
 
@@ -323,10 +324,11 @@ def changed(path: Steps, value: Any) -> dict[str, Any]:
 async def built(document: dict[str, Any], folder: Path) -> Leaves:
     """The values in all that is built, without the version, which every setting changes."""
     settings = Settings.parse(document, environment=ENVIRONMENT, folder=folder)
-    assembly = assemble(settings)
+    watch = FileWatch(folder / "xrouter.toml") if settings.server.reload else None
+    assembly = assemble(settings, load=Settings, watch=watch)
     assert isinstance(assembly.app, ClosingAtShutdown)
     try:
-        server = build_server(settings, assembly, print, load=Settings, watch=FileWatch(folder / "xrouter.toml"))
+        server = build_server(settings, assembly, print)
         return {way: each for way, each in leaves(server).items() if each != settings.version}
     finally:
         await assembly.router.aclose()

@@ -57,6 +57,18 @@ def _network(text: str) -> str:
         raise ValueError(f'is {text!r}. Write an address or a network, such as "10.0.0.0/8".') from exc
 
 
+Network = Annotated[str, AfterValidator(_network)]
+
+
+def _path(path: str) -> str:
+    if not path.startswith("/") or path.endswith("/") or not path.isprintable():
+        raise ValueError(f'is {path!r}. Write a path such as "/metrics".')
+    return path
+
+
+AppPath = Annotated[str, AfterValidator(_path)]
+
+
 class ServerSettings(Table):
     """`[server]`.
 
@@ -79,4 +91,4 @@ class ServerSettings(Table):
     reload: bool = True
     explain: bool = False
     commit_after: Annotated[Seconds | None, NoBound] = 15.0
-    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
