@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tests.asgi_client import get, post
-from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 from xrouter_asgi.context import Principal, RequestContext, Usage
 from xrouter_asgi.decision import Attempt, CandidateVerdict, Unready
 from xrouter_asgi.errors import InvalidRequest, UpstreamError
@@ -23,6 +22,7 @@ from xrouter_asgi.events import (
 from xrouter_asgi.live import BOUNDS, KEPT, MINUTES, Happening, Live, quantile
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 
 class Wall:
