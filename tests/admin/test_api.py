@@ -9,8 +9,6 @@ import pytest
 
 from tests.admin.stand import SETTINGS, Stand
 from tests.asgi_client import post
-from tests.policies.virtual import virtual
-from tests.scripted import ScriptedProvider, chat
 from xrouter_asgi.admin import AdminApp
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.errors import UpstreamError, UpstreamRateLimited, UpstreamUnavailable
@@ -22,6 +20,8 @@ from xrouter_asgi.providers.target import Target
 from xrouter_asgi.queueing import Slots
 from xrouter_asgi.reloading import Reloaded
 from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.testing.scripted import ScriptedProvider, chat
+from xrouter_asgi.testing.virtual import virtual
 
 
 async def got(stand: Stand, path: str) -> Any:

@@ -6,10 +6,10 @@ from typing import Any
 
 from tests.admin.stand import HOST, SETTINGS, Stand, bearer
 from tests.asgi_client import Exchange, body_messages, http_scope
-from tests.policies.virtual import virtual
 from xrouter_asgi.admin.api.events import LONGEST, MOST
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.events import CircuitOpened, CooldownStarted
+from xrouter_asgi.testing.virtual import virtual
 
 
 def listen(stand: Stand) -> Exchange:

@@ -6,8 +6,8 @@ import pytest
 
 from tests.admin.stand import HOST, SAME_ORIGIN, Stand
 from tests.asgi_client import Exchange, body_messages, http_scope, request
-from tests.fakes.clock import Clock
 from xrouter_asgi.admin.sessions import IDLE, LIFETIME, Sessions
+from xrouter_asgi.testing.clock import Clock
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
 
