@@ -340,7 +340,8 @@ async def built(document: dict[str, Any], folder: Path) -> Leaves:
     assert isinstance(assembly.app, ClosingAtShutdown)
     try:
         server = build_server(settings, assembly, print)
-        return {way: each for way, each in leaves(server).items() if each != settings.version}
+        found = leaves(server) | {f"admin{way}": each for way, each in leaves(assembly.admin).items()}
+        return {way: each for way, each in found.items() if each != settings.version}
     finally:
         await assembly.router.aclose()
         await assembly.app.aclose()
