@@ -14,18 +14,14 @@ from typing import NamedTuple
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from .admin import AdminApp
 from .admission import LoopLag, MemoryGate, Refusals
 from .asgi.lifespan import Close, ClosingAtShutdown
 from .asgi.mounts import below, exactly_at
-from .bookkeeping import Ledger
 from .events import Observer
 from .kept import AnswerStore, ResponseStore
-from .keys import KeyRegistry
 from .landing import Landing
 from .ledger import LedgerStore, SeededBudget
 from .limits import LimitStore, Prices
-from .live import Live
 from .middleware.admission import AdmissionMiddleware
 from .middleware.auth import APIKeyMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
@@ -40,9 +36,8 @@ from .router.usage import OwnUsage
 from .settings import Settings, ledger_of
 from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.providers import OpenAISettings
-from .settings.telemetry import Tracing
-from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
+from .watching import access_log_of, admin_of, bookkeeper_of, metrics_of, observers_of
 
 OPEN = ("/health", "/ready")
 """Paths that need no key and count against no limit, for whoever watches the process."""
@@ -107,7 +102,6 @@ def assemble(
     `load` and `watch` are as in `Reload`; without `load` nobody can reload the settings.
     """
     closing: dict[str, Close] = {}
-    closing: dict[str, Close] = {}
     observers, refusals = list[Observer](), Refusals()
     tracing = settings.tracing.build() if settings.tracing is not None else None
     prices, ledger = settings.price_list(), ledger_of(settings)
@@ -125,12 +119,12 @@ def assemble(
         # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
         app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
     # With the observers, because it hears of every request that has ended, also of one whose client has left.
-    bookkeeper = _bookkeeper(settings, ledger, prices, router, closing)
-    metrics = _metrics(settings, router, store, bookkeeper, refusals, tracing) if settings.metrics is not None else None
+    bookkeeper = bookkeeper_of(settings, ledger, prices, router, closing)
+    metrics = metrics_of(settings, router, store, bookkeeper, refusals, tracing)
     app = _without_key(app, settings, metrics)
-    log = _access_log(settings, closing)
-    admin = None if registry is None else _admin(settings, router, registry, reload, log, observers)
-    observers += [*log, *_observers(settings, metrics, bookkeeper, closing)]
+    log = access_log_of(settings, closing)
+    admin = None if registry is None else admin_of(settings, router, registry, reload, log, observers)
+    observers += observers_of(settings, metrics, bookkeeper, log, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
         app = RequestEventsMiddleware(app, observers=observers)
@@ -225,62 +219,6 @@ def build_providers(settings: Settings, instrument: Instrument | None = None) ->
     return {name: table.build(name, instrument=instrument) for name, table in settings.providers.items()}
 
 
-def _metrics(
-    settings: Settings,
-    router: ReloadableRouter,
-    store: LimitStore | None,
-    bookkeeper: Ledger | None,
-    refusals: Refusals,
-    tracing: Tracing | None,
-) -> Metrics:
-    return Metrics(
-        models=router,
-        refusals=refusals.counts,
-        backlog=None if store is None else lambda: store.backlog,
-        lost=None if tracing is None else tracing.lost,
-        dropped=None if bookkeeper is None else lambda: bookkeeper.dropped,
-        currency=None if settings.spend is None else settings.spend.currency,
-    )
-
-
-def _access_log(settings: Settings, closing: dict[str, Close]) -> list[Observer]:
-    lines = LineBuffer()
-    log = settings.access_log.build(lines)
-    if log is None:
-        return []
-    closing["access log"] = lines.flush
-    return [log]
-
-
-def _observers(
-    settings: Settings, metrics: Metrics | None, bookkeeper: Ledger | None, closing: dict[str, Close]
-) -> list[Observer]:
-    """The observers besides the access log: the ledger, alerts, metrics. Adds to `closing` what has to be closed."""
-    observers: list[Observer] = [] if bookkeeper is None else [bookkeeper]
-    if settings.alerts is not None:
-        alerts = settings.alerts.build()
-        closing["alerts"] = alerts.aclose
-        observers.append(alerts)
-    if metrics is not None and settings.metrics is not None:
-        observers.append(metrics)
-        if (push := settings.metrics.push(metrics, settings.service)) is not None:
-            closing["metrics"] = push.aclose
-            observers.append(push)
-    return observers
-
-
-def _bookkeeper(
-    settings: Settings, store: LedgerStore | None, prices: Prices, router: ReloadableRouter, closing: dict[str, Close]
-) -> Ledger | None:
-    """Who writes down what requests cost: nobody without a store. Adds it to `closing`."""
-    table = settings.spend
-    if store is None or table is None:
-        return None
-    ledger = Ledger(store, prices=prices, models=router.entry, labels=table.labels, retention=table.retention)
-    closing["ledger"] = ledger.aclose
-    return ledger
-
-
 def _limit_store(settings: Settings, ledger: LedgerStore | None, closing: dict[str, Close]) -> LimitStore | None:
     """The counts of limits; None without limits. Adds them to `closing`."""
     if (table := settings.limits) is None:
@@ -291,30 +229,6 @@ def _limit_store(settings: Settings, ledger: LedgerStore | None, closing: dict[s
         store = SeededBudget(store, ledger, when_unavailable=table.when_unavailable)
     closing["limits"] = store.aclose
     return store
-
-
-def _admin(
-    settings: Settings,
-    router: ReloadableRouter,
-    registry: KeyRegistry,
-    reload: Reload | None,
-    log: list[Observer],
-    observers: list[Observer],
-) -> ASGIApp | None:
-    """The operator's app, which has its lines in the access log. Adds what it shows to the observers."""
-    if settings.admin is None or settings.keys is None:
-        return None
-    live = Live()
-    observers.append(live)
-    app = AdminApp(
-        router,
-        live,
-        keys=registry,
-        hasher=settings.keys.hasher,
-        reload=None if reload is None else reload.run,
-        allow=settings.admin.allow,
-    )
-    return RequestEventsMiddleware(app, observers=log) if log else app
 
 
 def _admission(app: ASGIApp, settings: Settings, refusals: Refusals) -> ASGIApp:

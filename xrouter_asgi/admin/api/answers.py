@@ -123,10 +123,10 @@ class RequestDetail(TypedDict):
 
 
 class PriceEntry(TypedDict):
-    """Of a million tokens."""
+    """Of a million tokens, as texts, so that nothing is rounded."""
 
-    input: float
-    output: float
+    input: str
+    output: str
 
 
 class CapabilitiesEntry(TypedDict):

@@ -207,7 +207,7 @@ def _target(upstream: TargetView, attempts: Sequence[RecentAttempt], of: int) ->
         **target_state(upstream),
         "provider": upstream.provider.name,
         "weight": candidate.weight,
-        "price": None if price is None else {"input": price.input, "output": price.output},
+        "price": None if price is None else {"input": str(price.input), "output": str(price.output)},
         "capabilities": cast(CapabilitiesEntry, asdict(candidate.capabilities)),
         "attempts": len(attempts),
         "failed": sum(attempt.error is not None for attempt in attempts),
