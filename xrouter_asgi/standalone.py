@@ -99,11 +99,10 @@ def assemble(
 ) -> Assembly:
     """Build the whole onion. A request meets the last layer first. A layer exists if the settings have its table.
 
-    `load` and `watch` are as in `Reload`; without `load` nobody can reload the settings.
+    `load` and `watch` are those of `Reload`; without `load` nobody can reload.
     """
-    closing: dict[str, Close] = {}
-    observers, refusals = list[Observer](), Refusals()
-    tracing = settings.tracing.build() if settings.tracing is not None else None
+    closing, observers, refusals = dict[str, Close](), list[Observer](), Refusals()
+    tracing = None if settings.tracing is None else settings.tracing.build()
     prices, ledger = settings.price_list(), ledger_of(settings)
     build = _builder(settings, None if tracing is None else tracing.instrument, prices, ledger, closing)
     router = ReloadableRouter(settings, build=build, observers=observers)
@@ -123,7 +122,7 @@ def assemble(
     metrics = metrics_of(settings, router, store, bookkeeper, refusals, tracing)
     app = _without_key(app, settings, metrics)
     log = access_log_of(settings, closing)
-    admin = None if registry is None else admin_of(settings, router, registry, reload, log, observers)
+    admin = admin_of(settings, router, registry, reload, log, observers)
     observers += observers_of(settings, metrics, bookkeeper, log, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.

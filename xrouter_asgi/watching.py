@@ -90,13 +90,13 @@ def observers_of(
 def admin_of(
     settings: Settings,
     router: ReloadableRouter,
-    registry: KeyRegistry,
+    registry: KeyRegistry | None,
     reload: Reload | None,
     log: list[Observer],
     observers: list[Observer],
 ) -> ASGIApp | None:
     """The operator's app, which has its lines in the access log. Adds what it shows to the observers."""
-    if settings.admin is None or settings.keys is None:
+    if settings.admin is None or settings.keys is None or registry is None:
         return None
     live = Live()
     observers.append(live)
