@@ -40,6 +40,7 @@ _ROWS: dict[str, tuple[str, ...]] = {
     "keys": ("keys",),
     "limits": ("keys", "limits"),
     "money": ("keys", "limits", "money"),
+    "admin": ("keys", "admin"),
     "metrics": ("metrics",),
     "skins": SKINS,
     "tracing-0": ("tracing-0",),

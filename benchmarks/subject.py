@@ -55,6 +55,7 @@ PARTS = {
     "limits": '[rate_limit]\nlimit = "1000000/minute; 1000000000 tokens/minute; 10000 parallel"\n',
     "metrics": '[metrics]\ntoken = "file:secret"\n',
     "money": _MONEY,
+    "admin": '[admin]\npath = "/admin"\n',
     "tracing-0": f"{_TRACING}0.0\n",
     "tracing-0.1": f"{_TRACING}0.1\n",
     "tracing": f"{_TRACING}1.0\n",

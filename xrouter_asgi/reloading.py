@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
@@ -171,8 +172,25 @@ class FileWatch:
         return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What came of a reload.
+
+    Attributes:
+        version: Of the settings that are in force now.
+        before: Of those that were in force.
+        problems: Why the old settings stay, in sentences without secrets; empty if new ones are in force.
+        restart: Tables that have changed in the file, and take effect with a restart.
+    """
+
+    version: str
+    before: str
+    problems: Sequence[str] = ()
+    restart: Sequence[str] = ()
+
+
 class Reload:
-    """Reads the settings again and puts them in force, or logs why not.
+    """Reads the settings again and puts them in force, or tells why not.
 
     Args:
         load: Reads the settings. It runs in a thread.
@@ -185,16 +203,20 @@ class Reload:
         self._router = router
         self._load = load
         self._watch = watch
+        self._one = asyncio.Lock()  # SIGHUP and an operator may ask at the same time
 
     def due(self) -> bool:
         """Whether the file has changed. Call it about once a second."""
         return self._watch is not None and self._watch.changed()
 
-    async def run(self) -> None:
-        """Reload once. A failure goes to the log, and the old settings stay in force."""
-        if self._watch is not None:
-            self._watch.note()
-        old = self._router.settings
+    async def run(self) -> Reloaded:
+        """Reload once. What came of it goes to the log, too."""
+        async with self._one:
+            if self._watch is not None:
+                self._watch.note()
+            return await self._run(self._router.settings)
+
+    async def _run(self, old: Settings) -> Reloaded:
         try:
             read = await asyncio.to_thread(self._load)
             new = old.reloaded(read)
@@ -203,10 +225,13 @@ class Reload:
             for problem in error.problems:
                 logger.error("%s", problem)
             logger.error("The settings are not reloaded. Version %s stays in force.", old.version)
+            return Reloaded(old.version, old.version, error.problems)
         except Exception:
             logger.exception("The settings cannot be reloaded. Version %s stays in force.", old.version)
-        else:
-            logger.info("The settings are reloaded: version %s, before it %s.", new.version, old.version)
-            fixed = [f"[{name}]" for name in Settings.model_fields if getattr(new, name) != getattr(read, name)]
-            if fixed:
-                logger.warning("Restart to change %s. Until then the old values stay.", ", ".join(fixed))
+            return Reloaded(old.version, old.version, ["The settings cannot be used. The log says why."])
+        logger.info("The settings are reloaded: version %s, before it %s.", new.version, old.version)
+        changed = [name for name in Settings.model_fields if getattr(new, name) != getattr(read, name)]
+        if changed:
+            fixed = ", ".join(f"[{name}]" for name in changed)
+            logger.warning("Restart to change %s. Until then the old values stay.", fixed)
+        return Reloaded(new.version, old.version, restart=changed)

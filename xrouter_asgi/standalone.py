@@ -6,20 +6,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Callable
 from datetime import UTC
 from functools import partial
 from typing import NamedTuple
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from .admission import LoopLag, MemoryGate, Refusals
 from .asgi.lifespan import Close, ClosingAtShutdown
-from .asgi.scope import local_path
-from .bookkeeping import Ledger
+from .asgi.mounts import below, exactly_at
 from .events import Observer
 from .kept import AnswerStore, ResponseStore
+from .landing import Landing
 from .ledger import LedgerStore, SeededBudget
 from .limits import LimitStore, Prices
 from .middleware.admission import AdmissionMiddleware
@@ -29,16 +29,15 @@ from .middleware.request_events import RequestEventsMiddleware
 from .middleware.tracing import TracingMiddleware
 from .providers.base import ReadyProvider
 from .providers.http import Instrument
-from .reloading import ReloadableRouter
+from .reloading import FileWatch, Reload, ReloadableRouter
 from .router.router import LLMRouter
 from .router.table import ModelTable
 from .router.usage import OwnUsage
 from .settings import Settings, ledger_of
 from .settings.layers import CORSSettings, RateLimitSettings
-from .settings.telemetry import Tracing
 from .settings.upstreams import AccountSettings
-from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
+from .watching import access_log_of, admin_of, bookkeeper_of, metrics_of, observers_of
 
 OPEN = ("/health", "/ready")
 """Paths that need no key and count against no limit, for whoever watches the process."""
@@ -78,46 +77,53 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         logger.warning("The settings have no [keys]: whoever reaches this app is let in.")
     if settings.metrics is not None and settings.metrics.port is not None:
         logger.warning("Only 'xrouter serve' serves metrics on a port of their own. Give [metrics] a path and a token.")
+    if settings.admin is not None and settings.admin.own_port is not None:
+        logger.warning("Only 'xrouter serve' serves the operator's API on a port of its own. Give [admin] a path.")
     return assemble(settings).app
 
 
 class Assembly(NamedTuple):
-    """The whole as one application, the router in its middle, what measures (None without `[metrics]`), and what
-    counts refusals for want of room."""
+    """The whole as one application, the router in its middle, what measures (None without `[metrics]`), what counts
+    refusals for want of room, the operator's app (None without `[admin]`), and what reads the settings again."""
 
     app: ASGIApp
     router: ReloadableRouter
     metrics: Metrics | None
     refusals: Refusals
+    admin: ASGIApp | None = None
+    reload: Reload | None = None
 
 
-def assemble(settings: Settings) -> Assembly:
-    """Build the whole onion. A request meets the last layer first. A layer exists if the settings have its table."""
-    closing: dict[str, Close] = {}
-    measured, refusals = settings.metrics, Refusals()
-    tracing = settings.tracing.build() if settings.tracing is not None else None
-    instrument = tracing.instrument if tracing is not None else None
-    observers: list[Observer] = []
-    prices, ledger, answers = settings.price_list(), ledger_of(settings), settings.cache.build()
-    closing["answers"] = answers.aclose
-    responses, own = _responses(settings, closing), _own_usage(settings, ledger)
-    build = partial(build_router, instrument=instrument, responses=responses, answers=answers, prices=prices, usage=own)
+def assemble(
+    settings: Settings, *, load: Callable[[], Settings] | None = None, watch: FileWatch | None = None
+) -> Assembly:
+    """Build the whole onion. A request meets the last layer first. A layer exists if the settings have its table.
+
+    `load` and `watch` are those of `Reload`; without `load` nobody can reload.
+    """
+    closing, observers, refusals = dict[str, Close](), list[Observer](), Refusals()
+    tracing = None if settings.tracing is None else settings.tracing.build()
+    prices, ledger = settings.price_list(), ledger_of(settings)
+    build = _builder(settings, None if tracing is None else tracing.instrument, prices, ledger, closing)
     router = ReloadableRouter(settings, build=build, observers=observers)
+    reload = None if load is None else Reload(router, load=load, watch=watch)
     store = _limit_store(settings, ledger, closing)
     # Next to the router, because only the router knows the model and the tokens.
     app: ASGIApp = router if store is None else _limited(router, settings, store, prices)
+    registry = None
     if settings.keys is not None:
-        keys = settings.keys.build(changes=settings.limits.key_changes() if settings.limits is not None else None)
+        registry = settings.keys.store(changes=settings.limits.key_changes() if settings.limits is not None else None)
+        keys = settings.keys.build(registry)
         closing["keys"] = keys.aclose
         # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
         app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
     # With the observers, because it hears of every request that has ended, also of one whose client has left.
-    bookkeeper = _bookkeeper(settings, ledger, prices, router, closing)
-    metrics = _metrics(settings, router, store, bookkeeper, refusals, tracing) if measured is not None else None
-    if metrics is not None and measured is not None and (path := measured.shown_path) is not None:
-        # Above keys, because Prometheus brings a token of its own and no key.
-        app = _at(path, measured.show(metrics, settings.service), otherwise=app)
-    observers += _observers(settings, metrics, bookkeeper, closing)
+    bookkeeper = bookkeeper_of(settings, ledger, prices, router, closing)
+    metrics = metrics_of(settings, router, store, bookkeeper, refusals, tracing)
+    app = _without_key(app, settings, metrics)
+    log = access_log_of(settings, closing)
+    admin = admin_of(settings, router, registry, reload, log, observers)
+    observers += observers_of(settings, metrics, bookkeeper, log, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
         app = RequestEventsMiddleware(app, observers=observers)
@@ -125,12 +131,48 @@ def assemble(settings: Settings) -> Assembly:
         closing["tracing"] = tracing.close
         # Above the observers, so that a line of the log carries the id of its trace.
         app = TracingMiddleware(app, tracer=tracing.tracer, propagate=tracing.propagate)
+    app = _outermost(app, settings, refusals, admin)
+    # Around all, because stores and exporters close after the providers, whose last calls they still record.
+    return Assembly(ClosingAtShutdown(app, closing=closing), router, metrics, refusals, admin, reload)
+
+
+def _builder(
+    settings: Settings,
+    instrument: Instrument | None,
+    prices: Prices,
+    ledger: LedgerStore | None,
+    closing: dict[str, Close],
+) -> Callable[[Settings], LLMRouter]:
+    """Builds routers that share stores, so that a reload forgets nothing. Adds these to `closing`."""
+    responses, answers = settings.responses.build(), settings.cache.build()
+    closing["answers"] = answers.aclose
+    if responses is not None:
+        closing["responses"] = responses.aclose
+    own = _own_usage(settings, ledger)
+    return partial(build_router, instrument=instrument, responses=responses, answers=answers, prices=prices, usage=own)
+
+
+def _without_key(app: ASGIApp, settings: Settings, metrics: Metrics | None) -> ASGIApp:
+    """The app, and what stands above keys."""
+    # It tells strangers where to go.
+    app = exactly_at("/", Landing(), otherwise=app)
+    if metrics is not None and (table := settings.metrics) is not None and (path := table.shown_path) is not None:
+        # Prometheus brings a token of its own and no key.
+        app = exactly_at(path, table.show(metrics, settings.service), otherwise=app)
+    return app
+
+
+def _outermost(app: ASGIApp, settings: Settings, refusals: Refusals, admin: ASGIApp | None) -> ASGIApp:
+    """Whatever may answer before anybody is asked who is calling."""
     app = _admission(app, settings, refusals)
     if settings.cors is not None:
-        # Above all: a preflight carries no key and counts as no request, and a page must be able to read a refusal.
+        # A preflight carries no key and counts as no request, and a page must be able to read a refusal.
         app = _cors(app, settings.cors)
-    # Outermost, because stores and exporters close after the providers, whose last calls they still record.
-    return Assembly(ClosingAtShutdown(app, closing=closing), router, metrics, refusals)
+    if admin is not None and settings.admin is not None and (path := settings.admin.path) is not None:
+        # Above CORS, because no page of another origin may ever read it; above admission, because an operator comes
+        # when there is no room.
+        app = below(path, admin, otherwise=app)
+    return app
 
 
 def build_router(
@@ -174,67 +216,6 @@ def _own_usage(settings: Settings, ledger: LedgerStore | None) -> OwnUsage | Non
 def build_providers(settings: Settings, instrument: Instrument | None = None) -> dict[str, ReadyProvider]:
     """One provider for each table of `[providers]`, by name. Opens no connection."""
     return {name: table.build(name, instrument=instrument) for name, table in settings.providers.items()}
-
-
-def _responses(settings: Settings, closing: dict[str, Close]) -> ResponseStore | None:
-    """The store of responses, which outlives the routers, so that a reload forgets nothing. Adds it to `closing`."""
-    store = settings.responses.build()
-    if store is not None:
-        closing["responses"] = store.aclose
-    return store
-
-
-def _metrics(
-    settings: Settings,
-    router: ReloadableRouter,
-    store: LimitStore | None,
-    bookkeeper: Ledger | None,
-    refusals: Refusals,
-    tracing: Tracing | None,
-) -> Metrics:
-    return Metrics(
-        models=router,
-        refusals=refusals.counts,
-        backlog=None if store is None else lambda: store.backlog,
-        lost=None if tracing is None else tracing.lost,
-        dropped=None if bookkeeper is None else lambda: bookkeeper.dropped,
-        currency=None if settings.spend is None else settings.spend.currency,
-    )
-
-
-def _observers(
-    settings: Settings, metrics: Metrics | None, bookkeeper: Ledger | None, closing: dict[str, Close]
-) -> list[Observer]:
-    """The observers of each request: access log, alerts, metrics. Adds to `closing` what has to be closed."""
-    observers: list[Observer] = []
-    if bookkeeper is not None:
-        observers.append(bookkeeper)
-    lines = LineBuffer()
-    if (log := settings.access_log.build(lines)) is not None:
-        closing["access log"] = lines.flush
-        observers.append(log)
-    if settings.alerts is not None:
-        alerts = settings.alerts.build()
-        closing["alerts"] = alerts.aclose
-        observers.append(alerts)
-    if metrics is not None and settings.metrics is not None:
-        observers.append(metrics)
-        if (push := settings.metrics.push(metrics, settings.service)) is not None:
-            closing["metrics"] = push.aclose
-            observers.append(push)
-    return observers
-
-
-def _bookkeeper(
-    settings: Settings, store: LedgerStore | None, prices: Prices, router: ReloadableRouter, closing: dict[str, Close]
-) -> Ledger | None:
-    """Who writes down what requests cost: nobody without a store. Adds it to `closing`."""
-    table = settings.spend
-    if store is None or table is None:
-        return None
-    ledger = Ledger(store, prices=prices, models=router.entry, labels=table.labels, retention=table.retention)
-    closing["ledger"] = ledger.aclose
-    return ledger
 
 
 def _limit_store(settings: Settings, ledger: LedgerStore | None, closing: dict[str, Close]) -> LimitStore | None:
@@ -287,13 +268,3 @@ def _cors(app: ASGIApp, table: CORSSettings) -> ASGIApp:
         expose_headers=EXPOSED,
         max_age=table.max_age,
     )
-
-
-def _at(path: str, app: ASGIApp, *, otherwise: ASGIApp) -> ASGIApp:
-    """Serve an app at one path below the mount, and another app everywhere else."""
-
-    def switch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        here = scope["type"] == "http" and local_path(scope) == path
-        return (app if here else otherwise)(scope, receive, send)
-
-    return switch

@@ -92,6 +92,7 @@ EXAMPLE: dict[str, Any] = {
         "slack": {"url": "env:A"},
         "telegram": {"token": "env:A", "chat": "1"},
     },
+    "admin": {},
 }
 """Every table, most of them with nothing but what they need."""
 
@@ -274,10 +275,17 @@ OTHERWISE: dict[str, Any] = {
         "slack": {"url": "env:B", **_CHANNEL},
         "telegram": {"token": "env:B", "chat": "2", "base_url": "https://b.example", **_CHANNEL},
     },
+    "admin": {"port": 7, "host": "192.0.2.1", "path": "/other", "allow": ["10.0.0.0/8"]},
 }
 """Another value of every setting."""
 
-_LISTENING = {"ServerSettings.host", "ServerSettings.port", "MetricsSettings.host"}
+_LISTENING = {
+    "ServerSettings.host",
+    "ServerSettings.port",
+    "MetricsSettings.host",
+    "AdminSettings.host",
+    "AdminSettings.port",
+}
 """Settings that show only when a server listens: see the end of this file."""
 
 _FOR_PEOPLE = {"PriceSettings.source", "PriceSettings.date"}
@@ -285,6 +293,8 @@ _FOR_PEOPLE = {"PriceSettings.source", "PriceSettings.date"}
 
 _OF_COMMANDS = {"SpendSettings.rates"}
 """Settings that only a command reads: see `tests/cli/test_prices.py`."""
+
+_KEYS = 'keys.url = "sqlite:///keys.db"'
 
 _OF_SEVERAL = {"ServerSettings.workers", "RateLimitSettings.allow_per_process"}
 """Settings that show only with several workers: see `tests/server/test_workers.py`."""
@@ -324,6 +334,8 @@ def example(path: Steps) -> dict[str, Any]:
     """As much of the example as a path needs."""
     above = {"providers": {name: EXAMPLE["providers"][name] for name in ("echo", "other")}}
     document = {**above, "models": EXAMPLE["models"], path[0]: EXAMPLE[path[0]]}
+    if path[0] == "admin":
+        document["keys"] = EXAMPLE["keys"]  # which it needs
     if path[0] == "providers":
         document = {"providers": {path[1]: EXAMPLE["providers"][path[1]]}}
     return copy.deepcopy(document)
@@ -342,11 +354,13 @@ def changed(path: Steps, value: Any) -> dict[str, Any]:
 async def built(document: dict[str, Any], folder: Path) -> Leaves:
     """The values in all that is built, without the version, which every setting changes."""
     settings = Settings.parse(document, environment=ENVIRONMENT, folder=folder)
-    assembly = assemble(settings)
+    watch = FileWatch(folder / "xrouter.toml") if settings.server.reload else None
+    assembly = assemble(settings, load=Settings, watch=watch)
     assert isinstance(assembly.app, ClosingAtShutdown)
     try:
-        server = build_server(settings, assembly, print, load=Settings, watch=FileWatch(folder / "xrouter.toml"))
-        return {way: each for way, each in leaves(server).items() if each != settings.version}
+        server = build_server(settings, assembly, print)
+        found = leaves(server) | {f"admin{way}": each for way, each in leaves(assembly.admin).items()}
+        return {way: each for way, each in found.items() if each != settings.version}
     finally:
         await assembly.router.aclose()
         await assembly.app.aclose()
@@ -406,6 +420,8 @@ async def test_another_value_makes_a_difference(
         ('server.host = "192.0.2.1"', "Cannot listen at 192.0.2.1:8000: "),
         ("server.port = {taken}", "Cannot listen at 127.0.0.1:{taken}: "),
         ('metrics = {{ port = 9, host = "192.0.2.1" }}', "Cannot listen at 192.0.2.1:9: "),
+        (f'{_KEYS}\nadmin.host = "192.0.2.1"', "Cannot listen at 192.0.2.1:9101: "),
+        (f"{_KEYS}\nadmin.port = {{taken}}", "Cannot listen at 127.0.0.1:{taken}: "),
     ],
 )
 def test_a_server_listens_where_its_settings_say(
@@ -415,5 +431,5 @@ def test_a_server_listens_where_its_settings_say(
         port = taken.getsockname()[1]
         file = tmp_path / "xrouter.toml"
         file.write_text(f'providers.one.kind = "echo"\n{setting.format(taken=port)}')
-        assert main(["serve", "--no-auth", "--config", str(file)]) == 1
+        assert main(["serve", *([] if _KEYS in setting else ["--no-auth"]), "--config", str(file)]) == 1
     assert capsys.readouterr().err.startswith(said.format(taken=port))

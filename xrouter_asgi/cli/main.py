@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ..settings import SettingsError, read_env_file
+from .admin import add_admin_command
 from .base import Parser, fail, say
 from .chat.command import add_chat_command
 from .completions import add_completions_command
@@ -86,6 +87,7 @@ def _parser() -> Parser:
     add_check_command(commands, os.environ)
     add_explain_command(commands)
     add_keys_command(commands, os.environ)
+    add_admin_command(commands, os.environ)
     add_prices_command(commands)
     add_spend_command(commands, os.environ)
     add_run_command(commands, os.environ)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..admission import raise_descriptors
 from ..inspection import describe_layers, describe_models
-from ..reloading import FileWatch, Reload
+from ..reloading import FileWatch
 from ..server.listener import host_of, listener_at, passed_listener
 from ..settings import Settings, describe_source, find_file, remarks
 from ..settings.telemetry import LogSettings
@@ -179,9 +179,9 @@ class _Served(NamedTuple):
 def _listen(served: _Served, *, load: Callable[[], Settings] | None = None, watch: FileWatch | None = None) -> int:
     settings = served.settings
     raise_descriptors()  # first, because how many connections there may be follows from it
-    assembly = assemble(settings)
+    assembly = assemble(settings, load=load, watch=watch if settings.server.reload else None)
     try:
-        server = build_server(settings, assembly, served.announce, load=load, watch=watch)
+        server = build_server(settings, assembly, served.announce)
     except ModuleNotFoundError:
         return fail('Serving needs uvicorn. Install it with: pip install "xrouter-asgi[server]"')
     own = settings.metrics
@@ -191,6 +191,12 @@ def _listen(served: _Served, *, load: Callable[[], Settings] | None = None, watc
             _tell_metrics(served, server.beside(shown, own.host, own.port))
         except OSError as error:
             return _cannot_listen(own.host, own.port, error, "Write another port in [metrics].")
+    if assembly.admin is not None and (table := settings.admin) is not None and (beside := table.own_port) is not None:
+        try:
+            address = server.beside(assembly.admin, table.host, beside)
+            served.announcer.tell(f"The operator's API is at {address}/api/overview")
+        except OSError as error:
+            return _cannot_listen(table.host, beside, error, "Write another port in [admin].")
     try:
         listener = served.listener()
     except OSError as error:
@@ -249,9 +255,9 @@ def _work(settings: Settings, line: socket.socket, listener: socket.socket, *, l
     from ..server.worker import WorkerLine
 
     raise_descriptors()
-    assembly = assemble(settings)
+    assembly = assemble(settings, load=load)
     end = WorkerLine(line, measured=dict if assembly.metrics is None else assembly.metrics.snapshot)
-    build_server(settings, assembly, end.open, load=load).serve_at(listener)
+    build_server(settings, assembly, end.open).serve_at(listener)
     return 0
 
 
@@ -263,18 +269,10 @@ def _cannot_listen(host: str, port: int, error: OSError, remedy: str) -> int:
     return fail(f"Cannot listen at {host}:{port}: {error.strerror}. {remedy}")
 
 
-def build_server(
-    settings: Settings,
-    assembly: Assembly,
-    announce: Callable[[str], None],
-    *,
-    load: Callable[[], Settings] | None = None,
-    watch: FileWatch | None = None,
-) -> Server:
+def build_server(settings: Settings, assembly: Assembly, announce: Callable[[str], None]) -> Server:
     """Make the server of an app. Opens nothing. Raises ModuleNotFoundError if uvicorn is not installed.
 
-    `announce` is called with the address once the server takes connections; `load`, which reads the settings again, at
-    SIGHUP and when `watch` sees a change.
+    `announce` is called with the address once the server takes connections.
     """
     from ..server.certificate import Certificate
     from ..server.server import Server
@@ -283,7 +281,6 @@ def build_server(
     certificate = None
     if files := own.certificate_files:
         certificate = Certificate(own.tls, files=files, watched=own.reload)
-    watched = watch if own.reload else None
     return Server(
         assembly.app,
         drain=assembly.router.drain,
@@ -295,6 +292,6 @@ def build_server(
         connections_per_address=settings.admission.connections_per_address,
         probes=OPEN,
         refusals=assembly.refusals,
-        reload=None if load is None else Reload(assembly.router, load=load, watch=watched),
+        reload=assembly.reload,
         certificate=certificate,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import SecretStr
 
 from ..limits.limit import parse_limits
 from ..settings import Settings
+from ..settings.admin import AdminSettings
 from ..settings.alerts import AlertsSettings
 from ..settings.layers import (
     RateLimitSettings,
@@ -75,7 +76,12 @@ def _unpriced(settings: Settings) -> Iterator[str]:
 
 def describe_layers(settings: Settings) -> str:
     """Which layers around the router are on, and how, without secrets; and the version of the settings."""
-    rows = (
+    return in_columns(layers_of(settings))
+
+
+def layers_of(settings: Settings) -> Sequence[tuple[str, str]]:
+    """The name of each layer, and how it is."""
+    return (
         *([("workers", str(workers))] if (workers := settings.server.workers) > 1 else ()),
         ("keys", f"{_address(keys.url)}, {keys.hasher}" if (keys := settings.keys) else _NO_KEYS),
         ("limits", _limits(settings.limits) if settings.limits else "off"),
@@ -87,9 +93,14 @@ def describe_layers(settings: Settings) -> str:
         ("metrics", _metrics(settings.metrics) if settings.metrics else "off"),
         ("alerts", _alerts(settings.alerts) if settings.alerts else "off"),
         ("cors", f"for {', '.join(settings.cors.origins)}" if settings.cors else "off"),
+        ("admin", _admin(settings.admin) if settings.admin else "off"),
         ("version", settings.version),
     )
-    return in_columns(rows)
+
+
+def _admin(table: AdminSettings) -> str:
+    where = f"on port {table.own_port} of {table.host}" if table.path is None else f"at {table.path}"
+    return f"{where}, for peers of {', '.join(table.allow)}" if table.allow else where
 
 
 def _limits(table: RateLimitSettings) -> str:

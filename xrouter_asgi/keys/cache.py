@@ -18,7 +18,7 @@ from ..queueing.single_flight import SingleFlight
 from ..recent import Recent
 from .base import APIKey, FindKey, KeyStore, utc_now
 from .memory import CallableKeyStore
-from .secret import Hasher, importable, well_formed
+from .secret import ADMIN, Hasher, importable, well_formed
 
 logger = logging.getLogger("xrouter")
 
@@ -157,9 +157,12 @@ class CachedKeys:
         return key
 
     def _good_until(self, key: APIKey, since: float) -> float:
-        """When a key that was found must be looked at again: after `TTL`, at its end, or at once if it is not good."""
+        """When a key that was found must be looked at again: after `TTL`, at its end, or at once if it is not good.
+
+        A key of kind `admin` is always looked at, because it is good in one place only.
+        """
         now = self._now()
-        if not key.usable(now):
+        if key.kind == ADMIN or not key.usable(now):
             return since
         if key.expires_at is None:
             return since + TTL

@@ -17,7 +17,10 @@ import zlib
 from collections.abc import Mapping
 from typing import Self
 
-KINDS = ("live", "test", "admin")
+ADMIN = "admin"
+"""The kind of the keys of operators. They open the operator's API, and no model."""
+
+KINDS = ("live", "test", ADMIN)
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 MAX_LENGTH = 512  # characters of an imported secret
 

@@ -18,6 +18,9 @@ MAX_GROUPS: Final = 16  # of one key: each request counts in all of them
 SCOPES: Final = ("chat", "embeddings", "models", "explain")
 """The scopes that LLMRouter asks for. Others are for the host's own app."""
 
+ADMIN_SCOPES: Final = ("admin", "admin:read")
+"""The scopes that the operator's API asks for: to change things, and to look at them."""
+
 
 class KeyFields(TypedDict, total=False):
     """The fields of a `KeySpec`, of which one gives those that are to change."""
@@ -83,7 +86,7 @@ class KeySpec:
     def warnings(self) -> tuple[str, ...]:
         """What a key can have, and is probably a mistake. Sentences for people."""
         found = []
-        for scope in sorted(self.scopes.difference(SCOPES)):
+        for scope in sorted(self.scopes.difference(SCOPES, ADMIN_SCOPES)):
             near = get_close_matches(scope, SCOPES, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             found.append(f"Scope {scope!r} opens nothing of xrouter, which knows {', '.join(SCOPES)}.{hint}")

@@ -97,6 +97,11 @@ class CircuitBreaker(Wrapper):
             return Unready("circuit_open", time + left, f"circuit {self.state.replace('_', '-')} for {left:.1f} s")
         return None
 
+    def try_now(self) -> None:
+        """Let the next call through, whatever was before: somebody has mended what was wrong, and wants to know."""
+        self._cooldown = self.upstream.cooldown = None
+        self._circuit.try_now()
+
     async def send(self, call: Call, /) -> Reply:
         generation = self._admit(call.context)
         try:

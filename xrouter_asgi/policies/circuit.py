@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, TypeAlias
 
 from ..checks import require_positive, require_share
@@ -95,6 +96,10 @@ class Circuit:
             self._probing += 1
             self._since = now
         return self._generation
+
+    def try_now(self) -> None:
+        """End the time of an open circuit: the next call is let through, and decides."""
+        self._since = -inf
 
     def success(self, generation: Generation, now: float) -> None:
         """The upstream committed itself to an answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from abc import abstractmethod
 from typing import Annotated, Any, Self, TypeVar
@@ -45,3 +46,22 @@ class Buildable(Table):
         except (ValueError, ImportError) as exc:
             raise ValueError(f"cannot be used: {exc}") from exc
         return self
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as exc:
+        raise ValueError(f'is {text!r}. Write an address or a network, such as "10.0.0.0/8".') from exc
+
+
+Network = Annotated[str, AfterValidator(_network)]
+
+
+def _path(path: str) -> str:
+    if not path.startswith("/") or path.endswith("/") or not path.isprintable():
+        raise ValueError(f'is {path!r}. Write a path such as "/metrics".')
+    return path
+
+
+AppPath = Annotated[str, AfterValidator(_path)]

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError
 from ..context import matches
 from ..limits.prices import Prices
 from ..telemetry.otlp_json import SERVICE
+from .admin import AdminSettings
 from .alerts import AlertsSettings
 from .base import Table
 from .caching import CacheSettings
@@ -60,6 +61,7 @@ class Settings(Table):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings | None = None
     alerts: AlertsSettings | None = None
+    admin: AdminSettings | None = None
 
     @property
     def served(self) -> Mapping[str, ModelSettings]:
@@ -123,6 +125,7 @@ class Settings(Table):
             responses=self.responses,
             metrics=self.metrics,
             ledger=self.ledger_url,
+            admin=self.admin,
         )
 
     @classmethod
@@ -176,6 +179,8 @@ class Settings(Table):
         if settings is not None:
             found += settings._wrong_among_workers()
             found += wrong_with_money(settings.spend, settings.rate_limit, settings.models)
+            if settings.admin is not None and settings.keys is None:
+                found.append((("keys",), "is missing, and [admin] lets in nobody without an admin key. Write it."))
         if found or settings is None:
             # Outside the handler, because a traceback of pydantic's error would show the values.
             problems = [f"{source}: {name_of(path)} {sentence}" for path, sentence in found]

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from ..admission import BodyBudget, memory_limit
 from ..checks import Count, Seconds, SecondsOrInf
 from ..kept import MemoryResponses, RedisResponses, ResponseStore
-from ..keys import CachedKeys, Hasher, KeyChanges, RedisChanges
+from ..keys import CachedKeys, Hasher, KeyChanges, KeyRegistry, RedisChanges
 from ..limits import LimitStore, MemoryLimits, RedisLimits
 from ..limits.estimates import ASSUMED_OUTPUT
 from ..limits.limit import parse_limits
@@ -61,12 +61,15 @@ class KeysSettings(Buildable):
     def hasher(self) -> Hasher:
         return Hasher.parse(reveal(self.pepper) or "")
 
-    def build(self, *, changes: KeyChanges | None = None) -> CachedKeys:
+    def store(self, *, changes: KeyChanges | None = None) -> KeyRegistry:
         """Make the key store, which is told of changes by `changes`, too. Opens no connection."""
         from ..keys import SQLKeyStore  # here, because it needs an extra
 
-        store = SQLKeyStore(self.url.get_secret_value(), imported=self.imported, changes=changes)
-        return CachedKeys(store, hasher=self.hasher)
+        return SQLKeyStore(self.url.get_secret_value(), imported=self.imported, changes=changes)
+
+    def build(self, store: KeyRegistry | None = None) -> CachedKeys:
+        """Make what checks keys against this store, or one of its own. Opens no connection."""
+        return CachedKeys(self.store() if store is None else store, hasher=self.hasher)
 
 
 def _limits(value: Any) -> Any:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import model_validator
 
 from ..checks import Seconds
 from ..telemetry.instruments import Measurements
 from ..telemetry.metrics_push import INTERVAL, MetricsPush
 from ..telemetry.prometheus import SHORTEST_TOKEN, MetricsApp
-from .base import Port
+from .base import AppPath, Port
 from .references import Secret, reveal
 from .telemetry import CollectorSettings, ResourceSettings
-
-
-def _path(path: str) -> str:
-    if not path.startswith("/") or path.endswith("/") or not path.isprintable():
-        raise ValueError(f'is {path!r}. Write a path such as "/metrics".')
-    return path
 
 
 class MetricsPushSettings(CollectorSettings):
@@ -44,7 +38,7 @@ class MetricsSettings(ResourceSettings):
         otlp: The collector that they are sent to.
     """
 
-    path: Annotated[str, AfterValidator(_path)] = "/metrics"
+    path: AppPath = "/metrics"
     token: Secret | None = None
     port: Port | None = None
     host: str = "127.0.0.1"

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from ..checks import Amount, Count, Seconds
-from .base import NoBound, Port, Table
+from .base import Network, NoBound, Port, Table
 from .references import ExistingPath
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text))
-    except ValueError as exc:
-        raise ValueError(f'is {text!r}. Write an address or a network, such as "10.0.0.0/8".') from exc
 
 
 class ServerSettings(Table):
@@ -46,7 +38,7 @@ class ServerSettings(Table):
     reload: bool = True
     explain: bool = False
     commit_after: Annotated[Seconds | None, NoBound] = 15.0
-    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
     ssl_certfile: ExistingPath | None = None
     ssl_keyfile: ExistingPath | None = None
 

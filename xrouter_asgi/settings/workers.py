@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import SecretStr
 
+from .admin import AdminSettings
 from .errors import Location
 from .layers import RateLimitSettings, ResponsesSettings
 from .metrics import MetricsSettings
@@ -18,6 +19,7 @@ def wrong_among(
     responses: ResponsesSettings,
     metrics: MetricsSettings | None,
     ledger: SecretStr | None,
+    admin: AdminSettings | None,
 ) -> Iterator[tuple[Location, str]]:
     """The paths of what so many processes would each do for themselves, and what to write instead."""
     if workers == 1:
@@ -36,3 +38,8 @@ def wrong_among(
             ("metrics", "port"),
             f"is missing, and a path would show whichever of {workers} workers is asked. Write one.",
         )
+    if admin is not None:
+        sentence = (
+            f"shows what one process did, and {workers} workers serve. Write server.workers = 1, or leave it out."
+        )
+        yield ("admin",), sentence

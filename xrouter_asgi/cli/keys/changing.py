@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ...keys import APIKey, KeySpec
 from ...keys.base import utc_now
+from ...keys.documents import key_document
 from ..base import say
 from .arguments import CLEARED, fields_of
 from .creation import show_once
-from .text import key_document, key_text
+from .text import key_text
 from .work import KeyWork
 
 NOTICED = "Servers notice at once through PostgreSQL or the Redis of their limits, otherwise within 5 seconds."

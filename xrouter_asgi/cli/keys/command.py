@@ -34,12 +34,7 @@ def add_keys_command(commands: Commands, environment: Mapping[str, str]) -> None
 
     def action(name: str, act: Act, text: str) -> Parser:
         parser = add_command(actions, name, partial(run, act, environment), text, epilog=EXAMPLES[name])
-        parser.add_argument(
-            "--url",
-            help=f"sqlite:///keys.db or postgresql://user@host/name; default: ${URL}, else [keys] of the settings",
-        )
-        add_settings_options(parser, default="$XROUTER_CONFIG, else ./xrouter.toml")
-        parser.add_argument("--json", action="store_true", help="write JSON, for scripts")
+        add_store_options(parser)
         return parser
 
     _add_creation(action("create", create, "Make a key, or those of a file, and show their secrets once."))
@@ -52,6 +47,16 @@ def add_keys_command(commands: Commands, environment: Mapping[str, str]) -> None
     _add_rotation(action("rotate", rotate, "Give a key another secret; the old one stays good for a while."))
     _add_change(action("revoke", revoke, "End a key for good."))
     action("migrate", _migrate, "Make the tables in the database, or bring them up to date.")
+
+
+def add_store_options(parser: Parser) -> None:
+    """Which database, and in which form to answer."""
+    parser.add_argument(
+        "--url",
+        help=f"sqlite:///keys.db or postgresql://user@host/name; default: ${URL}, else [keys] of the settings",
+    )
+    add_settings_options(parser, default="$XROUTER_CONFIG, else ./xrouter.toml")
+    parser.add_argument("--json", action="store_true", help="write JSON, for scripts")
 
 
 def _add_creation(parser: Parser) -> None:

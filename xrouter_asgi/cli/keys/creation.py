@@ -12,10 +12,11 @@ from typing import IO
 
 from ...keys import APIKey, Issued, KeyExists, KeySpec
 from ...keys.base import utc_now
+from ...keys.documents import key_document
 from ..base import say
 from .arguments import fields_of, imported
 from .rows import read_specs
-from .text import key_document, key_table, key_text
+from .text import key_table, key_text
 from .work import KeyWork, in_json
 
 

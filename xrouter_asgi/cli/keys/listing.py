@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ...keys import KeyFilter
 from ...keys.base import utc_now
+from ...keys.documents import history_document, key_document
 from ..base import say
-from .text import history_document, key_document, key_table, key_text
+from .text import key_table, key_text
 from .work import KeyWork
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
@@ -50,27 +49,6 @@ def key_text(key: APIKey, now: datetime, history: Sequence[AuditEntry] = ()) -> 
         return in_columns(rows)
     events = [(_minute(entry.at), entry.action, entry.by, entry.reason or "") for entry in history]
     return f"{in_columns(rows)}\n\n{in_columns([('when', 'what', 'who', 'why'), *events])}"
-
-
-def key_document(key: APIKey, now: datetime) -> dict[str, object]:
-    """The fields of a key, with one word for its state."""
-    fields = asdict(key)
-    del fields["active"], fields["suspended"]
-    return fields | {"state": key.state(now)}
-
-
-def history_document(history: Sequence[AuditEntry]) -> list[dict[str, object]]:
-    return [
-        {
-            "at": entry.at,
-            "by": entry.by,
-            "action": entry.action,
-            "before": dict(entry.before),
-            "after": dict(entry.after),
-            "reason": entry.reason,
-        }
-        for entry in history
-    ]
 
 
 def _cell(text: str) -> str:

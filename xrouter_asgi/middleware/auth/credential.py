@@ -20,9 +20,9 @@ from starlette.types import Scope
 from ...asgi.hooks import HostRefusal
 from ...asgi.scope import peer_address
 from ...context import Principal
-from ...errors import InvalidAPIKey, InvalidRequest, RateLimitExceeded
-from ...keys import CachedKeys
-from ...keys.secret import well_formed
+from ...errors import InvalidAPIKey, InvalidRequest, PermissionDenied, RateLimitExceeded
+from ...keys import APIKey, CachedKeys
+from ...keys.secret import ADMIN, well_formed
 from ...recent import Recent
 
 ADDRESSES = 10_000  # that are remembered after a failure
@@ -49,13 +49,16 @@ class KeyCheck:
     def __call__(self, scope: Scope) -> Principal | Awaitable[Principal]:
         """The principal of the key, at once if it is remembered. All wrong keys get the same answer.
 
-        Raises InvalidRequest, InvalidAPIKey, RateLimitExceeded after too many wrong keys, KeyStoreUnavailable, and
-        HostRefusal.
+        Raises what `key_of` raises, InvalidRequest without a key, and PermissionDenied for the key of an operator.
         """
         secret = read_secret(scope)
         return self._keys.remembered(secret) or self._check(scope, secret)
 
-    async def _check(self, scope: Scope, secret: str) -> Principal:
+    async def key_of(self, scope: Scope, secret: str) -> APIKey:
+        """The key with this secret, which came with a request.
+
+        Raises InvalidAPIKey, RateLimitExceeded after too many wrong keys, KeyStoreUnavailable, and HostRefusal.
+        """
         address = peer_address(scope)
         if wait := self._failures.wait(address, secret):
             raise RateLimitExceeded(
@@ -72,6 +75,12 @@ class KeyCheck:
             self._look_for_proxy(scope)
             raise InvalidAPIKey("Incorrect API key provided. It is unknown, expired or revoked.")
         self._failures.right(secret)
+        return key
+
+    async def _check(self, scope: Scope, secret: str) -> Principal:
+        key = await self.key_of(scope, secret)
+        if key.kind == ADMIN:
+            raise PermissionDenied("This is the key of an operator. It opens the operator's API, and no model.")
         return key.principal()
 
     def _look_for_proxy(self, scope: Scope) -> None:

@@ -1,0 +1,101 @@
+"""The observer that remembers."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from ..context import RequestContext
+from ..events import RequestEnded, RequestStarted
+from .minutes import MINUTES, Minute
+from .problems import Problem, Problems
+from .requests import KEPT, RecentRequest, remember
+
+_QUIET = frozenset({"health", "ready", "openapi", "index", "admin"})  # what monitors and the operator ask
+
+Happening: TypeAlias = RecentRequest | Problem
+"""What a listener is told: a request that has ended, or a problem that has begun."""
+
+
+class Live:
+    """The observer that remembers the last 2,000 requests, the sums of 24 hours, and what is wrong.
+
+        live = Live()
+        app = RequestEventsMiddleware(router, observers=[live])
+
+    Args:
+        now: The wall clock.
+
+    Attributes:
+        started: When it was made, in seconds of the wall clock.
+        recent: The last requests, the newest last. Probes, and what the operator asks, are not among them.
+        problems: What is wrong.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self.started = now()
+        self.recent: deque[RecentRequest] = deque(maxlen=KEPT)
+        self.problems = Problems(now=now, begun=self._tell)
+        self._count = 0
+        self._running: dict[int, RequestContext] = {}
+        self._minutes: deque[Minute] = deque(maxlen=MINUTES)
+        self._minute = Minute(0)
+        self._listeners: list[Callable[[Happening], None]] = []
+        self._reactions: dict[type, Callable[[Any], None]] = {
+            RequestStarted: self._request_started,
+            RequestEnded: self._request_ended,
+            **self.problems.reactions,
+        }
+
+    def __call__(self, event: object) -> None:
+        reaction = self._reactions.get(type(event))
+        if reaction is not None:
+            reaction(event)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that run now, without probes and what the operator asks."""
+        return sum(context.endpoint not in _QUIET for context in self._running.values())
+
+    def minutes(self, most: int = MINUTES) -> list[Minute]:
+        """The sums of the last minutes, the oldest first, the running one included; empty ones for those without."""
+        last = int(self._now() // 60)
+        known = {minute.number: minute for minute in self._minutes}
+        return [known.get(number) or Minute(number) for number in range(last - most + 1, last + 1)]
+
+    @contextmanager
+    def listening(self, listener: Callable[[Happening], None]) -> Iterator[None]:
+        """Tell the listener what happens, at the moment when it happens. It must not block."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def _request_started(self, event: RequestStarted) -> None:
+        self._running[id(event.context)] = event.context
+
+    def _request_ended(self, event: RequestEnded) -> None:
+        context = event.context
+        self._running.pop(id(context), None)
+        if context.endpoint in _QUIET:
+            return
+        self._count += 1
+        now = self._now()
+        request = remember(event, self._count, now)
+        self.recent.append(request)
+        minute = self._minute
+        if minute.number != (number := int(now // 60)):
+            self._minute = minute = Minute(number)
+            self._minutes.append(minute)
+        minute.add(request)
+        if self._listeners:
+            self._tell(request)
+
+    def _tell(self, happening: Happening) -> None:
+        for listener in tuple(self._listeners):
+            listener(happening)

@@ -1,0 +1,67 @@
+"""The sums of a minute, and what they say of times."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .requests import RecentRequest
+
+MINUTES = 24 * 60
+"""Minutes whose sums are remembered."""
+
+BOUNDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+"""Seconds: the upper bounds of the times that are counted together. What takes longer is counted beyond the last."""
+
+_NO_COUNTS = bytes(4 * (len(BOUNDS) + 1))
+
+
+@dataclass(slots=True)
+class Minute:
+    """The sums of one minute.
+
+    Attributes:
+        number: Minutes of the wall clock since 1970.
+        failed: Requests that failed by the gateway or an upstream, also in the middle of a stream.
+        refused: Requests that were answered with a 4xx.
+        durations, first_bytes: How many requests, and how many streams, took up to each of `BOUNDS`, or longer.
+    """
+
+    number: int
+    requests: int = 0
+    failed: int = 0
+    refused: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    durations: array[int] = field(default_factory=lambda: array("I", _NO_COUNTS))
+    first_bytes: array[int] = field(default_factory=lambda: array("I", _NO_COUNTS))
+
+    def add(self, request: RecentRequest) -> None:
+        self.requests += 1
+        if request.failed:
+            self.failed += 1
+        elif request.status is not None and request.status >= 400:
+            self.refused += 1
+        if (usage := request.usage) is not None:
+            self.prompt_tokens += usage.prompt_tokens
+            self.completion_tokens += usage.completion_tokens
+        self.durations[bisect_left(BOUNDS, request.duration)] += 1
+        if request.streamed and request.first_byte is not None:
+            self.first_bytes[bisect_left(BOUNDS, request.first_byte)] += 1
+
+
+def quantile(counts: Sequence[int], share: float) -> float | None:
+    """The time that this share of what was counted by `BOUNDS` did not exceed, in seconds; None if nothing was counted.
+
+    It is interpolated between two bounds. Beyond the last one it is that bound.
+    """
+    sought, below = share * sum(counts), 0
+    if not sought:
+        return None
+    for upper, lower, count in zip(BOUNDS, (0.0, *BOUNDS), counts, strict=False):
+        if count and below + count >= sought:
+            return lower + (upper - lower) * (sought - below) / count
+        below += count
+    return BOUNDS[-1]

@@ -1,0 +1,107 @@
+"""What is kept of a request that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from ..context import Principal, Usage
+from ..conventions import error_type
+from ..decision import Attempt, CandidateVerdict
+from ..events import RequestEnded
+
+KEPT = 2000
+"""Requests that are remembered."""
+
+_LONGEST = 128  # characters of a name that a client or an upstream chose
+_CANDIDATES = 16  # of one request; a model may have any number
+_ATTEMPTS = 8
+
+
+class RecentAttempt(NamedTuple):
+    """A call to an upstream. Times are seconds since the request was here; None for what did not happen.
+
+    Attributes:
+        error: One word of few (`conventions.error_type`).
+        hint: What the operator can do about it.
+    """
+
+    provider: str
+    model: str
+    started: float
+    first: float | None
+    ended: float | None
+    error: str | None
+    hint: str | None
+
+
+class RecentRequest(NamedTuple):
+    """A request that has ended. Fields without a comment are as in `RequestContext`, `RequestEnded` and `Decision`."""
+
+    number: int  # counts the requests of this process, from 1
+    at: float  # when it ended, in seconds of the wall clock
+    id: str
+    endpoint: str | None
+    model: str | None
+    principal: Principal | None
+    status: int | None
+    complete: bool
+    failed: bool  # by the gateway or an upstream, and not by its client
+    duration: float
+    first_byte: float | None
+    streamed: bool
+    usage: Usage | None
+    error: str | None  # one word of few
+    provider: str | None
+    upstream_model: str | None
+    cache: str | None
+    version: str | None
+    strategy: str | None
+    candidates: Sequence[CandidateVerdict]  # the first 16
+    attempts: Sequence[RecentAttempt]
+    hedges: int
+
+
+def remember(event: RequestEnded, number: int, now: float) -> RecentRequest:
+    """What is kept of a request. Positional, because this is a part of every request."""
+    context = event.context
+    decision, error, model, upstream_model = context.decision, context.error, context.model, context.upstream_model
+    attempts, candidates = decision.attempts, decision.candidates
+    return RecentRequest(
+        number,
+        now,
+        context.request_id,
+        context.endpoint,
+        model and model[:_LONGEST],
+        context.principal,
+        event.status,
+        event.complete,
+        (event.status or 0) >= 500 or (error is not None and error.status >= 500),
+        event.duration,
+        event.first_byte,
+        context.streamed,
+        context.usage,
+        None if error is None else error_type(error)[:_LONGEST],
+        context.provider,
+        upstream_model and upstream_model[:_LONGEST],
+        context.cache,
+        decision.version,
+        decision.strategy,
+        candidates if len(candidates) <= _CANDIDATES else candidates[:_CANDIDATES],
+        tuple([_attempted(each, decision.began) for each in islice(attempts, _ATTEMPTS)]),
+        decision.hedges,
+    )
+
+
+def _attempted(attempt: Attempt, began: float) -> RecentAttempt:
+    first, ended, error = attempt.first, attempt.ended, attempt.error
+    return RecentAttempt(
+        attempt.provider,
+        attempt.model[:_LONGEST],
+        attempt.started - began,
+        None if first is None else first - began,
+        None if ended is None else ended - began,
+        None if error is None else error_type(error)[:_LONGEST],
+        None if error is None else attempt.hint,
+    )

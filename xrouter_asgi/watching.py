@@ -1,0 +1,111 @@
+"""Who watches what is served, made of settings: access log, ledger, alerts, metrics, and the operator's app."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp
+
+from .admin import AdminApp
+from .admission import Refusals
+from .asgi.lifespan import Close
+from .bookkeeping import Ledger
+from .events import Observer
+from .keys import KeyRegistry
+from .ledger import LedgerStore
+from .limits import LimitStore, Prices
+from .live import Live
+from .middleware.request_events import RequestEventsMiddleware
+from .reloading import Reload, ReloadableRouter
+from .settings import Settings
+from .settings.telemetry import Tracing
+from .telemetry.access_log import LineBuffer
+from .telemetry.metrics import Metrics
+
+
+def metrics_of(
+    settings: Settings,
+    router: ReloadableRouter,
+    store: LimitStore | None,
+    bookkeeper: Ledger | None,
+    refusals: Refusals,
+    tracing: Tracing | None,
+) -> Metrics | None:
+    """What measures, with all that it asks for numbers; None without `[metrics]`."""
+    if settings.metrics is None:
+        return None
+    return Metrics(
+        models=router,
+        refusals=refusals.counts,
+        backlog=None if store is None else lambda: store.backlog,
+        lost=None if tracing is None else tracing.lost,
+        dropped=None if bookkeeper is None else lambda: bookkeeper.dropped,
+        currency=None if settings.spend is None else settings.spend.currency,
+    )
+
+
+def access_log_of(settings: Settings, closing: dict[str, Close]) -> list[Observer]:
+    """The access log, if there is one. Adds to `closing` what has to be written at the end."""
+    lines = LineBuffer()
+    log = settings.access_log.build(lines)
+    if log is None:
+        return []
+    closing["access log"] = lines.flush
+    return [log]
+
+
+def bookkeeper_of(
+    settings: Settings, store: LedgerStore | None, prices: Prices, router: ReloadableRouter, closing: dict[str, Close]
+) -> Ledger | None:
+    """Who writes down what requests cost: nobody without a store. Adds it to `closing`."""
+    table = settings.spend
+    if store is None or table is None:
+        return None
+    ledger = Ledger(store, prices=prices, models=router.entry, labels=table.labels, retention=table.retention)
+    closing["ledger"] = ledger.aclose
+    return ledger
+
+
+def observers_of(
+    settings: Settings,
+    metrics: Metrics | None,
+    bookkeeper: Ledger | None,
+    log: Sequence[Observer],
+    closing: dict[str, Close],
+) -> list[Observer]:
+    """The observers of each request: ledger, access log, alerts, metrics. Adds to `closing` what has to be closed."""
+    observers: list[Observer] = [*([] if bookkeeper is None else [bookkeeper]), *log]
+    if settings.alerts is not None:
+        alerts = settings.alerts.build()
+        closing["alerts"] = alerts.aclose
+        observers.append(alerts)
+    if metrics is not None and settings.metrics is not None:
+        observers.append(metrics)
+        if (push := settings.metrics.push(metrics, settings.service)) is not None:
+            closing["metrics"] = push.aclose
+            observers.append(push)
+    return observers
+
+
+def admin_of(
+    settings: Settings,
+    router: ReloadableRouter,
+    registry: KeyRegistry | None,
+    reload: Reload | None,
+    log: list[Observer],
+    observers: list[Observer],
+) -> ASGIApp | None:
+    """The operator's app, which has its lines in the access log. Adds what it shows to the observers."""
+    if settings.admin is None or settings.keys is None or registry is None:
+        return None
+    live = Live()
+    observers.append(live)
+    app = AdminApp(
+        router,
+        live,
+        keys=registry,
+        hasher=settings.keys.hasher,
+        reload=None if reload is None else reload.run,
+        allow=settings.admin.allow,
+    )
+    return RequestEventsMiddleware(app, observers=log) if log else app
