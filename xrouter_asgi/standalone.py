@@ -23,6 +23,7 @@ from .ledger import LedgerStore, SeededBudget
 from .limits import LimitStore, Prices
 from .middleware.admission import AdmissionMiddleware
 from .middleware.auth import APIKeyMiddleware
+from .middleware.docs import DocsMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.request_events import RequestEventsMiddleware
 from .middleware.tracing import TracingMiddleware
@@ -33,14 +34,12 @@ from .router.router import LLMRouter
 from .router.table import ModelTable
 from .router.usage import OwnUsage
 from .settings import Settings, ledger_of
+from .settings.base import OPEN
 from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.providers import OpenAISettings
 from .settings.telemetry import Tracing
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
-
-OPEN = ("/health", "/ready")
-"""Paths that need no key and count against no limit, for whoever watches the process."""
 
 EXPOSED = (
     "retry-after",
@@ -92,13 +91,11 @@ class Assembly(NamedTuple):
 
 def assemble(settings: Settings) -> Assembly:
     """Build the whole onion. A request meets the last layer first. A layer exists if the settings have its table."""
-    closing: dict[str, Close] = {}
-    measured, refusals = settings.metrics, Refusals()
+    measured, refusals, observers = settings.metrics, Refusals(), list[Observer]()
     tracing = settings.tracing.build() if settings.tracing is not None else None
     instrument = tracing.instrument if tracing is not None else None
-    observers: list[Observer] = []
     prices, ledger, answers = settings.price_list(), ledger_of(settings), settings.cache.build()
-    closing["answers"] = answers.aclose
+    closing: dict[str, Close] = {"answers": answers.aclose}
     responses, own = _responses(settings, closing), _own_usage(settings, ledger)
     build = partial(build_router, instrument=instrument, responses=responses, answers=answers, prices=prices, usage=own)
     router = ReloadableRouter(settings, build=build, observers=observers)
@@ -109,7 +106,9 @@ def assemble(settings: Settings) -> Assembly:
         keys = settings.keys.build(changes=settings.limits.key_changes() if settings.limits is not None else None)
         closing["keys"] = keys.aclose
         # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
-        app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
+        app = APIKeyMiddleware(app, store=keys, exclude_paths=settings.server.open_paths)
+    # Above keys, because a browser that is sent to a page brings none.
+    app = DocsMiddleware(app) if settings.server.docs else app
     # With the observers, because it hears of every request that has ended, also of one whose client has left.
     bookkeeper = _bookkeeper(settings, ledger, prices, router, closing)
     metrics = _metrics(settings, router, store, bookkeeper, refusals, tracing) if measured is not None else None
@@ -272,7 +271,7 @@ def _limited(app: ASGIApp, settings: Settings, store: LimitStore, prices: Prices
         timezone=UTC if spend is None else spend.zone,
         assumed_output=table.assumed_output,
         store=store,
-        exclude_paths=OPEN,
+        exclude_paths=settings.server.open_paths,
         ietf=table.ietf,
     )
 

@@ -16,8 +16,9 @@ from ..admission import raise_descriptors
 from ..inspection import describe_layers, describe_models
 from ..reloading import FileWatch, Reload
 from ..settings import Settings, describe_source, find_file, remarks
+from ..settings.base import OPEN
 from ..settings.telemetry import LogSettings
-from ..standalone import OPEN, Assembly, assemble
+from ..standalone import Assembly, assemble
 from .base import Commands, add_command, add_settings_options, fail
 from .log import Announcer, set_up_log_of_server
 

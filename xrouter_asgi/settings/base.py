@@ -14,6 +14,9 @@ from ..checks import Amount, Count, Seconds
 Value = TypeVar("Value")
 Port = Annotated[int, Field(ge=0, le=65535)]
 
+OPEN = ("/health", "/ready")
+"""Paths that need no key and count against no limit, for whoever watches the process."""
+
 NoBound = BeforeValidator(lambda value: None if value == math.inf else value)
 
 
@@ -67,6 +70,7 @@ class ServerSettings(Table):
         drain: Seconds that running requests get to finish after SIGTERM.
         reload: Whether `xrouter serve` reloads the file when it changes. It always reloads on SIGHUP.
         explain: Whether callers may ask how their request was routed (`x-xrouter-explain: 1`).
+        docs: Whether browsers are shown `/docs`. It and `/openapi.json` need no key then.
         commit_after: Seconds of silence in a stream until a comment keeps the connection open; see `LLMRouter`.
         trusted_proxies: Addresses or networks of the proxies whose `X-Forwarded-For` names the client.
     """
@@ -78,5 +82,11 @@ class ServerSettings(Table):
     drain: Amount = 30.0
     reload: bool = True
     explain: bool = False
+    docs: bool = False
     commit_after: Annotated[Seconds | None, NoBound] = 15.0
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+
+    @property
+    def open_paths(self) -> tuple[str, ...]:
+        """Paths that need no key and count against no limit: those of `OPEN`, and what the page at `/docs` reads."""
+        return (*OPEN, "/openapi.json") if self.docs else OPEN
