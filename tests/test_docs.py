@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,9 @@ from django.conf import settings as django_settings  # type: ignore[import-untyp
 from litestar.logging import LoggingConfig
 
 import xrouter_asgi
-from xrouter_asgi import EchoProvider, LLMRouter
+from xrouter_asgi import EchoProvider, LLMRouter, errors
+from xrouter_asgi.cli.main import main as cli
+from xrouter_asgi.errors import XRouterError
 from xrouter_asgi.providers.base import Call
 from xrouter_asgi.providers.presets import PRESETS
 from xrouter_asgi.settings import Settings
@@ -98,9 +102,40 @@ def codes_in(node: ast.AST) -> Iterator[str]:
 def test_the_table_of_errors_names_every_code_and_no_other() -> None:
     trees = [ast.parse(file.read_text("utf-8")) for file in PACKAGE.rglob("*.py")]
     raised = {code for tree in trees for node in ast.walk(tree) for code in codes_in(node)}
-    rows = re.findall(r"^\| [\d–, ]+ \| (.+?) \|", (ROOT / "docs/api.md").read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| [\d–, ]+ \| (.+?) \|", (ROOT / "docs/errors.md").read_text("utf-8"), re.MULTILINE)
     told = {code for row in rows for code in re.findall(r"`(\w+)`", row)}
     assert told == raised
+
+
+def family(kind: type[XRouterError]) -> Iterator[type[XRouterError]]:
+    """The classes below one, each in front of those below it."""
+    for below in kind.__subclasses__():
+        if below.__module__.startswith(errors.__name__ + "."):
+            yield below
+            yield from family(below)
+
+
+def test_the_table_of_classes_has_the_rows_of_the_package() -> None:
+    rows = [
+        f"| `{kind.__name__}` | {kind.status} | {f'`{kind.code}`' if kind.code else 'null'} | "
+        + " | ".join("yes" if fact else "no" for fact in (kind.retryable, kind.trips, kind.falls_back))
+        + " |"
+        for kind in family(XRouterError)
+    ]
+    _, _, table = (ROOT / "docs/errors.md").read_text("utf-8").partition("## What follows from each")
+    assert [line for line in table.splitlines() if line.startswith("| `")] == rows
+
+
+def test_the_table_of_errors_has_the_status_of_each_class_in_a_row_of_its_code() -> None:
+    rows = re.findall(r"^\| ([\d–, ]+) \| (.+?) \|", (ROOT / "docs/errors.md").read_text("utf-8"), re.MULTILINE)
+    told = {(status, code) for row, codes in rows for status in row.split(", ") for code in codes.split(", ")}
+    theirs = (errors.RequestRejected,)  # the upstream's own status and code
+    of_class = {
+        (str(kind.status), f"`{kind.code}`" if kind.code else "null")
+        for kind in family(XRouterError)
+        if kind not in theirs
+    }
+    assert of_class - told == set()
 
 
 # Programs.
@@ -123,7 +158,7 @@ def run(page: str, *titles: str) -> dict[str, Any]:
 
 def test_every_program_is_run_here() -> None:
     tests = Path(__file__).read_text("utf-8")
-    pages = ("embedding.md", "developing.md", "responses.md", "testing.md", "money.md")
+    pages = ("index.md", "embedding.md", "developing.md", "responses.md", "testing.md", "money.md")
     titles = [title for page in pages for title in blocks(page)]
     assert [title for title in titles if f'"{title}"' not in tests] == []
 
@@ -132,13 +167,67 @@ def test_every_program_is_run_here() -> None:
 
 
 def lines(page: str) -> list[tuple[str, str]]:
+    return lines_of(ROOT / "docs" / page)
+
+
+def lines_of(page: Path) -> list[tuple[str, str]]:
     """All blocks of a page: what stands behind the ticks, and the text."""
-    text = (ROOT / "docs" / page).read_text("utf-8")
-    return re.findall(r"^```(.*?)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```(.*?)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def test_both_languages_of_the_page_about_agents_show_the_same_lines() -> None:
-    assert lines("agents.ru.md") == lines("agents.md")
+RUSSIAN = sorted(page.name for page in (ROOT / "docs").glob("*.ru.md"))
+
+
+@pytest.mark.parametrize("page", RUSSIAN)
+def test_both_languages_of_a_page_show_the_same_lines(page: str) -> None:
+    assert lines(page) == lines(page.replace(".ru", ""))
+
+
+READ: dict[str, Callable[[str], object]] = {
+    "toml": tomllib.loads,
+    "json": json.loads,
+    "python": lambda text: compile(text, "a page", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT),
+}
+SHOWN = {"": "pictures", "console": "what a command prints", "yaml": "the settings of other programs"}
+"""Languages of blocks that no test reads, and why."""
+
+
+def test_every_block_is_in_a_language_that_is_read_here_or_listed() -> None:
+    shown = {page.name: [(title.partition(" ")[0], text) for title, text in lines_of(page)] for page in PAGES}
+    for page, blocks_there in shown.items():
+        for language, text in blocks_there:
+            if language in READ:
+                READ[language](text)
+            else:
+                assert language in {"sh", *SHOWN}, page
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_every_command_can_be_read_by_a_shell() -> None:
+    commands = [text for page in PAGES for title, text in lines_of(page) if title.partition(" ")[0] == "sh"]
+    script = "\n".join(f"f{number}() {{\n{text}\n}}" for number, text in enumerate(commands))
+    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+    assert (done.stderr, len(commands) > 20) == ("", True)
+
+
+def test_the_first_commands_work_as_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XROUTER_KEYS_PEPPER", "p" * 32)
+    shown = dict(lines("index.md"))
+    commands = [line.split()[1:] for title in ("sh init", "sh keys") for line in shown[title].splitlines()]
+    assert [cli(command) for command in commands if command[0] in ("init", "check", "keys")] == [0, 0, 0, 0]
+    assert len(re.findall(r"^  xr_live_\w+$", capsys.readouterr().out, re.MULTILINE)) == 1
+
+
+async def test_the_first_program_asks_the_gateway_whose_app_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    names = run("index.md", "app")
+    program = blocks("index.md")["client"].replace('"assistant"', '"echo"')
+    async with uvicorn_here(names["app"]) as url:
+        served = program.replace("http://127.0.0.1:8000", f"{url}/llm")
+        await asyncio.to_thread(exec, compile(served, "index.md: client", "exec"), {})
+    assert capsys.readouterr().out == "Why is the sky blue?\n"
 
 
 def test_what_the_page_about_agents_shows_can_be_read() -> None:
@@ -158,7 +247,7 @@ ENVIRONMENT = {
 }
 
 
-@pytest.mark.parametrize("page", ["anthropic.md", "gigachat.md", "gpt2giga.md", "providers.md"])
+@pytest.mark.parametrize("page", ["anthropic.md", "gigachat.md", "gpt2giga.md", "providers.md", "routing.md"])
 def test_the_settings_that_a_page_shows_can_be_used(page: str, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "russian_trusted_root_ca_pem.crt")
     shown = [text for title, text in lines(page) if title == "toml"]

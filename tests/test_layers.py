@@ -105,6 +105,7 @@ READERS = {
     "cli/keys/rows.py": {"read_text"},  # the keys that somebody wants
     "cli/main.py": {"environ"},  # which it hands to the commands
     "limits/scripts.py": {"read_text"},  # Lua files that belong to the package
+    "middleware/docs/docs.py": {"read_bytes"},  # the page, which belongs to the package
     "providers/http/tls.py": {"read_bytes"},  # the certificates it is told to read
 }
 

@@ -24,6 +24,7 @@ from .ledger import LedgerStore, SeededBudget
 from .limits import LimitStore, Prices
 from .middleware.admission import AdmissionMiddleware
 from .middleware.auth import APIKeyMiddleware
+from .middleware.docs import DocsMiddleware
 from .middleware.rate_limit import RateLimitMiddleware
 from .middleware.request_events import RequestEventsMiddleware
 from .middleware.tracing import TracingMiddleware
@@ -34,13 +35,11 @@ from .router.router import LLMRouter
 from .router.table import ModelTable
 from .router.usage import OwnUsage
 from .settings import Settings, ledger_of
+from .settings.base import OPEN
 from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.upstreams import AccountSettings
 from .telemetry.metrics import Metrics
 from .watching import access_log_of, admin_of, bookkeeper_of, metrics_of, observers_of
-
-OPEN = ("/health", "/ready")
-"""Paths that need no key and count against no limit, for whoever watches the process."""
 
 EXPOSED = (
     "retry-after",
@@ -116,7 +115,7 @@ def assemble(
         keys = settings.keys.build(registry)
         closing["keys"] = keys.aclose
         # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
-        app = APIKeyMiddleware(app, store=keys, exclude_paths=OPEN)
+        app = APIKeyMiddleware(app, store=keys, exclude_paths=settings.server.open_paths)
     # With the observers, because it hears of every request that has ended, also of one whose client has left.
     bookkeeper = bookkeeper_of(settings, ledger, prices, router, closing)
     metrics = metrics_of(settings, router, store, bookkeeper, refusals, tracing)
@@ -156,6 +155,9 @@ def _without_key(app: ASGIApp, settings: Settings, metrics: Metrics | None) -> A
     """The app, and what stands above keys."""
     # It tells strangers where to go.
     app = exactly_at("/", Landing(), otherwise=app)
+    if settings.server.docs:
+        # A browser that is sent to a page brings no key.
+        app = DocsMiddleware(app)
     if metrics is not None and (table := settings.metrics) is not None and (path := table.shown_path) is not None:
         # Prometheus brings a token of its own and no key.
         app = exactly_at(path, table.show(metrics, settings.service), otherwise=app)
@@ -254,7 +256,7 @@ def _limited(app: ASGIApp, settings: Settings, store: LimitStore, prices: Prices
         timezone=UTC if spend is None else spend.zone,
         assumed_output=table.assumed_output,
         store=store,
-        exclude_paths=OPEN,
+        exclude_paths=settings.server.open_paths,
         ietf=table.ietf,
     )
 

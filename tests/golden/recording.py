@@ -38,6 +38,7 @@ _UNSTEADY = (
     (re.compile(r'("time":)"[^"]+"'), r"\1<time>"),
     (re.compile(r"127\.0\.0\.1:\d{4,5}"), "<fake>"),  # where a fake upstream listens; clients are 127.0.0.1 alone
     (re.compile(r"xrouter-asgi/[\w.]+"), "xrouter-asgi/<version>"),
+    (re.compile(r'("title": "xrouter_asgi",\s+"version": )"[\w.]+"'), r'\1"<version>"'),
 )
 _RANDOM = re.compile(  # UUIDs of version 4, also without hyphens, and the request ids that we make
     r"[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}|(?<=req_)[0-9a-f]{32}"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -12,10 +14,14 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from tests.asgi_client import get, request
+from xrouter_asgi import envelopes
 from xrouter_asgi.errors import UpstreamRateLimited
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.router.openapi import openapi
+from xrouter_asgi.router.openapi.parts import ERRORS
+from xrouter_asgi.router.openapi.words import WORDS
 from xrouter_asgi.router.router import LLMRouter
+from xrouter_asgi.standalone import EXPOSED
 from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 
 
@@ -54,6 +60,76 @@ def _with_integers(value: Any) -> Any:
 
 def test_the_document_is_openapi_3_1() -> None:
     Draft202012Validator(OPENAPI_31).validate(openapi("/llm"))
+
+
+def everything(node: Any) -> Iterator[dict[str, Any]]:
+    """Each object of the document."""
+    if isinstance(node, dict):
+        yield node
+    for below in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from everything(below)
+
+
+def test_the_document_has_the_version_of_the_package() -> None:
+    assert openapi("/")["info"]["version"] == version("xrouter-asgi")
+
+
+def test_every_property_header_and_parameter_says_what_it_means() -> None:
+    document = openapi("/", usage=True)
+    schemas = document["components"]["schemas"].items()
+    silent = [f"{model}.{name}" for model, schema in schemas for name in _silent(schema.get("properties", {}))]
+    silent += _silent(document["components"]["headers"])
+    for each in everything(document["paths"]):
+        silent += [parameter["name"] for parameter in each.get("parameters", []) if not parameter.get("description")]
+    assert silent == []
+
+
+def _silent(described: dict[str, Any]) -> list[str]:
+    return [name for name, value in described.items() if not value.get("description")]
+
+
+def test_every_word_of_the_table_is_about_something_in_the_document() -> None:
+    schemas = openapi("/", usage=True)["components"]["schemas"]
+    names = {
+        name for model in schemas for own in schemas[model].get("properties", {}) for name in (own, f"{model}.{own}")
+    }
+    assert set(WORDS) - names == set()
+
+
+def test_every_operation_has_a_tag_that_is_described() -> None:
+    document = openapi("/", usage=True)
+    told = {tag["name"] for tag in document["tags"]}
+    used = [each["tags"] for each in everything(document["paths"]) if "operationId" in each]
+    assert {tag for (tag,) in used} == told
+
+
+def test_every_example_is_of_its_schema_and_every_post_has_one_whole_and_one_of_each_error() -> None:
+    document = openapi("/")
+    for path, methods in document["paths"].items():
+        for status, answer in methods.get("post", {}).get("responses", {}).items():
+            content = answer["content"]["application/json"]
+            told = Draft202012Validator({**content["schema"], "components": document["components"]})
+            assert told.is_valid(content["example"]), (path, status)
+
+
+@pytest.mark.parametrize("envelope", [envelopes.openai, envelopes.anthropic])
+def test_the_example_of_an_error_has_the_status_under_which_it_stands(envelope: envelopes.Envelope) -> None:
+    statuses = set(ERRORS) if envelope is envelopes.anthropic else set(ERRORS) - {402, 529}
+    assert {status: envelope(ERRORS[status], "")[0] for status in statuses} == {status: status for status in statuses}
+
+
+def test_every_way_to_bring_a_key_is_told() -> None:
+    schemes = openapi("/")["components"]["securitySchemes"]
+    assert {scheme.get("name", "authorization") for scheme in schemes.values()} == {
+        "authorization",
+        "x-api-key",
+        "api-key",
+        "x-provider-key",
+    }
+
+
+def test_every_header_that_a_browser_may_read_is_told() -> None:
+    assert set(EXPOSED) - set(openapi("/", usage=True)["components"]["headers"]) == set()
 
 
 def test_every_reference_in_the_document_leads_somewhere() -> None:

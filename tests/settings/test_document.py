@@ -217,7 +217,7 @@ _UNKNOWN_TARGET = (
             "server.ports = 1",
             (
                 "server has no key 'ports'. Did you mean 'port'? "
-                "Known: commit_after, drain, explain, host, max_body, port, reload, ssl_certfile, ssl_keyfile, "
+                "Known: commit_after, docs, drain, explain, host, max_body, port, reload, ssl_certfile, ssl_keyfile, "
                 "trusted_proxies, workers."
             ),
         ),

@@ -205,6 +205,7 @@ OTHERWISE: dict[str, Any] = {
         "drain": 7,
         "reload": False,
         "explain": True,
+        "docs": True,
         "commit_after": 7,
         "trusted_proxies": ["10.0.0.0/8"],
         "workers": 7,

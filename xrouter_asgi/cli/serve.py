@@ -18,8 +18,9 @@ from ..inspection import describe_layers, describe_models
 from ..reloading import FileWatch
 from ..server.listener import host_of, listener_at, passed_listener
 from ..settings import Settings, describe_source, find_file, remarks
+from ..settings.base import OPEN
 from ..settings.telemetry import LogSettings
-from ..standalone import OPEN, Assembly, assemble
+from ..standalone import Assembly, assemble
 from .base import Commands, add_command, add_settings_options, fail
 from .log import Announcer, set_up_log_of_server
 

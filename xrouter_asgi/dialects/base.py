@@ -154,17 +154,20 @@ class Operation:
 
     Attributes:
         id: Its `operationId`, which generators of clients turn into a name.
+        tag: Under which it stands with others.
         request, answer: The models of the JSON that comes in and goes out.
-        example: A request, as JSON.
+        example, answered: A request, and a whole answer to it, as JSON.
         event: The schema of one event, if answers can be streamed.
         stream: An example of a streamed answer, as text.
     """
 
     id: str
+    tag: str
     summary: str
     request: type[BaseModel]
     answer: type[BaseModel]
     example: dict[str, Any]
+    answered: dict[str, Any]
     event: dict[str, Any] | None = None
     stream: str | None = None
 

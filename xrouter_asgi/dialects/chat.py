@@ -87,10 +87,19 @@ CHAT = Dialect(
     envelope=openai,
     operation=Operation(
         id="createChatCompletion",
+        tag="Chat",
         summary="Answer a conversation",
         request=ChatRequest,
         answer=ChatCompletionAnswer,
         example={"model": "echo", "messages": [{"role": "user", "content": "Say hello."}], "stream": False},
+        answered={
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "echo",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello."}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+        },
         event=event_schema("A chat.completion.chunk or an error envelope as JSON, or `[DONE]`."),
         stream=(
             'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"echo","choices":'

@@ -150,10 +150,19 @@ COMPLETIONS = Dialect(
     envelope=openai,
     operation=Operation(
         id="createCompletion",
+        tag="Chat",
         summary="Continue a text (legacy)",
         request=CompletionRequest,
         answer=CompletionAnswer,
         example={"model": "echo", "prompt": "Once upon a time", "max_tokens": 50, "stream": False},
+        answered={
+            "id": "cmpl-1",
+            "object": "text_completion",
+            "created": 1,
+            "model": "echo",
+            "choices": [{"text": " there was", "index": 0, "logprobs": None, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6},
+        },
         event=event_schema("A text_completion or an error envelope as JSON, or `[DONE]`."),
         stream=(
             'data: {"id":"cmpl-1","object":"text_completion","created":1,"model":"echo","choices":'

@@ -50,9 +50,19 @@ EMBEDDINGS = Dialect(
     envelope=openai,
     operation=Operation(
         id="createEmbedding",
+        tag="Embeddings",
         summary="Turn texts into vectors",
         request=EmbeddingsRequest,
         answer=EmbeddingsAnswer,
         example={"model": "echo", "input": ["first text", "second text"], "encoding_format": "float"},
+        answered={
+            "object": "list",
+            "model": "echo",
+            "data": [
+                {"object": "embedding", "index": 0, "embedding": [0.6, 0.8]},
+                {"object": "embedding", "index": 1, "embedding": [0.8, 0.6]},
+            ],
+            "usage": {"prompt_tokens": 4, "total_tokens": 4},
+        },
     ),
 )

@@ -2,6 +2,7 @@
 
 from .admission import AdmissionMiddleware
 from .auth import APIKeyMiddleware, Caller, Identify, Permissions
+from .docs import DocsMiddleware
 from .rate_limit import RateLimitMiddleware
 from .request_events import RequestEventsMiddleware
 from .tracing import TracingMiddleware
@@ -10,6 +11,7 @@ __all__ = [
     "APIKeyMiddleware",
     "AdmissionMiddleware",
     "Caller",
+    "DocsMiddleware",
     "Identify",
     "Permissions",
     "RateLimitMiddleware",

@@ -12,6 +12,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 Value = TypeVar("Value")
 Port = Annotated[int, Field(ge=0, le=65535)]
 
+OPEN = ("/health", "/ready")
+"""Paths that need no key and count against no limit, for whoever watches the process."""
+
 NoBound = BeforeValidator(lambda value: None if value == math.inf else value)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from ..checks import Amount, Count, Seconds
-from .base import Network, NoBound, Port, Table
+from .base import OPEN, Network, NoBound, Port, Table
 from .references import ExistingPath
 
 
@@ -23,6 +23,7 @@ class ServerSettings(Table):
         drain: Seconds that running requests get to finish after SIGTERM.
         reload: Whether `xrouter serve` reloads the file when it changes. It always reloads on SIGHUP.
         explain: Whether callers may ask how their request was routed (`x-xrouter-explain: 1`).
+        docs: Whether browsers are shown `/docs`. It and `/openapi.json` need no key then.
         commit_after: Seconds of silence in a stream until a comment keeps the connection open; see `LLMRouter`.
         trusted_proxies: Addresses or networks of the proxies whose `X-Forwarded-For` names the client.
         ssl_certfile: PEM with the certificate of this gateway and those above it, and perhaps its key. With it `xrouter
@@ -37,10 +38,16 @@ class ServerSettings(Table):
     drain: Amount = 30.0
     reload: bool = True
     explain: bool = False
+    docs: bool = False
     commit_after: Annotated[Seconds | None, NoBound] = 15.0
     trusted_proxies: tuple[Network, ...] = ()
     ssl_certfile: ExistingPath | None = None
     ssl_keyfile: ExistingPath | None = None
+
+    @property
+    def open_paths(self) -> tuple[str, ...]:
+        """Paths that need no key and count against no limit: those of `OPEN`, and what the page at `/docs` reads."""
+        return (*OPEN, "/openapi.json") if self.docs else OPEN
 
     @property
     def certificate_files(self) -> tuple[Path, ...]:

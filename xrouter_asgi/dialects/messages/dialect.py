@@ -18,10 +18,26 @@ MESSAGES = Dialect(
     envelope=anthropic,
     operation=Operation(
         id="createMessage",
+        tag="Messages",
         summary="Answer a conversation, as Anthropic's Messages API does",
         request=MessagesRequest,
         answer=MessagesAnswer,
         example={**_EXAMPLE, "max_tokens": 1024, "stream": False},
+        answered={
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": "echo",
+            "content": [{"type": "text", "text": "Hello."}],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "usage": {
+                "input_tokens": 3,
+                "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": 0,
+                "output_tokens": 2,
+            },
+        },
         event=event_schema("An event of the Messages API as JSON, an error included.", name="The `type` of the data."),
         stream=(
             'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
@@ -41,10 +57,12 @@ MESSAGES = Dialect(
         answer=lambda tokens: {"input_tokens": tokens},
         operation=Operation(
             id="countMessageTokens",
+            tag="Messages",
             summary="Count the tokens of a conversation",
             request=CountTokensRequest,
             answer=TokenCount,
             example=_EXAMPLE,
+            answered={"input_tokens": 3},
         ),
     ),
 )

@@ -146,10 +146,34 @@ RESPONSES = Dialect(
     envelope=openai,
     operation=Operation(
         id="createResponse",
+        tag="Responses",
         summary="Answer a conversation that is made of items",
         request=ResponsesRequest,
         answer=ResponseAnswer,
         example=_EXAMPLE,
+        answered={
+            "id": "resp_1",
+            "object": "response",
+            "created_at": 1,
+            "status": "completed",
+            "model": "echo",
+            "output": [
+                {
+                    "id": "msg_1",
+                    "type": "message",
+                    "status": "completed",
+                    "role": "assistant",
+                    "content": [{"type": "output_text", "text": "Hello.", "annotations": [], "logprobs": []}],
+                }
+            ],
+            "usage": {
+                "input_tokens": 3,
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+                "output_tokens": 2,
+                "output_tokens_details": {"reasoning_tokens": 0},
+                "total_tokens": 5,
+            },
+        },
         event=event_schema(
             "JSON with `type` and `sequence_number`. The last one is of the type `response.completed`, "
             "`response.incomplete` or `response.failed`.",
@@ -173,10 +197,12 @@ RESPONSES = Dialect(
         answer=lambda tokens: {"object": "response.input_tokens", "input_tokens": tokens},
         operation=Operation(
             id="countResponseInputTokens",
+            tag="Responses",
             summary="Estimate the tokens of a request for a response",
             request=ResponsesRequest,
             answer=InputTokens,
             example=_EXAMPLE,
+            answered={"object": "response.input_tokens", "input_tokens": 3},
         ),
     ),
 )
