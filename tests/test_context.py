@@ -147,6 +147,9 @@ def test_each_field_of_a_request_and_of_its_decision_has_one_writer() -> None:
     writers = writers_of_facts()
     assert writers["error"] == {"context.py"}
     by_host = {"principal": {"context.py", "middleware/auth/middleware.py"}}  # the host says it by `vouch`
+    # What stands beside the router, and never before it.
+    for name in ("principal", "endpoint"):
+        writers[name] -= {"admin/app.py", "landing.py", "middleware/docs/docs.py"}
     assert {name: modules for name, modules in writers.items() if len(modules) > 1} == by_host
 
 

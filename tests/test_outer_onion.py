@@ -126,7 +126,7 @@ class TestKeys:
                     "/Health",
                 )
             }
-        assert [path for path, status in statuses.items() if status == 200] == ["/health", "/ready"]
+        assert [path for path, status in statuses.items() if status == 200] == ["/health", "/ready", "/"]
         assert set(statuses.values()) == {200, 401}
 
 

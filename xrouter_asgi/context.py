@@ -111,7 +111,7 @@ class RequestContext:
     envelope: Envelope = openai  # this class by the headers, LLMRouter by the path; how this client is told errors
     endpoint: str | None = None  # LLMRouter; `chat`, `embeddings`, `models`, …
     model: str | None = None  # LLMRouter; the name the client asked for
-    estimate: Callable[[], CostEstimate] | None = None  # LLMRouter; what the request may cost
+    estimate: CostEstimate | None = None  # LLMRouter; what the request may cost
     metadata: object = None  # LLMRouter; what the client sent by this name, of whatever form
     provider: str | None = None  # LLMRouter; the provider that answered
     upstream_model: str | None = None  # LLMRouter; the model that answered

@@ -73,7 +73,7 @@ def test_a_client_that_left_is_written_down_with_what_had_come() -> None:
     left = attempt(error=asyncio.CancelledError())
     event = ended(
         attempts=[left], usage=None, characters=20, streamed=True, status=200, complete=False,
-        estimate=lambda: CostEstimate("small", 12),
+        estimate=CostEstimate("small", 12),
     )  # fmt: skip
     entry = written(event)
     assert (entry.input, entry.output, entry.cost, entry.estimated) == (12, 10, 32_000, True)

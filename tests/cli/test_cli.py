@@ -393,6 +393,7 @@ class TestCheck:
             "metrics     /metrics, with a token",
             f"alerts      {RULES}, limiter_degraded, budget, ledger_behind; told to log, slack, telegram",
             "cors        for https://a.example, https://b.example",
+            "admin       off",
             f"version     {Settings.load().version}",
         ]
 

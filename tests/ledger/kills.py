@@ -77,13 +77,15 @@ async def kill_repeatedly(
                 await asyncio.sleep(chance.uniform(0.1, 0.8))
                 if redis is not None and number % 3 == 0:
                     Redis.from_url(redis).flushall()
-                    _forget(found)
+                    _forget(found, found.running)
                     await asyncio.sleep(chance.uniform(0.0, 0.2))
+                running = found.running  # the clients learn of it before this function does
                 gateway.process.kill()
                 await gateway.process.wait()
-                _forget(found)
+                _forget(found, running)
                 await asking
             tell(f"kill {number + 1} of {rounds}: {upstream.asked} requests so far")
+        found.refused = False  # a fast one may have used the budget up before it was killed
         async with serving(config, {}) as gateway:
             while not found.refused:
                 await _ask(gateway, secret, found)
@@ -96,10 +98,10 @@ async def kill_repeatedly(
     return found
 
 
-def _forget(found: Killed) -> None:
+def _forget(found: Killed, running: int) -> None:
     """What nobody can know after this moment."""
     late = sum(ended > time.monotonic() - 1.0 for ended in found.ended)
-    found.forgotten += (late + found.running) * _EACH
+    found.forgotten += (late + running) * _EACH
     found.ended.clear()
 
 

@@ -29,6 +29,9 @@ class Wire(asyncio.Transport):
         unsent: What the client has to keep, because the server does not read.
     """
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def __init__(self) -> None:
         super().__init__()
         self.reader = asyncio.StreamReader()

@@ -14,7 +14,7 @@ from types import BuiltinFunctionType, CellType, CodeType, FunctionType, Mapping
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
-from sqlalchemy import MetaData
+from sqlalchemy import Engine, MetaData
 
 Leaves: TypeAlias = dict[str, object]
 
@@ -64,6 +64,10 @@ def _inside(each: Any) -> list[tuple[str, object]]:
         case ssl.SSLContext():
             return [(".verify", int(each.verify_mode)), (".trusted", sorted(each.get_ca_certs(binary_form=True)))]
     slots = [name for kind in type(each).__mro__ for name in getattr(kind, "__slots__", ())]
+    if type(each).__module__.startswith("sqlalchemy."):
+        return (
+            [(".url", str(each.url))] if isinstance(each, Engine) else []
+        )  # some of its slots fail when they are read
     names = [*getattr(each, "__dict__", ()), *(name for name in slots if hasattr(each, name))]
     return [(f".{name}", getattr(each, name)) for name in names if not name.startswith("__")]
 

@@ -145,7 +145,7 @@ def test_every_mistake_is_reported_at_once_with_its_path() -> None:
         "models.hasty.patience.attempts is 0. It should be greater than 0.",
         "models.hasty.patience.first is 'soon'. It should be a valid number",
         "models.hasty.patience has no key 'idel'. Did you mean 'idle'? Known: attempts, first, ",
-        "the file has no key 'servr'. Did you mean 'server'? Known: access_log, admission, alerts, cache,",
+        "the file has no key 'servr'. Did you mean 'server'? Known: access_log, admin, admission, alerts,",
     ]
     unmatched = [start for start in starts if not any(problem.startswith(start) for problem in found)]
     assert unmatched == []

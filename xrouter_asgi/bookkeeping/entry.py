@@ -97,7 +97,7 @@ def _has_price(context: RequestContext, attempt: Attempt, prices: Prices) -> boo
 
 
 def _estimate(context: RequestContext) -> CostEstimate:
-    return _UNKNOWN if context.estimate is None else context.estimate()
+    return context.estimate or _UNKNOWN
 
 
 def _model(context: RequestContext, models: NameModel | None) -> str:

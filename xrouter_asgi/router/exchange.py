@@ -36,7 +36,7 @@ def enter(context: RequestContext, endpoint: str, *, scope: str) -> None:
 
 def note(context: RequestContext, parsed: ParsedRequest) -> None:
     """Note what observers may want to know of a request besides its model."""
-    context.estimate = parsed.estimate
+    context.estimate = parsed.estimate()
     written = parsed.document if parsed.original is None else parsed.original.document
     context.metadata = written.value.get("metadata")
 

@@ -181,8 +181,8 @@ class LLMRouter:
         async with DisconnectGuard(receive) as guard:
             self._running.add(guard)
             try:
-                if context.reserve_tokens is not None:
-                    await context.reserve_tokens(parsed.estimate())
+                if context.reserve_tokens is not None and context.estimate is not None:
+                    await context.reserve_tokens(context.estimate)
                 answering = _ask(provider, call, dialect, parsed, send, explained=explained, keep=keep)
                 # A stream may take minutes: what waits for its end holds nothing of the request, here and below.
                 del call, parsed, conversation

@@ -82,8 +82,7 @@ class Metrics:
     ) -> None:
         self._models = models
         self._error_types: set[str] = set()
-        instruments: Instruments = OwnInstruments() if meter_provider is None else MeterInstruments(meter_provider)
-        self._instruments = instruments
+        self._instruments = instruments = _instruments(meter_provider)
         self._duration = instruments.histogram(definitions.REQUEST_DURATION)
         self._first_output = instruments.histogram(definitions.REQUEST_FIRST_OUTPUT)
         self._overhead = instruments.histogram(definitions.REQUEST_OVERHEAD)
@@ -172,6 +171,10 @@ class Metrics:
                 return _OTHER
             self._error_types.add(word)
         return word
+
+
+def _instruments(meter_provider: MeterProvider | None) -> Instruments:
+    return OwnInstruments() if meter_provider is None else MeterInstruments(meter_provider)
 
 
 def _show_others(

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from ..context import Usage
-from ..decision import Unready
+from ..decision import Unready, Usage
 from ..envelopes import openai
 from ..errors import InvalidRequest, UpstreamError, UpstreamTimeout, XRouterError
 from ..providers import Call, Provider, ReadyProvider, Reply
