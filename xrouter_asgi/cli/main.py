@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
         _take_in(options)
         code: int = options.run(options)
+        sys.stdout.flush()  # here, because a reader who has left is no error
     except SettingsError as error:
         return _told(error, options)
     except KeyboardInterrupt:
