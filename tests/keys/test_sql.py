@@ -6,7 +6,6 @@ import ast
 import asyncio
 import logging
 import os
-import re
 import sqlite3
 import subprocess
 import sys
@@ -18,15 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import await_only
 
+from tests.migrations import differences, newest_migration
 from xrouter_asgi import keys
 from xrouter_asgi.database import Database, async_url, database
 from xrouter_asgi.errors import KeyStoreUnavailable
@@ -116,28 +112,14 @@ async def test_a_store_that_is_printed_shows_no_password() -> None:
 
 
 async def test_the_migrations_make_the_tables_of_the_schema(url: str) -> None:
-    def difference(connection: Connection) -> list[Any]:
-        ours = re.compile("xrouter_key")
-
-        def include(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
-            return kind != "table" or bool(ours.match(name or ""))
-
-        options = {"compare_type": True, "include_object": include, "version_table": SCHEMA.version_table}
-        return list(compare_metadata(MigrationContext.configure(connection, opts=options), SCHEMA.metadata))
-
     store = SQLKeyStore(url)
     await store.migrate()
     await store.aclose()
-    engine = create_async_engine(async_url(url, SCHEMA))
-    async with engine.connect() as connection:
-        assert await connection.run_sync(difference) == []
-    await engine.dispose()
+    assert await differences(url, SCHEMA, tables="xrouter_key") == []
 
 
 def test_the_newest_migration_is_the_one_that_is_asked_for() -> None:
-    config = Config()
-    config.set_main_option("script_location", "xrouter_asgi.keys:migrations")
-    assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA.revision
+    assert newest_migration(SCHEMA) == SCHEMA.revision
 
 
 async def test_migrating_twice_and_at_the_same_time_is_harmless(url: str) -> None:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sqlite3
 from contextlib import closing
-from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.ledger.entries import NOON, entry, hours
+from tests.migrations import differences, newest_migration
 from xrouter_asgi import ledger as ledger_package
-from xrouter_asgi.database import async_url
 from xrouter_asgi.keys import SQLKeyStore
 from xrouter_asgi.ledger import ALL, Entry, LedgerUnavailable, SQLLedger, Where
 from xrouter_asgi.ledger.base import Totals
@@ -26,26 +18,14 @@ from xrouter_asgi.ledger.schema import COUNTS, SCHEMA, days, usage
 
 
 async def test_the_migrations_make_the_tables_of_the_schema(url: str) -> None:
-    def difference(connection: Connection) -> list[Any]:
-        def include(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
-            return kind != "table" or bool(re.match("xrouter_usage", name or ""))
-
-        options = {"compare_type": True, "include_object": include, "version_table": SCHEMA.version_table}
-        return list(compare_metadata(MigrationContext.configure(connection, opts=options), SCHEMA.metadata))
-
     store = SQLLedger(url)
     await store.migrate()
     await store.aclose()
-    engine = create_async_engine(async_url(url, SCHEMA))
-    async with engine.connect() as connection:
-        assert await connection.run_sync(difference) == []
-    await engine.dispose()
+    assert await differences(url, SCHEMA, tables="xrouter_usage") == []
 
 
 def test_the_newest_migration_is_the_one_that_is_asked_for() -> None:
-    config = Config()
-    config.set_main_option("script_location", SCHEMA.migrations)
-    assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA.revision
+    assert newest_migration(SCHEMA) == SCHEMA.revision
 
 
 def test_the_columns_of_the_entries_are_their_fields_in_their_order() -> None:
