@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -83,7 +84,7 @@ class AdminApp:
         allow: Iterable[str] = (),
     ) -> None:
         if settings is None and isinstance(router, ReloadableRouter):
-            settings = lambda: router.settings  # noqa: E731
+            settings = partial(_settings_of, router)
         hasher, sessions = hasher or Hasher(), Sessions()
         find = _finder(identify, keys, hasher, sessions)
         self._guard = OperatorGuard(find, allow=allow)
@@ -139,6 +140,10 @@ class AdminApp:
 
     async def _openapi(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         await answer(send, context, openapi(self._operations, mount_of(scope)))
+
+
+def _settings_of(router: ReloadableRouter) -> Settings:
+    return router.settings
 
 
 def _finder(identify: Identify | None, keys: KeyRegistry | None, hasher: Hasher, sessions: Sessions) -> Find:
