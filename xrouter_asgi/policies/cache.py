@@ -173,13 +173,9 @@ async def _replayed(kept: _Kept) -> Reply:
     body: Body
     match kept.kind:
         case "stream":
-            body = await ChatStream.start(_at_once([ChatChunk(None, text) for text in kept.texts]))
+            body = await ChatStream.replay([[ChatChunk(None, text) for text in kept.texts]])
         case "completion":
             body = ChatCompletion(None, kept.texts[0])
         case "embeddings":
             body = EmbeddingList(None, kept.texts[0])
     return Reply(body, kept.provider, kept.model, kept.warnings)
-
-
-async def _at_once(batch: Sequence[ChatChunk]) -> AsyncIterator[Sequence[ChatChunk]]:
-    yield batch

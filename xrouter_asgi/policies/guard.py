@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
@@ -119,7 +119,7 @@ class Guard(Wrapper):
             texts = await self._ask([Passage(text, "answer", "assistant", context) for text in said.texts()])
         finally:
             await stream.aclose()
-        return await ChatStream.start(_each(await by_size(stream.characters, said.saying, texts)))
+        return await ChatStream.replay(await by_size(stream.characters, said.saying, texts))
 
 
 class _Said:
@@ -236,8 +236,3 @@ def _with(value: dict[str, Any], found: Sequence[tuple[_Path, str]], texts: Sequ
             inner = inner[step]
         inner[path[-1]] = text
     return changed
-
-
-async def _each(batches: Sequence[Sequence[ChatChunk]]) -> AsyncIterator[Sequence[ChatChunk]]:
-    for batch in batches:
-        yield batch

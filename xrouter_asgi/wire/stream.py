@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Self
 
 from ..context import Usage
@@ -67,6 +67,11 @@ class ChatStream:
             if close is not None:
                 await close()
             raise
+
+    @classmethod
+    async def replay(cls, batches: Iterable[Sequence[ChatChunk]]) -> Self:
+        """A stream of what is all here already. Raises UpstreamError (`empty_stream`) if there is no chunk."""
+        return await cls.start(_each(batches))
 
     @property
     def usage(self) -> Usage | None:
@@ -220,3 +225,8 @@ def _is_whole(audio: object) -> bool:
     OpenAI gives a spoken answer no `finish_reason`.
     """
     return isinstance(audio, dict) and "expires_at" in audio
+
+
+async def _each(batches: Iterable[Sequence[ChatChunk]]) -> AsyncIterator[Sequence[ChatChunk]]:
+    for batch in batches:
+        yield batch

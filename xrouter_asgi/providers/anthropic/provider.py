@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import httpx
 
 from ...errors import UnsupportedOperation
-from ...wire import ChatChunk, ChatCompletion, ChatRequest, ModelList
+from ...wire import ChatCompletion, ChatRequest, ModelList
 from ...wire.codec import encode
 from ...wire.reading import by_size
 from ...wire.stream import ChatStream
@@ -186,7 +186,7 @@ class AnthropicProvider:
     async def _stream(self, answer: AnswerStream, call: Call, sent: MessagesBody) -> ChatStream:
         if answer.status >= 400 or "json" in answer.headers.get("content-type", ""):
             whole = UpstreamAnswer(answer.status, answer.fields, await answer.read(MAX_BODY))
-            return await ChatStream.start(_at_once(await self._completion(whole, call, sent)))
+            return await ChatStream.replay([chunks_of(await self._completion(whole, call, sent))])
         events = MessageEvents(model=call.request.model, errors=self._errors, names=sent.names)
         return await start_stream(Batches(answer, MessageDecoder(events), idle=self._timeouts.idle), self._timeouts)
 
@@ -205,11 +205,6 @@ class AnthropicProvider:
             said = self._errors.read(answer.body)
             raise refusal(answer.status, said, model=model, errors=self._errors, headers=answer.headers)
         return json_object(answer.body)
-
-
-async def _at_once(whole: ChatCompletion) -> AsyncIterator[list[ChatChunk]]:
-    """A stream of what came in one piece."""
-    yield chunks_of(whole)
 
 
 def _size(call: Call) -> int:

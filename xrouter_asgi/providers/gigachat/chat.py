@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import httpx
 
 from ...queueing.slots import Slots
-from ...wire import ChatChunk, ChatCompletion, ChatRequest
+from ...wire import ChatCompletion, ChatRequest
 from ...wire.codec import encode
 from ...wire.reading import SMALL, by_size, off_loop
 from ...wire.stream import ChatStream
@@ -93,7 +93,8 @@ class Chat:
             build = value.get("model")
             facts += _bill(value)
             if request.stream:
-                body = await ChatStream.start(_at_once(value, StreamTranslation(sent.asked, request_id=request_id)))
+                translation = StreamTranslation(sent.asked, request_id=request_id)
+                body = await ChatStream.replay([[*translation.feed(value), *translation.close(whole=True)]])
             else:
                 body = await by_size(len(data), completion, value, sent.asked, request_id=request_id)
                 warnings += answer_warning(value, sent.asked)
@@ -175,11 +176,6 @@ def _translated(request: ChatRequest, plan: Repairs, **how: Any) -> tuple[Transl
 def _is_stream(headers: httpx.Headers) -> bool:
     kind = headers.get("content-type", "")
     return "json" not in kind and "html" not in kind
-
-
-async def _at_once(value: dict[str, Any], translation: StreamTranslation) -> AsyncIterator[list[ChatChunk]]:
-    """A stream of what came in one piece."""
-    yield [*translation.feed(value), *translation.close(whole=True)]
 
 
 def _bill(value: dict[str, Any]) -> list[tuple[str, str]]:
