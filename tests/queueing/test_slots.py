@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
 from xrouter_asgi.errors import ConcurrencyExceeded, UpstreamTimeout
 from xrouter_asgi.queueing.slots import Slot, Slots
-from xrouter_asgi.testing.virtual import now, virtual
+from xrouter_asgi.testing.virtual import VirtualLoop, now, virtual
 
 
 async def queue_up(slots: Slots, count: int) -> list[asyncio.Task[Slot]]:
@@ -179,3 +180,32 @@ async def test_each_refused_call_is_told_a_time_of_its_own() -> None:
     told = [-wait for wait in waits if wait < 0]
     assert len(told) > 500
     assert max(told) > 5
+
+
+@virtual
+async def test_calls_that_become_slower_keep_nobody_waiting_for_long() -> None:
+    """40 calls a second are answered, then 10, and 200 come."""
+    slots = Slots(2)
+    fast = asyncio.ensure_future(arrive(slots, "", rate=200, seconds=5))
+    await asyncio.sleep(5)
+    slow = await arrive(slots, "", rate=200, seconds=5, takes=0.2)
+    assert max(await fast) <= 1.5
+    assert max(slow) <= 1.5
+    assert len([wait for wait in slow if wait >= 0]) >= 0.9 * 5 * 10
+
+
+@virtual
+async def test_a_slot_is_held_while_a_late_loop_keeps_its_call_from_going_on() -> None:
+    slots = Slots(1, queue=1)
+    held = await slots.acquire()
+    loop = cast("VirtualLoop", asyncio.get_running_loop())
+    for _ in range(40):
+        (waiting,) = await queue_up(slots, 1)
+        held.release()
+        loop.advance(3)
+        held = await waiting
+    (waiting,) = await queue_up(slots, 1)
+    with pytest.raises(ConcurrencyExceeded, match=r"the queue is full\. Please try again in 6\.0s"):
+        await slots.acquire()
+    held.release()
+    (await waiting).release()

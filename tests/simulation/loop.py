@@ -28,7 +28,7 @@ class SeededLoop(VirtualLoop):
 
     def jump(self, seconds: float) -> None:
         """As after a machine was suspended: every timer in between is due at once."""
-        self._pass(seconds)
+        self.advance(seconds)
         self.jumped = self.time()
 
     def _run_once(self) -> None:

@@ -14,9 +14,10 @@ _SMOOTHING = 0.2  # the weight of one call in the mean time that a slot is held
 _SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds; bounds of `retry_after`
 _BURST = 0.1  # seconds; CoDel's interval (RFC 8289, 4.2)
 _LONGEST_DELAY, _CALLS_AHEAD = 1.0, 4  # what a queue that never empties may add: so many seconds, or such mean times
+_MISTAKEN = 1.5  # times as long as it may add: then the delay was estimated wrongly, because calls take longer now
 
-Waiter: TypeAlias = "asyncio.Future[bool]"
-"""Resolved with True when it is served, with False when it is sent away; cancelled when it leaves."""
+Waiter: TypeAlias = "asyncio.Future[Slot | None]"
+"""Resolved with its slot when it is served, with None when it is sent away; cancelled when it leaves."""
 
 
 class FairQueue:
@@ -77,7 +78,8 @@ class Slots:
     the queue full is refused, unless another caller has at least two more waiters: then the newest of those is.
 
     A queue absorbs bursts. One that has not been empty for 100 ms only adds delay (CoDel's idea): then a call that
-    would wait for more than a second, and for more than four times as long as calls take, is refused at once.
+    would wait for more than a second, and for more than four times as long as calls take, is refused at once. One that
+    has waited for half as long again is refused as well: calls take longer now than they did when it came.
 
     Args:
         limit: How many calls may be under way: a number above 0, or an `AdaptiveLimit`.
@@ -140,38 +142,49 @@ class Slots:
             self.in_flight += 1
             return Slot(self)
         now = asyncio.get_running_loop().time()
-        until = now + self._queue_timeout
         if deadline is not None and deadline <= now:
             raise self._too_late()
-        if not self._queue:
-            self._queued_since = now
-        elif now - self._queued_since > _BURST and self._delay(caller) > self._longest_delay:
-            raise self._refusal("all are taken, and more calls come than are answered")
+        patience = self._patience(caller, now)
         if not self._make_room_for(caller):
             raise self._refusal("all are taken, and the queue is full")
+        until = now + patience
         try:
-            await self._enqueue(caller, until if deadline is None else min(until, deadline))
+            return await self._enqueue(caller, until if deadline is None else min(until, deadline))
         except TimeoutError:
             if deadline is not None and deadline < until:
                 raise self._too_late() from None
-            raise self._refusal(f"none became free within {self._queue_timeout:g} s") from None
-        return Slot(self)
+            raise self._refusal(f"none became free within {patience:.3g} s") from None
 
-    async def _enqueue(self, caller: str, until: float) -> None:
+    async def _enqueue(self, caller: str, until: float) -> Slot:
         waiter: Waiter = asyncio.get_running_loop().create_future()
         self._queue.add(caller, waiter)
         try:
             async with asyncio.timeout_at(until):
-                served = await waiter
+                slot = await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled():
-                if waiter.result():
+                if waiter.result() is not None:
                     self._free()  # The slot came in the very moment of leaving.
             else:
                 self._queue.discard(caller, waiter)
             raise
-        if not served:
+        if slot is None:
             raise self._refusal("all are taken, and the queue is full")
+        return slot
+
+    def _patience(self, caller: str, now: float) -> float:
+        """Seconds that a new call of this caller may wait.
+
+        Raises:
+            ConcurrencyExceeded: The queue never empties, and the wait would be too long.
+        """
+        if not self._queue:
+            self._queued_since = now
+        elif now - self._queued_since > _BURST:
+            if self._delay(caller) > self._longest_delay:
+                raise self._refusal("all are taken, and more calls come than are answered")
+            return min(self._queue_timeout, _MISTAKEN * self._longest_delay)
+        return self._queue_timeout
 
     def _make_room_for(self, caller: str) -> bool:
         """Whether the queue has room, if need be by sending away the newest waiter of the caller who has most."""
@@ -181,7 +194,7 @@ class Slots:
         if newest is None:
             return False
         if not newest.done():  # else it is about to leave
-            newest.set_result(False)
+            newest.set_result(None)
         return True
 
     def _free(self) -> None:
@@ -191,7 +204,7 @@ class Slots:
     def _serve(self) -> None:
         while self.in_flight < self.limit and (waiter := self._queue.next()) is not None:
             self.in_flight += 1
-            waiter.set_result(True)
+            waiter.set_result(Slot(self))  # held from now on: a late event loop is a part of how long calls take
 
     @property
     def _longest_delay(self) -> float:

@@ -37,7 +37,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._now = 0.0
         selector = _Impatient()
-        selector.slept = self._pass
+        selector.slept = self.advance
         super().__init__(selector)
 
     def time(self) -> float:
@@ -52,7 +52,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             future.set_exception(error)
         return future
 
-    def _pass(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
+        """Let time pass, as a callback does that holds the loop up."""
         # A sum of floats may fall short of the next timer by less than can be added.
         self._now = max(self._now + seconds, math.nextafter(self._now, math.inf))
 
