@@ -39,7 +39,7 @@ from .settings.base import OPEN
 from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.upstreams import AccountSettings
 from .telemetry.metrics import Metrics
-from .watching import access_log_of, admin_of, bookkeeper_of, metrics_of, observers_of
+from .watching import access_log_of, admin_of, bookkeeper_of, metrics_of, observers_of, spend_of
 
 EXPOSED = (
     "retry-after",
@@ -121,7 +121,7 @@ def assemble(
     metrics = metrics_of(settings, router, store, bookkeeper, refusals, tracing)
     app = _without_key(app, settings, metrics)
     log = access_log_of(settings, closing)
-    admin = admin_of(settings, router, registry, reload, log, observers)
+    admin = admin_of(settings, router, registry, spend_of(settings, ledger, store, registry), reload, log, observers)
     observers += observers_of(settings, metrics, bookkeeper, log, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.

@@ -12,7 +12,7 @@ from .asgi.lifespan import Close
 from .bookkeeping import Ledger
 from .events import Observer
 from .keys import KeyRegistry
-from .ledger import LedgerStore
+from .ledger import Budgets, LedgerStore, Spend
 from .limits import LimitStore, Prices
 from .live import Live
 from .middleware.request_events import RequestEventsMiddleware
@@ -87,10 +87,30 @@ def observers_of(
     return observers
 
 
+def spend_of(
+    settings: Settings, ledger: LedgerStore | None, store: LimitStore | None, registry: KeyRegistry | None
+) -> Spend | None:
+    """What tells what was spent; None without a ledger.
+
+    Args:
+        store: The counts of the limits, if this process sees them.
+    """
+    table, limits = settings.spend, settings.limits
+    if ledger is None or table is None:
+        return None
+    budgets = None
+    if limits is not None:
+        budgets = Budgets(
+            ledger, limit=limits.limit, models=limits.models, timezone=table.zone, store=store, keys=registry
+        )
+    return Spend(ledger, currency=table.currency, timezone=table.zone, budgets=budgets)
+
+
 def admin_of(
     settings: Settings,
     router: ReloadableRouter,
     registry: KeyRegistry | None,
+    spend: Spend | None,
     reload: Reload | None,
     log: list[Observer],
     observers: list[Observer],
@@ -105,6 +125,7 @@ def admin_of(
         live,
         keys=registry,
         hasher=settings.keys.hasher,
+        spend=spend,
         reload=None if reload is None else reload.run,
         allow=settings.admin.allow,
     )

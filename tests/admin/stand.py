@@ -9,6 +9,8 @@ from typing import Any
 from tests.asgi_client import Answer, Headers, request
 from xrouter_asgi.admin import AdminApp
 from xrouter_asgi.keys import Issued, Issuer, KeySpec, MemoryKeyStore
+from xrouter_asgi.ledger import Budgets, MemoryLedger, Spend
+from xrouter_asgi.limits import MemoryLimits
 from xrouter_asgi.live import Live
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.reloading import ReloadableRouter, Reloaded
@@ -35,6 +37,8 @@ class Stand:
 
     registry: MemoryKeyStore = field(default_factory=MemoryKeyStore)
     live: Live = field(default_factory=Live)
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    limits: MemoryLimits = field(default_factory=MemoryLimits)
     reloads: list[Reloaded] = field(default_factory=list)
     admin: Issued = field(init=False)
     reader: Issued = field(init=False)
@@ -42,7 +46,10 @@ class Stand:
 
     def __post_init__(self) -> None:
         self.router = ReloadableRouter(SETTINGS, build=build_router)
-        self.app = AdminApp(self.router, self.live, keys=self.registry, reload=self.reload)
+        limit = "10 USD/calendar month per owner"
+        budgets = Budgets(self.ledger, limit=limit, store=self.limits, keys=self.registry)
+        spend = Spend(self.ledger, budgets=budgets)
+        self.app = AdminApp(self.router, self.live, keys=self.registry, spend=spend, reload=self.reload)
         self.served = RequestEventsMiddleware(self.router, observers=[self.live])
         self.issuer = Issuer(self.registry, by="test")
 

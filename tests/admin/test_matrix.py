@@ -31,6 +31,9 @@ ENDPOINTS = {
     "POST /api/keys/KEY/resume": 200,
     "POST /api/keys/KEY/revoke": 200,
     "GET /api/keys/KEY/audit": 200,
+    "GET /api/spend": 200,
+    "GET /api/spend.csv": 200,
+    "GET /api/budgets": 200,
     "GET /api/settings": 200,
     "POST /api/reload": 200,
     "GET /api/openapi.json": 200,
@@ -208,7 +211,14 @@ async def test_what_is_not_given_is_not_served(stand: Stand) -> None:
         return Principal("ann", scopes=frozenset({"admin"}))
 
     stand.app = AdminApp(LLMRouter(stand.router.models), stand.live, identify=identify)
-    for endpoint in ("GET /api/keys", "GET /api/settings", "POST /api/reload", "POST /session"):
+    for endpoint in (
+        "GET /api/keys",
+        "GET /api/spend",
+        "GET /api/budgets",
+        "GET /api/settings",
+        "POST /api/reload",
+        "POST /session",
+    ):
         assert (await asked(stand, endpoint, [SAME_ORIGIN])).status == 404
     assert (await asked(stand, "GET /api/overview", [])).json["settings"] is None
 

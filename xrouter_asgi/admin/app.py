@@ -16,6 +16,7 @@ from ..asgi.sending import Outgoing
 from ..context import Principal, RequestContext
 from ..errors import XRouterError
 from ..keys import Hasher, KeyRegistry
+from ..ledger import Spend
 from ..live import Live
 from ..middleware.auth import Identify
 from ..reloading import ReloadableRouter, Reloaded
@@ -29,6 +30,7 @@ from .api.operation import AdminOperation, answer, paths_of
 from .api.overview import OverviewAPI
 from .api.requests import RequestsAPI
 from .api.settings import SettingsAPI
+from .api.spend import SpendAPI
 from .api.upstreams import UpstreamsAPI
 from .guard import Find, HostUsers, OperatorGuard, OperatorKeys
 from .sessions import Sessions, mount_of
@@ -64,6 +66,7 @@ class AdminApp:
         hasher: The one that the keys are checked with.
         identify: Who asks, in a host with users of its own; else the admin keys of `keys`. A principal needs the scope
             by name: one without scopes is no operator.
+        spend: What was spent, and the budgets; None leaves those paths out.
         settings: Those in force; by default those of a `ReloadableRouter`.
         reload: Reads the settings again; None leaves that path out.
         allow: Networks of the peers that may come; none means all.
@@ -79,6 +82,7 @@ class AdminApp:
         keys: KeyRegistry | None = None,
         hasher: Hasher | None = None,
         identify: Identify | None = None,
+        spend: Spend | None = None,
         settings: Callable[[], Settings] | None = None,
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
         allow: Iterable[str] = (),
@@ -95,6 +99,7 @@ class AdminApp:
             *RequestsAPI(live, process).operations(),
             *UpstreamsAPI(lambda: router.models, live, process).operations(),
             *([] if keys is None else KeysAPI(keys, hasher).operations()),
+            *([] if spend is None else SpendAPI(spend).operations()),
             *configured.operations(),
             *EventsAPI(live, version=configured.version).operations(),
         ]

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import Final
 
 from ..inspection import in_columns
-from ..ledger import LedgerUnavailable, Sum, Where
-from ..ledger.days import midnight_before
-from ..ledger.report import SINCE, dimensions, moment, sum_document, total, totals_document
+from ..ledger import LedgerUnavailable, Spend, SpendReport, Totals, Where
+from ..ledger.report import SINCE
 from ..limits.prices import in_units
 from ..settings import load_ledger
 from .base import Commands, add_command, fail
@@ -65,10 +62,6 @@ async def _spend(options: argparse.Namespace, environment: Mapping[str, str]) ->
     from ..ledger import SQLLedger  # here, because it needs an extra
 
     url, currency, zone = load_ledger(options.config, url=options.url, environment=environment)
-    now = datetime.now(UTC)
-    by = dimensions(options.by)
-    since = moment(options.since, now=now, zone=zone)
-    until = now if options.until is None else moment(options.until, now=now, zone=zone)
     where = Where(options.key, options.owner, options.group, options.model, options.provider)
     ledger = SQLLedger(url, timezone=zone)
     try:
@@ -76,68 +69,43 @@ async def _spend(options: argparse.Namespace, environment: Mapping[str, str]) ->
             await ledger.migrate()
             print("The tables of the ledger are up to date.")
             return 0
-        sums = await ledger.sums(by=by, since=since, until=until, where=where)
-        # Groups share requests, so the whole is not the sum of theirs.
-        (whole,) = await ledger.sums(by=(), since=since, until=until, where=where) or [Sum({}, total(()))]
+        spend = Spend(ledger, currency=currency, timezone=zone)
+        report = await spend.report(by=options.by, since=options.since, until=options.until, where=where)
     finally:
         await ledger.aclose()
-    options.write(by, sums, whole, _period(since, until, zone), currency)
+    options.write(report)
     return 0
 
 
-def _period(since: datetime, until: datetime, zone: tzinfo) -> tuple[str, str]:
-    """The first day and the last one."""
-    return midnight_before(since, zone).date().isoformat(), until.astimezone(zone).date().isoformat()
+def _write_json(report: SpendReport) -> None:
+    print(json.dumps(report.document(), ensure_ascii=False))
 
 
-def _write_json(by: Sequence[str], sums: Sequence[Sum], whole: Sum, period: tuple[str, str], currency: str) -> None:
-    first, last = period
-    document = {
-        "since": first,
-        "until": last,
-        "currency": currency,
-        "total": totals_document(whole.totals),
-        "sums": [sum_document(each) for each in sums],
-    }
-    print(json.dumps(document, ensure_ascii=False))
+def _write_csv(report: SpendReport) -> None:
+    sys.stdout.write(report.csv())
 
 
-def _write_csv(by: Sequence[str], sums: Sequence[Sum], whole: Sum, period: tuple[str, str], currency: str) -> None:
-    rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow([*by, *totals_document(whole.totals), "currency"])
-    rows.writerows(
-        [*map(_harmless, each.by.values()), *totals_document(each.totals).values(), currency] for each in sums
-    )
-
-
-def _write_text(by: Sequence[str], sums: Sequence[Sum], whole: Sum, period: tuple[str, str], currency: str) -> None:
-    first, last = period
-    print(f"{first} to {last}, in {currency}")
-    if not sums:
+def _write_text(report: SpendReport) -> None:
+    by, total = report.by, report.total
+    print(f"{report.since} to {report.until}, in {report.currency}")
+    if not report.sums:
         print(_NOTHING)
         return
-    most = max(_weight(each, whole) for each in sums)
+    most = max(report.share(each) for each in report.sums)
     rows = [(*by, "requests", "failed", "input", "output", "cost", "")]
-    for each in sums:
-        share = _weight(each, whole)
+    for each in report.sums:
+        share = report.share(each)
         bar = "█" * round(_BAR * share / most) if most else ""
-        rows.append((*(_shown(name) for name in each.by.values()), *_numbers(each), f"{bar} {share:.0%}".strip()))
-    if len(sums) > 1 and by:
-        rows.append(("all", *[""] * (len(by) - 1), *_numbers(whole), ""))
+        names = [_shown(name) for name in each.by.values()]
+        rows.append((*names, *_numbers(each.totals), f"{bar} {share:.0%}".strip()))
+    if len(report.sums) > 1 and by:
+        rows.append(("all", *[""] * (len(by) - 1), *_numbers(total), ""))
     print(in_columns(_right(rows, range(len(by), len(by) + 5))))
-    if whole.totals.unpriced:
-        print(f"\n{whole.totals.unpriced} requests are not in the cost, because their model has no price.")
+    if total.unpriced:
+        print(f"\n{total.unpriced} requests are not in the cost, because their model has no price.")
 
 
-def _weight(each: Sum, whole: Sum) -> float:
-    """Its share of the cost; where nothing has a price, of the requests."""
-    if whole.totals.cost:
-        return each.totals.cost / whole.totals.cost
-    return each.totals.requests / whole.totals.requests
-
-
-def _numbers(each: Sum) -> Sequence[str]:
-    totals = each.totals
+def _numbers(totals: Totals) -> Sequence[str]:
     return (
         *(f"{number:,}" for number in (totals.requests, totals.errors, totals.input, totals.output)),
         in_units(totals.cost),
@@ -153,8 +121,3 @@ def _right(rows: Sequence[Sequence[str]], columns: range) -> Sequence[Sequence[s
 def _shown(name: str) -> str:
     """A name that gives no orders to a terminal."""
     return (name if name.isprintable() else ascii(name)) or "-"
-
-
-def _harmless(name: str) -> str:
-    """A name that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
-    return f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else name

@@ -14,14 +14,19 @@ from .base import (
     Totals,
     Where,
 )
+from .budgets import Budgets, BudgetUse
 from .memory import MemoryLedger
+from .report import SpendReport
 from .seeded import SeededBudget
+from .spend import Spend
 
 if TYPE_CHECKING:
     from .sql import SQLLedger
 
 __all__ = [
     "ALL",
+    "BudgetUse",
+    "Budgets",
     "Cursor",
     "Dimension",
     "Entry",
@@ -31,6 +36,8 @@ __all__ = [
     "Page",
     "SQLLedger",
     "SeededBudget",
+    "Spend",
+    "SpendReport",
     "Sum",
     "Totals",
     "Where",

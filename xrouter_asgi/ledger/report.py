@@ -1,9 +1,12 @@
-"""What people and programs are told of sums: periods as people write them, and totals as a document."""
+"""What people and programs are told of sums: periods as people write them, and what was spent as JSON and as CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
@@ -64,3 +67,53 @@ def totals_document(totals: Totals) -> dict[str, Any]:
 
 def sum_document(each: Sum) -> dict[str, Any]:
     return {**{str(name): value for name, value in each.by.items()}, **totals_document(each.totals)}
+
+
+@dataclass(frozen=True, slots=True)
+class SpendReport:
+    """What was spent.
+
+    Attributes:
+        since, until: The first day and the last one, as 2026-11-30.
+        total: Of all requests. Groups share requests, so it is not the sum of their sums.
+        sums: The dearest first.
+    """
+
+    by: Sequence[Dimension]
+    since: str
+    until: str
+    currency: str
+    total: Totals
+    sums: Sequence[Sum]
+
+    def share(self, each: Sum) -> float:
+        """Its share of the cost; where nothing has a price, of the requests."""
+        if self.total.cost:
+            return each.totals.cost / self.total.cost
+        return each.totals.requests / self.total.requests
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "since": self.since,
+            "until": self.until,
+            "currency": self.currency,
+            "total": totals_document(self.total),
+            "sums": [sum_document(each) for each in self.sums],
+        }
+
+    def csv(self) -> str:
+        """For spreadsheets: a head, and a row for each sum."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow([*self.by, *totals_document(self.total), "currency"])
+        rows.writerows(
+            [*map(_harmless, each.by.values()), *totals_document(each.totals).values(), self.currency]
+            for each in self.sums
+        )
+        return text.getvalue()
+
+
+def _harmless(name: str) -> str:
+    """A name that no spreadsheet takes for a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
+    return f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r") else name

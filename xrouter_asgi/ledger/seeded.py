@@ -114,7 +114,7 @@ class SeededBudget:
         loop = asyncio.get_running_loop()
         added, began = 0, self._now()
         for charge in charges:
-            count, where = charge.counted, _where(charge)
+            count, where = charge.counted, where_of(charge)
             if where is None:
                 continue
             incomplete, away = count in self._incomplete, loop.time() < self._away_until
@@ -168,7 +168,7 @@ class SeededBudget:
         return spent
 
 
-def _where(charge: Charge) -> Where | None:
+def where_of(charge: Charge) -> Where | None:
     """Whose entries count; None for whom the ledger does not know."""
     match charge.limit.per:
         case "key":

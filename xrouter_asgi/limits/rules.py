@@ -122,6 +122,12 @@ class LimitRules:
         pattern = next((pattern for pattern in self._patterns if matches(pattern, model)), None)
         return self._combined(subject.limits, pattern)[1]
 
+    @property
+    def of_money(self) -> Sequence[LimitRule]:
+        """The limits of money, but for those of callers' keys."""
+        ours = [(None, self._general), *self._models.items()]
+        return [LimitRule(limit, pattern) for pattern, limits in ours for limit in limits if limit.unit == "money"]
+
     def budgets(self, subject: Subject) -> Sequence[Charge]:
         """A charge of nothing for each limit of money of a caller, but for those per model, of which there are many."""
         rules = (

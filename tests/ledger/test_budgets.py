@@ -1,0 +1,140 @@
+"""How far budgets are used up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from tests.ledger.entries import NOON, entry, hours
+from xrouter_asgi.keys import APIKey, Issuer, KeySpec, MemoryKeyStore
+from xrouter_asgi.ledger import Budgets, BudgetUse, MemoryLedger
+from xrouter_asgi.limits import Charge, Limit, LimitStore, MemoryLimits, Reservation
+
+NANO = 10**9
+
+
+def budgets(
+    ledger: MemoryLedger,
+    limit: str,
+    *,
+    models: Mapping[str, str] | None = None,
+    store: LimitStore | None = None,
+    keys: MemoryKeyStore | None = None,
+) -> Budgets:
+    """Of these limits, at noon of 30 November 2026."""
+    return Budgets(ledger, limit=limit, models=models, store=store, keys=keys, clock=NOON.timestamp)
+
+
+def told(uses: list[BudgetUse]) -> list[tuple[str, str, int, int]]:
+    return [(use.limit.per, use.subject, use.spent // NANO, use.remaining // NANO) for use in uses]
+
+
+async def of(*entries: object) -> MemoryLedger:
+    ledger = MemoryLedger()
+    await ledger.write(entries)  # type: ignore[arg-type]
+    return ledger
+
+
+async def test_each_subject_that_spent_something_has_a_budget() -> None:
+    ledger = await of(
+        entry(owner="ann", key="k1", groups=("staff", "eu"), cost=3 * NANO),
+        entry(owner="bob", key="k2", groups=("eu",), model="Large", cost=2 * NANO),
+        entry(owner="eve", key="k3", cost=None),
+    )
+    whose = "; ".join(f"10 USD/day per {per}" for per in ("key", "owner", "group", "model", "address", "all"))
+    assert told(await budgets(ledger, f"60/minute; {whose}").used()) == [
+        ("all", "", 5, 5),
+        ("group", "eu", 5, 5),
+        ("owner", "ann", 3, 7),
+        ("key", "k1", 3, 7),
+        ("model", "small", 3, 7),
+        ("group", "staff", 3, 7),
+        ("owner", "bob", 2, 8),
+        ("key", "k2", 2, 8),
+        ("model", "large", 2, 8),
+    ]
+
+
+async def test_a_budget_of_models_counts_only_these() -> None:
+    ledger = await of(entry(model="gpt-a", cost=3 * NANO), entry(model="other", cost=5 * NANO))
+    (use,) = await budgets(ledger, "60/minute", models={"gpt-*": "10 USD/day per owner"}).used()
+    assert (use.models, use.spent, use.subject) == ("gpt-*", 3 * NANO, "ann")
+
+
+async def test_what_is_older_than_the_window_does_not_count() -> None:
+    ledger = await of(entry(NOON - hours(2), cost=3 * NANO), entry(NOON - hours(30), cost=5 * NANO))
+    (use,) = await budgets(ledger, "10 USD/day per owner").used()
+    assert (use.spent, use.ends, use.forecast) == (3 * NANO, None, None)
+    (use,) = await budgets(ledger, "10 USD/calendar month per owner").used()
+    assert use.spent == 8 * NANO
+
+
+async def test_the_forecast_goes_on_at_the_pace_of_the_last_day() -> None:
+    ledger = await of(entry(NOON - hours(20), cost=4 * NANO), entry(NOON - hours(30), cost=1 * NANO))
+    (use,) = await budgets(ledger, "10 USD/calendar month per owner").used()
+    assert use.ends == datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    assert use.forecast == 5 * NANO + 2 * NANO  # half a day is left
+
+
+async def test_what_the_limiter_holds_beyond_the_ledger_is_reserved() -> None:
+    store = MemoryLimits(clock=NOON.timestamp, wall=NOON.timestamp)
+    limit = Limit.parse("10 USD/day per owner")
+    await store.reserve([Charge("ann", limit, 5 * NANO)], lease="some")
+    ledger = await of(entry(cost=3 * NANO))
+    (use,) = await budgets(ledger, "10 USD/day per owner", store=store).used()
+    assert (use.spent, use.reserved, use.remaining) == (3 * NANO, 2 * NANO, 5 * NANO)
+
+
+async def test_asking_reserves_nothing() -> None:
+    store = MemoryLimits(clock=NOON.timestamp, wall=NOON.timestamp)
+    asked = budgets(await of(entry(cost=3 * NANO)), "10 USD/day per owner", store=store)
+    assert await asked.used() == await asked.used()
+    assert (await asked.used())[0].remaining == 10 * NANO
+
+
+async def test_an_overdrawn_budget_has_nothing_left() -> None:
+    store = MemoryLimits(clock=NOON.timestamp, wall=NOON.timestamp)
+    (use,) = await budgets(await of(entry(cost=12 * NANO)), "10 USD/day per owner").used()
+    assert (use.spent, use.reserved, use.remaining) == (12 * NANO, 0, 0)
+    limit = Limit.parse("10 USD/day per owner")
+    await store.reserve([Charge("ann", limit, 5 * NANO)], lease="some")
+    store.settle("some", [12 * NANO])
+    (use,) = await budgets(await of(entry(cost=12 * NANO)), "10 USD/day per owner", store=store).used()
+    assert (use.reserved, use.remaining) == (0, 0)
+
+
+class Away(MemoryLimits):
+    async def reserve(self, charges: object, *, lease: str) -> Reservation:
+        return Reservation(True, local=True)
+
+
+async def test_while_the_counts_are_away_the_ledger_alone_tells() -> None:
+    (use,) = await budgets(await of(entry(cost=3 * NANO)), "10 USD/day per owner", store=Away()).used()
+    assert (use.reserved, use.remaining) == (0, 7 * NANO)
+
+
+async def made(registry: MemoryKeyStore, *limits: str) -> APIKey:
+    return (await Issuer(registry, by="test").create(KeySpec(owner="ann", limits=limits))).key
+
+
+async def test_a_key_with_a_limit_of_its_own_has_that_budget() -> None:
+    registry = MemoryKeyStore()
+    own, general = await made(registry, "2 USD/day"), await made(registry)
+    ledger = await of(
+        entry(key=own.id, cost=1 * NANO), entry(key=general.id, cost=1 * NANO), entry(key="host", cost=1 * NANO)
+    )
+    found = await budgets(ledger, "10 USD/day", keys=registry).used()
+    assert {(use.subject, use.limit.amount // NANO) for use in found} == {
+        (own.id, 2),
+        (general.id, 10),
+        ("host", 10),
+    }
+
+
+async def test_a_key_is_told_all_that_it_spends_from() -> None:
+    registry = MemoryKeyStore()
+    key = await made(registry, "2 USD/day")
+    ledger = await of(entry(key=key.id, cost=1 * NANO), entry(key="other", cost=4 * NANO))
+    whose = "10 USD/day; 20 USD/day per owner; 5 USD/day per address; 30 USD/day per all"
+    found = told(await budgets(ledger, whose).of_key(key))
+    assert sorted(found) == [("all", "", 5, 25), ("key", key.id, 1, 1), ("owner", "ann", 5, 15)]
