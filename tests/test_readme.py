@@ -24,11 +24,9 @@ from xrouter_asgi.settings import Settings
 
 from .asgi_client import get
 from .serving import uvicorn_here
-from .settings.reading import settings_below
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-OPERATIONS = (ROOT / "docs/operations.md").read_text("utf-8")
 
 
 def block(language: str) -> str:
@@ -93,17 +91,6 @@ async def test_the_middlewares_of_an_app_let_in_who_has_a_key_that_was_made_with
     assert (await get(app, "/llm/v1/models")).status == 401
     await store.aclose()
     await names["keys"].aclose()
-
-
-def test_every_setting_is_in_the_table() -> None:
-    rows = [line for line in OPERATIONS.splitlines() if line.startswith("|")]
-    keys = {name.rpartition(".")[2] for name in settings_below()}
-    assert [key for key in sorted(keys) if not any(re.search(rf"\b{key}\b", row) for row in rows)] == []
-
-
-def test_every_table_of_settings_is_named() -> None:
-    tables = set(Settings.model_fields) - {"providers", "models"}
-    assert [name for name in tables if not re.search(rf"`\[+{name}\]+`", OPERATIONS)] == []
 
 
 def test_every_link_is_absolute_for_who_reads_it_at_pypi_and_leads_somewhere() -> None:

@@ -55,12 +55,3 @@ def test_every_page_has_its_place_in_the_menu_of_the_site() -> None:
     nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
     english = {page.name for page in (ROOT / "docs").glob("*.md") if not page.name.endswith(".ru.md")}
     assert set(re.findall(r": ([\w.]+\.md)$", nav, re.MULTILINE)) == english
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.ru.md")), ids=lambda page: page.name)
-def test_a_page_in_russian_has_one_in_english_with_as_many_headings(page: Path) -> None:
-    headings = [
-        re.findall(r"^#+ ", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
-        for text in (page.read_text("utf-8"), page.with_name(page.name.replace(".ru", "")).read_text("utf-8"))
-    ]
-    assert headings[0] == headings[1]

@@ -25,7 +25,7 @@ _HEAD = """\
 # Settings of xrouter. What is commented out shows a default, or something to take in.
 #   xrouter check --live    is everything there that this file needs?
 #   xrouter serve           serves it, and reads it again when it changes
-# Every setting: {docs}/operations.md
+# Every setting: {docs}/settings.md
 # A secret never stands here: "env:NAME" names an environment variable, "file:PATH" a file.
 """
 _GIGACHAT = """\

@@ -34,8 +34,8 @@ class Price:
     Attributes:
         input: Of the prompt.
         output: Of the answer, reasoning included.
-        cached: Of the input that the upstream had in its cache; None: as `input`.
-        cache_write: Of the input that the upstream puts into its cache; None: as `input`.
+        cached: Of the input that the upstream had in its cache; by default as `input`.
+        cache_write: Of the input that the upstream puts into its cache; by default as `input`.
         request: Of one request, whatever its size.
         above: A number of tokens, and the price of requests with more input than that.
 

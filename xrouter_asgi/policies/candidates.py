@@ -29,7 +29,7 @@ class Capabilities:
         tools: Call functions.
         vision: See pictures.
         json_schema: Answer by a JSON Schema (`response_format`).
-        context: Tokens of input and output together; None if nobody says.
+        context: Tokens of input and output together; by default nobody knows.
     """
 
     tools: bool = True

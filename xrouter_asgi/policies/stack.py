@@ -28,10 +28,16 @@ class Patience:
     """How long and how often an upstream is tried.
 
     Attributes:
-        attempts, retry_billed: See `Retry`.
-        first, idle: See `Timeout`; None leaves them to the provider's own clocks.
-        prebuffer, prebuffer_tokens: `seconds` and `tokens` of `Prebuffer`; None for both hands streams over at once.
-        total: Seconds for everything: all attempts, all waits and the end of the stream. None for no bound.
+        attempts: Attempts at one target, those at earlier targets included: at most 2 with three targets, 1 with four
+            or more, so that each can be asked. See `Retry`.
+        retry_billed: Whether to repeat a call that timed out and may have cost money.
+        first: Seconds until the first chunk of a stream; by default the provider's own clock decides. See `Timeout`.
+        idle: Seconds between two chunks; by default the provider's own clock decides.
+        prebuffer: Keep back a stream until so many seconds after its first chunk, such as `0.5`. What fails in this
+            time is made good like any other failure. See `Prebuffer`.
+        prebuffer_tokens: Keep back a stream until so many chunks with text, such as `20`, or for `prebuffer`, whichever
+            is first.
+        total: Seconds for everything: all attempts, all waits and the end of the stream; `inf` sets no bound.
     """
 
     attempts: Count = 3

@@ -96,7 +96,7 @@ PRESETS: Mapping[str, Preset] = {
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         key="GEMINI_API_KEY",
         source="https://ai.google.dev/gemini-api/docs/openai",
-        options=OpenAIOptions(reasoning=None, reasoning_models=("gemini-*", "models/gemini-*"), completions=False),
+        options=OpenAIOptions(reasoning="off", reasoning_models=("gemini-*", "models/gemini-*"), completions=False),
     ),
     "groq": Preset(
         base_url="https://api.groq.com/openai/v1",
@@ -104,7 +104,7 @@ PRESETS: Mapping[str, Preset] = {
         source="https://console.groq.com/docs/openai",
         options=OpenAIOptions(
             output_limit="max_completion_tokens",
-            reasoning=None,
+            reasoning="off",
             reasoning_models=("openai/gpt-oss-*", "qwen/qwen3*"),
             completions=False,
         ),
@@ -125,7 +125,7 @@ PRESETS: Mapping[str, Preset] = {
         base_url="https://api.mistral.ai/v1",
         key="MISTRAL_API_KEY",
         source="https://docs.mistral.ai/api",
-        options=OpenAIOptions(reasoning=None, reasoning_models=("mistral-small-*",), completions=False),
+        options=OpenAIOptions(reasoning="off", reasoning_models=("mistral-small-*",), completions=False),
     ),
     "moonshot": Preset(
         base_url="https://api.moonshot.ai/v1",

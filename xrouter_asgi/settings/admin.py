@@ -17,7 +17,7 @@ class AdminSettings(Table):
     Attributes:
         port: Serve it only there, which only `xrouter serve` does; by default 9101, if there is no path.
         host: The address of that port.
-        path: The path below the mount, in place of a port.
+        path: A path of the app, such as `/admin`, in place of a port.
         allow: Networks of the peers that may come, such as `["10.0.0.0/8"]`; none means all.
     """
 

@@ -46,11 +46,12 @@ RuleName: TypeAlias = Literal[
 
 
 class _ChannelSettings(Buildable):
-    """What all channels have in common.
+    """Keys of all channels.
 
     Attributes:
         ca_bundle: File or folder with certificates to trust besides the public ones, or `system` for this machine's
-            store in their place. By default what `SSL_CERT_FILE` names.
+            store in their place. By default what `SSL_CERT_FILE` or
+            `SSL_CERT_DIR` names.
         proxy: `http://` or `https://` address. May be a reference, since it may hold a password.
     """
 
@@ -66,7 +67,7 @@ class WebhookSettings(_ChannelSettings):
     """`[alerts.webhook]`: each alert is POSTed as JSON.
 
     Attributes:
-        url: May be a reference, since it may hold a secret.
+        url: Where to POST. May be a reference, since it may hold a secret.
         headers: Sent with each alert. A value may be a reference.
     """
 
@@ -80,7 +81,11 @@ class WebhookSettings(_ChannelSettings):
 
 
 class SlackSettings(_ChannelSettings):
-    """`[alerts.slack]`: an incoming webhook of Slack, Mattermost or Rocket.Chat."""
+    """`[alerts.slack]`: an incoming webhook of Slack, Mattermost or Rocket.Chat.
+
+    Attributes:
+        url: The address of the webhook, which is a secret.
+    """
 
     url: Secret
 
@@ -89,7 +94,7 @@ class SlackSettings(_ChannelSettings):
 
 
 class TelegramSettings(_ChannelSettings):
-    """`[alerts.telegram]`.
+    """`[alerts.telegram]`: a message of a bot.
 
     Attributes:
         token: The token of the bot.
@@ -111,10 +116,11 @@ class AlertsSettings(Table):
 
     Attributes:
         error_share: The share of failed requests that raises an alert.
-        slow, slow_share: An answer is slow if its head takes so many seconds; `slow_share` is the share of slow
-            answers that raises an alert. Without `slow` this rule is off.
-        window, minimum: Shares are of the requests of so many seconds, and count from so many requests on.
-        cooldown: Seconds between two alerts about the same thing.
+        slow: An answer is slow if its head takes so many seconds. Without it nobody is told of slow answers.
+        slow_share: The share of slow answers that raises an alert.
+        window: Shares are of the requests of so many seconds.
+        minimum: Shares count from so many requests on.
+        cooldown: Seconds between two alerts about the same thing. Its end is told at once.
         off: Rules that are off.
         log: Whether alerts go to the log.
     """

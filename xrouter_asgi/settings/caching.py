@@ -44,7 +44,9 @@ class ModelCacheSettings(Table):
     """`cache` of a model: what was asked before in the same words is answered from what was answered then.
 
     Attributes:
-        ttl, shared, any_temperature: See `policies.cache.Cache`.
+        ttl: Seconds that an answer is kept.
+        shared: Whether all callers share their answers. Else what one was answered is never shown to another.
+        any_temperature: Whether a chat is looked up whatever its `temperature`. Else it must be 0.
     """
 
     ttl: Seconds

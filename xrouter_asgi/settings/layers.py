@@ -44,12 +44,12 @@ DatabaseURL = Annotated[Hidden, AfterValidator(_below_folder)]
 
 
 class KeysSettings(Buildable):
-    """`[keys]`. Without this table the gateway admits everybody.
+    """`[keys]`: who is let in. Without this table the gateway admits everybody.
 
     Attributes:
         url: `sqlite:///keys.db` or `postgresql://user:password@host/name`. May be a reference. A relative path starts
             at the folder of the settings file.
-        pepper: One pepper, or `2:PEPPER,1:OLDER`; see `Hasher.parse`.
+        pepper: The secret of the digests of keys: 32 characters or more, or `2:NEW,1:OLD` while it changes.
         imported: Whether the database may hold keys of another gateway.
     """
 
@@ -87,12 +87,13 @@ Limits = Annotated[tuple[str, ...], BeforeValidator(_limits)]
 
 
 class RateLimitSettings(Buildable):
-    """`[rate_limit]`. The limits of a key itself hold even without this table.
+    """`[rate_limit]`: how much callers may ask. The limits of a key itself hold even without this table.
 
     Attributes:
         limit: For every caller, such as `"60/minute; 8 parallel"`, or a list of limits.
-        models: More limits, by the name of a model or a pattern.
-        assumed_output: Tokens that an answer is expected to have at least if the client sets no bound.
+        models: More limits, by the name of a model or a pattern with one `*`.
+        assumed_output: Tokens that an answer is expected to have at least if the client sets no bound; never more
+            than the limit is reserved.
         storage: `memory://`, or the URL of a Redis or Valkey that several processes share. May be a reference.
         when_unavailable: While Redis is down, admit this process's share (`degrade`), everything (`open`) or nothing
             (`closed`).
@@ -137,7 +138,7 @@ class ResponsesSettings(Buildable):
 
     Attributes:
         store: `memory`, which is that of one process; `off`; or the URL of a Redis or Valkey that several processes
-            share. May be a reference.
+            share. May be a reference, since it may hold a password.
         ttl: Seconds that a response is kept after its last use.
         max_bytes: How much is kept in memory, in bytes. A Redis has a setting of its own for that.
     """
@@ -199,7 +200,7 @@ def _origin(origin: str) -> str:
 
 
 class CORSSettings(Table):
-    """`[cors]`. Without this table no page of another origin may read the answers.
+    """`[cors]`: which pages may ask. Without this table no page of another origin may read the answers.
 
     Attributes:
         origins: The origins whose pages may: `https://chat.example`, with its port if it has one; `*` for all.

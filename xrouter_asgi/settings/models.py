@@ -34,8 +34,12 @@ class TargetSettings(Table):
     """`provider/model`, or a table with more. A `*` in the model stands for what the `*` in the client's name matched.
 
     Attributes:
-        weight, price, capabilities: See `policies.candidates.Candidate`.
-        max_parallel: How many calls at once it bears; None for any number.
+        provider: The name of a table of `[providers]`.
+        model: The provider's name of the model.
+        weight: Its share with `by_weight`, in proportion to the other weights. 0 gets only what no other can answer.
+        price: What it costs, in the currency of `[spend]`. It comes before `[[prices]]`.
+        capabilities: What it can do. A request that needs more goes elsewhere.
+        max_parallel: Calls at once; others go to a target that is free, or wait in line. By default any number.
     """
 
     provider: str
@@ -80,11 +84,15 @@ class ModelSettings(Table):
     """`[models.NAME]`: the name clients use, and what it stands for.
 
     Attributes:
-        strategy: In which order targets are asked; see `policies.strategies`.
-        session_affinity, content_policy: See `policies.fallback.Fallback`.
-        patience: See `policies.stack.Patience`. Without `total` the most patient provider sets the deadline; `inf`
-            sets none.
-        hedge: The largest share of requests for which a second target is asked when the first is late.
+        targets: Each `"provider/model"`, or a table. The next one answers if one fails. A `*` in the name of the model
+            and in a target is a pattern.
+        strategy: Which target is asked first. `two_choices` is the better of two at random, by latency and load.
+        session_affinity: Keep a conversation with the target that answered it last, whose cache of the prompt is warm.
+        content_policy: Whether to ask the next target when one refuses the content of a request.
+        patience: How long and how often its targets are tried. Without `total` the most patient provider sets the
+            deadline.
+        hedge: The largest share of requests, such as `0.03`, for which a second target is asked when the first takes
+            longer than for 95 % of its answers; never with tools.
         cache: Answers what was asked before from what was answered then.
     """
 

@@ -41,7 +41,23 @@ def _authorization_key(key: SecretStr) -> SecretStr:
 
 
 class GigaChatSettings(UpstreamSettings):
-    """`kind = "gigachat"`. One of `credentials`, `user` and `password`, `access_token` or `cert` is needed."""
+    """`kind = "gigachat"`. One of `credentials`, `user` and `password`, `access_token` or `cert` is needed.
+
+    Attributes:
+        kind: GigaChat's API.
+        base_url: Up to and including `/v1`.
+        auth_url: Where access tokens come from.
+        credentials: The authorization key.
+        scope: For whom the key is: persons, or companies that pay in advance (`B2B`) or afterwards (`CORP`).
+        user: The name of a login with a password. May be a reference.
+        password: Its password.
+        access_token: A token of GigaChat's. When it ends, `credentials` or `user` get the next one.
+        max_parallel: Chats at once; others go to a target that is free, or wait. By default 1 for persons, else 10.
+        queue_timeout: Seconds that a chat waits at most until others have ended.
+        client_id: The value of `X-Client-ID`; by default it comes from the key.
+        allow_networks: Private networks from which pictures may be fetched.
+        options: Details of the translation.
+    """
 
     kind: Literal["gigachat"]
     base_url: BaseURL = BASE_URL
@@ -90,11 +106,14 @@ class GigaChatSettings(UpstreamSettings):
 
 
 class OpenAISettings(AccountSettings):
-    """`kind = "openai"`: any upstream that speaks OpenAI's API; or one of those that `PRESETS` knows.
+    """`kind = "openai"`: any upstream that speaks OpenAI's API; or one of those that are known (`PRESETS`).
 
     Attributes:
-        folder: The folder of an account at Yandex. May be a reference.
-        members: Members of requests that go upstream besides those that always do; see `OpenAIProvider`.
+        kind: Any upstream that speaks OpenAI's API, or one whose address and manners are known.
+        folder: The folder of an account at Yandex, which needs it. May be a reference.
+        ask_usage: Ask for the usage of streams; off for upstreams that refuse `stream_options`.
+        members: Members of requests that go upstream besides those that always do, such as `["store"]`.
+        options: How the upstream wants to be sent what other APIs than chat ask for.
     """
 
     kind: Literal["openai", PresetKind]
@@ -153,7 +172,13 @@ class OpenAISettings(AccountSettings):
 
 
 class AnthropicSettings(AccountSettings):
-    """`kind = "anthropic"`: Claude, or any upstream at `base_url` that speaks Anthropic's Messages API."""
+    """`kind = "anthropic"`: Claude, or any upstream at `base_url` that speaks Anthropic's Messages API.
+
+    Attributes:
+        kind: Anthropic's Messages API.
+        base_url: Up to and including `/v1`.
+        options: Details of the translation.
+    """
 
     kind: Literal["anthropic"]
     base_url: BaseURL = ANTHROPIC_URL
@@ -190,7 +215,13 @@ class AnthropicSettings(AccountSettings):
 
 
 class EchoSettings(Table):
-    """`kind = "echo"`: repeats the last message word by word, with `delay` seconds between words."""
+    """`kind = "echo"`: repeats the last message word by word.
+
+    Attributes:
+        kind: No upstream at all.
+        models: The names of its models.
+        delay: Seconds between two words.
+    """
 
     kind: Literal["echo"]
     models: Some[str] = ("echo",)

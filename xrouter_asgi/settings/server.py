@@ -14,17 +14,19 @@ from .references import ExistingPath
 
 
 class ServerSettings(Table):
-    """`[server]`.
+    """`[server]`: where and how the gateway serves.
 
     Attributes:
-        port: 0 takes a free one.
+        host: The address to listen at.
+        port: The port to listen at; 0 takes a free one.
         max_body: The largest body of a request, in bytes.
-        workers: How many processes serve.
+        workers: How many processes serve. `xrouter serve --workers` says it, too.
         drain: Seconds that running requests get to finish after SIGTERM.
         reload: Whether `xrouter serve` reloads the file when it changes. It always reloads on SIGHUP.
         explain: Whether callers may ask how their request was routed (`x-xrouter-explain: 1`).
         docs: Whether browsers are shown `/docs`. It and `/openapi.json` need no key then.
-        commit_after: Seconds of silence in a stream until a comment keeps the connection open; see `LLMRouter`.
+        commit_after: Seconds of silence in a stream until a comment keeps the connection open. If the comment is the
+            first thing sent, the status is 200, and an error comes as an event. `inf`: never.
         trusted_proxies: Addresses or networks of the proxies whose `X-Forwarded-For` names the client.
         ssl_certfile: PEM with the certificate of this gateway and those above it, and perhaps its key. With it `xrouter
             serve` speaks HTTPS only.

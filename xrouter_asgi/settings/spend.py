@@ -29,8 +29,14 @@ class PriceSettings(Table):
 
     Attributes:
         target: `provider/model`, or a pattern with one `*`.
-        input, output, cached, cache_write, request, above: See `Price`.
-        source, date: Where the price was read, and when; for people.
+        input: A million tokens of the prompt.
+        output: A million tokens of the answer, reasoning included.
+        cached: A million tokens of input that the upstream had in its cache; by default as `input`.
+        cache_write: A million tokens of input that the upstream puts into its cache; by default as `input`.
+        request: One request, whatever its size.
+        above: A number of tokens, and the price of requests with more input: `[200000, { input = 3, output = 15 }]`.
+        source: Where the price was read; for people.
+        date: When it was read; for people.
     """
 
     target: str
@@ -118,15 +124,15 @@ def present_prices(file: Path) -> str:
 
 
 class SpendSettings(Table):
-    """`[spend]`: money.
+    """`[spend]`: money. With it and a database, here or in `[keys]`, there is a ledger.
 
     Attributes:
         currency: Of all prices, limits and sums: three letters.
         timezone: In which calendar days, weeks and months begin.
-        rates: What one unit of another currency is in this one, for `xrouter prices update`.
+        rates: What one unit of another currency is in this one, for `xrouter prices update`: `{ USD = 92.5 }`.
         prices: The file that `xrouter prices update` writes. A relative path starts at the folder of the settings file.
         url: The database of the ledger; that of `[keys]` if there is none. May be a reference.
-        labels: Members of a request's `metadata` that the ledger keeps.
+        labels: Members of a request's `metadata` that the ledger keeps, cut to 64 characters.
         retention: Days for which it keeps entries; their sums by day are kept five years longer.
         limit: Budgets, such as `"1500 RUB/calendar month per owner"`, besides the limits of `[rate_limit]`.
     """
@@ -140,7 +146,7 @@ class SpendSettings(Table):
     limit: Limits = ()
     url: Annotated[DatabaseURL, AfterValidator(_usable)] | None = None
     labels: tuple[str, ...] = ()
-    retention: Annotated[float, Field(gt=0)] = 90.0
+    retention: Annotated[float, Field(gt=0, le=36_500)] = 90.0
 
     @property
     def zone(self) -> ZoneInfo:

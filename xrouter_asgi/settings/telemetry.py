@@ -30,13 +30,15 @@ from .upstreams import BaseURL
 
 
 class CollectorSettings(Table):
-    """A collector of OpenTelemetry, which takes OTLP over HTTP.
+    """Keys of collectors of OpenTelemetry, which take OTLP over HTTP.
 
     Attributes:
         endpoint: The base URL; without it `OTEL_EXPORTER_OTLP_ENDPOINT`, else `http://localhost:4318`.
         headers: Sent with every export; without them `OTEL_EXPORTER_OTLP_HEADERS`. A value may be a reference.
-        ca_bundle: File or folder with certificates to trust besides the public ones, or `system`.
-        cert, key: The client certificate of this gateway.
+        ca_bundle: File or folder with certificates to trust besides the public ones, or `system` for this machine's
+            store in their place.
+        cert: PEM with the client certificate of this gateway.
+        key: PEM with its key.
         proxy: `http://` or `https://` address. May be a reference, since it may hold a password.
         timeout: Seconds for an export with its repetitions.
         compression: `gzip` takes time here and spares the network.
@@ -88,7 +90,7 @@ class CollectorSettings(Table):
 
 
 class ResourceSettings(Table):
-    """What is said of this process.
+    """Keys about this process.
 
     Attributes:
         resource: More attributes than the name of the service; also those of `OTEL_RESOURCE_ATTRIBUTES`.
@@ -202,7 +204,7 @@ def _excludable(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class AccessLogSettings(Table):
-    """`[access_log]`.
+    """`[access_log]`: a line for each request.
 
     Attributes:
         format: `auto` is `text` on a terminal and `json` elsewhere, both on the standard output; `logging` hands JSON
@@ -231,7 +233,7 @@ class LogSettings(Table):
     """`[log]`: what `xrouter serve` tells of itself on the standard error. The access log is another one.
 
     Attributes:
-        level: The least weighty lines that are written.
+        level: The least weighty lines that are written. `xrouter serve --log-level` says it, too.
         format: `auto` is `text` on a terminal and `json` elsewhere.
     """
 

@@ -32,18 +32,21 @@ BaseURL = Annotated[str, AfterValidator(_base_url)]
 
 
 class UpstreamSettings(Buildable):
-    """What all providers behind HTTP have in common.
+    """Keys of all providers over HTTP.
 
     Attributes:
+        base_url: Up to and including `/v1`; needed where the `kind` does not know it.
+        timeouts: Seconds for each phase of an exchange.
         ca_bundle: File or folder with certificates to trust besides the public ones, or `system` for this machine's
-            store in their place. By default what `SSL_CERT_FILE` names.
-        timeouts: See `providers.http.Timeouts`. `total = inf` sets no bound.
-        cert, key, key_password: The client certificate of this gateway.
+            store in their place. By default what `SSL_CERT_FILE` or `SSL_CERT_DIR` names.
+        cert: PEM with the client certificate of this gateway.
+        key: PEM with its key.
+        key_password: The password of that key.
         insecure: Do not check the upstream's certificate.
         proxy: `http://` or `https://` address. May be a reference, since it may hold a password.
-        own_key: Whether callers may (true) or must (`required`) bring a credential of their own in `x-provider-key`.
+        own_key: Whether callers may (`true`) or must (`required`) bring a credential of their own in `x-provider-key`.
             Nothing that identifies the gateway's account goes with it: no credential, no `headers`, no `cert`.
-        errors: Whose fault errors are: see `providers.ErrorRule`. They come before what this package knows.
+        errors: Whose fault errors are. They come before what this package knows.
     """
 
     base_url: BaseURL
@@ -109,12 +112,15 @@ def _parallel(value: object) -> object:
 
 
 class AccountSettings(UpstreamSettings):
-    """What providers with a plain key have in common.
+    """Keys of all providers with a plain key.
 
     Attributes:
+        api_key: Sent as the upstream wants it, by default as a bearer token.
         headers: Sent with every request. A value may be a reference.
-        max_parallel: How many chats and embeddings at once, for all models together; `adaptive` learns the number.
-        max_connections: How many connections at once; by default as many as there are descriptors for.
+        http2: Speak HTTP/2, where the upstream does. Needs the extra `http2`.
+        max_parallel: Chats and embeddings at once, for all models together; others go to a target that is free, or wait
+            up to 30 seconds. `adaptive` learns the number: it starts at 10 and reaches at most 100. By default any.
+        max_connections: Connections at once; by default half of the descriptors that there are, less 64.
     """
 
     api_key: Secret | None = None

@@ -115,7 +115,7 @@ def test_late_system_messages_stay_or_become_words_of_the_user() -> None:
 
 @pytest.mark.parametrize(
     ("name", "wanted"),
-    [("reasoning_content", {"reasoning_content": "hm"}), ("reasoning", {"reasoning": "hm"}), (None, {})],
+    [("reasoning_content", {"reasoning_content": "hm"}), ("reasoning", {"reasoning": "hm"}), ("off", {})],
 )
 def test_earlier_reasoning_goes_back_under_the_name_that_the_upstream_knows(name: Any, wanted: dict[str, str]) -> None:
     turn = {"role": "assistant", "content": "Yes."}

@@ -22,7 +22,7 @@ class GigaChatOptions:
             becomes a user message.
         replay_state: Send `functions_state_id` back with the calls in the history. Some older stands refuse it.
         reasoning_models: GigaChat's names of models that take `reasoning_effort`, or patterns with one `*`.
-        max_tokens: The model's maximum, above which `max_tokens` is lowered. None sends any number on.
+        max_tokens: The model's maximum, above which `max_tokens` is lowered. By default any number is sent on.
         attachment_text: The text beside a picture, recording or document that comes without words of its own.
     """
 

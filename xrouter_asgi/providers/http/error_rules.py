@@ -17,11 +17,11 @@ class ErrorRule:
     """Whose fault an upstream's error is, where this package does not know it or is wrong.
 
     Attributes:
-        kind: See `Blame`.
-        status: One or more of 400 to 599. None for any. An error in a stream or under status 200 has the status that it
-            tells itself, else what its code implies, else 500.
+        kind: Whose fault it is, as in `Blame`.
+        status: One or more of 400 to 599; by default any. An error in a stream or under status 200 has the status that
+            it tells itself, else what its code implies, else 500.
         match: One text or more, of which one has to stand in the first 8 KiB of the message, of the code or of the
-            type, in upper or lower case. None for any error with this status.
+            type, in upper or lower case; it is no pattern. By default any error with this status.
 
     Raises:
         ValueError: For an unknown kind or status, for an empty text, and for neither `status` nor `match`.

@@ -41,7 +41,7 @@ class Timeouts:
         connect: For TCP and TLS together.
         first: From the written request to the head of the answer.
         idle: Between two reads of a body. Framing without content does not count as life.
-        total: For the whole exchange, last byte included; None for no bound.
+        total: For the whole exchange, last byte included; `inf` sets no bound.
         write: Until the upstream has taken the request.
         pool: Waiting for a free connection.
 

@@ -12,11 +12,11 @@ class OpenAIOptions:
     """What an upstream makes of translated requests. What a client of chat wrote itself goes up as it is.
 
     Attributes:
-        output_limit: The parameter that bounds the output; None: `max_completion_tokens` at OpenAI and Azure, else
+        output_limit: The parameter that bounds the output. By default `max_completion_tokens` at OpenAI and Azure, else
             `max_tokens`, which is all that many other servers know.
         late_system: The role of system messages behind the first other message. Many chat templates take one system
             message, in front; `user` writes the others as `[system] …`.
-        reasoning: The member of a message in which earlier reasoning goes back; None leaves it out, for upstreams that
+        reasoning: The member of a message in which earlier reasoning goes back; `off` leaves it out, for upstreams that
             refuse a member they do not know (Groq, Mistral).
         reasoning_models: The upstream's names of models that take `reasoning_effort`, or patterns with one `*`. Agents
             send it to every model, and models that do not reason refuse it.
@@ -26,7 +26,7 @@ class OpenAIOptions:
 
     output_limit: Literal["max_tokens", "max_completion_tokens"] | None = None
     late_system: Literal["system", "user"] = "system"
-    reasoning: Literal["reasoning_content", "reasoning"] | None = "reasoning_content"
+    reasoning: Literal["reasoning_content", "reasoning", "off"] = "reasoning_content"
     reasoning_models: Sequence[str] = ("gpt-5*", "o1*", "o3*", "o4*")
     prompt_cache_key: bool = False
     completions: bool = True

@@ -45,7 +45,7 @@ def _messages(messages: Sequence[dict[str, Any]], options: OpenAIOptions) -> lis
         if _REASONING in message and options.reasoning != _REASONING:
             message = {**message}
             reasoning = message.pop(_REASONING)
-            if options.reasoning is not None:
+            if options.reasoning != "off":
                 message[options.reasoning] = reasoning
         written.append(message)
     return written
