@@ -1,4 +1,7 @@
-"""Fail if a page of the built site asks a foreign host, and list the links that lead elsewhere: site_links.py FOLDER"""
+"""Fail if a page of the built site asks a foreign host or shows a fence, and list the links that lead elsewhere.
+
+site_links.py FOLDER
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ _FETCHED = re.compile(
 )
 # What the theme's script fetches where such an element is there: GitHub's stars, and a program for diagrams.
 _FETCHED_BY_SCRIPT = re.compile(r"data-md-component=[\"']?source\b|class=[\"']?mermaid\b")
+_FENCE = re.compile(r"<p>```|^```\w", re.MULTILINE)
 _LINK = re.compile(r"<a\b[^>]*?\shref=[\"']?(https?://[^\"'\s>]+)")
 
 
@@ -29,11 +33,12 @@ def fetched(text: str) -> list[str]:
 def main(folder: str) -> int:
     files = [file for file in sorted(Path(folder).rglob("*")) if file.suffix in {".html", ".css", ".svg"}]
     texts = {file: file.read_text("utf-8") for file in files}
-    foreign = [f"{file} fetches {address}" for file, text in texts.items() for address in fetched(text)]
+    wrong = [f"{file} fetches {address}" for file, text in texts.items() for address in fetched(text)]
+    wrong += [f"{file} shows the fence of a block" for file, text in texts.items() if _FENCE.search(text)]
     links = sorted({link for text in texts.values() for link in _LINK.findall(text)})
     print("\n".join([f"{len(texts)} files have {len(links)} links that lead elsewhere:", *links]))
-    if foreign or not texts:
-        print("\n".join(foreign or [f"There is no site in {folder}."]), file=sys.stderr)
+    if wrong or not texts:
+        print("\n".join(wrong or [f"There is no site in {folder}."]), file=sys.stderr)
         return 1
     return 0
 

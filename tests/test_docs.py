@@ -8,17 +8,15 @@ import json
 import logging
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import trustme
 from django.conf import settings as django_settings  # type: ignore[import-untyped]  # Django has no types
 from litestar.logging import LoggingConfig
 
@@ -31,7 +29,7 @@ from xrouter_asgi.providers.presets import PRESETS
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_router
 from xrouter_asgi.testing.clock import Clock
-from xrouter_asgi.testing.gigachat import KEY, FakeGigaChat
+from xrouter_asgi.testing.gigachat import FakeGigaChat
 from xrouter_asgi.testing.openai import FakeOpenAI
 from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 from xrouter_asgi.wire import ChatRequest
@@ -156,13 +154,6 @@ def run(page: str, *titles: str) -> dict[str, Any]:
     return names
 
 
-def test_every_program_is_run_here() -> None:
-    tests = Path(__file__).read_text("utf-8")
-    pages = ("index.md", "embedding.md", "developing.md", "responses.md", "testing.md", "money.md")
-    titles = [title for page in pages for title in blocks(page)]
-    assert [title for title in titles if f'"{title}"' not in tests] == []
-
-
 # Lines to paste.
 
 
@@ -173,33 +164,6 @@ def lines(page: str) -> list[tuple[str, str]]:
 def lines_of(page: Path) -> list[tuple[str, str]]:
     """All blocks of a page: what stands behind the ticks, and the text."""
     return re.findall(r"^```(.*?)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-
-
-READ: dict[str, Callable[[str], object]] = {
-    "toml": tomllib.loads,
-    "json": json.loads,
-    "python": lambda text: compile(text, "a page", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT),
-}
-SHOWN = {"": "pictures", "console": "what a command prints", "yaml": "the settings of other programs"}
-"""Languages of blocks that no test reads, and why."""
-
-
-def test_every_block_is_in_a_language_that_is_read_here_or_listed() -> None:
-    shown = {page.name: [(title.partition(" ")[0], text) for title, text in lines_of(page)] for page in PAGES}
-    for page, blocks_there in shown.items():
-        for language, text in blocks_there:
-            if language in READ:
-                READ[language](text)
-            else:
-                assert language in {"sh", *SHOWN}, page
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-def test_every_command_can_be_read_by_a_shell() -> None:
-    commands = [text for page in PAGES for title, text in lines_of(page) if title.partition(" ")[0] == "sh"]
-    script = "\n".join(f"f{number}() {{\n{text}\n}}" for number, text in enumerate(commands))
-    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
-    assert (done.stderr, len(commands) > 20) == ("", True)
 
 
 def test_the_first_commands_work_as_pasted(
@@ -220,30 +184,6 @@ async def test_the_first_program_asks_the_gateway_whose_app_is_shown(capsys: pyt
         served = program.replace("http://127.0.0.1:8000", f"{url}/llm")
         await asyncio.to_thread(exec, compile(served, "index.md: client", "exec"), {})
     assert capsys.readouterr().out == "Why is the sky blue?\n"
-
-
-def test_what_the_page_about_agents_shows_can_be_read() -> None:
-    shown = lines("agents.md")
-    for settings in (text for title, text in shown if title == "toml settings"):
-        Settings.parse(tomllib.loads(settings), environment={"GIGACHAT_CREDENTIALS": KEY})
-    for title, read in (("toml codex", tomllib.loads), ("json opencode", json.loads)):
-        assert [read(text) for kind, text in shown if kind == title]
-    for program in (text for title, text in shown if title.startswith("python")):
-        compile(program, "agents.md", "exec")
-
-
-ENVIRONMENT = {
-    **dict.fromkeys(("DEEPSEEK_API_KEY", "YANDEX_API_KEY", "YANDEX_FOLDER_ID", "AZURE_KEY"), "x"),
-    "ANTHROPIC_API_KEY": "x",
-    "GIGACHAT_CREDENTIALS": KEY,
-}
-
-
-@pytest.mark.parametrize("page", ["anthropic.md", "gigachat.md", "gpt2giga.md", "providers.md", "routing.md"])
-def test_the_settings_that_a_page_shows_can_be_used(page: str, tmp_path: Path) -> None:
-    trustme.CA().cert_pem.write_to_path(tmp_path / "russian_trusted_root_ca_pem.crt")
-    shown = [text for title, text in lines(page) if title == "toml"]
-    assert [Settings.parse(tomllib.loads(text), environment=ENVIRONMENT, folder=tmp_path) for text in shown]
 
 
 def test_the_table_of_providers_has_the_rows_of_the_package() -> None:

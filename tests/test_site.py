@@ -33,9 +33,10 @@ def checked(page: str, folder: Path) -> int:
         '<a class="md-source" data-md-component="source" href="https://github.com/a/b"></a>',
         '<pre class="mermaid">graph</pre>',
         '<style>@import "//fonts.example/a.css";</style>',
+        "<p>```sh backup\nls</p>",
     ],
 )
-def test_a_page_that_asks_a_foreign_host_fails_the_build(page: str, tmp_path: Path) -> None:
+def test_a_page_that_asks_a_foreign_host_or_shows_a_fence_fails_the_build(page: str, tmp_path: Path) -> None:
     assert checked(page, tmp_path) == 1
 
 
