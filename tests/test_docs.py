@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import asyncio
 import json
@@ -22,6 +23,7 @@ from litestar.logging import LoggingConfig
 
 import xrouter_asgi
 from xrouter_asgi import EchoProvider, LLMRouter, errors
+from xrouter_asgi.cli.main import _parser
 from xrouter_asgi.cli.main import main as cli
 from xrouter_asgi.errors import XRouterError
 from xrouter_asgi.providers.base import Call
@@ -134,6 +136,44 @@ def test_the_table_of_errors_has_the_status_of_each_class_in_a_row_of_its_code()
         if kind not in theirs
     }
     assert of_class - told == set()
+
+
+# Names.
+
+
+def named() -> set[str]:
+    """What stands in code, outside of the blocks."""
+    return {code for page in PAGES for code in re.findall(r"`([^`\n]+)`", text_of(page))}
+
+
+def test_every_file_that_is_named_is_there() -> None:
+    files = {
+        code
+        for code in named()
+        if re.fullmatch(r"(?:tests|docs|examples|benchmarks|xrouter_asgi|\.ci)(?:/[\w.]+)+/?", code)
+    }
+    assert len(files) > 20
+    assert {file for file in files if not (ROOT / file).exists()} == set()
+
+
+def options_of(words: list[str], parser: argparse.ArgumentParser) -> set[str]:
+    """The options of the command that these words name. Raises LookupError if there is none."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and words:
+            return options_of(words[1:], action.choices[words[0]])
+    return set(parser._option_string_actions)
+
+
+def test_every_command_that_is_named_is_there_with_its_options() -> None:
+    shown = {line.removeprefix("$ ") for page in PAGES for _, text in lines_of(page) for line in text.splitlines()}
+    commands = {line.partition(" -- ")[0].split("#")[0] for line in named() | shown if re.match(r"xrouter [a-z]", line)}
+    assert len(commands) > 40
+    unknown = [
+        command
+        for command in commands
+        if not {word for word in command.split() if word.startswith("--")} <= options_of(command.split()[1:], _parser())
+    ]
+    assert unknown == []
 
 
 # Programs.
@@ -273,6 +313,11 @@ def test_what_the_page_about_tests_shows_passes_as_a_user_runs_it(tmp_path: Path
     command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert re.search(r"^\d\d passed in", done.stdout, re.MULTILINE), done.stdout
+
+
+async def test_a_middleware_limits_an_app_without_models() -> None:
+    app = run("embedding.md", "alone")["app"]
+    assert [(await get(app, "/report")).status for _ in range(3)] == [200, 200, 429]
 
 
 async def test_two_routers_close_what_they_share_at_the_end(closed: list[str]) -> None:

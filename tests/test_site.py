@@ -56,3 +56,10 @@ def test_every_page_has_its_place_in_the_menu_of_the_site() -> None:
     nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
     english = {page.name for page in (ROOT / "docs").glob("*.md") if not page.name.endswith(".ru.md")}
     assert set(re.findall(r": ([\w.]+\.md)$", nav, re.MULTILINE)) == english
+
+
+def test_the_reference_has_every_module_that_is_public() -> None:
+    table = (ROOT / "docs/embedding.md").read_text("utf-8").partition("## What is public")[2]
+    public = set(re.findall(r"^\| `(xrouter_asgi\.[\w.]+)` \|", table, re.MULTILINE)) - {"xrouter_asgi.testing"}
+    reference = (ROOT / "docs/reference_modules.md").read_text("utf-8")
+    assert set(re.findall(r"^::: (\S+)$", reference, re.MULTILINE)) == public
