@@ -1,4 +1,4 @@
-"""The sums of a ledger: what entries add to each day, and which of them a question is about."""
+"""The sums of a ledger: what entries add to each day and month, and which of them a question is about."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import NamedTuple
 
 from ..context import matches, normal_form
-from .base import Dimension, Entry, Sum, Totals, Where
+from .base import SUMS_KEPT, Dimension, Entry, Sum, Totals, Where
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-class DayKey(NamedTuple):
+class SumKey(NamedTuple):
     """What entries have in common that are summed up together. Empty for none."""
 
-    day: str  # as 2026-11-30, in the time zone of the ledger
+    period: str  # a day as 2026-11-30 or a month as 2026-11, in the time zone of the ledger
     key: str
     owner: str
     groups: str  # see `written`
@@ -24,7 +24,7 @@ class DayKey(NamedTuple):
     provider: str
 
     def values(self) -> dict[str, str]:
-        return {**self._asdict(), "month": self.day[:7]}
+        return {**self._asdict(), "day": self.period, "month": self.period[:7]}
 
 
 def written(groups: Sequence[str]) -> str:
@@ -46,16 +46,21 @@ def midnight_before(moment: datetime, zone: tzinfo, *, days: int = 0) -> datetim
     return datetime.combine(moment.astimezone(zone).date() - timedelta(days=days), time(), zone)
 
 
-def added_to_days(entries: Iterable[Entry], zone: tzinfo) -> dict[DayKey, Totals]:
+def first_kept(before: datetime, zone: tzinfo) -> str:
+    """The first day whose sums are kept, where entries before some time are not. Sums go by whole months."""
+    return f"{day_of(before - SUMS_KEPT, zone)[:7]}-01"
+
+
+def added_to_days(entries: Iterable[Entry], zone: tzinfo) -> dict[SumKey, Totals]:
     """What the entries add to each sum, in one order for all, so that no two writers wait for each other."""
-    found: dict[DayKey, Totals] = {}
+    found: dict[SumKey, Totals] = {}
     day, begins, ends = "", _NEVER, _NEVER  # of the entry before, which mostly is of the same day
     for entry in entries:
         if not begins <= entry.at < ends:
             day, begins = day_of(entry.at, zone), midnight_before(entry.at, zone).astimezone(UTC)
             ends = midnight_before(entry.at, zone, days=-1).astimezone(UTC)
         groups = written(entry.groups) if entry.groups else ""
-        key = DayKey(day, entry.key or "", entry.owner or "", groups, entry.model, entry.provider or "")
+        key = SumKey(day, entry.key or "", entry.owner or "", groups, entry.model, entry.provider or "")
         totals = found.get(key)
         if totals is None:
             totals = found[key] = Totals()
@@ -63,19 +68,28 @@ def added_to_days(entries: Iterable[Entry], zone: tzinfo) -> dict[DayKey, Totals
     return dict(sorted(found.items()))
 
 
+def added_to_months(days: Mapping[SumKey, Totals]) -> dict[SumKey, Totals]:
+    """What sums of days add to those of months, in the same order."""
+    found: dict[SumKey, Totals] = {}
+    for key, totals in days.items():
+        found.setdefault(key._replace(period=key.period[:7]), Totals()).include(totals)
+    return dict(sorted(found.items()))
+
+
 def summed(parts: Iterable[tuple[Mapping[str, str], Totals]], by: Sequence[Dimension]) -> Sequence[Sum]:
-    """One sum for each combination of values. The dearest first; where nothing has a price, the most requests."""
+    """One sum for each combination of values that any request has. The dearest first; where nothing has a price, the
+    most requests."""
     found: dict[tuple[str, ...], Totals] = {}
     for values, totals in parts:
         for group in (read(values["groups"]) or [""]) if "group" in by else [""]:
             combination = tuple(group if name == "group" else values[name] for name in by)
             found.setdefault(combination, Totals()).include(totals)
-    sums = [Sum(dict(zip(by, values, strict=True)), totals) for values, totals in found.items()]
+    sums = [Sum(dict(zip(by, values, strict=True)), totals) for values, totals in found.items() if totals.requests]
     return sorted(sums, key=lambda sum: (-sum.totals.cost, -sum.totals.requests, *sum.by.values()))
 
 
 def is_meant(where: Where, values: Mapping[str, str]) -> bool:
-    """Whether requests with these values of a `DayKey` are meant."""
+    """Whether requests with these values of a `SumKey` are meant."""
     return (
         where.key in (None, values["key"])
         and where.owner in (None, values["owner"])
