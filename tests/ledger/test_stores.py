@@ -85,13 +85,14 @@ async def test_sums_are_split_by_what_is_asked_for(
 _DAYS = [(2026, 9, 30), (2026, 10, 1), (2026, 10, 20), (2026, 11, 1), (2026, 11, 15), (2026, 11, 30), (2026, 12, 1)]
 
 
-@pytest.mark.parametrize("by", [("month",), ("day",), ("month", "owner"), ()])
+@pytest.mark.parametrize("by", [("month",), ("day",), ("month", "owner"), ("key",), ()])
 async def test_sums_of_any_days_are_those_of_their_requests(ledger: LedgerStore, by: tuple[Dimension, ...]) -> None:
     """Also where months are added up that are whole, or less the days behind the last."""
     moments = [datetime(*day, 12, tzinfo=UTC) for day in _DAYS]
     await ledger.write([entry(at, owner=f"owner_{place % 2}", cost=1 << place) for place, at in enumerate(moments)])
     for first, since in enumerate(moments):
-        assert await ledger.spent(ALL, since) == sum(1 << place for place in range(first, len(moments)))
+        for where in (ALL, Where(key="key_1"), Where(model="small")):
+            assert await ledger.spent(where, since) == sum(1 << place for place in range(first, len(moments)))
         for last, until in enumerate(moments):
             sums = await ledger.sums(by=by, since=since, until=until)
             meant = range(first, last + 1)

@@ -13,10 +13,10 @@ from .base import SUMS_KEPT, Dimension, Entry, Sum, Totals, Where
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-class SumKey(NamedTuple):
+class DayKey(NamedTuple):
     """What entries have in common that are summed up together. Empty for none."""
 
-    period: str  # a day as 2026-11-30 or a month as 2026-11, in the time zone of the ledger
+    day: str  # as 2026-11-30, in the time zone of the ledger
     key: str
     owner: str
     groups: str  # see `written`
@@ -24,7 +24,7 @@ class SumKey(NamedTuple):
     provider: str
 
     def values(self) -> dict[str, str]:
-        return {**self._asdict(), "day": self.period, "month": self.period[:7]}
+        return {**self._asdict(), "month": self.day[:7]}
 
 
 def written(groups: Sequence[str]) -> str:
@@ -51,16 +51,16 @@ def first_kept(before: datetime, zone: tzinfo) -> str:
     return f"{day_of(before - SUMS_KEPT, zone)[:7]}-01"
 
 
-def added_to_days(entries: Iterable[Entry], zone: tzinfo) -> dict[SumKey, Totals]:
+def added_to_days(entries: Iterable[Entry], zone: tzinfo) -> dict[DayKey, Totals]:
     """What the entries add to each sum, in one order for all, so that no two writers wait for each other."""
-    found: dict[SumKey, Totals] = {}
+    found: dict[DayKey, Totals] = {}
     day, begins, ends = "", _NEVER, _NEVER  # of the entry before, which mostly is of the same day
     for entry in entries:
         if not begins <= entry.at < ends:
             day, begins = day_of(entry.at, zone), midnight_before(entry.at, zone).astimezone(UTC)
             ends = midnight_before(entry.at, zone, days=-1).astimezone(UTC)
         groups = written(entry.groups) if entry.groups else ""
-        key = SumKey(day, entry.key or "", entry.owner or "", groups, entry.model, entry.provider or "")
+        key = DayKey(day, entry.key or "", entry.owner or "", groups, entry.model, entry.provider or "")
         totals = found.get(key)
         if totals is None:
             totals = found[key] = Totals()
@@ -68,11 +68,11 @@ def added_to_days(entries: Iterable[Entry], zone: tzinfo) -> dict[SumKey, Totals
     return dict(sorted(found.items()))
 
 
-def added_to_months(days: Mapping[SumKey, Totals]) -> dict[SumKey, Totals]:
-    """What sums of days add to those of months, in the same order."""
-    found: dict[SumKey, Totals] = {}
-    for key, totals in days.items():
-        found.setdefault(key._replace(period=key.period[:7]), Totals()).include(totals)
+def added_to_months(days: Mapping[DayKey, Totals]) -> dict[tuple[str, ...], Totals]:
+    """What sums of days add to those of months, which are not of each key, in such an order, too."""
+    found: dict[tuple[str, ...], Totals] = {}
+    for (day, _, *others), totals in days.items():
+        found.setdefault((day[:7], *others), Totals()).include(totals)
     return dict(sorted(found.items()))
 
 
@@ -89,7 +89,7 @@ def summed(parts: Iterable[tuple[Mapping[str, str], Totals]], by: Sequence[Dimen
 
 
 def is_meant(where: Where, values: Mapping[str, str]) -> bool:
-    """Whether requests with these values of a `SumKey` are meant."""
+    """Whether requests with these values of a `DayKey` are meant."""
     return (
         where.key in (None, values["key"])
         and where.owner in (None, values["owner"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 
 from .base import ALL, PRUNED_AT_ONCE, Cursor, Dimension, Entry, Page, Sum, Totals, Where
-from .days import SumKey, added_to_days, day_of, first_kept, is_meant, midnight_before, summed
+from .days import DayKey, added_to_days, day_of, first_kept, is_meant, midnight_before, summed
 
 
 class MemoryLedger:
@@ -21,7 +21,7 @@ class MemoryLedger:
         self._zone = timezone
         self._entries: list[Entry] = []  # the earliest first
         self._ids: set[str] = set()
-        self._days: dict[SumKey, Totals] = {}
+        self._days: dict[DayKey, Totals] = {}
 
     async def write(self, entries: Sequence[Entry], /) -> None:
         new = list({entry.id: entry for entry in entries if entry.id not in self._ids}.values())
@@ -34,7 +34,7 @@ class MemoryLedger:
     async def spent(self, where: Where, since: datetime, /) -> int:
         first = day_of(since, self._zone)
         whole = sum(
-            totals.cost for key, totals in self._days.items() if key.period >= first and is_meant(where, key.values())
+            totals.cost for key, totals in self._days.items() if key.day >= first and is_meant(where, key.values())
         )
         begin, end = (
             bisect_left(self._entries, (moment, ""), key=_place)
@@ -46,7 +46,7 @@ class MemoryLedger:
         self, *, by: Sequence[Dimension], since: datetime, until: datetime, where: Where = ALL
     ) -> Sequence[Sum]:
         first, last = day_of(since, self._zone), day_of(until, self._zone)
-        parts = [(key.values(), totals) for key, totals in self._days.items() if first <= key.period <= last]
+        parts = [(key.values(), totals) for key, totals in self._days.items() if first <= key.day <= last]
         return summed([part for part in parts if is_meant(where, part[0])], by)
 
     async def entries(self, *, where: Where = ALL, before: Cursor | None = None, limit: int = 100) -> Page:
@@ -60,7 +60,7 @@ class MemoryLedger:
         self._ids -= {entry.id for entry in self._entries[:end]}
         del self._entries[:end]
         first = first_kept(before, self._zone)
-        self._days = {key: totals for key, totals in self._days.items() if key.period >= first}
+        self._days = {key: totals for key, totals in self._days.items() if key.day >= first}
         return end
 
     async def aclose(self) -> None: ...

@@ -51,28 +51,31 @@ usage = Table(
 )
 
 
-def _sums(period: str) -> Table:
+def _sums(period: str, **who: str) -> Table:
+    """Sums of each day or month.
+
+    Args:
+        who: Whose they are: names of columns by their keys.
+    """
     name = f"xrouter_usage_{period}s"
     return Table(
         name,
         metadata,
         Column(period, Text, primary_key=True, key="period"),
-        Column("key_id", Text, primary_key=True, key="key"),
-        Column("user_id", Text, primary_key=True, key="owner"),
+        *(Column(column, Text, primary_key=True, key=key) for key, column in who.items()),
         Column("user_groups", Text, primary_key=True, key="groups"),
         Column("model", Text, primary_key=True),
         Column("provider", Text, primary_key=True),
         *(Column(count, BigInteger, nullable=False) for count in COUNTS[:3]),
         *(Column(f"{count}_tokens", BigInteger, nullable=False, key=count) for count in COUNTS[3:8]),
         Column("cost", BigInteger, nullable=False),
-        Index(f"{name}_key", "key", "period"),
-        Index(f"{name}_owner", "owner", "period"),
+        *(Index(f"{name}_{key}", key, "period") for key in who),
         sqlite_with_rowid=False,  # the rows lie in the order of their periods
     )
 
 
-days = _sums("day")
-months = _sums("month")
+days = _sums("day", key="key_id", owner="user_id")
+months = _sums("month", owner="user_id")  # not of each key: they are for what many keys spend together
 
 SCHEMA = Schema(
     store="ledger",

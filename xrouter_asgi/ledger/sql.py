@@ -29,7 +29,6 @@ from sqlalchemy.exc import IntegrityError
 from ..database import Database
 from .base import ALL, PRUNED_AT_ONCE, Cursor, Dimension, Entry, Page, Sum, Totals, Where
 from .days import (
-    SumKey,
     added_to_days,
     added_to_months,
     day_of,
@@ -93,7 +92,8 @@ class SQLLedger:
     async def spent(self, where: Where, since: datetime, /) -> int:
         # In one statement, so that no entry comes between: all of the first day, less what is too early.
         early = and_(usage.c.at >= midnight_before(since, self._zone), usage.c.at < since)
-        pieces = [*_pieces(day_of(since, self._zone), _NO_END), _Piece(usage, early, -1)]
+        whole = _pieces(day_of(since, self._zone), _NO_END, by_days=where.key is not None)
+        pieces = [*whole, _Piece(usage, early, -1)]
         rows = await self._rows(_union(pieces, {"model", "groups"}, ["cost"], where))
         return sum(int(row.cost or 0) for row in rows if is_meant_by_name(where, row.by_model, row.by_groups))
 
@@ -108,8 +108,8 @@ class SQLLedger:
             *("groups" if name == "group" else name for name in by),
             *(["model", "groups"] if where.model or where.group else []),
         }
-        each_day = [_Piece(days, days.c.period.between(first, last))]
-        statement = _union(each_day if "day" in by else _pieces(first, last), names, COUNTS, where)
+        by_days = "day" in by or "key" in by or where.key is not None
+        statement = _union(_pieces(first, last, by_days=by_days), names, COUNTS, where)
         parts = [
             (
                 {name: getattr(row, f"by_{name}") for name in names},
@@ -175,8 +175,15 @@ class _Piece(NamedTuple):
     sign: int = 1  # -1 for what is in another piece, and too much there
 
 
-def _pieces(first: str, last: str) -> Iterator[_Piece]:
-    """The sums from one day to another: whole months, with the days before them, and less the days after the last."""
+def _pieces(first: str, last: str, *, by_days: bool) -> Iterator[_Piece]:
+    """The sums from one day to another: whole months, with the days before them, and less the days after the last.
+
+    Args:
+        by_days: Months do not tell enough.
+    """
+    if by_days:
+        yield _Piece(days, days.c.period.between(first, last))
+        return
     month, end = first[:7], last[:7]
     from_its_first = first == f"{month}-01"
     if not from_its_first:
@@ -211,7 +218,7 @@ def _adding(insert: Callable[[Table], Any], table: Table) -> Any:
     return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=added)
 
 
-def _values(sums: Mapping[SumKey, Totals]) -> list[tuple[object, ...]]:
+def _values(sums: Mapping[Any, Totals]) -> list[tuple[object, ...]]:
     """The rows of `days` or `months`."""
     return [(*key, *astuple(totals)) for key, totals in sums.items()]
 
