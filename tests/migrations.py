@@ -8,9 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from xrouter_asgi.database import Schema, alembic_config, async_url
+from tests.databases import engine_of
+from xrouter_asgi.database import Schema, alembic_config
 
 
 async def differences(url: str, schema: Schema, *, tables: str) -> list[Any]:
@@ -23,7 +23,7 @@ async def differences(url: str, schema: Schema, *, tables: str) -> list[Any]:
         options = {"compare_type": True, "include_object": include, "version_table": schema.version_table}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata))
 
-    engine = create_async_engine(async_url(url, schema))
+    engine = engine_of(url)
     async with engine.connect() as connection:
         found = await connection.run_sync(compare)
     await engine.dispose()

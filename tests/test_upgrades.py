@@ -10,9 +10,8 @@ from typing import TypeAlias
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from xrouter_asgi.database import Schema, async_url
+from xrouter_asgi.database import Schema
 from xrouter_asgi.database.probe import look_at
 from xrouter_asgi.errors import KeyStoreUnavailable, XRouterError
 from xrouter_asgi.keys import Issuer, KeySpec, SQLKeyStore
@@ -20,6 +19,7 @@ from xrouter_asgi.keys.schema import SCHEMA as KEYS
 from xrouter_asgi.ledger import ALL, LedgerUnavailable, SQLLedger
 from xrouter_asgi.ledger.schema import SCHEMA as LEDGER
 
+from .databases import engine_of
 from .ledger.entries import NOON, entry
 
 Store: TypeAlias = SQLKeyStore | SQLLedger
@@ -74,7 +74,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 async def migrate_beyond(url: str, kind: Kind, *, by: int) -> str:
     """What so many newer versions do to a database: each adds a column. Returns the revision."""
-    engine = create_async_engine(async_url(url, kind.schema))
+    engine = engine_of(url)
     revision = f"{int(kind.schema.revision) + by:04}"
     async with engine.begin() as connection:
         for number in range(by):

@@ -15,13 +15,11 @@ from typing import NoReturn
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from xrouter_asgi.database import async_url
+from tests.databases import engine_of
 from xrouter_asgi.keys import CachedKeys, Issuer, KeyRegistry, KeySpec, RedisChanges, SQLKeyStore, changes
 from xrouter_asgi.keys.base import APIKey, Changed
 from xrouter_asgi.keys.postgres_changes import PostgresChanges
-from xrouter_asgi.keys.schema import SCHEMA
 from xrouter_asgi.testing.waiting import until
 
 from ..limits.servers import RedisServer, Wire, redis_server
@@ -148,7 +146,7 @@ async def test_what_somebody_changes_by_hand_in_postgresql_takes_effect_too(post
 
 
 async def by_hand(url: str, statement: str) -> None:
-    engine = create_async_engine(async_url(url, SCHEMA))
+    engine = engine_of(url)
     async with engine.begin() as connection:
         await connection.execute(text(statement))
     await engine.dispose()

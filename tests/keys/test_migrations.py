@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from alembic import command
 from sqlalchemy import Connection, MetaData, Table, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from xrouter_asgi.database import alembic_config, async_url
+from tests.databases import engine_of
+from xrouter_asgi.database import alembic_config
 from xrouter_asgi.keys import APIKey, CachedKeys, Hasher, Issuer, SQLKeyStore, new_secret
-from xrouter_asgi.keys.schema import SCHEMA
 
 from .clock import START
 
@@ -67,7 +67,7 @@ async def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def old(url: str) -> AsyncIterator[OldGateway]:
-    engine = create_async_engine(async_url(url, SCHEMA))
+    engine = engine_of(url)
     tables = MetaData()
     async with engine.begin() as connection:
         await connection.run_sync(migrate_to("0001"))
@@ -109,7 +109,7 @@ async def test_a_process_of_the_version_before_goes_on(url: str, old: OldGateway
 
 
 async def test_what_a_process_of_the_version_before_changes_is_heard(postgres_url: str) -> None:
-    engine, tables = create_async_engine(async_url(postgres_url, SCHEMA)), MetaData()
+    engine, tables = engine_of(postgres_url), MetaData()
     async with engine.begin() as connection:
         await connection.run_sync(migrate_to("0001"))
         await connection.run_sync(lambda sync: [Table(name, tables, autoload_with=sync) for name in _TABLES])

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import await_only
 
+from tests.databases import engine_of
 from tests.migrations import differences, newest_migration
 from xrouter_asgi import keys
 from xrouter_asgi.database import Database, async_url, database
@@ -40,6 +41,7 @@ from xrouter_asgi.keys import (
 )
 from xrouter_asgi.keys import sql as sql_module
 from xrouter_asgi.keys.schema import SCHEMA, audit
+from xrouter_asgi.testing.waiting import until
 
 from .clock import START
 
@@ -60,9 +62,8 @@ def url(request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize(
     ("given", "driver", "rest"),
     [
-        ("sqlite:///keys.db", "sqlite+aiosqlite", "/keys.db"),
-        ("sqlite:////var/keys.db", "sqlite+aiosqlite", "//var/keys.db"),
-        ("sqlite+aiosqlite:///keys.db", "sqlite+aiosqlite", "/keys.db"),
+        ("sqlite:///keys.db", "sqlite", "/keys.db"),
+        ("sqlite:////var/keys.db", "sqlite", "//var/keys.db"),
         ("postgresql://host/keys", "postgresql+asyncpg", "host/keys"),
         ("postgres://host:5433/keys", "postgresql+asyncpg", "host:5433/keys"),
         ("postgresql+asyncpg://host/keys", "postgresql+asyncpg", "host/keys"),
@@ -192,7 +193,7 @@ async def test_the_database_itself_refuses_to_change_the_audit(sql: SQLKeyStore,
     store = SQLKeyStore(url)
     await store.migrate()
     await store.add(NewKey(KEY, StoredSecret(b"1" * 32), ENTRY))
-    engine = create_async_engine(async_url(url, SCHEMA))
+    engine = engine_of(url)
     with pytest.raises(DBAPIError, match="xrouter_key_audit is append-only"):
         async with engine.begin() as connection:
             await connection.execute(text(change))
@@ -254,8 +255,9 @@ async def test_closing_waits_for_the_transactions_under_way(url: str) -> None:
     await store.aclose()
 
 
-async def test_a_program_that_is_shut_down_during_a_transaction_rolls_it_back(sqlite_url: str) -> None:
-    database, inside = Database(sqlite_url, SCHEMA), asyncio.Event()
+async def test_a_program_that_is_shut_down_during_a_transaction_rolls_it_back(postgres_url: str) -> None:
+    database, inside = Database(postgres_url, SCHEMA), asyncio.Event()
+    await database.migrate()
 
     def work(connection: Connection) -> None:
         connection.execute(insert(audit), [asdict(ENTRY)])
@@ -264,15 +266,39 @@ async def test_a_program_that_is_shut_down_during_a_transaction_rolls_it_back(sq
 
     running = asyncio.create_task(database.run(work, writes=True))
     await inside.wait()
+    await cancel_all_others()
+    assert running.cancelled()
+    await database.aclose()
+    store = SQLKeyStore(postgres_url)
+    assert await store.audit("key_1") == []
+    await store.aclose()
+
+
+async def test_a_program_that_is_shut_down_during_a_transaction_of_sqlite_finishes_it(sqlite_url: str) -> None:
+    database, inside, loop = Database(sqlite_url, SCHEMA), asyncio.Event(), asyncio.get_running_loop()
+    cancelled = threading.Event()
+
+    def work(connection: Connection) -> None:
+        connection.execute(insert(audit), [asdict(ENTRY)])
+        loop.call_soon_threadsafe(inside.set)
+        cancelled.wait()
+
+    running = asyncio.create_task(database.run(work, writes=True))
+    await inside.wait()
+    await cancel_all_others()
+    assert running.cancelled()
+    cancelled.set()
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
+        await until(lambda: connection.execute("SELECT 1 FROM xrouter_key_audit").fetchall())
+    await database.aclose()
+
+
+async def cancel_all_others() -> None:
+    """What `asyncio.run` does at its end."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     await asyncio.wait(others)
-    assert running.cancelled()
-    await database.aclose()
-    store = SQLKeyStore(sqlite_url)
-    assert await store.audit("key_1") == []
-    await store.aclose()
 
 
 async def test_uses_are_gathered_and_written_at_once(sql: SQLKeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -460,7 +486,6 @@ asyncio.run(main())
         ("sqlalchemy", "xrouter_asgi.SQLKeyStore", 'pip install "xrouter-asgi[sql]"'),
         ("alembic", "xrouter_asgi.keys.SQLKeyStore", 'pip install "xrouter-asgi[sql]"'),
         ("asyncpg", "xrouter_asgi.SQLKeyStore('postgresql://host/keys')", 'pip install "xrouter-asgi[postgres]"'),
-        ("aiosqlite", "xrouter_asgi.SQLKeyStore('sqlite:///keys.db')", 'pip install "xrouter-asgi[sql]"'),
     ],
 )
 def test_a_missing_extra_is_named(missing: str, expression: str, says: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -82,6 +82,25 @@ async def test_sums_are_split_by_what_is_asked_for(
     assert all(tuple(each.by) == by for each in sums)
 
 
+_DAYS = [(2026, 9, 30), (2026, 10, 1), (2026, 10, 20), (2026, 11, 1), (2026, 11, 15), (2026, 11, 30), (2026, 12, 1)]
+
+
+@pytest.mark.parametrize("by", [("month",), ("day",), ("month", "owner"), ("key",), ()])
+async def test_sums_of_any_days_are_those_of_their_requests(ledger: LedgerStore, by: tuple[Dimension, ...]) -> None:
+    """Also where months are added up that are whole, or less the days behind the last."""
+    moments = [datetime(*day, 12, tzinfo=UTC) for day in _DAYS]
+    await ledger.write([entry(at, owner=f"owner_{place % 2}", cost=1 << place) for place, at in enumerate(moments)])
+    for first, since in enumerate(moments):
+        for where in (ALL, Where(key="key_1"), Where(model="small")):
+            assert await ledger.spent(where, since) == sum(1 << place for place in range(first, len(moments)))
+        for last, until in enumerate(moments):
+            sums = await ledger.sums(by=by, since=since, until=until)
+            meant = range(first, last + 1)
+            assert sum(each.totals.cost for each in sums) == sum(1 << place for place in meant)
+            assert sum(each.totals.requests for each in sums) == len(meant)
+            assert all(each.totals.requests > 0 for each in sums)
+
+
 async def test_a_request_is_in_the_sum_of_each_group(ledger: LedgerStore) -> None:
     await ledger.write([entry(groups=("blue", "red")), entry(groups=("red",), cost=10), entry(cost=1)])
     sums = await ledger.sums(by=("group",), since=NOON, until=NOON)
@@ -152,15 +171,17 @@ async def test_pages_follow_each_other_without_a_gap(ledger: LedgerStore) -> Non
 async def test_pruning_goes_in_steps_and_keeps_the_sums(ledger: LedgerStore) -> None:
     old = [entry(NOON - hours(48), cost=1) for _ in range(PRUNED_AT_ONCE + 5)]
     await ledger.write(old)
-    await ledger.write([entry()])
+    await ledger.write([entry(NOON + hours(24))])  # in December
     before = NOON - hours(24)
     assert [await ledger.prune(before) for _ in range(3)] == [PRUNED_AT_ONCE, 5, 0]
     assert len((await ledger.entries()).entries) == 1
-    (sum,) = await ledger.sums(by=(), since=NOON - hours(48), until=NOON)
+    (sum,) = await ledger.sums(by=(), since=NOON - hours(48), until=NOON + hours(24))
     assert sum.totals.requests == len(old) + 1
     # What a day cost is known, but no longer when: the whole day counts.
     assert await ledger.spent(ALL, NOON - hours(40)) == len(old) + 100
     await ledger.prune(NOON + SUMS_KEPT)
+    assert await ledger.spent(ALL, NOON - hours(48)) == len(old) + 100
+    await ledger.prune(NOON + hours(24) + SUMS_KEPT)  # sums go by whole months
     assert await ledger.spent(ALL, NOON - hours(48)) == 100
 
 

@@ -36,7 +36,6 @@ class TestKeys:
         [
             ("sqlite:///keys.db", "sqlite:///{folder}/keys.db"),
             ("sqlite:///below/keys.db", "sqlite:///{folder}/below/keys.db"),
-            ("sqlite+aiosqlite:///keys.db", "sqlite+aiosqlite:///{folder}/keys.db"),
             ("sqlite:////var/keys.db", "sqlite:////var/keys.db"),
             ("sqlite:///:memory:", "sqlite:///:memory:"),
             ("sqlite://", "sqlite://"),

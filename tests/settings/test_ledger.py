@@ -28,7 +28,7 @@ def parsed(**tables: Any) -> Settings:
         ({}, None),
         ({"keys": KEYS}, None),
         ({"spend": {}}, None),
-        ({"keys": KEYS, "spend": {}}, "SQLLedger('sqlite+aiosqlite:///keys.db')"),
+        ({"keys": KEYS, "spend": {}}, "SQLLedger('sqlite:///keys.db')"),
         ({"keys": KEYS, "spend": {"url": "env:URL"}}, "SQLLedger('postgresql+asyncpg://u:***@db.example/usage')"),
     ],
 )

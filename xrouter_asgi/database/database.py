@@ -4,8 +4,9 @@ Every transaction runs in a task of its own, and goes on when its caller is canc
 connection when a query is cancelled (https://github.com/sqlalchemy/sqlalchemy/issues/12077). The timeouts of the
 drivers bound a transaction.
 
-A transaction is a plain function. SQLAlchemy runs it in a greenlet, which the drivers suspend while they wait.
-Its package `sqlalchemy.ext.asyncio` does the same, but imports the ORM, which takes 6 MiB.
+A transaction is a plain function. SQLite's runs in a thread: one hop for all of it, where an async driver takes one for
+each statement. PostgreSQL's runs in a greenlet, which asyncpg suspends while it waits. SQLAlchemy's package
+`sqlalchemy.ext.asyncio` does the same, but imports the ORM, which takes 6 MiB.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import (
     URL,
@@ -42,6 +43,7 @@ if find_spec("alembic") is None:  # imported only where it is needed, and missed
     raise ModuleNotFoundError("No module named 'alembic'")
 
 T = TypeVar("T")
+Aside: TypeAlias = Callable[[Callable[[], Any]], Coroutine[Any, Any, Any]]
 
 TIMEOUT = 2.0  # seconds to wait for a connection, for a statement, and for a lock of SQLite
 
@@ -60,6 +62,7 @@ class Database:
         self._schema = schema
         self._url = async_url(url, schema)
         self._engine = _engine(self._url)
+        self._aside: Aside = asyncio.to_thread if self.dialect == "sqlite" else greenlet_spawn
         self._opening = asyncio.Lock()
         self._open = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -93,7 +96,7 @@ class Database:
     async def aclose(self) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await self._own(greenlet_spawn(self._engine.dispose))
+        await self._own(self._aside(self._engine.dispose))
 
     async def _own(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)
@@ -128,13 +131,14 @@ class Database:
 
         try:
             if not self._open and self.dialect == "sqlite":
-                await asyncio.to_thread(_make_file, self._engine)
-            return await greenlet_spawn(transaction)
+                await self._aside(partial(_make_file, self._engine))
+            found: T = await self._aside(transaction)
         except (self._schema.unavailable, *self._schema.errors):
             raise
         except Exception as exc:  # SQLAlchemy does not wrap what asyncpg raises when it connects
             cause = getattr(exc, "orig", None) or exc
             raise self._schema.away(f"{type(cause).__name__}: {cause}") from exc
+        return found
 
     def __repr__(self) -> str:
         # The query may hold a password too.
@@ -167,8 +171,8 @@ def async_url(url: str, schema: Schema) -> URL:
     except (ArgumentError, ValueError):
         raise ValueError(f"The URL of the {schema.store} is none. {write}") from None
     match parsed.drivername:
-        case "sqlite" | "sqlite+aiosqlite":
-            return parsed.set(drivername="sqlite+aiosqlite")
+        case "sqlite":
+            return parsed
         case "postgresql" | "postgres" | "postgresql+asyncpg":
             if "@" in f"{parsed.host}{parsed.database}":  # the rest of a password, which errors would show
                 message = (
@@ -184,7 +188,9 @@ def async_url(url: str, schema: Schema) -> URL:
 def _engine(url: URL) -> Engine:
     sqlite = url.get_backend_name() == "sqlite"
     options: dict[str, Any] = {"connect_args": {"timeout": TIMEOUT}}
-    if not sqlite:
+    if sqlite:
+        options["connect_args"]["check_same_thread"] = False
+    else:
         options["connect_args"]["command_timeout"] = TIMEOUT
         options["pool_timeout"] = TIMEOUT
         options["pool_pre_ping"] = True  # a restarted server costs nobody an error
@@ -192,8 +198,7 @@ def _engine(url: URL) -> Engine:
         # The parameters of a statement, such as digests of keys, must not be logged.
         engine = create_engine(url, hide_parameters=True, **options)
     except ModuleNotFoundError as exc:
-        driver, extra = ("aiosqlite", "sql") if sqlite else ("asyncpg", "postgres")
-        message = f'This database needs {driver}. Install it with: pip install "xrouter-asgi[{extra}]"'
+        message = 'This database needs asyncpg. Install it with: pip install "xrouter-asgi[postgres]"'
         raise ModuleNotFoundError(message) from exc
     if sqlite:
         event.listen(engine, "connect", _connect_sqlite)
@@ -202,7 +207,7 @@ def _engine(url: URL) -> Engine:
 
 
 def _make_file(engine: Engine) -> None:
-    """Make the file, or raise the reason why not: in aiosqlite a failure leaves a thread that outlives the event loop.
+    """Make the file, or raise the reason why not.
 
     The journal mode is stored in the file. When several processes open a new file at once, SQLite may tell all but one
     that it is locked, whatever their timeout (it does not wait where that might deadlock), so this asks again.
@@ -227,9 +232,7 @@ def _make_file(engine: Engine) -> None:
 
 def _connect_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # no implicit BEGIN: see _begin_sqlite
-    cursor = connection.cursor()  # what `execute` returns has to be awaited before SQLAlchemy 2.1
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+    connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -143,7 +143,7 @@ class Page:
 
 
 class LedgerStore(Protocol):
-    """Keeps entries, and their sums by day. Every method raises LedgerUnavailable if the store is away."""
+    """Keeps entries, and their sums by day and month. Every method raises LedgerUnavailable if the store is away."""
 
     async def write(self, entries: Sequence[Entry], /) -> None:
         """Keep all of them or, if it raises, none. An entry that is there already is not counted again."""
@@ -160,7 +160,7 @@ class LedgerStore(Protocol):
         """A page of entries, the latest first."""
 
     async def prune(self, before: datetime, /) -> int:
-        """Delete entries of earlier times, `PRUNED_AT_ONCE` at most, and sums that are `SUMS_KEPT` older. Returns how
-        many entries it has deleted."""
+        """Delete entries of earlier times, `PRUNED_AT_ONCE` at most, and sums of months that are `SUMS_KEPT` older.
+        Returns how many entries it has deleted."""
 
     async def aclose(self) -> None: ...

@@ -1,4 +1,4 @@
-"""The sums of a ledger: what entries add to each day, and which of them a question is about."""
+"""The sums of a ledger: what entries add to each day and month, and which of them a question is about."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import NamedTuple
 
 from ..context import matches, normal_form
-from .base import Dimension, Entry, Sum, Totals, Where
+from .base import SUMS_KEPT, Dimension, Entry, Sum, Totals, Where
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -46,6 +46,11 @@ def midnight_before(moment: datetime, zone: tzinfo, *, days: int = 0) -> datetim
     return datetime.combine(moment.astimezone(zone).date() - timedelta(days=days), time(), zone)
 
 
+def first_kept(before: datetime, zone: tzinfo) -> str:
+    """The first day whose sums are kept, where entries before some time are not. Sums go by whole months."""
+    return f"{day_of(before - SUMS_KEPT, zone)[:7]}-01"
+
+
 def added_to_days(entries: Iterable[Entry], zone: tzinfo) -> dict[DayKey, Totals]:
     """What the entries add to each sum, in one order for all, so that no two writers wait for each other."""
     found: dict[DayKey, Totals] = {}
@@ -63,14 +68,23 @@ def added_to_days(entries: Iterable[Entry], zone: tzinfo) -> dict[DayKey, Totals
     return dict(sorted(found.items()))
 
 
+def added_to_months(days: Mapping[DayKey, Totals]) -> dict[tuple[str, ...], Totals]:
+    """What sums of days add to those of months, which are not of each key, in such an order, too."""
+    found: dict[tuple[str, ...], Totals] = {}
+    for (day, _, *others), totals in days.items():
+        found.setdefault((day[:7], *others), Totals()).include(totals)
+    return dict(sorted(found.items()))
+
+
 def summed(parts: Iterable[tuple[Mapping[str, str], Totals]], by: Sequence[Dimension]) -> Sequence[Sum]:
-    """One sum for each combination of values. The dearest first; where nothing has a price, the most requests."""
+    """One sum for each combination of values that any request has. The dearest first; where nothing has a price, the
+    most requests."""
     found: dict[tuple[str, ...], Totals] = {}
     for values, totals in parts:
         for group in (read(values["groups"]) or [""]) if "group" in by else [""]:
             combination = tuple(group if name == "group" else values[name] for name in by)
             found.setdefault(combination, Totals()).include(totals)
-    sums = [Sum(dict(zip(by, values, strict=True)), totals) for values, totals in found.items()]
+    sums = [Sum(dict(zip(by, values, strict=True)), totals) for values, totals in found.items() if totals.requests]
     return sorted(sums, key=lambda sum: (-sum.totals.cost, -sum.totals.requests, *sum.by.values()))
 
 

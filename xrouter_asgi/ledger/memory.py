@@ -6,8 +6,8 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 
-from .base import ALL, PRUNED_AT_ONCE, SUMS_KEPT, Cursor, Dimension, Entry, Page, Sum, Totals, Where
-from .days import DayKey, added_to_days, day_of, is_meant, midnight_before, summed
+from .base import ALL, PRUNED_AT_ONCE, Cursor, Dimension, Entry, Page, Sum, Totals, Where
+from .days import DayKey, added_to_days, day_of, first_kept, is_meant, midnight_before, summed
 
 
 class MemoryLedger:
@@ -59,7 +59,7 @@ class MemoryLedger:
         end = min(bisect_left(self._entries, (before, ""), key=_place), PRUNED_AT_ONCE)
         self._ids -= {entry.id for entry in self._entries[:end]}
         del self._entries[:end]
-        first = day_of(before - SUMS_KEPT, self._zone)
+        first = first_kept(before, self._zone)
         self._days = {key: totals for key, totals in self._days.items() if key.day >= first}
         return end
 

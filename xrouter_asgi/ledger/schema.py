@@ -19,7 +19,7 @@ class WrittenAlready(Exception):
 metadata = MetaData()
 
 COUNTS = ("requests", "errors", "unpriced", "input", "cached", "cache_write", "output", "reasoning", "cost")
-"""The columns of `days` that are summed: the fields of `Totals`."""
+"""The columns of `days` and `months` that are summed: the fields of `Totals`."""
 
 usage = Table(
     "xrouter_usage",
@@ -50,22 +50,32 @@ usage = Table(
     Index("xrouter_usage_owner_at", "owner", "at"),
 )
 
-days = Table(
-    "xrouter_usage_days",
-    metadata,
-    Column("day", Text, primary_key=True),
-    Column("key_id", Text, primary_key=True, key="key"),
-    Column("user_id", Text, primary_key=True, key="owner"),
-    Column("user_groups", Text, primary_key=True, key="groups"),
-    Column("model", Text, primary_key=True),
-    Column("provider", Text, primary_key=True),
-    *(Column(name, BigInteger, nullable=False) for name in COUNTS[:3]),
-    *(Column(f"{name}_tokens", BigInteger, nullable=False, key=name) for name in COUNTS[3:8]),
-    Column("cost", BigInteger, nullable=False),
-    Index("xrouter_usage_days_key", "key", "day"),
-    Index("xrouter_usage_days_owner", "owner", "day"),
-    sqlite_with_rowid=False,  # the rows lie in the order of their days
-)
+
+def _sums(period: str, **who: str) -> Table:
+    """Sums of each day or month.
+
+    Args:
+        who: Whose they are: names of columns by their keys.
+    """
+    name = f"xrouter_usage_{period}s"
+    return Table(
+        name,
+        metadata,
+        Column(period, Text, primary_key=True, key="period"),
+        *(Column(column, Text, primary_key=True, key=key) for key, column in who.items()),
+        Column("user_groups", Text, primary_key=True, key="groups"),
+        Column("model", Text, primary_key=True),
+        Column("provider", Text, primary_key=True),
+        *(Column(count, BigInteger, nullable=False) for count in COUNTS[:3]),
+        *(Column(f"{count}_tokens", BigInteger, nullable=False, key=count) for count in COUNTS[3:8]),
+        Column("cost", BigInteger, nullable=False),
+        *(Index(f"{name}_{key}", key, "period") for key in who),
+        sqlite_with_rowid=False,  # the rows lie in the order of their periods
+    )
+
+
+days = _sums("day", key="key_id", owner="user_id")
+months = _sums("month", owner="user_id")  # not of each key: they are for what many keys spend together
 
 SCHEMA = Schema(
     store="ledger",

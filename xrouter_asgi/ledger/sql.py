@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime, tzinfo
-from typing import Any, cast
+from functools import partial
+from typing import Any, Final, NamedTuple, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,9 +27,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from ..database import Database
-from .base import ALL, PRUNED_AT_ONCE, SUMS_KEPT, Cursor, Dimension, Entry, Page, Sum, Totals, Where
-from .days import added_to_days, day_of, is_meant_by_name, midnight_before, read, summed, written
-from .schema import COUNTS, SCHEMA, WrittenAlready, days, usage
+from .base import ALL, PRUNED_AT_ONCE, Cursor, Dimension, Entry, Page, Sum, Totals, Where
+from .days import (
+    added_to_days,
+    added_to_months,
+    day_of,
+    first_kept,
+    is_meant_by_name,
+    midnight_before,
+    read,
+    summed,
+    written,
+)
+from .schema import COUNTS, SCHEMA, WrittenAlready, days, months, usage
+
+_NO_END: Final = "9999-12-31"
 
 
 class SQLLedger:
@@ -49,7 +62,8 @@ class SQLLedger:
         self._moment: Callable[[datetime], object] = _as_sqlite_keeps_it if is_sqlite else lambda moment: moment
         # For the driver itself: SQLAlchemy would take 30 µs for a row, as much as a tenth of its request.
         self._insert = self._database.compiled(insert(usage))
-        self._add = self._database.compiled(_adding(sqlite.insert if is_sqlite else postgresql.insert))
+        adding = partial(_adding, sqlite.insert if is_sqlite else postgresql.insert)
+        self._add_to_days, self._add_to_months = (self._database.compiled(adding(table)) for table in (days, months))
 
     async def write(self, entries: Sequence[Entry], /) -> None:
         try:
@@ -61,48 +75,41 @@ class SQLLedger:
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         rows = [_row(entry, self._moment(entry.at)) for entry in entries]
-        sums = [(*key, *astuple(totals)) for key, totals in added_to_days(entries, self._zone).items()]
+        of_days = added_to_days(entries, self._zone)
+        of_months = added_to_months(of_days)
 
         def work(connection: Connection) -> None:
             try:
                 connection.exec_driver_sql(self._insert, rows)
             except IntegrityError:
                 raise WrittenAlready from None
-            connection.exec_driver_sql(self._add, sums)
+            connection.exec_driver_sql(self._add_to_days, _values(of_days))
+            connection.exec_driver_sql(self._add_to_months, _values(of_months))
 
         if rows:
             await self._database.run(work, writes=True)
 
     async def spent(self, where: Where, since: datetime, /) -> int:
         # In one statement, so that no entry comes between: all of the first day, less what is too early.
-        of_days = select(days.c.model, days.c.groups, func.sum(days.c.cost).label("cost"))
-        early = select(usage.c.model, usage.c.groups, (-func.sum(usage.c.cost)).label("cost"))
-        statement = union_all(
-            of_days.where(days.c.day >= day_of(since, self._zone), *_meant(days, where)).group_by(
-                days.c.model, days.c.groups
-            ),
-            early.where(
-                usage.c.at >= midnight_before(since, self._zone), usage.c.at < since, *_meant(usage, where)
-            ).group_by(usage.c.model, usage.c.groups),
-        )
-        rows = await self._rows(cast(Select[Any], statement))
-        return sum(int(row.cost or 0) for row in rows if is_meant_by_name(where, row.model, row.groups))
+        early = and_(usage.c.at >= midnight_before(since, self._zone), usage.c.at < since)
+        whole = _pieces(day_of(since, self._zone), _NO_END, by_days=where.key is not None)
+        pieces = [*whole, _Piece(usage, early, -1)]
+        rows = await self._rows(_union(pieces, {"model", "groups"}, ["cost"], where))
+        return sum(int(row.cost or 0) for row in rows if is_meant_by_name(where, row.by_model, row.by_groups))
 
     async def sums(
         self, *, by: Sequence[Dimension], since: datetime, until: datetime, where: Where = ALL
     ) -> Sequence[Sum]:
+        first, last = day_of(since, self._zone), day_of(until, self._zone)
+        if first > last:
+            return []
         # Groups and patterns of models are looked at afterwards: no database knows them.
         names = {
             *("groups" if name == "group" else name for name in by),
             *(["model", "groups"] if where.model or where.group else []),
         }
-        columns = [(_MONTH if name == "month" else days.c[name]).label(f"by_{name}") for name in sorted(names)]
-        statement = (
-            select(*columns, *(func.sum(days.c[name]).label(name) for name in COUNTS))
-            .where(days.c.day.between(day_of(since, self._zone), day_of(until, self._zone)), *_meant(days, where))
-            .group_by(*columns)
-            .having(func.count() > 0)
-        )
+        by_days = "day" in by or "key" in by or where.key is not None
+        statement = _union(_pieces(first, last, by_days=by_days), names, COUNTS, where)
         parts = [
             (
                 {name: getattr(row, f"by_{name}") for name in names},
@@ -131,10 +138,11 @@ class SQLLedger:
 
     async def prune(self, before: datetime, /) -> int:
         old = select(usage.c.id).where(usage.c.at < before).order_by(usage.c.at).limit(PRUNED_AT_ONCE)
-        first = day_of(before - SUMS_KEPT, self._zone)
+        first = first_kept(before, self._zone)
 
         def work(connection: Connection) -> int:
-            connection.execute(delete(days).where(days.c.day < first))
+            connection.execute(delete(days).where(days.c.period < first))
+            connection.execute(delete(months).where(months.c.period < first[:7]))
             pruned = connection.execute(delete(usage).where(usage.c.id.in_(old.scalar_subquery())))
             return pruned.rowcount
 
@@ -159,14 +167,60 @@ class SQLLedger:
         return await self._database.run(work)
 
 
-_MONTH: ColumnElement[str] = func.substr(days.c.day, 1, 7)
+class _Piece(NamedTuple):
+    """Rows whose counts are part of a sum."""
+
+    table: Table
+    meant: ColumnElement[bool]
+    sign: int = 1  # -1 for what is in another piece, and too much there
 
 
-def _adding(insert: Callable[[Table], Any]) -> Any:
+def _pieces(first: str, last: str, *, by_days: bool) -> Iterator[_Piece]:
+    """The sums from one day to another: whole months, with the days before them, and less the days after the last.
+
+    Args:
+        by_days: Months do not tell enough.
+    """
+    if by_days:
+        yield _Piece(days, days.c.period.between(first, last))
+        return
+    month, end = first[:7], last[:7]
+    from_its_first = first == f"{month}-01"
+    if not from_its_first:
+        yield _Piece(days, days.c.period.between(first, min(last, f"{month}-31")))
+    if month < end or (month == end and from_its_first):
+        begun = months.c.period >= month if from_its_first else months.c.period > month
+        yield _Piece(months, and_(begun, months.c.period <= end))
+        yield _Piece(days, and_(days.c.period > last, days.c.period <= f"{end}-31"), -1)
+
+
+def _union(pieces: Iterable[_Piece], by: Iterable[str], counts: Iterable[str], where: Where) -> Select[Any]:
+    """The counts of each piece, split by the columns `by_…`."""
+    selects = []
+    for table, meant, sign in pieces:
+        columns = [_column(table, name).label(f"by_{name}") for name in sorted(by)]
+        sums = [(sign * func.sum(table.c[name])).label(name) for name in counts]
+        found = select(*columns, *sums).where(meant, *_meant(table, where))
+        selects.append(found.group_by(*columns).having(func.count() > 0))
+    return cast(Select[Any], union_all(*selects))
+
+
+def _column(table: Table, name: str) -> ColumnElement[str]:
+    if name == "month":
+        return func.substr(table.c.period, 1, 7)
+    return table.c["period" if name == "day" else name]
+
+
+def _adding(insert: Callable[[Table], Any], table: Table) -> Any:
     """Add to sums, or begin them."""
-    statement = insert(days)
-    added = {days.c[name]: days.c[name] + statement.excluded[name] for name in COUNTS}
-    return statement.on_conflict_do_update(index_elements=list(days.primary_key.columns), set_=added)
+    statement = insert(table)
+    added = {table.c[name]: table.c[name] + statement.excluded[name] for name in COUNTS}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=added)
+
+
+def _values(sums: Mapping[Any, Totals]) -> list[tuple[object, ...]]:
+    """The rows of `days` or `months`."""
+    return [(*key, *astuple(totals)) for key, totals in sums.items()]
 
 
 def _meant(table: Table, where: Where) -> list[ColumnElement[bool]]:

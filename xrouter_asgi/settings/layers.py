@@ -22,7 +22,7 @@ from .references import Hidden, Secret, reveal, sources_of
 MEMORY = "memory://"
 _UNKNOWN = 2 << 30  # bytes of memory where the system does not tell
 
-_SQLITE_FILE = re.compile(r"(sqlite(?:\+aiosqlite)?:///)([^/:?].*)", re.DOTALL)
+_SQLITE_FILE = re.compile(r"(sqlite:///)([^/:?].*)", re.DOTALL)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*@\s]+")
 
 
