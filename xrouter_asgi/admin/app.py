@@ -104,6 +104,7 @@ class AdminApp:
         configured = SettingsAPI(settings, reload)
         self._parts = AdminParts(
             process,
+            currency,
             OverviewAPI(live, process, settings_version=configured.version),
             RequestsAPI(live, process, currency=currency),
             UpstreamsAPI(lambda: router.models, live, process),

@@ -21,10 +21,12 @@ class AdminParts:
 
     Attributes:
         process: Whose memory is shown.
+        currency: Of costs and prices.
         keys, spend: None leaves these out.
     """
 
     process: Process
+    currency: str
     overview: OverviewAPI
     requests: RequestsAPI
     upstreams: UpstreamsAPI

@@ -79,7 +79,7 @@ class RequestsAPI:
             ),
         ]
 
-    def found(self, which: RequestFilter) -> RequestList:
+    async def found(self, which: RequestFilter) -> RequestList:
         """The requests of a filter, newest first."""
         found = list(islice(self._matching(which), which.limit + 1))
         shown = found[: which.limit]
@@ -89,7 +89,7 @@ class RequestsAPI:
             "before": shown[-1].number if len(found) > len(shown) else None,
         }
 
-    def detail(self, id: str) -> RequestDetail:
+    async def detail(self, id: str) -> RequestDetail:
         """The request of this id. Raises NotFound."""
         request = next((each for each in reversed(self._live.recent) if each.id == id), None)
         if request is None:
@@ -100,10 +100,10 @@ class RequestsAPI:
         return (request for request in reversed(self._live.recent) if which.matches(request))
 
     async def _list(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        await answer(send, context, self.found(query_of(scope, RequestFilter)))
+        await answer(send, context, await self.found(query_of(scope, RequestFilter)))
 
     async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
-        await answer(send, context, self.detail(id))
+        await answer(send, context, await self.detail(id))
 
 
 def request_entry(request: RecentRequest, currency: str) -> RequestEntry:

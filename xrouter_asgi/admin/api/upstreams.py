@@ -100,21 +100,23 @@ class UpstreamsAPI:
             ),
         ]
 
-    def models(self) -> list[ModelEntry]:
+    async def models(self) -> Models:
         """Each name with its targets."""
         table = self._models()
         attempts = self._attempts(table)
-        return [
+        models: list[ModelEntry] = [
             {"name": name, "targets": _targets(upstreams, attempts.get(name, ()))}
             for name, upstreams in upstreams_of(table).items()
         ]
+        return {"process": self._process, "models": models}
 
-    def providers(self) -> list[ProviderEntry]:
+    async def providers(self) -> Providers:
         """Each provider, with what is known of it."""
         by_name: dict[str, list[TargetView]] = {}
         for each in self._upstreams():
             by_name.setdefault(each.provider.name, []).append(each)
-        return [self._provider(name, upstreams) for name, upstreams in by_name.items()]
+        providers = [self._provider(name, upstreams) for name, upstreams in by_name.items()]
+        return {"process": self._process, "providers": providers}
 
     async def probe(self, name: str) -> Probed:
         """Ask a provider for its models, for 10 s at most. Raises NotFound, UnsupportedOperation."""
@@ -123,7 +125,7 @@ class UpstreamsAPI:
             raise NotFound("No provider has this name. See GET /api/providers.")
         return await _probed(upstream)
 
-    def close(self, target: str) -> TargetState:
+    async def close(self, target: str) -> TargetState:
         """Let the next call to a target through. Raises NotFound."""
         found = [each for each in self._upstreams() if each.name == target]
         if not found:
@@ -134,7 +136,7 @@ class UpstreamsAPI:
         self._live.problems.settle(target)
         return target_state(found[0])
 
-    def explain(self, query: ExplainQuery) -> Explained:
+    async def explain(self, query: ExplainQuery) -> Explained:
         """Where a request would go now, and why. Raises NotFound."""
         request = sample_request(
             query.model, tokens=query.tokens, tools=query.tools, vision=query.vision, json_schema=query.json_schema
@@ -146,12 +148,10 @@ class UpstreamsAPI:
         return {"strategy": strategy, "candidates": [candidate_entry(each) for each in candidates]}
 
     async def _list_models(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        document: Models = {"process": self._process, "models": self.models()}
-        await answer(send, context, document)
+        await answer(send, context, await self.models())
 
     async def _list_providers(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        document: Providers = {"process": self._process, "providers": self.providers()}
-        await answer(send, context, document)
+        await answer(send, context, await self.providers())
 
     async def _probe(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, name: str) -> None:
         await answer(send, context, await self.probe(name))
@@ -159,10 +159,10 @@ class UpstreamsAPI:
     async def _close(
         self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, target: str
     ) -> None:
-        await answer(send, context, self.close(target))
+        await answer(send, context, await self.close(target))
 
     async def _explain(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        await answer(send, context, self.explain(query_of(scope, ExplainQuery)))
+        await answer(send, context, await self.explain(query_of(scope, ExplainQuery)))
 
     def _upstreams(self) -> list[TargetView]:
         return [each for upstreams in upstreams_of(self._models()).values() for each in upstreams]

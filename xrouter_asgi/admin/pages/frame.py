@@ -27,12 +27,15 @@ class Frame:
     """Renders pages.
 
     Args:
-        tabs: The pages that are served, in the order of the menu.
         sessions: Those of browsers; None in a host with users of its own.
         process: Whose memory is shown.
+
+    Attributes:
+        tabs: The pages that are served, in the order of the menu.
     """
 
-    def __init__(self, tabs: Sequence[str], sessions: Sessions | None, process: Process) -> None:
+    def __init__(self, sessions: Sessions | None, process: Process) -> None:
+        self.tabs: Sequence[str] = ()
         self._sessions = sessions
         self._environment = Environment(
             loader=PackageLoader("xrouter_asgi.admin"),
@@ -43,7 +46,7 @@ class Frame:
             auto_reload=False,
         )
         self._environment.filters.update(FILTERS)
-        self._environment.globals.update(tabs=tabs, process=process)
+        self._environment.globals.update(process=process)
         self._names = frozenset(self._environment.list_templates())
 
     def render(self, scope: Scope, page: str, **values: object) -> str:
@@ -55,6 +58,7 @@ class Frame:
             raise NotFound("This page has no parts.")
         return self._environment.get_template(name).render(
             page=page,
+            tabs=self.tabs,
             lang=language,
             t=partial(text, language),
             root=root_of(scope),

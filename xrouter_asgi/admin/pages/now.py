@@ -63,7 +63,7 @@ class NowPage:
         return {"/": {"GET": self._show, "HEAD": self._show}, "/circuits/{target:path}/close": {"POST": self._close}}
 
     async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        overview = self._overview.overview()
+        overview = await self._overview.overview()
         await self._frame.show(
             scope,
             send,
@@ -72,14 +72,14 @@ class NowPage:
             overview=overview,
             worst=worst(overview["problems"]),
             figures=figures(overview, now=time.time()),
-            cells=cells(self._upstreams.models()),
-            requests=self._requests.found(RequestFilter(limit=_LATEST))["requests"],
+            cells=cells((await self._upstreams.models())["models"]),
+            requests=(await self._requests.found(RequestFilter(limit=_LATEST)))["requests"],
         )
 
     async def _close(
         self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, target: str
     ) -> None:
-        self._upstreams.close(target)
+        await self._upstreams.close(target)
         await go_to(scope, send, context, "")
 
 

@@ -45,7 +45,7 @@ class RequestPages:
         status, problem, older = 200, None, None
         found: RequestList | None = None
         try:
-            found = self._requests.found(checked(RequestFilter, asked))
+            found = await self._requests.found(checked(RequestFilter, asked))
         except InvalidRequest as error:
             status, problem = error.status, error.message
         if found is not None and found["before"] is not None:
@@ -65,7 +65,7 @@ class RequestPages:
         )
 
     async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
-        detail = self._requests.detail(id)
+        detail = await self._requests.detail(id)
         await self._frame.show(scope, send, context, "request", **detail, steps=waterfall(detail))
 
 
