@@ -57,7 +57,10 @@ class Overview(TypedDict):
 
 
 class RequestEntry(TypedDict):
-    """A request that has ended. `number` counts the requests of the process; `attempts` and `hedges` are numbers."""
+    """A request that has ended. `number` counts the requests of the process; `attempts` and `hedges` are numbers.
+
+    `cost` is a text with its currency, so that nothing is rounded; null if there are no prices.
+    """
 
     number: int
     id: str
@@ -78,6 +81,7 @@ class RequestEntry(TypedDict):
     error: str | None
     provider: str | None
     upstream_model: str | None
+    cost: str | None
     cache: str | None
     attempts: int
     hedges: int
@@ -115,6 +119,13 @@ class DecisionEntry(TypedDict):
     strategy: str | None
     candidates: list[CandidateEntry]
     attempts: list[AttemptEntry]
+
+
+class Explained(TypedDict):
+    """Where a request would go: the candidates in the order in which they would be asked, then those passed over."""
+
+    strategy: str | None
+    candidates: list[CandidateEntry]
 
 
 class RequestDetail(TypedDict):
@@ -246,8 +257,9 @@ class Audit(TypedDict):
 
 
 class SettingsInForce(TypedDict):
-    """`layers` and `warnings` are what `xrouter check` says. Secrets are hidden."""
+    """`layers` and `warnings` are what `xrouter check` says. Secrets are hidden. `source` is the file."""
 
+    source: str
     version: str
     settings: dict[str, object]
     layers: list[list[str]]

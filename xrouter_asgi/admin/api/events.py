@@ -32,11 +32,13 @@ class EventsAPI:
     """`/api/events`: `request`, `circuit`, `problem`, `reloaded`, and `dropped` with how many came beyond 10 a second.
 
     Args:
+        currency: Of costs.
         version: Of the settings in force.
     """
 
-    def __init__(self, live: Live, *, version: Callable[[], str | None]) -> None:
+    def __init__(self, live: Live, *, currency: str, version: Callable[[], str | None]) -> None:
         self._live = live
+        self._currency = currency
         self._version = version
 
     def operations(self) -> list[AdminOperation]:
@@ -46,7 +48,7 @@ class EventsAPI:
     async def _answer(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         async with DisconnectGuard(receive):
             await send(stream_head(id_headers(context)))
-            batch = Batch()
+            batch = Batch(self._currency)
             with self._live.listening(batch.add), suppress(TimeoutError):
                 async with asyncio.timeout(LONGEST):
                     await self._tell(send, batch)
@@ -69,7 +71,8 @@ class EventsAPI:
 class Batch:
     """The events of one second."""
 
-    def __init__(self) -> None:
+    def __init__(self, currency: str) -> None:
+        self._currency = currency
         self._kept: list[Happening] = []
         self._dropped = 0
 
@@ -82,17 +85,17 @@ class Batch:
     def taken(self) -> bytes:
         """What was added since the last call, as it goes over the wire."""
         kept, self._kept = self._kept, []
-        lines = b"".join(map(_line, kept))
+        lines = b"".join(_line(each, self._currency) for each in kept)
         if self._dropped:
             lines += event("dropped", {"count": self._dropped})
             self._dropped = 0
         return lines
 
 
-def _line(happening: Happening) -> bytes:
+def _line(happening: Happening, currency: str) -> bytes:
     if isinstance(happening, Problem):
         return event("circuit" if happening.kind == "circuit_open" else "problem", problem_entry(happening))
-    return event("request", request_entry(happening))
+    return event("request", request_entry(happening, currency))
 
 
 def event(name: str, data: object) -> bytes:

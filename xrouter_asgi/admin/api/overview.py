@@ -34,7 +34,7 @@ class OverviewAPI:
         summary = "How this process is: sums of the last hour, and what is wrong."
         return [AdminOperation("/api/overview", self._answer, summary, answer=Overview)]
 
-    def overview(self) -> Overview:
+    async def overview(self) -> Overview:
         """The document."""
         minutes, problems = self._live.minutes(_SHOWN), self._live.problems.present
         return {
@@ -52,7 +52,7 @@ class OverviewAPI:
         }
 
     async def _answer(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        await answer(send, context, self.overview())
+        await answer(send, context, await self.overview())
 
 
 def problem_entry(problem: Problem) -> ProblemEntry:

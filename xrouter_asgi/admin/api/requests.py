@@ -11,9 +11,11 @@ from starlette.types import Receive, Scope
 
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
+from ...decision import CandidateVerdict
 from ...errors import NotFound
+from ...limits.prices import in_units
 from ...live import Live, RecentAttempt, RecentRequest
-from .answers import AttemptEntry, DecisionEntry, Process, RequestDetail, RequestEntry, RequestList
+from .answers import AttemptEntry, CandidateEntry, DecisionEntry, Process, RequestDetail, RequestEntry, RequestList
 from .operation import AdminOperation, Query, answer, at, query_of
 
 
@@ -47,11 +49,16 @@ class RequestFilter(Query):
 
 
 class RequestsAPI:
-    """`/api/requests` and `/api/requests/{id}`."""
+    """`/api/requests` and `/api/requests/{id}`.
 
-    def __init__(self, live: Live, process: Process) -> None:
+    Args:
+        currency: Of costs.
+    """
+
+    def __init__(self, live: Live, process: Process, *, currency: str) -> None:
         self._live = live
         self._process = process
+        self._currency = currency
 
     def operations(self) -> list[AdminOperation]:
         return [
@@ -72,32 +79,34 @@ class RequestsAPI:
             ),
         ]
 
-    def found(self, which: RequestFilter) -> list[RecentRequest]:
-        """The requests of a filter, newest first, and one more than its limit if there are more."""
-        return list(islice(self._matching(which), which.limit + 1))
+    async def found(self, which: RequestFilter) -> RequestList:
+        """The requests of a filter, newest first."""
+        found = list(islice(self._matching(which), which.limit + 1))
+        shown = found[: which.limit]
+        return {
+            "process": self._process,
+            "requests": [request_entry(each, self._currency) for each in shown],
+            "before": shown[-1].number if len(found) > len(shown) else None,
+        }
+
+    async def detail(self, id: str) -> RequestDetail:
+        """The request of this id. Raises NotFound."""
+        request = next((each for each in reversed(self._live.recent) if each.id == id), None)
+        if request is None:
+            raise NotFound("No request of late has this id. This process remembers its last 2,000.")
+        return request_detail(request, self._currency)
 
     def _matching(self, which: RequestFilter) -> Iterator[RecentRequest]:
         return (request for request in reversed(self._live.recent) if which.matches(request))
 
     async def _list(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        which = query_of(scope, RequestFilter)
-        found = self.found(which)
-        shown = found[: which.limit]
-        document: RequestList = {
-            "process": self._process,
-            "requests": [request_entry(each) for each in shown],
-            "before": shown[-1].number if len(found) > len(shown) else None,
-        }
-        await answer(send, context, document)
+        await answer(send, context, await self.found(query_of(scope, RequestFilter)))
 
     async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
-        request = next((each for each in reversed(self._live.recent) if each.id == id), None)
-        if request is None:
-            raise NotFound("No request of late has this id. This process remembers its last 2,000.")
-        await answer(send, context, request_detail(request))
+        await answer(send, context, await self.detail(id))
 
 
-def request_entry(request: RecentRequest) -> RequestEntry:
+def request_entry(request: RecentRequest, currency: str) -> RequestEntry:
     principal, usage = request.principal, request.usage
     return {
         "number": request.number,
@@ -119,27 +128,26 @@ def request_entry(request: RecentRequest) -> RequestEntry:
         "error": request.error,
         "provider": request.provider,
         "upstream_model": request.upstream_model,
+        "cost": None if request.cost is None else f"{in_units(request.cost)} {currency}",
         "cache": request.cache,
         "attempts": len(request.attempts),
         "hedges": request.hedges,
     }
 
 
-def request_detail(request: RecentRequest) -> RequestDetail:
+def request_detail(request: RecentRequest, currency: str) -> RequestDetail:
     decision: DecisionEntry = {
         "version": request.version,
         "strategy": request.strategy,
-        "candidates": [
-            {
-                "target": each.name,
-                "score": each.score,
-                "excluded": None if each.excluded is None else str(each.excluded),
-            }
-            for each in request.candidates
-        ],
+        "candidates": [candidate_entry(each) for each in request.candidates],
         "attempts": [_attempted(each) for each in request.attempts],
     }
-    return {"request": request_entry(request), "decision": decision}
+    return {"request": request_entry(request, currency), "decision": decision}
+
+
+def candidate_entry(each: CandidateVerdict) -> CandidateEntry:
+    excluded = None if each.excluded is None else str(each.excluded)
+    return {"target": each.name, "score": each.score, "excluded": excluded}
 
 
 def _attempted(attempt: RecentAttempt) -> AttemptEntry:

@@ -7,18 +7,21 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import cast
+from typing import Annotated, cast
 
+from pydantic import Field
 from starlette.types import Receive, Scope
 
 from ...asgi.sending import Outgoing
 from ...context import RequestContext, matches
 from ...errors import NotFound, UnsupportedOperation, UpstreamTimeout, XRouterError
+from ...inspection import sample_request
 from ...live import Live, RecentAttempt
 from ...router.table import PATIENCE, ModelTable
-from ..upstreams import TargetView, upstreams_of
+from ..upstreams import TargetView, plan_of, upstreams_of
 from .answers import (
     CapabilitiesEntry,
+    Explained,
     ModelEntry,
     Models,
     Probed,
@@ -29,13 +32,24 @@ from .answers import (
     TargetEntry,
     TargetState,
 )
-from .operation import AdminOperation, answer, at
+from .operation import AdminOperation, Query, answer, at, query_of
+from .requests import candidate_entry
 
 _HOUR = 3600.0
 
 
+class ExplainQuery(Query):
+    """A request that somebody might send: its model, the tokens of its prompt, and what it needs."""
+
+    model: Annotated[str, Field(min_length=1, max_length=256)]
+    tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    tools: bool = False
+    vision: bool = False
+    json_schema: bool = False
+
+
 class UpstreamsAPI:
-    """`/api/models`, `/api/providers` and `/api/circuits`.
+    """`/api/models`, `/api/providers`, `/api/circuits` and `/api/explain`.
 
     Args:
         models: The router's table, which a reload replaces.
@@ -76,41 +90,43 @@ class UpstreamsAPI:
                 method="POST",
                 errors=(404,),
             ),
+            AdminOperation(
+                "/api/explain",
+                self._explain,
+                "Where a request for a model would go now, and why.",
+                answer=Explained,
+                query=ExplainQuery,
+                errors=(400, 404),
+            ),
         ]
 
-    def models(self) -> list[ModelEntry]:
+    async def models(self) -> Models:
         """Each name with its targets."""
         table = self._models()
         attempts = self._attempts(table)
-        return [
+        models: list[ModelEntry] = [
             {"name": name, "targets": _targets(upstreams, attempts.get(name, ()))}
             for name, upstreams in upstreams_of(table).items()
         ]
+        return {"process": self._process, "models": models}
 
-    def providers(self) -> list[ProviderEntry]:
+    async def providers(self) -> Providers:
         """Each provider, with what is known of it."""
         by_name: dict[str, list[TargetView]] = {}
         for each in self._upstreams():
             by_name.setdefault(each.provider.name, []).append(each)
-        return [self._provider(name, upstreams) for name, upstreams in by_name.items()]
+        providers = [self._provider(name, upstreams) for name, upstreams in by_name.items()]
+        return {"process": self._process, "providers": providers}
 
-    async def _list_models(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        document: Models = {"process": self._process, "models": self.models()}
-        await answer(send, context, document)
-
-    async def _list_providers(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        document: Providers = {"process": self._process, "providers": self.providers()}
-        await answer(send, context, document)
-
-    async def _probe(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, name: str) -> None:
+    async def probe(self, name: str) -> Probed:
+        """Ask a provider for its models, for 10 s at most. Raises NotFound, UnsupportedOperation."""
         upstream = next((each for each in self._upstreams() if each.provider.name == name), None)
         if upstream is None:
             raise NotFound("No provider has this name. See GET /api/providers.")
-        await answer(send, context, await _probed(upstream))
+        return await _probed(upstream)
 
-    async def _close(
-        self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, target: str
-    ) -> None:
+    async def close(self, target: str) -> TargetState:
+        """Let the next call to a target through. Raises NotFound."""
         found = [each for each in self._upstreams() if each.name == target]
         if not found:
             raise NotFound("No target has this name. See GET /api/providers.")
@@ -118,7 +134,35 @@ class UpstreamsAPI:
             if each.breaker is not None:
                 each.breaker.try_now()
         self._live.problems.settle(target)
-        await answer(send, context, target_state(found[0]))
+        return target_state(found[0])
+
+    async def explain(self, query: ExplainQuery) -> Explained:
+        """Where a request would go now, and why. Raises NotFound."""
+        request = sample_request(
+            query.model, tokens=query.tokens, tools=query.tools, vision=query.vision, json_schema=query.json_schema
+        )
+        planned = plan_of(self._models(), query.model, request)
+        if planned is None:
+            raise NotFound("No name and no pattern serves this model. See GET /api/models.")
+        strategy, candidates = planned
+        return {"strategy": strategy, "candidates": [candidate_entry(each) for each in candidates]}
+
+    async def _list_models(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
+        await answer(send, context, await self.models())
+
+    async def _list_providers(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
+        await answer(send, context, await self.providers())
+
+    async def _probe(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, name: str) -> None:
+        await answer(send, context, await self.probe(name))
+
+    async def _close(
+        self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, target: str
+    ) -> None:
+        await answer(send, context, await self.close(target))
+
+    async def _explain(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
+        await answer(send, context, await self.explain(query_of(scope, ExplainQuery)))
 
     def _upstreams(self) -> list[TargetView]:
         return [each for upstreams in upstreams_of(self._models()).values() for each in upstreams]
