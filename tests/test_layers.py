@@ -18,7 +18,7 @@ LAYERS = {
 RANK = {name: (level, place) for level, names in LAYERS.items() for place, name in enumerate(names)}
 SHARED = {
     folder: {"base", *re.split(r",\s+", names)} for folder, names in re.findall(r"`(\w+)/\{([\w,\s]+)\}`", ARCHITECTURE)
-} | {"middleware": set(), "dialects": {"base"}}
+} | {"middleware": set()}
 """What the members of a folder may import of it."""
 
 ASSEMBLING = (Path("policies/stack.py"), Path("providers/presets.py"))

@@ -150,7 +150,9 @@ async def test_settings_and_what_the_client_wrote_in_another_dialect_are_part_of
     for version, original in itertools.product(versions, originals):
         one = ask()
         one.context.decision.version = version
-        one.original = None if original is None else Original("messages", Document(original))
+        if original is not None:
+            written = Document(original)
+            one.original = Original("messages", written, one.document, written)
         assert found(await cache.send(one)) == "miss"
     assert len(upstream.asked) == 6
 

@@ -73,7 +73,8 @@ async def test_it_sees_every_text_of_a_request_and_no_picture_or_name() -> None:
 async def test_what_is_replaced_is_all_that_changes() -> None:
     provider = ScriptedProvider()
     one = call(messages=CONVERSATION, tools=TOOLS)
-    one.original = Original("messages", Document({"what": f"the client wrote {SECRET}"}))
+    written = Document({"what": f"the client wrote {SECRET}"})
+    one.original = Original("messages", written, one.document, written)
     await Guard(provider, check=Watching()).send(one)
     (asked,) = provider.calls
     changed = [*CONVERSATION]

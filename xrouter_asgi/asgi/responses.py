@@ -10,7 +10,7 @@ from typing import TypeAlias
 from starlette.types import Message, Send
 
 from ..context import RequestContext
-from ..dialects.base import EventWriter
+from ..dialects.writers import EventWriter
 from ..envelopes import anthropic
 from ..errors import UpstreamError, XRouterError
 from ..wire.codec import encode

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 
 from starlette.types import Message, Send
 
-from ..dialects.base import EventWriter
+from ..dialects.writers import EventWriter
 from .disconnect import ClientDisconnected
 
 logger = logging.getLogger("xrouter")

@@ -15,61 +15,16 @@ from typing import Any, Protocol, TypeAlias
 from pydantic import BaseModel
 
 from ..context import CostEstimate
-from ..envelopes import Envelope, openai
+from ..envelopes import Envelope
 from ..errors import InvalidRequest, XRouterError
-from ..wire import ChatChunk, ChatRequest, Document, EmbeddingsRequest, KeptResponse, Original
+from ..wire import ChatRequest, Document, EmbeddingsRequest, KeptResponse, Original
 from ..wire.codec import encode
-from ..wire.sse import encode_event
+from .writers import EventWriter
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 _HEAD = re.compile(r"[^.\[]*")
 _NO_WORD = re.compile(r"[^A-Za-z0-9_]")
-
-
-COMMENT = b": keep-alive\n\n"
-"""Keeps a stream alive: readers of event streams skip comments."""
-
-
-class EventWriter(Protocol):
-    """Chunks in, bytes of an event stream out: a state machine for one answer, without I/O.
-
-    Attributes:
-        keep_alive: What to send while there is nothing to say, also before the first chunk.
-    """
-
-    keep_alive: bytes
-
-    def begin(self) -> bytes:
-        """The events before the first chunk. Called once, unless the answer breaks before it."""
-        ...
-
-    def feed(self, chunks: Sequence[ChatChunk], /) -> bytes:
-        """The events for one batch of chunks; empty if the client is told nothing of them."""
-        ...
-
-    def end(self) -> bytes:
-        """The events that end a whole answer."""
-        ...
-
-    def fail(self, error: XRouterError, request_id: str) -> bytes:
-        """The events that end an answer that broke, in place of `end`. Also right before `begin`."""
-        ...
-
-
-class DataEvents:
-    """What the writers of OpenAI's older streams have in common: events of JSON without a name, and `[DONE]`."""
-
-    keep_alive = COMMENT
-
-    def begin(self) -> bytes:
-        """Nothing: the first chunk is the first event."""
-        return b""
-
-    def fail(self, error: XRouterError, request_id: str) -> bytes:
-        """One event that holds the envelope of the error. No `[DONE]` follows it."""
-        _, _, body = openai(error, request_id)
-        return encode_event(encode(body))
 
 
 class KeptConversation(Protocol):

@@ -11,7 +11,8 @@ from ..envelopes import openai
 from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document
 from ..wire.answers import ChatCompletionAnswer
 from ..wire.sse import DONE, encode_event
-from .base import DataEvents, Dialect, Headers, Operation, event_schema, prompt_bound
+from .base import Dialect, Headers, Operation, event_schema, prompt_bound
+from .writers import DataEvents
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document, Original
 from ..wire.codec import encode
 from ..wire.completions import DEFAULT_MAX_TOKENS, MAX_CHOICES, CompletionAnswer, CompletionRequest
 from ..wire.sse import DONE, encode_event
-from .base import DataEvents, Dialect, Headers, Operation, event_schema, prompt_bound
+from .base import Dialect, Headers, Operation, event_schema, prompt_bound
+from .writers import DataEvents
 
 _NOT_IN_CHAT = ("suffix", "echo", "best_of", "logprobs")
 _SAYS_NOTHING: dict[str, Any] = {"suffix": "", "echo": False, "best_of": 1}  # null apart
@@ -41,7 +42,8 @@ class ParsedCompletion:
         """Validate the JSON object. Raises InvalidRequest."""
         asked = CompletionRequest.of(value)
         document = Document(_as_chat(asked, value))
-        original = Original("completions", Document(value, body), untranslatable=_untranslatable(asked, value))
+        written = Document(value, body)
+        original = Original("completions", written, document, written, untranslatable=_untranslatable(asked, value))
         made = max(asked.n or 1, asked.best_of or 1) * len(asked.prompts)
         return cls(ChatRequest.of(document.value), document, original, made)
 

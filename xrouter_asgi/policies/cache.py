@@ -93,14 +93,14 @@ class Cache(Wrapper):
             async for batch in stream:
                 if size <= MAX_ANSWER:
                     chunks += batch
-                    size += sum(len(chunk.data) for chunk in batch)
+                    size += sum(map(_size, batch))
                 yield batch
         finally:
             await stream.aclose()
         await self._keep(reply, chunks, owner, key)
 
     async def _keep(self, reply: Reply, documents: Sequence[Document], owner: str, key: str) -> None:
-        size = sum(document.size or len(document.data) for document in documents)
+        size = sum(map(_size, documents))
         if size <= MAX_ANSWER and not any(map(_was_filtered, documents)):
             await self._store.put(owner, key, await by_size(size, _encode, reply, documents), self._ttl)
 
@@ -126,6 +126,14 @@ def _key(call: Call) -> str:
     return blake2b(text.encode("ascii"), digest_size=20).hexdigest()
 
 
+def _native(document: Document) -> bytes | None:
+    return document.native if isinstance(document, (ChatChunk, ChatCompletion)) else None
+
+
+def _size(document: Document) -> int:
+    return (document.size or len(document.data)) + len(_native(document) or b"")
+
+
 def _was_filtered(document: Document) -> bool:
     if b"content_filter" not in document.data:
         return False
@@ -139,7 +147,9 @@ class _Kept(NamedTuple):
     provider: str
     model: str
     warnings: Sequence[str]
+    as_written: bool
     texts: Sequence[bytes]  # of the answer, or of each chunk
+    natives: Sequence[bytes | None]  # the same in the client's own dialect
 
 
 def _encode(reply: Reply, documents: Sequence[Document]) -> bytes:
@@ -150,21 +160,25 @@ def _encode(reply: Reply, documents: Sequence[Document]) -> bytes:
     elif isinstance(reply.body, ChatCompletion):
         kind = "completion"
     texts = [document.data for document in documents]
-    head = [kind, reply.provider, reply.model, [*reply.warnings], [*map(len, texts)]]
-    return b"%b\n%b" % (encode(head), b"".join(texts))
+    natives = [*map(_native, documents)]
+    sizes = [*map(len, texts)], [None if native is None else len(native) for native in natives]
+    head = [kind, reply.provider, reply.model, [*reply.warnings], reply.as_written, *sizes]
+    return b"\n".join((encode(head), b"".join([*texts, *(native or b"" for native in natives)])))
 
 
 def _decode(data: bytes) -> _Kept | None:
     """What was encoded; None for what another version, or somebody else, has put there."""
     head, _, rest = data.partition(b"\n")
     try:
-        kind, provider, model, warnings, sizes = decode(head)
-        ends = [*accumulate(sizes)]
-        if ends[-1] != len(rest) or kind not in get_args(Kind):
+        kind, provider, model, warnings, as_written, sizes, natives = decode(head)
+        ends = [*accumulate([*sizes, *(size or 0 for size in natives)])]
+        if ends[-1] != len(rest) or kind not in get_args(Kind) or len(sizes) != len(natives):
             return None
-        return _Kept(
-            kind, provider, model, warnings, [rest[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-        )
+        pieces = [
+            None if size is None else rest[end - size : end] for end, size in zip(ends, [*sizes, *natives], strict=True)
+        ]
+        texts = [piece or b"" for piece in pieces[: len(sizes)]]
+        return _Kept(kind, provider, model, warnings, as_written, texts, pieces[len(sizes) :])
     except (ValueError, TypeError, IndexError):
         return None
 
@@ -173,9 +187,10 @@ async def _replayed(kept: _Kept) -> Reply:
     body: Body
     match kept.kind:
         case "stream":
-            body = await ChatStream.replay([[ChatChunk(None, text) for text in kept.texts]])
+            pairs = zip(kept.texts, kept.natives, strict=True)
+            body = await ChatStream.replay([[ChatChunk(None, text, native=native) for text, native in pairs]])
         case "completion":
-            body = ChatCompletion(None, kept.texts[0])
+            body = ChatCompletion(None, kept.texts[0], native=kept.natives[0])
         case "embeddings":
             body = EmbeddingList(None, kept.texts[0])
-    return Reply(body, kept.provider, kept.model, kept.warnings)
+    return Reply(body, kept.provider, kept.model, kept.warnings, as_written=kept.as_written)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
@@ -22,6 +22,7 @@ MAX_HELD: Final = 32 << 20
 """Characters of a stream that is held until its end."""
 
 _NO_TEXT: Final = frozenset({"role", "type", "id", "tool_call_id", "url", "file_id", "file_data", "data", "name"})
+_SEALED: Final = frozenset({"signature", "encrypted_content", "encrypted_index", "media_type", "image_url", "model"})
 _SAID: Final = ("content", "reasoning_content", "refusal")
 
 
@@ -31,7 +32,8 @@ class Passage:
 
     Attributes:
         of: Which of the two.
-        role: Who says it: the role of its message, `tools` for what describes them, `input` for embeddings.
+        role: Who says it: the role of its message, `tools` for what describes them, `input` for embeddings; `written`
+            for what stands in the client's own words alone, such as the results of tools that an upstream runs.
         context: The request that it belongs to, with its principal and model.
     """
 
@@ -53,6 +55,9 @@ class Guard(Wrapper):
     all messages, arguments and results of tools included, and what describes the tools; of an answer the text, the
     reasoning, the refusal and the arguments of calls. Pictures, recordings and files are not texts: it does not see
     them. Embeddings of tokens are refused, because nobody could read them.
+
+    An upstream that speaks the client's dialect is sent what the client wrote only if all texts of that passed, too; if
+    one of them is replaced, it is sent the translation. With `answers` its answer reaches the client in translation.
 
     Args:
         inner: The provider.
@@ -85,7 +90,7 @@ class Guard(Wrapper):
             case ChatCompletion() as answer:
                 found = await by_size(answer.size, lambda: [*_said_in(answer.value, "message")])
                 texts = await self._ask([Passage(text, "answer", "assistant", call.context) for _, text in found])
-                if (value := _with(answer.value, found, texts)) is not answer.value:
+                if (value := _with(answer.value, found, texts)) is not answer.value or answer.native is not None:
                     reply.body = ChatCompletion(value)
         return reply
 
@@ -93,9 +98,12 @@ class Guard(Wrapper):
         """The call as it may go on: the same if nothing was replaced."""
         value = call.document.value
         spots = await by_size(call.document.size, _spots_of, call)
-        texts = await self._ask([Passage(text, "request", role, call.context) for _, role, text in spots])
-        changed = _with(value, [(path, text) for path, _, text in spots], texts)
-        if changed is value:
+        written = await by_size(call.document.size, _written_besides, call, {text for _, _, text in spots})
+        passages = [Passage(text, "request", role, call.context) for _, role, text in spots]
+        passages += [Passage(text, "request", "written", call.context) for text in written]
+        texts = await self._ask(passages)
+        changed = _with(value, [(path, text) for path, _, text in spots], texts[: len(spots)])
+        if changed is value and [*texts[len(spots) :]] == written:
             return call
         return await by_size(call.document.size, call.asking, changed)
 
@@ -112,7 +120,7 @@ class Guard(Wrapper):
         batches: list[Sequence[ChatChunk]] = []
         try:
             async for batch in stream:
-                batches.append(batch)
+                batches.append([ChatChunk(chunk.value) if chunk.native is not None else chunk for chunk in batch])
                 if stream.characters > MAX_HELD:
                     raise UpstreamError("The answer is longer than can be checked.", code="too_large")
             said = await by_size(stream.characters, _Said, batches)
@@ -195,6 +203,14 @@ def _spots_of(call: Call) -> list[tuple[_Path, str, str]]:
     return spots
 
 
+def _written_besides(call: Call, seen: Collection[str]) -> list[str]:
+    """The texts that an upstream would be sent in the client's own words, and that are not among those seen."""
+    if call.original is None:
+        return []
+    written = call.original.forwarded.value
+    return [text for _, text in _texts(written, (), _is_written) if text not in seen]
+
+
 def _texts(value: object, path: _Path, wanted: Callable[[_Path, object], bool]) -> Iterator[tuple[_Path, str]]:
     """Every string in a value that is wanted, and where."""
     rest: list[tuple[_Path, object]] = [(path, value)]
@@ -210,6 +226,10 @@ def _texts(value: object, path: _Path, wanted: Callable[[_Path, object], bool]) 
 
 def _is_text(path: _Path, value: object) -> bool:
     return path[-1] not in _NO_TEXT
+
+
+def _is_written(path: _Path, value: object) -> bool:
+    return path[-1] not in _NO_TEXT and path[-1] not in _SEALED
 
 
 def _describes(path: _Path, value: object) -> bool:

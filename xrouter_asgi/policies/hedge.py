@@ -169,4 +169,5 @@ async def _give_up(losers: Sequence[Runner]) -> None:
 
 
 def _may_be_asked_twice(request: ChatRequest, call: Call) -> bool:
-    return not (request.tools or request.functions or uses_client_credential(call))
+    runs_tools = call.original is not None and call.original.forwarded.value.get("tools")  # at the upstream itself
+    return not (request.tools or request.functions or runs_tools or uses_client_credential(call))

@@ -51,8 +51,10 @@ class Call:
         model: The model to ask for: first the client's name, below `Target` the upstream's.
         stem: What `*` stood for when the client's name matched a pattern.
         document: The request as JSON: the client's own bytes where there are any.
-        original: What the client wrote, if a dialect translated it into `request`. A request that a client wrote itself
-            is sent as it is; a translation is spelled as the upstream needs it.
+        original: What the client wrote, if a dialect translated it into `document`. A provider that speaks the dialect
+            sends `original.forwarded` in its place. A call with another document has none.
+        translated: Whether a dialect wrote `document`, changed or not. What a client of chat wrote itself is sent as it
+            is; a translation is spelled as the upstream needs it.
         headers: The client's headers as ASGI gives them. A provider reads the few that it knows by name; none is ever
             copied upstream as a whole.
         context: What becomes known about this request.
@@ -69,6 +71,7 @@ class Call:
     stem: str = ""
     document: Document = field(default=_FROM_REQUEST, kw_only=True)
     original: Original | None = field(default=None, kw_only=True, repr=False)
+    translated: bool = field(default=False, kw_only=True)
     headers: HeaderList = field(default=(), kw_only=True, repr=False)
     context: RequestContext = field(default_factory=RequestContext, kw_only=True)
     deadline: float | None = field(default=None, kw_only=True)
@@ -82,6 +85,10 @@ class Call:
             self.document = Document(self.request.model_dump(mode="json", by_alias=True, exclude_unset=True))
         if not self.model:
             self.model = self.request.model
+        if self.original is not None:
+            self.translated = True
+            if self.original.translation is not self.document:
+                self.original = None  # so no copy with another document passes for what the client wrote
 
     def within(self, attempt: Attempt, model: str, trace_headers: HeaderList) -> Call:
         """The same call as part of this attempt, for this model."""
@@ -126,6 +133,7 @@ class Call:
         call.stem = self.stem
         call.document = self.document
         call.original = self.original
+        call.translated = self.translated
         call.headers = self.headers
         call.context = self.context
         call.deadline = self.deadline
@@ -149,6 +157,7 @@ class Reply:
         model: The upstream's name of the model that answered.
         warnings: What was ignored or changed on the way, as words for `x-xrouter-warnings` such as `seed_ignored`.
         headers: Facts about the upstream's answer for the client, such as `x-gigachat-request-id`.
+        as_written: The upstream was sent what the client wrote, so no translation left anything out.
         attempt: The attempt that brought it. Set by `Target`.
     """
 
@@ -157,6 +166,7 @@ class Reply:
     model: str = ""
     warnings: Sequence[str] = ()
     headers: Sequence[tuple[str, str]] = ()
+    as_written: bool = False
     attempt: Attempt | None = None
 
     @property

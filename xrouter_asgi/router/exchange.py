@@ -90,7 +90,7 @@ def _reply_headers(reply: Reply, parsed: ParsedRequest, context: RequestContext,
     headers = [header("x-xrouter-provider", reply.provider), *own_headers(context, explained=explained)]
     if reply.model:
         headers.append(header("x-xrouter-model", reply.model))
-    if warnings := [*parsed.warnings, *reply.warnings]:
+    if warnings := [*(() if reply.as_written else parsed.warnings), *reply.warnings]:
         headers.append(warnings_header(warnings))
     for name, value in reply.headers:
         headers.append(header(name, value))

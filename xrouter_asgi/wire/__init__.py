@@ -1,7 +1,17 @@
 """OpenAI's wire format: requests as validated models, answers as documents, streams of them."""
 
 from .chat import ChatRequest
-from .documents import ChatChunk, ChatCompletion, Document, EmbeddingList, KeptResponse, ModelList, Original, TextMember
+from .documents import (
+    ChatChunk,
+    ChatCompletion,
+    Document,
+    EmbeddingList,
+    KeptResponse,
+    ModelList,
+    NativeText,
+    Original,
+    TextMember,
+)
 from .embeddings import EmbeddingsRequest
 from .stream import ChatStream
 
@@ -15,6 +25,7 @@ __all__ = [
     "EmbeddingsRequest",
     "KeptResponse",
     "ModelList",
+    "NativeText",
     "Original",
     "TextMember",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeAlias
 
@@ -62,9 +63,19 @@ class Document:
 
 
 class ChatCompletion(Document):
-    """A whole answer, `object: "chat.completion"`."""
+    """A whole answer, `object: "chat.completion"`.
 
-    __slots__ = ()
+    Attributes:
+        native: The same as the upstream said it in the client's own dialect; None if it did not, or if somebody made
+            another answer of it.
+    """
+
+    __slots__ = ("native",)
+
+    def __init__(self, value: dict[str, Any] | None, data: bytes | None = None, *, native: bytes | None = None) -> None:
+        self._value = value
+        self._data = data
+        self.native = native
 
     @property
     def usage(self) -> Usage | None:
@@ -97,9 +108,11 @@ class ChatChunk(Document):
         text: The text that the chunk adds to the first choice, if it does nothing else. It stands in JSON as it is: no
             character of it needs an escape.
         member: The member of the delta that `text` stands in.
+        native: The events that say this in the client's own dialect, as they came; empty if they came with another
+            chunk. None if the upstream does not speak that dialect, or if somebody made another chunk of it.
     """
 
-    __slots__ = ("member", "text")
+    __slots__ = ("member", "native", "text")
 
     def __init__(
         self,
@@ -108,16 +121,42 @@ class ChatChunk(Document):
         *,
         text: str | None = None,
         member: TextMember = "content",
+        native: bytes | None = None,
     ) -> None:
         self._value = value
         self._data = data
         self.text = text
         self.member = member
+        self.native = native
 
     @property
     def only_usage(self) -> bool:
         """Whether this is the extra chunk at the end, with `choices: []` and `usage`."""
         return not self.value.get("choices") and isinstance(self.value.get("usage"), dict)
+
+
+class NativeText(ChatChunk):
+    """A piece of text from an event of the client's own dialect. It becomes JSON of chat if somebody asks for it.
+
+    Args:
+        frame: The bytes of chat's JSON before and after the text, its quotes included.
+    """
+
+    __slots__ = ("_frame",)
+
+    def __init__(self, text: str, native: bytes, *, frame: tuple[bytes, bytes], member: TextMember) -> None:
+        self._value = None
+        self._data = None
+        self._frame = frame
+        self.text = text
+        self.member = member
+        self.native = native
+
+    @property
+    def data(self) -> bytes:
+        if self._data is None:
+            self._data = (self.text or "").encode().join(self._frame)
+        return self._data
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +166,17 @@ class Original:
     Attributes:
         dialect: The name of the dialect.
         document: The client's own JSON.
+        translation: The chat request that it became. It is the original of no other one.
+        forwarded: What an upstream that speaks the dialect is sent: `document` without what only this gateway reads.
+        warnings: What `forwarded` leaves out, as words for `x-xrouter-warnings`.
         untranslatable: Refuses a provider that does not speak the dialect, if the translation lacks something.
     """
 
     dialect: str
     document: Document
+    translation: Document
+    forwarded: Document
+    warnings: Sequence[str] = ()
     untranslatable: XRouterError | None = None
 
 

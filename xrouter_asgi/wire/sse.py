@@ -51,6 +51,12 @@ class EventReader:
             line = chunk[6:-2]
             if chunk[-2:] == b"\n\n" and _LF not in line and _CR not in line and 0 < len(line) < self._limit:
                 return [line]  # most upstreams send one event per read
+        if self._started and self._data is None and not (self._tail or self._after_cr) and chunk[:7] == b"event: ":
+            begin = chunk.find(_LF) + 1
+            line = chunk[begin + 6 : -2]
+            ends = chunk[begin : begin + 6] == b"data: " and chunk[-2:] == b"\n\n"
+            if ends and _LF not in line and _CR not in chunk and 0 < len(line) < self._limit:
+                return [line]  # the same with a name
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
             self._after_cr = False

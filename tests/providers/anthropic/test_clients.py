@@ -196,5 +196,5 @@ async def test_clients_of_messages_get_their_tokens_counted_by_the_upstream(fake
             model="claude", max_tokens=100, messages=messages, output_config={"effort": "low"}
         )
     assert counted.input_tokens == 4  # the role is a word, too
-    assert [block.type for block in answer.content] == ["thinking", "text"]
-    assert fake.last["max_tokens"] == 100
+    assert [block.type for block in answer.content] == ["text"]
+    assert (fake.last["max_tokens"], fake.last["output_config"]) == (100, {"effort": "low"})

@@ -231,9 +231,9 @@ class TestModels:
 
 
 async def test_a_translated_request_is_measured_by_what_the_client_wrote(provider: AnthropicProvider) -> None:
-    value = chat("alias")
-    original = Original("messages", Document({"model": "alias"}, b'{"model":"alias"}'))
-    reply = await provider.send(Call(ChatRequest.of(value), document=Document(value), original=original))
+    document, written = Document(chat("alias")), Document({"model": "alias"}, b'{"model":"alias"}')
+    original = Original("responses", written, document, written)
+    reply = await provider.send(Call(ChatRequest.of(document.value), document=document, original=original))
     assert isinstance(reply.body, ChatCompletion)
 
 

@@ -63,8 +63,9 @@ async def test_of_embeddings_the_same(fake: FakeOpenAI, provider: OpenAIProvider
 
 async def test_of_a_translated_request_the_same(fake: FakeOpenAI, provider: OpenAIProvider) -> None:
     legacy = {"model": "alias", "prompt": "hi", "echo": False, "top_k": 5, "route": "x"}
-    original = Original("completions", Document(legacy))
-    call = Call(chat().request, document=chat(api_base="x").document, original=original)
+    document, written = chat(api_base="x").document, Document(legacy)
+    original = Original("completions", written, document, written)
+    call = Call(chat().request, document=document, original=original)
     assert (await provider.send(call)).warnings == ["route_ignored"]
     assert fake.last == {name: value for name, value in legacy.items() if name != "route"}
     chats = OpenAIProvider(fake.base_url, options=OpenAIOptions(completions=False))

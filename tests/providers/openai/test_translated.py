@@ -27,8 +27,9 @@ from xrouter_asgi.wire import ChatRequest, Document, Original
 def call(**members: Any) -> Call:
     """A chat request that a dialect made of something else."""
     value = chat(**members)
-    original = Original("notes", Document({"model": value["model"]}))
-    return Call(ChatRequest.of(value), document=Document(value), original=original)
+    document, written = Document(value), Document({"model": value["model"]})
+    original = Original("notes", written, document, written)
+    return Call(ChatRequest.of(value), document=document, original=original)
 
 
 @pytest.mark.parametrize("ask_usage", [True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ...errors import UnsupportedOperation
 from ...wire.codec import encode
 from ...wire.messages import (
     AssistantTurn,
@@ -106,6 +107,9 @@ def _parts(block: Any, warnings: list[str]) -> list[dict[str, Any]]:
             return _document(block, warnings)
         case SearchResultBlock(title=title, source=source, content=content):
             return [_text("\n".join([title, source, *(inner.text for inner in content)]))]
+    if block.type == "container_upload":
+        message = "Files that an upstream keeps cannot be named here: callers share its account. Send the file itself."
+        raise UnsupportedOperation(message, param="messages")
     warnings.append(ignored(f"block_{block.type}"))
     return []
 

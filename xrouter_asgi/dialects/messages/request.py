@@ -23,8 +23,9 @@ from ...wire.messages import (
 )
 from ..base import Headers, estimate_tokens, ignored, prompt_bound, translated
 from .blocks import chat_messages
+from .forwarded import forwarded
 from .output import estimated_usage, whole_message
-from .writer import MessagesWriter
+from .writer import MessagesWriter, NativeMessages
 
 NAME = "messages"
 
@@ -70,8 +71,11 @@ class ParsedMessages:
             chat |= _sampling(asked, warnings)
         if (session := _session(value.get("metadata"), headers)) is not None:
             chat["prompt_cache_key"] = session
-        original = Original(NAME, Document(value, body))
-        return cls(translated(chat), Document(chat), original, [*dict.fromkeys(warnings)])
+        written, document = Document(value, body), Document(chat)
+        counted = () if isinstance(asked, MessagesRequest) else _NOT_COUNTED
+        passing, left_out = forwarded(written, leave_out=counted)
+        original = Original(NAME, written, document, passing, left_out)
+        return cls(translated(chat), document, original, [*dict.fromkeys(warnings)])
 
     def estimate(self) -> CostEstimate:
         """The size of the client's body, and its bound on the output."""
@@ -79,18 +83,20 @@ class ParsedMessages:
         return CostEstimate(self.request.model, prompt, self.request.max_completion_tokens)
 
     def whole(self, answer: Document, /) -> bytes:
-        """The answer as a message. Raises UpstreamError (`bad_body`) if it holds none."""
+        """The answer as a message, which it may be already. Raises UpstreamError (`bad_body`) if it holds none."""
+        if isinstance(answer, ChatCompletion) and answer.native is not None:
+            return answer.native
         message = whole_message(answer, model=self.request.model)
         if message["usage"] is None:
             self.warnings.append("usage_estimated")
             message["usage"] = estimated_usage(estimate_tokens(self.document), len(encode(message["content"])))
         return encode(message)
 
-    def writer(self) -> MessagesWriter | None:
+    def writer(self) -> NativeMessages | None:
         """A writer if the request says `"stream": true`."""
         if not self.request.stream:
             return None
-        return MessagesWriter(self.request.model, prompt_tokens=lambda: estimate_tokens(self.document))
+        return NativeMessages(MessagesWriter(self.request.model, prompt_tokens=lambda: estimate_tokens(self.document)))
 
 
 def _sampling(asked: MessagesRequest, warnings: list[str]) -> dict[str, Any]:

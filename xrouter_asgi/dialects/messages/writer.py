@@ -15,6 +15,7 @@ from ...errors import XRouterError
 from ...wire import ChatChunk
 from ...wire.codec import encode
 from ...wire.documents import TextMember
+from ..writers import NativeEvents
 from .blocks import SIGNATURE
 from .output import estimated_usage, new_message, stop_reason, text_block, texts, tool_input, tool_use, usage_of
 
@@ -158,6 +159,20 @@ class MessagesWriter:
             signed = _event("content_block_delta", index=index, delta=delta)
         self._open = None
         return signed + _event("content_block_stop", index=index)
+
+
+class NativeMessages(NativeEvents):
+    """Passes on the events of a message. One that ended without `message_stop` gets it."""
+
+    _last = b""
+
+    def passed(self, events: bytes) -> bytes:
+        self._last = events
+        return events
+
+    def end(self) -> bytes:
+        whole = not self._last or b'"message_stop"' in self._last
+        return super().end() if whole else _event("message_stop")
 
 
 class _PendingText:

@@ -36,6 +36,7 @@ class ParsedResponses:
 
     request: ChatRequest
     document: Document
+    original: Original
 
     def __init__(self, value: dict[str, Any], body: bytes) -> None:
         self._value = value
@@ -45,7 +46,7 @@ class ParsedResponses:
         self._stored = False
         self._ancestors: tuple[str, ...] = ()
         self._own: list[dict[str, Any]] = []  # the items to keep
-        self.original = Original(_NAME, Document(value, body))
+        self._written = Document(value, body)
         self.warnings: Sequence[str] = ()
         self.kept: KeptResponse | None = None
 
@@ -97,7 +98,7 @@ class ParsedResponses:
 
     def _check_size(self, brought: Collection[KeptResponse], max_body: int) -> None:
         """Raise InvalidRequest if the conversation is larger than a body may be."""
-        texts = [self.original.document.data, *(text for kept in brought for text in (kept.input, kept.response))]
+        texts = [self._written.data, *(text for kept in brought for text in (kept.input, kept.response))]
         if self._size > max_body or sum(map(count_values, texts)) > MAX_VALUES:
             message = "The conversation that this request continues is too long. Send the end of it in 'input'."
             raise InvalidRequest(message, code="context_length_exceeded", param="input")
@@ -120,6 +121,7 @@ class ParsedResponses:
         except InvalidRequest as error:
             raise AssertionError(f"a translation is no chat request: {error.code} of {error.param}") from None
         self.document = Document(chat)
+        self.original = Original(_NAME, self._written, self.document, self._written)
         self.warnings = warnings
         self._size += messages.seals.size
         self._ancestors, self._own = conversation.ancestors, conversation.own

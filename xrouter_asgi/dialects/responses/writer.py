@@ -8,7 +8,7 @@ from ...errors import XRouterError
 from ...wire import ChatChunk
 from ...wire.codec import encode
 from ...wire.documents import TextMember
-from ..base import COMMENT
+from ..writers import COMMENT
 from .answer import Answer
 from .document import ResponseObject
 from .output import Event, SpokenItem

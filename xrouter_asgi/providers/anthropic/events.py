@@ -9,7 +9,7 @@ from ...errors import UpstreamError
 from ...wire import ChatChunk
 from ...wire.codec import decode, encode
 from ...wire.documents import TextMember
-from ..http import ErrorReader
+from ..http import ErrorReader, TextPattern, kind_of
 from .answer import chat_usage, finish_reason, head
 from .errors import refusal
 from .names import Aliases
@@ -42,9 +42,13 @@ class MessageEvents:
         errors: Reads an error event.
 
     Attributes:
+        kind: The `type` of the last event.
+        frame, member: Of a chunk with the text of an event that was not decoded.
         finished: The answer is whole.
         done: The upstream said that nothing follows.
     """
+
+    text_head = b"event: content_block_delta\ndata: "
 
     def __init__(self, *, model: str, errors: ErrorReader, names: Aliases | None = None) -> None:
         self._model = model
@@ -57,8 +61,20 @@ class MessageEvents:
         self._calls = 0
         self._thoughts = 0
         self._usage: tuple[object, ...] = ()
+        self._pattern = TextPattern()
+        self._speaking: _OpenBlock | None = None  # the block that the pattern is about
+        self.kind = ""
+        self.member: TextMember = "content"
+        self.frame = (b"", b"")
         self.finished = False
         self.done = False
+
+    def text_of(self, event: bytes) -> str | None:
+        """The text of an event that only differs from the last one in it. See `DialectEvents`."""
+        text = self._pattern.text_of(event)
+        if text is not None and self._speaking is not None:
+            self._speaking.added.append(text)
+        return text
 
     def feed(self, event: bytes) -> list[ChatChunk]:
         """The chunks of one event, perhaps none.
@@ -70,18 +86,17 @@ class MessageEvents:
             XRouterError: It is an error event.
             UpstreamError: `bad_event`. It is none of this API.
         """
-        try:
-            value = decode(event)
-        except ValueError as error:
-            raise _bad_event(str(error)) from error
-        if not isinstance(value, dict):
-            raise _bad_event("it is no object")
+        value = _decoded(event)
+        self.kind = kind_of(value)
         match value.get("type"):
             case "content_block_delta":
-                return self._delta(value.get("index"), _object(value, "delta"))
+                chunks = self._delta(value.get("index"), _object(value, "delta"))
+                self._learn_pattern(event, value, chunks)
+                return chunks
             case "content_block_start":
                 return self._start(value.get("index"), _object(value, "content_block"))
             case "content_block_stop":
+                self._pattern.forget()
                 return self._stop(self._blocks.pop(value.get("index"), None))
             case "message_start":
                 message = _object(value, "message")
@@ -102,6 +117,15 @@ class MessageEvents:
         self._head = head(message, kind="chat.completion.chunk", model=self._model)
         start = encode(self._head)[:-1] + b"," + _BEFORE
         self._starts = {member: start % member.encode() for member in _TEXTS.values()}
+
+    def _learn_pattern(self, event: bytes, value: dict[str, Any], chunks: list[ChatChunk]) -> None:
+        """Learn from an event that adds a text to an open block and nothing else."""
+        self._pattern.forget()
+        if len(chunks) == 1 and chunks[0].text is not None:
+            block, self.member = self._blocks[value.get("index")], chunks[0].member
+            self.frame = (self._starts[self.member] + b'"', b'"' + _AFTER)
+            self._speaking = block if self.member == "reasoning_content" else None
+            self._pattern.learn(event, value, "delta", "thinking" if self._speaking else "text")
 
     def _begin(self, *, content: str | None = "") -> list[ChatChunk]:
         """The first chunk, which says who speaks."""
@@ -191,6 +215,16 @@ class MessageEvents:
     def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> ChatChunk:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return ChatChunk({**self._head, "choices": [choice]})
+
+
+def _decoded(event: bytes) -> dict[str, Any]:
+    try:
+        value = decode(event)
+    except ValueError as error:
+        raise _bad_event(str(error)) from error
+    if isinstance(value, dict):
+        return value
+    raise _bad_event("it is no object")
 
 
 def _object(event: dict[str, Any], name: str) -> dict[str, Any]:

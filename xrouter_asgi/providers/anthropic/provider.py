@@ -1,4 +1,4 @@
-"""Any upstream that speaks Anthropic's Messages API, for clients of chat."""
+"""Any upstream that speaks Anthropic's Messages API. What its own clients write is passed on, all else translated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from asyncio import get_running_loop
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import httpx
@@ -14,6 +14,7 @@ import httpx
 from ...errors import UnsupportedOperation
 from ...wire import ChatCompletion, ChatRequest, ModelList
 from ...wire.codec import encode
+from ...wire.members import splice
 from ...wire.reading import by_size
 from ...wire.stream import ChatStream
 from ..base import Call, HeaderList, Reply, Unready
@@ -22,9 +23,11 @@ from ..http import (
     USER_AGENT,
     AnswerStream,
     Batches,
+    ChunkDecoder,
     ErrorReader,
     ErrorRule,
     Instrument,
+    NativeDecoder,
     Redaction,
     Timeouts,
     Upstream,
@@ -36,9 +39,10 @@ from .answer import chunks_of, completion
 from .errors import refusal, upstream_ids
 from .events import MessageEvents
 from .listing import MAX_PAGES, PAGE, model_list, next_page
+from .names import Aliases
 from .options import AnthropicOptions
 from .stream import MessageDecoder
-from .translate import MessagesBody, translate
+from .translate import translate
 
 BASE_URL = "https://api.anthropic.com/v1"
 MAX_BODY = 32 << 20
@@ -46,6 +50,7 @@ MODELS_TTL = 60.0
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _VERSION = b"anthropic-version"
+_BETA = b"anthropic-beta"
 _DEFAULT_VERSION = "2023-06-01"
 _IS_VERSION = re.compile(r"\d{4}-\d\d-\d\d")
 _RECEIVE = ((b"Accept", b"application/json"),)
@@ -56,7 +61,8 @@ _NO_COUNT = (404, 405, 501)
 class AnthropicProvider:
     """Chats and models of one upstream that speaks the Messages API: Claude's own, or another at `base_url`.
 
-    The only header of a client's that goes up is `anthropic-version`.
+    What a client of the Messages API wrote goes up as it came, except for `model`, and the upstream's own answer comes
+    down. Of a client's headers `anthropic-version` goes up, and with such a request `anthropic-beta`.
 
     Args:
         api_key: Sent as `x-api-key`; None sends none.
@@ -115,12 +121,16 @@ class AnthropicProvider:
         """None until it is closed: the upstream says itself when it is busy."""
         return Unready("closed", None, "closed") if self._closed else None
 
+    def speaks(self, dialect: str, /) -> bool:
+        """Whether it sends what a client of that dialect wrote as it is."""
+        return dialect == "messages"
+
     async def send(self, call: Call, /) -> Reply:
         """Answer a chat. See `Provider.send()`. Raises UnsupportedOperation for embeddings."""
         request = self._chat(call)
-        sent = await self._translated(call, request)
-        content = await by_size(_size(call), encode, sent.body)
-        headers = self._headers(call, b"text/event-stream" if request.stream else b"application/json")
+        sent = await self._written(call, request)
+        content = sent.content
+        headers = self._headers(call, b"text/event-stream" if request.stream else b"application/json", sent)
         body: ChatCompletion | ChatStream
         answer: UpstreamAnswer | AnswerStream
         if request.stream:
@@ -134,15 +144,14 @@ class AnthropicProvider:
             )
             body = await self._completion(answer, call, sent)
         facts = upstream_ids(answer.headers)
-        return Reply(body, provider=self.name, model=call.model, warnings=sent.warnings, headers=facts)
+        return Reply(body, self.name, call.model, sent.warnings, headers=facts, as_written=sent.native)
 
     async def count_tokens(self, call: Call, /) -> int | None:
         """The tokens of a chat, as the upstream counts them; None if it cannot. See `TokenCounter`."""
-        sent = await self._translated(call, self._chat(call))
-        content = await by_size(_size(call), encode, sent.counted)
-        headers = self._headers(call, b"application/json")
+        sent = await self._written(call, self._chat(call), counting=True)
+        headers = self._headers(call, b"application/json", sent)
         answer = await self._upstream.fetch(
-            "POST", "/messages/count_tokens", headers=headers, content=content, deadline=call.deadline
+            "POST", "/messages/count_tokens", headers=headers, content=sent.content, deadline=call.deadline
         )
         if answer.status in _NO_COUNT:
             return None
@@ -174,29 +183,40 @@ class AnthropicProvider:
             return call.request
         raise UnsupportedOperation("The Messages API has no embeddings. Ask another model for them.", param="model")
 
-    async def _translated(self, call: Call, request: ChatRequest) -> MessagesBody:
-        return await by_size(_size(call), translate, request, model=call.model, options=self._options)
+    async def _written(self, call: Call, request: ChatRequest, *, counting: bool = False) -> _Written:
+        if (original := call.original) is not None and self.speaks(original.dialect):
+            model, document = {"model": call.model}, original.forwarded
+            content = await by_size(_size(call), splice, document.data, document.value, model)
+            return _Written(content, original.warnings, Aliases(), native=True)
+        translated = await by_size(_size(call), translate, request, model=call.model, options=self._options)
+        body = translated.counted if counting else translated.body
+        return _Written(await by_size(_size(call), encode, body), translated.warnings, translated.names, native=False)
 
-    def _headers(self, call: Call, accept: bytes) -> HeaderList:
+    def _headers(self, call: Call, accept: bytes, sent: _Written) -> HeaderList:
         version = call.header(_VERSION) or ""
         if not _IS_VERSION.fullmatch(version):
             version = _DEFAULT_VERSION
-        return [*_SEND, (b"Accept", accept), (_VERSION, version.encode()), *call.trace_headers]
+        betas = [(name, value) for name, value in call.headers if name == _BETA and sent.native]
+        return [*_SEND, (b"Accept", accept), (_VERSION, version.encode()), *betas, *call.trace_headers]
 
-    async def _stream(self, answer: AnswerStream, call: Call, sent: MessagesBody) -> ChatStream:
+    async def _stream(self, answer: AnswerStream, call: Call, sent: _Written) -> ChatStream:
         if answer.status >= 400 or "json" in answer.headers.get("content-type", ""):
             whole = UpstreamAnswer(answer.status, answer.fields, await answer.read(MAX_BODY))
             return await ChatStream.replay([chunks_of(await self._completion(whole, call, sent))])
         events = MessageEvents(model=call.request.model, errors=self._errors, names=sent.names)
-        return await start_stream(Batches(answer, MessageDecoder(events), idle=self._timeouts.idle), self._timeouts)
+        decoder: ChunkDecoder = NativeDecoder(events) if sent.native else MessageDecoder(events)
+        return await start_stream(Batches(answer, decoder, idle=self._timeouts.idle), self._timeouts)
 
-    async def _completion(self, answer: UpstreamAnswer, call: Call, sent: MessagesBody) -> ChatCompletion:
+    async def _completion(self, answer: UpstreamAnswer, call: Call, sent: _Written) -> ChatCompletion:
         return await by_size(len(answer.body), self._read, answer, call, sent)
 
-    def _read(self, answer: UpstreamAnswer, call: Call, sent: MessagesBody) -> ChatCompletion:
+    def _read(self, answer: UpstreamAnswer, call: Call, sent: _Written) -> ChatCompletion:
         value = self._object(answer, call.model)
         whole = completion(value, model=call.request.model, names=sent.names, errors=self._errors)
-        _ = whole.data  # encoded here, because on the loop a long one would take long
+        if sent.native:
+            whole.native = answer.body
+        else:
+            _ = whole.data  # encoded here, because on the loop a long one would take long
         return whole
 
     def _object(self, answer: UpstreamAnswer, model: str) -> dict[str, Any]:
@@ -205,6 +225,19 @@ class AnthropicProvider:
             said = self._errors.read(answer.body)
             raise refusal(answer.status, said, model=model, errors=self._errors, headers=answer.headers)
         return json_object(answer.body)
+
+
+class _Written(NamedTuple):
+    """A request as it is sent.
+
+    Attributes:
+        native: It is what the client wrote.
+    """
+
+    content: bytes
+    warnings: Sequence[str]
+    names: Aliases
+    native: bool
 
 
 def _size(call: Call) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from ...errors import XRouterError
 from ...wire import ChatChunk
-from ...wire.codec import decode
 from ...wire.sse import EventReader
+from ..http import is_whole
 from .events import MessageEvents
 
 
@@ -40,7 +40,7 @@ class MessageDecoder:
 
     def close(self) -> list[ChatChunk]:
         # What the end cuts off is no event.
-        return self._read(filter(_is_whole, self._frames.close()))
+        return self._read(filter(is_whole, self._frames.close()))
 
     def _read(self, events: Iterable[bytes]) -> list[ChatChunk]:
         chunks: list[ChatChunk] = []
@@ -52,11 +52,3 @@ class MessageDecoder:
         except XRouterError as error:
             self.failure = error
         return chunks
-
-
-def _is_whole(event: bytes) -> bool:
-    try:
-        decode(event)
-    except ValueError:
-        return False
-    return True

@@ -7,8 +7,10 @@ from .cancel_safe import OwnedTransport
 from .chunk_stream import Batches, ChunkDecoder, Pieces, start_stream
 from .error_rules import ErrorReader, ErrorRule
 from .failures import has_unknown_issuer
+from .native import DialectEvents, NativeDecoder, is_whole, kind_of
 from .redaction import MAX_MESSAGE, Redaction
 from .request import Fields
+from .text_pattern import TextPattern
 from .tls import SYSTEM, TLS
 from .upstream import USER_AGENT, Instrument, Timeouts, Upstream
 from .waits import retry_after
@@ -23,20 +25,25 @@ __all__ = [
     "Batches",
     "Blame",
     "ChunkDecoder",
+    "DialectEvents",
     "ErrorReader",
     "ErrorRule",
     "Fields",
     "Instrument",
+    "NativeDecoder",
     "OwnedTransport",
     "Pieces",
     "Redaction",
+    "TextPattern",
     "Timeouts",
     "Upstream",
     "UpstreamAnswer",
     "UpstreamErrorBody",
     "blame",
     "has_unknown_issuer",
+    "is_whole",
     "json_object",
+    "kind_of",
     "retry_after",
     "start_stream",
 ]

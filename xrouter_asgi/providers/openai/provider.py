@@ -160,10 +160,10 @@ class OpenAIProvider:
     def _written(self, call: Call) -> tuple[str, Document, Sequence[str]]:
         """Where a request goes, what is sent, and what that leaves out."""
         original = call.original
-        if original is None:
+        if original is not None and self.speaks(original.dialect):
+            return COMPLETIONS, original.forwarded, original.warnings
+        if not call.translated:
             return EMBEDDINGS if isinstance(call.request, EmbeddingsRequest) else CHAT, call.document, ()
-        if self.speaks(original.dialect):
-            return COMPLETIONS, original.document, ()
         return CHAT, *spelled(call.document, self._options, model=call.model)
 
     async def _stream(self, call: Call, request: ChatRequest, path: str, document: Document) -> ChatStream:

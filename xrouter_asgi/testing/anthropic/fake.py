@@ -53,7 +53,7 @@ class FakeAnthropic(FakeOpenAI):
                     listed = page("claude-one", "chat", has_more=True) if first else page("claude-two")
                     return whole(listed, headers={**JSON, **ID})
                 case "POST", "/v1/messages":
-                    return self._message(json.loads(exchange.body))
+                    return self._message(json.loads(exchange.body), beta="anthropic-beta" in exchange.headers)
                 case "POST", "/v1/messages/count_tokens":
                     request = json.loads(exchange.body)
                     check(request, counting=True)
@@ -62,8 +62,8 @@ class FakeAnthropic(FakeOpenAI):
             return refuse(400, "invalid_request_error", str(reason))
         return refuse(404, "not_found_error", "Not Found")
 
-    def _message(self, request: dict[str, Any]) -> Handler:
-        check(request)
+    def _message(self, request: dict[str, Any], *, beta: bool) -> Handler:
+        check(request, beta=beta)
         if request["model"] == "missing":
             return refuse(404, "not_found_error", "model: missing")
         kept = json.dumps([*marked(request)])

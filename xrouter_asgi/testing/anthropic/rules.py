@@ -10,7 +10,17 @@ from typing import Any
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _MEMBERS = {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"}
-_SENT = _MEMBERS | {"max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata"}
+_SENT = _MEMBERS | {
+    "max_tokens",
+    "stream",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop_sequences",
+    "metadata",
+    "service_tier",
+}
+_NEW = {"context_management", "speed", "diagnostics"}
 _BLOCKS: dict[str, dict[str, set[str]]] = {
     "user": {
         "text": {"text"},
@@ -43,13 +53,14 @@ def sign(thinking: str) -> str:
     return hashlib.sha256(thinking.encode()).hexdigest()[:16]
 
 
-def check(request: dict[str, Any], *, counting: bool = False) -> None:
+def check(request: dict[str, Any], *, counting: bool = False, beta: bool = False) -> None:
     """Raise RuleBroken for a request that is not as it must be.
 
     Args:
         counting: It asks for a count of its tokens.
+        beta: It came with `anthropic-beta`, which allows members that are new.
     """
-    for name in request.keys() - (_MEMBERS if counting else _SENT):
+    for name in request.keys() - (_MEMBERS if counting else _SENT) - (_NEW if beta else set()):
         raise RuleBroken(f"{name}: Extra inputs are not permitted")
     _need(isinstance(request.get("model"), str) and bool(request["model"]), "model: Field required")
     if not counting:
