@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.databases import engine_of
 from xrouter_asgi.database import alembic_config
 from xrouter_asgi.keys import APIKey, CachedKeys, Hasher, Issuer, SQLKeyStore, new_secret
+from xrouter_asgi.keys.schema import SCHEMA
 
 from .clock import START
 
