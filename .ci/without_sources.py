@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 def main() -> None:
     for folder in ("tests", "examples", "docs"):
         shutil.copytree(ROOT / folder, folder, dirs_exist_ok=True)
-    for file in ("pyproject.toml", "README.md", "README.ru.md", "CHANGELOG.md", "LICENSE"):
+    for file in ("pyproject.toml", "README.md", "README.ru.md", "SECURITY.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(ROOT / file, file)
     spec = find_spec("xrouter_asgi")
     if spec is None or spec.origin is None or not Path(spec.origin).is_relative_to(sysconfig.get_path("purelib")):

@@ -49,6 +49,7 @@ def test_it_is_shown_without_its_password() -> None:
     [
         ({"url": "mysql://host/usage"}, "spend.url cannot be used: The ledger cannot be in 'mysql'."),
         ({"retention": 0}, "spend.retention"),
+        ({"retention": float("inf")}, "spend.retention"),
         ({"labels": "project"}, "spend.labels"),
     ],
 )
