@@ -90,11 +90,12 @@ class AdminApp:
         self._guard = OperatorGuard(find, allow=allow)
         process: Process = {"number": 1, "of": 1 if settings is None else settings().server.workers}
         configured = SettingsAPI(settings, reload)
+        currency = None if settings is None else settings().currency
         self._operations: Sequence[AdminOperation] = [
             *OverviewAPI(live, process, settings_version=configured.version).operations(),
             *RequestsAPI(live, process).operations(),
             *UpstreamsAPI(lambda: router.models, live, process).operations(),
-            *([] if keys is None else KeysAPI(keys, hasher).operations()),
+            *([] if keys is None else KeysAPI(keys, hasher, currency=currency).operations()),
             *configured.operations(),
             *EventsAPI(live, version=configured.version).operations(),
         ]
