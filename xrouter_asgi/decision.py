@@ -80,6 +80,7 @@ class Cost(NamedTuple):
 
     amount: int  # nano-units of the currency of the prices
     estimated: bool = False  # an upstream has not counted what it took
+    priced: bool = True  # each target that took something has a price; where it has none, the amount lacks that
 
 
 @dataclass(slots=True, eq=False)

@@ -30,6 +30,7 @@ async def test_a_key_that_is_made_works_and_its_secret_is_shown_once(stand: Stan
 async def test_a_mistake_in_a_key_is_told_as_on_the_command_line(stand: Stand) -> None:
     for body, told in (
         ({"limits": ["many"]}, "limit"),
+        ({"limits": ["20 EUR/day"]}, "Write it in USD"),
         ({"models": ["a*b*"]}, "pattern"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "past"),
         ({"expires_at": "2040-01-01T00:00:00"}, "time zone"),

@@ -49,7 +49,7 @@ def test_what_the_limits_have_settled_is_the_cost() -> None:
 def test_without_a_price_there_is_no_cost() -> None:
     assert written(ended(), prices=None).cost is None
     assert written(ended(attempts=[attempt(model="unheard-of")])).cost is None
-    assert written(ended(attempts=[attempt(model="unheard-of")], cost=Cost(0))).cost is None
+    assert written(ended(attempts=[attempt(model="unheard-of")], cost=Cost(0, priced=False))).cost is None
 
 
 def test_a_caller_who_brings_a_key_for_the_upstream_costs_nothing() -> None:

@@ -13,9 +13,11 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.ledger.entries import entry
 from xrouter_asgi.cli.keys import arguments, rows, work
 from xrouter_asgi.cli.keys import text as overview
 from xrouter_asgi.cli.keys.examples import EXAMPLES
@@ -30,6 +32,7 @@ from xrouter_asgi.keys import (
     SQLKeyStore,
     new_secret,
 )
+from xrouter_asgi.ledger import SQLLedger
 from xrouter_asgi.settings.environment import KEYS_PEPPER, KEYS_URL
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -262,6 +265,69 @@ def test_the_settings_name_the_database_and_the_pepper_where_the_environment_doe
     assert opens(f"sqlite:///{tmp_path}/other.db", made["secret"], pepper="q" * 32) == made["id"]
 
 
+@pytest.fixture
+def in_roubles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Settings with money. Returns the URL of their database."""
+    monkeypatch.delenv(KEYS_URL)
+    spend = '[spend]\ncurrency = "RUB"\ntimezone = "Europe/Moscow"\n'
+    (tmp_path / "xrouter.toml").write_text(f'[keys]\nurl = "sqlite:///keys.db"\n{spend}')
+    return f"sqlite:///{tmp_path}/keys.db"
+
+
+def test_a_limit_in_another_currency_than_the_prices_is_refused(keys: Keys, in_roubles: str) -> None:
+    says = "The limit 20 USD per 1 day is not in RUB, as the prices are. Write it in RUB."
+    assert keys("create", "--limit", "60/minute; 20 USD/day", code=1) == f"{says}\n"
+    id = keys.json("create", "--limit", "20 RUB/day")["id"]
+    assert keys("update", id, "--limit", "20 USD/day", code=1) == f"{says}\n"
+    line = json.dumps({"secret": OTHERS, "limits": ["20 USD/day"]})
+    assert keys("import", stdin=line, code=1) == f"Line 1: {says} Nothing was imported.\n"
+    assert f"line 2: {says}" in keys("create", "--from", "-", stdin="limits\n20 USD/day\n", code=1)
+    assert [key["limits"] for key in keys.json("list")] == [["20 RUB/day"]]
+
+
+def test_without_a_table_of_money_prices_are_in_dollars_and_nothing_is_told_of_spending(
+    keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(KEYS_URL)
+    (tmp_path / "xrouter.toml").write_text('[keys]\nurl = "sqlite:///keys.db"\n')
+    assert "is not in USD" in keys("create", "--limit", "20 RUB/day", code=1)
+    keys("create", "--limit", "20 USD/day")
+    assert "spent" not in keys("list")
+    assert "spent" not in keys.json("list")[0]
+
+
+def test_keys_are_listed_with_what_they_have_spent_in_this_month(keys: Keys, in_roubles: str) -> None:
+    thrifty, other = keys.json("create", "--name", "thrifty"), keys.json("create", "--name", "other")
+    now = datetime.now(ZoneInfo("Europe/Moscow"))
+    before = now.replace(day=1, hour=0, minute=0) - timedelta(seconds=61)
+    entries = [entry(now, key=other["id"], cost=1_500_000_000), entry(before, key=other["id"], cost=10**12)]
+
+    async def write() -> None:
+        ledger = SQLLedger(in_roubles, timezone=ZoneInfo("Europe/Moscow"))
+        await ledger.write(entries)
+        await ledger.aclose()
+
+    asyncio.run(write())
+    head, *lines = keys("list").splitlines()
+    assert head.endswith(f"spent in {now:%Y-%m}")
+    assert [line.rstrip().endswith(cost) for line, cost in zip(lines, ("  0 RUB", "  1.5 RUB"), strict=True)] == [
+        True
+    ] * 2
+    assert [(key["id"], key["spent"], key["currency"], key["month"]) for key in keys.json("list")] == [
+        (thrifty["id"], "0", "RUB", f"{now:%Y-%m}"),
+        (other["id"], "1.5", "RUB", f"{now:%Y-%m}"),
+    ]
+
+
+def test_a_ledger_that_is_away_keeps_nobody_from_seeing_the_keys(keys: Keys, in_roubles: str, tmp_path: Path) -> None:
+    with (tmp_path / "xrouter.toml").open("a") as settings:
+        settings.write('url = "postgresql://u:geheim@127.0.0.1:1/x"\n')
+    id = keys.json("create")["id"]
+    assert id in keys("list")
+    assert keys.aside.startswith("What the keys have spent cannot be asked. ")
+    assert "geheim" not in keys.aside
+
+
 def test_a_pepper_that_is_too_short_is_refused_without_showing_it(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEYS_PEPPER, "hunter2")
     assert keys("list", code=1) == "Pepper 1 has 7 characters. Take 32 or more: openssl rand -hex 32\n"
@@ -359,7 +425,7 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_bare_secret_takes_the_grant_of_the_options() -> None:
     grant = KeySpec(name="n")
     secret = new_secret()
-    assert arguments.imported(1, secret, grant) == (secret, grant)
+    assert arguments.imported(1, secret, grant, currency=None) == (secret, grant)
 
 
 def test_an_update_names_what_changes(keys: Keys) -> None:

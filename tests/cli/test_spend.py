@@ -84,6 +84,21 @@ def test_it_is_split_and_filtered_by_what_is_asked_for(config: Path, capsys: pyt
     assert told["currency"] == "RUB"
 
 
+def test_a_request_is_in_the_sum_of_each_group_and_once_in_that_of_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/other.db"
+    both, one = entry(TODAY, groups=("blue", "red"), cost=3 * 10**9), entry(TODAY, groups=("red",), cost=10**9)
+    asyncio.run(fill(url, both, one, entry(TODAY, cost=10**9)))
+    assert main(["spend", "--url", url, "--by", "group"]) == 0
+    rows = [line.split()[:6] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [(row[0], row[1], row[5]) for row in rows] == [
+        ("red", "2", "4"), ("blue", "1", "3"), ("-", "1", "1"), ("all", "3", "5")
+    ]  # fmt: skip
+    assert main(["spend", "--url", url, "--by", "month", "--group", "red", "--json"]) == 0
+    assert [each["cost"] for each in json.loads(capsys.readouterr().out)["sums"]] == ["4"]
+
+
 def test_csv_is_for_spreadsheets_and_gives_them_no_orders(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert spend(config, "--csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

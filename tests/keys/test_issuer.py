@@ -423,3 +423,17 @@ async def test_keys_are_found_by_owner_group_name_and_state(
     while page := await issuer.list(where, after=paged[-1].id if paged else None, most=1):
         paged += page
     assert paged == found
+
+
+async def test_no_key_gets_a_limit_in_another_currency_than_that_of_the_prices() -> None:
+    registry = MemoryKeyStore()
+    issuer, careless = Issuer(registry, by="tester", currency="RUB"), Issuer(registry, by="tester")
+    id = (await issuer.create(KeySpec(limits=("60/minute; 20 RUB/day",)))).key.id
+    for refused in (
+        issuer.create(KeySpec(limits=("60/minute; 20 USD/day",))),
+        issuer.adopt(THEIRS, KeySpec(limits=("20 USD/day",))),
+        issuer.update(id, limits=("20 USD/day",)),
+    ):
+        with pytest.raises(ValueError, match=r"^The limit 20 USD per 1 day is not in RUB, .* Write it in RUB\.$"):
+            await refused
+    assert (await careless.update(id, limits=("20 USD/day",))).limits == ("20 USD/day",)

@@ -157,6 +157,7 @@ async def test_more_than_the_budget_leaves_no_debt_for_the_next_window(ledger: T
     [
         ("10 USD/day", "key_1", None, Where(key="key_1")),
         ("10 USD/day per owner", "ann", "*-Max", Where(owner="ann", model="*-Max")),
+        ("10 USD/day per group", "red", None, Where(group="red")),
         ("10 USD/day per model", "small", None, Where(model="small")),
         ("10 USD/day per all", "", None, Where()),
         ("10 USD/day per all", "", "small", Where(model="small")),

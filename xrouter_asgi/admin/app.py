@@ -100,18 +100,19 @@ class AdminApp:
         find = _finder(identify, keys, hasher, sessions)
         self._guard = OperatorGuard(find, allow=allow)
         process: Process = {"number": 1, "of": 1 if settings is None else settings().server.workers}
-        currency = "" if settings is None else settings().price_list().currency
+        currency = None if settings is None else settings().currency
+        written = currency or ""
         configured = SettingsAPI(settings, reload)
         self._parts = AdminParts(
             process,
-            currency,
+            written,
             OverviewAPI(live, process, settings_version=configured.version),
-            RequestsAPI(live, process, currency=currency),
+            RequestsAPI(live, process, currency=written),
             UpstreamsAPI(lambda: router.models, live, process),
-            None if keys is None else KeysAPI(keys, hasher),
+            None if keys is None else KeysAPI(keys, hasher, currency=currency),
             None if spend is None else SpendAPI(spend),
             configured,
-            EventsAPI(live, currency=currency, version=configured.version),
+            EventsAPI(live, currency=written, version=configured.version),
         )
         signing = SignIn(find, sessions, self._guard).paths() if isinstance(find, OperatorKeys) else {}
         pages = _pages(self._parts, sessions if signing else None)

@@ -34,17 +34,25 @@ class Issuer:
         registry: Where the keys are kept.
         by: Who does it, for the audit: a user, a host.
         hasher: The one that the keys are checked with.
+        currency: That of the prices. No key gets a limit of money in another one; None lets all in.
         now: The wall clock.
 
     All methods raise KeyStoreUnavailable if the registry is away, and those that take an id raise UnknownKey.
     """
 
     def __init__(
-        self, registry: KeyRegistry, *, by: str, hasher: Hasher | None = None, now: Callable[[], datetime] = utc_now
+        self,
+        registry: KeyRegistry,
+        *,
+        by: str,
+        hasher: Hasher | None = None,
+        currency: str | None = None,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._registry = registry
         self._by = by[:MAX_TEXT]
         self._hasher = hasher or Hasher()
+        self._currency = currency
         self._now = now
 
     async def create(self, spec: KeySpec, *, kind: str = "live") -> Issued:
@@ -90,7 +98,7 @@ class Issuer:
 
         Raises ValueError for what no key can have, an end that is past, and a revoked key.
         """
-        KeySpec(**changes)  # before anything is read
+        KeySpec(**changes).check_currency(self._currency)  # before anything is read
 
         def updated(key: APIKey) -> APIKey:
             if key.revoked:
@@ -152,6 +160,7 @@ class Issuer:
     def _new(self, action: str, spec: KeySpec, kind: str, secret: str) -> NewKey:
         now, given = self._now(), asdict(spec)
         spec.check_end(now)
+        spec.check_currency(self._currency)
         key = APIKey("key_" + "".join(choice(ALPHABET) for _ in range(8)), kind=kind, created_at=now, **given)
         return NewKey(key, self._stored(secret), self._entry(action, key.id, {}, {"kind": kind, **given}))
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Final, TypedDict
 
-from ..limits.limit import parse_limits
+from ..limits.limit import check_currency, parse_limits
 from .base import APIKey, State
 
 MAX_TEXT: Final = 200  # characters of a name, an owner, a group, a model or a limit: the width of the columns
@@ -81,6 +81,11 @@ class KeySpec:
         if self.expires_at is not None and self.expires_at <= now:
             end = self.expires_at.isoformat()
             raise ValueError(f"The key would end at {end}, which is past. To end a key, suspend or revoke it.")
+
+    def check_currency(self, currency: str | None) -> None:
+        """Raise ValueError for a limit of money in another currency than that of the prices; None for any."""
+        if currency is not None:
+            check_currency(parse_limits(self.limits), currency)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -89,16 +89,16 @@ class Totals:
     reasoning: int = 0
     cost: int = 0  # nano-units
 
-    def add(self, entry: Entry) -> None:
-        self.requests += 1
-        self.errors += entry.error is not None
-        self.unpriced += entry.cost is None
-        self.input += entry.input
-        self.cached += entry.cached
-        self.cache_write += entry.cache_write
-        self.output += entry.output
-        self.reasoning += entry.reasoning
-        self.cost += entry.cost or 0
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> Totals:
+        columns = dict(zip(Entry._fields, zip(*entries, strict=True), strict=True))
+        return cls(
+            requests=len(entries),
+            errors=len(entries) - columns["error"].count(None),
+            unpriced=columns["cost"].count(None),
+            **{kind: sum(columns[kind]) for kind in ("input", "cached", "cache_write", "output", "reasoning")},
+            cost=sum(cost for cost in columns["cost"] if cost is not None),
+        )
 
     def include(self, other: Totals) -> None:
         for name in self.__slots__:

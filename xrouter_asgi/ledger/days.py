@@ -53,19 +53,16 @@ def first_kept(before: datetime, zone: tzinfo) -> str:
 
 def added_to_days(entries: Iterable[Entry], zone: tzinfo) -> dict[DayKey, Totals]:
     """What the entries add to each sum, in one order for all, so that no two writers wait for each other."""
-    found: dict[DayKey, Totals] = {}
+    found: dict[tuple[str, ...], list[Entry]] = {}
     day, begins, ends = "", _NEVER, _NEVER  # of the entry before, which mostly is of the same day
     for entry in entries:
         if not begins <= entry.at < ends:
             day, begins = day_of(entry.at, zone), midnight_before(entry.at, zone).astimezone(UTC)
             ends = midnight_before(entry.at, zone, days=-1).astimezone(UTC)
         groups = written(entry.groups) if entry.groups else ""
-        key = DayKey(day, entry.key or "", entry.owner or "", groups, entry.model, entry.provider or "")
-        totals = found.get(key)
-        if totals is None:
-            totals = found[key] = Totals()
-        totals.add(entry)
-    return dict(sorted(found.items()))
+        key = (day, entry.key or "", entry.owner or "", groups, entry.model, entry.provider or "")
+        found.setdefault(key, []).append(entry)
+    return {DayKey(*key): Totals.of(found[key]) for key in sorted(found)}
 
 
 def added_to_months(days: Mapping[DayKey, Totals]) -> dict[tuple[str, ...], Totals]:

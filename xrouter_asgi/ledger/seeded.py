@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Final
 
 from ..limits import Charge, LimitStore, Reservation, WhenUnavailable
-from ..limits.base import SLOT_RETRY_AFTER, Counted
+from ..limits.base import SLOT_RETRY_AFTER, Counted, LimitStatus
 from ..queueing.single_flight import SingleFlight
 from ..recent import Recent
 from .base import ALL, LedgerStore, LedgerUnavailable, Where
@@ -71,7 +71,11 @@ class SeededBudget:
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         """See `LimitStore`."""
         reservation = await self._inner.reserve(charges, lease=lease)
-        beginning = list(self._beginning(charges, reservation))
+        beginning = []
+        if reservation.admitted:
+            for charge, status in zip(charges, reservation.statuses, strict=False):  # none if it could not count
+                if charge.limit.unit == "money" and self._begins(charge, status):
+                    beginning.append(charge)
         if not beginning:
             return reservation
         try:
@@ -97,17 +101,13 @@ class SeededBudget:
         await self._flights.wait()
         await self._inner.aclose()
 
-    def _beginning(self, charges: Sequence[Charge], reservation: Reservation) -> Iterator[Charge]:
-        """The charges whose counts do not hold yet what was spent."""
-        if not reservation.admitted:
-            return
-        for charge, status in zip(charges, reservation.statuses, strict=False):  # none if the store could not count
-            if charge.limit.unit == "money" and (
-                status.remaining + charge.cost >= charge.limit.amount
-                or charge.counted in self._under_way
-                or charge.counted in self._incomplete
-            ):
-                yield charge
+    def _begins(self, charge: Charge, status: LimitStatus) -> bool:
+        """Whether the count of the charge does not hold yet what was spent."""
+        return (
+            status.remaining + charge.cost >= charge.limit.amount
+            or charge.counted in self._under_way
+            or charge.counted in self._incomplete
+        )
 
     async def _begin(self, charges: Sequence[Charge]) -> int:
         """Complete the counts. Returns how much was added."""

@@ -37,7 +37,6 @@ class Work:
     estimate: CostEstimate = _NOTHING
     output: int = 0
     prices: Prices | None = None
-    _dearest: tuple[int, int] | None = None
     _spent: Spending | None = None
 
     @property
@@ -45,20 +44,16 @@ class Work:
         """What the client asked for, as the client wrote it."""
         return self.context.model or self.estimate.model
 
-    def dearest(self, currency: str) -> tuple[int, int]:
-        """What it may cost, in nano-units: the input and the client's own bound, and with the output that is expected.
+    def dearest(self, currency: str, output: int) -> int:
+        """What it may cost with so much output, in nano-units.
 
         Raises ModelUnpriced if no target of the model has a price in that currency.
         """
-        if self.prices is None or self.prices.currency != currency:
+        prices = self.prices
+        price = prices.most(self.model) if prices is not None and prices.currency == currency else None
+        if price is None:
             raise unpriced(self.model)
-        if self._dearest is None:
-            if (price := self.prices.most(self.model)) is None:
-                raise unpriced(self.model)
-            prompt, bound = self.estimate.prompt_tokens, self.estimate.completion_tokens
-            sure = price.bound(prompt, bound or 0)
-            self._dearest = (sure, sure if bound is not None else price.bound(prompt, self.output))
-        return self._dearest
+        return price.bound(self.estimate.prompt_tokens, output)
 
     def spent(self) -> Spending:
         """What it took, once the request has ended. It is found out once."""

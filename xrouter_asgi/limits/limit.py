@@ -146,6 +146,13 @@ class Limit:
         return f"{self.window:g} seconds"
 
 
+def check_currency(limits: Iterable[Limit], currency: str) -> None:
+    """Raise ValueError for a limit of money in another currency than that of the prices: nothing would keep to it."""
+    for limit in limits:
+        if limit.unit == "money" and limit.currency != currency:
+            raise ValueError(f"The limit {limit} is not in {currency}, as the prices are. Write it in {currency}.")
+
+
 def _counted(match: re.Match[str]) -> tuple[str, str]:
     """What a limit counts, and its currency."""
     if match["parallel"]:

@@ -13,7 +13,7 @@ from starlette.types import Scope
 from ..asgi.scope import peer_address
 from ..context import Principal, RequestContext, matches, normal_form
 from .base import Charge
-from .limit import Limit, Per, parse_limits
+from .limit import Limit, Per, check_currency, parse_limits
 from .periods import Calendar
 from .units import UNITS
 
@@ -94,12 +94,11 @@ class LimitRules:
 
     def check_currency(self, currency: str | None) -> None:
         """Raise ValueError for a limit of money in another currency than that of the prices, None for no prices."""
-        for limit in (*self._general, *(limit for limits in self._models.values() for limit in limits)):
-            if limit.unit != "money" or limit.currency == currency:
-                continue
-            if currency is None:
-                raise ValueError(f"The limit {limit} is of money, and there are no prices. Give prices=Prices({{…}}).")
-            raise ValueError(f"The limit {limit} is not in {currency}, as the prices are. Write it in {currency}.")
+        limits = (*self._general, *(limit for limits in self._models.values() for limit in limits))
+        if currency is not None:
+            check_currency(limits, currency)
+        elif (limit := next((limit for limit in limits if limit.unit == "money"), None)) is not None:
+            raise ValueError(f"The limit {limit} is of money, and there are no prices. Give prices=Prices({{…}}).")
 
     def bind(self, principal: Principal | None) -> bool:
         """Whether any limit can hold for this caller."""

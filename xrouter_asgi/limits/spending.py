@@ -36,20 +36,23 @@ class Spending(NamedTuple):
         tokens, cost: Of the attempts of which something is known; the cost in nano-units.
         unknown: Of one attempt nothing is known, so that its reservation stands.
         estimated: Whether the upstream has not counted all of it.
+        priced: Whether each of these attempts has a price.
     """
 
     tokens: int
     cost: int
     unknown: bool
     estimated: bool
+    priced: bool
 
     def with_reserved(self, reserved: int) -> Cost:
         """The cost, where so much was reserved."""
         cost = self.cost + reserved if self.unknown else self.cost
-        return Cost(cost if cost < MOST else MOST, self.estimated)  # a wrong count must not owe more than can be paid
+        # A wrong count must not owe more than can be paid.
+        return Cost(cost if cost < MOST else MOST, self.estimated, self.priced)
 
 
-_NOTHING = Spending(0, 0, False, False)
+_NOTHING = Spending(0, 0, False, False, True)
 
 
 def spending(context: RequestContext, prompt: int, *, model: str = "", prices: Prices | None = None) -> Spending:
@@ -67,24 +70,27 @@ def spending(context: RequestContext, prompt: int, *, model: str = "", prices: P
     counted = context.usage
     if counted is not None and len(context.attempts) == 1:  # as nearly always
         cost = 0 if prices is None else _cost(context, context.attempts[0], counted, model, prices)
-        return Spending(counted.prompt_tokens + counted.completion_tokens, cost, False, False)
-    tokens = cost = 0
-    unknown = estimated = False
+        return Spending(counted.prompt_tokens + counted.completion_tokens, cost or 0, False, False, cost is not None)
+    tokens = total = 0
+    unknown, estimated, priced = False, False, True
     for attempt, usage, guessed in parts(context, prompt):
         estimated |= guessed
         if usage is None:
             unknown = True
             continue
         tokens += usage.total_tokens
-        cost += 0 if prices is None else _cost(context, attempt, usage, model, prices)
-    return Spending(tokens, cost, unknown, estimated)
+        cost = 0 if prices is None else _cost(context, attempt, usage, model, prices)
+        total += cost or 0
+        priced &= cost is not None
+    return Spending(tokens, total, unknown, estimated, priced)
 
 
-def _cost(context: RequestContext, attempt: Attempt | None, usage: Usage, model: str, prices: Prices) -> int:
+def _cost(context: RequestContext, attempt: Attempt | None, usage: Usage, model: str, prices: Prices) -> int | None:
+    """Nano-units; None without a price."""
     if attempt is not None and attempt.provider in context.own_keys:
         return 0
     price = (attempt and prices.of(f"{attempt.provider}/{attempt.model}")) or prices.most(model)
-    return 0 if price is None else price.cost(usage)
+    return None if price is None else price.cost(usage)
 
 
 def parts(context: RequestContext, prompt: int) -> Iterator[Part]:

@@ -84,14 +84,17 @@ class Money:
 
         Raises ModelUnpriced too.
         """
-        sure, expected = work.dearest(limit.currency)
+        expected = work.dearest(limit.currency, work.output)
+        if expected <= limit.amount:
+            return expected
+        sure = work.dearest(limit.currency, work.estimate.completion_tokens or 0)
         if sure > limit.amount:
             raise InvalidRequest(
                 f"This request may cost {limit.shown(sure)}, and the budget is {limit}. "
                 "Send less text, or ask for fewer tokens.",
                 code="cost_exceeds_limit",
             )
-        return expected if expected < limit.amount else limit.amount
+        return limit.amount
 
     def after(self, work: Work, reserved: int, /) -> int:
         cost = work.context.cost

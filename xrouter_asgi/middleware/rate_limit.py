@@ -29,7 +29,7 @@ from ..limits.refusals import refusal
 from ..limits.rules import FindSubject, LimitRule, LimitRules, Limits, Subject, principal_or_address
 from ..limits.units import UNITS
 
-_TOLD_FROM = 0.8  # of a budget
+_TOLD_BELOW = 0.2  # of a budget is left
 
 
 class RateLimitMiddleware:
@@ -282,11 +282,8 @@ class _LimitedRequest:
         """Tell observers of budgets that are nearly used up, or have refused this request."""
         if reservation.local:
             return  # it knows a share of them only
-        for charge, status in zip(charges, reservation.statuses, strict=False):
-            limit = charge.limit
-            if limit.unit != "money":
-                continue
-            share = 1.0 if limit is reservation.refused else (limit.amount - status.remaining) / limit.amount
-            if share >= _TOLD_FROM:
+        for charge, (limit, remaining, _) in zip(charges, reservation.statuses, strict=False):
+            if limit.unit == "money" and (limit is reservation.refused or remaining <= limit.amount * _TOLD_BELOW):
+                share = 1.0 if limit is reservation.refused else (limit.amount - remaining) / limit.amount
                 period = self._limiter.rules.calendar.period_of(limit, charge.span)
                 self._context.emit(BudgetUsed(self._context, str(limit), limit.per, charge.subject, period, share))

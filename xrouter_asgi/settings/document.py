@@ -104,6 +104,11 @@ class Settings(Table):
         return SERVICE if self.tracing is None else self.tracing.service
 
     @property
+    def currency(self) -> str:
+        """Of all prices."""
+        return (self.spend or SpendSettings()).currency
+
+    @property
     def ledger_url(self) -> SecretStr | None:
         """The database of the ledger; None without `[spend]`, or if there is no database."""
         if self.spend is None:
@@ -214,6 +219,13 @@ def load_rate_limit(
 ) -> RateLimitSettings | None:
     """Read only the table `[rate_limit]` in the same way."""
     return load_table("rate_limit", RateLimitSettings, path, environment)
+
+
+def load_spend(
+    path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
+) -> SpendSettings | None:
+    """Read only the table `[spend]` in the same way."""
+    return load_table("spend", SpendSettings, path, environment)
 
 
 def load_table(

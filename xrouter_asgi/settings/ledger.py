@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from typing import TYPE_CHECKING, NamedTuple
 
-from .document import Settings, load_table
-from .layers import KeysSettings
+from .document import Settings, load_keys, load_spend
 from .spend import SpendSettings
 
 if TYPE_CHECKING:
@@ -49,10 +48,10 @@ def load_ledger(
         ValueError: Nothing names a database.
         SettingsError: The tables have mistakes.
     """
-    spend = load_table("spend", SpendSettings, path, environment=environment) or SpendSettings()
+    spend = load_spend(path, environment=environment) or SpendSettings()
     if url is None and spend.url is not None:
         url = spend.url.get_secret_value()
-    if url is None and (keys := load_table("keys", KeysSettings, path, environment=environment)) is not None:
+    if url is None and (keys := load_keys(path, environment=environment)) is not None:
         url = keys.url.get_secret_value()
     if url is None:
         raise ValueError("There is no ledger. Name its database with --url, or in [spend] or [keys] of the settings.")

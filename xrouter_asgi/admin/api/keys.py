@@ -76,9 +76,10 @@ class RotationBody(ReasonBody):
 class KeysAPI:
     """`/api/keys`. Each change is in the audit, by the operator's id."""
 
-    def __init__(self, registry: KeyRegistry, hasher: Hasher) -> None:
+    def __init__(self, registry: KeyRegistry, hasher: Hasher, *, currency: str | None) -> None:
         self._registry = registry
         self._hasher = hasher
+        self._currency = currency
 
     def operations(self) -> list[AdminOperation]:
         one = "/api/keys/{id}"
@@ -183,7 +184,7 @@ class KeysAPI:
         await answer(send, context, await self.history(id))
 
     def _issuer(self, context: RequestContext) -> Issuer:
-        return Issuer(self._registry, by=context.caller, hasher=self._hasher)
+        return Issuer(self._registry, by=context.caller, hasher=self._hasher, currency=self._currency)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def fields_of(options: argparse.Namespace) -> KeyFields:
     return given
 
 
-def imported(number: int, line: str, spec: KeySpec) -> tuple[str, KeySpec]:
+def imported(number: int, line: str, spec: KeySpec, *, currency: str | None) -> tuple[str, KeySpec]:
     """The secret in a line of an import, and the key's spec with the fields of the line.
 
     Raises:
@@ -82,7 +82,9 @@ def imported(number: int, line: str, spec: KeySpec) -> tuple[str, KeySpec]:
         secret, fields = _parts(line)
         if not importable(secret) or bits(secret) < MIN_BITS:
             raise ValueError(f"its secret has less than {MIN_BITS} bits, or is not printable ASCII without spaces.")
-        return secret, replace(spec, **fields)
+        spec = replace(spec, **fields)
+        spec.check_currency(currency)
+        return secret, spec
     except ValueError as exc:
         raise ValueError(f"Line {number}: {exc} Nothing was imported.") from None
 

@@ -23,7 +23,7 @@ from .work import KeyWork, in_json
 async def create(work: KeyWork) -> None:
     options = work.options
     fields = fields_of(options)
-    specs = [KeySpec(**fields)] if options.file is None else read_specs(options.file, fields)
+    specs = [KeySpec(**fields)] if options.file is None else read_specs(options.file, fields, currency=work.currency)
     _warn(specs)
     with _secrets_file(options.output) as file:  # before the keys: what cannot be written shall not be made
         issued = await work.issuer.create_all(specs, kind=options.kind)
@@ -45,7 +45,8 @@ async def create(work: KeyWork) -> None:
 async def import_keys(work: KeyWork) -> None:
     spec, now = KeySpec(**fields_of(work.options)), utc_now()
     # Read every line before keeping the first key.
-    pairs = [imported(number, line.strip(), spec) for number, line in enumerate(sys.stdin, start=1) if line.strip()]
+    lines = [(number, line.strip()) for number, line in enumerate(sys.stdin, start=1) if line.strip()]
+    pairs = [imported(number, line, spec, currency=work.currency) for number, line in lines]
     _warn([each for _, each in pairs])
     made: list[APIKey] = []
     for secret, each in pairs:

@@ -24,7 +24,7 @@ _TIMES = ("not_before", "expires_at")
 COLUMNS: Final = (*_TEXTS, *_LISTS, *_TIMES)
 
 
-def read_specs(file: str, defaults: KeyFields) -> list[KeySpec]:
+def read_specs(file: str, defaults: KeyFields, *, currency: str | None) -> list[KeySpec]:
     """The specs of a file, `-` for standard input. What a row leaves empty comes from the defaults.
 
     Raises ValueError, which tells each mistake with its line.
@@ -40,6 +40,7 @@ def read_specs(file: str, defaults: KeyFields) -> list[KeySpec]:
         for number, row in _numbered(rows):
             try:
                 specs.append(_spec(row, defaults))
+                specs[-1].check_currency(currency)
             except (ValueError, ArgumentTypeError) as error:
                 mistakes.append(f"line {number}: {error}")
     except (csv.Error, ValueError) as error:

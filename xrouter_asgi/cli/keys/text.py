@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from ...inspection import in_columns
 from ...keys import APIKey, AuditEntry
+from ...limits.prices import in_units
 
 WIDEST = 40  # characters of a cell: `show` and `--json` have the whole
 
@@ -25,8 +27,26 @@ _COLUMNS: Final[Mapping[str, Callable[[APIKey, datetime], str]]] = {
 }
 
 
-def key_table(keys: Sequence[APIKey], now: datetime) -> str:
-    return in_columns([tuple(_COLUMNS), *([_cell(of(key, now)) for of in _COLUMNS.values()] for key in keys)])
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What keys have spent in a month, in nano-units, by their ids."""
+
+    month: str  # such as 2026-11
+    currency: str
+    by_key: Mapping[str, int]
+
+    def document(self, id: str) -> dict[str, object]:
+        """What a program is shown."""
+        return {"month": self.month, "spent": in_units(self.by_key.get(id, 0)), "currency": self.currency}
+
+
+def key_table(keys: Sequence[APIKey], now: datetime, spent: Spent | None = None) -> str:
+    columns = dict(_COLUMNS)
+    if spent is not None:
+        columns[f"spent in {spent.month}"] = lambda key, now: (
+            f"{in_units(spent.by_key.get(key.id, 0))} {spent.currency}"
+        )
+    return in_columns([tuple(columns), *([_cell(of(key, now)) for of in columns.values()] for key in keys)])
 
 
 def key_text(key: APIKey, now: datetime, history: Sequence[AuditEntry] = ()) -> str:

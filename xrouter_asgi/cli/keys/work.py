@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ...errors import KeyStoreUnavailable
 from ...keys import Hasher, Issuer, RedisChanges, UnknownKey
-from ...settings import SettingsError, load_keys, load_rate_limit
+from ...settings import LedgerPlace, SettingsError, SpendSettings, load_keys, load_ledger, load_rate_limit, load_spend
 from ...settings.environment import KEYS_PEPPER as PEPPER
 from ...settings.environment import KEYS_URL as URL
 from ..base import fail, say
@@ -26,10 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KeyWork:
+    """What an action works with.
+
+    Attributes:
+        currency: That of the prices; None if no settings were read.
+        ledger: Where what keys have spent is written down; None if the settings have no `[spend]`.
+    """
+
     store: SQLKeyStore
     issuer: Issuer
     hasher: Hasher
     options: argparse.Namespace
+    currency: str | None
+    ledger: LedgerPlace | None
 
     def tell(self, text: str, document: object) -> None:
         """Print on standard output: words for people, or JSON for scripts."""
@@ -49,7 +58,7 @@ def in_json(document: object) -> str:
 def run(act: Act, environment: Mapping[str, str], options: argparse.Namespace) -> int:
     """Do one action on the database that is named. Returns the exit code."""
     try:
-        asyncio.run(_open(act, options, *_database(options, environment)))
+        asyncio.run(_open(act, options, _place(options, environment)))
     except KeyStoreUnavailable as error:
         return fail(f"The key store cannot be asked. {error.detail or error.message}")
     except (ValueError, UnknownKey, ModuleNotFoundError) as error:
@@ -57,16 +66,34 @@ def run(act: Act, environment: Mapping[str, str], options: argparse.Namespace) -
     return 0
 
 
-def _database(options: argparse.Namespace, environment: Mapping[str, str]) -> tuple[str, Hasher, RedisChanges | None]:
-    """The URL of the database, the hasher of its keys, and who else is told: from the environment or the settings."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The database, the hasher of its keys, who is told of changes, and what the settings say of money."""
+
+    url: str
+    hasher: Hasher
+    changes: RedisChanges | None = None
+    currency: str | None = None
+    ledger: LedgerPlace | None = None
+
+
+def _place(options: argparse.Namespace, environment: Mapping[str, str]) -> _Place:
+    """As the environment names it, or the settings."""
     url = options.url or (None if options.config else environment.get(URL))
     if url:
-        return url, Hasher.parse(environment.get(PEPPER, "")), None
+        return _Place(url, Hasher.parse(environment.get(PEPPER, "")))
     settings = load_keys(options.config, environment=environment)
     if settings is None:
         how = f"Name it with --url or ${URL}, such as sqlite:///keys.db, or in [keys] of the settings."
         raise ValueError(f"There is no database. {how}")
-    return settings.url.get_secret_value(), settings.hasher, _changes(options, environment)
+    spend = load_spend(options.config, environment=environment)
+    return _Place(
+        settings.url.get_secret_value(),
+        settings.hasher,
+        _changes(options, environment),
+        currency=(spend or SpendSettings()).currency,
+        ledger=None if spend is None else load_ledger(options.config, environment=environment),
+    )
 
 
 def _changes(options: argparse.Namespace, environment: Mapping[str, str]) -> RedisChanges | None:
@@ -79,12 +106,13 @@ def _changes(options: argparse.Namespace, environment: Mapping[str, str]) -> Red
     return None if limits is None else limits.key_changes()
 
 
-async def _open(act: Act, options: argparse.Namespace, url: str, hasher: Hasher, changes: RedisChanges | None) -> None:
+async def _open(act: Act, options: argparse.Namespace, place: _Place) -> None:
     from ...keys import SQLKeyStore
 
-    store = SQLKeyStore(url, changes=changes)
+    store = SQLKeyStore(place.url, changes=place.changes)
+    issuer = Issuer(store, by=user(), hasher=place.hasher, currency=place.currency)
     try:
-        await act(KeyWork(store, Issuer(store, by=user(), hasher=hasher), hasher, options))
+        await act(KeyWork(store, issuer, place.hasher, options, place.currency, place.ledger))
     finally:
         await store.aclose()
 
