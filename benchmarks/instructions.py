@@ -30,6 +30,7 @@ examples:
   python -m benchmarks.instructions --parts                a table: bare, each part alone, everything
   python -m benchmarks.instructions --parts bare tracing   two rows of it
   python -m benchmarks.instructions --dialects responses   an event of that dialect, too
+  python -m benchmarks.instructions --native               events that are passed on as they came, and cached answers
   python -m benchmarks.instructions --refusals             a refusal, a chat with skins, and a constant answer
   python -m benchmarks.instructions --against ../main      another checkout, this one, and the ratio
 
@@ -82,11 +83,15 @@ def main() -> None:
     parser.add_argument("--dialects", nargs="*", choices=dialects, default=[], help="also count events of these")
     parser.add_argument("--parts", nargs="*", choices=_ROWS, help="count these, or all of them, and print a table")
     parser.add_argument("--refusals", action="store_true", help="count refusals for want of room")
+    parser.add_argument("--native", action="store_true", help="count events of other dialects, and cached answers")
     parser.add_argument("--requests", type=int, default=200, help="chats to count (default 200)")
     parser.add_argument("--words", type=int, default=200, help="events to count (default 200)")
     options = parser.parse_args()
     if options.refusals:
         uvloop.run(_count_refusals(options.requests))
+        return
+    if options.native:
+        uvloop.run(_count_native(options.requests, options.words))
         return
     trees = [HERE] if options.against is None else [options.against.resolve(), HERE]
     if options.parts is not None:
@@ -147,6 +152,28 @@ async def _count_refusals(requests: int) -> None:
     print(f"A refusal costs {refused / accepted:.2f} of a chat, {refused / constant:.2f} of a constant answer.")
 
 
+async def _count_native(requests: int, words: int) -> None:
+    names = ("chat", "native-messages", "native-responses")
+    with tempfile.TemporaryDirectory() as folder:
+        async with served(HERE, launcher=_callgrind(HERE, Path(folder)), parts=("native",)) as subject:
+            for turn in range(_WARM):
+                _progress(f"warming up, {turn + 1} of {_WARM}")
+                await subject.ask()
+                await subject.ask(dialect="cached")
+                for name in names:
+                    await subject.ask(words=10, dialect=name)
+            counter = _Counter(subject.pid, Path(folder))
+            chat, hit = [
+                await _difference(partial(counter.chats, subject, dialect=name), requests, f"{name}: answers")
+                for name in ("chat", "cached")
+            ]
+            events = [await _difference(partial(counter.stream, subject, name), words, name) for name in names]
+    _progress("")
+    print(f"{chat / 1000:.1f} thousand a chat, {hit / 1000:.1f} a cached one, {hit / chat:.2f} of it")
+    for name, event in zip(names, events, strict=True):
+        print(f"{event / 1000:.1f} thousand an event of {name}, {event / events[0]:.2f} of one of chat")
+
+
 async def _chats(command: list[str], folder: Path, requests: int, title: str, **options: Any) -> float:
     """Instructions of one chat, which is a request that is refused, if the server is late."""
     async with served(HERE, launcher=command, **options) as subject:
@@ -191,11 +218,11 @@ class _Counter:
         self._folder = folder
         self._control("--instr=on")
 
-    async def chats(self, subject: Subject, requests: int) -> int:
-        """Instructions of so many chats."""
+    async def chats(self, subject: Subject, requests: int, *, dialect: str = "chat") -> int:
+        """Instructions of so many chats, or other whole answers."""
         self._control("--zero")
         for _ in range(requests):
-            await subject.ask()
+            await subject.ask(dialect=dialect)
         await asyncio.sleep(self._settle)
         return self._read()
 
