@@ -32,6 +32,7 @@ examples:
   python -m benchmarks.instructions --parts --save         put it into docs/performance.md
   python -m benchmarks.instructions --parts bare tracing   two rows of it
   python -m benchmarks.instructions --dialects responses   an event of that dialect, too
+  python -m benchmarks.instructions --native               events that are passed on as they came, and cached answers
   python -m benchmarks.instructions --refusals             a refusal, a chat with everything on, and a constant answer
   python -m benchmarks.instructions --against ../main      another checkout, this one, and the ratio
 
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", choices=_ROWS, help="count these, or all of them, and print a table")
     parser.add_argument("--refusals", action="store_true", help="count refusals for want of room")
     parser.add_argument("--save", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--native", action="store_true", help="count events of other dialects, and cached answers")
     parser.add_argument("--requests", type=int, default=200, help="chats to count (default 200)")
     parser.add_argument("--words", type=int, default=200, help="events to count (default 200)")
     options = parser.parse_args()
@@ -93,6 +95,9 @@ def main() -> None:
         print(text)
         if options.save:
             save("refusals", text)
+        return
+    if options.native:
+        uvloop.run(_count_native(options.requests, options.words))
         return
     trees = [HERE] if options.against is None else [options.against.resolve(), HERE]
     if options.parts is not None:
@@ -156,11 +161,33 @@ async def _count_refusals(requests: int) -> str:
     _progress("")
     refused = (mixed - accepted / 20) / (1 - 1 / 20)
     rows = [
-        ("an accepted chat, with keys, limits and metrics", f"{accepted / 1000:,.0f}", "1"),
+        ("an accepted chat, everything on", f"{accepted / 1000:,.0f}", "1"),
         ("a refusal for want of room", f"{refused / 1000:,.0f}", f"{refused / accepted:.2f}"),
         ("a constant answer", f"{constant / 1000:,.0f}", f"{constant / accepted:.2f}"),
     ]
     return table(("", "thousand instructions", "of a chat"), rows)
+
+
+async def _count_native(requests: int, words: int) -> None:
+    names = ("chat", "native-messages", "native-responses")
+    with tempfile.TemporaryDirectory() as folder:
+        async with served(HERE, launcher=_callgrind(HERE, Path(folder)), parts=("native",)) as subject:
+            for turn in range(_WARM):
+                _progress(f"warming up, {turn + 1} of {_WARM}")
+                await subject.ask()
+                await subject.ask(dialect="cached")
+                for name in names:
+                    await subject.ask(words=10, dialect=name)
+            counter = _Counter(subject.pid, Path(folder))
+            chat, hit = [
+                await _difference(partial(counter.chats, subject, dialect=name), requests, f"{name}: answers")
+                for name in ("chat", "cached")
+            ]
+            events = [await _difference(partial(counter.stream, subject, name), words, name) for name in names]
+    _progress("")
+    print(f"{chat / 1000:.1f} thousand a chat, {hit / 1000:.1f} a cached one, {hit / chat:.2f} of it")
+    for name, event in zip(names, events, strict=True):
+        print(f"{event / 1000:.1f} thousand an event of {name}, {event / events[0]:.2f} of one of chat")
 
 
 async def _chats(command: list[str], folder: Path, requests: int, title: str, **options: Any) -> float:
@@ -207,11 +234,11 @@ class _Counter:
         self._folder = folder
         self._control("--instr=on")
 
-    async def chats(self, subject: Subject, requests: int) -> int:
-        """Instructions of so many chats."""
+    async def chats(self, subject: Subject, requests: int, *, dialect: str = "chat") -> int:
+        """Instructions of so many chats, or other whole answers."""
         self._control("--zero")
         for _ in range(requests):
-            await subject.ask()
+            await subject.ask(dialect=dialect)
         await asyncio.sleep(self._settle)
         return self._read()
 

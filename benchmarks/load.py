@@ -19,6 +19,13 @@ DIALECTS: dict[str, tuple[str, dict[str, object]]] = {
 }
 """Where each dialect is spoken, and the same question in it."""
 
+NATIVE: dict[str, tuple[str, dict[str, object]]] = {
+    "native-messages": ("/v1/messages", {"messages": _MESSAGES[1:], "max_tokens": 1000, "model": "claude"}),
+    "native-responses": ("/v1/responses", {"input": _MESSAGES, "store": False, "model": "gpt"}),
+    "cached": ("/v1/chat/completions", {"messages": _MESSAGES, "model": "cached"}),
+}
+"""The same at upstreams that speak the dialect themselves; and a chat that is answered from the cache."""
+
 
 LONG: dict[str, object] = {"messages": [{"role": "user", "content": "What, and why? " * 33} for _ in range(1900)]}
 """1 MB of short messages, in place of the question of a chat."""
@@ -44,7 +51,7 @@ def request(
         path: Where the dialect is spoken, if not where OpenAI speaks it.
         headers: More headers than the key.
     """
-    place, question = DIALECTS[dialect]
+    place, question = (DIALECTS | NATIVE)[dialect]
     body = json.dumps({"model": model, **question, "temperature": 0.5, "stream": stream, **members}).encode()
     lines = [
         f"POST {path or place} HTTP/1.1",

@@ -40,6 +40,22 @@ targets = ["bench/bench"]
 """
 _LATE = "[admission]\nlag = 1e-9\n"  # so the event loop is always late, and one request of twenty passes
 _TRACING = '[tracing]\nendpoint = "http://127.0.0.1:{port}"\nsampling = '
+_NATIVE = """\
+[providers.claude]
+kind = "anthropic"
+base_url = "http://127.0.0.1:{port}/v1"
+[providers.gpt]
+kind = "openai"
+base_url = "http://127.0.0.1:{port}/v1"
+speaks = ["responses"]
+[models.claude]
+targets = ["claude/bench"]
+[models.gpt]
+targets = ["gpt/bench"]
+[models.cached]
+targets = ["bench/bench"]
+cache = {{ ttl = 3600, any_temperature = true }}
+"""
 _MONEY = """\
 [spend]
 limit = "1000000 USD/calendar month per all"
@@ -53,6 +69,7 @@ cached = "0.075"
 PARTS = {
     "keys": '[keys]\nurl = "sqlite:///keys.db"\npepper = "file:secret"\n',
     "limits": '[rate_limit]\nlimit = "1000000/minute; 1000000000 tokens/minute; 10000 parallel"\n',
+    "native": _NATIVE,
     "metrics": '[metrics]\ntoken = "file:secret"\n',
     "money": _MONEY,
     "admin": '[admin]\npath = "/admin"\n',
@@ -104,7 +121,7 @@ class Subject:
 
         Args:
             words: Ask for a stream of so many events; None for a whole answer.
-            dialect: One of `load.DIALECTS`.
+            dialect: One of `load.DIALECTS` or, with the part `native`, of `load.NATIVE`.
 
         Raises:
             RuntimeError: The answer is neither a 200 nor a 503.

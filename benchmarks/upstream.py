@@ -55,6 +55,34 @@ EVENT = _event({"content": " word"})
 STREAM_END = _event({}, "stop") + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 
 
+def _named(**data: object) -> bytes:
+    return _chunk(f"event: {data['type']}\ndata: {json.dumps(data)}\n\n".encode())
+
+
+_USAGE = {"input_tokens": 20, "output_tokens": 200}
+_ITEM = {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "status": "in_progress"}
+_PART: dict[str, object] = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+_RESPONSE = {"id": "resp_1", "object": "response", "status": "in_progress", "output": []}
+_DONE = {**_RESPONSE, "status": "completed", "output": [_ITEM], "usage": _USAGE}
+NATIVE = {
+    b"POST /v1/messages": (
+        _named(type="message_start", message={"id": "msg_1", "usage": _USAGE})
+        + _named(type="content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        _named(type="content_block_delta", index=0, delta={"type": "text_delta", "text": " word"}),
+        _named(type="content_block_stop", index=0)
+        + _named(type="message_delta", delta={"stop_reason": "end_turn"}, usage=_USAGE)
+        + _named(type="message_stop"),
+    ),
+    b"POST /v1/responses": (
+        _named(type="response.created", sequence_number=0, response=_RESPONSE)
+        + _named(type="response.output_item.added", sequence_number=1, output_index=0, item=_ITEM),
+        _named(type="response.output_text.delta", sequence_number=2, **_PART, delta=" word", logprobs=[]),
+        _named(type="response.completed", sequence_number=3, response=_DONE),
+    ),
+}
+"""By the beginning of a request: how a stream begins, each event of it, and its end."""
+
+
 class Upstream(asyncio.Protocol):
     """Answers each request on a connection in turn: whole, or `words` events, `PACE` seconds apart."""
 
@@ -72,22 +100,24 @@ class Upstream(asyncio.Protocol):
             return
         self.buffer = b""
         if b'"stream":true' in rest or b'"stream": true' in rest:
-            self.transport.write(STREAM_HEAD)
+            begin, event, end = NATIVE.get(head[: head.find(b" HTTP")], (b"", EVENT, STREAM_END))
+            end = end if end is STREAM_END else end + b"0\r\n\r\n"
+            self.transport.write(STREAM_HEAD + begin)
             if b'"burst"' in rest:
-                self.transport.write(EVENT * BURST + STREAM_END)
+                self.transport.write(event * BURST + end)
             else:
-                self._event(self.words)
+                self._event(self.words, event, end)
         else:
             self.transport.write(ANSWER)
 
-    def _event(self, left: int) -> None:
+    def _event(self, left: int, event: bytes, end: bytes) -> None:
         if self.transport.is_closing():
             return
         if left:
-            self.transport.write(EVENT)
-            self.later(partial(self._event, left - 1))
+            self.transport.write(event)
+            self.later(partial(self._event, left - 1, event, end))
         else:
-            self.transport.write(STREAM_END)
+            self.transport.write(end)
 
     def later(self, step: Callable[[], None]) -> None:
         """Take the next step of a stream when it is time."""

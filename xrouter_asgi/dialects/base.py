@@ -52,8 +52,8 @@ class KeptConversation(Protocol):
         ...
 
     @property
-    def kept(self) -> KeptResponse | None:
-        """What to keep, once `whole` or the writer's `end` has written the answer; None to keep nothing."""
+    def kept(self) -> Sequence[KeptResponse]:
+        """What to keep, once `whole` or the writer's `end` has written the answer."""
         ...
 
 

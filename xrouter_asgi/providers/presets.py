@@ -33,6 +33,9 @@ PresetKind: TypeAlias = Literal[
 ]
 
 
+Dialect: TypeAlias = Literal["responses", "messages"]
+"""A client API that an upstream may have besides chat: OpenAI's Responses, Anthropic's Messages."""
+
 _OPENAI = OpenAIOptions()
 
 
@@ -48,6 +51,7 @@ class Preset:
         key_header: The header for the key, bare; None sends it as a bearer token.
         project_header: The header for the folder that the account belongs to, and `model_prefix`, in which `{folder}`
             stands for it, what its names of models begin with. None for an upstream without folders.
+        speaks: Which client APIs besides chat it has itself, at the same address.
         lists_targets: Whether what it lists as models is what can be asked for.
         options: See `OpenAIOptions`.
     """
@@ -59,11 +63,13 @@ class Preset:
     key_header: str | None = None
     project_header: str | None = None
     model_prefix: str | None = None
+    speaks: tuple[Dialect, ...] = ()
     lists_targets: bool = True
     options: OpenAIOptions = _OPENAI
 
 
 _CHAT = OpenAIOptions(completions=False)  # has no legacy completions
+_BOTH: tuple[Dialect, ...] = ("responses", "messages")
 _LOCAL = OpenAIOptions(late_system="user")  # the chat templates of most open models take one system message, in front
 
 PRESETS: Mapping[str, Preset] = {
@@ -72,6 +78,7 @@ PRESETS: Mapping[str, Preset] = {
         key="AZURE_OPENAI_API_KEY",
         source="https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
         key_header="api-key",
+        speaks=("responses",),
         lists_targets=False,  # it lists models, and takes names of deployments
         options=OpenAIOptions(output_limit="max_completion_tokens"),
     ),
@@ -113,12 +120,14 @@ PRESETS: Mapping[str, Preset] = {
         base_url="http://127.0.0.1:8080/v1",
         key=None,
         source="https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
+        speaks=_BOTH,
         options=_LOCAL,
     ),
     "lmstudio": Preset(
         base_url="http://127.0.0.1:1234/v1",
         key=None,
         source="https://lmstudio.ai/docs/developer/openai-compat",
+        speaks=_BOTH,
         options=_LOCAL,
     ),
     "mistral": Preset(
@@ -137,6 +146,7 @@ PRESETS: Mapping[str, Preset] = {
         base_url="http://127.0.0.1:11434/v1",
         key=None,
         source="https://docs.ollama.com/api/openai-compatibility",
+        speaks=_BOTH,
         options=OpenAIOptions(late_system="user", reasoning="reasoning"),
     ),
     "openrouter": Preset(
@@ -160,6 +170,7 @@ PRESETS: Mapping[str, Preset] = {
         base_url="http://127.0.0.1:8000/v1",
         key=None,
         source="https://docs.vllm.ai/en/latest/serving/openai_compatible_server",
+        speaks=_BOTH,
         options=_LOCAL,
     ),
     "xai": Preset(
@@ -174,6 +185,7 @@ PRESETS: Mapping[str, Preset] = {
         source="https://yandex.cloud/docs/ai-studio/concepts/openai-compatibility",
         project_header="OpenAI-Project",
         model_prefix="gpt://{folder}/",
+        speaks=("responses",),
         options=_CHAT,
     ),
     "zai": Preset(

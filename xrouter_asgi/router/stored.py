@@ -59,10 +59,11 @@ class StoredResponses:
 
     async def keep(self, conversation: KeptConversation, context: RequestContext) -> None:
         """Keep the answer that was written, if it is to be kept."""
-        if self._store is None or conversation.kept is None:
+        if self._store is None:
             return
         try:
-            await self._store.put(context.caller, conversation.kept)
+            for kept in conversation.kept:
+                await self._store.put(context.caller, kept)
         except Exception:
             logger.exception("A response could not be kept", extra=context.facts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, model_validator
@@ -11,6 +11,7 @@ from ..admission import most_connections
 from ..checks import Amount, Count, Seconds
 from ..providers.anthropic import BASE_URL as ANTHROPIC_URL
 from ..providers.anthropic import AnthropicOptions, AnthropicProvider
+from ..providers.by_dialect import ByDialect
 from ..providers.echo import EchoProvider
 from ..providers.gigachat import (
     AUTH_URL,
@@ -25,7 +26,7 @@ from ..providers.gigachat import (
 )
 from ..providers.http import TLS, Instrument
 from ..providers.openai import OpenAIOptions, OpenAIProvider
-from ..providers.presets import PRESETS, PresetKind
+from ..providers.presets import PRESETS, Dialect, PresetKind
 from .base import Some, Table
 from .presets import filled_in, missing
 from .references import Hidden, Secret, reveal, sources_of
@@ -111,6 +112,7 @@ class OpenAISettings(AccountSettings):
     Attributes:
         kind: Any upstream that speaks OpenAI's API, or one whose address and manners are known.
         folder: The folder of an account at Yandex, which needs it. May be a reference.
+        speaks: Which client APIs besides chat the upstream has itself; by default what is known about its `kind`.
         ask_usage: Ask for the usage of streams; off for upstreams that refuse `stream_options`.
         members: Members of requests that go upstream besides those that always do, such as `["store"]`.
         options: How the upstream wants to be sent what other APIs than chat ask for.
@@ -118,6 +120,7 @@ class OpenAISettings(AccountSettings):
 
     kind: Literal["openai", PresetKind]
     folder: Hidden | None = None
+    speaks: tuple[Dialect, ...] | None = None
     ask_usage: bool = True
     members: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     options: OpenAIOptions = OpenAIOptions()
@@ -140,23 +143,38 @@ class OpenAISettings(AccountSettings):
             return model
         return row.model_prefix.replace("{folder}", reveal(self.folder) or "") + model
 
-    def _provider(self, name: str, tls: TLS, instrument: Instrument | None) -> OpenAIProvider:
-        return OpenAIProvider(
-            name=name,
-            base_url=self.base_url,
-            timeouts=self.timeouts,
-            tls=tls,
-            proxy=reveal(self.proxy),
+    def _provider(self, name: str, tls: TLS, instrument: Instrument | None) -> OpenAIProvider | ByDialect:
+        speaks = self.spoken
+        common: dict[str, Any] = {
+            "name": name,
+            "base_url": self.base_url,
+            "timeouts": self.timeouts,
+            "tls": tls,
+            "proxy": reveal(self.proxy),
+            "http2": self.http2,
+            "errors": self.errors,
+            "max_connections": self.max_connections or most_connections(),
+            "instrument": instrument,
+        }
+        provider = OpenAIProvider(
+            **common,
             api_key=None if self._key_header else reveal(self.api_key),
             headers=self._all_headers(),
-            http2=self.http2,
+            responses=None if speaks is None else "responses" in speaks,
             ask_usage=self.ask_usage,
-            errors=self.errors,
             members=self.members,
-            max_connections=self.max_connections or most_connections(),
-            instrument=instrument,
             options=self.options,
         )
+        if "messages" not in (speaks or ()):
+            return provider
+        bearer = {} if self._key_header or not self.api_key else {"Authorization": f"Bearer {reveal(self.api_key)}"}
+        return ByDialect(provider, {"messages": AnthropicProvider(**common, headers={**bearer, **self._all_headers()})})
+
+    @property
+    def spoken(self) -> Sequence[Dialect] | None:
+        """Which client APIs besides chat the upstream has; None if its address alone tells."""
+        row = PRESETS.get(self.kind)
+        return self.speaks if self.speaks is not None or row is None else row.speaks
 
     @property
     def _key_header(self) -> str | None:

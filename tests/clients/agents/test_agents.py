@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from xrouter_asgi.testing.anthropic.rules import sign
+
+from .claude import THOUGHT, wire
 from .model import SAYS, WORD, Model, Step, results_in
 from .workplace import ROUTES, Workplace, workplace
 
@@ -161,3 +164,26 @@ async def test_claude_code_is_told_how_much_the_model_can_hold(tmp_path: Path) -
     async with workplace(tmp_path, model, "openai") as place:
         said = await place.agent("small", *CLAUDE.command, env=CLAUDE.env)
     assert json.loads(said)["modelUsage"]["small"]["contextWindow"] == 100_000
+
+
+async def test_claude_code_speaks_to_claude_and_to_gigachat_while_claude_is_away(tmp_path: Path) -> None:
+    """Claude gets what Claude Code wrote byte for byte: `cache_control`, `anthropic-beta`, signatures."""
+    model = Model(CLAUDE.plan(tmp_path / "work"))
+    async with workplace(tmp_path, model, "claude") as place, wire(place.gateway.url) as between:
+        said = await place.agent("claude-opus-4-8", *CLAUDE.command, env=CLAUDE.env, url=between.url)
+    did_the_work(place, model, said, [1])
+    written = {asked.body: asked.headers for asked in between.asked}
+    passed = [exchange for exchange in place.claude.requests if exchange.path == "/v1/messages"]
+    for exchange in passed:
+        assert exchange.body in written
+        headers = written[exchange.body]
+        assert exchange.headers["anthropic-beta"] == headers["anthropic-beta"]
+        assert exchange.headers["anthropic-version"] == headers["anthropic-version"]
+    last = passed[-1].body.decode()
+    assert '"cache_control"' in last
+    assert f'"signature":"{sign(THOUGHT)}"' in last
+    assert [line["provider"] for line in place.gateway.lines if line["endpoint"] == "messages"][-3:] == [
+        "claude",
+        "gigachat",
+        "claude",
+    ]

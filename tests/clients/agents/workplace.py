@@ -15,6 +15,7 @@ from tests.gateway import PROGRAM, Gateway, serving
 from xrouter_asgi.testing.gigachat import FakeGigaChat
 from xrouter_asgi.testing.http import FakeExchange, FakeServer
 
+from .claude import Claude
 from .model import WORD, Model
 
 BIN = Path(__file__).with_name("node_modules") / ".bin"
@@ -34,6 +35,10 @@ base_url = "{openai}/v1"
 kind = "openai"
 base_url = "{failing}/v1"
 
+[providers.claude]
+kind = "anthropic"
+base_url = "{claude.base_url}"
+
 [providers.gigachat]
 kind = "gigachat"
 base_url = "{gigachat.base_url}"
@@ -51,6 +56,7 @@ ROUTES = {
     "gigachat": '["gigachat/GigaChat-2-Max"]',
     "fallback": '["failing/m", "gigachat/GigaChat-2-Max"]',
 }
+CLAUDE_ROUTE = '["claude/*", "gigachat/GigaChat-2-Max"]'
 """The targets behind every name of a model. In `fallback`, the first is away once a tool has a result."""
 
 
@@ -60,11 +66,13 @@ class Workplace:
 
     Attributes:
         folder: Its working directory, with `note.txt`, which holds the word.
+        claude: The upstream of `CLAUDE_ROUTE`.
         foreign: The hosts that it asked for. None was reached.
     """
 
     folder: Path
     gateway: Gateway
+    claude: Claude
     foreign: list[str] = field(default_factory=list)
     proxy: str = ""
 
@@ -93,9 +101,9 @@ class Workplace:
         assert process.returncode == 0, f"{out.decode()}\n{errors.decode()}"
         return out.decode()
 
-    async def agent(self, model: str, *words: str, env: Mapping[str, str]) -> str:
+    async def agent(self, model: str, *words: str, env: Mapping[str, str], url: str | None = None) -> str:
         """`xrouter run` with the name of an agent, and arguments of its own."""
-        url = self.gateway.url
+        url = url or self.gateway.url
         return await self.run(str(PROGRAM), "run", "--url", url, "--model", model, "--", *words, env=env)
 
     async def note(self, exchange: FakeExchange) -> None:
@@ -115,14 +123,21 @@ async def workplace(folder: Path, model: Model, route: str) -> AsyncIterator[Wor
         FakeServer(model.openai) as openai,
         FakeServer(model.openai_without_results) as failing,
         FakeGigaChat() as gigachat,
+        Claude(model) as claude,
     ):
         gigachat.complete = model.gigachat
         config = folder / "xrouter.toml"
         config.write_text(
-            _SETTINGS.format(openai=openai.url, failing=failing.url, gigachat=gigachat, targets=ROUTES[route])
+            _SETTINGS.format(
+                openai=openai.url,
+                failing=failing.url,
+                gigachat=gigachat,
+                claude=claude,
+                targets=ROUTES.get(route, CLAUDE_ROUTE),
+            )
         )
         async with serving(config, {"GIGACHAT_CREDENTIALS": gigachat.key}) as gateway:
-            place = Workplace(work, gateway)
+            place = Workplace(work, gateway, claude)
             async with FakeServer(place.note) as proxy:
                 place.proxy = proxy.url
                 yield place

@@ -204,7 +204,7 @@ def test_a_failure_is_told_with_what_was_said(error: Any, code: str) -> None:
     assert (failed["status"], failed["error"]) == ("failed", {"code": code, "message": error.message})
     assert failed["output"][0]["status"] == "incomplete"
     assert failed["output"][0]["content"][0]["text"] == "a"
-    assert parsed.conversation.kept is None
+    assert parsed.conversation.kept == ()
 
 
 def test_a_failure_before_the_first_event_tells_of_the_response_that_failed() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic import AsyncAnthropic
+from anthropic.types import Message
 
 from tests.serving import uvicorn_here
 from xrouter_asgi import LLMRouter, Target, resilient
@@ -172,7 +173,7 @@ async def test_a_file_that_the_upstream_keeps_cannot_be_named(fake: FakeAnthropi
 
 
 async def test_tokens_are_counted_in_the_clients_own_words(fake: FakeAnthropic) -> None:
-    system = [{"type": "text", "text": "Be kind.", "cache_control": EPHEMERAL}]
+    system: list[Any] = [{"type": "text", "text": "Be kind.", "cache_control": EPHEMERAL}]
     async with gateway(fake) as it:
         extra = {"max_tokens": 5}
         counted = await it.sdk.messages.count_tokens(
@@ -244,7 +245,8 @@ async def test_a_conversation_falls_back_to_gigachat_and_returns(fake: FakeAnthr
             async def ask() -> dict[str, Any]:
                 if stream:
                     return await final(it.sdk, **{**members, "messages": turns})
-                return (await it.sdk.messages.create(**{**HELLO, **members, "messages": turns})).to_dict()
+                message: Message = await it.sdk.messages.create(**{**HELLO, **members, "messages": turns})
+                return message.to_dict()
 
             claude = await ask()
             assert [block["type"] for block in claude["content"]] == ["thinking", "tool_use"]

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ...errors import InvalidRequest
 from ...wire import KeptResponse
-from ...wire.codec import decode
+from ...wire.codec import decode, encode
 
 MAX_CHAIN: Final = 1000
 """Responses that one request may continue, and that it may refer to."""
 
+Recorded: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Items that a caller was answered with, by their ids."""
+
+_NATIVE_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _ITEM_ID = re.compile(r"[a-z]+_([0-9a-f]{48})[0-9a-z]*")  # the middle is that of the response that it belongs to
+COMPLETE: Final = ("message", "function_call", "custom_tool_call", "function_call_output", "custom_tool_call_output")
+"""Kinds of items that say everything by themselves. An id in them would only name what an upstream keeps."""
+
 _PREFIXES = {"message": "msg", "function_call": "fc", "custom_tool_call": "ctc", "reasoning": "rs"}
 _SHOWN: Final = 128  # characters of an id in a message
 
@@ -45,6 +52,7 @@ def references_of(value: Mapping[str, Any], found: Mapping[str, KeptResponse]) -
         InvalidRequest: There are too many, one cannot be there, or one is there twice.
     """
     ids: dict[str, None] = {}
+    natives: dict[str, None] = {}
     items: set[str] = set()
     if previous := value.get("previous_response_id"):
         ids = dict.fromkeys((*_ancestors(previous, found), previous))
@@ -53,11 +61,13 @@ def references_of(value: Mapping[str, Any], found: Mapping[str, KeptResponse]) -
             if item["id"] in items:  # a few bytes each could bring the same large item any number of times
                 raise _unusable(item["id"], "is referred to twice")
             items.add(item["id"])
-            ids[_response_of(item["id"])] = None
-    if len(ids) > MAX_CHAIN:
+            ids |= dict.fromkeys(_responses_of(item["id"]))
+        if item.get("type") not in (None, *COMPLETE, "reasoning") and _NATIVE_ID.fullmatch(item.get("id") or ""):
+            natives[f"item/{item['id']}"] = None
+    if max(len(ids), len(natives)) > MAX_CHAIN:
         message = f"The conversation refers to more than {MAX_CHAIN} responses. Send the items themselves."
         raise InvalidRequest(message, code="array_above_max_length", param="input")
-    return list(ids)
+    return [*ids, *natives]
 
 
 def conversed(value: Mapping[str, Any], found: Mapping[str, KeptResponse], *, ttl: float | None) -> Conversed:
@@ -73,6 +83,17 @@ def conversed(value: Mapping[str, Any], found: Mapping[str, KeptResponse], *, tt
     known = {item["id"]: item for each in items.values() for item in each if item.get("id")}
     own = [_referred(item, known) if item.get("type") == "item_reference" else item for item in items_of(value)]
     return Conversed(ancestors, earlier, own)
+
+
+def recorded(found: Mapping[str, KeptResponse]) -> Recorded:
+    """The items that upstreams gave their ids, as far as they were found."""
+    return {item["id"]: item for id, kept in found.items() if id.startswith("item/") for item in _items(kept)}
+
+
+def native_items(response: Mapping[str, Any]) -> list[KeptResponse]:
+    """The items of an upstream's own response, each for `item_reference` to find: its id does not tell the response."""
+    named = [item for item in response["output"] if _NATIVE_ID.fullmatch(str(item.get("id") or ""))]
+    return [KeptResponse(f"item/{item['id']}", (), b"[]", encode({"output": [item]})) for item in named]
 
 
 def to_keep(items: Iterable[Mapping[str, Any]], stem: str) -> list[dict[str, Any]]:
@@ -103,12 +124,12 @@ def _items(kept: KeptResponse) -> list[dict[str, Any]]:
     return items
 
 
-def _response_of(item_id: str) -> str:
-    """The id of the response that an item belongs to."""
+def _responses_of(item_id: str) -> list[str]:
+    """The id of the response that an item belongs to, if this gateway has made it."""
     found = _ITEM_ID.fullmatch(item_id)
-    if found is None:
+    if found is None and _NATIVE_ID.fullmatch(item_id) is None:
         raise _unusable(item_id, "not found")
-    return f"resp_{found[1]}"
+    return [] if found is None else [f"resp_{found[1]}"]
 
 
 def _referred(reference: Mapping[str, Any], known: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

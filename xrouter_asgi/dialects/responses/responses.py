@@ -11,16 +11,17 @@ from ...envelopes import openai
 from ...errors import InvalidRequest, UpstreamError
 from ...wire import ChatCompletion, ChatRequest, Document, KeptResponse, Original
 from ...wire.answers import InputTokens, ResponseAnswer
-from ...wire.codec import MAX_VALUES, count_values, encode
+from ...wire.codec import MAX_VALUES, count_values, decode, encode
 from ...wire.responses import ResponsesRequest
 from ..base import Counting, Dialect, Headers, Operation, event_schema, prompt_bound
 from .answer import Answer
 from .document import ResponseObject
+from .forwarded import forwarded
 from .items import ChatMessages
-from .references import Conversed, conversed, items_of, references_of, to_keep
+from .references import Conversed, Recorded, conversed, items_of, native_items, recorded, references_of, to_keep
 from .request import chat_members, ignored_members, refuse_unsupported, wants_logprobs
 from .tools import ToolNames, chat_tools
-from .writer import ResponsesWriter
+from .writer import NativeResponses, ResponsesWriter
 
 _NAME: Final = "responses"
 _SEALS: Final = "reasoning.encrypted_content"
@@ -48,7 +49,7 @@ class ParsedResponses:
         self._own: list[dict[str, Any]] = []  # the items to keep
         self._written = Document(value, body)
         self.warnings: Sequence[str] = ()
-        self.kept: KeptResponse | None = None
+        self.kept: Sequence[KeptResponse] = ()
 
     @classmethod
     def read(cls, value: dict[str, Any], body: bytes, headers: Headers) -> Self:
@@ -57,7 +58,7 @@ class ParsedResponses:
         refuse_unsupported(value)
         parsed = cls(value, body)
         if not parsed.references({}):
-            parsed._translate(Conversed((), [], items_of(value)))
+            parsed._translate(Conversed((), [], items_of(value)), {})
         return parsed
 
     @property
@@ -72,14 +73,17 @@ class ParsedResponses:
         if self.references({}):
             self._size += sum(kept.size for kept in found.values())
             self._check_size(found.values(), max_body)
-            self._translate(conversed(self._value, found, ttl=ttl))
+            self._translate(conversed(self._value, found, ttl=ttl), recorded(found))
 
     def estimate(self) -> CostEstimate:
         """The size of the body and of all that it refers to, and the bound that the client set to the output."""
         return CostEstimate(self.request.model, prompt_bound(self._size), self.request.max_completion_tokens)
 
     def whole(self, answer: Document, /) -> bytes:
-        """The response."""
+        """The response, which the answer may be already."""
+        if isinstance(answer, ChatCompletion) and answer.native is not None:
+            self._keep_native(answer.native)
+            return answer.native
         if not answer.value.get("choices"):
             raise UpstreamError("The upstream's answer holds no choice.", code="empty_answer")
         said = self._answer()
@@ -89,12 +93,13 @@ class ParsedResponses:
         self._keep(response)
         return response
 
-    def writer(self) -> ResponsesWriter | None:
+    def writer(self) -> NativeResponses | None:
         """A writer if the request says `"stream": true`."""
         if not self._value.get("stream"):
             return None
         decoding = wants_logprobs(self._value)
-        return ResponsesWriter(self._response(), self._answer(), decoding=decoding, ended=self._keep)
+        writer = ResponsesWriter(self._response(), self._answer(), decoding=decoding, ended=self._keep)
+        return NativeResponses(writer, ended=self._keep_native)
 
     def _check_size(self, brought: Collection[KeptResponse], max_body: int) -> None:
         """Raise InvalidRequest if the conversation is larger than a body may be."""
@@ -103,7 +108,7 @@ class ParsedResponses:
             message = "The conversation that this request continues is too long. Send the end of it in 'input'."
             raise InvalidRequest(message, code="context_length_exceeded", param="input")
 
-    def _translate(self, conversation: Conversed) -> None:
+    def _translate(self, conversation: Conversed, known: Recorded) -> None:
         value, warnings = self._value, ignored_members(self._value)
         tools = chat_tools(value, self._names, warnings)  # before the calls, which may name tools that are gone
         messages = ChatMessages(value.get("instructions"), self._names, warnings)
@@ -121,7 +126,8 @@ class ParsedResponses:
         except InvalidRequest as error:
             raise AssertionError(f"a translation is no chat request: {error.code} of {error.param}") from None
         self.document = Document(chat)
-        self.original = Original(_NAME, self._written, self.document, self._written)
+        passing, left_out = forwarded(self._written, conversation, known)
+        self.original = Original(_NAME, self._written, self.document, passing, left_out)
         self.warnings = warnings
         self._size += messages.seals.size
         self._ancestors, self._own = conversation.ancestors, conversation.own
@@ -135,7 +141,13 @@ class ParsedResponses:
     def _keep(self, response: bytes) -> None:
         if self._stored:
             own = encode(to_keep(self._own, self._stem))
-            self.kept = KeptResponse(f"resp_{self._stem}", self._ancestors, own, response)
+            self.kept = [KeptResponse(f"resp_{self._stem}", self._ancestors, own, response)]
+
+    def _keep_native(self, response: bytes) -> None:
+        value = decode(response)
+        if self._stored and isinstance(id := value.get("id"), str) and isinstance(value.get("output"), list):
+            own = encode(to_keep(self._own, self._stem))
+            self.kept = [KeptResponse(id, self._ancestors, own, response), *native_items(value)]
 
 
 _EXAMPLE: Final = {"model": "echo", "input": "Say hello.", "stream": False}

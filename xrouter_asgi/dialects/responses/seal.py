@@ -11,13 +11,14 @@ MAX_SEALED: Final = 64 << 10
 MAX_UNSEALED: Final = 1 << 20
 """Bytes of text in all seals of one request."""
 
-_MARK = "xr1."
+MARK: Final = "xr1."
+"""How the seals of this gateway begin."""
 
 
 def seal(text: str) -> str | None:
     """The text as a seal; None if it is longer than `MAX_SEALED`."""
     data = text.encode("utf-8", "replace")
-    return None if len(data) > MAX_SEALED else _MARK + urlsafe_b64encode(zlib.compress(data)).decode("ascii")
+    return None if len(data) > MAX_SEALED else MARK + urlsafe_b64encode(zlib.compress(data)).decode("ascii")
 
 
 class Unsealing:
@@ -34,14 +35,14 @@ class Unsealing:
 
     def open(self, sealed: str) -> str | None:
         """The text in a seal; None if somebody else made it, or if it is too much."""
-        if not sealed.startswith(_MARK):
+        if not sealed.startswith(MARK):
             return None
         if self.size + MAX_SEALED > MAX_UNSEALED:
             self.exhausted = True
             return None
         unpacking = zlib.decompressobj()
         try:
-            data = unpacking.decompress(urlsafe_b64decode(sealed[len(_MARK) :]), MAX_SEALED + 1)
+            data = unpacking.decompress(urlsafe_b64decode(sealed[len(MARK) :]), MAX_SEALED + 1)
             text = data.decode("utf-8") if unpacking.eof and len(data) <= MAX_SEALED else None
         except (ValueError, zlib.error):  # no base64, no zlib, no UTF-8
             text = None

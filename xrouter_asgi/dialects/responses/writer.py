@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from ...errors import XRouterError
 from ...wire import ChatChunk
-from ...wire.codec import encode
+from ...wire.codec import decode, encode
 from ...wire.documents import TextMember
-from ..writers import COMMENT
+from ..writers import COMMENT, NativeEvents
 from .answer import Answer
 from .document import ResponseObject
 from .output import Event, SpokenItem
+
+_DATA = b"\ndata: "  # in no JSON text does a line begin so
 
 
 class ResponsesWriter:
@@ -69,6 +72,11 @@ class ResponsesWriter:
         events = b"" if self._number else self._whole("response.created", self._response.begun())
         return events + self._whole("response.failed", self._response.failed(self._answer, error))
 
+    def resume(self, id: str, number: int) -> None:
+        """Go on with a response that somebody else began; `number` is that of the next event."""
+        self._response.rename(id)
+        self._number = number
+
     def _take(self, chunk: ChatChunk) -> bytes:
         events = self._encode(self._answer.take(chunk))
         if self._answer.open is not self._item and not self._decoding:
@@ -90,3 +98,45 @@ class ResponsesWriter:
         name = kind.encode("ascii")
         self._number += 1
         return event % (name, name, self._number - 1, response)
+
+
+class NativeResponses(NativeEvents):
+    """Passes on the events of a response.
+
+    Args:
+        ended: Called with the response at its end, unless it failed.
+    """
+
+    def __init__(self, writer: ResponsesWriter, *, ended: Callable[[bytes], None]) -> None:
+        super().__init__(writer)
+        self._own = writer
+        self._native_ended = ended
+        self._first = self._last = b""
+
+    def passed(self, events: bytes) -> bytes:
+        self._first = self._first or events
+        self._last = events or self._last
+        return events
+
+    def end(self) -> bytes:
+        if self._last and (response := _last_event(self._last).get("response")):
+            self._native_ended(encode(response))
+        return super().end()
+
+    def fail(self, error: XRouterError, request_id: str) -> bytes:
+        """The response has failed, under the id that it began with."""
+        if self._first:
+            begun = _data(self._first.partition(_DATA)[2].partition(b"\n")[0]).get("response") or {}
+            number = _last_event(self._last).get("sequence_number")
+            self._own.resume(str(begun.get("id") or ""), number + 1 if isinstance(number, int) else 1)
+        return super().fail(error, request_id)
+
+
+def _last_event(events: bytes) -> dict[str, Any]:
+    """The data of the last of these events."""
+    return _data(events.rpartition(_DATA)[2])
+
+
+def _data(line: bytes) -> dict[str, Any]:
+    value: dict[str, Any] = decode(line)
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from asyncio import get_running_loop
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from ...errors import UpstreamError
 from ...wire import ChatRequest, Document, EmbeddingsRequest, ModelList
 from ...wire.embeddings import answer_limit
 from ...wire.members import splice
@@ -36,6 +38,7 @@ from .chunks import ChunkReader
 from .members import CHAT, COMPLETIONS, EMBEDDINGS, Members, ignored_words, without_members
 from .mending import with_argument_texts
 from .options import OpenAIOptions
+from .responding import respond
 from .sniffing import SniffingReader
 from .spelling import spelled
 
@@ -43,6 +46,8 @@ MAX_BODY = 32 << 20
 MODELS_TTL = 60.0
 
 T = TypeVar("T")
+
+logger = logging.getLogger("xrouter")
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _OPENAI = ("api.openai.com", ".openai.azure.com")  # hosts
@@ -66,6 +71,9 @@ class OpenAIProvider:
         timeouts: `first` also bounds the wait for the first event of a stream, `idle` the wait between two events.
         tls: Whom to trust, and with which certificate to identify ourselves.
         proxy, http2, max_connections, transport, instrument: See `Upstream`.
+        responses: Whether the upstream has OpenAI's Responses, so that what their clients wrote goes up in the place of
+            a translation, and its own events come down. None: at OpenAI and Azure. One that turns out not to have them
+            is sent translations from then on.
         ask_usage: Ask for the usage of a stream. Turn it off for an upstream that refuses `stream_options`.
         errors: Whose fault its errors are, before the table of this package says it. The first that holds counts.
         members: Names of members that pass as well, such as `store`, without which `"store": true` does not.
@@ -85,6 +93,7 @@ class OpenAIProvider:
         tls: TLS = TLS(),  # noqa: B008 -- frozen
         proxy: str | None = None,
         http2: bool = False,
+        responses: bool | None = None,
         ask_usage: bool = True,
         errors: Sequence[ErrorRule] = (),
         members: Iterable[str] = (),
@@ -109,7 +118,9 @@ class OpenAIProvider:
         )
         self._timeouts, self._ask_usage = timeouts, ask_usage
         self._members = Members(members)
-        if options.output_limit is None and self._upstream.host.endswith(_OPENAI):
+        is_openai = self._upstream.host.endswith(_OPENAI)
+        self._responses = is_openai if responses is None else responses
+        if options.output_limit is None and is_openai:
             options = replace(options, output_limit="max_completion_tokens")
         self._options = options
         self._errors = ErrorReader(Redaction([api_key or "", *headers.values()], hosts=[self._upstream.host]), errors)
@@ -125,9 +136,22 @@ class OpenAIProvider:
 
     def speaks(self, dialect: str, /) -> bool:
         """Whether it sends what a client of that dialect wrote as it is."""
-        return dialect == "completions" and self._options.completions
+        return {"completions": self._options.completions, "responses": self._responses}.get(dialect, False)
 
     async def send(self, call: Call, /) -> Reply:
+        original = call.original
+        if original is not None and original.dialect == "responses" and self._responses:
+            stream, upstream = isinstance(call.request, ChatRequest) and bool(call.request.stream), self._upstream
+            try:
+                answer = await respond(
+                    call, original, stream=stream, upstream=upstream, timeouts=self._timeouts, errors=self._errors
+                )
+                return Reply(answer, self.name, call.model, original.warnings, as_written=True)
+            except UpstreamError as error:
+                if error.code != "upstream_not_found":
+                    raise
+                self._responses = False
+                logger.warning("'%s' does not have Responses: they are translated", self.name)
         path, document, warnings = self._written(call)
         ignored = self._members.ignored(path, document)
         if ignored:

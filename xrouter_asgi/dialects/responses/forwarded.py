@@ -1,0 +1,107 @@
+"""What an upstream that speaks Responses is sent: what its client wrote, without what only we read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ...wire import Document
+from ...wire.members import splice, without
+from ..base import ignored
+from .references import COMPLETE, Conversed, Recorded
+from .seal import MARK
+
+# https://platform.openai.com/docs/api-reference/responses/create, as of November 2026. `previous_response_id` becomes
+# the items that it stands for, and `store` is false: what a caller may refer to is kept here, and never in an account
+# that callers share.
+PASSING: Final = frozenset(
+    """
+    model input instructions stream stream_options max_output_tokens max_tool_calls temperature top_p top_logprobs tools
+    tool_choice parallel_tool_calls text reasoning include metadata user safety_identifier service_tier prompt_cache_key
+    prompt_cache_options prompt_cache_retention truncation context_management moderation client_metadata background
+    """.split()  # noqa: SIM905 -- as a list it takes a screen
+)
+_RESOLVED: Final = ("store", "previous_response_id")
+
+_OWN_TOOLS: Final = ("function", "custom", "namespace")
+_HOSTED: Final = re.compile(
+    r"(web_search(_preview)?(_\d{4}_\d\d_\d\d)?|image_generation|code_interpreter|local_shell|shell|apply_patch"
+    r"|computer(_use_preview)?|tool_search)"
+)
+_NAMES_WHAT_IS_KEPT: Final = re.compile(r".*_ids?|.*url|authorization|headers|skills")
+
+_RESULTS: Final = frozenset(
+    ("computer_call_output", "local_shell_call_output", "shell_call_output", "apply_patch_call_output")
+)
+
+
+def forwarded(written: Document, conversation: Conversed, recorded: Recorded) -> tuple[Document, list[str]]:
+    """The request for such an upstream, and words for what it lacks.
+
+    Args:
+        conversation: The items that the request consists of.
+        recorded: Items that the caller was answered with, by their ids.
+    """
+    value = written.value
+    out = [name for name in value if name not in PASSING and (name != "store" or value[name] is not False)]
+    warnings = [ignored(name) for name in out if name not in _RESOLVED and value[name] is not None]
+    changes: dict[str, Any] = {"store": False} if value.get("store") is not False else {}
+    given = value["input"]
+    if isinstance(given, list) or conversation.earlier:
+        known = {**recorded, **{item["id"]: item for item in conversation.earlier if item.get("id")}}
+        items = _items([*conversation.earlier, *conversation.own], known, warnings)
+        if items != given:
+            changes["input"] = items
+    tools = value.get("tools")
+    if tools and (kept := [tool for tool in tools if _passes(tool)]) != tools:
+        warnings += [ignored(f"tool_{tool['type']}") for tool in tools if not _passes(tool)]
+        changes["tools"] = kept
+    if not (out or changes):
+        return written, warnings
+    rest = {name: member for name, member in value.items() if name not in out}
+    data = without(written.data, frozenset(out)) if out else written.data
+    return Document({**rest, **changes}, splice(data, rest, changes)), warnings
+
+
+def _items(items: Sequence[dict[str, Any]], recorded: Recorded, warnings: list[str]) -> list[dict[str, Any]]:
+    """The items without ids, unless what has one is exactly what the caller was answered with."""
+    kept = []
+    for item in items:
+        kind = item.get("type") or "message"
+        if kind == "reasoning":
+            if not _is_readable(item):
+                continue  # another model's, or a name for what an upstream keeps
+        elif kind not in COMPLETE and (kind not in _RESULTS or _names_what_is_kept(item)):
+            if (answered := recorded.get(item.get("id", ""))) is not None:
+                kept.append(dict(answered))
+            else:
+                warnings.append(ignored(f"item_{kind}"))
+            continue
+        kept.append({name: member for name, member in item.items() if name != "id"} if "id" in item else item)
+    return kept
+
+
+def _is_readable(item: Mapping[str, Any]) -> bool:
+    sealed = item.get("encrypted_content")
+    return bool(item.get("content")) if not sealed else not str(sealed).startswith(MARK)
+
+
+def _passes(tool: Mapping[str, Any]) -> bool:
+    """Whether a tool runs at the client, or at the upstream without anything that the upstream keeps or would call."""
+    kind = tool["type"]
+    return kind in _OWN_TOOLS or (_HOSTED.fullmatch(kind) is not None and not _names_what_is_kept(tool))
+
+
+def _names_what_is_kept(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return isinstance(value.get("container"), str) or any(
+            (name != "call_id" and _NAMES_WHAT_IS_KEPT.fullmatch(name) and inner and not _is_data(inner))
+            or _names_what_is_kept(inner)
+            for name, inner in value.items()
+        )
+    return isinstance(value, list) and any(map(_names_what_is_kept, value))
+
+
+def _is_data(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("data:")
