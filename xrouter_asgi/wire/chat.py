@@ -4,174 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import Discriminator, Field, Tag
 
-from .codec import encode
+from .chat_messages import Messages
 from .validation import WireModel, by_member, by_type
-
-Text = Annotated[str, Field(strict=True)]
-Name = Annotated[str, Field(strict=True, min_length=1)]
-Flag = Annotated[bool, Field(strict=True)]
-ModelName = Annotated[Name, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
-"""Without control characters: names go into logs, headers and paths of upstreams."""
-
-Integer = Annotated[int, Field(strict=True, ge=-(1 << 31), le=(1 << 31) - 1)]
-Seed = Annotated[int, Field(strict=True, ge=-(1 << 63), le=(1 << 63) - 1)]  # OpenAI's own range
-Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
-StopText = Annotated[Text, Field(max_length=1024)]  # how far an answer is searched for the beginning of one
-
-
-def _first_wrong(biases: object) -> object:
-    """The first bias alone if it is wrong: there is no `FailFast` for objects."""
-    if isinstance(biases, dict):
-        wrong = (name for name, bias in biases.items() if type(bias) not in (int, float) or not -100 <= bias <= 100)
-        if (name := next(wrong, None)) is not None:
-            return {name: biases[name]}
-    return biases
-
-
-LogitBias = Annotated[dict[str, Annotated[float, Field(strict=True, ge=-100, le=100)]], BeforeValidator(_first_wrong)]
-
-
-def unknown(*known: str) -> WithJsonSchema:
-    """The schema of a `type` that is none of those with a model of their own."""
-    return WithJsonSchema({"type": "string", "minLength": 1, "not": {"enum": list(known)}})
-
-
-class TextPart(WireModel):
-    type: Literal["text"]
-    text: Text
-
-
-class ImageURL(WireModel):
-    url: Name
-    detail: Text | None = None
-
-
-class ImagePart(WireModel):
-    """A picture: an `https:` address or a `data:` URL with base64."""
-
-    type: Literal["image_url"]
-    image_url: ImageURL
-
-
-class RefusalPart(WireModel):
-    type: Literal["refusal"]
-    refusal: Text
-
-
-class File(WireModel):
-    file_id: Name | None = None
-    file_data: Name | None = None
-    filename: Text | None = None
-
-
-class FilePart(WireModel):
-    """A document: `file_id` of an earlier upload, or `file_data` as a `data:` URL."""
-
-    type: Literal["file"]
-    file: File
-
-
-class OtherPart(WireModel):
-    """A kind of part only some upstreams know, such as `input_audio` or `video_url`."""
-
-    type: Annotated[Name, unknown("text", "image_url", "refusal", "file")]
-
-
-Part: TypeAlias = Annotated[
-    Annotated[TextPart, Tag("<text>")]
-    | Annotated[ImagePart, Tag("<image>")]
-    | Annotated[RefusalPart, Tag("<refusal>")]
-    | Annotated[FilePart, Tag("<file>")]
-    | Annotated[OtherPart, Tag("<other>")],
-    Discriminator(
-        by_member(
-            "type", {"text": "<text>", "image_url": "<image>", "refusal": "<refusal>", "file": "<file>"}, "<other>"
-        )
-    ),
-]
-Content: TypeAlias = Annotated[
-    Annotated[Text, Tag("<string>")] | Annotated[list[Part], Tag("<parts>")],
-    Discriminator(by_type(str="<string>", list="<parts>")),
-]
-
-
-def _argument_text(arguments: object) -> object:
-    """Arguments that some upstreams answer with as an object or null, as the text that they should be."""
-    if arguments is None:
-        return "{}"
-    return encode(arguments).decode() if isinstance(arguments, dict) else arguments
-
-
-class FunctionCall(WireModel):
-    name: Name
-    arguments: Annotated[
-        Text,
-        BeforeValidator(_argument_text),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}, {"type": "null"}]}),
-    ]
-
-
-class ToolCall(WireModel):
-    """A call the assistant made; `function` is there when `type` is `function`."""
-
-    id: Text
-    type: Text = "function"
-    function: FunctionCall | None = None
-
-
-class SystemMessage(WireModel):
-    role: Literal["system", "developer"]
-    content: Content
-
-
-class UserMessage(WireModel):
-    role: Literal["user"]
-    content: Content
-
-
-class AssistantMessage(WireModel):
-    role: Literal["assistant"]
-    content: Content | None = None
-    tool_calls: list[ToolCall] | None = None
-    function_call: FunctionCall | None = None
-
-
-class ToolMessage(WireModel):
-    role: Literal["tool"]
-    content: Content
-    tool_call_id: Text
-
-
-class FunctionMessage(WireModel):
-    """The deprecated predecessor of a tool message."""
-
-    role: Literal["function"]
-    name: Name
-    content: Text | None = None
-
-
-Message: TypeAlias = Annotated[
-    Annotated[SystemMessage, Tag("<system>")]
-    | Annotated[UserMessage, Tag("<user>")]
-    | Annotated[AssistantMessage, Tag("<assistant>")]
-    | Annotated[ToolMessage, Tag("<tool>")]
-    | Annotated[FunctionMessage, Tag("<function>")],
-    Discriminator(
-        by_member(
-            "role",
-            {
-                "system": "<system>",
-                "developer": "<system>",
-                "user": "<user>",
-                "assistant": "<assistant>",
-                "tool": "<tool>",
-                "function": "<function>",
-            },
-        )
-    ),
-]
+from .values import Flag, Integer, LogitBias, ModelName, Name, Penalty, Seed, StopText, Text, unknown
 
 
 class Function(WireModel):
@@ -248,7 +85,7 @@ class ChatRequest(WireModel):
     """A chat completion request. Every optional field may be null; unknown ones stay in `model_extra`."""
 
     model: ModelName
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Messages
     stream: Flag | None = None
     stream_options: StreamOptions | None = None
     max_completion_tokens: Annotated[Integer, Field(ge=1)] | None = None

@@ -29,6 +29,7 @@ _HALF = re.compile(  # an escaped half of a surrogate pair that has no other hal
     rb"(\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_LETTERS = bytes(set(range(256)) - set(rb'"\[]{},:.0123456789' + b"bfnrtu/eE"))  # and what nothing is made of
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
 _AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * (MAX_DIGITS + 1)
@@ -135,8 +136,10 @@ def parse_request(body: bytes, scanned: Scan | None = None) -> dict[str, Any]:
         value = _parse_slowly(body, str(error))
     else:
         # The fast parser keeps the last of two equal keys, and makes a number beyond a double infinite.
-        members = _count_members(value)
-        if members != body.count(b":") and members != (scanned.structure or _without_strings(body) or b"").count(b":"):
+        members, structure = _count_members(value), scanned.structure
+        if members != (structure or body).count(b":") and (
+            structure or members != (_without_strings(body) or b"").count(b":")
+        ):
             value = _parse_slowly(body, "a key is given twice, or a number is too large")
     if not isinstance(value, dict):
         raise _invalid("the top level must be an object")
@@ -157,6 +160,8 @@ def _count_members(value: object) -> float:
         for member in node:
             # The parser makes exactly these types, and comparing a type takes a third of the time of isinstance.
             kind = type(member)
+            if kind is str:
+                continue
             if kind is dict:
                 count += len(member)
                 nodes.append(member.values())
@@ -211,7 +216,7 @@ def _opening(text: bytes) -> int:
 
 def _without_strings(data: bytes) -> bytes | None:
     """The text without its strings; None if it holds more of them than `MAX_VALUES` values can have."""
-    if rb"\"" in data:
+    if b"\\" in data:
         data = b"".join(_without_escapes(data))
     # A member has at most two strings, each with two quotes.
     parts = data.split(b'"', 4 * MAX_VALUES)
@@ -219,13 +224,16 @@ def _without_strings(data: bytes) -> bytes | None:
 
 
 def _without_escapes(data: bytes) -> Iterator[bytes]:
-    """The text without escaped backslashes and quotes, in pieces: 32 MiB of them would take 0.2 s at once."""
+    """The text without escaped backslashes and quotes, in pieces: 32 MiB of them would take 0.2 s at once.
+
+    Without most of its letters first: of the rest, to take out the escapes takes a quarter of the time, or a tenth.
+    """
     start = 0
     while piece := data[start : start + _PIECE]:
         if (len(piece) - len(piece.rstrip(b"\\"))) % 2:  # it ends inside an escape
             piece = data[start : start + _PIECE + 1]
         start += len(piece)
-        yield piece.replace(rb"\\", b"").replace(rb"\"", b"")
+        yield piece.translate(None, delete=_LETTERS).replace(rb"\\", b"").replace(rb"\"", b"")
 
 
 def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from .answers import AnswerModel, TokenUsage
-from .chat import Flag, Integer, LogitBias, ModelName, Penalty, Seed, Stop, StreamOptions, Text
+from .chat import Stop, StreamOptions
 from .embeddings import Tokens, text_or_tokens
 from .validation import WireModel
+from .values import Flag, Integer, LogitBias, ModelName, Penalty, Seed, Text
 
 MAX_CHOICES = 128  # of all prompts together, as many as one chat may have
 DEFAULT_MAX_TOKENS = 16

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from ..errors import UpstreamError
-from .chat import Integer, ModelName, Name, Text
 from .codec import decode
 from .documents import Document, EmbeddingList
 from .validation import WireModel
+from .values import Integer, ModelName, Name, Text
 
 
 def text_or_tokens(value: Any) -> str | None:

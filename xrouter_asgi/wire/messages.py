@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, WithJsonSchema
 
-from .chat import Flag, Integer, ModelName, Name, Text
 from .validation import WireModel, by_member, by_type
+from .values import Flag, Integer, ModelName, Name, Text
 
 _TEXT_OR_BLOCKS = Discriminator(by_type(str="<string>", list="<blocks>"))
 

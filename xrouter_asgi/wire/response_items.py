@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Discriminator, Tag, WithJsonSchema
 
-from .chat import Name, Text
 from .validation import WireModel, by_member, by_type
+from .values import Name, Text
 
 REFUSED = WithJsonSchema({"type": "null"})
 """The schema of a member that is refused with an error of its own."""

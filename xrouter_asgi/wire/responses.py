@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, WithJsonSchema
 
-from .chat import Flag, Integer, ModelName, Name, Text, unknown
 from .response_items import REFUSED, InputItem
 from .validation import WireModel, by_member, by_type
+from .values import Flag, Integer, ModelName, Name, Text, unknown
 
 _REFUSED_FLAG = WithJsonSchema({"enum": [False, None]})
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from ...wire.chat import FilePart, ImagePart, Part, RefusalPart, TextPart
+from ...wire.chat_messages import FilePart, ImagePart, Part, RefusalPart, TextPart
 from .diagnostics import invalid, unsupported_value
 
 Block: TypeAlias = dict[str, Any]

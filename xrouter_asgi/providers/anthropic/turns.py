@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...wire.chat import AssistantMessage, FunctionMessage, Message, SystemMessage, ToolMessage, UserMessage
+from ...wire.chat_messages import AssistantMessage, FunctionMessage, Message, SystemMessage, ToolMessage, UserMessage
 from ...wire.codec import decode
 from .blocks import Block, blocks_of, joined_text, text_block, texts_of
 from .diagnostics import unsupported, unsupported_value

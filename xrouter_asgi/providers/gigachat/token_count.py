@@ -7,7 +7,7 @@ from math import ceil
 
 from ...errors import UpstreamError
 from ...wire import ChatRequest
-from ...wire.chat import AssistantMessage
+from ...wire.chat_messages import AssistantMessage
 from ...wire.codec import decode, encode
 from ..base import Call
 from .auth.client import GigaChatClient

@@ -193,8 +193,7 @@ class OpenAIProvider:
     async def _stream(self, call: Call, request: ChatRequest, path: str, document: Document) -> ChatStream:
         asked = (document.value.get("stream_options") or {}).get("include_usage")
         ask_usage = self._ask_usage and not asked
-        body = partial(_body, document, call.model, ask_usage=ask_usage)
-        content = await off_loop(body) if document.size > LARGE else body()
+        content = await _content(document, call.model, ask_usage=ask_usage)
         headers = [*_SEND_FOR_STREAM, *call.trace_headers]
         answer = await self._upstream.open("POST", path, headers=headers, content=content, deadline=call.deadline)
         if answer.status >= 400:
@@ -221,8 +220,7 @@ class OpenAIProvider:
     ) -> T:
         """Ask for a whole answer, and read it. Events, of which a few bytes make much work, are read off the loop."""
         headers = [*_SEND_JSON, *call.trace_headers]
-        is_large = document.size > LARGE
-        content = await off_loop(_body, document, call.model) if is_large else _body(document, call.model)
+        content = await _content(document, call.model)
         answer = await self._upstream.fetch(
             "POST", path, headers=headers, content=content, limit=limit or MAX_BODY, deadline=call.deadline
         )
@@ -231,7 +229,7 @@ class OpenAIProvider:
         return read(answer, model=call.model, errors=self._errors, **facts)
 
 
-def _body(document: Document, model: str, *, ask_usage: bool = False) -> bytes:
+async def _content(document: Document, model: str, *, ask_usage: bool = False) -> bytes:
     """The bytes of the document, with the model and, if `ask_usage`, `stream_options.include_usage` spliced in.
 
     Only a history with arguments that are no text is encoded again.
@@ -240,11 +238,18 @@ def _body(document: Document, model: str, *, ask_usage: bool = False) -> bytes:
     changes: dict[str, Any] = {}
     if value.get("model") != model:
         changes["model"] = model
-    messages = value.get("messages") or ()
-    if any("tool_calls" in message or "function_call" in message for message in messages):
-        mended = [with_argument_texts(message) for message in messages]
-        if any(new is not old for new, old in zip(mended, messages, strict=True)):
-            changes["messages"] = mended
     if ask_usage:
         changes["stream_options"] = {**(value.get("stream_options") or {}), "include_usage": True}
-    return splice(document.data, value, changes)
+    messages = value.get("messages") or ()
+    called = any("tool_calls" in message or "function_call" in message for message in messages)
+    if not (changes or called):
+        return document.data
+    work = partial(_changed, document, changes, messages if called else ())
+    return await off_loop(work) if document.size > LARGE else work()
+
+
+def _changed(document: Document, changes: Mapping[str, Any], messages: Sequence[dict[str, Any]]) -> bytes:
+    mended = [with_argument_texts(message) for message in messages]
+    if any(new is not old for new, old in zip(mended, messages, strict=True)):
+        changes = {**changes, "messages": mended}
+    return splice(document.data, document.value, changes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ....wire import ChatRequest
-from ....wire.chat import FilePart, ImagePart, OtherPart, Part, RefusalPart, TextPart
+from ....wire.chat_messages import FilePart, ImagePart, OtherPart, Part, RefusalPart, TextPart
 from .diagnostics import invalid, missing, unsupported_value
 
 MAX_IMAGES = 10  # per request, says GigaChat's documentation

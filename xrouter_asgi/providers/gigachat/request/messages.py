@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ....wire.chat import AssistantMessage, FunctionMessage, Message, SystemMessage, ToolMessage, UserMessage
+from ....wire.chat_messages import AssistantMessage, FunctionMessage, Message, SystemMessage, ToolMessage, UserMessage
 from ....wire.codec import decode, encode
 from ..compatibility import Repairs
 from ..options import GigaChatOptions

@@ -15,7 +15,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ....wire.chat import AssistantMessage, FunctionMessage, Message, ToolMessage
+from ....wire.chat_messages import AssistantMessage, FunctionMessage, Message, ToolMessage
 from ....wire.codec import decode, encode
 from .diagnostics import unsupported_value
 from .json_refs import Schema
