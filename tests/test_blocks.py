@@ -58,6 +58,8 @@ NOT_RUN = {
     'index.md: python -m pip install "xrouter-asgi[server]"': FOREIGN,
     "ledger.md: $ xrouter spend": PRINTED,
     "ledger.md: $ curl": PRINTED,
+    "litellm.md: python -m pip install": FOREIGN,
+    "litellm.md: model_list:": "the settings of another program",
     "limits.md: {": "a part of an answer",
     "money.md: {": "a part of an answer",
     "money.md: $ pip install": PRINTED,

@@ -8,7 +8,7 @@ from ...keys import KeyFilter
 from ...keys.base import utc_now
 from ...keys.documents import history_document, key_document
 from ..base import say
-from .text import Spent, key_table, key_text
+from .text import SpentInMonth, key_table, key_text
 from .work import KeyWork
 
 
@@ -26,7 +26,7 @@ async def list_keys(work: KeyWork) -> None:
         say(f"More keys follow: --after {shown[-1].id}")
 
 
-async def _spent(work: KeyWork, now: datetime) -> Spent | None:
+async def _spent(work: KeyWork, now: datetime) -> SpentInMonth | None:
     """What the keys have spent in this month; None if nobody writes that down, or it cannot be asked now."""
     if work.ledger is None:
         return None
@@ -42,7 +42,7 @@ async def _spent(work: KeyWork, now: datetime) -> Spent | None:
         return None
     finally:
         await ledger.aclose()
-    return Spent(f"{first:%Y-%m}", currency, {each.by["key"]: each.totals.cost for each in sums})
+    return SpentInMonth(f"{first:%Y-%m}", currency, {each.by["key"]: each.totals.cost for each in sums})
 
 
 async def show(work: KeyWork) -> None:

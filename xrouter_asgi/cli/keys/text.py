@@ -28,7 +28,7 @@ _COLUMNS: Final[Mapping[str, Callable[[APIKey, datetime], str]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class SpentInMonth:
     """What keys have spent in a month, in nano-units, by their ids."""
 
     month: str  # such as 2026-11
@@ -40,7 +40,7 @@ class Spent:
         return {"month": self.month, "spent": in_units(self.by_key.get(id, 0)), "currency": self.currency}
 
 
-def key_table(keys: Sequence[APIKey], now: datetime, spent: Spent | None = None) -> str:
+def key_table(keys: Sequence[APIKey], now: datetime, spent: SpentInMonth | None = None) -> str:
     columns = dict(_COLUMNS)
     if spent is not None:
         columns[f"spent in {spent.month}"] = lambda key, now: (
