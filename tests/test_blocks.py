@@ -58,8 +58,8 @@ NOT_RUN = {
     'index.md: python -m pip install "xrouter-asgi[server]"': FOREIGN,
     "ledger.md: $ xrouter spend": PRINTED,
     "ledger.md: $ curl": PRINTED,
-    "litellm.md: python -m pip install": FOREIGN,
     "litellm.md: model_list:": "the settings of another program",
+    "litellm.md: python -m pip install": FOREIGN,
     "limits.md: {": "a part of an answer",
     "money.md: {": "a part of an answer",
     "money.md: $ pip install": PRINTED,
@@ -157,7 +157,7 @@ def test_settings_that_a_page_shows_can_be_used(text: str, tmp_path: Path) -> No
     named = [target.partition("/")[0] if isinstance(target, str) else target["provider"] for target in targets]
     others = {name: {"kind": "echo"} for name in named}
     document["providers"] = others | document.get("providers", {})
-    Settings.parse(document, environment=ENVIRONMENT, folder=tmp_path)
+    Settings.parse(document, environment=ENVIRONMENT, folder=tmp_path)  # raises if they cannot
 
 
 # Programs.

@@ -50,8 +50,7 @@ class _ChannelSettings(Buildable):
 
     Attributes:
         ca_bundle: File or folder with certificates to trust besides the public ones, or `system` for this machine's
-            store in their place. By default what `SSL_CERT_FILE` or
-            `SSL_CERT_DIR` names.
+            store in their place. By default what `SSL_CERT_FILE` or `SSL_CERT_DIR` names.
         proxy: `http://` or `https://` address. May be a reference, since it may hold a password.
     """
 
