@@ -242,12 +242,15 @@ def test_what_the_page_about_agents_shows_can_be_read() -> None:
 
 ENVIRONMENT = {
     **dict.fromkeys(("DEEPSEEK_API_KEY", "YANDEX_API_KEY", "YANDEX_FOLDER_ID", "AZURE_KEY"), "x"),
-    "ANTHROPIC_API_KEY": "x",
+    **dict.fromkeys(("AZURE_API_KEY_EU", "AZURE_API_KEY_CA", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"), "x"),
+    "XROUTER_KEYS_PEPPER": "p" * 32,
     "GIGACHAT_CREDENTIALS": KEY,
 }
 
 
-@pytest.mark.parametrize("page", ["anthropic.md", "gigachat.md", "gpt2giga.md", "providers.md", "routing.md"])
+@pytest.mark.parametrize(
+    "page", ["anthropic.md", "gigachat.md", "gpt2giga.md", "litellm.md", "providers.md", "routing.md"]
+)
 def test_the_settings_that_a_page_shows_can_be_used(page: str, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "russian_trusted_root_ca_pem.crt")
     shown = [text for title, text in lines(page) if title == "toml"]

@@ -17,6 +17,7 @@ from .completions import add_completions_command
 from .init import add_init_command
 from .inspection import add_check_command, add_explain_command
 from .keys.command import add_keys_command
+from .litellm.command import add_import_command
 from .log import set_up_log
 from .prices import add_prices_command
 from .run import add_run_command
@@ -93,5 +94,6 @@ def _parser() -> Parser:
     add_prices_command(commands)
     add_spend_command(commands, os.environ)
     add_run_command(commands, os.environ)
+    add_import_command(commands, os.environ)
     add_completions_command(commands, parser)
     return parser
