@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from xrouter_asgi.database import Schema, async_url
+from xrouter_asgi.database import Schema, alembic_config, async_url
 
 
 async def differences(url: str, schema: Schema, *, tables: str) -> list[Any]:
@@ -33,6 +32,4 @@ async def differences(url: str, schema: Schema, *, tables: str) -> list[Any]:
 
 def newest_migration(schema: Schema) -> str | None:
     """The revision that the folder of migrations leads to."""
-    config = Config()
-    config.set_main_option("script_location", schema.migrations)
-    return ScriptDirectory.from_config(config).get_current_head()
+    return ScriptDirectory.from_config(alembic_config(schema)).get_current_head()

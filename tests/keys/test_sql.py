@@ -176,7 +176,7 @@ async def test_postgresql_is_not_migrated_unasked(postgres_url: str) -> None:
     store = SQLKeyStore(postgres_url)
     with pytest.raises(KeyStoreUnavailable) as caught:
         await store.find([b"1"])
-    detail = "The tables of the key store are missing or of another version. Run: xrouter keys migrate"
+    detail = "The tables of the key store are missing or of an older version. Run: xrouter keys migrate"
     assert caught.value.detail == detail
     assert "migrate" not in caught.value.message
     # Somebody does, and nothing needs a restart.

@@ -52,7 +52,7 @@ async def test_postgresql_is_not_migrated_unasked(postgres_url: str) -> None:
     with pytest.raises(LedgerUnavailable) as caught:
         await store.write([entry()])
     assert caught.value.detail == (
-        "The tables of the ledger are missing or of another version. Run: xrouter spend --migrate"
+        "The tables of the ledger are missing or of an older version. Run: xrouter spend --migrate"
     )
     assert "migrate" not in caught.value.message
     await store.migrate()

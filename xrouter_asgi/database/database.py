@@ -16,7 +16,6 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.util import find_spec
@@ -29,21 +28,15 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Engine,
-    MetaData,
-    column,
     create_engine,
     event,
-    inspect,
     make_url,
-    select,
-    table,
-    text,
 )
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.types import TypeDecorator
 from sqlalchemy.util import greenlet_spawn
 
-from ..errors import XRouterError
+from .revisions import Schema, migrate, ready
 
 if find_spec("alembic") is None:  # imported only where it is needed, and missed at once
     raise ModuleNotFoundError("No module named 'alembic'")
@@ -51,37 +44,6 @@ if find_spec("alembic") is None:  # imported only where it is needed, and missed
 T = TypeVar("T")
 
 TIMEOUT = 2.0  # seconds to wait for a connection, for a statement, and for a lock of SQLite
-_MIGRATION_LOCK = 0x78726F75746572  # "xrouter", for pg_advisory_xact_lock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schema:
-    """The tables of one store, in a database that may hold others.
-
-    Attributes:
-        store: What the store is called in messages, such as `key store`.
-        example: A name for its file of SQLite.
-        migrations: Their folder, as `package:folder`.
-        revision: The newest of them, which makes the tables of `metadata`.
-        version_table: Where Alembic keeps the revision; not its default name, which a host may use itself.
-        command: How somebody migrates PostgreSQL.
-        unavailable: The error for a database that is away.
-        errors: What the work of a transaction raises by itself.
-    """
-
-    store: str
-    example: str
-    metadata: MetaData
-    migrations: str
-    revision: str
-    version_table: str
-    command: str
-    unavailable: type[XRouterError]
-    errors: tuple[type[Exception], ...] = ()
-
-    def away(self, detail: str) -> XRouterError:
-        """The error to raise, with what only the operator may see."""
-        return self.unavailable(f"The {self.store} cannot be asked right now. Try again in a moment.", detail=detail)
 
 
 class Database:
@@ -126,7 +88,7 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the tables up to date. May be called twice, also at the same time."""
-        await self._own(self._transact(partial(_migrate, schema=self._schema), writes=True))
+        await self._own(self._transact(partial(migrate, schema=self._schema), writes=True))
 
     async def aclose(self) -> None:
         if self._tasks:
@@ -151,13 +113,13 @@ class Database:
 
     def _prepare(self, connection: Connection) -> None:
         schema = self._schema
-        if _revision(connection, schema.version_table) == schema.revision:
+        if ready(connection, schema):
             return
         if connection.dialect.name != "sqlite":
             raise schema.away(
-                f"The tables of the {schema.store} are missing or of another version. Run: {schema.command}"
+                f"The tables of the {schema.store} are missing or of an older version. Run: {schema.command}"
             )
-        _migrate(connection, schema)
+        migrate(connection, schema)
 
     async def _transact(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         def transaction() -> T:
@@ -275,21 +237,3 @@ def _begin_sqlite(connection: Connection) -> None:
     # waiting for the lock (https://sqlite.org/lang_transaction.html, SQLITE_BUSY_SNAPSHOT).
     writes = connection.get_execution_options().get("writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _revision(connection: Connection, version_table: str) -> str | None:
-    if not inspect(connection).has_table(version_table):
-        return None
-    return connection.scalar(select(column("version_num")).select_from(table(version_table)))
-
-
-def _migrate(connection: Connection, schema: Schema) -> None:
-    from alembic import command  # here, because the import takes 0.1 s
-    from alembic.config import Config
-
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-    config = Config()
-    config.set_main_option("script_location", schema.migrations)
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")

@@ -8,9 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import text
-
-from .database import TIMEOUT, Database, Schema, async_url
+from .database import TIMEOUT, Database, async_url
+from .revisions import Schema, revision_of
 
 
 async def look_at(url: str, schema: Schema) -> str:
@@ -24,10 +23,10 @@ async def look_at(url: str, schema: Schema) -> str:
         return await asyncio.to_thread(_look_at_file, Path(parsed.database), schema)
     database = Database(url, schema)
     try:
-        await database.run(lambda connection: connection.scalar(text("SELECT 1")))
+        found = await database.run(lambda connection: revision_of(connection, schema.version_table))
     finally:
         await database.aclose()
-    return f"answers, with tables of revision {schema.revision}"
+    return f"answers, with tables of revision {found}"
 
 
 def _look_at_file(file: Path, schema: Schema) -> str:
@@ -40,6 +39,7 @@ def _look_at_file(file: Path, schema: Schema) -> str:
         if "no such table" in str(error):
             return f"{file} gets its tables at first use"
         raise schema.away(f"{file}: {error}") from error
-    if found != (schema.revision,):
+    revision = found and found[0]
+    if schema.wants_migration(revision):
         return f"{file} is brought up to revision {schema.revision} at first use"
-    return f"{file} answers, with tables of revision {schema.revision}"
+    return f"{file} answers, with tables of revision {revision}"

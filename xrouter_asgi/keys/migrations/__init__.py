@@ -1,1 +1,1 @@
-"""Alembic's folder. `Database.migrate` runs it; there is no `alembic.ini`."""
+"""One migration a file, run by `Database.migrate`. There are no downgrades: they would delete the audit."""

@@ -1,1 +1,0 @@
-"""One migration a file. There are no downgrades: they would delete the audit."""
