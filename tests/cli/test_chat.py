@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.serving import uvicorn_here
 from xrouter_asgi import EchoProvider
@@ -153,8 +155,29 @@ async def test_the_key_comes_from_the_environment(
     async with uvicorn_here(APIKeyMiddleware(router, store=store)) as url:
         assert await chat("--url", url, "Hi") == 1
         assert "wants a key. Set XROUTER_API_KEY to one" in capsys.readouterr().err
+        monkeypatch.setenv("XROUTER_API_KEY", "another")
+        assert await chat("--url", url, "Hi") == 1
+        assert "does not know the key in XROUTER_API_KEY. Make one with: xrouter keys" in capsys.readouterr().err
         monkeypatch.setenv("XROUTER_API_KEY", issued.secret)
         assert await chat("--url", url, "Hi") == 0
+
+
+async def test_a_gateway_whose_certificate_is_not_trusted_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    assert await chat("--url", url, "Hi") == 1
+    assert f"The certificate of the gateway at {url} is not trusted here. Set SSL_CERT_FILE" in capsys.readouterr().err
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert await chat("--url", url, "Hi") == 1
+    assert f"There is no gateway at {url}." in capsys.readouterr().err
+    server.close()
+    await server.wait_closed()
 
 
 def test_a_model_that_nobody_serves_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -242,7 +242,9 @@ class TestServe:
             async with held_stream(url) as (client, _):
                 process.terminate()
                 await drained(client)
-                assert "1 running requests get up to 60 s to finish." in await until(process.stderr, "running requests")
+                assert "Requests that still run get up to 60 s to finish: 1." in await until(
+                    process.stderr, "still run"
+                )
                 process.terminate()
                 _, said = await process.communicate()
             assert b"Traceback" not in said

@@ -97,6 +97,14 @@ class TestEnvFile:
         assert main(["check"]) == 1
         assert capsys.readouterr().err.endswith("There is a .env here. To read it: --env-file .env\n")
 
+    @pytest.mark.parametrize("content", ["OTHER=1\n", "no line of such a file\n"])
+    def test_a_file_that_would_not_help_is_not_told(
+        self, content: str, here: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (here / ".env").write_text(content)
+        assert main(["check"]) == 1
+        assert "--env-file" not in capsys.readouterr().err
+
     def test_a_line_may_be_written_in_several_ways(self, here: Path) -> None:
         (here / ".env").write_text(
             "# A comment.\n\nexport A=1\nB = two words # and more\nC='a # b'\nD=\"x=y\" # more\nE=\nF=a#b\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 
 import httpx
@@ -44,13 +45,25 @@ def find_model(url: str, key: str, wanted: str | None) -> ServedModel:
         listed = value["data"] if answer.is_success else []
         served = {str(model["id"]): model.get("max_model_len") for model in listed}
         refusal = "" if answer.is_success else str(value["error"]["message"])
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError, AttributeError):
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError, AttributeError) as error:
+        if isinstance(_reason(error), ssl.SSLCertVerificationError):
+            what = "Set SSL_CERT_FILE to the certificate of its issuer."
+            raise GatewayError(f"The certificate of the gateway at {url} is not trusted here. {what}") from None
         raise GatewayError(f"There is no gateway at {url}. Start one with: xrouter serve") from None
     if answer.status_code == 401:
-        raise GatewayError(f"The gateway at {url} wants a key. Set {KEY} to one; make one with: xrouter keys create")
+        what = "wants a key. Set" if key == ANY_KEY else "does not know the key in"
+        how = " to one; make one with" if key == ANY_KEY else ". Make one with"
+        raise GatewayError(f"The gateway at {url} {what} {KEY}{how}: xrouter keys create")
     if refusal:
         raise GatewayError(f"The gateway at {url} says: {refusal}")
     if wanted is None and not served:
         raise GatewayError(f"The gateway at {url} lists no model. Name one with --model.")
     name = wanted or next(iter(served))
     return ServedModel(name, served.get(name))  # a pattern may serve what no list names
+
+
+def _reason(error: BaseException | None) -> BaseException | None:
+    """What an error began with."""
+    while error is not None and (error.__cause__ or error.__context__) is not None:
+        error = error.__cause__ or error.__context__
+    return error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -68,11 +68,19 @@ def _take_in(options: argparse.Namespace) -> None:
 
 
 def _told(error: SettingsError, options: argparse.Namespace) -> int:
-    unread = "env_file" in options and options.env_file is None and _ENV_FILE.is_file()
-    code = fail("\n".join(error.problems))
-    if unread:
+    text = "\n".join(error.problems)
+    code = fail(text)
+    if "env_file" in options and options.env_file is None and any(name in text for name in _unread()):
         say("There is a .env here. To read it: --env-file .env")
     return code
+
+
+def _unread() -> Iterable[str]:
+    """The variables of a `.env` that lies here."""
+    try:
+        return read_env_file(_ENV_FILE)
+    except SettingsError:  # there is none, or it is another program's
+        return ()
 
 
 def _parser() -> Parser:

@@ -218,9 +218,9 @@ class Server(uvicorn.Server):
         """Say what is waited for. A handler of a signal must not: it may have interrupted a line of the log."""
         if not self._told and (running := len(self.server_state.tasks)):
             logger.info(
-                "%d running requests get up to %g s to finish. Another Ctrl+C or SIGTERM ends them at once.",
-                running,
+                "Requests that still run get up to %g s to finish: %d. Another Ctrl+C or SIGTERM ends them at once.",
                 self._grace,
+                running,
             )
         self._told = True
 
