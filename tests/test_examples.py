@@ -198,7 +198,7 @@ async def test_tracing_on_starlette(monkeypatch: pytest.MonkeyPatch) -> None:
     assert exported == ["/v1/traces"]
 
 
-async def test_users_by_depends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_users_by_depends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spans: list[Span] = []
 
     async def collect(exchange: FakeExchange) -> None:
@@ -207,6 +207,7 @@ async def test_users_by_depends(monkeypatch: pytest.MonkeyPatch) -> None:
             spans.extend(span for scope in resource.scope_spans for span in scope.spans)
         await exchange.answer(200)
 
+    monkeypatch.setenv("LEDGER_URL", f"sqlite:///{tmp_path}/usage.db")
     async with FakeServer(collect) as collector:
         monkeypatch.setenv("OTLP_URL", collector.url)
         async with (
@@ -219,10 +220,25 @@ async def test_users_by_depends(monkeypatch: pytest.MonkeyPatch) -> None:
                 headers = {"x-session": session}
                 answers = [await client.post("/v1/chat/completions", json=body, headers=headers) for _ in statuses]
                 assert [answer.status_code for answer in answers] == statuses
+            for _ in range(50):  # it is written within a second
+                used = (await client.get("/v1/usage", headers={"x-session": "1234"})).json()
+                if used["requests"] == 3:
+                    break
+                await asyncio.sleep(0.2)
+    assert (used["cost"], used["input_tokens"], used["output_tokens"]) == ("0.00000225", 3, 3)
+    assert used["budgets"][0]["limit"] == "5 USD per calendar day"
     of_the_app = {span.span_id: span for span in spans if span.kind == Span.SPAN_KIND_SERVER}
     calls = [span for span in spans if span.name == "chat echo" and span.kind == Span.SPAN_KIND_CLIENT]
     assert len(calls) == 5
-    assert all(call.parent_span_id in of_the_app for call in calls)
+    for call in calls:
+        told = {pair.key: pair.value for pair in of_the_app[call.parent_span_id].attributes}
+        assert told["xrouter.principal.id"].string_value in ("alice", "bob")
+        assert told["xrouter.attempts"].int_value == 1
+
+
+def test_an_app_s_users_need_less_than_20_lines() -> None:
+    _, _, ours = (EXAMPLES / "users_by_depends.py").read_text("utf-8").partition("# What models take.\n")
+    assert 0 < sum(1 for line in ours.splitlines() if line) < 20
 
 
 async def test_access_log_on_fastapi() -> None:
