@@ -1,12 +1,13 @@
 """Events: what happens to a request, for observers.
 
 An observer is a callable that takes every event and ignores those it does not know. It must not block, and it must not
-change anything. One with a true attribute `requests_only` hears of `RequestStarted` and `RequestEnded` alone, and costs
-nothing in between. `RequestContext.emit` calls the observers of one request.
+change anything. A `RequestObserver` hears of starts and ends alone. `RequestContext.emit` calls the observers of one
+request.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -15,6 +16,13 @@ from .context import Attempt, RequestContext
 from .errors import CooldownKind, XRouterError
 
 Observer: TypeAlias = Callable[[object], None]
+
+
+class RequestObserver(ABC):
+    """The base of an observer that hears of `RequestStarted` and `RequestEnded` alone, and costs nothing in between."""
+
+    @abstractmethod
+    def __call__(self, event: object, /) -> None: ...
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from tests.asgi_client import Exchange, body_messages, get, http_scope, post, re
 from tests.serving import uvicorn_here
 from xrouter_asgi.context import RequestContext, Usage
 from xrouter_asgi.errors import UpstreamUnavailable
-from xrouter_asgi.events import AttemptEnded, AttemptStarted, RequestEnded, RequestStarted
+from xrouter_asgi.events import AttemptEnded, AttemptStarted, RequestEnded, RequestObserver, RequestStarted
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.target import Target
@@ -271,8 +271,8 @@ async def test_each_of_two_middlewares_tells_its_own_observers_once() -> None:
 
 
 async def test_an_observer_of_requests_alone_hears_of_no_attempt(watching: Watching) -> None:
-    class OfRequests(Watching):
-        requests_only = True
+    class OfRequests(Watching, RequestObserver):
+        pass
 
     requests = OfRequests()
     app = RequestEventsMiddleware(routed(ScriptedProvider()), observers=[requests, watching])

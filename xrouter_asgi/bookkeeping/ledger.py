@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any, Final
 
 from ..checks import require_positive
-from ..events import EntriesDropped, EntriesKept, RequestEnded
+from ..events import EntriesDropped, EntriesKept, RequestEnded, RequestObserver
 from ..ledger import Entry, LedgerStore, LedgerUnavailable
 from ..limits import Prices
 from .entry import NameModel, entry_of
@@ -30,7 +30,7 @@ _PRUNE_PAUSE: Final = 0.1  # seconds between two steps, because others write, to
 logger = logging.getLogger("xrouter")
 
 
-class Ledger:
+class Ledger(RequestObserver):
     """Writes one entry for each request that asked an upstream, also for one whose client left.
 
     Entries wait in memory. A task of its own writes them, in one transaction a second or for each 500, and no request
@@ -50,8 +50,6 @@ class Ledger:
         retention: Days for which entries are kept; their sums by day are kept five years longer. Above 0.
         clock: Seconds since the epoch.
     """
-
-    requests_only = True
 
     def __init__(
         self,

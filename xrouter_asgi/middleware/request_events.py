@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..asgi.exchange import Exchange
 from ..asgi.excluded_paths import ExcludedPaths
 from ..context import RequestContext, tell
-from ..events import Observer, RequestEnded, RequestStarted
+from ..events import Observer, RequestEnded, RequestObserver, RequestStarted
 
 
 class RequestEventsMiddleware:
@@ -33,7 +33,7 @@ class RequestEventsMiddleware:
     def __init__(self, app: ASGIApp, *, observers: Iterable[Observer], exclude_paths: Iterable[str] = ()) -> None:
         self.app = app
         self._observers = tuple(observers)
-        self._inside = [each for each in self._observers if not getattr(each, "requests_only", False)]
+        self._inside = [each for each in self._observers if not isinstance(each, RequestObserver)]
         self._excluded = ExcludedPaths(exclude_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -18,7 +18,7 @@ from pydantic_core import to_json
 from ..asgi.excluded_paths import ExcludedPaths
 from ..conventions import error_type
 from ..decision import Attempt, Decision
-from ..events import RequestEnded, RequestStarted
+from ..events import RequestEnded, RequestObserver, RequestStarted
 
 logger = logging.getLogger("xrouter")
 
@@ -31,7 +31,7 @@ _METHOD = 16  # characters of a method, which a client chooses
 _LONGEST = 256  # characters of a path or of a model's name, which a client chooses, too
 
 
-class AccessLog:
+class AccessLog(RequestObserver):
     """The observer that writes the access log.
 
     No line holds what a client or an upstream said, but for the path without its query, the method, and names of
@@ -45,8 +45,6 @@ class AccessLog:
         exclude_paths: Paths that get no line, as clients ask for them: `/health`, or `/docs/*` for all below `/docs`.
             To leave them out of metrics and alerts, too, give them to `RequestEventsMiddleware`.
     """
-
-    requests_only = True
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ..events import RequestObserver
 from .collector import Collector, ExportFailed
 from .definitions import Metric, MetricKind
 from .instruments import Measurements, Points, Snapshot, Values
@@ -32,7 +33,7 @@ _DATA: dict[MetricKind, tuple[str, str]] = {
 logger = logging.getLogger("xrouter")
 
 
-class MetricsPush:
+class MetricsPush(RequestObserver):
     """The observer that sends what was measured to a collector, again and again from the first request on.
 
         metrics = Metrics(models=router.models)
@@ -49,8 +50,6 @@ class MetricsPush:
 
     Raises ValueError for metrics that a `MeterProvider` has.
     """
-
-    requests_only = True
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from xrouter_asgi.cli.litellm.conversion import Conversion, convert
 from xrouter_asgi.cli.litellm.toml import toml_text
 from xrouter_asgi.cli.main import main
-from xrouter_asgi.settings import Settings
+from xrouter_asgi.settings import Settings, SettingsError
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs/litellm.md"
@@ -222,6 +222,13 @@ def test_an_address_in_a_variable_is_taken_from_there_or_told() -> None:
     assert "is in BASE_URL, which is not set here. Write it in the place of https://base-url.invalid" in told(found)
 
 
+def test_an_address_that_is_none_stays_for_check_to_tell() -> None:
+    found = converted("model_list: [{model_name: a, litellm_params: {model: azure/x, api_base: <your-endpoint>}}]")
+    assert found.tables["providers"]["azure"]["base_url"] == "<your-endpoint>"
+    with pytest.raises(SettingsError, match="Base URL '<your-endpoint>' has no scheme"):
+        usable(found)
+
+
 def test_gigachat_keeps_its_scope_and_is_told_whom_to_trust() -> None:
     found = converted("""
 model_list:
@@ -341,12 +348,13 @@ def test_fallbacks_may_name_a_deployment_by_its_id(fallbacks: str) -> None:
 def test_what_fallbacks_and_aliases_name_in_vain_is_told() -> None:
     found = two("""
 router_settings:
-  fallbacks: [{m: [gone]}]
+  fallbacks: [{m: [gone]}, {unknown: [m]}]
   model_group_alias: {short: m, hidden-one: {model: other, hidden: true}, lost: gone}
 """)
     assert set(usable(found).models) == {"m", "other", "short", "hidden-one"}
     for sentence in (
         "router_settings.fallbacks.m: names 'gone', which is not served.",
+        "router_settings.fallbacks.unknown: is for a name that is not served.",
         "router_settings.model_group_alias.lost: names 'gone', which is not served.",
         "router_settings.model_group_alias.hidden-one.hidden: has no counterpart: every name is listed.",
     ):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...settings import SettingsError
+from ...settings.environment import KEYS_PEPPER
 from ..base import Commands, add_command, fail, say
 from ..starter import DOCS
 from .conversion import Conversion, convert
@@ -20,6 +21,7 @@ examples:
   xrouter import litellm config.yaml --env-file .env > xrouter.toml
 
 What it could not take over stands on standard error, and in front of the settings as comments."""
+_VALUES = {KEYS_PEPPER: "$(openssl rand -hex 32)  # and keep it: without it no key works"}
 _NO_EXTRA = 'xrouter import needs PyYAML. Install it with: pip install "xrouter-asgi[import]"'
 
 
@@ -77,7 +79,7 @@ def _text(name: str, found: Conversion) -> str:
 def _next_steps(found: Conversion, environment: Mapping[str, str]) -> str:
     """What to type next."""
     keys = found.tables.get("keys")
-    steps = [f"export {name}=…" for name in found.variables if not environment.get(name)]
+    steps = [f"export {name}={_VALUES.get(name, '…')}" for name in found.variables if not environment.get(name)]
     if keys is not None:
         database = "sql" if keys["url"].startswith("sqlite") else "postgres"
         steps += [

@@ -86,6 +86,9 @@ class ModelTables:
         self._by_id = {each.id: [each] for group in groups.values() for each in group if each.id}
 
     def tables(self) -> dict[str, dict[str, Any]]:
+        for kind, pairs in self._routing.fallbacks.items():
+            for name in sorted(pairs.keys() - self._groups.keys() - {"*"}):
+                self._router.tell(f"{kind}.{name}", "is for a name that is not served.")
         tables = {name: self._table(name, group) for name, group in self._groups.items()}
         for alias, name in self._routing.aliases.items():
             if name in tables:

@@ -117,6 +117,8 @@ def named_model(written: str, provider: str | None, *, has_address: bool) -> Nam
 def address(kind: UpstreamKind, api_base: str) -> str:
     """The base URL of an upstream. LiteLLM adds to some addresses what ours have."""
     parts = urlsplit(api_base)
+    if not parts.netloc:
+        return api_base  # xrouter check says what is wrong with it
     path = parts.path.rstrip("/")
     if kind.kind == "azure":
         path = "/openai/v1"  # the API without versions, which takes the names of deployments as models

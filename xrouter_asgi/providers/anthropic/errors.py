@@ -15,14 +15,12 @@ from ...errors import (
     UpstreamError,
     UpstreamForbidden,
     UpstreamOverloaded,
-    UpstreamQuotaExceeded,
     UpstreamRateLimited,
     UpstreamTimeout,
-    UpstreamUnauthorized,
     UpstreamUnavailable,
     XRouterError,
 )
-from ..http import REJECTIONS, Blame, ErrorReader, UpstreamErrorBody, blame, retry_after
+from ..http import REJECTIONS, Blame, ErrorReader, UpstreamErrorBody, about_the_account, blame, retry_after
 
 REQUEST_ID = "x-anthropic-request-id"
 
@@ -84,10 +82,8 @@ def refusal(
 def _about_us(kind: Blame, status: int, said: UpstreamErrorBody, wait: float | None) -> XRouterError | None:
     """The error for what the caller has nothing to do with."""
     match kind:
-        case "credential":
-            return UpstreamUnauthorized("The upstream refused this gateway's credentials.")
-        case "quota":
-            return UpstreamQuotaExceeded("The quota of this gateway's account at the upstream is used up.")
+        case "credential" | "quota":
+            return about_the_account(kind)
         case "rate":
             message = said.message or "The upstream's rate limit is reached. Try again later."
             return UpstreamRateLimited(message, retry_after=wait)

@@ -5,7 +5,7 @@ from .blame import REJECTIONS, Blame, blame
 from .bodies import UpstreamErrorBody, json_object
 from .cancel_safe import OwnedTransport
 from .chunk_stream import Batches, ChunkDecoder, Pieces, start_stream
-from .error_rules import ErrorReader, ErrorRule
+from .error_rules import ErrorReader, ErrorRule, about_the_account
 from .failures import has_unknown_issuer
 from .native import DialectEvents, NativeDecoder, is_whole, kind_of
 from .redaction import MAX_MESSAGE, Redaction
@@ -39,6 +39,7 @@ __all__ = [
     "Upstream",
     "UpstreamAnswer",
     "UpstreamErrorBody",
+    "about_the_account",
     "blame",
     "has_unknown_issuer",
     "is_whole",

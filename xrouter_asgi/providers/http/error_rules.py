@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from ...checks import CheckedByItself
+from ...errors import UpstreamError, UpstreamQuotaExceeded, UpstreamUnauthorized
 from .blame import Blame, blame
 from .bodies import UpstreamErrorBody
 from .redaction import Redaction
@@ -94,3 +95,10 @@ class ErrorReader:
     def blame(self, status: int, said: UpstreamErrorBody) -> Blame:
         """Whose fault an error is."""
         return self.ruling(status, said) or blame(status, said)
+
+
+def about_the_account(kind: Literal["credential", "quota"]) -> UpstreamError:
+    """The error for what an upstream holds against the gateway's own account, of which clients are told no more."""
+    if kind == "credential":
+        return UpstreamUnauthorized("The upstream refused this gateway's credentials.")
+    return UpstreamQuotaExceeded("The quota of this gateway's account at the upstream is used up.")

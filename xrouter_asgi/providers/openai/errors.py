@@ -15,14 +15,12 @@ from ...errors import (
     UpstreamError,
     UpstreamForbidden,
     UpstreamOverloaded,
-    UpstreamQuotaExceeded,
     UpstreamRateLimited,
     UpstreamTimeout,
-    UpstreamUnauthorized,
     UpstreamUnavailable,
     XRouterError,
 )
-from ..http import REJECTIONS, Blame, ErrorReader, UpstreamErrorBody, blame, retry_after
+from ..http import REJECTIONS, Blame, ErrorReader, UpstreamErrorBody, about_the_account, blame, retry_after
 
 _NOTHING: Mapping[str, str] = {}
 _KEY_TROUBLE = {"invalid_api_key", "authentication_error", "invalid_authentication", "unauthorized"}
@@ -77,7 +75,7 @@ def refusal(
         case "unavailable":
             return _trouble(status, said, headers, detail)
         case "credential" | "quota" as kind:
-            return _about_the_account(kind, detail)
+            return about_the_account(kind).but(detail=detail)
         case _ if said.page is not None and ruled is None:
             return _web_page(UpstreamError, detail)  # something before the API answered
         case "caller" if status == 404 and ruled is None:
@@ -116,13 +114,6 @@ def implied_status(said: UpstreamErrorBody) -> int:
     """The status that such an error would have had as an answer of its own; 500 when nothing tells."""
     known = (_STATUSES.get(word) for word in (said.code, said.type) if word is not None)
     return said.status or next(filter(None, known), 500)
-
-
-def _about_the_account(kind: Blame, detail: str) -> UpstreamError:
-    if kind == "credential":
-        return UpstreamUnauthorized("The upstream refused this gateway's credentials.", detail=detail)
-    message = "The quota of this gateway's account at the upstream is used up."
-    return UpstreamQuotaExceeded(message, detail=detail)
 
 
 def _about_the_request(kind: Blame, status: int, said: UpstreamErrorBody, model: str, detail: str) -> XRouterError:
