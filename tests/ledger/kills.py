@@ -48,8 +48,14 @@ class Killed:
 
     @property
     def holds(self) -> bool:
-        """Whether the budget was exceeded by no more than what nobody could know, and nothing is there twice."""
-        return self.refused and self.spent <= self.limit + self.forgotten and self.requests == self.rows <= self.asked
+        """Whether the budget was exceeded by no more than nobody could know, and nothing is lost or there twice."""
+        known = self.refused and self.spent <= self.limit + self.forgotten
+        return known and self.requests == self.rows and self.least <= self.rows <= self.asked
+
+    @property
+    def least(self) -> int:
+        """Rows that have to be there: those of all requests but the forgotten ones."""
+        return self.asked - self.forgotten // _EACH
 
 
 async def kill_repeatedly(
