@@ -84,6 +84,7 @@ async def _kills(options: argparse.Namespace) -> list[Finding]:
                 at_most(f"{what}: spent, USD", found.spent / 1e9, bound, "{:.3f}", more=more),
                 at_most(f"{what}: rows that are there twice", found.requests - found.rows, 0),
                 at_most(f"{what}: rows", found.rows, found.asked),
+                at_least(f"{what}: rows", found.rows, found.least, more=f" (of {found.asked} requests)"),
             ]
     return findings
 
@@ -101,8 +102,12 @@ async def _streams(options: argparse.Namespace) -> list[Finding]:
             chance=chance,
             tell=progress,
         )
-    more = f" ({found.said / 1e9:.9f} USD; {found.estimated} of {options.streams} streams are marked as estimates)"
+    more = f" ({found.said / 1e9:.9f} USD; {found.estimated} entries are marked as estimates)"
+    bound = (found.limit + found.missed) / 1e9
     return [
+        at_least("streams that the upstream was asked for", found.asked, options.streams * 0.7),
+        at_least("streams that the budget refused", found.refused, 1),
+        at_most("spent, USD", found.spent / 1e9, bound, "{:.6f}", more=f" (the budget: {found.limit / 1e9:.6f})"),
         at_most("difference to the upstream, nano-units", abs(found.counted - found.said), 0, more=more),
         at_most("streams that are not written down", found.missing, 0),
         at_most("streams that are written down twice", found.double, 0),
@@ -120,6 +125,7 @@ async def _away(options: argparse.Namespace) -> list[Finding]:
         at_most("requests that failed", found.failed, 0, more=f" of {len(found.usual) + len(found.during)}"),
         at_most("p99 without the database, ms", during * 1000, 1.5 * usual * 1000 + 5, "{:.1f}"),
         at_least("entries", found.written, found.asked),
+        at_most("entries", found.written, found.asked),
     ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ from redis import Redis
 from tests.gateway import Gateway, serving
 from tests.ledger.stand import Upstream, nano, new_key, settings
 from xrouter_asgi.ledger import SQLLedger
+from xrouter_asgi.testing.waiting import until
 
 CLIENTS = 4
 _EACH = nano(9, 10)  # of one request, which is bounded so that as much is reserved as is spent
@@ -48,8 +50,14 @@ class Killed:
 
     @property
     def holds(self) -> bool:
-        """Whether the budget was exceeded by no more than what nobody could know, and nothing is there twice."""
-        return self.refused and self.spent <= self.limit + self.forgotten and self.requests == self.rows <= self.asked
+        """Whether the budget was exceeded by no more than nobody could know, and nothing is lost or there twice."""
+        known = self.refused and self.spent <= self.limit + self.forgotten
+        return known and self.requests == self.rows and self.least <= self.rows <= self.asked
+
+    @property
+    def least(self) -> int:
+        """Rows that have to be there: those of all requests but the forgotten ones."""
+        return self.asked - self.forgotten // _EACH
 
 
 async def kill_repeatedly(
@@ -73,8 +81,11 @@ async def kill_repeatedly(
         config = settings(folder / "xrouter.toml", upstream.url, url, limit=limit, redis=redis)
         for number in range(rounds):
             async with serving(config, {}) as gateway:
+                found.refused = False
+                under_way = partial(_is_under_way, found, upstream, upstream.asked)
                 asking = asyncio.create_task(_ask(gateway, secret, found))
-                await asyncio.sleep(chance.uniform(0.1, 0.8))
+                await until(under_way, within=60)
+                await asyncio.sleep(chance.uniform(0.0, 0.8))
                 if redis is not None and number % 3 == 0:
                     Redis.from_url(redis).flushall()
                     _forget(found, found.running)
@@ -96,6 +107,11 @@ async def kill_repeatedly(
     found.requests, found.rows = sum.totals.requests, await _rows(store)
     await store.aclose()
     return found
+
+
+def _is_under_way(found: Killed, upstream: Upstream, before: int) -> bool:
+    """Whether requests come through, or there is no room for any."""
+    return upstream.asked > before or found.refused
 
 
 def _forget(found: Killed, running: int) -> None:

@@ -23,6 +23,11 @@ def nano(prompt: int, completion: int) -> int:
     return 150 * prompt + 600 * completion + 1_000_000
 
 
+def prompt_tokens(words: int) -> int:
+    """What the upstream counts of a request for so many words."""
+    return 7 + len(str(words))
+
+
 @dataclass
 class Said:
     """What the upstream did about one request.
@@ -70,7 +75,7 @@ class Upstream:
     async def _answer(self, exchange: FakeExchange) -> None:
         request = json.loads(exchange.body)
         words, fate, number = request["messages"][-1]["content"].split()
-        said = Said(7 + len(words), int(words))
+        said = Said(prompt_tokens(int(words)), int(words))
         self.said.setdefault(number, []).append(said)
         if fate == "refuse" and len(self.said[number]) == 1:
             self.said[number].pop()

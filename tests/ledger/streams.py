@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,11 @@ from pathlib import Path
 import httpx
 
 from tests.gateway import serving
-from tests.ledger.stand import Upstream, nano, new_key, settings
+from tests.ledger.stand import Upstream, nano, new_key, prompt_tokens, settings
 from xrouter_asgi.ledger import Entry, SQLLedger
 
 FATES = ("well",) * 6 + ("leave", "break", "refuse", "late")
+_ROOM = 8 * nano(10, 100) // 10  # that the budget has for each stream, which is too little for the last ones
 
 
 @dataclass
@@ -29,7 +30,9 @@ class Streamed:
         unmarked: Entries of streams that were cut off, and do not say that they are estimates.
         estimated: Entries that are.
         spent, limit: Nano-units: all entries together, and the budget.
-        refused: Streams that the budget refused.
+        missed: Nano-units by which streams cost more than was reserved for them, at most: as many of them as ran at
+            once, and those that cost most.
+        asked, refused: Streams that reached the upstream, and that the budget refused.
     """
 
     counted: int = 0
@@ -39,11 +42,18 @@ class Streamed:
     unmarked: int = 0
     estimated: int = 0
     spent: int = 0
+    limit: int = 0
+    missed: int = 0
+    asked: int = 0
     refused: int = 0
 
     @property
     def exact(self) -> bool:
         return self.counted == self.said and not (self.missing or self.double or self.unmarked)
+
+    @property
+    def within_budget(self) -> bool:
+        return self.spent <= self.limit + self.missed
 
 
 async def stream(
@@ -56,31 +66,32 @@ async def stream(
     chance: random.Random,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Streamed:
-    """Send so many streams, and compare."""
-    found = Streamed()
+    """Send so many streams, for some of which the budget has no room, and compare."""
+    found = Streamed(limit=count * _ROOM)
     _, secret = await new_key(url)
     store = SQLLedger(url)
     await store.migrate()
     async with Upstream() as upstream:
-        file, limit = folder / "xrouter.toml", "1000 USD/calendar day"
+        file, limit = folder / "xrouter.toml", f"{found.limit / 10**9:.9f} USD/calendar month"
         config = settings(file, upstream.url, url, limit=limit, redis=redis, model="hedge = 0.1")
         async with AsyncExitStack() as stack:
             gateways = [await stack.enter_async_context(serving(config, {})) for _ in range(2)]
             limits = httpx.Limits(max_connections=at_once)
             client = await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=120))
             client.headers["authorization"] = f"Bearer {secret}"
-            numbers = iter(range(count))
+            numbers, one = iter(range(count)), dict[str, int]()
 
             async def worker() -> None:
                 for number in numbers:
                     fate, words = chance.choice(FATES), chance.randint(1, 200)
+                    one[str(number)] = nano(prompt_tokens(words), words)
                     await _one(client, gateways[number % 2].url, f"{words} {fate} {number}", found)
                     if number % 500 == 499:
                         tell(f"{number + 1} of {count} streams")
 
             await asyncio.gather(*(worker() for _ in range(at_once)))
         entries = await _entries(store)
-        _compare(entries, upstream, found)
+        _compare(entries, upstream, found, one=one, at_once=at_once)
     await store.aclose()
     return found
 
@@ -116,12 +127,21 @@ async def _entries(store: SQLLedger) -> list[Entry]:
             return found
 
 
-def _compare(entries: list[Entry], upstream: Upstream, found: Streamed) -> None:
+def _compare(
+    entries: list[Entry], upstream: Upstream, found: Streamed, *, one: Mapping[str, int], at_once: int
+) -> None:
+    """Args:
+    one: Nano-units that one attempt at each stream costs, which is what is reserved for it.
+    """
     by_number: dict[str, list[Entry]] = {}
+    missed = []
     for entry in entries:
         by_number.setdefault(entry.labels["number"], []).append(entry)
         found.spent += entry.cost or 0
         found.estimated += entry.estimated
+        missed.append(max(0, (entry.cost or 0) - one[entry.labels["number"]]))
+    found.missed = sum(sorted(missed)[-at_once:])
+    found.asked = sum(map(bool, upstream.said.values()))
     for number, said in upstream.said.items():
         if not said:
             continue

@@ -23,6 +23,8 @@ async def test_two_gateways_write_down_what_the_upstream_says_to_the_nano_unit(
 ) -> None:
     found = await stream(120, at_once=40, folder=tmp_path, url=postgres_url, redis=redis_url, chance=random.Random(2))
     assert found.exact, found
+    assert found.within_budget, found
+    assert found.refused > 0
     assert found.estimated > 0
 
 

@@ -221,13 +221,6 @@ def load_rate_limit(
     return load_table("rate_limit", RateLimitSettings, path, environment)
 
 
-def load_spend(
-    path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
-) -> SpendSettings | None:
-    """Read only the table `[spend]` in the same way."""
-    return load_table("spend", SpendSettings, path, environment)
-
-
 def load_table(
     name: str, kind: type[T], path: str | os.PathLike[str] | None, environment: Mapping[str, str]
 ) -> T | None:

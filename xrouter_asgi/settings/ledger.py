@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from typing import TYPE_CHECKING, NamedTuple
 
-from .document import Settings, load_keys, load_spend
+from .document import Settings, load_keys, load_table
 from .spend import SpendSettings
 
 if TYPE_CHECKING:
@@ -30,6 +30,13 @@ def ledger_of(settings: Settings) -> SQLLedger | None:
     from ..ledger import SQLLedger  # here, because it needs an extra
 
     return SQLLedger(url.get_secret_value(), timezone=settings.spend.zone)
+
+
+def load_spend(
+    path: str | os.PathLike[str] | None = None, *, environment: Mapping[str, str] = os.environ
+) -> SpendSettings | None:
+    """Read only the table `[spend]`, so that no other secret need be present."""
+    return load_table("spend", SpendSettings, path, environment)
 
 
 def load_ledger(
