@@ -117,6 +117,49 @@ async def test_what_is_translated_is_spelled_as_it_takes_it(kind: str) -> None:
     assert fake.last["model"] == (f"gpt://b1g/{MODEL}" if kind == "yandex" else MODEL)
 
 
+WRITTEN: dict[str, dict[str, Any]] = {
+    "responses": {"model": "m", "input": "Hi", "store": False, "tools": [{"type": "web_search"}]},
+    "messages": {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5, "top_k": 3},
+}
+ANSWERED: dict[str, dict[str, Any]] = {
+    "responses": {"id": "resp_1", "object": "response", "status": "completed", "output": [], "usage": None},
+    "messages": {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "stop_reason": "end_turn"},
+}
+
+
+@pytest.mark.parametrize("dialect", WRITTEN)
+@pytest.mark.parametrize("kind", PRESETS)
+async def test_what_it_speaks_is_passed_on(kind: str, dialect: str) -> None:
+    speaks = dialect in PRESETS[kind].speaks
+    async with FakeOpenAI() as fake:
+        if speaks:
+            fake.next(whole(ANSWERED[dialect]))
+        router = build_router(settings(kind, fake.base_url))
+        async with router.lifespan():
+            answer = await post(router, f"/v1/{dialect}", WRITTEN[dialect])
+    assert (answer.json == ANSWERED[dialect]) is speaks
+    (asked,) = fake.requests
+    assert asked.path == (f"/v1/{dialect}" if speaks else "/v1/chat/completions")
+    if speaks:
+        name = f"gpt://b1g/{MODEL}" if kind == "yandex" else MODEL
+        assert fake.last == {**WRITTEN[dialect], "model": name}
+        assert asked.headers.get("api-key") == ("the-key" if kind == "azure" else None)
+        assert asked.headers.get("openai-project") == ("b1g" if kind == "yandex" else None)
+
+
+async def test_the_settings_say_what_another_upstream_speaks() -> None:
+    async with FakeOpenAI() as fake:
+        fake.next(whole(ANSWERED["messages"]))
+        table = {"kind": "openai", "base_url": fake.base_url, "api_key": "env:K", "speaks": ["messages"]}
+        document = {"providers": {"up": table}, "models": {"m": {"targets": ["up/x"]}}}
+        router = build_router(Settings.parse(document, environment={"K": "the-key"}))
+        async with router.lifespan():
+            assert (await post(router, "/v1/messages", WRITTEN["messages"])).json == ANSWERED["messages"]
+            await post(router, "/v1/responses", WRITTEN["responses"])
+    assert [each.path for each in fake.requests] == ["/v1/messages", "/v1/chat/completions"]
+    assert fake.requests[0].headers["authorization"] == "Bearer the-key"
+
+
 def test_the_kinds_of_the_settings_are_the_rows() -> None:
     assert get_args(PresetKind) == tuple(PRESETS)
 

@@ -140,6 +140,7 @@ OTHERWISE: dict[str, Any] = {
             "http2": True,
             "ask_usage": False,
             "members": ["store"],
+            "speaks": ["messages"],
             "options": {
                 "output_limit": "max_completion_tokens",
                 "late_system": "user",

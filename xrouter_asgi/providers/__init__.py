@@ -2,6 +2,7 @@
 
 from .anthropic import AnthropicOptions, AnthropicProvider
 from .base import Body, Call, HeaderList, Provider, ReadyProvider, Reply, Request
+from .by_dialect import ByDialect
 from .echo import EchoProvider
 from .gigachat import GigaChatOptions, GigaChatProvider
 from .http import TLS, Blame, ErrorRule, Instrument, OwnedTransport, Timeouts
@@ -17,6 +18,7 @@ __all__ = [
     "Blame",
     "Body",
     "BringYourOwnKey",
+    "ByDialect",
     "Call",
     "EchoProvider",
     "ErrorRule",

@@ -22,7 +22,7 @@ THOUGHT = "I go by the plan."
 
 
 class Claude(FakeAnthropic):
-    """Takes one step of a model's plan after the other, and signs what it thinks. Overloaded after the first result."""
+    """Takes one step of a model's plan after the other, and signs what it thinks. Away after the first result."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Claude(FakeAnthropic):
         if plan[0].name not in {tool["name"] for tool in request.get("tools", ())}:
             said: dict[str, Any] = {"type": "text", "text": "A title"}
         elif len(results) == 1:
-            return refuse(500, "api_error", "Overloaded.")
+            return refuse(500, "api_error", "Oh.", headers={"x-should-retry": "false"})
         elif len(results) == len(plan):
             said = {"type": "text", "text": SAYS}
         else:

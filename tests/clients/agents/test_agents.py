@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from xrouter_asgi.testing.anthropic.rules import sign
+from xrouter_asgi.testing.http import FakeExchange
 
 from .claude import THOUGHT, wire
 from .model import SAYS, WORD, Model, Step, results_in
@@ -172,18 +173,18 @@ async def test_claude_code_speaks_to_claude_and_to_gigachat_while_claude_is_away
     async with workplace(tmp_path, model, "claude") as place, wire(place.gateway.url) as between:
         said = await place.agent("claude-opus-4-8", *CLAUDE.command, env=CLAUDE.env, url=between.url)
     did_the_work(place, model, said, [1])
-    written = {asked.body: asked.headers for asked in between.asked}
+    written = [said_by(asked) for asked in between.asked]
     passed = [exchange for exchange in place.claude.requests if exchange.path == "/v1/messages"]
-    for exchange in passed:
-        assert exchange.body in written
-        headers = written[exchange.body]
-        assert exchange.headers["anthropic-beta"] == headers["anthropic-beta"]
-        assert exchange.headers["anthropic-version"] == headers["anthropic-version"]
+    assert [exchange for exchange in passed if said_by(exchange) not in written] == []
+    assert all("anthropic-beta" in exchange.headers for exchange in passed)
     last = passed[-1].body.decode()
     assert '"cache_control"' in last
     assert f'"signature":"{sign(THOUGHT)}"' in last
-    assert [line["provider"] for line in place.gateway.lines if line["endpoint"] == "messages"][-3:] == [
-        "claude",
-        "gigachat",
-        "claude",
-    ]
+    answered = [line["provider"] for line in place.gateway.lines if line.get("provider")]
+    assert answered.count("gigachat") == 1
+    assert answered[-1] == "claude"
+
+
+def said_by(asked: FakeExchange) -> tuple[bytes, str | None, str | None]:
+    """All that an agent wrote."""
+    return (asked.body, asked.headers.get("anthropic-beta"), asked.headers.get("anthropic-version"))

@@ -118,11 +118,8 @@ class OpenAIProvider:
         )
         self._timeouts, self._ask_usage = timeouts, ask_usage
         self._members = Members(members)
-        is_openai = self._upstream.host.endswith(_OPENAI)
-        self._responses = is_openai if responses is None else responses
-        if options.output_limit is None and is_openai:
-            options = replace(options, output_limit="max_completion_tokens")
-        self._options = options
+        self._responses = self._upstream.host.endswith(_OPENAI) if responses is None else responses
+        self._options = _known(options, self._upstream.host)
         self._errors = ErrorReader(Redaction([api_key or "", *headers.values()], hosts=[self._upstream.host]), errors)
         self._models: tuple[float, ModelList] | None = None  # until when, in the loop's time
         self._closed = False
@@ -227,6 +224,13 @@ class OpenAIProvider:
         if len(answer.body) > SMALL or not answer.body.startswith(b"{"):
             return await off_loop(read, answer, model=call.model, errors=self._errors, **facts)
         return read(answer, model=call.model, errors=self._errors, **facts)
+
+
+def _known(options: OpenAIOptions, host: str) -> OpenAIOptions:
+    """The options with what is known about a host."""
+    if options.output_limit is None and host.endswith(_OPENAI):
+        return replace(options, output_limit="max_completion_tokens")
+    return options
 
 
 async def _content(document: Document, model: str, *, ask_usage: bool = False) -> bytes:

@@ -58,8 +58,10 @@ def check(request: dict[str, Any], *, counting: bool = False, beta: bool = False
 
     Args:
         counting: It asks for a count of its tokens.
-        beta: It came with `anthropic-beta`, which allows members that are new.
+        beta: It came with `anthropic-beta`, which allows members that are new, and instructions between the turns.
     """
+    if beta:
+        request = {**request, "messages": [turn for turn in request["messages"] if turn.get("role") != "system"]}
     for name in request.keys() - (_MEMBERS if counting else _SENT) - (_NEW if beta else set()):
         raise RuleBroken(f"{name}: Extra inputs are not permitted")
     _need(isinstance(request.get("model"), str) and bool(request["model"]), "model: Field required")
