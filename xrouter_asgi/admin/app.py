@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -17,12 +16,10 @@ from ..context import Principal, RequestContext
 from ..errors import XRouterError
 from ..keys import Hasher, KeyRegistry
 from ..ledger import Spend
-from ..live import Live
 from ..middleware.auth import Identify
-from ..reloading import ReloadableRouter, Reloaded
-from ..router import LLMRouter
+from ..reloading import Reloaded
 from ..settings import Settings
-from .api.answers import Process
+from .api.asking import Processes
 from .api.events import EventsAPI
 from .api.keys import KeysAPI
 from .api.openapi import openapi
@@ -35,6 +32,7 @@ from .api.upstreams import UpstreamsAPI
 from .guard import Find, HostUsers, OperatorGuard, OperatorKeys
 from .sessions import Sessions, mount_of
 from .signing import SESSION, SignIn
+from .watched import Watched
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -57,17 +55,16 @@ class AdminApp:
 
         live = Live()
         app = RequestEventsMiddleware(router, observers=[live])
-        admin = AdminApp(router, live, identify=staff)
+        admin = AdminApp(ThisProcess(router, live), identify=staff)
 
     Args:
-        router: What is being served.
-        live: What happened of late; an observer, to be given to RequestEventsMiddleware, too.
+        processes: What is shown: this process, or each of several workers.
         keys: To show, make, rotate and revoke them; None leaves those paths out. Whoever makes it closes it.
         hasher: The one that the keys are checked with.
         identify: Who asks, in a host with users of its own; else the admin keys of `keys`. A principal needs the scope
             by name: one without scopes is no operator.
         spend: What was spent, and the budgets; None leaves those paths out.
-        settings: Those in force; by default those of a `ReloadableRouter`.
+        settings: Those in force; None leaves that path out.
         reload: Reads the settings again; None leaves that path out.
         allow: Networks of the peers that may come; none means all.
 
@@ -76,9 +73,7 @@ class AdminApp:
 
     def __init__(
         self,
-        router: LLMRouter | ReloadableRouter,
-        live: Live,
-        *,
+        *processes: Watched,
         keys: KeyRegistry | None = None,
         hasher: Hasher | None = None,
         identify: Identify | None = None,
@@ -87,21 +82,19 @@ class AdminApp:
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
         allow: Iterable[str] = (),
     ) -> None:
-        if settings is None and isinstance(router, ReloadableRouter):
-            settings = partial(_settings_of, router)
         hasher, sessions = hasher or Hasher(), Sessions()
         find = _finder(identify, keys, hasher, sessions)
         self._guard = OperatorGuard(find, allow=allow)
-        process: Process = {"number": 1, "of": 1 if settings is None else settings().server.workers}
+        asked = Processes(processes)
         configured = SettingsAPI(settings, reload)
         self._operations: Sequence[AdminOperation] = [
-            *OverviewAPI(live, process, settings_version=configured.version).operations(),
-            *RequestsAPI(live, process).operations(),
-            *UpstreamsAPI(lambda: router.models, live, process).operations(),
+            *OverviewAPI(asked, settings_version=configured.version).operations(),
+            *RequestsAPI(asked, ledger=None if spend is None else spend.ledger).operations(),
+            *UpstreamsAPI(asked).operations(),
             *([] if keys is None else KeysAPI(keys, hasher).operations()),
             *([] if spend is None else SpendAPI(spend).operations()),
             *configured.operations(),
-            *EventsAPI(live, version=configured.version).operations(),
+            *EventsAPI(asked, version=configured.version).operations(),
         ]
         self._open: dict[str, dict[str, Endpoint]] = {}
         paths = paths_of(self._operations)
@@ -145,10 +138,6 @@ class AdminApp:
 
     async def _openapi(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         await answer(send, context, openapi(self._operations, mount_of(scope)))
-
-
-def _settings_of(router: ReloadableRouter) -> Settings:
-    return router.settings
 
 
 def _finder(identify: Identify | None, keys: KeyRegistry | None, hasher: Hasher, sessions: Sessions) -> Find:

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing_extensions import TypedDict
 
 
-class Process(TypedDict):
-    """Whose memory the answer comes from."""
+class Workers(TypedDict):
+    """How many processes serve, and how many of them have answered: only what these remember is shown."""
 
-    number: int
+    answering: int
     of: int
 
 
@@ -30,7 +30,7 @@ class MinuteSums(TypedDict):
     duration_p95: float | None
 
 
-class ProblemEntry(TypedDict):
+class ProblemFacts(TypedDict):
     """`subject` is a target, a provider, or `limits`."""
 
     kind: str
@@ -40,11 +40,17 @@ class ProblemEntry(TypedDict):
     text: str
 
 
+class ProblemEntry(ProblemFacts):
+    """`workers` are the numbers of the processes that have it."""
+
+    workers: list[int]
+
+
 class Overview(TypedDict):
-    """`first_token` and `duration` are those of the last hour, as are the `minutes`, the oldest first."""
+    """Of all workers. `first_token`, `duration` and `minutes`, the oldest first, are those of the last hour."""
 
     well: bool
-    process: Process
+    workers: Workers
     release: str
     settings: str | None
     started: datetime
@@ -56,10 +62,9 @@ class Overview(TypedDict):
     problems: list[ProblemEntry]
 
 
-class RequestEntry(TypedDict):
-    """A request that has ended. `number` counts the requests of the process; `attempts` and `hedges` are numbers."""
+class RequestFacts(TypedDict):
+    """A request that has ended. `at` is when it came in; `attempts` and `hedges` are numbers."""
 
-    number: int
     id: str
     at: datetime
     endpoint: str | None
@@ -83,12 +88,19 @@ class RequestEntry(TypedDict):
     hedges: int
 
 
-class RequestList(TypedDict):
-    """`before` asks for the page that follows; null if nothing follows."""
+class RequestEntry(RequestFacts):
+    """`worker` is the number of the process that remembers it, with its decision; null for one of the ledger."""
 
-    process: Process
+    worker: int | None
+
+
+class RequestList(TypedDict):
+    """`before` asks for the page that follows; null if nothing follows. `missing` says what could not be asked."""
+
+    workers: Workers
     requests: list[RequestEntry]
-    before: int | None
+    before: datetime | None
+    missing: str | None
 
 
 class CandidateEntry(TypedDict):
@@ -117,6 +129,11 @@ class DecisionEntry(TypedDict):
     attempts: list[AttemptEntry]
 
 
+class DetailFacts(TypedDict):
+    request: RequestFacts
+    decision: DecisionEntry
+
+
 class RequestDetail(TypedDict):
     request: RequestEntry
     decision: DecisionEntry
@@ -136,13 +153,19 @@ class CapabilitiesEntry(TypedDict):
     context: int | None
 
 
-class TargetState(TypedDict):
+class StateFacts(TypedDict):
     """`state` is `ready`, or why it is not asked at once: `circuit_open`, `cooling`, `queue_full`."""
 
     target: str
     state: str
     until: datetime | None
     text: str | None
+
+
+class TargetState(StateFacts):
+    """It is `ready` if it is so in all workers; otherwise `workers` are those where it is not."""
+
+    workers: list[int]
 
 
 class TargetEntry(TargetState):
@@ -164,7 +187,7 @@ class ModelEntry(TypedDict):
 
 
 class Models(TypedDict):
-    process: Process
+    workers: Workers
     models: list[ModelEntry]
 
 
@@ -180,24 +203,34 @@ class SlotsEntry(TypedDict):
 
 
 class ProviderEntry(TypedDict):
+    """Each worker has slots of its own: these are those of all together. `token_expires` is when the first token does
+    that a worker has got from the provider; null if there is none."""
+
     name: str
     last: LastAttempt | None
     targets: list[TargetState]
     slots: list[SlotsEntry]
+    token_expires: datetime | None
 
 
 class Providers(TypedDict):
-    process: Process
+    workers: Workers
     providers: list[ProviderEntry]
 
 
-class Probed(TypedDict):
+class ProbeFacts(TypedDict):
     """`failure` says why it listed no models."""
 
     provider: str
     seconds: float
     models: list[str]
     failure: str | None
+
+
+class Probed(ProbeFacts):
+    """Of all workers the one that failed, else the one that took longest."""
+
+    worker: int
 
 
 class KeyEntry(TypedDict):
