@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from xrouter_asgi.providers.target import Target
 from xrouter_asgi.queueing import Slots
 from xrouter_asgi.reloading import Reloaded
 from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.settings import Settings
 from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 from xrouter_asgi.testing.virtual import virtual
 
@@ -236,6 +239,44 @@ async def test_the_settings_in_force_are_shown_with_what_check_says(stand: Stand
     assert shown["settings"]["models"]["m"]["targets"][0]["provider"] == "echo"
     assert ["keys", "off: whoever reaches this server is let in"] in shown["layers"]
     assert shown["warnings"] == []
+
+
+async def test_secrets_of_the_settings_are_shown_as_references(tmp_path: Path) -> None:
+    document = {
+        "providers": {"up": {"kind": "openai", "base_url": "https://up.example/v1", "api_key": "env:UP_KEY"}},
+        "models": {"m": {"targets": ["up/m"]}},
+        "keys": {"url": "sqlite:///keys.db"},
+        "rate_limit": {"storage": "redis://:hunter2@redis"},
+    }
+    settings = Settings.parse(document, environment={"UP_KEY": "sk-very-secret"}, folder=tmp_path)
+    stand = await Stand.open()
+    stand.app = AdminApp(ThisProcess(stand.router, stand.live), keys=stand.registry, settings=lambda: settings)
+    answer = await stand.ask("GET", "/api/settings")
+    shown = answer.json["settings"]
+    assert shown["providers"]["up"]["api_key"] == "env:UP_KEY"
+    assert shown["keys"]["url"] == shown["rate_limit"]["storage"] == "set in the file"
+    assert shown["cache"]["store"] == "memory"
+    assert b"very-secret" not in answer.body
+    assert b"hunter2" not in answer.body
+
+
+class WithToken(ScriptedProvider):
+    """Its token expires in a minute."""
+
+    @property
+    def token_expires(self) -> float:
+        return asyncio.get_running_loop().time() + 60
+
+
+async def test_a_provider_with_a_token_shows_when_it_expires() -> None:
+    stand = Stand()
+    identify = lambda scope: Principal("ann", scopes=frozenset({"admin"}))  # noqa: E731
+    router = LLMRouter({"a": WithToken(name="with"), "b": ScriptedProvider(name="without")})
+    stand.app = AdminApp(ThisProcess(router, Live()), identify=identify)
+    answer = await stand.ask("GET", "/api/providers", headers=[(b"a", b"b")])
+    shown, none = [each["token_expires"] for each in answer.json["providers"]]
+    assert none is None
+    assert 50 < (datetime.fromisoformat(shown) - datetime.now(UTC)).total_seconds() <= 61
 
 
 @pytest.mark.parametrize("problems", [(), ("models is missing.",)])

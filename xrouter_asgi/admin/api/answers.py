@@ -279,7 +279,7 @@ class Audit(TypedDict):
 
 
 class SettingsInForce(TypedDict):
-    """`layers` and `warnings` are what `xrouter check` says. Secrets are hidden."""
+    """`layers` and `warnings` are what `xrouter check` says. Secrets are shown as references: `env:NAME`."""
 
     version: str
     settings: dict[str, object]

@@ -12,6 +12,7 @@ from ...context import RequestContext
 from ...inspection import find_risks, layers_of
 from ...reloading import Reloaded
 from ...settings import Settings
+from ...settings.references import with_references
 from .answers import ReloadOutcome, SettingsInForce
 from .operation import AdminOperation, answer
 
@@ -55,7 +56,7 @@ class SettingsAPI:
 def settings_in_force(settings: Settings) -> SettingsInForce:
     return {
         "version": settings.version,
-        "settings": settings.model_dump(mode="json"),
+        "settings": with_references(settings.model_dump(mode="json"), settings.model_dump()),
         "layers": [list(row) for row in layers_of(settings)],
         "warnings": list(find_risks(settings)),
     }
