@@ -30,7 +30,7 @@ examples:
   python -m benchmarks.instructions --parts                a table: bare, each part alone, everything
   python -m benchmarks.instructions --parts bare tracing   two rows of it
   python -m benchmarks.instructions --dialects responses   an event of that dialect, too
-  python -m benchmarks.instructions --refusals             a refusal, a chat with skins, and a constant answer
+  python -m benchmarks.instructions --refusals             a refusal, a chat with everything on, and a constant answer
   python -m benchmarks.instructions --against ../main      another checkout, this one, and the ratio
 
 Needs valgrind (https://valgrind.org). Linux only.
@@ -138,8 +138,9 @@ async def _count_refusals(requests: int) -> None:
         constant_command = [*_callgrind_options(Path(folder)), sys.executable, "-m", "benchmarks.constant"]
         constant = await _chats(constant_command, Path(folder), requests, "constant")
         command = _callgrind(HERE, Path(folder))
-        accepted = await _chats(command, Path(folder), requests, "accepted", parts=SKINS)
-        mixed = await _chats(command, Path(folder), requests, "refused", parts=SKINS, late=True)
+        everything = _ROWS["everything"]
+        accepted = await _chats(command, Path(folder), requests, "accepted", parts=everything)
+        mixed = await _chats(command, Path(folder), requests, "refused", parts=everything, late=True)
     _progress("")
     refused = (mixed - accepted / 20) / (1 - 1 / 20)
     counts = (refused / 1000, accepted / 1000, constant / 1000)
@@ -154,7 +155,7 @@ async def _chats(command: list[str], folder: Path, requests: int, title: str, **
             _progress(f"{title}: warming up, {turn + 1} of {_WARM}")
             await subject.ask()
         await asyncio.sleep(_SETTLED if options.get("late") else 0)
-        counter = _Counter(subject.pid, folder)
+        counter = _Counter(subject.pid, folder, settle=SETTLE if options.get("parts") else 0)
         return await _difference(partial(counter.chats, subject), requests, title)
 
 
@@ -219,7 +220,8 @@ class _Counter:
 
 
 def _progress(text: str) -> None:
-    print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -63,18 +63,19 @@ async def _answer(
     scope: Scope, receive: Receive, send: Send, error: XRouterError, on_error: OnError | None, headers: Headers
 ) -> None:
     context = RequestContext.of(scope)
-    ours = [*error.headers(), *headers, *id_headers(context)]
+    added = [*headers, *id_headers(context)]
     if ends_twice(scope):
-        ours.append(CLOSE)
-
-    async def send_with_headers(message: Message) -> None:
-        await send(with_headers(message, ours))
-
+        added.append(CLOSE)
     app = None if on_error is None else _rendered(on_error, scope, error, context)
     if app is None:
-        await send_error(send_with_headers, error, context=context)
-    else:
-        await app(scope, receive, send_with_headers)
+        await send_error(send, error, context=context, headers=added)
+        return
+    added = [*error.headers(), *added]
+
+    async def send_with_headers(message: Message) -> None:
+        await send(with_headers(message, added))
+
+    await app(scope, receive, send_with_headers)
 
 
 def _rendered(on_error: OnError, scope: Scope, error: XRouterError, context: RequestContext) -> ASGIApp | None:
