@@ -101,6 +101,7 @@ def test_words_need_nothing_but_pydantic() -> None:
 
 
 READERS = {
+    "admin/pages/files.py": {"read_bytes"},  # the style and the script, which belong to the package
     "admission/memory.py": {"read_text"},  # what the kernel says of memory
     "cli/keys/rows.py": {"read_text"},  # the keys that somebody wants
     "cli/main.py": {"environ"},  # which it hands to the commands

@@ -112,7 +112,7 @@ def watched_of(settings: Settings, router: ReloadableRouter, observers: list[Obs
         return None
     live = Live()
     observers.append(live)
-    return ThisProcess(router, live)
+    return ThisProcess(router, live, currency=settings.price_list().currency)
 
 
 def admin_of(

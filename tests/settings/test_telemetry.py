@@ -12,7 +12,7 @@ import pytest
 
 from xrouter_asgi.context import RequestContext
 from xrouter_asgi.events import RequestEnded
-from xrouter_asgi.settings import telemetry
+from xrouter_asgi.settings import base
 from xrouter_asgi.settings.references import reveal
 from xrouter_asgi.settings.telemetry import AccessLogSettings
 from xrouter_asgi.telemetry import OTLPTracer
@@ -153,6 +153,6 @@ def test_without_its_extra_a_table_says_what_to_install(parent: bool, monkeypatc
         if not parent:
             raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(telemetry, "find_spec", find)
+    monkeypatch.setattr(base, "find_spec", find)
     (found,) = mistakes('tracing.protocol = "protobuf"')
     assert found.endswith('needs more than is installed. Run: pip install "xrouter-asgi[otlp-protobuf]"')

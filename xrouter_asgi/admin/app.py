@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
 
 from starlette.types import Message, Receive, Scope, Send
 
+from ..asgi.disconnect import ClientDisconnected
 from ..asgi.hooks import failure
 from ..asgi.refusal import send_refusal
 from ..asgi.responses import NOSNIFF, Headers, with_headers
-from ..asgi.routes import Endpoint, Routes
+from ..asgi.routes import Routes
 from ..asgi.scope import local_path
 from ..asgi.sending import Outgoing
 from ..context import Principal, RequestContext
@@ -23,16 +25,21 @@ from .api.asking import Processes
 from .api.events import EventsAPI
 from .api.keys import KeysAPI
 from .api.openapi import openapi
-from .api.operation import AdminOperation, answer, paths_of
+from .api.operation import answer, paths_of
 from .api.overview import OverviewAPI
+from .api.parts import AdminParts
 from .api.requests import RequestsAPI
 from .api.settings import SettingsAPI
 from .api.spend import SpendAPI
 from .api.upstreams import UpstreamsAPI
+from .forms import with_token
 from .guard import Find, HostUsers, OperatorGuard, OperatorKeys
-from .sessions import Sessions, mount_of
-from .signing import SESSION, SignIn
+from .sessions import SESSION, Sessions, mount_of
+from .signing import SignIn
 from .watched import Watched
+
+if TYPE_CHECKING:
+    from .pages import Pages
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -48,7 +55,7 @@ _CHALLENGE = (b"www-authenticate", b'Bearer realm="xrouter admin"')
 
 
 class AdminApp:
-    """The operator's API, at any path: what happens, the keys, the settings; off unless you serve it.
+    """The operator's API and pages, at any path: what happens, the keys, the settings; off unless you serve it.
 
     An operator is the holder of a key of kind `admin` with the scope `admin`, or `admin:read` to look only. Such a key
     comes in `Authorization: Bearer`, or a browser exchanges it for a session at `/session`.
@@ -68,7 +75,7 @@ class AdminApp:
         reload: Reads the settings again; None leaves that path out.
         allow: Networks of the peers that may come; none means all.
 
-    Raises ValueError without `keys` and `identify`, and for a network that is none.
+    Raises ValueError without `keys` and `identify`, and for a network that is none; ImportError without Jinja2.
     """
 
     def __init__(
@@ -85,25 +92,23 @@ class AdminApp:
         hasher, sessions = hasher or Hasher(), Sessions()
         find = _finder(identify, keys, hasher, sessions)
         self._guard = OperatorGuard(find, allow=allow)
-        asked = Processes(processes)
-        configured = SettingsAPI(settings, reload)
-        self._operations: Sequence[AdminOperation] = [
-            *OverviewAPI(asked, settings_version=configured.version).operations(),
-            *RequestsAPI(asked, ledger=None if spend is None else spend.ledger).operations(),
-            *UpstreamsAPI(asked).operations(),
-            *([] if keys is None else KeysAPI(keys, hasher).operations()),
-            *([] if spend is None else SpendAPI(spend).operations()),
-            *configured.operations(),
-            *EventsAPI(asked, version=configured.version).operations(),
-        ]
-        self._open: dict[str, dict[str, Endpoint]] = {}
-        paths = paths_of(self._operations)
+        asked, configured = Processes(processes), SettingsAPI(settings, reload)
+        self._parts = AdminParts(
+            OverviewAPI(asked, settings_version=configured.version),
+            RequestsAPI(asked, spend),
+            UpstreamsAPI(asked),
+            None if keys is None else KeysAPI(keys, hasher),
+            None if spend is None else SpendAPI(spend),
+            configured,
+            EventsAPI(asked, version=configured.version),
+        )
+        signing = SignIn(find, sessions, self._guard).paths() if isinstance(find, OperatorKeys) else {}
+        pages = _pages(self._parts, sessions if signing else None)
+        self._open = pages.open_paths() | {path: signing.pop(path) for path in (SESSION,) if signing}
+        paths = paths_of(self._parts.operations())
         paths["/api/openapi.json"] = {"GET": self._openapi}
-        if isinstance(find, OperatorKeys):
-            signing = SignIn(find, sessions, self._guard).paths()
-            self._open[SESSION] = signing.pop(SESSION)
-            paths |= signing
-        self._routes = Routes({**self._open, **paths})
+        self._on_error = pages.on_error
+        self._routes = Routes({**paths, **pages.paths(), **signing, **self._open}, on_error=pages.on_error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
@@ -120,10 +125,13 @@ class AdminApp:
         context.principal = None  # who may use models is nobody here
         if local_path(scope) not in self._open:
             try:
+                scope, receive = await with_token(scope, receive)
                 context.principal = await self._admit(scope, context)
             except XRouterError as error:
                 challenge = (_CHALLENGE,) if error.status == 401 else ()
-                await send_refusal(scope, receive, send_guarded, error, headers=challenge)
+                await send_refusal(scope, receive, send_guarded, error, on_error=self._on_error, headers=challenge)
+                return
+            except ClientDisconnected:
                 return
         await self._routes(scope, receive, send_guarded)
 
@@ -137,7 +145,15 @@ class AdminApp:
             raise failure("The caller could not be identified", error, context) from error
 
     async def _openapi(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        await answer(send, context, openapi(self._operations, mount_of(scope)))
+        await answer(send, context, openapi(self._parts.operations(), mount_of(scope)))
+
+
+def _pages(parts: AdminParts, sessions: Sessions | None) -> Pages:
+    try:
+        from .pages import Pages  # here, because it needs an extra
+    except ModuleNotFoundError as error:
+        raise ImportError('AdminApp needs Jinja2. Install it with: pip install "xrouter-asgi[admin]"') from error
+    return Pages(parts, sessions)
 
 
 def _finder(identify: Identify | None, keys: KeyRegistry | None, hasher: Hasher, sessions: Sessions) -> Find:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from starlette.types import Scope
 
+from ..asgi.scope import local_path
 from ..context import Principal
 from ..errors import InvalidRequest, PermissionDenied
 from ..keys import CachedKeys, Hasher, KeyRegistry, UnknownKey
@@ -17,7 +18,7 @@ from ..keys.base import APIKey, utc_now
 from ..keys.secret import ADMIN
 from ..middleware.auth import Identify
 from ..middleware.auth.credential import Failures, KeyCheck, read_secret
-from .sessions import Sessions, held_by
+from .sessions import SESSION_END, Sessions, held_by
 
 TOKEN = b"x-xrouter-token"
 """The header with `Sessions.token`, for browsers that do not say which site a request comes from."""
@@ -48,7 +49,8 @@ class OperatorGuard:
         """
         self.check_peer(scope)
         principal = await self._find(scope)
-        looks = scope["method"] in _LOOKS
+        # Whoever may look may also leave.
+        looks = scope["method"] in _LOOKS or local_path(scope) == SESSION_END
         # By name: a principal without scopes has all of them in a router, which must make nobody an operator.
         if not principal.scopes & (_MAY_LOOK if looks else _MAY_CHANGE):
             needed = "'admin' or 'admin:read'" if looks else "'admin'"

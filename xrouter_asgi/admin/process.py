@@ -6,15 +6,17 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from ..inspection import sample_request
 from ..live import Live, Minute, Problem, RecentAttempt, RecentRequest, Seen
 from ..reloading import ReloadableRouter
 from ..router import LLMRouter
 from .api.answers import DetailFacts, ProbeFacts, ProblemFacts, StateFacts
+from .api.explaining import Explained, ExplainQuery
 from .api.filters import RequestFilter
 from .api.operation import at
-from .remembered import came_in, request_detail, request_facts
+from .remembered import came_in, candidate_entry, request_detail, request_facts
 from .upstream_facts import provider_facts, state_facts, target_facts
-from .upstreams import TargetView, upstreams_of
+from .upstreams import TargetView, plan_of, upstreams_of
 from .watched import MinuteFacts, News, ProcessStatus, Remembered, Upstreams
 
 SHOWN = 60
@@ -32,13 +34,15 @@ class ThisProcess:
     Args:
         router: What is being served.
         live: What happened of late; an observer, to be given to RequestEventsMiddleware, too.
+        currency: Of the prices.
     """
 
     number = 1
 
-    def __init__(self, router: LLMRouter | ReloadableRouter, live: Live) -> None:
+    def __init__(self, router: LLMRouter | ReloadableRouter, live: Live, *, currency: str = "USD") -> None:
         self._router = router
         self._live = live
+        self._currency = currency
 
     async def status(self) -> ProcessStatus:
         live = self._live
@@ -53,13 +57,13 @@ class ThisProcess:
         matching = (each for each in reversed(self._live.recent) if _matches(which, each))
         latest = sorted(matching, key=came_in, reverse=True)  # they are remembered in the order of their ends
         return {
-            "requests": [request_facts(each) for each in islice(latest, which.limit + 1)],
+            "requests": [request_facts(each, self._currency) for each in islice(latest, which.limit + 1)],
             "complete_since": at(self._live.complete_since),
         }
 
     async def request(self, id: str, /) -> DetailFacts | None:
         found = next((each for each in reversed(self._live.recent) if each.id == id), None)
-        return None if found is None else request_detail(found)
+        return None if found is None else request_detail(found, self._currency)
 
     async def upstreams(self) -> Upstreams:
         views = upstreams_of(self._router.models)
@@ -73,6 +77,16 @@ class ThisProcess:
             ],
             "providers": [provider_facts(name, found, self._live.recent) for name, found in providers.items()],
         }
+
+    async def explain(self, query: ExplainQuery, /) -> Explained | None:
+        request = sample_request(
+            query.model, tokens=query.tokens, tools=query.tools, vision=query.vision, json_schema=query.json_schema
+        )
+        planned = plan_of(self._router.models, query.model, request)
+        if planned is None:
+            return None
+        strategy, candidates = planned
+        return {"strategy": strategy, "candidates": [candidate_entry(each) for each in candidates]}
 
     async def probe(self, provider: str, /) -> ProbeFacts | None:
         view = next((each for each in self._views() if each.provider.name == provider), None)
@@ -92,7 +106,7 @@ class ThisProcess:
         happened = self._live.since(self._live.seen if seen is None else seen, NEWS)
         return {
             "seen": happened.seen,
-            "requests": [request_facts(each) for each in happened.requests],
+            "requests": [request_facts(each, self._currency) for each in happened.requests],
             "problems": [_problem_facts(each) for each in happened.problems],
             "dropped": happened.dropped,
         }

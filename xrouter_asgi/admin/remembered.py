@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ..decision import CandidateVerdict
+from ..limits.prices import in_units
 from ..live import RecentAttempt, RecentRequest
-from .api.answers import AttemptEntry, DecisionEntry, DetailFacts, RequestFacts
+from .api.answers import AttemptEntry, CandidateEntry, DecisionEntry, DetailFacts, RequestFacts
 from .api.operation import at
 
 
@@ -12,7 +14,7 @@ def came_in(request: RecentRequest) -> float:
     return request.at - request.duration
 
 
-def request_facts(request: RecentRequest) -> RequestFacts:
+def request_facts(request: RecentRequest, currency: str) -> RequestFacts:
     principal, usage = request.principal, request.usage
     return {
         "id": request.id,
@@ -30,6 +32,7 @@ def request_facts(request: RecentRequest) -> RequestFacts:
         "prompt_tokens": None if usage is None else usage.prompt_tokens,
         "completion_tokens": None if usage is None else usage.completion_tokens,
         "cached_tokens": None if usage is None else usage.cached_tokens,
+        "cost": None if request.cost is None else f"{in_units(request.cost)} {currency}",
         "error": request.error,
         "provider": request.provider,
         "upstream_model": request.upstream_model,
@@ -39,21 +42,19 @@ def request_facts(request: RecentRequest) -> RequestFacts:
     }
 
 
-def request_detail(request: RecentRequest) -> DetailFacts:
+def request_detail(request: RecentRequest, currency: str) -> DetailFacts:
     decision: DecisionEntry = {
         "version": request.version,
         "strategy": request.strategy,
-        "candidates": [
-            {
-                "target": each.name,
-                "score": each.score,
-                "excluded": None if each.excluded is None else str(each.excluded),
-            }
-            for each in request.candidates
-        ],
+        "candidates": [candidate_entry(each) for each in request.candidates],
         "attempts": [_attempted(each) for each in request.attempts],
     }
-    return {"request": request_facts(request), "decision": decision}
+    return {"request": request_facts(request, currency), "decision": decision}
+
+
+def candidate_entry(each: CandidateVerdict) -> CandidateEntry:
+    excluded = None if each.excluded is None else str(each.excluded)
+    return {"target": each.name, "score": each.score, "excluded": excluded}
 
 
 def _attempted(attempt: RecentAttempt) -> AttemptEntry:

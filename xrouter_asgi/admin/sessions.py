@@ -13,7 +13,11 @@ from typing import Final
 
 from starlette.types import Scope
 
+from ..asgi.scope import local_path
 from ..recent import Recent
+
+SESSION: Final = "/session"
+SESSION_END: Final = "/session/end"
 
 LIFETIME: Final = 8 * 3600.0
 """Seconds after which a session ends, however busy it is."""
@@ -89,6 +93,19 @@ def mount_of(scope: Scope) -> str:
     """The path under which the app is mounted; empty at the root, and where the host does not say."""
     root: str = scope.get("root_path", "")
     return root.rstrip("/")
+
+
+def root_of(scope: Scope) -> str:
+    """The way from the page that is asked for to the first one, such as `../` from `/requests/req_1`.
+
+    Links that begin with it are right behind a proxy or a host that takes a prefix off the path and does not say so.
+    """
+    asked: bytes = scope.get("raw_path") or scope["path"].encode("utf-8")
+    slashes = len(asked) - len(asked.rstrip(b"/"))
+    local = local_path(scope)
+    if local == "/" and not slashes:
+        return f"./{asked.rpartition(b'/')[2].decode('latin-1')}/"
+    return "../" * (local.rstrip("/").count("/") + slashes - 1) or "./"
 
 
 def held_by(scope: Scope) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
+import re
 
 from pydantic import ValidationError
 from starlette.types import Receive, Scope
@@ -14,13 +14,13 @@ from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from ..errors import InvalidRequest
 from .api.operation import Body
+from .forms import go_to, is_form, read_form
 from .guard import OperatorGuard, OperatorKeys, check_origin
-from .sessions import Sessions, held_by, mount_of, set_cookie
+from .sessions import SESSION, SESSION_END, Sessions, held_by, set_cookie
 
-SESSION = "/session"
-
-_LARGEST = 4096  # bytes of a form
-_FORM = b"application/x-www-form-urlencoded"
+_LARGEST = 4096  # bytes
+_PAGE = re.compile(r"(?!.*\.\.)[\w.-][\w./~%-]{0,200}(\?[\w./~%?&=+:*-]{0,500})?", re.ASCII)  # of ours
+_WANTED = "Send one 'key', in a form or as JSON."
 
 
 class Shown(Body):
@@ -38,48 +38,42 @@ class SignIn:
         self._guard = guard
 
     def paths(self) -> dict[str, dict[str, Endpoint]]:
-        return {SESSION: {"POST": self._begin}, f"{SESSION}/end": {"POST": self._end}}
+        return {SESSION: {"POST": self._begin}, SESSION_END: {"POST": self._end}}
 
     async def _begin(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         self._guard.check_peer(scope)
         check_origin(scope, by_itself=True)
-        secret = _secret(await read_body(scope, receive, limit=_LARGEST), form=_is_form(scope))
-        key = await self._keys.key_of(scope, secret)
-        held = self._sessions.begin(key.id)
-        await _answer(scope, send, context, held, token=self._sessions.token(held))
+        if not is_form(scope):
+            key = await self._keys.key_of(scope, _secret(await read_body(scope, receive, limit=_LARGEST)))
+            held = self._sessions.begin(key.id)
+            await _answer(scope, send, context, held, self._sessions.token(held))
+            return
+        fields = await read_form(scope, receive)
+        if "key" not in fields:
+            raise InvalidRequest(_WANTED, param="key")
+        key = await self._keys.key_of(scope, fields["key"])
+        to = fields.get("to", "")
+        cookie = set_cookie(scope, self._sessions.begin(key.id))
+        await go_to(scope, send, context, to if _PAGE.fullmatch(to) else "", cookie)
 
     async def _end(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         if (held := held_by(scope)) is not None:
             self._sessions.end(held)
-        await _answer(scope, send, context, None)
+        if is_form(scope):
+            await go_to(scope, send, context, "", set_cookie(scope, None))
+        else:
+            await _answer(scope, send, context, None)
 
 
-async def _answer(
-    scope: Scope, send: Outgoing, context: RequestContext, held: str | None, *, token: str | None = None
-) -> None:
-    headers = [*id_headers(context), set_cookie(scope, held)]
-    if not _is_form(scope):
-        text = b"{}" if token is None else b'{"token":"%s"}' % token.encode("ascii")
-        await send_json(send, text, headers=headers)
-        return
-    headers += [(b"location", f"{mount_of(scope)}/".encode("latin-1", "replace")), (b"content-length", b"0")]
-    await send({"type": "http.response.start", "status": 303, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
+async def _answer(scope: Scope, send: Outgoing, context: RequestContext, held: str | None, token: str = "") -> None:
+    """Tell a program the token."""
+    text = b'{"token":"%s"}' % token.encode("ascii") if token else b"{}"
+    await send_json(send, text, headers=[*id_headers(context), set_cookie(scope, held)])
 
 
-def _is_form(scope: Scope) -> bool:
-    return any(name == b"content-type" and value.lower().startswith(_FORM) for name, value in scope["headers"])
-
-
-def _secret(body: bytes, *, form: bool) -> str:
-    """The key in the body. Raises InvalidRequest, whose message never shows it."""
-    if form:
-        found = parse_qs(body.decode("latin-1"), max_num_fields=8).get("key", [])
-        if len(found) == 1:
-            return found[0].strip()
-    else:
-        try:
-            return Shown.model_validate_json(body, strict=True).key.strip()
-        except ValidationError:
-            pass
-    raise InvalidRequest("Send one 'key', in a form or as JSON.", param="key")
+def _secret(body: bytes) -> str:
+    """The key in a body of JSON. Raises InvalidRequest, whose message never shows it."""
+    try:
+        return Shown.model_validate_json(body, strict=True).key.strip()
+    except ValidationError:
+        raise InvalidRequest(_WANTED, param="key") from None

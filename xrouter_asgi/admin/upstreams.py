@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..decision import Unready
+from ..decision import CandidateVerdict, Unready
 from ..errors import UnsupportedOperation, UpstreamTimeout, XRouterError
 from ..policies.breaker import CircuitBreaker
 from ..policies.candidates import Candidate
 from ..policies.concurrency import Concurrency
 from ..policies.fallback import Fallback
-from ..providers.base import Provider, ReadyProvider
+from ..providers.base import Call, Provider, ReadyProvider
 from ..providers.target import Attempting, Target
 from ..queueing.slots import Slots
-from ..router.table import PATIENCE
+from ..router.table import PATIENCE, ModelTable
+from ..wire import ChatRequest
 from .api.answers import ProbeFacts
 
 
@@ -69,6 +70,22 @@ class TargetView:
 def upstreams_of(models: Mapping[str, Attempting]) -> dict[str, list[TargetView]]:
     """The targets of each name, in the order of the settings."""
     return {name: [_upstream(each) for each in _candidates(provider)] for name, provider in models.items()}
+
+
+def plan_of(
+    models: ModelTable, model: str, request: ChatRequest
+) -> tuple[str | None, Sequence[CandidateVerdict]] | None:
+    """How a request would be routed now: the strategy and the candidates. None if nothing serves the model."""
+    found = models.find(model)
+    if found is None:
+        return None
+    provider, stem = found
+    call = Call(request, model, stem)
+    for layer in _layers(provider):
+        if isinstance(layer, Fallback):
+            plan = layer.plan(call)
+            return plan.strategy, plan.considered
+    return None, [CandidateVerdict(_name(provider), None, provider.ready(call))]
 
 
 def _candidates(provider: Provider) -> tuple[Candidate, ...]:

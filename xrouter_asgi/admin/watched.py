@@ -19,6 +19,7 @@ from .api.answers import (
     SlotsEntry,
     StateFacts,
 )
+from .api.explaining import Explained, ExplainQuery
 from .api.filters import RequestFilter
 
 
@@ -106,6 +107,9 @@ class Watched(Protocol):
     async def request(self, id: str, /) -> DetailFacts | None: ...
 
     async def upstreams(self) -> Upstreams: ...
+
+    async def explain(self, query: ExplainQuery, /) -> Explained | None:
+        """Where a request would go now. None if nothing serves its model."""
 
     async def probe(self, provider: str, /) -> ProbeFacts | None:
         """Ask a provider for its models, for 10 s at most. None if it has no provider of this name."""

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from ..live import Seen
 from ..router.table import PATIENCE
 from .api.answers import DetailFacts, ProbeFacts, StateFacts
+from .api.explaining import Explained, ExplainQuery
 from .api.filters import RequestFilter
 from .api.operation import adapter
 from .watched import News, ProcessStatus, Remembered, Upstreams, Watched
@@ -47,6 +48,10 @@ class WorkerProcess:
     async def upstreams(self) -> Upstreams:
         return cast(Upstreams, await self._told("upstreams", Upstreams))
 
+    async def explain(self, query: ExplainQuery, /) -> Explained | None:
+        told = await self._told("explain", Explained | None, query.model_dump())
+        return cast("Explained | None", told)
+
     async def probe(self, provider: str, /) -> ProbeFacts | None:
         told = await self._ask("probe", provider, patience=PATIENCE + 1)
         return cast("ProbeFacts | None", adapter(ProbeFacts | None).validate_python(told))
@@ -76,6 +81,9 @@ def answers_of(process: Watched) -> Mapping[str, Answer]:
     async def upstreams(params: Any) -> bytes:
         return to_json(await process.upstreams())
 
+    async def explain(params: Any) -> bytes:
+        return to_json(await process.explain(ExplainQuery.model_validate(params)))
+
     async def probe(params: Any) -> bytes:
         return to_json(await process.probe(str(params)))
 
@@ -85,5 +93,5 @@ def answers_of(process: Watched) -> Mapping[str, Answer]:
     async def news(params: Any) -> bytes:
         return to_json(await process.news(None if params is None else Seen(*params)))
 
-    methods = (status, requests, request, upstreams, probe, close, news)
+    methods = (status, requests, request, upstreams, explain, probe, close, news)
     return {method.__name__: method for method in methods}

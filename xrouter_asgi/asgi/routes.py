@@ -24,6 +24,7 @@ from ..errors import (
 from .body import AmbiguousLength, RequestTimeout, check_framing
 from .disconnect import ClientDisconnected, Interrupted
 from .hooks import failure
+from .refusal import OnError, send_refusal
 from .responses import CLOSE, id_headers, send_error
 from .scope import local_path
 from .sending import Outgoing
@@ -64,6 +65,7 @@ class Routes:
         paths: Endpoints by path, then by method. HEAD is a method like any other, but no answer to it has a body.
         token: The bearer token that every request needs; None lets everybody in.
         realm: The name of what the token protects.
+        on_error: Renders errors in place of our envelope, unless the answer has begun; as for `send_refusal`.
         lifespan: Entered at the startup of the process and left at its shutdown.
     """
 
@@ -73,6 +75,7 @@ class Routes:
         *,
         token: str | None = None,
         realm: str = "xrouter",
+        on_error: OnError | None = None,
         lifespan: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self._literal = {path: methods for path, methods in paths.items() if "{" not in path}
@@ -80,6 +83,7 @@ class Routes:
         self._patterns = sorted(patterns, key=lambda pattern: pattern[0], reverse=True)
         self._token = None if token is None else token.encode("utf-8")
         self._realm = realm
+        self._on_error = on_error
         self._lifespan = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,18 +114,29 @@ class Routes:
         except ClientDisconnected:
             pass
         except Interrupted as error:
-            await _fail(outgoing, error, context)
+            await self._fail(scope, receive, outgoing, error, context)
         except XRouterError as error:
             if outgoing.committed:
                 raise
             _log(error, context)
-            await _fail(outgoing, error, context)
+            await self._fail(scope, receive, outgoing, error, context)
         except Exception as error:
             if outgoing.committed:
                 raise
             # The host's `receive` may say no, too: Starlette's `max_body_size` does, by an HTTPException.
-            await _fail(outgoing, failure("A request failed by a defect of this program", error, context), context)
+            defect = failure("A request failed by a defect of this program", error, context)
+            await self._fail(scope, receive, outgoing, defect, context)
         context.release()
+
+    async def _fail(
+        self, scope: Scope, receive: Receive, outgoing: Outgoing, error: XRouterError, context: RequestContext
+    ) -> None:
+        if self._on_error is None or outgoing.started:
+            await _fail(outgoing, error, context)
+            return
+        with suppress(ClientDisconnected):
+            headers = (CLOSE,) if isinstance(error, _UNREAD) else ()
+            await send_refusal(scope, receive, outgoing, error, on_error=self._on_error, headers=headers)
 
     def _find(self, method: str, path: str) -> tuple[Endpoint, tuple[str, ...]]:
         """The endpoint, and the parts of the path that its pattern left open. Raises NotFound, MethodNotAllowed."""

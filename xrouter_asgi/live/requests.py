@@ -52,6 +52,7 @@ class RecentRequest(NamedTuple):
     first_byte: float | None
     streamed: bool
     usage: Usage | None
+    cost: int | None  # in nano-units of the currency of the prices
     error: str | None  # one word of few
     provider: str | None
     upstream_model: str | None
@@ -82,6 +83,7 @@ def remember(event: RequestEnded, number: int, now: float) -> RecentRequest:
         event.first_byte,
         context.streamed,
         context.usage,
+        context.cost and context.cost.amount,
         None if error is None else error_type(error)[:_LONGEST],
         context.provider,
         upstream_model and upstream_model[:_LONGEST],

@@ -1,4 +1,4 @@
-"""The table of the operator's API."""
+"""The table of the operator's API and pages."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Final, Self
 
 from pydantic import model_validator
 
-from .base import AppPath, Network, Port, Table
+from .base import AppPath, Network, Port, Table, need
 
 PORT: Final = 9101
 
 
 class AdminSettings(Table):
-    """`[admin]`: the operator's API, on a port of its own or on a path of the app. Needs `[keys]`.
+    """`[admin]`: the operator's API and pages, on a port of its own or on a path of the app. Needs `[keys]`.
 
     Attributes:
         port: Serve it only there, which only `xrouter serve` does; by default 9101, if there is no path.
@@ -32,6 +32,11 @@ class AdminSettings(Table):
         if self.path is not None:
             return None
         return PORT if self.port is None else self.port
+
+    @model_validator(mode="after")
+    def _can_be_shown(self) -> Self:
+        need("jinja2", extra="admin")
+        return self
 
     @model_validator(mode="after")
     def _in_one_place(self) -> Self:

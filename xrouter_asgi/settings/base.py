@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import math
 from abc import abstractmethod
+from contextlib import suppress
+from importlib.util import find_spec
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -68,3 +70,11 @@ def _path(path: str) -> str:
 
 
 AppPath = Annotated[str, AfterValidator(_path)]
+
+
+def need(module: str, *, extra: str) -> None:
+    """Raise ValueError now for an import that would fail later. It does not import, which takes long."""
+    with suppress(ModuleNotFoundError):  # a package above it
+        if find_spec(module) is not None:
+            return
+    raise ValueError(f'needs more than is installed. Run: pip install "xrouter-asgi[{extra}]"')

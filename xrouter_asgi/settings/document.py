@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError
 
 from ..context import matches
 from ..limits.prices import Prices
@@ -62,13 +62,19 @@ class Settings(Table):
     metrics: MetricsSettings | None = None
     alerts: AlertsSettings | None = None
     admin: AdminSettings | None = None
+    _source: str = PrivateAttr("settings")
+
+    @property
+    def source(self) -> str:
+        """Where they were read, for people: the file, or another name of the document."""
+        return self._source
 
     @property
     def served(self) -> Mapping[str, ModelSettings]:
         """The names clients use. Without `models`, every model of the only provider under its own name."""
-        if self.models:
-            return self.models
-        return {"*": ModelSettings(targets=tuple(TargetSettings(provider=name, model="*") for name in self.providers))}
+        return self.models or {
+            "*": ModelSettings(targets=tuple(TargetSettings(provider=name, model="*") for name in self.providers))
+        }
 
     @property
     def version(self) -> str:
@@ -185,6 +191,7 @@ class Settings(Table):
             # Outside the handler, because a traceback of pydantic's error would show the values.
             problems = [f"{source}: {name_of(path)} {sentence}" for path, sentence in found]
             raise SettingsError(list(dict.fromkeys(problems)))
+        settings._source = source
         return settings
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import unquote
@@ -24,7 +22,7 @@ from ..telemetry.otlp import otlp_tracer_provider
 from ..telemetry.otlp_json import SERVICE
 from ..telemetry.otlp_tracer import OTLPTracer
 from ..telemetry.spans import Tracer
-from .base import Table
+from .base import Table, need
 from .references import CABundle, ExistingPath, Hidden, reveal, sources_of
 from .upstreams import BaseURL
 
@@ -155,7 +153,7 @@ class TracingSettings(CollectorSettings, ResourceSettings):
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
         if self.protocol == "protobuf":
-            _need("opentelemetry.exporter.otlp.proto.http", extra="otlp-protobuf")
+            need("opentelemetry.exporter.otlp.proto.http", extra="otlp-protobuf")
             if self.proxy is not None:
                 raise ValueError('has a proxy, which only protocol = "json" can use.')
             if self.ca_bundle == SYSTEM:
@@ -241,11 +239,3 @@ class LogSettings(Table):
     @property
     def readable(self) -> bool:
         return self.format == "text" or (self.format == "auto" and sys.stderr.isatty())
-
-
-def _need(module: str, *, extra: str) -> None:
-    """Raise ValueError now for an import that would fail later. It does not import, which takes long."""
-    with suppress(ModuleNotFoundError):  # a package above it
-        if find_spec(module) is not None:
-            return
-    raise ValueError(f'needs more than is installed. Run: pip install "xrouter-asgi[{extra}]"')

@@ -80,6 +80,7 @@ class RequestFacts(TypedDict):
     prompt_tokens: int | None
     completion_tokens: int | None
     cached_tokens: int | None
+    cost: str | None  # with its currency
     error: str | None
     provider: str | None
     upstream_model: str | None
@@ -281,6 +282,7 @@ class Audit(TypedDict):
 class SettingsInForce(TypedDict):
     """`layers` and `warnings` are what `xrouter check` says. Secrets are shown as references: `env:NAME`."""
 
+    source: str
     version: str
     settings: dict[str, object]
     layers: list[list[str]]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 from starlette.types import Receive, Scope
@@ -20,8 +20,6 @@ from ...keys.documents import history_document, key_document
 from ...keys.issuer import MAX_REASON, OVERLAP
 from .answers import Audit, IssuedKey, KeyEntry, KeyList
 from .operation import AdminOperation, Body, Query, answer, body_of, query_of
-
-Change = Callable[[Issuer], Awaitable[APIKey]]
 
 
 class KeyQuery(Query):
@@ -102,65 +100,87 @@ class KeysAPI:
             get(f"{one}/audit", self._audit, "The changes of a key, oldest first.", answer=Audit, errors=(404,)),
         ]
 
-    async def _list(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        query = query_of(scope, KeyQuery)
+    async def found(self, query: KeyQuery) -> KeyList:
+        """The keys of a query."""
         states = frozenset[State]() if query.state is None else frozenset({query.state})
         where = KeyFilter(owner=query.owner, group=query.group, name=query.name, states=states)
         with _told():
-            found = await self._issuer(context).list(where, after=query.after, most=query.limit + 1)
+            found = await Issuer(self._registry, by="").list(where, after=query.after, most=query.limit + 1)
         shown, now = found[: query.limit], utc_now()
         more = shown[-1].id if len(found) > len(shown) else None
-        await answer(send, context, {"keys": [_entry(each, now) for each in shown], "after": more})
+        return {"keys": [_entry(each, now) for each in shown], "after": more}
 
-    async def _create(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        body = await body_of(scope, receive, NewKeyBody)
+    async def one(self, id: str) -> KeyEntry:
+        """Raises NotFound."""
+        with _told():
+            return _entry(await self._registry.get(id), utc_now())
+
+    async def create(self, body: NewKeyBody, context: RequestContext) -> IssuedKey:
+        """Raises InvalidRequest."""
         with _told():
             spec = KeySpec(**body.fields())
-            issued = await self._issuer(context).create(spec, kind=body.kind)
-        await answer(send, context, _issued(issued, spec), status=201)
+            return _issued(await self._issuer(context).create(spec, kind=body.kind), spec)
 
-    async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
-        with _told():
-            key = await self._registry.get(id)
-        await answer(send, context, _entry(key, utc_now()))
-
-    async def _update(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
-        body = await body_of(scope, receive, ChangeBody)
-        with _told():
-            key = await self._issuer(context).update(id, reason=body.reason, **body.fields())
-        await answer(send, context, _entry(key, utc_now()))
-
-    async def _rotate(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
-        body = await body_of(scope, receive, RotationBody)
+    async def rotate(self, id: str, body: RotationBody, context: RequestContext) -> IssuedKey:
+        """Raises NotFound, InvalidRequest."""
         with _told():
             issued = await self._issuer(context).rotate(
                 id, overlap=body.overlap, expires_at=body.expires_at, reason=body.reason
             )
-        await answer(send, context, _issued(issued, KeySpec()))
+        return _issued(issued, KeySpec())
+
+    async def suspend(self, id: str, body: ReasonBody, context: RequestContext) -> KeyEntry:
+        """Raises NotFound, InvalidRequest."""
+        return await _altered(self._issuer(context).suspend(id, reason=body.reason))
+
+    async def resume(self, id: str, body: ReasonBody, context: RequestContext) -> KeyEntry:
+        """Raises NotFound, InvalidRequest."""
+        return await _altered(self._issuer(context).resume(id, reason=body.reason))
+
+    async def revoke(self, id: str, body: ReasonBody, context: RequestContext) -> KeyEntry:
+        """Raises NotFound."""
+        return await _altered(self._issuer(context).revoke(id, reason=body.reason))
+
+    async def history(self, id: str) -> Audit:
+        """The changes of a key. Raises NotFound."""
+        with _told():
+            await self._registry.get(id)
+            entries: list[Any] = history_document(await self._registry.audit(id))
+        return {"audit": entries}
+
+    async def _list(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
+        await answer(send, context, await self.found(query_of(scope, KeyQuery)))
+
+    async def _create(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
+        body = await body_of(scope, receive, NewKeyBody)
+        await answer(send, context, await self.create(body, context), status=201)
+
+    async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
+        await answer(send, context, await self.one(id))
+
+    async def _update(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
+        body = await body_of(scope, receive, ChangeBody)
+        changed = await _altered(self._issuer(context).update(id, reason=body.reason, **body.fields()))
+        await answer(send, context, changed)
+
+    async def _rotate(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
+        body = await body_of(scope, receive, RotationBody)
+        await answer(send, context, await self.rotate(id, body, context))
 
     async def _suspend(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         body = await body_of(scope, receive, ReasonBody)
-        await self._change(send, context, lambda issuer: issuer.suspend(id, reason=body.reason))
+        await answer(send, context, await self.suspend(id, body, context))
 
     async def _resume(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         body = await body_of(scope, receive, ReasonBody)
-        await self._change(send, context, lambda issuer: issuer.resume(id, reason=body.reason))
+        await answer(send, context, await self.resume(id, body, context))
 
     async def _revoke(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         body = await body_of(scope, receive, ReasonBody)
-        await self._change(send, context, lambda issuer: issuer.revoke(id, reason=body.reason))
+        await answer(send, context, await self.revoke(id, body, context))
 
     async def _audit(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
-        with _told():
-            await self._registry.get(id)
-            history = await self._registry.audit(id)
-        entries = history_document(history)
-        await answer(send, context, {"audit": entries})
-
-    async def _change(self, send: Outgoing, context: RequestContext, change: Change) -> None:
-        with _told():
-            key = await change(self._issuer(context))
-        await answer(send, context, _entry(key, utc_now()))
+        await answer(send, context, await self.history(id))
 
     def _issuer(self, context: RequestContext) -> Issuer:
         return Issuer(self._registry, by=context.caller, hasher=self._hasher)
@@ -177,9 +197,14 @@ def _told() -> Iterator[None]:
         raise InvalidRequest(str(error)) from None
 
 
-def _entry(key: APIKey, now: datetime) -> dict[str, object]:
-    return key_document(key, now) | {"scopes": sorted(key.scopes)}
+async def _altered(changing: Awaitable[APIKey]) -> KeyEntry:
+    with _told():
+        return _entry(await changing, utc_now())
 
 
-def _issued(issued: Issued, spec: KeySpec) -> dict[str, object]:
-    return _entry(issued.key, utc_now()) | {"secret": issued.secret, "warnings": list(spec.warnings)}
+def _entry(key: APIKey, now: datetime) -> KeyEntry:
+    return cast(KeyEntry, key_document(key, now) | {"scopes": sorted(key.scopes)})
+
+
+def _issued(issued: Issued, spec: KeySpec) -> IssuedKey:
+    return {**_entry(issued.key, utc_now()), "secret": issued.secret, "warnings": list(spec.warnings)}

@@ -102,17 +102,17 @@ async def body_of(scope: Scope, receive: Receive, kind: type[M]) -> M:
     try:
         return kind.model_validate_json(body or b"{}", strict=True)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise mistake_in(error) from None
 
 
 def _validated(kind: type[M], values: Mapping[str, str]) -> M:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise mistake_in(error) from None
 
 
-def _invalid(error: ValidationError) -> InvalidRequest:
+def mistake_in(error: ValidationError) -> InvalidRequest:
     """The first mistake. It names the member, and never shows its value."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     name = ".".join(map(str, first["loc"]))[:128]

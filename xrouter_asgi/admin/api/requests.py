@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
 from ...errors import NotFound
-from ...ledger import LedgerStore, LedgerUnavailable
+from ...ledger import LedgerUnavailable, Spend
 from ..watched import Remembered
 from .answers import RequestDetail, RequestEntry, RequestList
 from .asking import Processes
@@ -26,12 +26,12 @@ class RequestsAPI:
     """`/api/requests` and `/api/requests/{id}`.
 
     Args:
-        ledger: Has those that are no longer remembered; None without one.
+        spend: Its ledger has those that are no longer remembered; None without one.
     """
 
-    def __init__(self, processes: Processes, *, ledger: LedgerStore | None = None) -> None:
+    def __init__(self, processes: Processes, spend: Spend | None) -> None:
         self._processes = processes
-        self._ledger = ledger
+        self._spend = spend
 
     def operations(self) -> list[AdminOperation]:
         return [
@@ -82,10 +82,10 @@ class RequestsAPI:
         nothing = Written([], None)
         complete_since = max(each["complete_since"] for each in told)
         is_enough = len(remembered) > which.limit and remembered[which.limit]["at"] >= complete_since
-        if self._ledger is None or is_enough:
+        if self._spend is None or is_enough:
             return nothing, None
         try:
-            return await written_requests(self._ledger, which), None
+            return await written_requests(self._spend, which), None
         except LedgerUnavailable as error:
             return nothing, error.message
 

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope
 
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
+from ...errors import NotFound
 from ...inspection import find_risks, layers_of
 from ...reloading import Reloaded
 from ...settings import Settings
@@ -45,16 +46,27 @@ class SettingsAPI:
         return None if self.settings is None else self.settings().version
 
     async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        if self.settings is not None:
-            await answer(send, context, settings_in_force(self.settings()))
+        await answer(send, context, self.in_force())
 
     async def _reload(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
-        if self.reload is not None:
-            await answer(send, context, _outcome(await self.reload()))
+        await answer(send, context, await self.reloaded())
+
+    def in_force(self) -> SettingsInForce:
+        """The settings in force. Raises NotFound where a host wired the parts itself."""
+        if self.settings is None:
+            raise NotFound("This host has no file of settings.")
+        return _in_force(self.settings())
+
+    async def reloaded(self) -> ReloadOutcome:
+        """What came of reading them again. Raises NotFound where nobody can."""
+        if self.reload is None:
+            raise NotFound("These settings cannot be read again without a restart.")
+        return _outcome(await self.reload())
 
 
-def settings_in_force(settings: Settings) -> SettingsInForce:
+def _in_force(settings: Settings) -> SettingsInForce:
     return {
+        "source": settings.source,
         "version": settings.version,
         "settings": with_references(settings.model_dump(mode="json"), settings.model_dump()),
         "layers": [list(row) for row in layers_of(settings)],

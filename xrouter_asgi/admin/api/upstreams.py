@@ -22,11 +22,12 @@ from .answers import (
     TargetState,
 )
 from .asking import Processes
-from .operation import AdminOperation, answer
+from .explaining import Explained, ExplainQuery
+from .operation import AdminOperation, answer, query_of
 
 
 class UpstreamsAPI:
-    """`/api/models`, `/api/providers` and `/api/circuits`."""
+    """`/api/models`, `/api/providers`, `/api/circuits` and `/api/explain`."""
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
@@ -61,6 +62,14 @@ class UpstreamsAPI:
                 method="POST",
                 errors=(404,),
             ),
+            AdminOperation(
+                "/api/explain",
+                self._explain,
+                "Where a request for a model would go now, and why.",
+                answer=Explained,
+                query=ExplainQuery,
+                errors=(400, 404),
+            ),
         ]
 
     async def models(self) -> Models:
@@ -84,6 +93,14 @@ class UpstreamsAPI:
         providers = [_provider(many, _states(name, told)) for name, many in found.items()]
         return {"workers": self._processes.answering(told), "providers": providers}
 
+    async def explain(self, query: ExplainQuery) -> Explained:
+        """Where a request would go now, as the first worker has it. Raises NotFound, NotReady."""
+        told = await self._processes.ask(lambda process: process.explain(query))
+        explained = next((found for _, found in told if found is not None), None)
+        if explained is None:
+            raise NotFound("No name and no pattern serves this model. See GET /api/models.")
+        return explained
+
     async def probe(self, name: str) -> Probed:
         """What came of asking a provider for its models. Raises NotFound, NotReady."""
         told = await self._processes.ask(lambda process: process.probe(name))
@@ -105,6 +122,9 @@ class UpstreamsAPI:
 
     async def _list_providers(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         await answer(send, context, await self.providers())
+
+    async def _explain(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
+        await answer(send, context, await self.explain(query_of(scope, ExplainQuery)))
 
     async def _probe(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, name: str) -> None:
         await answer(send, context, await self.probe(name))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from ...ledger import Cursor, Entry, LedgerStore, Where
+from ...ledger import Cursor, Entry, Spend, Where
+from ...limits.prices import in_units
 from .answers import RequestEntry
 from .filters import RequestFilter
 
@@ -21,7 +22,7 @@ class Written(NamedTuple):
     before: datetime | None
 
 
-async def written_requests(ledger: LedgerStore, which: RequestFilter) -> Written:
+async def written_requests(spend: Spend, which: RequestFilter) -> Written:
     """Requests of a filter, and one more than its limit if there are more. Raises LedgerUnavailable.
 
     The ledger knows nothing of outcomes, so these are looked for in 5,000 entries. Then a page may have fewer than its
@@ -33,15 +34,15 @@ async def written_requests(ledger: LedgerStore, which: RequestFilter) -> Written
     found: list[RequestEntry] = []
     for _ in range(_MOST // _AT_ONCE):
         size = _AT_ONCE if looks else which.limit + 1
-        page = await ledger.entries(where=where, before=cursor, limit=size)
-        found += [_entry(each) for each in page.entries if which.has_outcome(each.status, each.error)]
+        page = await spend.ledger.entries(where=where, before=cursor, limit=size)
+        found += [_entry(each, spend.currency) for each in page.entries if which.has_outcome(each.status, each.error)]
         cursor = page.before
         if cursor is None or len(found) > which.limit:
             break
     return Written(found, None if cursor is None else cursor.at)
 
 
-def _entry(entry: Entry) -> RequestEntry:
+def _entry(entry: Entry, currency: str) -> RequestEntry:
     return {
         "id": entry.request_id,
         "at": entry.at,
@@ -58,6 +59,7 @@ def _entry(entry: Entry) -> RequestEntry:
         "prompt_tokens": entry.input,
         "completion_tokens": entry.output,
         "cached_tokens": entry.cached,
+        "cost": None if entry.cost is None else f"{in_units(entry.cost)} {currency}",
         "error": entry.error,
         "provider": entry.provider,
         "upstream_model": entry.upstream_model,

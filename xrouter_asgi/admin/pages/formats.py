@@ -1,0 +1,97 @@
+"""How numbers, times and money look on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from jinja2 import pass_context
+from jinja2.runtime import Context
+
+NONE: Final = "–"
+"""What nobody knows."""
+
+_NARROW = "\N{NARROW NO-BREAK SPACE}"
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def _localized(context: Context, text: str) -> str:
+    """The digits of English in the way of the reader's language."""
+    if context["lang"] == "ru":
+        return text.replace(",", _NARROW).replace(".", ",")
+    return text
+
+
+@pass_context
+def count(context: Context, value: float | None) -> str:
+    """A whole number, with its thousands apart."""
+    return NONE if value is None else _localized(context, f"{value:,.0f}")
+
+
+@pass_context
+def rate(context: Context, value: float | None) -> str:
+    """A number of which two or three digits matter."""
+    if value is None:
+        return NONE
+    digits = 0 if value >= 100 or value == 0 else 1 if value >= 10 else 2
+    return _localized(context, f"{value:,.{digits}f}")
+
+
+@pass_context
+def seconds(context: Context, value: float | None) -> str:
+    """Seconds, to milliseconds below one of them: columns of these are aligned at their end."""
+    if value is None:
+        return NONE
+    return _localized(context, f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 100 else f"{value:,.0f}")
+
+
+@pass_context
+def percent(context: Context, share: float | None) -> str:
+    if share is None:
+        return NONE
+    digits = 0 if share >= 0.0995 or share == 0 else 1
+    return _localized(context, f"{100 * share:.{digits}f}") + f"{_NARROW}%"
+
+
+@pass_context
+def span(context: Context, value: float) -> str:
+    """A span of time in its two greatest units, such as `3 h 12 min`."""
+    left, found = max(0, round(value)), list[str]()
+    for unit, size in _UNITS:
+        amount, left = divmod(left, size)
+        if amount or (unit == "s" and not found):
+            found.append(f"{amount} {context['t'](f'unit_{unit}')}")
+    return " ".join(found[:2])
+
+
+def clock(value: datetime) -> str:
+    """A time of the wall clock, in UTC, which the script turns into that of the reader."""
+    return value.astimezone(UTC).strftime("%H:%M:%S")
+
+
+def day(value: datetime) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%d")
+
+
+def amount(value: str | None) -> str:
+    """Money, without its currency and with four digits behind the point; nothing that was spent looks like nothing."""
+    if value is None:
+        return NONE
+    number = value.partition(" ")[0]
+    whole, _, rest = number.partition(".")
+    if not rest.strip("0"):
+        return whole
+    return f"{whole}.{rest[:4].ljust(4, '0')}" if rest[:4].strip("0") or whole != "0" else "<0.0001"
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "count": count,
+    "rate": rate,
+    "seconds": seconds,
+    "percent": percent,
+    "span": span,
+    "clock": clock,
+    "day": day,
+    "amount": amount,
+}

@@ -1,0 +1,140 @@
+"""Now: whether all is well, at a glance."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from starlette.types import Receive, Scope
+
+from ...asgi.routes import Endpoint
+from ...asgi.sending import Outgoing
+from ...context import RequestContext
+from ..api.answers import MinuteSums, ModelEntry, Overview, ProblemEntry
+from ..api.filters import RequestFilter
+from ..api.overview import OverviewAPI
+from ..api.requests import RequestsAPI
+from ..api.upstreams import UpstreamsAPI
+from ..forms import go_to
+from .charts import line
+from .frame import Frame
+
+_LATEST = 10  # requests
+_WORST_FIRST = ("circuit_open", "limiter_degraded", "cooling")
+
+
+class Figure(NamedTuple):
+    """A number that a person looks at, and how it was in the last hour.
+
+    Attributes:
+        name: Of its text.
+        filter: How it looks.
+        unit: Of its text; empty for none.
+        line: A path; empty for none.
+        alarming: Whether it is worth a look.
+    """
+
+    name: str
+    value: float | None
+    filter: str
+    unit: str = ""
+    line: str = ""
+    alarming: bool = False
+
+
+class Cell(NamedTuple):
+    """A target in the strip of all of them. Its `look` is `well`, `resting`, `open` or `idle`."""
+
+    target: str
+    look: str
+
+
+class NowPage:
+    """`/`."""
+
+    def __init__(self, frame: Frame, overview: OverviewAPI, requests: RequestsAPI, upstreams: UpstreamsAPI) -> None:
+        self._frame = frame
+        self._overview = overview
+        self._requests = requests
+        self._upstreams = upstreams
+
+    def paths(self) -> dict[str, dict[str, Endpoint]]:
+        return {"/": {"GET": self._show, "HEAD": self._show}, "/circuits/{target:path}/close": {"POST": self._close}}
+
+    async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
+        overview = await self._overview.overview()
+        await self._frame.show(
+            scope,
+            send,
+            context,
+            "now",
+            overview=overview,
+            workers=overview["workers"],
+            worst=worst(overview["problems"]),
+            figures=figures(overview, now=time.time()),
+            cells=cells((await self._upstreams.models())["models"]),
+            requests=(await self._requests.found(RequestFilter(limit=_LATEST)))["requests"],
+        )
+
+    async def _close(
+        self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, target: str
+    ) -> None:
+        await self._upstreams.close(target)
+        await go_to(scope, send, context, "")
+
+
+def worst(problems: Sequence[ProblemEntry]) -> ProblemEntry | None:
+    """The one to tell first: of the worst kind, the oldest. None if all is well."""
+    return min(problems, key=lambda each: _WORST_FIRST.index(each["kind"]), default=None)
+
+
+def figures(overview: Overview, *, now: float) -> Sequence[Figure]:
+    """The numbers of the page."""
+    minutes = overview["minutes"]
+    requests = [minute["requests"] for minute in minutes]
+    failed = [minute["failed"] / minute["requests"] if minute["requests"] else None for minute in minutes]
+    tokens = [minute["prompt_tokens"] + minute["completion_tokens"] for minute in minutes]
+    all_requests, all_failed = sum(requests), sum(minute["failed"] for minute in minutes)
+    share = all_failed / all_requests if all_requests else None
+    return [
+        Figure("requests_per_minute", _a_minute(requests, now), "rate", line=line(requests)),
+        Figure("errors", share, "percent", line=line(failed), alarming=bool(share and share >= 0.05)),
+        Figure(
+            "first_token_p95",
+            overview["first_token"]["p95"],
+            "seconds",
+            "unit_s",
+            line(_of(minutes, "first_token_p95")),
+        ),
+        Figure("duration_p95", overview["duration"]["p95"], "seconds", "unit_s", line(_of(minutes, "duration_p95"))),
+        Figure("tokens_per_minute", _a_minute(tokens, now), "count", line=line(tokens)),
+        Figure("in_flight", overview["in_flight"], "count"),
+    ]
+
+
+def cells(models: Sequence[ModelEntry]) -> Sequence[Cell]:
+    """Each target once, in the order of the settings."""
+    targets = [each for model in models for each in model["targets"]]
+    states = {each["target"]: each["state"] for each in targets}
+    asked = Counter[str]()
+    for each in targets:
+        asked[each["target"]] += each["attempts"]
+    return [Cell(name, _look(state, asked[name])) for name, state in states.items()]
+
+
+def _look(state: str, asked: int) -> str:
+    if state == "ready":
+        return "well" if asked else "idle"
+    return "open" if state == "circuit_open" else "resting"
+
+
+def _a_minute(sums: Sequence[int], now: float) -> float:
+    """How many came in the last 60 seconds: the running minute, and of the one before as much as is not over."""
+    over = now % 60 / 60
+    return sums[-1] + sums[-2] * (1 - over)
+
+
+def _of(minutes: Sequence[MinuteSums], name: str) -> list[float | None]:
+    return [minute[name] for minute in minutes]  # type: ignore[literal-required]
