@@ -72,9 +72,8 @@ class Settings(Table):
     @property
     def served(self) -> Mapping[str, ModelSettings]:
         """The names clients use. Without `models`, every model of the only provider under its own name."""
-        return self.models or {
-            "*": ModelSettings(targets=tuple(TargetSettings(provider=name, model="*") for name in self.providers))
-        }
+        every = tuple(TargetSettings(provider=name, model="*") for name in self.providers)
+        return self.models or {"*": ModelSettings(targets=every)}
 
     @property
     def version(self) -> str:
