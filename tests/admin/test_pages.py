@@ -143,7 +143,9 @@ async def test_names_of_others_stay_texts(stand: Stand) -> None:
         assert "&lt;script&gt;alert" in text
 
 
-@pytest.mark.parametrize("path", ["/", "/requests", "/requests/req_1", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/", "/requests", "/requests/req_1", "/nowhere", "/models?model=m", "/keys", "/keys/new", "/settings"]
+)
 async def test_no_page_has_anything_inline(stand: Stand, path: str) -> None:
     await stand.chat(x_request_id="req_1")
     links = Links()

@@ -94,6 +94,7 @@ class AdminApp:
         self._guard = OperatorGuard(find, allow=allow)
         asked, configured = Processes(processes), SettingsAPI(settings, reload)
         self._parts = AdminParts(
+            "" if settings is None else settings().price_list().currency,
             OverviewAPI(asked, settings_version=configured.version),
             RequestsAPI(asked, spend),
             UpstreamsAPI(asked),

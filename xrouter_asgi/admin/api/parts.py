@@ -19,9 +19,11 @@ class AdminParts:
     """What the operator's app is made of. Each operation of the API is a method that a page may call, too.
 
     Attributes:
+        currency: Of prices.
         keys, spend: None leaves these out.
     """
 
+    currency: str
     overview: OverviewAPI
     requests: RequestsAPI
     upstreams: UpstreamsAPI

@@ -85,6 +85,16 @@ def amount(value: str | None) -> str:
     return f"{whole}.{rest[:4].ljust(4, '0')}" if rest[:4].strip("0") or whole != "0" else "<0.0001"
 
 
+def plain(value: object) -> str:
+    """A value of the audit: times without fractions of a second, lists as their members."""
+    if isinstance(value, str):
+        try:
+            return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if "T" in value else value
+        except ValueError:
+            return value
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "count": count,
     "rate": rate,
@@ -94,4 +104,5 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "clock": clock,
     "day": day,
     "amount": amount,
+    "plain": plain,
 }

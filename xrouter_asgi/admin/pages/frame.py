@@ -26,11 +26,14 @@ class Frame:
     """Renders pages.
 
     Args:
-        tabs: The pages that are served, in the order of the menu.
         sessions: Those of browsers; None in a host with users of its own.
+
+    Attributes:
+        tabs: The pages that are served, in the order of the menu.
     """
 
-    def __init__(self, tabs: Sequence[str], sessions: Sessions | None) -> None:
+    def __init__(self, sessions: Sessions | None) -> None:
+        self.tabs: Sequence[str] = ()
         self._sessions = sessions
         self._environment = Environment(
             loader=PackageLoader("xrouter_asgi.admin"),
@@ -41,7 +44,6 @@ class Frame:
             auto_reload=False,
         )
         self._environment.filters.update(FILTERS)
-        self._environment.globals.update(tabs=tabs)
         self._names = frozenset(self._environment.list_templates())
 
     def render(self, scope: Scope, page: str, **values: object) -> str:
@@ -53,6 +55,7 @@ class Frame:
             raise NotFound("This page has no parts.")
         return self._environment.get_template(name).render(
             page=page,
+            tabs=self.tabs,
             lang=language,
             t=partial(text, language),
             root=root_of(scope),

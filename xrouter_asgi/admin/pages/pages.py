@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Protocol
 
@@ -17,8 +17,11 @@ from ..api.parts import AdminParts
 from ..sessions import SESSION, Sessions
 from .files import files
 from .frame import Frame, is_browser, send_page
+from .keys import KeyPages
+from .models import ModelPages
 from .now import NowPage
 from .requests import RequestPages
+from .settings import SettingsPage
 
 
 class SomePages(Protocol):
@@ -35,17 +38,22 @@ class Pages:
     """
 
     def __init__(self, parts: AdminParts, sessions: Sessions | None) -> None:
-        tabs = ["now", "requests"]
         self._signing = sessions is not None
-        self._frame = frame = Frame(tabs, sessions)
-        self._pages: Sequence[SomePages] = [
-            NowPage(frame, parts.overview, parts.requests, parts.upstreams),
-            RequestPages(frame, parts.requests),
-        ]
+        self._frame = frame = Frame(sessions)
+        self._pages: dict[str, SomePages] = {
+            "now": NowPage(frame, parts.overview, parts.requests, parts.upstreams),
+            "requests": RequestPages(frame, parts.requests),
+            "models": ModelPages(frame, parts.upstreams, currency=parts.currency),
+        }
+        if parts.keys is not None:
+            self._pages["keys"] = KeyPages(frame, parts.keys)
+        if parts.settings.settings is not None:
+            self._pages["settings"] = SettingsPage(frame, parts.settings)
+        frame.tabs = tuple(self._pages)
 
     def paths(self) -> dict[str, Mapping[str, Endpoint]]:
         """Those that only operators see."""
-        return {path: methods for pages in self._pages for path, methods in pages.paths().items()}
+        return {path: methods for pages in self._pages.values() for path, methods in pages.paths().items()}
 
     @staticmethod
     def open_paths() -> dict[str, Mapping[str, Endpoint]]:
