@@ -48,6 +48,19 @@ async def test_what_happens_is_told_as_it_happens() -> None:
 
 
 @virtual
+async def test_a_stream_ends_when_its_reader_leaves() -> None:
+    stand = await Stand.open()
+    loop = asyncio.get_running_loop()
+    began, exchange = loop.time(), listen(stand)
+    running = asyncio.create_task(exchange.run())
+    await exchange.sent(2)
+    exchange.leave()
+    await running
+    assert loop.time() - began < 1
+    assert stand.live._listeners == []
+
+
+@virtual
 async def test_more_than_ten_events_a_second_are_dropped_and_counted() -> None:
     stand = await Stand.open()
     exchange = listen(stand)

@@ -75,6 +75,31 @@ class Scene:
         )
         return scene
 
+    @property
+    def pages(self) -> dict[str, str]:
+        """The way to each page, by its name."""
+        several = next(each for each in reversed(self.live.recent) if len(each.attempts) > 1 and not each.failed)
+        key = self.keys[0].id
+        return {
+            "now": "/",
+            "requests": "/requests",
+            "request": f"/requests/{several.id}",
+            "models": "/models?model=assistant&tokens=20000&tools=true",
+            "keys": "/keys",
+            "key": f"/keys/{key}",
+            "new-key": "/keys/new",
+            "revoke": f"/keys/{key}/revoke",
+            "settings": "/settings",
+            "error": "/nowhere",
+        }
+
+    def hear_of(self, model: str) -> str:
+        """A request for a model of this name has ended. Returns its id."""
+        context = RequestContext(model=model, endpoint="chat")
+        self.live(RequestStarted(context))
+        self._refused(context)
+        return context.request_id
+
     async def _reload(self) -> Reloaded:
         version = SETTINGS.version
         return Reloaded(version, version, problems=["xrouter.toml: models.fast.targets[1] names provider 'opnai'."])

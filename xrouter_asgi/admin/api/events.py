@@ -9,6 +9,7 @@ from contextlib import suppress
 from pydantic_core import to_json
 from starlette.types import Receive, Scope
 
+from ...asgi.body import read_body
 from ...asgi.disconnect import DisconnectGuard
 from ...asgi.responses import id_headers, stream_head
 from ...asgi.sending import Outgoing
@@ -45,6 +46,7 @@ class EventsAPI:
         return [AdminOperation("/api/events", self._answer, summary, answer=str, media="text/event-stream")]
 
     async def _answer(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
+        await read_body(scope, receive, limit=0)  # only behind it is seen that the client leaves
         async with DisconnectGuard(receive):
             reader = NewsReader(self._processes)
             await reader.read()
