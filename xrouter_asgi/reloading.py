@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -189,6 +190,15 @@ class Reloaded:
     restart: Sequence[str] = ()
 
 
+class Replaceable(Protocol):
+    """What serves settings, and can go on with others."""
+
+    settings: Settings
+
+    async def replace(self, settings: Settings) -> None:
+        """Serve these settings from the next request on. If it raises, the old ones stay."""
+
+
 class Reload:
     """Reads the settings again and puts them in force, or tells why not.
 
@@ -197,10 +207,8 @@ class Reload:
         watch: The file of the settings; None to ignore its changes.
     """
 
-    def __init__(
-        self, router: ReloadableRouter, *, load: Callable[[], Settings], watch: FileWatch | None = None
-    ) -> None:
-        self._router = router
+    def __init__(self, served: Replaceable, *, load: Callable[[], Settings], watch: FileWatch | None = None) -> None:
+        self._served = served
         self._load = load
         self._watch = watch
         self._one = asyncio.Lock()  # SIGHUP and an operator may ask at the same time
@@ -214,13 +222,13 @@ class Reload:
         async with self._one:
             if self._watch is not None:
                 self._watch.note()
-            return await self._run(self._router.settings)
+            return await self._run(self._served.settings)
 
     async def _run(self, old: Settings) -> Reloaded:
         try:
             read = await asyncio.to_thread(self._load)
             new = old.reloaded(read)
-            await self._router.replace(new)
+            await self._served.replace(new)
         except SettingsError as error:
             for problem in error.problems:
                 logger.error("%s", problem)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC
 from functools import partial
 from typing import NamedTuple
@@ -14,11 +14,13 @@ from typing import NamedTuple
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from .admin import ThisProcess, Watched
 from .admission import LoopLag, MemoryGate, Refusals
 from .asgi.lifespan import Close, ClosingAtShutdown
 from .asgi.mounts import below, exactly_at
 from .events import Observer
 from .kept import AnswerStore, ResponseStore
+from .keys import KeyRegistry
 from .landing import Landing
 from .ledger import LedgerStore, SeededBudget
 from .limits import LimitStore, Prices
@@ -30,7 +32,7 @@ from .middleware.request_events import RequestEventsMiddleware
 from .middleware.tracing import TracingMiddleware
 from .providers.base import ReadyProvider
 from .providers.http import Instrument
-from .reloading import FileWatch, Reload, ReloadableRouter
+from .reloading import FileWatch, Reload, ReloadableRouter, Replaceable
 from .router.router import LLMRouter
 from .router.table import ModelTable
 from .router.usage import OwnUsage
@@ -39,7 +41,7 @@ from .settings.base import OPEN
 from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.upstreams import AccountSettings
 from .telemetry.metrics import Metrics
-from .watching import access_log_of, admin_of, bookkeeper_of, metrics_of, observers_of, spend_of
+from .watching import access_log_of, admin_of, bookkeeper_of, metrics_of, observers_of, spend_of, watched_of
 
 EXPOSED = (
     "retry-after",
@@ -83,13 +85,15 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 
 class Assembly(NamedTuple):
     """The whole as one application, the router in its middle, what measures (None without `[metrics]`), what counts
-    refusals for want of room, the operator's app (None without `[admin]`), and what reads the settings again."""
+    refusals for want of room, the operator's app and what it sees of this process (None without `[admin]`), and what
+    reads the settings again."""
 
     app: ASGIApp
     router: ReloadableRouter
     metrics: Metrics | None
     refusals: Refusals
     admin: ASGIApp | None = None
+    watched: ThisProcess | None = None
     reload: Reload | None = None
 
 
@@ -109,9 +113,8 @@ def assemble(
     store = _limit_store(settings, ledger, closing)
     # Next to the router, because only the router knows the model and the tokens.
     app: ASGIApp = router if store is None else _limited(router, settings, store, prices)
-    registry = None
-    if settings.keys is not None:
-        registry = settings.keys.store(changes=settings.limits.key_changes() if settings.limits is not None else None)
+    registry = _registry(settings)
+    if settings.keys is not None and registry is not None:
         keys = settings.keys.build(registry)
         closing["keys"] = keys.aclose
         # Above limits, so that a limit belongs to a key and not to an address, and strangers use up no limit.
@@ -121,7 +124,8 @@ def assemble(
     metrics = metrics_of(settings, router, store, bookkeeper, refusals, tracing)
     app = _without_key(app, settings, metrics)
     log = access_log_of(settings, closing)
-    admin = admin_of(settings, router, registry, spend_of(settings, ledger, store, registry), reload, log, observers)
+    watched, spend = watched_of(settings, router, observers), spend_of(settings, ledger, store, registry)
+    admin = admin_of(settings, [watched] if watched else [], registry, spend, router, reload, log)
     observers += observers_of(settings, metrics, bookkeeper, log, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
@@ -132,7 +136,30 @@ def assemble(
         app = TracingMiddleware(app, tracer=tracing.tracer, propagate=tracing.propagate)
     app = _outermost(app, settings, refusals, admin)
     # Around all, because stores and exporters close after the providers, whose last calls they still record.
-    return Assembly(ClosingAtShutdown(app, closing=closing), router, metrics, refusals, admin, reload)
+    return Assembly(ClosingAtShutdown(app, closing=closing), router, metrics, refusals, admin, watched, reload)
+
+
+def admin_of_workers(
+    settings: Settings, workers: Sequence[Watched], served: Replaceable, reload: Reload
+) -> ASGIApp | None:
+    """The operator's app of a supervisor; None without `[admin]`. Its lifespan closes its stores."""
+    if settings.admin is None:
+        return None
+    closing = dict[str, Close]()
+    ledger, registry, limits = ledger_of(settings), _registry(settings), settings.limits
+    store = None if limits is None or not limits.shared else _limit_store(settings, ledger, closing)
+    log = access_log_of(settings, closing)
+    spend = spend_of(settings, ledger, store, registry)
+    admin = admin_of(settings, workers, registry, spend, served, reload, log)
+    closing |= {name: each.aclose for name, each in (("ledger", ledger), ("keys", registry)) if each is not None}
+    return None if admin is None else ClosingAtShutdown(admin, closing=closing)
+
+
+def _registry(settings: Settings) -> KeyRegistry | None:
+    """The store of the keys; None without `[keys]`."""
+    if settings.keys is None:
+        return None
+    return settings.keys.store(changes=None if settings.limits is None else settings.limits.key_changes())
 
 
 def _builder(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp
 
-from .admin import AdminApp
+from .admin import AdminApp, ThisProcess, Watched
 from .admission import Refusals
 from .asgi.lifespan import Close
 from .bookkeeping import Ledger
@@ -16,7 +16,7 @@ from .ledger import Budgets, LedgerStore, Spend
 from .limits import LimitStore, Prices
 from .live import Live
 from .middleware.request_events import RequestEventsMiddleware
-from .reloading import Reload, ReloadableRouter
+from .reloading import Reload, ReloadableRouter, Replaceable
 from .settings import Settings
 from .settings.telemetry import Tracing
 from .telemetry.access_log import LineBuffer
@@ -106,26 +106,37 @@ def spend_of(
     return Spend(ledger, currency=table.currency, timezone=table.zone, budgets=budgets)
 
 
-def admin_of(
-    settings: Settings,
-    router: ReloadableRouter,
-    registry: KeyRegistry | None,
-    spend: Spend | None,
-    reload: Reload | None,
-    log: list[Observer],
-    observers: list[Observer],
-) -> ASGIApp | None:
-    """The operator's app, which has its lines in the access log. Adds what it shows to the observers."""
-    if settings.admin is None or settings.keys is None or registry is None:
+def watched_of(settings: Settings, router: ReloadableRouter, observers: list[Observer]) -> ThisProcess | None:
+    """This process, for the operator's app; None without `[admin]`. Adds what remembers requests to the observers."""
+    if settings.admin is None:
         return None
     live = Live()
     observers.append(live)
+    return ThisProcess(router, live, currency=settings.price_list().currency)
+
+
+def admin_of(
+    settings: Settings,
+    processes: Sequence[Watched],
+    registry: KeyRegistry | None,
+    spend: Spend | None,
+    served: Replaceable,
+    reload: Reload | None,
+    log: list[Observer],
+) -> ASGIApp | None:
+    """The operator's app of these processes, which has its lines in the access log; None without `[admin]`.
+
+    Args:
+        served: Has the settings in force.
+    """
+    if settings.admin is None or settings.keys is None or registry is None:
+        return None
     app = AdminApp(
-        router,
-        live,
+        *processes,
         keys=registry,
         hasher=settings.keys.hasher,
         spend=spend,
+        settings=lambda: served.settings,
         reload=None if reload is None else reload.run,
         allow=settings.admin.allow,
     )

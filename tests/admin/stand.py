@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.asgi_client import Answer, Headers, request
-from xrouter_asgi.admin import AdminApp
+from xrouter_asgi.admin import AdminApp, ThisProcess
 from xrouter_asgi.keys import Issued, Issuer, KeySpec, MemoryKeyStore
 from xrouter_asgi.ledger import Budgets, MemoryLedger, Spend
 from xrouter_asgi.limits import MemoryLimits
@@ -49,7 +49,13 @@ class Stand:
         limit = "10 USD/calendar month per owner"
         budgets = Budgets(self.ledger, limit=limit, store=self.limits, keys=self.registry)
         spend = Spend(self.ledger, budgets=budgets)
-        self.app = AdminApp(self.router, self.live, keys=self.registry, spend=spend, reload=self.reload)
+        self.app = AdminApp(
+            ThisProcess(self.router, self.live),
+            keys=self.registry,
+            spend=spend,
+            settings=lambda: self.router.settings,
+            reload=self.reload,
+        )
         self.served = RequestEventsMiddleware(self.router, observers=[self.live])
         self.issuer = Issuer(self.registry, by="test")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.admin.stand import SETTINGS, Stand
 from tests.asgi_client import post
-from xrouter_asgi.admin import AdminApp
+from xrouter_asgi.admin import AdminApp, ThisProcess
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.errors import UpstreamError, UpstreamRateLimited, UpstreamUnavailable
 from xrouter_asgi.events import CircuitOpened
@@ -20,6 +22,7 @@ from xrouter_asgi.providers.target import Target
 from xrouter_asgi.queueing import Slots
 from xrouter_asgi.reloading import Reloaded
 from xrouter_asgi.router import LLMRouter
+from xrouter_asgi.settings import Settings
 from xrouter_asgi.testing.scripted import ScriptedProvider, chat
 from xrouter_asgi.testing.virtual import virtual
 
@@ -35,7 +38,7 @@ async def test_the_overview_says_what_happened_of_late(stand: Stand) -> None:
     overview = await got(stand, "/api/overview")
     assert overview["well"]
     assert overview["settings"] == SETTINGS.version
-    assert overview["process"] == {"number": 1, "of": 1}
+    assert overview["workers"] == {"answering": 1, "of": 1}
     assert overview["in_flight"] == 0
     assert len(overview["minutes"]) == 60
     assert sum(minute["requests"] for minute in overview["minutes"]) == 1
@@ -97,7 +100,9 @@ async def test_a_request_is_shown_with_the_decision_where_it_went() -> None:
     router = LLMRouter({"m": stack(candidates)})
     await post(RequestEventsMiddleware(router, observers=[live]), "/v1/chat/completions", chat("m"))
     stand = Stand()
-    stand.app = AdminApp(router, live, identify=lambda scope: Principal("ann", scopes=frozenset({"admin"})))
+    stand.app = AdminApp(
+        ThisProcess(router, live), identify=lambda scope: Principal("ann", scopes=frozenset({"admin"}))
+    )
     (entry,) = (await stand.ask("GET", "/api/requests", headers=[(b"a", b"b")])).json["requests"]
     shown = (await stand.ask("GET", f"/api/requests/{entry['id']}", headers=[(b"a", b"b")])).json
     assert shown["request"] == entry
@@ -134,7 +139,9 @@ async def test_a_target_with_an_open_circuit_is_tried_at_once_when_an_operator_s
     for _ in range(40):
         await post(app, "/v1/chat/completions", chat("m"))
     stand = Stand()
-    stand.app = AdminApp(router, live, identify=lambda scope: Principal("ann", scopes=frozenset({"admin"})))
+    stand.app = AdminApp(
+        ThisProcess(router, live), identify=lambda scope: Principal("ann", scopes=frozenset({"admin"}))
+    )
     site = [(b"sec-fetch-site", b"same-origin")]
     (provider, _) = (await stand.ask("GET", "/api/providers", headers=site)).json["providers"]
     (target,) = provider["targets"]
@@ -142,7 +149,7 @@ async def test_a_target_with_an_open_circuit_is_tried_at_once_when_an_operator_s
     assert target["until"] is not None
     assert live.problems.present
     closed = await stand.ask("POST", "/api/circuits/up/m/close", headers=site)
-    assert closed.json == {"target": "up/m", "state": "ready", "until": None, "text": None}
+    assert closed.json == {"target": "up/m", "state": "ready", "until": None, "text": None, "workers": [1]}
     assert live.problems.present == []
     calls, up.steps = len(up.calls), []
     await post(app, "/v1/chat/completions", chat("m"))
@@ -156,7 +163,9 @@ async def test_a_target_that_cools_is_asked_at_once_when_an_operator_says_so() -
     router = LLMRouter({"m": stack([Candidate(Target(each), f"{each.name}/m") for each in (up, other)])})
     await post(RequestEventsMiddleware(router, observers=[live]), "/v1/chat/completions", chat("m"))
     stand = Stand()
-    stand.app = AdminApp(router, live, identify=lambda scope: Principal("ann", scopes=frozenset({"admin"})))
+    stand.app = AdminApp(
+        ThisProcess(router, live), identify=lambda scope: Principal("ann", scopes=frozenset({"admin"}))
+    )
     site = [(b"sec-fetch-site", b"same-origin")]
     (problem,) = (await stand.ask("GET", "/api/overview", headers=site)).json["problems"]
     assert (problem["kind"], problem["subject"]) == ("cooling", "up/m")
@@ -174,7 +183,9 @@ async def test_a_provider_shows_its_last_attempt_and_its_slots() -> None:
     router = LLMRouter({"m": Concurrency(Target(up, model="m"), slots=slots)})
     await post(RequestEventsMiddleware(router, observers=[live]), "/v1/chat/completions", chat("m"))
     stand = Stand()
-    stand.app = AdminApp(router, live, identify=lambda scope: Principal("ann", scopes=frozenset({"admin"})))
+    stand.app = AdminApp(
+        ThisProcess(router, live), identify=lambda scope: Principal("ann", scopes=frozenset({"admin"}))
+    )
     slot = await slots.acquire()
     (provider,) = (await stand.ask("GET", "/api/providers", headers=[(b"a", b"b")])).json["providers"]
     assert provider["last"]["error"] == "broken"
@@ -211,16 +222,15 @@ class Late(ScriptedProvider):
 
 
 @pytest.mark.parametrize(
-    ("provider", "status", "told"),
-    [(Bare(), 400, "list no models"), (Failing(name="bare"), 200, "is away"), (Late(name="bare"), 200, "in time")],
+    ("provider", "told"),
+    [(Bare(), "list no models"), (Failing(name="bare"), "is away"), (Late(name="bare"), "in time")],
 )
-async def test_a_probe_without_an_answer_says_why(provider: Any, status: int, told: str) -> None:
+async def test_a_probe_without_an_answer_says_why(provider: Any, told: str) -> None:
     stand = Stand()
     identify = lambda scope: Principal("ann", scopes=frozenset({"admin"}))  # noqa: E731
-    stand.app = AdminApp(LLMRouter({"m": provider}), Live(), identify=identify)
+    stand.app = AdminApp(ThisProcess(LLMRouter({"m": provider}), Live()), identify=identify)
     answer = await stand.ask("POST", "/api/providers/bare/probe", headers=[(b"sec-fetch-site", b"same-origin")])
-    assert answer.status == status
-    assert told in answer.body.decode()
+    assert told in answer.json["failure"]
 
 
 async def test_the_settings_in_force_are_shown_with_what_check_says(stand: Stand) -> None:
@@ -229,6 +239,44 @@ async def test_the_settings_in_force_are_shown_with_what_check_says(stand: Stand
     assert shown["settings"]["models"]["m"]["targets"][0]["provider"] == "echo"
     assert ["keys", "off: whoever reaches this server is let in"] in shown["layers"]
     assert shown["warnings"] == []
+
+
+async def test_secrets_of_the_settings_are_shown_as_references(tmp_path: Path) -> None:
+    document = {
+        "providers": {"up": {"kind": "openai", "base_url": "https://up.example/v1", "api_key": "env:UP_KEY"}},
+        "models": {"m": {"targets": ["up/m"]}},
+        "keys": {"url": "sqlite:///keys.db"},
+        "rate_limit": {"storage": "redis://:hunter2@redis"},
+    }
+    settings = Settings.parse(document, environment={"UP_KEY": "sk-very-secret"}, folder=tmp_path)
+    stand = await Stand.open()
+    stand.app = AdminApp(ThisProcess(stand.router, stand.live), keys=stand.registry, settings=lambda: settings)
+    answer = await stand.ask("GET", "/api/settings")
+    shown = answer.json["settings"]
+    assert shown["providers"]["up"]["api_key"] == "env:UP_KEY"
+    assert shown["keys"]["url"] == shown["rate_limit"]["storage"] == "set in the file"
+    assert shown["cache"]["store"] == "memory"
+    assert b"very-secret" not in answer.body
+    assert b"hunter2" not in answer.body
+
+
+class WithToken(ScriptedProvider):
+    """Its token expires in a minute."""
+
+    @property
+    def token_expires(self) -> float:
+        return asyncio.get_running_loop().time() + 60
+
+
+async def test_a_provider_with_a_token_shows_when_it_expires() -> None:
+    stand = Stand()
+    identify = lambda scope: Principal("ann", scopes=frozenset({"admin"}))  # noqa: E731
+    router = LLMRouter({"a": WithToken(name="with"), "b": ScriptedProvider(name="without")})
+    stand.app = AdminApp(ThisProcess(router, Live()), identify=identify)
+    answer = await stand.ask("GET", "/api/providers", headers=[(b"a", b"b")])
+    shown, none = [each["token_expires"] for each in answer.json["providers"]]
+    assert none is None
+    assert 50 < (datetime.fromisoformat(shown) - datetime.now(UTC)).total_seconds() <= 61
 
 
 @pytest.mark.parametrize("problems", [(), ("models is missing.",)])

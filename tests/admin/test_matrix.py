@@ -9,7 +9,7 @@ import pytest
 
 from tests.admin.stand import HOST, SAME_ORIGIN, Stand, bearer
 from tests.asgi_client import Answer, Headers, request
-from xrouter_asgi.admin import AdminApp
+from xrouter_asgi.admin import AdminApp, ThisProcess
 from xrouter_asgi.context import Principal
 from xrouter_asgi.reloading import Reloaded
 from xrouter_asgi.router import LLMRouter
@@ -191,7 +191,10 @@ async def test_strangers_hear_of_no_event(stand: Stand, asker: Asker) -> None:
 async def test_a_principal_of_the_host_without_scopes_is_no_operator(stand: Stand, endpoint: str) -> None:
     """In a router no scopes mean all of them."""
     stand.app = AdminApp(
-        stand.router, stand.live, keys=stand.registry, reload=stand.reload, identify=lambda scope: Principal("ann")
+        ThisProcess(stand.router, stand.live),
+        keys=stand.registry,
+        reload=stand.reload,
+        identify=lambda scope: Principal("ann"),
     )
     assert (await asked(stand, endpoint, [SAME_ORIGIN])).status == 403
 
@@ -200,7 +203,7 @@ async def test_a_principal_of_the_host_with_the_scope_is_an_operator(stand: Stan
     async def identify(scope: object) -> Principal:
         return Principal("ann", scopes=frozenset({"admin"}))
 
-    stand.app = AdminApp(stand.router, stand.live, keys=stand.registry, identify=identify)
+    stand.app = AdminApp(ThisProcess(stand.router, stand.live), keys=stand.registry, identify=identify)
     assert (await asked(stand, "GET /api/keys", [])).status == 200
     assert (await asked(stand, "POST /api/keys", [SAME_ORIGIN])).status == 201
     assert (await asked(stand, "POST /api/keys", [(b"origin", b"https://gateway.example")])).status == 201
@@ -212,7 +215,7 @@ async def test_a_principal_of_the_host_with_the_scope_is_an_operator(stand: Stan
 
 
 async def test_whom_the_host_does_not_know_is_nobody(stand: Stand) -> None:
-    stand.app = AdminApp(stand.router, stand.live, identify=lambda scope: None)
+    stand.app = AdminApp(ThisProcess(stand.router, stand.live), identify=lambda scope: None)
     assert (await asked(stand, "GET /api/overview", [])).status == 401
 
 
@@ -220,7 +223,7 @@ async def test_a_host_that_fails_lets_nobody_in(stand: Stand, caplog: pytest.Log
     def identify(scope: object) -> Principal:
         raise RuntimeError("the users are away")
 
-    stand.app = AdminApp(stand.router, stand.live, identify=identify)
+    stand.app = AdminApp(ThisProcess(stand.router, stand.live), identify=identify)
     answer = await asked(stand, "GET /api/overview", [])
     assert answer.status == 500
     assert "users" not in answer.error["message"]
@@ -231,7 +234,7 @@ async def test_what_is_not_given_is_not_served(stand: Stand) -> None:
     async def identify(scope: object) -> Principal:
         return Principal("ann", scopes=frozenset({"admin"}))
 
-    stand.app = AdminApp(LLMRouter(stand.router.models), stand.live, identify=identify)
+    stand.app = AdminApp(ThisProcess(LLMRouter(stand.router.models), stand.live), identify=identify)
     for endpoint in (
         "GET /api/keys",
         "GET /api/spend",
@@ -246,7 +249,7 @@ async def test_what_is_not_given_is_not_served(stand: Stand) -> None:
 
 def test_an_app_that_nobody_could_enter_is_not_made(stand: Stand) -> None:
     with pytest.raises(ValueError, match="nobody may come in"):
-        AdminApp(stand.router, stand.live)
+        AdminApp(ThisProcess(stand.router, stand.live))
 
 
 @pytest.mark.parametrize(
@@ -256,7 +259,7 @@ def test_an_app_that_nobody_could_enter_is_not_made(stand: Stand) -> None:
 async def test_only_peers_of_the_allowed_networks_come_in(
     stand: Stand, client: tuple[str, int] | None, status: int
 ) -> None:
-    app = AdminApp(stand.router, stand.live, keys=stand.registry, allow=["10.0.0.0/8"])
+    app = AdminApp(ThisProcess(stand.router, stand.live), keys=stand.registry, allow=["10.0.0.0/8"])
 
     async def from_peer(scope: object, receive: object, send: object) -> None:
         await app({**scope, "client": client}, receive, send)  # type: ignore[dict-item, arg-type]

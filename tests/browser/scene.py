@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from random import Random
 
-from xrouter_asgi.admin import AdminApp
+from xrouter_asgi.admin import AdminApp, ThisProcess
 from xrouter_asgi.context import Attempt, Cost, Principal, RequestContext, Usage
 from xrouter_asgi.decision import CandidateVerdict, Unready
 from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
@@ -67,7 +67,12 @@ class Scene:
         scene.router = ReloadableRouter(SETTINGS, build=build_router)
         scene.live = Live(now=scene.clock)
         await scene._happen()
-        scene.app = AdminApp(scene.router, scene.live, keys=scene.registry, reload=scene._reload)
+        scene.app = AdminApp(
+            ThisProcess(scene.router, scene.live),
+            keys=scene.registry,
+            settings=lambda: SETTINGS,
+            reload=scene._reload,
+        )
         return scene
 
     @property

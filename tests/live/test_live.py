@@ -19,7 +19,7 @@ from xrouter_asgi.events import (
     RequestEnded,
     RequestStarted,
 )
-from xrouter_asgi.live import BOUNDS, KEPT, MINUTES, Happening, Live, quantile
+from xrouter_asgi.live import BOUNDS, KEPT, MINUTES, Happenings, Live, Seen, quantile
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.router import LLMRouter
 from xrouter_asgi.testing.scripted import ScriptedProvider, chat
@@ -96,14 +96,31 @@ def test_a_quantile_lies_between_the_bounds_that_it_was_counted_by() -> None:
     assert quantile(counts, 0.95) == BOUNDS[-1]
 
 
-def test_a_listener_hears_of_requests_and_problems_while_it_listens() -> None:
+def test_what_is_new_is_told_once() -> None:
     live = Live()
-    heard: list[Happening] = []
-    with live.listening(heard.append):
-        live(ended(RequestContext(endpoint="chat")))
-        live(CircuitOpened(RequestContext(), "up", 5, "up/a"))
     live(ended(RequestContext(endpoint="chat")))
-    assert heard == [live.recent[0], *live.problems.present]
+    seen = live.seen
+    live(ended(RequestContext(endpoint="chat")))
+    live(CircuitOpened(RequestContext(), "up", 5, "up/a"))
+    told = live.since(seen, 10)
+    assert (told.requests, told.problems, told.dropped) == ([live.recent[1]], live.problems.present, 0)
+    assert live.since(told.seen, 10) == Happenings(told.seen, [], [], 0)
+
+
+def test_of_much_that_is_new_the_last_is_told_and_the_rest_counted() -> None:
+    live = Live()
+    seen = live.seen
+    for _ in range(5):
+        live(ended(RequestContext(endpoint="chat")))
+    told = live.since(seen, 2)
+    assert ([each.number for each in told.requests], told.dropped) == ([4, 5], 3)
+
+
+def test_who_has_seen_more_than_there_is_hears_of_all() -> None:
+    """The process was replaced meanwhile."""
+    live = Live()
+    live(ended(RequestContext(endpoint="chat")))
+    assert live.since(Seen(100, 100), 10).requests == [live.recent[0]]
 
 
 def test_an_open_circuit_is_a_problem_until_it_closes() -> None:

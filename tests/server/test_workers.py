@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -166,7 +167,7 @@ async def test_a_reload_reaches_every_worker_and_bad_settings_reach_none(tmp_pat
         assert await ask(gateway.url, 4) == [200] * 4
         file.write_text(good.replace("[models.m]", "[models.other]"))
         gateway.process.send_signal(signal.SIGHUP)
-        for _ in range(2):
+        for _ in range(3):  # the supervisor and its workers
             await until(gateway, "The settings are reloaded")
         assert await ask(gateway.url, 6) == [404] * 6
 
@@ -229,6 +230,69 @@ async def test_limits_are_exact_over_all_workers(tmp_path: Path, fake: FakeOpenA
         )
     assert sum(answer.status_code == 200 for answer in answers) == 50
     assert sum(answer.status_code == 429 for answer in answers) == 150
+
+
+ADMIN = """
+[admin]
+port = 0
+[keys]
+url = "sqlite:///keys.db"
+[rate_limit]
+limit = "1000/minute"
+storage = "{redis}"
+"""
+
+
+async def test_the_operator_sees_all_workers_and_reaches_them(
+    tmp_path: Path, fake: FakeOpenAI, redis: RedisServer
+) -> None:
+    file = config(tmp_path, fake, ADMIN.format(redis=redis.url))
+    await xrouter("keys", "migrate", "--config", str(file))
+    operator = json.loads(await xrouter("admin", "key", "--config", str(file), "--json"))
+    async with serving(file, {}) as gateway, _operator_at(gateway, operator["secret"]) as admin:
+        made = (await admin.post("/api/keys", json={"owner": "ann"})).json()
+        own = {"authorization": f"Bearer {made['secret']}"}
+        asked = 0
+        while {each["worker"] for each in await _requests(admin)} != {1, 2}:
+            asked += 1
+            assert await _chat(gateway.url, own) == 200
+        overview = (await admin.get("/api/overview")).json()
+        assert overview["workers"] == {"answering": 2, "of": 2}
+        assert sum(minute["requests"] for minute in overview["minutes"]) == asked
+        assert {each["owner"] for each in await _requests(admin)} == {"ann"}
+        ((target,),) = [model["targets"] for model in (await admin.get("/api/models")).json()["models"]]
+        assert (target["attempts"], target["workers"]) == (asked, [1, 2])
+        assert (await admin.post("/api/providers/up/probe")).json()["failure"] is None
+        assert (await admin.post(f"/api/keys/{made['id']}/revoke")).status_code == 200
+        while await _chat(gateway.url, own) != 401:
+            pass  # the news of it is under way to the workers
+        file.write_text(file.read_text().replace("[models.m]", "[models.other]"))
+        reloaded = (await admin.post("/api/reload")).json()
+        assert reloaded["reloaded"]
+        assert reloaded["version"] == (await admin.get("/api/settings")).json()["version"] != reloaded["before"]
+        while [each["name"] for each in (await admin.get("/api/models")).json()["models"]] != ["other"]:
+            pass  # the workers read them
+    assert gateway.process.returncode == 0
+
+
+@asynccontextmanager
+async def _operator_at(gateway: Gateway, secret: str) -> AsyncIterator[httpx.AsyncClient]:
+    found = re.search(r"operator's API is at ([^\s\"]+)/api/overview", gateway.errors)
+    assert found is not None
+    headers = {"authorization": f"Bearer {secret}"}
+    async with asyncio.timeout(60), httpx.AsyncClient(base_url=found[1], headers=headers, timeout=20) as client:
+        yield client
+
+
+async def _requests(admin: httpx.AsyncClient) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = (await admin.get("/api/requests")).json()["requests"]
+    return found
+
+
+async def _chat(url: str, headers: dict[str, str]) -> int:
+    """The status of a chat over a connection of its own."""
+    async with httpx.AsyncClient(timeout=20) as client:
+        return (await client.post(f"{url}/v1/chat/completions", json=CHAT, headers=headers)).status_code
 
 
 ECHO = {"providers": {"e": {"kind": "echo"}}, "responses": {"store": "off"}}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from xrouter_asgi.settings.references import ExistingPath, Hidden, ReferenceSources, Secret
+from xrouter_asgi.settings.references import ExistingPath, Hidden, ReferenceSources, Secret, with_references
 
 
 class Table(BaseModel):
@@ -74,6 +74,18 @@ def test_a_secret_that_others_can_read_is_warned_of(
 def test_a_hidden_text_may_stand_in_the_file_or_elsewhere(tmp_path: Path) -> None:
     assert text(read(tmp_path, hidden="http://proxy:3128").hidden) == "http://proxy:3128"
     assert text(read(tmp_path, hidden="env:KEY").hidden) == "from-env"
+
+
+def test_settings_are_shown_with_references_and_without_secrets(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from-file")
+    for shown, table in (
+        ("env:KEY", read(tmp_path, secret="env:KEY", hidden="env:KEY")),
+        ("file:key", read(tmp_path, secret="file:key", hidden="file:key")),
+    ):
+        told = with_references([table.model_dump(mode="json")], [table.model_dump()])
+        assert told == [{"secret": shown, "hidden": shown, "path": None}]
+    table = read(tmp_path, hidden="http://me:pass@proxy")
+    assert with_references(table.model_dump(mode="json"), table.model_dump())["hidden"] == "set in the file"
 
 
 def test_a_path_starts_at_the_folder_and_must_exist(tmp_path: Path) -> None:

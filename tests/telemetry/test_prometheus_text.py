@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -38,7 +39,7 @@ def process() -> MetricsApp:
 def three_processes() -> MetricsApp:
     """The sum of three processes, one of which has ended."""
     sums = SummedMetrics()
-    told = encode(metrics().snapshot())
+    told = json.loads(encode(metrics().snapshot()))
     for number in range(3):
         sums.put(number, decode(told))
     sums.end(0)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +24,7 @@ def told(*models: str, metrics: Metrics | None = None) -> Snapshot:
     metrics = metrics or Metrics(models=Models())
     for model in models:
         metrics(ended(RequestContext(endpoint="chat", model=model), duration=2.0))
-    return decode(encode(metrics.snapshot()))
+    return decode(json.loads(encode(metrics.snapshot())))
 
 
 def requests(sums: SummedMetrics, model: str) -> float:

@@ -1,5 +1,8 @@
 """The operator's API: what happens, the keys, the settings."""
 
 from .app import AdminApp
+from .process import ThisProcess
+from .watched import Watched
+from .workers import WorkerProcess
 
-__all__ = ["AdminApp"]
+__all__ = ["AdminApp", "ThisProcess", "Watched", "WorkerProcess"]

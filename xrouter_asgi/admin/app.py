@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.types import Message, Receive, Scope, Send
@@ -19,12 +18,10 @@ from ..context import Principal, RequestContext
 from ..errors import XRouterError
 from ..keys import Hasher, KeyRegistry
 from ..ledger import Spend
-from ..live import Live
 from ..middleware.auth import Identify
-from ..reloading import ReloadableRouter, Reloaded
-from ..router import LLMRouter
+from ..reloading import Reloaded
 from ..settings import Settings
-from .api.answers import Process
+from .api.asking import Processes
 from .api.events import EventsAPI
 from .api.keys import KeysAPI
 from .api.openapi import openapi
@@ -39,6 +36,7 @@ from .forms import with_token
 from .guard import Find, HostUsers, OperatorGuard, OperatorKeys
 from .sessions import SESSION, Sessions, mount_of
 from .signing import SignIn
+from .watched import Watched
 
 if TYPE_CHECKING:
     from .pages import Pages
@@ -64,17 +62,16 @@ class AdminApp:
 
         live = Live()
         app = RequestEventsMiddleware(router, observers=[live])
-        admin = AdminApp(router, live, identify=staff)
+        admin = AdminApp(ThisProcess(router, live), identify=staff)
 
     Args:
-        router: What is being served.
-        live: What happened of late; an observer, to be given to RequestEventsMiddleware, too.
+        processes: What is shown: this process, or each of several workers.
         keys: To show, make, rotate and revoke them; None leaves those paths out. Whoever makes it closes it.
         hasher: The one that the keys are checked with.
         identify: Who asks, in a host with users of its own; else the admin keys of `keys`. A principal needs the scope
             by name: one without scopes is no operator.
         spend: What was spent, and the budgets; None leaves those paths out.
-        settings: Those in force; by default those of a `ReloadableRouter`.
+        settings: Those in force; None leaves that path out.
         reload: Reads the settings again; None leaves that path out.
         allow: Networks of the peers that may come; none means all.
 
@@ -83,9 +80,7 @@ class AdminApp:
 
     def __init__(
         self,
-        router: LLMRouter | ReloadableRouter,
-        live: Live,
-        *,
+        *processes: Watched,
         keys: KeyRegistry | None = None,
         hasher: Hasher | None = None,
         identify: Identify | None = None,
@@ -94,25 +89,20 @@ class AdminApp:
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
         allow: Iterable[str] = (),
     ) -> None:
-        if settings is None and isinstance(router, ReloadableRouter):
-            settings = partial(_settings_of, router)
         hasher, sessions = hasher or Hasher(), Sessions()
         find = _finder(identify, keys, hasher, sessions)
         self._guard = OperatorGuard(find, allow=allow)
-        process: Process = {"number": 1, "of": 1 if settings is None else settings().server.workers}
+        asked, configured = Processes(processes), SettingsAPI(settings, reload)
         currency = None if settings is None else settings().currency
-        written = currency or ""
-        configured = SettingsAPI(settings, reload)
         self._parts = AdminParts(
-            process,
-            written,
-            OverviewAPI(live, process, settings_version=configured.version),
-            RequestsAPI(live, process, currency=written),
-            UpstreamsAPI(lambda: router.models, live, process),
+            currency or "",
+            OverviewAPI(asked, settings_version=configured.version),
+            RequestsAPI(asked, spend),
+            UpstreamsAPI(asked),
             None if keys is None else KeysAPI(keys, hasher, currency=currency),
             None if spend is None else SpendAPI(spend),
             configured,
-            EventsAPI(live, currency=written, version=configured.version),
+            EventsAPI(asked, version=configured.version),
         )
         signing = SignIn(find, sessions, self._guard).paths() if isinstance(find, OperatorKeys) else {}
         pages = _pages(self._parts, sessions if signing else None)
@@ -166,10 +156,6 @@ def _pages(parts: AdminParts, sessions: Sessions | None) -> Pages:
     except ModuleNotFoundError as error:
         raise ImportError('AdminApp needs Jinja2. Install it with: pip install "xrouter-asgi[admin]"') from error
     return Pages(parts, sessions)
-
-
-def _settings_of(router: ReloadableRouter) -> Settings:
-    return router.settings
 
 
 def _finder(identify: Identify | None, keys: KeyRegistry | None, hasher: Hasher, sessions: Sessions) -> Find:

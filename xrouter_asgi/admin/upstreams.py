@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..decision import CandidateVerdict, Unready
+from ..errors import UnsupportedOperation, UpstreamTimeout, XRouterError
 from ..policies.breaker import CircuitBreaker
 from ..policies.candidates import Candidate
 from ..policies.concurrency import Concurrency
@@ -13,8 +16,9 @@ from ..policies.fallback import Fallback
 from ..providers.base import Call, Provider, ReadyProvider
 from ..providers.target import Attempting, Target
 from ..queueing.slots import Slots
-from ..router.table import ModelTable
+from ..router.table import PATIENCE, ModelTable
 from ..wire import ChatRequest
+from .api.answers import ProbeFacts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,10 +46,23 @@ class TargetView:
         full = next(filter(None, (slots.over_limit() for slots in self.slots)), None)
         return None if full is None else Unready("queue_full", None, full)
 
-    async def models(self, *, deadline: float) -> list[str] | None:
-        """What its provider lists; None if it can list nothing. Raises XRouterError."""
+    async def probe(self) -> ProbeFacts:
+        """Ask its provider for its models, for 10 s at most."""
+        began, listed, failure = time.perf_counter(), list[str](), None
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        try:
+            async with asyncio.timeout_at(deadline):
+                listed = await self._models(deadline)
+        except TimeoutError:
+            failure = UpstreamTimeout("It did not list its models in time.").message
+        except XRouterError as error:
+            failure = error.message
+        took = time.perf_counter() - began
+        return {"provider": self.provider.name, "seconds": took, "models": listed, "failure": failure}
+
+    async def _models(self, deadline: float) -> list[str]:
         if not isinstance(self.provider, ReadyProvider):
-            return None
+            raise UnsupportedOperation("This provider can list no models, so there is nothing to ask it.")
         listed = await self.provider.models(deadline=deadline)
         return [str(model["id"]) for model in listed.value["data"]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import ipaddress
 import logging
 import socket
@@ -11,18 +12,22 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from ..admin import WorkerProcess
+from ..admin.workers import answers_of
 from ..admission import raise_descriptors
 from ..inspection import describe_layers, describe_models
 from ..reloading import FileWatch
-from ..server.listener import host_of, listener_at, passed_listener
+from ..server.listener import host_of, passed_listener
 from ..settings import Settings, describe_source, find_file, remarks
 from ..settings.base import OPEN
 from ..settings.telemetry import LogSettings
-from ..standalone import Assembly, assemble
+from ..standalone import Assembly, admin_of_workers, assemble
+from ..telemetry.summing import encode
 from .base import Commands, add_command, add_settings_options, fail
 from .log import Announcer, set_up_log_of_server
+from .served import Served, cannot_listen, place_of, show_admin, show_metrics
 
 if TYPE_CHECKING:
     from ..server.server import Server
@@ -108,7 +113,7 @@ def _serve(environment: Mapping[str, str], options: argparse.Namespace) -> int:
         passed = passed_listener(environment)
     except ValueError as error:
         return fail(str(error))
-    host = _address(settings, options)[0] if passed is None else host_of(passed)
+    host = place_of(settings, options)[0] if passed is None else host_of(passed)
     if settings.keys is not None and options.no_auth:
         return fail("The settings have [keys], and --no-auth says to ask for none. Take one of them out.")
     if settings.keys is None and not (options.no_auth or _is_loopback(host)):
@@ -130,7 +135,7 @@ def _serve(environment: Mapping[str, str], options: argparse.Namespace) -> int:
         models = list(settings.served)
         announcer.tell(f"xrouter {version('xrouter-asgi')} serves at {address}/v1", more=more, models=models)
 
-    served = _Served(settings, options, announce, announcer, passed)
+    served = Served(settings, options, announce, announcer, passed)
     if settings.server.workers > 1:
         return _supervise(served, load=load, watch=watch if settings.server.reload else None)
     return _listen(served, load=load, watch=watch)
@@ -160,24 +165,10 @@ def _demo(options: argparse.Namespace) -> int:
         print(_DEMO_HELP.format(address=address), flush=True)
 
     set_up_log_of_server("info", readable=True)
-    return _listen(_Served(Settings.parse(_DEMO), options, announce, Announcer(readable=True)))
+    return _listen(Served(Settings.parse(_DEMO), options, announce, Announcer(readable=True)))
 
 
-class _Served(NamedTuple):
-    """What is served, and how it is told."""
-
-    settings: Settings
-    options: argparse.Namespace
-    announce: Callable[[str], None]
-    announcer: Announcer
-    passed: socket.socket | None = None
-
-    def listener(self) -> socket.socket:
-        """The socket to serve at. Raises OSError."""
-        return self.passed or listener_at(*_address(self.settings, self.options))
-
-
-def _listen(served: _Served, *, load: Callable[[], Settings] | None = None, watch: FileWatch | None = None) -> int:
+def _listen(served: Served, *, load: Callable[[], Settings] | None = None, watch: FileWatch | None = None) -> int:
     settings = served.settings
     raise_descriptors()  # first, because how many connections there may be follows from it
     assembly = assemble(settings, load=load, watch=watch if settings.server.reload else None)
@@ -185,49 +176,38 @@ def _listen(served: _Served, *, load: Callable[[], Settings] | None = None, watc
         server = build_server(settings, assembly, served.announce)
     except ModuleNotFoundError:
         return fail('Serving needs uvicorn. Install it with: pip install "xrouter-asgi[server]"')
-    own = settings.metrics
-    if assembly.metrics is not None and own is not None and own.port is not None:
-        shown = own.show(assembly.metrics, settings.service)
-        try:
-            _tell_metrics(served, server.beside(shown, own.host, own.port))
-        except OSError as error:
-            return _cannot_listen(own.host, own.port, error, "Write another port in [metrics].")
-    if assembly.admin is not None and (table := settings.admin) is not None and (beside := table.own_port) is not None:
-        try:
-            address = server.beside(assembly.admin, table.host, beside)
-            served.announcer.tell(f"The operator's API is at {address}/api/overview")
-        except OSError as error:
-            return _cannot_listen(table.host, beside, error, "Write another port in [admin].")
+    failed = show_metrics(served, assembly.metrics, server.beside) or show_admin(served, assembly.admin, server.beside)
+    if failed:
+        return failed
     try:
         listener = served.listener()
     except OSError as error:
-        return _cannot_listen(*_address(settings, served.options), error, "Choose another with --host and --port.")
+        return cannot_listen(*place_of(settings, served.options), error, "Choose another with --host and --port.")
     with listener:
         server.serve_at(listener)
     return 0
 
 
-def _supervise(served: _Served, *, load: Callable[[], Settings], watch: FileWatch | None) -> int:
+def _supervise(served: Served, *, load: Callable[[], Settings], watch: FileWatch | None) -> int:
     from ..server.supervisor import Supervisor, WorkerFailed
 
     if sys.platform == "win32":
         return fail("Several workers need what Windows lacks. Serve with one.")
     settings, options = served.settings, served.options
-    workers = settings.server.workers
     scheme = "https" if settings.server.certificate_files else "http"
     command = _command_of_worker(settings, options)
-    supervisor = Supervisor(command, workers, listening=served.announce, load=load, watch=watch, scheme=scheme)
-    own = settings.metrics
-    if own is not None and own.port is not None:
-        shown = own.show(supervisor.sums, settings.service)
-        try:
-            _tell_metrics(served, supervisor.show_metrics(shown, own.host, own.port))
-        except OSError as error:
-            return _cannot_listen(own.host, own.port, error, "Write another port in [metrics].")
+    supervisor = Supervisor(command, settings, listening=served.announce, load=load, watch=watch, scheme=scheme)
+    workers = [WorkerProcess(place.number, place.ask) for place in supervisor.workers]
+    admin = admin_of_workers(settings, workers, supervisor, supervisor.reload)
+    failed = show_metrics(served, supervisor.sums, supervisor.show_metrics) or show_admin(
+        served, admin, partial(supervisor.beside, lifespan="on")
+    )
+    if failed:
+        return failed
     try:
         listener = served.listener()
     except OSError as error:
-        return _cannot_listen(*_address(settings, options), error, "Choose another with --host and --port.")
+        return cannot_listen(*place_of(settings, options), error, "Choose another with --host and --port.")
     try:
         with listener:
             supervisor.serve_at(listener)
@@ -247,27 +227,21 @@ def _command_of_worker(settings: Settings, options: argparse.Namespace) -> list[
     return [*command, "--worker"]
 
 
-def _tell_metrics(served: _Served, address: str) -> None:
-    served.announcer.tell(f"Metrics are shown at {address}/metrics")
-
-
 def _work(settings: Settings, line: socket.socket, listener: socket.socket, *, load: Callable[[], Settings]) -> int:
     """Serve as one of several workers."""
     from ..server.worker import WorkerLine
 
     raise_descriptors()
     assembly = assemble(settings, load=load)
-    end = WorkerLine(line, measured=dict if assembly.metrics is None else assembly.metrics.snapshot)
+    metrics = assembly.metrics
+
+    async def measured(params: object) -> bytes:
+        return await asyncio.to_thread(lambda: encode({} if metrics is None else metrics.snapshot()))
+
+    watched = {} if assembly.watched is None else answers_of(assembly.watched)
+    end = WorkerLine(line, answers={**watched, "measured": measured})
     build_server(settings, assembly, end.open).serve_at(listener)
     return 0
-
-
-def _address(settings: Settings, options: argparse.Namespace) -> tuple[str, int]:
-    return options.host or settings.server.host, settings.server.port if options.port is None else options.port
-
-
-def _cannot_listen(host: str, port: int, error: OSError, remedy: str) -> int:
-    return fail(f"Cannot listen at {host}:{port}: {error.strerror}. {remedy}")
 
 
 def build_server(settings: Settings, assembly: Assembly, announce: Callable[[str], None]) -> Server:

@@ -5,7 +5,7 @@ Nothing is kept of prompts, answers, headers or addresses. No text is longer tha
 bound, whatever clients and upstreams send: 20 MiB.
 """
 
-from .live import Happening, Live
+from .live import Happenings, Live, Seen
 from .minutes import BOUNDS, MINUTES, Minute, quantile
 from .problems import Problem, ProblemKind
 from .requests import KEPT, RecentAttempt, RecentRequest
@@ -14,12 +14,13 @@ __all__ = [
     "BOUNDS",
     "KEPT",
     "MINUTES",
-    "Happening",
+    "Happenings",
     "Live",
     "Minute",
     "Problem",
     "ProblemKind",
     "RecentAttempt",
     "RecentRequest",
+    "Seen",
     "quantile",
 ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
 from ..context import RequestContext
 from ..events import RequestEnded, RequestStarted
@@ -16,8 +16,21 @@ from .requests import KEPT, RecentRequest, remember
 
 _QUIET = frozenset({"health", "ready", "openapi", "index", "admin"})  # what monitors and the operator ask
 
-Happening: TypeAlias = RecentRequest | Problem
-"""What a listener is told: a request that has ended, or a problem that has begun."""
+
+class Seen(NamedTuple):
+    """How many requests, and how many beginnings of problems, somebody has seen."""
+
+    requests: int
+    problems: int
+
+
+class Happenings(NamedTuple):
+    """What happened since somebody looked: `dropped` is how much more it was than what is told."""
+
+    seen: Seen
+    requests: Sequence[RecentRequest]
+    problems: Sequence[Problem]
+    dropped: int
 
 
 class Live:
@@ -39,12 +52,11 @@ class Live:
         self._now = now
         self.started = now()
         self.recent: deque[RecentRequest] = deque(maxlen=KEPT)
-        self.problems = Problems(now=now, begun=self._tell)
+        self.problems = Problems(now=now)
         self._count = 0
         self._running: dict[int, RequestContext] = {}
         self._minutes: deque[Minute] = deque(maxlen=MINUTES)
         self._minute = Minute(0)
-        self._listeners: list[Callable[[Happening], None]] = []
         self._reactions: dict[type, Callable[[Any], None]] = {
             RequestStarted: self._request_started,
             RequestEnded: self._request_ended,
@@ -67,14 +79,24 @@ class Live:
         known = {minute.number: minute for minute in self._minutes}
         return [known.get(number) or Minute(number) for number in range(last - most + 1, last + 1)]
 
-    @contextmanager
-    def listening(self, listener: Callable[[Happening], None]) -> Iterator[None]:
-        """Tell the listener what happens, at the moment when it happens. It must not block."""
-        self._listeners.append(listener)
-        try:
-            yield
-        finally:
-            self._listeners.remove(listener)
+    @property
+    def complete_since(self) -> float:
+        """Since when all requests that ended are remembered, in seconds of the wall clock."""
+        return self.recent[0].at if len(self.recent) == KEPT else self.started
+
+    @property
+    def seen(self) -> Seen:
+        """All that has happened so far."""
+        return Seen(self._count, self.problems.begun)
+
+    def since(self, seen: Seen, most: int) -> Happenings:
+        """What happened after what was seen: the last of it, and so many at most of either kind."""
+        now = self.seen
+        # Somebody may have seen more of a process that was here before this one.
+        new = [there - before if before <= there else there for there, before in zip(now, seen, strict=True)]
+        requests = list(islice(reversed(self.recent), min(new[0], most)))[::-1]
+        problems = self.problems.latest(min(new[1], most))
+        return Happenings(now, requests, problems, sum(new) - len(requests) - len(problems))
 
     def _request_started(self, event: RequestStarted) -> None:
         self._running[id(event.context)] = event.context
@@ -93,9 +115,3 @@ class Live:
             self._minute = minute = Minute(number)
             self._minutes.append(minute)
         minute.add(request)
-        if self._listeners:
-            self._tell(request)
-
-    def _tell(self, happening: Happening) -> None:
-        for listener in tuple(self._listeners):
-            listener(happening)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -11,6 +12,7 @@ ProblemKind: TypeAlias = Literal["circuit_open", "cooling", "limiter_degraded"]
 
 _LONGEST = 128  # characters of a subject
 _MOST = 1000  # problems
+_LATEST = 100
 _LIMITS = "limits"
 
 
@@ -29,15 +31,16 @@ class Problems:
 
     Args:
         now: The wall clock.
-        begun: Told of each problem that begins, or goes on.
 
     Attributes:
+        begun: How often one has begun, or gone on.
         reactions: What to do about an event, by its type.
     """
 
-    def __init__(self, *, now: Callable[[], float], begun: Callable[[Problem], None]) -> None:
+    def __init__(self, *, now: Callable[[], float]) -> None:
         self._now = now
-        self._begun = begun
+        self.begun = 0
+        self._latest: deque[Problem] = deque(maxlen=_LATEST)
         self._known: dict[tuple[ProblemKind, str], Problem] = {}
         self.reactions: Mapping[type, Callable[[Any], None]] = {
             CircuitOpened: self._circuit_opened,
@@ -53,6 +56,10 @@ class Problems:
         """What is wrong now, the oldest first."""
         now = self._now()
         return [each for each in self._known.values() if _lasts(each, now)]
+
+    def latest(self, most: int) -> list[Problem]:
+        """Those that have begun last, the latest last, 100 at most."""
+        return list(self._latest)[-most:] if most else []
 
     def settle(self, subject: str) -> None:
         """Forget what was wrong with a target, or with a provider and all its targets: somebody has seen to it."""
@@ -79,7 +86,8 @@ class Problems:
             del self._known[next(iter(self._known))]
         problem = Problem(kind, subject, since, None if duration is None else now + duration, text)
         self._known[kind, subject] = problem
-        self._begun(problem)
+        self._latest.append(problem)
+        self.begun += 1
 
     def _end(self, kind: ProblemKind, subject: str) -> None:
         self._known.pop((kind, subject), None)

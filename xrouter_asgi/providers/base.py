@@ -251,6 +251,16 @@ class TokenCounter(Protocol):
         ...
 
 
+@runtime_checkable
+class TokenHolder(Protocol):
+    """A provider that exchanges its credentials for tokens of a limited life."""
+
+    @property
+    def token_expires(self) -> float | None:
+        """When the present token does, in seconds of the event loop's clock; None without one, or if nobody knows."""
+        ...
+
+
 def uses_client_credential(call: Call) -> bool:
     """Whether the caller brings a credential of its own for the upstream, which no other upstream may be shown."""
     return bool(call.header(CLIENT_CREDENTIAL))

@@ -17,7 +17,7 @@ from ..limits.estimates import ASSUMED_OUTPUT
 from ..limits.limit import parse_limits
 from ..limits.rules import LimitRules
 from .base import Buildable, Some, Table
-from .references import Hidden, Secret, reveal, sources_of
+from .references import Hidden, Secret, replaced, reveal, sources_of
 
 MEMORY = "memory://"
 _UNKNOWN = 2 << 30  # bytes of memory where the system does not tell
@@ -37,7 +37,7 @@ def _below_folder(url: SecretStr, info: ValidationInfo) -> SecretStr:
         raise ValueError(
             f"names a database in {str(folder.absolute())!r}, which is no folder. Make it: mkdir -p {folder}"
         )
-    return SecretStr(f"{found[1]}{file}")
+    return replaced(url, f"{found[1]}{file}")
 
 
 DatabaseURL = Annotated[Hidden, AfterValidator(_below_folder)]

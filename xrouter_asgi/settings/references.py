@@ -21,6 +21,30 @@ _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 logger = logging.getLogger("xrouter")
 
 
+WRITTEN = "set in the file"
+"""What is shown of a secret that is no reference."""
+
+_OPEN = frozenset({"", "memory", "memory://", "off"})  # words in place of an address, which may hold a password
+
+
+class ReferredSecret(SecretStr):
+    """A secret that a reference led to.
+
+    Attributes:
+        reference: Such as `env:NAME`. It may be shown.
+    """
+
+    def __init__(self, value: str, reference: str) -> None:
+        super().__init__(value)
+        self.reference = reference
+
+    def __eq__(self, other: object) -> bool:
+        # SecretStr would compare classes, too.
+        return isinstance(other, SecretStr) and self.get_secret_value() == other.get_secret_value()
+
+    __hash__ = SecretStr.__hash__
+
+
 @dataclass(frozen=True, slots=True)
 class ReferenceSources:
     """What `env:` may name, and where relative paths start: the context of a pydantic validation."""
@@ -75,7 +99,7 @@ def _secret(value: Any, info: ValidationInfo) -> Any:
         raise ValueError(f"is not a text. {_HOW}.")
     if (secret := _resolve(value, sources_of(info))) is None:
         raise ValueError(f"holds the secret itself. {_HOW}, so that the settings can be shown to others.")
-    return secret
+    return ReferredSecret(secret, value)
 
 
 def _text(value: Any, info: ValidationInfo) -> Any:
@@ -85,7 +109,7 @@ def _text(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         raise ValueError("is not a text. Write one, or a reference to it.")
     resolved = _resolve(value, sources_of(info))
-    return value if resolved is None else resolved
+    return value if resolved is None else ReferredSecret(resolved, value)
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
@@ -119,6 +143,30 @@ ExistingPath = Annotated[Path, AfterValidator(_existing)]
 CABundle: TypeAlias = Annotated[
     Path | Literal["system"] | None, PlainValidator(_ca_bundle), Field(validate_default=True)
 ]
+
+
+def replaced(secret: SecretStr, value: str) -> SecretStr:
+    """Another value that the same reference stands for."""
+    return ReferredSecret(value, secret.reference) if isinstance(secret, ReferredSecret) else SecretStr(value)
+
+
+def with_references(dumped: Any, value: Any) -> Any:
+    """A dump of settings in the mode `json`, with references in the places of secrets; never their values.
+
+    Args:
+        value: The dump of the same settings in the mode `python`.
+    """
+    match value:
+        case ReferredSecret():
+            return value.reference
+        case SecretStr():
+            return word if (word := value.get_secret_value()) in _OPEN else WRITTEN
+        case dict():
+            pairs = zip(dumped.items(), value.values(), strict=True)
+            return {name: with_references(each, own) for (name, each), own in pairs}
+        case list() | tuple():
+            return [with_references(each, own) for each, own in zip(dumped, value, strict=True)]
+    return dumped
 
 
 def reveal(secret: SecretStr | None) -> str | None:

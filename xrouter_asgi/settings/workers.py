@@ -38,8 +38,6 @@ def wrong_among(
             ("metrics", "port"),
             f"is missing, and a path would show whichever of {workers} workers is asked. Write one.",
         )
-    if admin is not None:
-        sentence = (
-            f"shows what one process did, and {workers} workers serve. Write server.workers = 1, or leave it out."
-        )
-        yield ("admin",), sentence
+    if admin is not None and admin.path is not None:
+        sentence = f"would be served by whichever of {workers} workers is asked, and a session is only in one of them."
+        yield ("admin", "path"), f"{sentence} Write a port."

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from .definitions import Metric
 from .instruments import Points, Snapshot
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """A line of JSON for another process: each metric with its points, as arrays."""
-    return to_json([[metric, list(points.items())] for metric, points in snapshot.items()]) + b"\n"
+    """As JSON for another process: each metric with its points, as arrays."""
+    return to_json([[metric, list(points.items())] for metric, points in snapshot.items()])
 
 
-def decode(line: bytes) -> Snapshot:
-    """What another process encoded."""
+def decode(value: Any) -> Snapshot:
+    """What another process encoded, as a value of JSON."""
     return {
         Metric(name, kind, unit, description, tuple(labels), tuple(bounds)): {
             tuple(values): numbers for values, numbers in points
         }
-        for (name, kind, unit, description, labels, bounds), points in from_json(line)
+        for (name, kind, unit, description, labels, bounds), points in value
     }
 
 

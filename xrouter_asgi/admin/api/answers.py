@@ -7,10 +7,10 @@ from datetime import datetime
 from typing_extensions import TypedDict
 
 
-class Process(TypedDict):
-    """Whose memory the answer comes from."""
+class Workers(TypedDict):
+    """How many processes serve, and how many of them have answered: only what these remember is shown."""
 
-    number: int
+    answering: int
     of: int
 
 
@@ -30,7 +30,7 @@ class MinuteSums(TypedDict):
     duration_p95: float | None
 
 
-class ProblemEntry(TypedDict):
+class ProblemFacts(TypedDict):
     """`subject` is a target, a provider, or `limits`."""
 
     kind: str
@@ -40,11 +40,17 @@ class ProblemEntry(TypedDict):
     text: str
 
 
+class ProblemEntry(ProblemFacts):
+    """`workers` are the numbers of the processes that have it."""
+
+    workers: list[int]
+
+
 class Overview(TypedDict):
-    """`first_token` and `duration` are those of the last hour, as are the `minutes`, the oldest first."""
+    """Of all workers. `first_token`, `duration` and `minutes`, the oldest first, are those of the last hour."""
 
     well: bool
-    process: Process
+    workers: Workers
     release: str
     settings: str | None
     started: datetime
@@ -56,13 +62,9 @@ class Overview(TypedDict):
     problems: list[ProblemEntry]
 
 
-class RequestEntry(TypedDict):
-    """A request that has ended. `number` counts the requests of the process; `attempts` and `hedges` are numbers.
+class RequestFacts(TypedDict):
+    """A request that has ended. `at` is when it came in; `attempts` and `hedges` are numbers."""
 
-    `cost` is a text with its currency, so that nothing is rounded; null if there are no prices.
-    """
-
-    number: int
     id: str
     at: datetime
     endpoint: str | None
@@ -78,21 +80,28 @@ class RequestEntry(TypedDict):
     prompt_tokens: int | None
     completion_tokens: int | None
     cached_tokens: int | None
+    cost: str | None  # with its currency
     error: str | None
     provider: str | None
     upstream_model: str | None
-    cost: str | None
     cache: str | None
     attempts: int
     hedges: int
 
 
-class RequestList(TypedDict):
-    """`before` asks for the page that follows; null if nothing follows."""
+class RequestEntry(RequestFacts):
+    """`worker` is the number of the process that remembers it, with its decision; null for one of the ledger."""
 
-    process: Process
+    worker: int | None
+
+
+class RequestList(TypedDict):
+    """`before` asks for the page that follows; null if nothing follows. `missing` says what could not be asked."""
+
+    workers: Workers
     requests: list[RequestEntry]
-    before: int | None
+    before: datetime | None
+    missing: str | None
 
 
 class CandidateEntry(TypedDict):
@@ -121,11 +130,9 @@ class DecisionEntry(TypedDict):
     attempts: list[AttemptEntry]
 
 
-class Explained(TypedDict):
-    """Where a request would go: the candidates in the order in which they would be asked, then those passed over."""
-
-    strategy: str | None
-    candidates: list[CandidateEntry]
+class DetailFacts(TypedDict):
+    request: RequestFacts
+    decision: DecisionEntry
 
 
 class RequestDetail(TypedDict):
@@ -147,13 +154,19 @@ class CapabilitiesEntry(TypedDict):
     context: int | None
 
 
-class TargetState(TypedDict):
+class StateFacts(TypedDict):
     """`state` is `ready`, or why it is not asked at once: `circuit_open`, `cooling`, `queue_full`."""
 
     target: str
     state: str
     until: datetime | None
     text: str | None
+
+
+class TargetState(StateFacts):
+    """It is `ready` if it is so in all workers; otherwise `workers` are those where it is not."""
+
+    workers: list[int]
 
 
 class TargetEntry(TargetState):
@@ -175,7 +188,7 @@ class ModelEntry(TypedDict):
 
 
 class Models(TypedDict):
-    process: Process
+    workers: Workers
     models: list[ModelEntry]
 
 
@@ -191,24 +204,34 @@ class SlotsEntry(TypedDict):
 
 
 class ProviderEntry(TypedDict):
+    """Each worker has slots of its own: these are those of all together. `token_expires` is when the first token does
+    that a worker has got from the provider; null if there is none."""
+
     name: str
     last: LastAttempt | None
     targets: list[TargetState]
     slots: list[SlotsEntry]
+    token_expires: datetime | None
 
 
 class Providers(TypedDict):
-    process: Process
+    workers: Workers
     providers: list[ProviderEntry]
 
 
-class Probed(TypedDict):
+class ProbeFacts(TypedDict):
     """`failure` says why it listed no models."""
 
     provider: str
     seconds: float
     models: list[str]
     failure: str | None
+
+
+class Probed(ProbeFacts):
+    """Of all workers the one that failed, else the one that took longest."""
+
+    worker: int
 
 
 class KeyEntry(TypedDict):
@@ -257,7 +280,7 @@ class Audit(TypedDict):
 
 
 class SettingsInForce(TypedDict):
-    """`layers` and `warnings` are what `xrouter check` says. Secrets are hidden. `source` is the file."""
+    """`layers` and `warnings` are what `xrouter check` says. Secrets are shown as references: `env:NAME`."""
 
     source: str
     version: str

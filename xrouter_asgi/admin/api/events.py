@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from pydantic_core import to_json
@@ -14,10 +14,11 @@ from ...asgi.disconnect import DisconnectGuard
 from ...asgi.responses import id_headers, stream_head
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
-from ...live import Happening, Live, Problem
+from ...errors import NotReady
+from ...live import Seen
+from ..watched import News
+from .asking import Processes
 from .operation import AdminOperation
-from .overview import problem_entry
-from .requests import request_entry
 
 MOST = 10
 """Events in a second. What comes beyond is dropped, and counted."""
@@ -33,13 +34,11 @@ class EventsAPI:
     """`/api/events`: `request`, `circuit`, `problem`, `reloaded`, and `dropped` with how many came beyond 10 a second.
 
     Args:
-        currency: Of costs.
         version: Of the settings in force.
     """
 
-    def __init__(self, live: Live, *, currency: str, version: Callable[[], str | None]) -> None:
-        self._live = live
-        self._currency = currency
+    def __init__(self, processes: Processes, *, version: Callable[[], str | None]) -> None:
+        self._processes = processes
         self._version = version
 
     def operations(self) -> list[AdminOperation]:
@@ -49,14 +48,15 @@ class EventsAPI:
     async def _answer(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         await read_body(scope, receive, limit=0)  # only behind it is seen that the client leaves
         async with DisconnectGuard(receive):
+            reader = NewsReader(self._processes)
+            await reader.read()
             await send(stream_head(id_headers(context)))
-            batch = Batch(self._currency)
-            with self._live.listening(batch.add), suppress(TimeoutError):
+            with suppress(TimeoutError):
                 async with asyncio.timeout(LONGEST):
-                    await self._tell(send, batch)
+                    await self._tell(send, reader)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _tell(self, send: Outgoing, batch: Batch) -> None:
+    async def _tell(self, send: Outgoing, reader: NewsReader) -> None:
         version, silent, lines = self._version(), 0, b": the first events may take a second\n\n"
         while True:
             if lines or silent >= _SILENCE:
@@ -64,40 +64,44 @@ class EventsAPI:
                 silent = 0
             await asyncio.sleep(_SECOND)
             silent += 1
-            lines = batch.taken()
+            lines = await reader.read()
             if (now := self._version()) != version:
                 version = now
                 lines += event("reloaded", {"version": version})
 
 
-class Batch:
-    """The events of one second."""
+class NewsReader:
+    """Asks all processes what is new."""
 
-    def __init__(self, currency: str) -> None:
-        self._currency = currency
-        self._kept: list[Happening] = []
-        self._dropped = 0
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self._seen: dict[int, Seen] = {}
 
-    def add(self, happening: Happening) -> None:
-        if len(self._kept) < MOST:
-            self._kept.append(happening)
-        else:
-            self._dropped += 1
-
-    def taken(self) -> bytes:
-        """What was added since the last call, as it goes over the wire."""
-        kept, self._kept = self._kept, []
-        lines = b"".join(_line(each, self._currency) for each in kept)
-        if self._dropped:
-            lines += event("dropped", {"count": self._dropped})
-            self._dropped = 0
-        return lines
+    async def read(self) -> bytes:
+        """What has happened since the last call, as it goes over the wire. The first call tells nothing."""
+        try:
+            told = await self._processes.ask(lambda process: process.news(self._seen.get(process.number)))
+        except NotReady:
+            return b""
+        self._seen.update((number, news["seen"]) for number, news in told)
+        # Problems first: they must not be crowded out.
+        events = [*_problems(told), *_requests(told)]
+        dropped = sum(news["dropped"] for _, news in told) + max(0, len(events) - MOST)
+        lines = b"".join(events[:MOST])
+        return lines + event("dropped", {"count": dropped}) if dropped else lines
 
 
-def _line(happening: Happening, currency: str) -> bytes:
-    if isinstance(happening, Problem):
-        return event("circuit" if happening.kind == "circuit_open" else "problem", problem_entry(happening))
-    return event("request", request_entry(happening, currency))
+def _problems(told: Iterable[tuple[int, News]]) -> Iterator[bytes]:
+    for number, news in told:
+        for problem in news["problems"]:
+            name = "circuit" if problem["kind"] == "circuit_open" else "problem"
+            yield event(name, {**problem, "workers": [number]})
+
+
+def _requests(told: Iterable[tuple[int, News]]) -> Iterator[bytes]:
+    for number, news in told:
+        for request in news["requests"]:
+            yield event("request", {**request, "worker": number})
 
 
 def event(name: str, data: object) -> bytes:

@@ -1,21 +1,20 @@
-"""How the process is, at a glance."""
+"""How the gateway is, at a glance."""
 
 from __future__ import annotations
 
-import time
-from array import array
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 from starlette.types import Receive, Scope
 
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
-from ...live import BOUNDS, Live, Minute, Problem, quantile
-from .answers import MinuteSums, Overview, ProblemEntry, Process, Quantiles
+from ...live import BOUNDS, quantile
+from ..watched import MinuteFacts, ProcessStatus
+from .answers import MinuteSums, Overview, ProblemEntry, Quantiles
+from .asking import Processes
 from .operation import AdminOperation, answer, at
-
-_SHOWN = 60  # minutes
 
 
 class OverviewAPI:
@@ -25,60 +24,86 @@ class OverviewAPI:
         settings_version: Of the settings in force; None if nobody knows.
     """
 
-    def __init__(self, live: Live, process: Process, *, settings_version: Callable[[], str | None]) -> None:
-        self._live = live
-        self._process = process
+    def __init__(self, processes: Processes, *, settings_version: Callable[[], str | None]) -> None:
+        self._processes = processes
         self._settings_version = settings_version
 
     def operations(self) -> list[AdminOperation]:
-        summary = "How this process is: sums of the last hour, and what is wrong."
+        summary = "How the gateway is: sums of the last hour, and what is wrong."
         return [AdminOperation("/api/overview", self._answer, summary, answer=Overview)]
 
     async def overview(self) -> Overview:
-        """The document."""
-        minutes, problems = self._live.minutes(_SHOWN), self._live.problems.present
+        """The document. Raises NotReady."""
+        told = await self._processes.ask(lambda process: process.status())
+        minutes, problems = _minutes(status for _, status in told), _problems(told)
+        started = min(status["started"] for _, status in told)
         return {
             "well": not problems,
-            "process": self._process,
+            "workers": self._processes.answering(told),
             "release": version("xrouter-asgi"),
             "settings": self._settings_version(),
-            "started": at(self._live.started),
-            "uptime": max(0.0, time.time() - self._live.started),
-            "in_flight": self._live.in_flight,
-            "first_token": _quantiles(_sum(minute.first_bytes for minute in minutes)),
-            "duration": _quantiles(_sum(minute.durations for minute in minutes)),
+            "started": started,
+            "uptime": max(0.0, (datetime.now(UTC) - started).total_seconds()),
+            "in_flight": sum(status["in_flight"] for _, status in told),
+            "first_token": _quantiles(_sum([minute["first_bytes"] for minute in minutes])),
+            "duration": _quantiles(_sum([minute["durations"] for minute in minutes])),
             "minutes": [_sums(minute) for minute in minutes],
-            "problems": [problem_entry(each) for each in problems],
+            "problems": problems,
         }
 
     async def _answer(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         await answer(send, context, await self.overview())
 
 
-def problem_entry(problem: Problem) -> ProblemEntry:
+def _minutes(told: Iterable[ProcessStatus]) -> list[MinuteFacts]:
+    """The minutes of all together, the oldest first."""
+    found: dict[int, list[MinuteFacts]] = {}
+    for status in told:
+        for minute in status["minutes"]:
+            found.setdefault(minute["number"], []).append(minute)
+    return [_together(found[number]) for number in sorted(found)]
+
+
+def _together(minutes: Sequence[MinuteFacts]) -> MinuteFacts:
     return {
-        "kind": problem.kind,
-        "subject": problem.subject,
-        "since": at(problem.since),
-        "until": None if problem.until is None else at(problem.until),
-        "text": problem.text,
+        "number": minutes[0]["number"],
+        "requests": sum(minute["requests"] for minute in minutes),
+        "failed": sum(minute["failed"] for minute in minutes),
+        "refused": sum(minute["refused"] for minute in minutes),
+        "prompt_tokens": sum(minute["prompt_tokens"] for minute in minutes),
+        "completion_tokens": sum(minute["completion_tokens"] for minute in minutes),
+        "durations": _sum([minute["durations"] for minute in minutes]),
+        "first_bytes": _sum([minute["first_bytes"] for minute in minutes]),
     }
 
 
-def _sums(minute: Minute) -> MinuteSums:
+def _problems(told: Iterable[tuple[int, ProcessStatus]]) -> list[ProblemEntry]:
+    """What is wrong in any of them, since it began in the first and until it may be over in the last."""
+    found: dict[tuple[str, str], ProblemEntry] = {}
+    for number, status in told:
+        for facts in status["problems"]:
+            known = found.setdefault((facts["kind"], facts["subject"]), {**facts, "workers": []})
+            known["workers"].append(number)
+            known["since"] = min(known["since"], facts["since"])
+            ends = (known["until"], facts["until"])
+            known["until"] = None if None in ends else max(filter(None, ends))
+    return sorted(found.values(), key=lambda problem: problem["since"])
+
+
+def _sums(minute: MinuteFacts) -> MinuteSums:
     return {
-        "at": at(minute.number * 60),
-        "requests": minute.requests,
-        "failed": minute.failed,
-        "refused": minute.refused,
-        "prompt_tokens": minute.prompt_tokens,
-        "completion_tokens": minute.completion_tokens,
-        "first_token_p95": quantile(minute.first_bytes, 0.95),
-        "duration_p95": quantile(minute.durations, 0.95),
+        "at": at(minute["number"] * 60),
+        "requests": minute["requests"],
+        "failed": minute["failed"],
+        "refused": minute["refused"],
+        "prompt_tokens": minute["prompt_tokens"],
+        "completion_tokens": minute["completion_tokens"],
+        "first_token_p95": quantile(minute["first_bytes"], 0.95),
+        "duration_p95": quantile(minute["durations"], 0.95),
     }
 
 
-def _sum(many: Iterable[array[int]]) -> Sequence[int]:
+def _sum(many: Iterable[Sequence[int]]) -> list[int]:
     sums = [0] * (len(BOUNDS) + 1)
     for counts in many:
         sums = [one + other for one, other in zip(sums, counts, strict=True)]

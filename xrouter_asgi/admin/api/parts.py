@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .answers import Process
 from .events import EventsAPI
 from .keys import KeysAPI
 from .operation import AdminOperation
@@ -20,12 +19,10 @@ class AdminParts:
     """What the operator's app is made of. Each operation of the API is a method that a page may call, too.
 
     Attributes:
-        process: Whose memory is shown.
-        currency: Of costs and prices.
+        currency: Of prices.
         keys, spend: None leaves these out.
     """
 
-    process: Process
     currency: str
     overview: OverviewAPI
     requests: RequestsAPI

@@ -1,71 +1,44 @@
-"""The requests that are remembered, each with the decision where it went."""
+"""The requests that are remembered, each with the decision where it went; before them those of the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
-from typing import Annotated
+from collections.abc import Sequence
+from datetime import datetime
 
-from pydantic import Field
 from starlette.types import Receive, Scope
 
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
-from ...decision import CandidateVerdict
 from ...errors import NotFound
-from ...limits.prices import in_units
-from ...live import Live, RecentAttempt, RecentRequest
-from .answers import AttemptEntry, CandidateEntry, DecisionEntry, Process, RequestDetail, RequestEntry, RequestList
-from .operation import AdminOperation, Query, answer, at, query_of
+from ...ledger import LedgerUnavailable, Spend
+from ..watched import Remembered
+from .answers import RequestDetail, RequestEntry, RequestList
+from .asking import Processes
+from .filters import RequestFilter
+from .operation import AdminOperation, answer, query_of
+from .written import Written, written_requests
 
-
-class RequestFilter(Query):
-    """Which requests, newest first.
-
-    Attributes:
-        status: Such as `429`, or `5xx` for all of that kind.
-        error: One word such as `upstream_timeout`; `any` for all that have one.
-        before: Only those with a lower `number`.
-    """
-
-    model: str | None = None
-    key: str | None = None
-    owner: str | None = None
-    status: Annotated[str | None, Field(pattern="^[1-5]([0-9][0-9]|xx)$")] = None
-    error: str | None = None
-    before: Annotated[int | None, Field(ge=1, le=2**53)] = None
-    limit: Annotated[int, Field(ge=1, le=500)] = 50
-
-    def matches(self, request: RecentRequest) -> bool:
-        principal = request.principal
-        return (
-            (self.before is None or request.number < self.before)
-            and (self.model is None or request.model == self.model)
-            and (self.key is None or (principal is not None and principal.id == self.key))
-            and (self.owner is None or (principal is not None and principal.owner == self.owner))
-            and (self.status is None or _has_status(request, self.status))
-            and (self.error is None or request.error == self.error or (self.error == "any" and bool(request.error)))
-        )
+_SAME = 1.0
+"""Seconds. A client may give many requests one id; in a ledger and in memory they are one if they came in together."""
 
 
 class RequestsAPI:
     """`/api/requests` and `/api/requests/{id}`.
 
     Args:
-        currency: Of costs.
+        spend: Its ledger has those that are no longer remembered; None without one.
     """
 
-    def __init__(self, live: Live, process: Process, *, currency: str) -> None:
-        self._live = live
-        self._process = process
-        self._currency = currency
+    def __init__(self, processes: Processes, spend: Spend | None) -> None:
+        self._processes = processes
+        self._spend = spend
 
     def operations(self) -> list[AdminOperation]:
         return [
             AdminOperation(
                 "/api/requests",
                 self._list,
-                "The last requests of this process, newest first.",
+                "The last requests, the latest first.",
                 answer=RequestList,
                 query=RequestFilter,
                 errors=(400,),
@@ -73,31 +46,48 @@ class RequestsAPI:
             AdminOperation(
                 "/api/requests/{id}",
                 self._show,
-                "One of them, with the decision where it went.",
+                "A request that is remembered, with the decision where it went.",
                 answer=RequestDetail,
                 errors=(404,),
             ),
         ]
 
     async def found(self, which: RequestFilter) -> RequestList:
-        """The requests of a filter, newest first."""
-        found = list(islice(self._matching(which), which.limit + 1))
-        shown = found[: which.limit]
-        return {
-            "process": self._process,
-            "requests": [request_entry(each, self._currency) for each in shown],
-            "before": shown[-1].number if len(found) > len(shown) else None,
-        }
+        """The requests of a filter, the latest first. Raises NotReady."""
+        told = await self._processes.ask(lambda process: process.requests(which))
+        remembered: list[RequestEntry] = [
+            {**facts, "worker": number} for number, each in told for facts in each["requests"]
+        ]
+        remembered.sort(key=_moment, reverse=True)
+        written, missing = await self._written(which, remembered, [each for _, each in told])
+        entries = sorted([*remembered, *_without(written.requests, remembered)], key=_moment, reverse=True)
+        if written.before is not None:  # what lies further back is for the pages that follow
+            entries = [entry for entry in entries if entry["at"] >= written.before]
+        shown = entries[: which.limit]
+        before = shown[-1]["at"] if len(entries) > len(shown) else written.before
+        return {"workers": self._processes.answering(told), "requests": shown, "before": before, "missing": missing}
 
     async def detail(self, id: str) -> RequestDetail:
-        """The request of this id. Raises NotFound."""
-        request = next((each for each in reversed(self._live.recent) if each.id == id), None)
-        if request is None:
-            raise NotFound("No request of late has this id. This process remembers its last 2,000.")
-        return request_detail(request, self._currency)
+        """The request with this id. Raises NotFound, NotReady."""
+        told = await self._processes.ask(lambda process: process.request(id))
+        for number, found in told:
+            if found is not None:
+                return {"request": {**found["request"], "worker": number}, "decision": found["decision"]}
+        raise NotFound("No request of late has this id. Each worker remembers its last 2,000.")
 
-    def _matching(self, which: RequestFilter) -> Iterator[RecentRequest]:
-        return (request for request in reversed(self._live.recent) if which.matches(request))
+    async def _written(
+        self, which: RequestFilter, remembered: Sequence[RequestEntry], told: Sequence[Remembered]
+    ) -> tuple[Written, str | None]:
+        """What the ledger adds to what is remembered, and why it cannot be asked."""
+        nothing = Written([], None)
+        complete_since = max(each["complete_since"] for each in told)
+        is_enough = len(remembered) > which.limit and remembered[which.limit]["at"] >= complete_since
+        if self._spend is None or is_enough:
+            return nothing, None
+        try:
+            return await written_requests(self._spend, which), None
+        except LedgerUnavailable as error:
+            return nothing, error.message
 
     async def _list(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         await answer(send, context, await self.found(query_of(scope, RequestFilter)))
@@ -106,61 +96,17 @@ class RequestsAPI:
         await answer(send, context, await self.detail(id))
 
 
-def request_entry(request: RecentRequest, currency: str) -> RequestEntry:
-    principal, usage = request.principal, request.usage
-    return {
-        "number": request.number,
-        "id": request.id,
-        "at": at(request.at),
-        "endpoint": request.endpoint,
-        "model": request.model,
-        "key": None if principal is None else principal.id,
-        "owner": None if principal is None else principal.owner,
-        "status": request.status,
-        "complete": request.complete,
-        "failed": request.failed,
-        "duration": request.duration,
-        "first_byte": request.first_byte,
-        "streamed": request.streamed,
-        "prompt_tokens": None if usage is None else usage.prompt_tokens,
-        "completion_tokens": None if usage is None else usage.completion_tokens,
-        "cached_tokens": None if usage is None else usage.cached_tokens,
-        "error": request.error,
-        "provider": request.provider,
-        "upstream_model": request.upstream_model,
-        "cost": None if request.cost is None else f"{in_units(request.cost)} {currency}",
-        "cache": request.cache,
-        "attempts": len(request.attempts),
-        "hedges": request.hedges,
-    }
+def _moment(entry: RequestEntry) -> datetime:
+    return entry["at"]
 
 
-def request_detail(request: RecentRequest, currency: str) -> RequestDetail:
-    decision: DecisionEntry = {
-        "version": request.version,
-        "strategy": request.strategy,
-        "candidates": [candidate_entry(each) for each in request.candidates],
-        "attempts": [_attempted(each) for each in request.attempts],
-    }
-    return {"request": request_entry(request, currency), "decision": decision}
-
-
-def candidate_entry(each: CandidateVerdict) -> CandidateEntry:
-    excluded = None if each.excluded is None else str(each.excluded)
-    return {"target": each.name, "score": each.score, "excluded": excluded}
-
-
-def _attempted(attempt: RecentAttempt) -> AttemptEntry:
-    return {
-        "target": f"{attempt.provider}/{attempt.model}",
-        "started": attempt.started,
-        "first": attempt.first,
-        "ended": attempt.ended,
-        "error": attempt.error,
-        "hint": attempt.hint,
-    }
-
-
-def _has_status(request: RecentRequest, wanted: str) -> bool:
-    status = "" if request.status is None else str(request.status)
-    return status == wanted or (wanted.endswith("xx") and status[:1] == wanted[0])
+def _without(written: Sequence[RequestEntry], remembered: Sequence[RequestEntry]) -> list[RequestEntry]:
+    """Those that are not remembered."""
+    known: dict[str, list[datetime]] = {}
+    for entry in remembered:
+        known.setdefault(entry["id"], []).append(entry["at"])
+    return [
+        entry
+        for entry in written
+        if all(abs((at - entry["at"]).total_seconds()) > _SAME for at in known.get(entry["id"], ()))
+    ]

@@ -13,6 +13,7 @@ from ...errors import NotFound
 from ...inspection import find_risks, layers_of
 from ...reloading import Reloaded
 from ...settings import Settings
+from ...settings.references import with_references
 from .answers import ReloadOutcome, SettingsInForce
 from .operation import AdminOperation, answer
 
@@ -67,7 +68,7 @@ def _in_force(settings: Settings) -> SettingsInForce:
     return {
         "source": settings.source,
         "version": settings.version,
-        "settings": settings.model_dump(mode="json"),
+        "settings": with_references(settings.model_dump(mode="json"), settings.model_dump()),
         "layers": [list(row) for row in layers_of(settings)],
         "warnings": list(find_risks(settings)),
     }

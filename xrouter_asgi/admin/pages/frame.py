@@ -14,7 +14,6 @@ from ...asgi.responses import id_headers
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
 from ...errors import NotFound
-from ..api.answers import Process
 from ..sessions import Sessions, held_by, root_of
 from .formats import FILTERS
 from .texts import language_of, text
@@ -28,13 +27,12 @@ class Frame:
 
     Args:
         sessions: Those of browsers; None in a host with users of its own.
-        process: Whose memory is shown.
 
     Attributes:
         tabs: The pages that are served, in the order of the menu.
     """
 
-    def __init__(self, sessions: Sessions | None, process: Process) -> None:
+    def __init__(self, sessions: Sessions | None) -> None:
         self.tabs: Sequence[str] = ()
         self._sessions = sessions
         self._environment = Environment(
@@ -46,7 +44,6 @@ class Frame:
             auto_reload=False,
         )
         self._environment.filters.update(FILTERS)
-        self._environment.globals.update(process=process)
         self._names = frozenset(self._environment.list_templates())
 
     def render(self, scope: Scope, page: str, **values: object) -> str:

@@ -8,8 +8,9 @@ from ...asgi.routes import Endpoint
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
 from ...errors import XRouterError
-from ..api.answers import Explained, Probed
-from ..api.upstreams import ExplainQuery, UpstreamsAPI
+from ..api.answers import Probed
+from ..api.explaining import Explained, ExplainQuery
+from ..api.upstreams import UpstreamsAPI
 from ..forms import checked, query_fields
 from .charts import WIDTH
 from .frame import PART, Frame
@@ -56,13 +57,15 @@ class ModelPages:
         problem: str | None = None,
         status: int = 200,
     ) -> None:
+        models = await self._upstreams.models()
         await self._frame.show(
             scope,
             send,
             context,
             "models",
             status=status,
-            models=(await self._upstreams.models())["models"],
+            models=models["models"],
+            workers=models["workers"],
             providers=(await self._upstreams.providers())["providers"],
             whole=WIDTH,
             currency=self._currency,

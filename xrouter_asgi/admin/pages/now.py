@@ -13,8 +13,9 @@ from ...asgi.routes import Endpoint
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
 from ..api.answers import MinuteSums, ModelEntry, Overview, ProblemEntry
+from ..api.filters import RequestFilter
 from ..api.overview import OverviewAPI
-from ..api.requests import RequestFilter, RequestsAPI
+from ..api.requests import RequestsAPI
 from ..api.upstreams import UpstreamsAPI
 from ..forms import go_to
 from .charts import line
@@ -70,6 +71,7 @@ class NowPage:
             context,
             "now",
             overview=overview,
+            workers=overview["workers"],
             worst=worst(overview["problems"]),
             figures=figures(overview, now=time.time()),
             cells=cells((await self._upstreams.models())["models"]),

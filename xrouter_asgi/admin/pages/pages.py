@@ -39,7 +39,7 @@ class Pages:
 
     def __init__(self, parts: AdminParts, sessions: Sessions | None) -> None:
         self._signing = sessions is not None
-        self._frame = frame = Frame(sessions, parts.process)
+        self._frame = frame = Frame(sessions)
         self._pages: dict[str, SomePages] = {
             "now": NowPage(frame, parts.overview, parts.requests, parts.upstreams),
             "requests": RequestPages(frame, parts.requests),

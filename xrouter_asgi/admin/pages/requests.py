@@ -13,7 +13,8 @@ from ...asgi.sending import Outgoing
 from ...context import RequestContext
 from ...errors import InvalidRequest
 from ..api.answers import AttemptEntry, RequestDetail, RequestList
-from ..api.requests import RequestFilter, RequestsAPI
+from ..api.filters import RequestFilter
+from ..api.requests import RequestsAPI
 from ..forms import checked, query_fields
 from .charts import Bar, bar
 from .frame import PART, Frame
@@ -49,7 +50,7 @@ class RequestPages:
         except InvalidRequest as error:
             status, problem = error.status, error.message
         if found is not None and found["before"] is not None:
-            older = urlencode({**asked, "before": found["before"]})
+            older = urlencode({**asked, "before": found["before"].isoformat()})
         await self._frame.show(
             scope,
             send,
@@ -59,7 +60,9 @@ class RequestPages:
             asked=dict.fromkeys(RequestFilter.model_fields, "") | asked,
             filtered=bool(asked),
             problem=problem,
+            **({} if found is None else {"workers": found["workers"]}),
             requests=[] if found is None else found["requests"],
+            missing=None if found is None else found["missing"],
             older=older,
             newest=urlencode({name: value for name, value in asked.items() if name != "before"}),
         )

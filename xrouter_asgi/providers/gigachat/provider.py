@@ -119,6 +119,11 @@ class GigaChatProvider:
         model = self._aliases.get(call.model, call.model)
         return await embed(self._client, call, call.request, model=model, name=self.name)
 
+    @property
+    def token_expires(self) -> float | None:
+        """See `TokenHolder`."""
+        return self._client.token_expires
+
     async def count_tokens(self, call: Call, /) -> int | None:
         """The tokens of a chat; None for any other request. See `TokenCounter`."""
         if not isinstance(call.request, ChatRequest):

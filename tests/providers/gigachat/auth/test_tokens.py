@@ -74,6 +74,18 @@ async def test_a_token_request_is_a_form_with_the_key_and_a_new_request_id(
     assert first.headers["rquid"] != second.headers["rquid"]
 
 
+async def test_it_tells_when_its_token_expires(sources: Sources, fake: FakeGigaChat) -> None:
+    source = sources()
+    assert source.expires is None
+    began = asyncio.get_running_loop().time()
+    token = await source.get()
+    assert source.expires is not None
+    assert began < source.expires <= asyncio.get_running_loop().time() + 1800
+    source.refuse(token, detail="")
+    assert source.expires is None
+    assert sources(ready="from elsewhere").expires is None
+
+
 @pytest.mark.parametrize("shape", ["access_token", "tok"])
 @pytest.mark.parametrize("unit", [1000, 1])
 async def test_a_token_is_used_until_it_is_nearly_expired_whatever_its_shape_and_unit(

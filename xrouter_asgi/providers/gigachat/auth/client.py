@@ -72,6 +72,11 @@ class GigaChatClient:
             self._tokens = TokenSource(login, ready=ready)
         self._client_id = (b"X-Client-ID", client_id.encode("ascii"))
 
+    @property
+    def token_expires(self) -> float | None:
+        """See `TokenSource.expires`."""
+        return None if self._tokens is None else self._tokens.expires
+
     async def open(
         self, method: str, path: str, *, headers: Headers = (), content: bytes = b"", deadline: float | None = None
     ) -> AnswerStream:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
 
@@ -52,6 +53,11 @@ class TokenSource:
         self._renew_at = self._needed_at = self._expires_at = float("inf")
         self._failure: XRouterError | None = None
         self._quiet_until = float("-inf")  # while a failure is remembered
+
+    @property
+    def expires(self) -> float | None:
+        """When the present token does, in the loop's time; None without one, and for one of unknown expiry."""
+        return None if self._token is None or math.isinf(self._expires_at) else self._expires_at
 
     async def get(self, *, deadline: float | None = None) -> str:
         """The token to use now.
