@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp
 
-from .admin import AdminApp
 from .admission import Refusals
 from .asgi.lifespan import Close
 from .bookkeeping import Ledger
@@ -98,6 +97,8 @@ def admin_of(
     """The operator's app, which has its lines in the access log. Adds what it shows to the observers."""
     if settings.admin is None or settings.keys is None or registry is None:
         return None
+    from .admin import AdminApp  # here, because it takes a MiB that no other gateway needs
+
     live = Live()
     observers.append(live)
     app = AdminApp(
