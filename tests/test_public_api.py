@@ -113,6 +113,12 @@ def test_keys_in_sqlite_load_nothing_for_other_databases_migrations_or_the_orm()
     assert done.stdout == "[]\n"
 
 
+def test_a_gateway_loads_the_api_of_operators_only_if_it_serves_it() -> None:
+    program = "import sys, xrouter_asgi.cli.serve; print('xrouter_asgi.admin' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_the_package_is_typed() -> None:
     assert (Path(xrouter_asgi.__file__).parent / "py.typed").is_file()
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
-from .admin import AdminApp, ThisProcess, Watched
 from .admission import Refusals
 from .asgi.lifespan import Close
 from .bookkeeping import Ledger
@@ -21,6 +21,9 @@ from .settings import Settings
 from .settings.telemetry import Tracing
 from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from .admin import ThisProcess, Watched
 
 
 def metrics_of(
@@ -110,6 +113,8 @@ def watched_of(settings: Settings, router: ReloadableRouter, observers: list[Obs
     """This process, for the operator's app; None without `[admin]`. Adds what remembers requests to the observers."""
     if settings.admin is None:
         return None
+    from .admin import ThisProcess  # here, because it takes a MiB that no other gateway needs
+
     live = Live()
     observers.append(live)
     return ThisProcess(router, live, currency=settings.price_list().currency)
@@ -131,6 +136,8 @@ def admin_of(
     """
     if settings.admin is None or settings.keys is None or registry is None:
         return None
+    from .admin import AdminApp
+
     app = AdminApp(
         *processes,
         keys=registry,
