@@ -8,10 +8,10 @@ several starts counts.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,17 +19,23 @@ import uvloop
 
 from xrouter_asgi.admission import raise_descriptors
 
+from .report import save, table
+from .servers import cpu, pss
 from .subject import HERE, SKINS, command, served
 
 _EPILOG = """\
 examples:
-  python -m benchmarks.footprint                      this checkout, with keys, limits and metrics
-  python -m benchmarks.footprint --bare               with the access log alone
+  python -m benchmarks.footprint                      this checkout, with the access log alone, with skins, everything
   python -m benchmarks.footprint --against ../main    another checkout first, then this one
+  python -m benchmarks.footprint --save               put the table into docs/performance.md
 
 Linux only.
 """
-_TICK = os.sysconf("SC_CLK_TCK")
+_ROWS: dict[str, tuple[str, ...]] = {
+    "the access log alone": (),
+    "with keys, limits and metrics": SKINS,
+    "everything": (*SKINS, "tracing"),
+}
 _CHATS = 50  # before memory counts as idle
 
 
@@ -42,7 +48,7 @@ class Footprint(NamedTuple):
     stream: float
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.footprint",
         description=__doc__,
@@ -50,42 +56,50 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--against", type=Path, metavar="DIR", help="measure this checkout first")
-    parser.add_argument("--bare", action="store_true", help="without keys, limits and metrics")
     parser.add_argument("--streams", type=int, default=1000, help="open streams (default 1000)")
     parser.add_argument("--starts", type=int, default=5, help="starts of each (default 5)")
-    options = parser.parse_args()
+    parser.add_argument("--save", action="store_true", help="put the table into docs/performance.md")
+    options = parser.parse_args(arguments)
     raise_descriptors()
-    for tree in [HERE] if options.against is None else [options.against.resolve(), HERE]:
-        measured = [uvloop.run(_measure(tree, options)) for _ in range(options.starts + 1)][1:]  # the first compiles
-        found = Footprint(*(statistics.median(column) for column in zip(*measured, strict=True)))
-        print(f"{tree}: first answer after {found.start:.2f} s ({found.start_cpu:.2f} s of CPU)")
-        print(f"    {found.idle:.1f} MiB when idle, {found.stream:.1f} KiB for each of {options.streams} open streams")
+    against: Path | None = options.against
+    trees = {"": HERE} if against is None else {f", {against.name}": against.resolve(), "": HERE}
+    found = {
+        row + name: uvloop.run(_median(tree, parts, options))
+        for row, parts in _ROWS.items()
+        for name, tree in trees.items()
+    }
+    text = table(
+        ("", *found),
+        [
+            ("seconds until the first answer", *(f"{each.start:.2f}" for each in found.values())),
+            ("CPU seconds until the first answer", *(f"{each.start_cpu:.2f}" for each in found.values())),
+            ("memory when idle, MiB", *(f"{each.idle:.0f}" for each in found.values())),
+            ("memory of one open stream, KiB", *(f"{each.stream:.0f}" for each in found.values())),
+        ],
+    )
+    print(text)
+    if options.save:
+        save("footprint", text)
+    return 0
 
 
-async def _measure(tree: Path, options: argparse.Namespace) -> Footprint:
-    async with served(tree, launcher=[sys.executable, *command(tree)], parts=() if options.bare else SKINS) as subject:
+async def _median(tree: Path, parts: Sequence[str], options: argparse.Namespace) -> Footprint:
+    # The first start compiles.
+    measured = [await _measure(tree, parts, options.streams) for _ in range(options.starts + 1)][1:]
+    return Footprint(*(statistics.median(column) for column in zip(*measured, strict=True)))
+
+
+async def _measure(tree: Path, parts: Sequence[str], streams: int) -> Footprint:
+    async with served(tree, launcher=[sys.executable, *command(tree)], parts=parts) as subject:
         await subject.ask()
-        start, start_cpu = time.perf_counter() - subject.began, _cpu(subject.pid)
+        start, start_cpu = time.perf_counter() - subject.began, cpu(subject.pid)
         for _ in range(_CHATS):
             await subject.ask()
-        idle = _pss(subject.pid)
-        await subject.open_streams(options.streams)
-        streams = _pss(subject.pid) - idle
-    return Footprint(start, start_cpu, idle / 1024, streams / options.streams)
-
-
-def _pss(pid: int) -> float:
-    """KiB."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return float(line.split()[1])
-    raise RuntimeError("The kernel does not tell the memory of a process.")
-
-
-def _cpu(pid: int) -> float:
-    """Seconds that the kernel charged to the process."""
-    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])) / _TICK
+        idle = pss(subject.pid)
+        await subject.open_streams(streams)
+        of_streams = pss(subject.pid) - idle
+    return Footprint(start, start_cpu, idle / 1024, of_streams / streams)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,12 +22,14 @@ from typing import Any, NamedTuple
 import uvloop
 
 from . import load
+from .report import save, table
 from .subject import HERE, SETTLE, SKINS, Subject, command, served
 
 _EPILOG = """\
 examples:
   python -m benchmarks.instructions                        this checkout, in a quarter of a minute
   python -m benchmarks.instructions --parts                a table: bare, each part alone, everything
+  python -m benchmarks.instructions --parts --save         put it into docs/performance.md
   python -m benchmarks.instructions --parts bare tracing   two rows of it
   python -m benchmarks.instructions --dialects responses   an event of that dialect, too
   python -m benchmarks.instructions --refusals             a refusal, a chat with everything on, and a constant answer
@@ -82,15 +84,22 @@ def main() -> None:
     parser.add_argument("--dialects", nargs="*", choices=dialects, default=[], help="also count events of these")
     parser.add_argument("--parts", nargs="*", choices=_ROWS, help="count these, or all of them, and print a table")
     parser.add_argument("--refusals", action="store_true", help="count refusals for want of room")
+    parser.add_argument("--save", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--requests", type=int, default=200, help="chats to count (default 200)")
     parser.add_argument("--words", type=int, default=200, help="events to count (default 200)")
     options = parser.parse_args()
     if options.refusals:
-        uvloop.run(_count_refusals(options.requests))
+        text = uvloop.run(_count_refusals(options.requests))
+        print(text)
+        if options.save:
+            save("refusals", text)
         return
     trees = [HERE] if options.against is None else [options.against.resolve(), HERE]
     if options.parts is not None:
-        _print_table(trees, options)
+        text = _table(trees, options)
+        print(text)
+        if options.save:
+            save("instructions", text)
         return
     counts = [uvloop.run(_count(tree, (), options)) for tree in trees]
     for tree, found in zip(trees, counts, strict=True):
@@ -103,14 +112,16 @@ def main() -> None:
         print(f"ratio: {after.chat / before.chat:.3f} a chat, {after.event / before.event:.3f} an event")
 
 
-def _print_table(trees: Sequence[Path], options: argparse.Namespace) -> None:
+def _table(trees: Sequence[Path], options: argparse.Namespace) -> str:
     """One row for each part: thousands of instructions of a chat and of an event, in each checkout."""
-    heads = [f"{what}, {tree.name}" for what in ("a chat", "an event") for tree in trees]
-    print(f"| thousand instructions | {' | '.join(heads)} |\n|---{'|---' * len(heads)}|")
+    names = [f", {tree.name}" for tree in trees] if len(trees) > 1 else [""]
+    rows = []
     for row in options.parts or _ROWS:
         counts = [uvloop.run(_count(tree, _ROWS[row], options)) for tree in trees]
         cells = [*(found.chat for found in counts), *(found.event for found in counts)]
-        print(f"| {row} | {' | '.join(f'{cell / 1000:,.0f}' for cell in cells)} |", flush=True)
+        rows.append((row, *(f"{cell / 1000:,.0f}" for cell in cells)))
+    heads = [what + name for what in ("a chat", "an event") for name in names]
+    return table(("thousand instructions", *heads), rows)
 
 
 async def _count(tree: Path, parts: Sequence[str], options: argparse.Namespace) -> Counts:
@@ -133,7 +144,7 @@ async def _count(tree: Path, parts: Sequence[str], options: argparse.Namespace) 
     return Counts(chat, events)
 
 
-async def _count_refusals(requests: int) -> None:
+async def _count_refusals(requests: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         constant_command = [*_callgrind_options(Path(folder)), sys.executable, "-m", "benchmarks.constant"]
         constant = await _chats(constant_command, Path(folder), requests, "constant")
@@ -143,9 +154,12 @@ async def _count_refusals(requests: int) -> None:
         mixed = await _chats(command, Path(folder), requests, "refused", parts=everything, late=True)
     _progress("")
     refused = (mixed - accepted / 20) / (1 - 1 / 20)
-    counts = (refused / 1000, accepted / 1000, constant / 1000)
-    print("{:.1f} thousand a refusal, {:.1f} an accepted chat, {:.1f} a constant answer".format(*counts))
-    print(f"A refusal costs {refused / accepted:.2f} of a chat, {refused / constant:.2f} of a constant answer.")
+    rows = [
+        ("an accepted chat, with keys, limits and metrics", f"{accepted / 1000:,.0f}", "1"),
+        ("a refusal for want of room", f"{refused / 1000:,.0f}", f"{refused / accepted:.2f}"),
+        ("a constant answer", f"{constant / 1000:,.0f}", f"{constant / accepted:.2f}"),
+    ]
+    return table(("", "thousand instructions", "of a chat"), rows)
 
 
 async def _chats(command: list[str], folder: Path, requests: int, title: str, **options: Any) -> float:

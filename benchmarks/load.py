@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 _QUESTION = "Tell me what it is, and what it is not, and how one would know. " * 12
@@ -25,29 +27,63 @@ BURST: dict[str, object] = {"user": "burst"}
 
 
 def request(
-    port: int, *, stream: bool, model: str = "bench", dialect: str = "chat", members: Mapping[str, object] = {}
+    port: int,
+    *,
+    stream: bool,
+    model: str = "bench",
+    dialect: str = "chat",
+    members: Mapping[str, object] = {},
+    key: str = "x",
+    path: str | None = None,
+    headers: Mapping[str, str] = {},
 ) -> bytes:
     """One request of about 1 kB, as bytes for the socket.
 
     Args:
         members: What else the body holds, such as `LONG`.
+        path: Where the dialect is spoken, if not where OpenAI speaks it.
+        headers: More headers than the key.
     """
-    path, question = DIALECTS[dialect]
+    place, question = DIALECTS[dialect]
     body = json.dumps({"model": model, **question, "temperature": 0.5, "stream": stream, **members}).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer x\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    lines = [
+        f"POST {path or place} HTTP/1.1",
+        f"host: 127.0.0.1:{port}",
+        "content-type: application/json",
+        f"authorization: Bearer {key}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+        f"content-length: {len(body)}",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+class _Work:
+    """What the connections of one run share.
+
+    Attributes:
+        latencies: Seconds from each request to the end of its answer.
+    """
+
+    def __init__(self, payloads: Iterator[bytes], requests: int | None, seconds: float) -> None:
+        self.latencies: list[float] = []
+        self._payloads = payloads
+        self._left = math.inf if requests is None else requests
+        self._end = time.perf_counter() + seconds
+
+    def next(self) -> bytes | None:
+        """The next request; None if there is to be none."""
+        if self._left <= 0 or time.perf_counter() >= self._end:
+            return None
+        self._left -= 1
+        return next(self._payloads)
 
 
 class _Connection(asyncio.Protocol):
-    """Sends the same request again and again until the shared count is used up."""
+    """Sends one request after the other until there are no more."""
 
-    def __init__(self, payload: bytes, left: list[int], done: asyncio.Future[None]) -> None:
-        self.payload = payload
-        self.left = left
-        self.done = done
+    def __init__(self, work: _Work) -> None:
+        self.work = work
+        self.done = asyncio.get_running_loop().create_future()
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -57,9 +93,10 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.buffer += data
         if self._whole():
-            if not self.buffer.startswith(b"HTTP/1.1 200"):
+            if self.buffer.split(b" ", 2)[1] != b"200":
                 self.done.set_exception(RuntimeError(self.buffer[:500].decode("latin-1")))
                 return
+            self.work.latencies.append(time.perf_counter() - self.began)
             self.buffer = b""
             self._next()
 
@@ -77,19 +114,33 @@ class _Connection(asyncio.Protocol):
         return len(body) >= int(lower.partition(b"content-length:")[2].split(b"\r\n")[0])
 
     def _next(self) -> None:
-        if self.left[0] <= 0:
+        payload = self.work.next()
+        if payload is None:
             self.done.set_result(None)
             self.transport.close()
             return
-        self.left[0] -= 1
-        self.transport.write(self.payload)
+        self.began = time.perf_counter()
+        self.transport.write(payload)
 
 
-async def run(port: int, payload: bytes, *, requests: int, connections: int) -> None:
-    """Send `requests` over `connections`. Raises RuntimeError for any answer but a 200."""
+async def run(
+    port: int, payloads: Iterator[bytes], *, connections: int, requests: int | None = None, seconds: float = math.inf
+) -> list[float]:
+    """Send requests over so many connections, which each wait for the answer to the one before.
+
+    Args:
+        requests: How many, in all; None for any number.
+        seconds: After which no more are sent.
+
+    Returns the seconds that each answer took. Raises RuntimeError for any answer but a 200.
+    """
     loop = asyncio.get_running_loop()
-    left = [requests]
-    futures: list[asyncio.Future[None]] = [loop.create_future() for _ in range(connections)]
-    for done in futures:
-        await loop.create_connection(lambda done=done: _Connection(payload, left, done), "127.0.0.1", port)  # type: ignore[misc]  # a lambda with a default has no type
-    await asyncio.gather(*futures)
+    work = _Work(payloads, requests, seconds)
+    made = [await loop.create_connection(lambda: _Connection(work), "127.0.0.1", port) for _ in range(connections)]
+    try:
+        await asyncio.gather(*(connection.done for _, connection in made))
+    finally:
+        for transport, connection in made:
+            connection.done.cancel()
+            transport.close()
+    return work.latencies

@@ -1,17 +1,17 @@
-"""What a long measurement found: on the terminal, and with its plot in docs/performance.md."""
+"""What a measurement found: on the terminal, and with its plot in docs/performance.md."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .plot import Series, plot
 from .resilience.goal import Finding
 from .subject import HERE
 
-_PAGE = HERE / "docs" / "performance.md"
+PAGE = HERE / "docs" / "performance.md"
 
 
 def parser(name: str, what: str | None) -> argparse.ArgumentParser:
@@ -32,14 +32,26 @@ def report(
     for finding in findings:
         verdict = "ok" if finding.met else "NOT ok"
         print(f"{verdict:<6}  {finding.what:<{width}}  wanted {finding.wanted:<10} found {finding.found}")
-    file = _PAGE.parent / "img" / f"{name}.svg" if options.save else options.plot or Path(f"{name}.svg")
+    file = PAGE.parent / "img" / f"{name}.svg" if options.save else options.plot or Path(f"{name}.svg")
     plot(file, title, series)
     print(f"The plot is {file}.")
     if options.save:
-        rows = [f"| {finding.what} | {finding.wanted} | {finding.found} |" for finding in findings]
-        text = "\n".join([f"![{title}](img/{name}.svg)", "", "| | wanted | found |", "|---|---|---|", *rows])
-        page = _PAGE.read_text()
-        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        pattern = re.compile(f"{begin}.*?{end}", re.DOTALL)
-        _PAGE.write_text(pattern.sub(lambda _: f"{begin}\n{text}\n{end}", page))
+        rows = [(finding.what, finding.wanted, finding.found) for finding in findings]
+        save(name, f"![{title}](img/{name}.svg)\n\n{table(('', 'wanted', 'found'), rows)}")
     return 0 if all(finding.met for finding in findings) else 1
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in (head, *rows)]
+    return "\n".join([lines[0], f"|{'---|' * len(head)}", *lines[1:]])
+
+
+def save(name: str, text: str) -> None:
+    """Put a text in place of what stands between `<!-- name -->` and `<!-- end of name -->` in docs/performance.md."""
+    page = PAGE.read_text()
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    made, number = re.subn(f"{begin}.*?{end}", lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
+    if number != 1:
+        raise ValueError(f"docs/performance.md has {number} places for {name}.")
+    PAGE.write_text(made)

@@ -139,8 +139,7 @@ class Subject:
             writer.close()
 
     def _request(self, *, stream: bool, dialect: str = "chat") -> bytes:
-        payload = load.request(self._port, stream=stream, dialect=dialect)
-        return payload.replace(b"Bearer x", b"Bearer " + self._secret.encode())
+        return load.request(self._port, stream=stream, dialect=dialect, key=self._secret)
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""This gateway beside others, and how its cost grows."""
