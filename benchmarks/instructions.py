@@ -115,12 +115,13 @@ def main() -> None:
 def _table(trees: Sequence[Path], options: argparse.Namespace) -> str:
     """One row for each part: thousands of instructions of a chat and of an event, in each checkout."""
     names = [f", {tree.name}" for tree in trees] if len(trees) > 1 else [""]
+    heads = [what + name for what in ("a chat", "an event") for name in names]
     rows = []
     for row in options.parts or _ROWS:
         counts = [uvloop.run(_count(tree, _ROWS[row], options)) for tree in trees]
         cells = [*(found.chat for found in counts), *(found.event for found in counts)]
         rows.append((row, *(f"{cell / 1000:,.0f}" for cell in cells)))
-    heads = [what + name for what in ("a chat", "an event") for name in names]
+        print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
     return table(("thousand instructions", *heads), rows)
 
 

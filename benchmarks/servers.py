@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ from .subject import BARE, HERE, PARTS, command, key
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 """Seconds: the least CPU time that the kernel tells."""
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)")
 _START = 120.0  # seconds that a server has until its first answer
 _END = 10.0  # seconds that it has after SIGTERM
 _UVICORN = ("-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--no-proxy-headers", "--lifespan", "off")
@@ -37,11 +39,13 @@ class Launch:
     """How a server is started, and how it is asked for a chat. `load.request` says what the rest is.
 
     Attributes:
+        port: None if the server takes one that is free, and writes its address.
         environment: Variables beside those of this process.
         keys: The secrets that requests bring, one after the other.
     """
 
     command: Sequence[str]
+    port: int | None
     environment: Mapping[str, str] = field(default_factory=dict)
     path: str | None = None
     model: str = "bench"
@@ -107,8 +111,8 @@ class Servers:
         self._running: list[Process] = []
         try:
             self.upstream = free_port()
-            launch = Launch([sys.executable, "-m", "benchmarks.upstream", str(self.upstream)])
-            self.direct = await self.start("upstream", launch, self.upstream)
+            launch = Launch([sys.executable, "-m", "benchmarks.upstream", str(self.upstream)], self.upstream)
+            self.direct = await self.start("upstream", launch)
         except BaseException:
             await self._end()
             raise
@@ -125,7 +129,7 @@ class Servers:
         made.mkdir()
         return made
 
-    async def start(self, name: str, launch: Launch, port: int) -> Server:
+    async def start(self, name: str, launch: Launch) -> Server:
         """Start one, and wait for its first answer. Raises DidNotStart."""
         log = Path(self._temporary.name) / f"{name.replace(' ', '-')}.log"
         environment = {**os.environ, "BENCH_UPSTREAM": f"http://127.0.0.1:{self.upstream}", **launch.environment}
@@ -134,8 +138,8 @@ class Servers:
                 *launch.command, env=environment, stdout=file, stderr=file, start_new_session=True
             )
         self._running.append(process)
-        server = Server(process, port, launch)
         try:
+            server = Server(process, launch.port or await _written(process, log), launch)
             await _answering(server)
         except DidNotStart as error:
             text = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
@@ -147,7 +151,7 @@ class Servers:
         """Serve an app of `module:name` with uvicorn."""
         port = free_port()
         arguments = [sys.executable, *_UVICORN, app, "--port", str(port)]
-        return await self.start(name, Launch(arguments, environment), port)
+        return await self.start(name, Launch(arguments, port, environment))
 
     async def gateway(
         self,
@@ -175,7 +179,7 @@ class Servers:
         if "keys" in parts and not keys:
             keys = [key(tree, config, {**os.environ, **environment})]
         serve = [sys.executable, *command(tree), "serve", "--config", str(config), "--port", str(port)]
-        return await self.start(name, Launch(serve, environment, keys=keys or ("x",)), port)
+        return await self.start(name, Launch(serve, port, environment, keys=keys or ("x",)))
 
     async def _end(self) -> None:
         for process in self._running:
@@ -217,6 +221,16 @@ def _family(pid: int) -> Iterator[int]:
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
             yield from _family(int(child))
+
+
+async def _written(process: Process, log: Path) -> int:
+    """The port that a server has written. Raises DidNotStart."""
+    end = time.monotonic() + _START
+    while (found := _ADDRESS.search(log.read_text(errors="replace"))) is None:
+        if process.returncode is not None or time.monotonic() > end:
+            raise DidNotStart("has not told its address:")
+        await asyncio.sleep(0.1)
+    return int(found[1])
 
 
 async def _answering(server: Server) -> None:

@@ -35,9 +35,9 @@ def test_how_cost_grows_is_told_in_a_row_for_each_size(capsys: pytest.CaptureFix
 def test_a_gateway_that_is_missing_is_left_out_and_told_with_how_to_install_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert wanted([f"portkey={tmp_path}"]) == {}
-    told = f"Portkey is left out. To install it: npm install --prefix {tmp_path} @portkey-ai/gateway\n"
-    assert capsys.readouterr().err == told
+    assert wanted([f"tensorzero={tmp_path}"]) == {}
+    how = f"python -m venv {tmp_path} && {tmp_path}/bin/pip install tensorzero"
+    assert capsys.readouterr().err == f"TensorZero is left out. To install it: {how}\n"
 
 
 def test_a_ratio_is_that_of_the_turns_of_one_round() -> None:

@@ -3,7 +3,7 @@
 python -m benchmarks.upstream PORT [WORDS]
 
 It prints its port, which is a free one for 0. To whatever is posted that asks for no stream, the answer is a 200: so it
-serves as a collector of spans, too. A stream for the user `burst` comes in one piece.
+serves as a collector of spans, too. A stream comes in one piece if a message is `burst`.
 """
 
 from __future__ import annotations

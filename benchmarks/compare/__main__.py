@@ -21,7 +21,7 @@ from ..report import PAGE, save
 from ..servers import DidNotStart, Server, Servers, free_port
 from ..subject import SKINS
 from ..turns import SCENARIOS, progress, take_turns
-from .comparison import REFERENCE, TITLE, Comparison, Footprint
+from .comparison import CONSTANT, REFERENCE, TITLE, Comparison, Footprint
 from .growth import GROWTH, growth
 from .peers import KNOWN, PEERS
 
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"other gateways: {', '.join(KNOWN)} (default: all that are in {PEERS}/NAME)",
     )
     parser.add_argument("--growth", nargs="*", choices=GROWTH, help="measure how cost grows, with these or with all")
-    parser.add_argument("--rounds", type=int, default=6, help="turns of each (default 6)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each (default 5)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of a turn (default 1)")
     parser.add_argument("--json", type=Path, default=Path("compare.json"), metavar="FILE", help="where all turns go")
     parser.add_argument("--plot", type=Path, default=Path("compare.svg"), metavar="FILE", help="where the plot goes")
@@ -93,7 +93,7 @@ def wanted(named: Sequence[str] | None) -> dict[str, Path]:
         if KNOWN[name].installed(folder):
             wanted[name] = folder.absolute()
         else:
-            how = KNOWN[name].install.format(folder=folder)
+            how = KNOWN[name].how_to_install(folder)
             print(f"{KNOWN[name].title} is left out. To install it: {how}", file=sys.stderr)
     return wanted
 
@@ -106,7 +106,11 @@ async def _compare(peers: Mapping[str, Path], rounds: int, seconds: float) -> Co
         idle = {name: server.memory() for name, server in running.items()}
         scenarios = {
             scenario.title: await take_turns(
-                {name: (server, scenario) for name, server in running.items()},
+                {
+                    name: (server, scenario)
+                    for name, server in running.items()
+                    if not scenario.stream or name != CONSTANT
+                },
                 rounds=rounds,
                 seconds=seconds,
                 title=scenario.title,
@@ -122,7 +126,7 @@ async def _start(servers: Servers, peers: Mapping[str, Path]) -> dict[str, Serve
     progress("starting")
     running = {
         "the upstream itself": servers.direct,
-        "constant answer": await servers.asgi("constant", "benchmarks.constant:app"),
+        CONSTANT: await servers.asgi("constant", "benchmarks.constant:app"),
         REFERENCE: await servers.asgi("forwarder", "benchmarks.floor:app"),
         "forwarder, httpx alone": await servers.asgi("plain", "benchmarks.floor:plain"),
         "xrouter, bare": await servers.gateway("bare"),
@@ -134,7 +138,7 @@ async def _start(servers: Servers, peers: Mapping[str, Path]) -> dict[str, Serve
         upstream = f"http://127.0.0.1:{servers.upstream}"
         launch = peer.launch(folder / peer.program, servers.folder(name), port, upstream)
         try:
-            running[peer.title] = await servers.start(name, launch, port)
+            running[peer.title] = await servers.start(name, launch)
         except DidNotStart as error:
             progress("")
             print(error, file=sys.stderr)

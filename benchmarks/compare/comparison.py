@@ -13,6 +13,8 @@ from ..turns import Failed, Turns, cells, ratio
 
 REFERENCE = "forwarder, httpx over aiohttp"
 """The server to whose turns those of the others are set in a ratio."""
+CONSTANT = "constant answer"
+"""The server that has no streams."""
 TITLE = "CPU time as a multiple of that of a bare forwarder, with the lowest and the highest turn"
 
 _MEASURES = {
@@ -50,7 +52,7 @@ class Comparison:
         tables = []
         for measure, (title, form) in _MEASURES.items():
             columns = [cells(turns, REFERENCE, measure, form) for turns in self.scenarios.values()]
-            rows = [(name, *(column[name] for column in columns)) for name in self.footprints]
+            rows = [(name, *(column.get(name, "–") for column in columns)) for name in self.footprints]
             tables.append(table((title, *self.scenarios), rows))
         memory = [
             (name, f"{each.started:.1f}", f"{each.idle:.0f}", f"{each.after:.0f}")

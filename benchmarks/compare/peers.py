@@ -32,6 +32,9 @@ class Peer:
     program: str
     launch: Callable[[Path, Path, int, str], Launch]
 
+    def how_to_install(self, folder: Path) -> str:
+        return self.install.replace("{folder}", str(folder))
+
     def installed(self, folder: Path) -> bool:
         return (folder / self.program).exists()
 
@@ -65,7 +68,7 @@ def _litellm(program: Path, folder: Path, port: int, upstream: str) -> Launch:
     command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     # Its table of prices would come from the internet, and so would go what it tells of itself.
     environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "LITELLM_LOG": "ERROR"}
-    return Launch(command, environment, keys=(key,))
+    return Launch(command, port, environment, keys=(key,))
 
 
 def _gpt2giga(program: Path, folder: Path, port: int, upstream: str) -> Launch:
@@ -75,12 +78,16 @@ def _gpt2giga(program: Path, folder: Path, port: int, upstream: str) -> Launch:
         "GIGACHAT_BASE_URL": f"{upstream}/v1",
         "GIGACHAT_ACCESS_TOKEN": "x",
     }
-    return Launch([str(program)], environment, model="GigaChat")
+    return Launch([str(program)], port, environment, model="GigaChat")
 
 
 def _portkey(program: Path, folder: Path, port: int, upstream: str) -> Launch:
     headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"{upstream}/v1"}
-    return Launch(["node", str(program), "--headless", f"--port={port}"], headers=headers)
+    return Launch(["node", str(program), "--headless", f"--port={port}"], port, headers=headers)
+
+
+# The server that npm would choose makes every stream a 500, `TypeError: immutable` (gateway 1.15.2, server 1.19.19).
+_PORTKEY = '{"dependencies":{"@portkey-ai/gateway":"1.15.2"},"overrides":{"@hono/node-server":"1.13.8"}}'
 
 
 def _tensorzero(program: Path, folder: Path, port: int, upstream: str) -> Launch:
@@ -98,7 +105,19 @@ api_base = "{upstream}/v1/"
 api_key_location = "none"
 """
     )
-    return Launch([str(program), str(config)])
+    command = [str(program), "-c", _TENSORZERO, str(config)]
+    return Launch(command, None, path="/openai/v1/chat/completions", model="tensorzero::model_name::bench")
+
+
+# Its server is in the package, for its own `patch_openai_client`. It takes a free port.
+_TENSORZERO = """\
+import signal, sys, tensorzero
+gateway = tensorzero._start_http_gateway(
+    config_file=sys.argv[1], clickhouse_url=None, postgres_url=None, valkey_url=None, async_setup=False
+)
+print(gateway.base_url, flush=True)
+signal.pause()
+"""
 
 
 KNOWN = {
@@ -107,7 +126,7 @@ KNOWN = {
     "portkey": Peer(
         "Portkey",
         "@portkey-ai/gateway",
-        "npm install --prefix {folder} @portkey-ai/gateway",
+        "mkdir -p {folder} && echo '" + _PORTKEY + "' > {folder}/package.json && npm install --prefix {folder}",
         "node_modules/@portkey-ai/gateway/build/start-server.js",
         _portkey,
     ),
