@@ -23,7 +23,7 @@ DIALECTS: dict[str, tuple[str, dict[str, object]]] = {
 LONG: dict[str, object] = {"messages": [{"role": "user", "content": "What, and why? " * 33} for _ in range(1900)]}
 """1 MB of short messages, in place of the question of a chat."""
 BURST: dict[str, object] = {"messages": [{"role": "system", "content": "burst"}, _MESSAGES[1]]}
-"""Makes the upstream send a stream at once. Every gateway passes on messages; some drop members that they do not know."""
+"""Makes the upstream send a stream at once. A message, because some gateways drop members that they do not need."""
 
 
 def request(

@@ -142,8 +142,8 @@ class Servers:
             server = Server(process, launch.port or await _written(process, log), launch)
             await _answering(server)
         except DidNotStart as error:
-            text = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-            raise DidNotStart(f"{name} {error}\n{text}") from None
+            last = "\n".join(_text(log).splitlines()[-15:])
+            raise DidNotStart(f"{name} {error}\n{last}") from None
         server.started = server.cpu()
         return server
 
@@ -226,11 +226,15 @@ def _family(pid: int) -> Iterator[int]:
 async def _written(process: Process, log: Path) -> int:
     """The port that a server has written. Raises DidNotStart."""
     end = time.monotonic() + _START
-    while (found := _ADDRESS.search(log.read_text(errors="replace"))) is None:
+    while (found := _ADDRESS.search(_text(log))) is None:
         if process.returncode is not None or time.monotonic() > end:
             raise DidNotStart("has not told its address:")
         await asyncio.sleep(0.1)
     return int(found[1])
+
+
+def _text(log: Path) -> str:
+    return log.read_text(errors="replace")
 
 
 async def _answering(server: Server) -> None:

@@ -42,10 +42,12 @@ _OVERHEAD = 1.3  # seconds of a turn of one second, with what is left when it en
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.growth is not None:
-        text = uvloop.run(growth(options.growth or list(GROWTH), rounds=options.rounds, seconds=options.seconds))
-        print(text)
+        tables = []
+        for what in options.growth or GROWTH:
+            tables.append(uvloop.run(growth(what, rounds=options.rounds, seconds=options.seconds)))
+            print(f"{tables[-1]}\n", flush=True)
         if options.save:
-            save("growth", text)
+            save("growth", "\n\n".join(tables))
         return 0
     found = uvloop.run(_compare(wanted(options.peers), options.rounds, options.seconds))
     text = found.tables()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from secrets import token_hex
@@ -37,13 +37,10 @@ _KNOWN = 1000  # keys of each database whose secrets are known, so that requests
 Measure = Callable[[Servers, int, float], Awaitable[str]]
 
 
-async def growth(what: Sequence[str], *, rounds: int, seconds: float) -> str:
-    """A table for each of `GROWTH`, with the turns of `take_turns`."""
-    tables = []
-    for each in what:
-        async with Servers() as servers:
-            tables.append(await GROWTH[each](servers, rounds, seconds))
-    return "\n\n".join(tables)
+async def growth(what: str, *, rounds: int, seconds: float) -> str:
+    """The table of one of `GROWTH`, with the turns of `take_turns`."""
+    async with Servers() as servers:
+        return await GROWTH[what](servers, rounds, seconds)
 
 
 async def _grow(
@@ -159,7 +156,7 @@ _COPIES = (
     """\
 INSERT INTO xrouter_keys
 SELECT (json_populate_record(one, json_build_object('id', 'copy' || i))).*
-FROM (SELECT * FROM xrouter_keys WHERE id = '{key}') AS one, generate_series(1, {number}) AS i""",
+FROM xrouter_keys AS one, generate_series(1, {number}) AS i WHERE one.id = '{key}'""",
     """\
 INSERT INTO xrouter_key_secrets (digest, key_id, pepper, created_at)
 SELECT sha256(i::text::bytea), 'copy' || i, 1, now() FROM generate_series(1, {number}) AS i""",
