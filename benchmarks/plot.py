@@ -47,14 +47,15 @@ def bars(file: Path, title: str, groups: Mapping[str, Mapping[str, Bar]]) -> Non
     def across(number: float) -> float:
         return _BARS + (_WIDTH - _BARS - 20) * math.log(number / low) / math.log(high / low)
 
-    parts, y = [_text(_LEFT, 20, title, "font-weight='bold'")], 40.0
+    colours = dict(zip(dict.fromkeys(row for group in groups.values() for row in group), cycle(_COLOURS), strict=False))
+    parts, y = [_text(20, 20, title, "font-weight='bold'")], 40.0
     for name, group in groups.items():
         parts.append(_text(20, y + 10, name, "font-weight='bold'"))
-        for (row, (middle, least, most)), colour in zip(group.items(), cycle(_COLOURS), strict=False):
+        for row, (middle, least, most) in group.items():
             y += 16
             parts.append(_text(_BARS - 6, y + 10, row, "text-anchor='end'"))
             width = across(middle) - _BARS
-            parts.append(f"<rect x='{_BARS}' y='{y + 1:.1f}' width='{width:.1f}' height='12' fill='{colour}'/>")
+            parts.append(f"<rect x='{_BARS}' y='{y + 1:.1f}' width='{width:.1f}' height='12' fill='{colours[row]}'/>")
             ends = f"x1='{across(least):.1f}' x2='{across(most):.1f}'"
             parts.append(f"<line {ends} y1='{y + 7:.1f}' y2='{y + 7:.1f}' stroke='#1f2328'/>")
             parts.append(_text(max(across(most), across(middle)) + 4, y + 10, f"{middle:.2f}", ""))

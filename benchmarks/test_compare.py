@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("httpx_aiohttp", reason="the forwarder needs it: pip install httpx-aiohttp")
+
 from .compare.__main__ import main, wanted
 from .compare.comparison import REFERENCE
 from .turns import SCENARIOS, Ratio, Turn, ratio
@@ -28,7 +30,7 @@ def test_a_short_comparison_leaves_tables_turns_and_a_plot(tmp_path: Path, capsy
 
 def test_how_cost_grows_is_told_in_a_row_for_each_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--growth", "bodies", "--rounds", "1", "--seconds", "0.1"]) == 0
-    rows = [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()]
+    rows = [line.split(" | ")[0] for line in capsys.readouterr().out.strip().splitlines()]
     assert rows[2:] == ["| 1 kB", "| 10 kB", "| 100 kB", "| 1 MB"]
 
 

@@ -87,7 +87,8 @@ async def take_turns(
             try:
                 turn = await _turn(server, scenario, payloads[name], seconds)
             except (OSError, RuntimeError, TimeoutError) as error:
-                failed[name] = Failed(" ".join(str(error).split())[:200] or "took too long")
+                failed[name] = Failed(" ".join(str(error).split())[:400] or "took too long")
+                progress(f"{title}: {name} fails: {failed[name].reason}\n")
             else:
                 turns[name] += [turn] if number >= 0 else []
     progress("")
@@ -135,7 +136,8 @@ def ratio(turns: Turns, reference: Turns, measure: str) -> Ratio:
 
 def middle(turns: Turns, measure: str) -> float:
     """The median of one measure."""
-    return statistics.median(getattr(turn, measure) for turn in turns)
+    each: list[float] = [getattr(turn, measure) for turn in turns]
+    return statistics.median(each)
 
 
 def cells(turns: Mapping[str, Turns | Failed], reference: str, measure: str, form: str = "{:,.0f}") -> dict[str, str]:

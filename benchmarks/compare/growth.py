@@ -29,7 +29,7 @@ _OUR_OWN = ("metrics", "tracing")  # of everything, what needs no store
 
 _BODIES = {"1 kB": 1, "10 kB": 19, "100 kB": 190, "1 MB": 1900}
 """How many messages of 528 bytes they hold."""
-_STREAMS = (1, 16, 64, 256, 1000)
+_STREAMS = (16, 64, 256, 1000)
 _MODELS = (1, 10, 100, 1000)
 _KEYS = (1_000, 10_000, 100_000, 1_000_000)
 _KNOWN = 1000  # keys of each database whose secrets are known, so that requests can bring them
