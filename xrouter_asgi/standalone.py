@@ -9,12 +9,11 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from .admin import ThisProcess, Watched
 from .admission import LoopLag, MemoryGate, Refusals
 from .asgi.lifespan import Close, ClosingAtShutdown
 from .asgi.mounts import below, exactly_at
@@ -42,6 +41,9 @@ from .settings.layers import CORSSettings, RateLimitSettings
 from .settings.upstreams import AccountSettings
 from .telemetry.metrics import Metrics
 from .watching import access_log_of, admin_of, bookkeeper_of, metrics_of, observers_of, spend_of, watched_of
+
+if TYPE_CHECKING:
+    from .admin import ThisProcess, Watched
 
 EXPOSED = (
     "retry-after",
@@ -142,9 +144,7 @@ def assemble(
 def admin_of_workers(
     settings: Settings, workers: Sequence[Watched], served: Replaceable, reload: Reload
 ) -> ASGIApp | None:
-    """The operator's app of a supervisor; None without `[admin]`. Its lifespan closes its stores."""
-    if settings.admin is None:
-        return None
+    """The operator's app of a supervisor. Its lifespan closes its stores."""
     closing = dict[str, Close]()
     ledger, registry, limits = ledger_of(settings), _registry(settings), settings.limits
     store = None if limits is None or not limits.shared else _limit_store(settings, ledger, closing)

@@ -14,8 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..admin import WorkerProcess
-from ..admin.workers import answers_of
 from ..admission import raise_descriptors
 from ..inspection import describe_layers, describe_models
 from ..reloading import FileWatch
@@ -30,7 +28,10 @@ from .log import Announcer, set_up_log_of_server
 from .served import Served, cannot_listen, place_of, show_admin, show_metrics
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from ..server.server import Server
+    from ..server.supervisor import Supervisor
 
 _DEMO = {"providers": {"echo": {"kind": "echo", "delay": 0.05}}, "models": {"echo": {"targets": ["echo/echo"]}}}
 _DEMO_HELP = """\
@@ -197,8 +198,7 @@ def _supervise(served: Served, *, load: Callable[[], Settings], watch: FileWatch
     scheme = "https" if settings.server.certificate_files else "http"
     command = _command_of_worker(settings, options)
     supervisor = Supervisor(command, settings, listening=served.announce, load=load, watch=watch, scheme=scheme)
-    workers = [WorkerProcess(place.number, place.ask) for place in supervisor.workers]
-    admin = admin_of_workers(settings, workers, supervisor, supervisor.reload)
+    admin = _admin_of(supervisor, settings)
     failed = show_metrics(served, supervisor.sums, supervisor.show_metrics) or show_admin(
         served, admin, partial(supervisor.beside, lifespan="on")
     )
@@ -227,9 +227,19 @@ def _command_of_worker(settings: Settings, options: argparse.Namespace) -> list[
     return [*command, "--worker"]
 
 
+def _admin_of(supervisor: Supervisor, settings: Settings) -> ASGIApp | None:
+    """The operator's app, which asks the workers; None without `[admin]`, which then is not imported either."""
+    if settings.admin is None:
+        return None
+    from ..admin import WorkerProcess
+
+    workers = [WorkerProcess(place.number, place.ask) for place in supervisor.workers]
+    return admin_of_workers(settings, workers, supervisor, supervisor.reload)
+
+
 def _work(settings: Settings, line: socket.socket, listener: socket.socket, *, load: Callable[[], Settings]) -> int:
     """Serve as one of several workers."""
-    from ..server.worker import WorkerLine
+    from ..server.worker import Answer, WorkerLine
 
     raise_descriptors()
     assembly = assemble(settings, load=load)
@@ -238,8 +248,12 @@ def _work(settings: Settings, line: socket.socket, listener: socket.socket, *, l
     async def measured(params: object) -> bytes:
         return await asyncio.to_thread(lambda: encode({} if metrics is None else metrics.snapshot()))
 
-    watched = {} if assembly.watched is None else answers_of(assembly.watched)
-    end = WorkerLine(line, answers={**watched, "measured": measured})
+    answers: dict[str, Answer] = {"measured": measured}
+    if assembly.watched is not None:
+        from ..admin.workers import answers_of
+
+        answers |= answers_of(assembly.watched)
+    end = WorkerLine(line, answers=answers)
     build_server(settings, assembly, end.open).serve_at(listener)
     return 0
 
