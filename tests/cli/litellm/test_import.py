@@ -30,7 +30,8 @@ def converted(text: str, **environment: str) -> Conversion:
 def usable(found: Conversion, **more: str) -> Settings:
     """The settings that their text is, with something in each variable that they need."""
     values = {"GIGACHAT_CREDENTIALS": "YTpi", "XROUTER_KEYS_URL": "sqlite:///keys.db", "XROUTER_KEYS_PEPPER": "p" * 32}
-    values |= {"REDIS_URL": "redis://127.0.0.1", "SLACK_WEBHOOK_URL": "https://hooks.slack.test/x", **more}
+    values |= dict.fromkeys(("CACHE_REDIS_URL", "LIMITS_REDIS_URL"), "redis://127.0.0.1")
+    values |= {"SLACK_WEBHOOK_URL": "https://hooks.slack.test/x", **more}
     environment = {name: values.get(name, "the-secret") for name in found.variables}
     return Settings.parse(tomllib.loads(toml_text(found.tables)), environment=environment)
 
@@ -93,7 +94,7 @@ def test_the_command_prints_settings_and_tells_the_rest_twice(
         monkeypatch.setenv(name, "the-secret")
     monkeypatch.setenv("XROUTER_KEYS_URL", "sqlite:///keys.db")
     monkeypatch.setenv("XROUTER_KEYS_PEPPER", "p" * 32)
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1")
+    monkeypatch.setenv("LIMITS_REDIS_URL", "redis://127.0.0.1")
     monkeypatch.setenv("SLACK_WEBHOOK_URL", "https://hooks.slack.test/x")
     assert main(["check", "--config", str(file)]) == 0
 
@@ -206,9 +207,11 @@ credential_list:
   credential_info: {description: ours}
 model_list:
 - {model_name: a, litellm_params: {model: azure/gpt-4o, litellm_credential_name: eu}}
+- {model_name: b, litellm_params: {model: gpt-4o, litellm_credential_name: gone}}
 """)
     table = found.tables["providers"]["azure"]
     assert (table["api_key"], table["base_url"]) == ("env:AZURE_EU", "https://eu.openai.azure.com/openai/v1")
+    assert "litellm_credential_name: names 'gone', which 'credential_list' does not have." in told(found)
     usable(found)
 
 
@@ -428,10 +431,11 @@ def test_a_budget_without_a_time_is_told() -> None:
     [
         ("{type: local, ttl: 60}", None, 60),
         ("{type: redis, host: h, port: 1, db: 2}", "redis://h:1/2", 600),
-        ("{type: redis}", "env:REDIS_URL", 600),
-        ("{type: redis, host: h, password: very-secret}", "env:REDIS_URL", 600),
+        ("{type: redis}", "env:CACHE_REDIS_URL", 600),
+        ("{type: redis, host: h, password: very-secret}", "env:CACHE_REDIS_URL", 600),
+        ("{type: redis, url: 'redis://:very-secret@h'}", "env:CACHE_REDIS_URL", 600),
         ("{type: redis, url: os.environ/CACHE_URL}", "env:CACHE_URL", 600),
-        ("{}", "env:REDIS_URL", 600),
+        ("{}", "env:CACHE_REDIS_URL", 600),
     ],
 )
 def test_a_cache_is_where_it_was(params: str, store: str | None, ttl: float) -> None:
@@ -458,7 +462,7 @@ def test_a_cache_that_is_not_known_here_is_told(params: str, why: str) -> None:
     [
         ("redis_host: h, redis_port: 1992", "redis://h:1992"),
         ("redis_url: os.environ/LIMITS_URL", "env:LIMITS_URL"),
-        ("redis_host: os.environ/REDIS_HOST, redis_password: very-secret", "env:REDIS_URL"),
+        ("redis_host: os.environ/REDIS_HOST, redis_password: very-secret", "env:LIMITS_REDIS_URL"),
     ],
 )
 def test_counts_are_shared_where_they_were(redis: str, storage: str) -> None:
@@ -471,6 +475,12 @@ def test_limits_of_deployments_are_added_up_for_their_name() -> None:
     limits = usable(two(a=", rpm: 10, tpm: 1000", b=", rpm: 20")).rate_limit
     assert limits is not None
     assert limits.models == {"m": ("30/minute per all",)}
+
+
+def test_slow_answers_need_somebody_who_is_told() -> None:
+    found = with_model("general_settings: {alerting: [email], alerting_threshold: 30}")
+    assert "alerts" not in found.tables
+    assert "general_settings.alerting_threshold: is for a channel that is told." in told(found)
 
 
 # What is no such configuration.

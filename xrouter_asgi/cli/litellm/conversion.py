@@ -43,7 +43,7 @@ def convert(document: Any, environment: Mapping[str, str]) -> Conversion:
         deployments.read(row)
     redis = None
     if any(key in router for key in ("redis_host", "redis_url")):
-        redis = read_redis(router, variables, "redis_")
+        redis = read_redis(router, variables, "redis_", "LIMITS_REDIS_URL")
     store, cache = read_cache(library, variables)
     models = ModelTables(deployments.groups, read_routing(router, library), router).tables()
     if cache is not None:
@@ -58,9 +58,9 @@ def convert(document: Any, environment: Mapping[str, str]) -> Conversion:
     return Conversion(tables, untaken.lines(), tuple(variables.needed))
 
 
-def _credentials(file: Section) -> dict[str, Mapping[str, Any]]:
+def _credentials(file: Section) -> dict[str | None, Mapping[str, Any]]:
     """The values of `credential_list`, by their names."""
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str | None, Mapping[str, Any]] = {}
     for row in file.sections("credential_list"):
         name, values = row.text("credential_name"), row.mapping("credential_values")
         if name is not None:

@@ -73,7 +73,7 @@ class Deployments:
     untaken: Untaken
     variables: Variables
     defaults: Defaults
-    credentials: Mapping[str, Mapping[str, Any]]
+    credentials: Mapping[str | None, Mapping[str, Any]]
     providers: dict[str, dict[str, Any]] = field(default_factory=dict)
     groups: dict[str, list[Deployment]] = field(default_factory=dict)
     prices: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -82,8 +82,10 @@ class Deployments:
         """Take over one entry, or tell why not."""
         name, info = row.text("model_name"), row.section("model_info")
         params = row.section("litellm_params")
-        if (credential := params.text("litellm_credential_name")) is not None:
-            params.fill_in(self.credentials.get(credential, {}))
+        if (credential := params.text("litellm_credential_name")) in self.credentials:
+            params.fill_in(self.credentials[credential])
+        elif credential is not None:
+            params.tell("litellm_credential_name", f"names '{credential}', which 'credential_list' does not have.")
         written = params.text("model")
         if not name or not written:
             self.untaken.add(row.where, "has no 'model_name', or no 'litellm_params.model', and is left out.")

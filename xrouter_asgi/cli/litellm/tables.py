@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from ...settings.environment import KEYS_PEPPER, KEYS_URL
@@ -85,7 +86,7 @@ class OtherTables:
         amount, window = library.number("max_budget"), _window(library.text("budget_duration"))
         if amount is None:
             return None
-        limit = f"{amount} USD/{window or 'month'} per all"
+        limit = f"{Decimal(str(amount)):f} USD/{window or 'month'} per all"
         if window is None:
             library.tell("max_budget", f"has no time for which it is. Write one: [spend] limit = '{limit}'.")
         elif not self._all_priced:
@@ -114,6 +115,10 @@ class OtherTables:
                 tables["alerts"] = alerts | {"slack": {"url": self._variables.expect("SLACK_WEBHOOK_URL")}}
             else:
                 general.tell(f"alerting '{channel}'", "has no counterpart. There are a webhook, Slack and Telegram.")
+        if slow and "alerts" not in tables:
+            general.tell(
+                "alerting_threshold", f"is for a channel that is told. Write one: [alerts], with slow = {slow}."
+            )
         return tables
 
 
@@ -131,22 +136,22 @@ def read_cache(library: Section, variables: Variables) -> tuple[dict[str, Any] |
         params.tell("type", f"is '{kind}'. Answers are kept in memory, or in a Redis: [cache] store.")
         return None, None
     library.tell("cache", "is not shared among callers here, and is for temperature 0: see docs/policies.md.")
-    store = {"store": read_redis(params, variables, "")} if kind == "redis" else None
+    store = {"store": read_redis(params, variables, "", "CACHE_REDIS_URL")} if kind == "redis" else None
     params.close({"namespace": "has no counterpart: keys have a prefix of their own.", "supported_call_types": ""})
     return store, {"ttl": ttl}
 
 
-def read_redis(table: Section, variables: Variables, prefix: str) -> str:
-    """The URL of a Redis that several keys describe. One with a password is to be put into `REDIS_URL`."""
+def read_redis(table: Section, variables: Variables, prefix: str, variable: str) -> str:
+    """The URL of a Redis that several keys describe. One that may hold a password is to be put into `variable`."""
     url, host = table.text(f"{prefix}url"), table.text(f"{prefix}host")
     port, database = table.text(f"{prefix}port") or "6379", table.text(f"{prefix}db")
     secret = table.text(f"{prefix}password") or table.text(f"{prefix}username")
-    if url is not None and (name := referred(url)) is not None:
-        return variables.expect(name)
-    if url is None and host is not None and secret is None and referred(host) is None and referred(port) is None:
+    if url is not None:
+        return variables.secret(table, f"{prefix}url", url, variable)
+    if host is not None and secret is None and referred(host) is None and referred(port) is None:
         return f"redis://{host}:{port}{f'/{database}' if database else ''}"
-    table.tell(f"{prefix}host", "is told by a URL here. Set REDIS_URL to redis://:PASSWORD@HOST:PORT/0.")
-    return variables.expect("REDIS_URL")
+    table.tell(f"{prefix}host", f"is told by a URL here. Set {variable} to redis://:PASSWORD@HOST:PORT/0.")
+    return variables.expect(variable)
 
 
 def _server(general: Section, *, open_to_all: bool) -> dict[str, Any]:
