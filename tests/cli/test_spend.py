@@ -70,7 +70,7 @@ def test_each_owner_has_a_row_with_a_bar_by_its_share(config: Path, capsys: pyte
         "=cmd()         1       0         10       5     0  0%",
         "all            3       1  1,200,020      15     2",
         "",
-        "1 requests are not in the cost, because their model has no price.",
+        "Not in the cost, because their model has no price: 1 of 3 requests.",
     ]
 
 

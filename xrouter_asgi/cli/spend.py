@@ -102,7 +102,7 @@ def _write_text(report: SpendReport) -> None:
         rows.append(("all", *[""] * (len(by) - 1), *_numbers(total), ""))
     print(in_columns(_right(rows, range(len(by), len(by) + 5))))
     if total.unpriced:
-        print(f"\n{total.unpriced} requests are not in the cost, because their model has no price.")
+        print(f"\nNot in the cost, because their model has no price: {total.unpriced} of {total.requests} requests.")
 
 
 def _numbers(totals: Totals) -> Sequence[str]:
