@@ -57,7 +57,7 @@ class ReloadableRouter:
 
     def entry(self, name: str) -> str | None:
         """The name or pattern of that table that serves a model; None if none does."""
-        return self.models.entry(name)
+        return self._current.router.models.entry(name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""

@@ -30,10 +30,12 @@ class ExcludedPaths:
                 raise ValueError(f"The path {path!r} cannot be excluded. Write it as '/health' or '/docs/*'.")
         self._exact = frozenset(path for path in paths if not path.endswith("/*"))
         self._below = tuple(path.removesuffix("*") for path in paths if path.endswith("/*"))
+        # Nearly no path ends so, and to find out what is below the mount takes longer.
+        self._ends = ("",) if self._below else tuple(end for path in paths for end in (path[1:], f"{path[1:]}/"))
 
     def match(self, scope: Scope) -> bool:
         """Whether the path of this request or WebSocket is excluded."""
-        return bool(self._exact or self._below) and self.cover(local_path(scope))
+        return scope["path"].endswith(self._ends) and self.cover(local_path(scope))
 
     def cover(self, path: str) -> bool:
         """Whether this path is excluded."""

@@ -86,7 +86,7 @@ def with_headers(message: Message, ours: Headers) -> Message:
         return message
     headers = message.get("headers", ())
     names = {name.lower() for name, _ in headers}
-    return {**message, "headers": [*headers, *(header for header in ours if header[0] not in names)]}
+    return {**message, "headers": [*headers, *[header for header in ours if header[0] not in names]]}
 
 
 async def send_json(send: Send, data: bytes, *, headers: Headers = (), status: int = 200) -> None:

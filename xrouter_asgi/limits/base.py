@@ -33,6 +33,7 @@ class Charge:
         models: The pattern of models that have a count of their own together; None for all models.
         span: The period that it is counted in; None unless the limit is of the calendar.
         counted: Charges that share it share a count.
+        held: Whether it is held while the request runs, and given back at its end.
     """
 
     subject: str
@@ -41,6 +42,7 @@ class Charge:
     models: str | None = None
     span: Span | None = None
     counted: Counted = field(init=False, repr=False, compare=False)
+    held: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.cost <= self.limit.amount:
@@ -50,11 +52,7 @@ class Charge:
                 f"A limit of {self.limit} is counted {'in a period' if self.limit.calendar else 'anytime'}."
             )
         self.counted = (self.subject, self.limit.name, self.models, self.span and self.span.name)
-
-    @property
-    def held(self) -> bool:
-        """Whether it is held while the request runs, and given back at its end."""
-        return self.limit.window == 0
+        self.held = self.limit.window == 0
 
 
 class LimitStatus(NamedTuple):

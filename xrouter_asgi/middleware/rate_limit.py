@@ -169,6 +169,7 @@ class _LimitedRequest:
         self._limiter = limiter
         self._subject = subject
         self._context = context
+        self._lease = os.urandom(16).hex()
         self._claims: list[_Claim] = []
         self._statuses: list[LimitStatus] = []
         self._local = False
@@ -261,7 +262,7 @@ class _LimitedRequest:
         if not charges:
             return
         limiter = self._limiter
-        claim = _Claim(os.urandom(16).hex(), charges, work)
+        claim = _Claim(f"{self._lease}{len(self._claims)}", charges, work)
         self._claims.append(claim)  # before the await, which may be cancelled
         reservation = await limiter.store.reserve(charges, lease=claim.lease)
         self._statuses += reservation.statuses
