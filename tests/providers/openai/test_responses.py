@@ -250,6 +250,16 @@ async def test_a_tool_that_names_what_the_upstream_keeps_or_an_address_is_left_o
     assert answer.headers["x-xrouter-warnings"] == f"tool_{tool['type']}_ignored"
 
 
+async def test_a_namespace_hides_no_such_tool(fake: FakeOpenAI) -> None:
+    look = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
+    evil = {"type": "mcp", "server_label": "x", "server_url": "http://10.0.0.1"}
+    tools: list[Any] = [{"type": "namespace", "name": "a", "description": "A.", "tools": [look, evil]}]
+    async with standing(fake) as it:
+        fake.next(whole(COMPLETED))
+        await it.sdk.responses.create(**ASKED, tools=tools)
+    assert fake.last["tools"] == [{**tools[0], "tools": [look]}]
+
+
 async def test_members_that_could_steer_the_upstream_stay_here(fake: FakeOpenAI) -> None:
     async with standing(fake) as it:
         fake.next(whole(COMPLETED))
