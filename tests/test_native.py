@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -18,11 +20,15 @@ from xrouter_asgi.dialects.writers import NativeEvents
 from xrouter_asgi.errors import ContentRefused, UpstreamError
 from xrouter_asgi.kept import MemoryAnswers
 from xrouter_asgi.policies import Cache, Guard, Hedge, Passage, Prebuffer, resilient
-from xrouter_asgi.providers import AnthropicProvider
+from xrouter_asgi.providers import AnthropicProvider, OpenAIOptions, OpenAIProvider
 from xrouter_asgi.providers.base import Call, Provider, Reply
 from xrouter_asgi.providers.target import Wrapper
 from xrouter_asgi.testing.anthropic import FakeAnthropic
+from xrouter_asgi.testing.http import FakeExchange, Handler
+from xrouter_asgi.testing.openai import FakeOpenAI, whole
+from xrouter_asgi.testing.openai import stream as stream_of
 from xrouter_asgi.wire import ChatChunk, ChatCompletion, Document
+from xrouter_asgi.wire.codec import encode
 from xrouter_asgi.wire.stream import ChatStream
 
 ASKED: dict[str, Any] = {
@@ -225,3 +231,96 @@ def test_a_writer_goes_on_with_nothing_that_another_one_began() -> None:
     assert writer.feed([native]) == native.native
     with pytest.raises(UpstreamError, match="changed"):
         writer.feed([native, ChatChunk({"choices": []})])
+
+
+PATHS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("/v1/chat/completions", {"messages": ASKED["messages"]}),
+    "completions": ("/v1/completions", {"prompt": "my secret word", "max_tokens": 50}),
+    "messages": ("/v1/messages", {"messages": ASKED["messages"], "max_tokens": 50}),
+    "responses": ("/v1/responses", {"input": "my secret word"}),
+}
+ITEM = {"id": "msg_native", "type": "message", "role": "assistant", "status": "completed"}
+
+
+def responding(body: dict[str, Any]) -> Handler:
+    """OpenAI's Responses, which repeat the input."""
+    text = body["input"] if isinstance(body["input"], str) else body["input"][-1]["content"]
+    part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    item = {**ITEM, "content": [part]}
+    response = {"id": "resp_native", "object": "response", "status": "completed", "output": [item], "usage": None}
+    if not body.get("stream"):
+        return whole(response)
+    place = {"item_id": "msg_native", "output_index": 0, "content_index": 0}
+    begun = {**ITEM, "content": []}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "sequence_number": 0, "response": {**response, "output": []}},
+        {"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": begun},
+        *(
+            {"type": "response.output_text.delta", "sequence_number": 2 + at, **place, "delta": word, "logprobs": []}
+            for at, word in enumerate(re.findall(r"\S+\s*", text))
+        ),
+        {"type": "response.completed", "sequence_number": 9, "response": response},
+    ]
+    return stream_of(*(b"event: %b\ndata: %b\n\n" % (each["type"].encode(), encode(each)) for each in events), end=b"")
+
+
+class FakeResponses(FakeOpenAI):
+    """An OpenAI-compatible upstream that has Responses."""
+
+    async def proper(self, exchange: FakeExchange) -> None:
+        if exchange.path == "/v1/responses":
+            await responding(json.loads(exchange.body))(exchange)
+        else:
+            await super().proper(exchange)
+
+
+@asynccontextmanager
+async def spoken(
+    dialect: str, around: Callable[[Provider], Provider], *, native: bool
+) -> AsyncIterator[tuple[httpx.AsyncClient, FakeOpenAI]]:
+    """A client, and the upstream behind a policy, which speaks its dialect if `native`."""
+    async with FakeResponses() as responses, FakeAnthropic() as claude:
+        fake: FakeOpenAI = responses
+        provider: Provider = OpenAIProvider(fake.base_url, responses=native, options=OpenAIOptions(completions=native))
+        if dialect == "messages" and native:
+            await provider.aclose()
+            fake, provider = claude, AnthropicProvider(base_url=claude.base_url)
+        router = LLMRouter({"m": around(Target(provider, model="claude-opus-4-8"))})
+        async with uvicorn_here(router) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            yield client, fake
+        await router.aclose()
+
+
+@each_mode
+@pytest.mark.parametrize("native", [False, True], ids=["translated", "native"])
+@pytest.mark.parametrize("dialect", PATHS)
+async def test_a_word_that_is_replaced_is_nowhere(dialect: str, native: bool, stream: bool) -> None:
+    path, members = PATHS[dialect]
+    body = {"model": "m", "stream": stream, **members}
+    async with spoken(dialect, lambda inner: Guard(inner, check=masking), native=native) as (client, fake):
+        answer = await client.post(path, json=body)
+        assert answer.status_code == 200
+        assert "***" in answer.text
+        assert "secret" not in answer.text
+        assert b"secret" not in fake.requests[0].body
+
+    async def answers_only(passages: Sequence[Passage]) -> list[str]:
+        return [each.text.replace("secret", "***") if each.of == "answer" else each.text for each in passages]
+
+    around = partial(Guard, check=answers_only, answers=True)
+    async with spoken(dialect, around, native=native) as (client, fake):
+        answer = await client.post(path, json=body)
+        assert b"secret" in fake.requests[0].body
+        assert "***" in answer.text
+        assert "secret" not in answer.text.replace('"instructions"', "")
+
+
+@each_mode
+async def test_a_cached_response_is_the_upstreams_own(stream: bool) -> None:
+    cache = partial(Cache, store=MemoryAnswers(), ttl=60, any_temperature=True)
+    async with spoken("responses", cache, native=True) as (client, fake):
+        body = {"model": "m", "stream": stream, **PATHS["responses"][1]}
+        first, again = [await client.post("/v1/responses", json=body) for _ in range(2)]
+        assert "resp_native" in first.text
+        assert first.content == again.content
+        assert len(fake.requests) == 1

@@ -50,6 +50,7 @@ WAITED: Final = "xrouter.waited"
 TARGET: Final = "xrouter.target"
 REASON: Final = "xrouter.reason"
 CACHE_RESULT: Final = "xrouter.cache.result"
+PROMPT_CACHE: Final = "xrouter.prompt_cache.operation"
 COOLDOWN_KIND: Final = "xrouter.cooldown.kind"
 
 # Attributes of spans, and metrics of the same name.

@@ -149,6 +149,17 @@ def test_a_hit_of_the_cache_is_counted_and_its_tokens_are_not(kind: type[Measure
     assert [count for count, _ in measured.sums("gen_ai.client.token.usage").values()] == [2, 2]
 
 
+def test_what_upstreams_read_from_their_caches_and_wrote_into_them_is_counted(kind: type[Measured]) -> None:
+    measured = kind()
+    for usage in (Usage(3000, 2, 1900, 200), Usage(3000, 2, 100), Usage(3, 2), None):
+        measured.metrics(ended(RequestContext(model="local-1", usage=usage, provider="claude")))
+    measured.metrics(ended(RequestContext(model="local-1", usage=Usage(9, 2, 5), cache="hit", provider="claude")))
+    assert measured.numbers("xrouter.prompt_cache.tokens") == {
+        ("claude", "local-*", "read"): 2000,
+        ("claude", "local-*", "write"): 200,
+    }
+
+
 def test_what_requests_cost_is_shown_in_the_currency_by_provider_and_model(kind: type[Measured]) -> None:
     measured = kind(currency="RUB")
     for cost, provider in (
@@ -320,7 +331,7 @@ async def test_the_document_names_every_metric_and_label(kind: type[Measured], m
     provider = ScriptedProvider([chunk("a")], UpstreamUnavailable("No.", code="dns_error"))
     measured = kind(provider, backlog=lambda: 3, lost=lambda: 1, dropped=lambda: 1, currency="USD")
     await post(measured.app, "/v1/chat/completions", chat(stream=True))
-    measured.metrics(ended(RequestContext(model="scripted", usage=Usage(1), cost=Cost(1))))
+    measured.metrics(ended(RequestContext(model="scripted", usage=Usage(1, 0, 1), cost=Cost(1))))
     for event in (
         ended(RequestContext(model="scripted", cache="hit")),
         AttemptRetried(RequestContext(), "up", 1, 0.1, UpstreamUnavailable("No."), "up/m"),

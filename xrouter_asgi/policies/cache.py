@@ -131,7 +131,7 @@ def _native(document: Document) -> bytes | None:
 
 
 def _size(document: Document) -> int:
-    return (document.size or len(document.data)) + len(_native(document) or b"")
+    return len(document.data) + len(_native(document) or b"") if document.size <= MAX_ANSWER else document.size
 
 
 def _was_filtered(document: Document) -> bool:

@@ -97,6 +97,13 @@ CACHE: Final = Metric(
     "Requests for models with a cache",
     (names.REQUEST_MODEL, names.CACHE_RESULT),
 )
+PROMPT_CACHE: Final = Metric(
+    "xrouter.prompt_cache.tokens",
+    "counter",
+    "{token}",
+    "Tokens of input that upstreams read from their own caches, and wrote into them",
+    (names.PROVIDER, names.REQUEST_MODEL, names.PROMPT_CACHE),
+)
 HEDGES: Final = Metric(
     names.HEDGES,
     "counter",

@@ -97,6 +97,7 @@ class Metrics:
         self._degraded = Tally(instruments, definitions.LIMITER_DEGRADED)
         self._degraded.set(0)
         self._cached = Tally(instruments, definitions.CACHE)
+        self._prompt_cache = Tally(instruments, definitions.PROMPT_CACHE)
         _show_others(instruments, refusals or {}, backlog or (lambda: 0), lost, dropped)
         self._costs = None if currency is None else Tally(instruments, definitions.COST._replace(unit=currency))
         self._policies = _PolicyCounts(instruments, model=self._model, error_type=self._error_type)
@@ -141,6 +142,9 @@ class Metrics:
             operation, provider = names.operation(context.endpoint), context.provider or _NONE
             self._usage.record(usage.prompt_tokens, (operation, provider, model, "input"))
             self._usage.record(usage.completion_tokens, (operation, provider, model, "output"))
+            for what, tokens in (("read", usage.cached_tokens), ("write", usage.cache_write_tokens)):
+                if tokens:
+                    self._prompt_cache.add(tokens, provider, model, what)
         if self._costs is not None and context.cost is not None and context.cost.amount:
             self._costs.add(context.cost.amount / NANO, context.provider or _NONE, model)
         if not context.decision.is_trivial:

@@ -78,6 +78,11 @@ class ChatCompletion(Document):
         self.native = native
 
     @property
+    def size(self) -> int:
+        """Bytes of the text that goes out, 0 as long as there is none."""
+        return len(self.native or self._data or b"")
+
+    @property
     def usage(self) -> Usage | None:
         """The tokens that the upstream counted, unless its text is longer than they can be."""
         told = super().usage

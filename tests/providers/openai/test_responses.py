@@ -10,6 +10,7 @@ from typing import Any
 import openai
 import pytest
 from openai import AsyncOpenAI
+from openai.types.responses import Response
 
 from tests.serving import uvicorn_here
 from xrouter_asgi import APIKeyMiddleware, LLMRouter, StaticKeys, Target
@@ -151,7 +152,7 @@ async def test_an_answer_is_continued_without_an_id_of_the_upstreams(fake: FakeO
         kept = await it.sdk.responses.retrieve(RESPONSE["id"])
         await it.sdk.responses.create(model="gpt", input="and?", previous_response_id=RESPONSE["id"])
         continued = fake.last
-        reference = {"type": "item_reference", "id": OUTPUT[2]["id"]}
+        reference: Any = {"type": "item_reference", "id": OUTPUT[2]["id"]}
         await it.sdk.responses.create(model="gpt", input=[reference, {"role": "user", "content": "so?"}])
     assert kept.to_dict() == COMPLETED
     assert "previous_response_id" not in continued
@@ -206,13 +207,11 @@ HELD = [
 
 
 @pytest.mark.parametrize("item", HELD, ids=lambda item: str(item["type"]))
-async def test_an_item_that_names_what_the_upstream_keeps_does_not_go_up(
-    fake: FakeOpenAI, item: dict[str, Any]
-) -> None:
+async def test_an_item_that_names_what_the_upstream_keeps_does_not_go_up(fake: FakeOpenAI, item: Any) -> None:
     async with standing(fake) as it:
         fake.next(whole(COMPLETED), whole(COMPLETED))
         await it.sdk.responses.create(**ASKED)
-        hello = {"role": "user", "content": "Hi"}
+        hello: Any = {"role": "user", "content": "Hi"}
         answer = await it.other.responses.with_raw_response.create(model="gpt", input=[item, hello])
     assert fake.last["input"] == [hello]
     warned = f"item_{item['type']}_ignored" if item["type"] != "reasoning" else None
@@ -249,6 +248,16 @@ async def test_a_tool_that_names_what_the_upstream_keeps_or_an_address_is_left_o
         answer = await it.sdk.responses.with_raw_response.create(**ASKED, tools=tools)
     assert fake.last["tools"] == tools[1:]
     assert answer.headers["x-xrouter-warnings"] == f"tool_{tool['type']}_ignored"
+
+
+async def test_a_namespace_hides_no_such_tool(fake: FakeOpenAI) -> None:
+    look = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
+    evil = {"type": "mcp", "server_label": "x", "server_url": "http://10.0.0.1"}
+    tools: list[Any] = [{"type": "namespace", "name": "a", "description": "A.", "tools": [look, evil]}]
+    async with standing(fake) as it:
+        fake.next(whole(COMPLETED))
+        await it.sdk.responses.create(**ASKED, tools=tools)
+    assert fake.last["tools"] == [{**tools[0], "tools": [look]}]
 
 
 async def test_members_that_could_steer_the_upstream_stay_here(fake: FakeOpenAI) -> None:
@@ -318,7 +327,8 @@ async def test_a_conversation_falls_back_and_returns(fake: FakeOpenAI, streamed:
         if streamed:
             response: dict[str, Any] = (await events_of(it.sdk, **members))[-1]["response"]
             return response
-        return (await it.sdk.responses.create(**{**ASKED, **members})).to_dict()
+        whole_one: Response = await it.sdk.responses.create(**{**ASKED, **members})
+        return whole_one.to_dict()
 
     async with standing(fake, second) as it:
         fake.next(told(*EVENTS) if streamed else whole(COMPLETED))

@@ -10,6 +10,7 @@ from ...wire.members import without
 from ..base import ignored
 from .blocks import SIGNATURE
 
+_EMPTY: dict[str, Any] = {"content": ""}
 _THOUGHTS = ("thinking", "redacted_thinking")
 
 # https://docs.claude.com/en/api/messages, as of November 2026. `container` and `mcp_servers` are missing: one names
@@ -35,9 +36,9 @@ def forwarded(document: Document, *, leave_out: Collection[str] = ()) -> tuple[D
     value = document.value
     out = [name for name in value if name not in PASSING or name in leave_out]
     warnings = [ignored(name) for name in out if name not in leave_out and value[name] is not None]
-    if out:
-        value = {name: member for name, member in value.items() if name not in out}
-        document = Document(value, without(document.data, frozenset(out)))
+    if gone := frozenset(out):
+        value = {name: member for name, member in value.items() if name not in gone}
+        document = Document(value, without(document.data, gone))
     if b"thinking" not in document.data:
         return document, warnings
     turns = _signed(value["messages"])
@@ -70,7 +71,8 @@ def _is_unsigned(block: dict[str, Any]) -> bool:
 
 def _calls_without_thinking(turns: list[dict[str, Any]]) -> bool:
     """Whether the last turn brings results of calls that another model made: Claude goes on thinking or begins anew."""
-    *_, before, last = [{}, *turns]
-    results = isinstance(last["content"], list) and any(block["type"] == "tool_result" for block in last["content"])
-    blocks = before.get("content")
-    return results and isinstance(blocks, list) and blocks[0]["type"] not in _THOUGHTS
+    called, told = (
+        [] if isinstance(turn["content"], str) else turn["content"] for turn in [_EMPTY, _EMPTY, *turns][-2:]
+    )
+    results = any(block["type"] == "tool_result" for block in told)
+    return results and bool(called) and called[0]["type"] not in _THOUGHTS

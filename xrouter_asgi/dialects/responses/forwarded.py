@@ -19,12 +19,13 @@ PASSING: Final = frozenset(
     """
     model input instructions stream stream_options max_output_tokens max_tool_calls temperature top_p top_logprobs tools
     tool_choice parallel_tool_calls text reasoning include metadata user safety_identifier service_tier prompt_cache_key
-    prompt_cache_options prompt_cache_retention truncation context_management moderation client_metadata background
+    prompt_cache_options prompt_cache_retention truncation context_management moderation client_metadata
+    access_programs background
     """.split()  # noqa: SIM905 -- as a list it takes a screen
 )
 _RESOLVED: Final = ("store", "previous_response_id")
 
-_OWN_TOOLS: Final = ("function", "custom", "namespace")
+_OWN_TOOLS: Final = ("function", "custom")
 _HOSTED: Final = re.compile(
     r"(web_search(_preview)?(_\d{4}_\d\d_\d\d)?|image_generation|code_interpreter|local_shell|shell|apply_patch"
     r"|computer(_use_preview)?|tool_search)"
@@ -54,13 +55,13 @@ def forwarded(written: Document, conversation: Conversed, recorded: Recorded) ->
         if items != given:
             changes["input"] = items
     tools = value.get("tools")
-    if tools and (kept := [tool for tool in tools if _passes(tool)]) != tools:
-        warnings += [ignored(f"tool_{tool['type']}") for tool in tools if not _passes(tool)]
+    if tools and (kept := _tools(tools, warnings)) != tools:
         changes["tools"] = kept
     if not (out or changes):
         return written, warnings
-    rest = {name: member for name, member in value.items() if name not in out}
-    data = without(written.data, frozenset(out)) if out else written.data
+    gone = frozenset(out)
+    rest = {name: member for name, member in value.items() if name not in gone}
+    data = without(written.data, gone) if gone else written.data
     return Document({**rest, **changes}, splice(data, rest, changes)), warnings
 
 
@@ -87,10 +88,18 @@ def _is_readable(item: Mapping[str, Any]) -> bool:
     return bool(item.get("content")) if not sealed else not str(sealed).startswith(MARK)
 
 
-def _passes(tool: Mapping[str, Any]) -> bool:
-    """Whether a tool runs at the client, or at the upstream without anything that the upstream keeps or would call."""
-    kind = tool["type"]
-    return kind in _OWN_TOOLS or (_HOSTED.fullmatch(kind) is not None and not _names_what_is_kept(tool))
+def _tools(tools: Sequence[dict[str, Any]], warnings: list[str]) -> list[dict[str, Any]]:
+    """The tools that run at the client, or at the upstream without anything that it keeps or would call."""
+    kept = []
+    for tool in tools:
+        kind = tool["type"]
+        if kind == "namespace":
+            kept.append({**tool, "tools": _tools(tool["tools"], warnings)})
+        elif kind in _OWN_TOOLS or (_HOSTED.fullmatch(kind) is not None and not _names_what_is_kept(tool)):
+            kept.append(tool)
+        else:
+            warnings.append(ignored(f"tool_{kind}"))
+    return kept
 
 
 def _names_what_is_kept(value: object) -> bool:

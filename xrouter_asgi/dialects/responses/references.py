@@ -92,7 +92,8 @@ def recorded(found: Mapping[str, KeptResponse]) -> Recorded:
 
 def native_items(response: Mapping[str, Any]) -> list[KeptResponse]:
     """The items of an upstream's own response, each for `item_reference` to find: its id does not tell the response."""
-    named = [item for item in response["output"] if _NATIVE_ID.fullmatch(str(item.get("id") or ""))]
+    items = [item for item in response["output"] if isinstance(item, dict)]
+    named = [item for item in items if _NATIVE_ID.fullmatch(str(item.get("id") or ""))]
     return [KeptResponse(f"item/{item['id']}", (), b"[]", encode({"output": [item]})) for item in named]
 
 

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from ...errors import XRouterError
+from ...errors import UpstreamError, XRouterError
 from ...wire import ChatChunk, NativeText, TextMember
 from ...wire.codec import decode
 from ...wire.sse import EventReader
 
 _KIND = re.compile(r"[A-Za-z0-9_.]{1,64}")
-_MOST_HELD = 1 << 20  # bytes of events before the first that says something
+_MOST_HELD = 8 << 20  # bytes of events before the first that says something; they may repeat the request
 
 
 class DialectEvents(Protocol):
@@ -97,8 +97,9 @@ class NativeDecoder:
     def _carry(self, said: list[ChatChunk], data: bytes, chunks: list[ChatChunk]) -> None:
         native = _event(self._events.kind, data)
         if not (said or self._begun):
-            if len(self._held) + len(native) <= _MOST_HELD:
-                self._held += native
+            self._held += native
+            if len(self._held) > _MOST_HELD:
+                raise UpstreamError("The upstream says too much before its answer.", code="too_large", trips=False)
             return
         if not said:
             said = [ChatChunk({"choices": []})]
