@@ -171,7 +171,7 @@ def largest(number: int) -> RequestContext:
         request_id=f"{number:064}", endpoint="chat", model=name, upstream_model=name * 100, provider="up",
         principal=principal, usage=Usage(number + 300, number + 301), streamed=True,
     )  # fmt: skip
-    for nth in range(4):
+    for nth in range(10):
         error = UpstreamError(name * 10, code=f"{number}-{nth}-" + "c" * 300, status=502)
         context.attempts.append(Attempt("up", f"{nth}{name}", first=1.0 + nth, ended=2.0 + nth, error=error))
     context.error = error

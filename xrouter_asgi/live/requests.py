@@ -15,7 +15,8 @@ KEPT = 2000
 """Requests that are remembered."""
 
 _LONGEST = 128  # characters of a name that a client or an upstream chose
-_CANDIDATES = 16  # of one request; a model may have any number
+_WORD = 64  # characters of an error's word, which an upstream may have chosen
+_CANDIDATES = 10  # of one request; a model may have any number
 _ATTEMPTS = 8
 
 
@@ -59,7 +60,7 @@ class RecentRequest(NamedTuple):
     cache: str | None
     version: str | None
     strategy: str | None
-    candidates: Sequence[CandidateVerdict]  # the first 16
+    candidates: Sequence[CandidateVerdict]  # the first 10
     attempts: Sequence[RecentAttempt]
     hedges: int
 
@@ -84,7 +85,7 @@ def remember(event: RequestEnded, number: int, now: float) -> RecentRequest:
         context.streamed,
         context.usage,
         context.cost and context.cost.amount,
-        None if error is None else error_type(error)[:_LONGEST],
+        None if error is None else error_type(error)[:_WORD],
         context.provider,
         upstream_model and upstream_model[:_LONGEST],
         context.cache,
@@ -104,6 +105,6 @@ def _attempted(attempt: Attempt, began: float) -> RecentAttempt:
         attempt.started - began,
         None if first is None else first - began,
         None if ended is None else ended - began,
-        None if error is None else error_type(error)[:_LONGEST],
+        None if error is None else error_type(error)[:_WORD],
         None if error is None else attempt.hint,
     )
