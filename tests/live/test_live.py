@@ -7,7 +7,7 @@ import pytest
 
 from tests.asgi_client import get, post
 from xrouter_asgi.context import Principal, RequestContext, Usage
-from xrouter_asgi.decision import Attempt, CandidateVerdict, Unready
+from xrouter_asgi.decision import Attempt, CandidateVerdict, Cost, Unready
 from xrouter_asgi.errors import InvalidRequest, UpstreamError
 from xrouter_asgi.events import (
     CircuitClosed,
@@ -19,7 +19,8 @@ from xrouter_asgi.events import (
     RequestEnded,
     RequestStarted,
 )
-from xrouter_asgi.live import BOUNDS, KEPT, MINUTES, Happenings, Live, Seen, quantile
+from xrouter_asgi.live import BOUNDS, KEPT, MINUTES, Happenings, Live, Minute, Seen, quantile
+from xrouter_asgi.live.requests import plain, remember, remember_plain
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.router import LLMRouter
 from xrouter_asgi.testing.scripted import ScriptedProvider, chat
@@ -85,6 +86,51 @@ def test_a_minute_sums_what_ended_in_it() -> None:
     assert (sum(before.durations), sum(before.first_bytes)) == (4, 1)
     assert between.requests == 0
     assert now.requests == 1
+
+
+def succeeded(number: int) -> RequestEnded:
+    """A request that went well, one of many that differ."""
+    usage = Usage(number, 1) if number % 3 else None
+    context = RequestContext(endpoint="chat", model="m", provider="up", streamed=bool(number % 2), usage=usage)
+    context.cost = Cost(number, False) if number % 4 else None
+    context.attempts.append(Attempt("up", "a", started=1.0, first=2.0, ended=3.0))
+    context.decision.began = 0.5
+    return ended(context, duration=0.01 * number, first_byte=None if number % 5 == 0 else 0.005 * number)
+
+
+def test_many_at_once_are_summed_as_one_by_one() -> None:
+    wall, minute = Wall(), Minute(int(Wall().time // 60))
+    live = Live(now=wall)
+    for number in range(1200):
+        live(succeeded(number))
+        minute.add(remember(succeeded(number), number, wall.time))
+    assert live.minutes(1) == [minute]
+
+
+def test_a_request_that_went_well_is_remembered_like_any_other() -> None:
+    event = succeeded(7)
+    kept = plain(event, 1, 2.0)
+    assert kept is not None
+    assert remember_plain(kept) == remember(event, 1, 2.0)
+
+
+@pytest.mark.parametrize(
+    "facts", [{"model": "m" * 129}, {"upstream_model": "m" * 129}, {"error": UpstreamError("No.")}, {"attempts": []}]
+)
+def test_what_may_be_large_is_cut_at_once(facts: dict[str, Any]) -> None:
+    event = succeeded(7)
+    for name, value in facts.items():
+        setattr(event.context, name, value)
+    assert plain(event, 1, 2.0) is None
+
+
+def test_the_last_2000_are_remembered_whenever_somebody_looks() -> None:
+    live = Live()
+    for number in range(3 * KEPT):
+        live(succeeded(number % 100))
+        if number in (10, KEPT + 5):
+            assert live.recent[-1].number == number + 1
+    assert [each.number for each in live.recent] == list(range(2 * KEPT + 1, 3 * KEPT + 1))
 
 
 def test_a_quantile_lies_between_the_bounds_that_it_was_counted_by() -> None:
@@ -171,7 +217,7 @@ def largest(number: int) -> RequestContext:
         request_id=f"{number:064}", endpoint="chat", model=name, upstream_model=name * 100, provider="up",
         principal=principal, usage=Usage(number + 300, number + 301), streamed=True,
     )  # fmt: skip
-    for nth in range(4):
+    for nth in range(10):
         error = UpstreamError(name * 10, code=f"{number}-{nth}-" + "c" * 300, status=502)
         context.attempts.append(Attempt("up", f"{nth}{name}", first=1.0 + nth, ended=2.0 + nth, error=error))
     context.error = error

