@@ -22,7 +22,7 @@ from xrouter_asgi.testing.waiting import until
 
 CLIENTS = 4
 _EACH = nano(9, 10)  # of one request, which is bounded so that as much is reserved as is spent
-_PER_ROUND = 60  # requests for which the budget has room
+_PER_ROUND = 150  # requests for which the budget has room
 
 
 @dataclass
@@ -85,7 +85,7 @@ async def kill_repeatedly(
                 under_way = partial(_is_under_way, found, upstream, upstream.asked)
                 asking = asyncio.create_task(_ask(gateway, secret, found))
                 await until(under_way, within=60)
-                await asyncio.sleep(chance.uniform(0.0, 0.8))
+                await asyncio.sleep(chance.uniform(0.0, 2.5))
                 if redis is not None and number % 3 == 0:
                     Redis.from_url(redis).flushall()
                     _forget(found, found.running)

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -33,6 +33,8 @@ class Streamed:
         missed: Nano-units by which streams cost more than was reserved for them, at most: as many of them as ran at
             once, and those that cost most.
         asked, refused: Streams that reached the upstream, and that the budget refused.
+        alone: The numbers of streams that a gateway admitted alone, because it could not reach the Redis in time.
+        unshared: Nano-units that those cost, which is what the budget in the Redis knows nothing of.
     """
 
     counted: int = 0
@@ -46,6 +48,8 @@ class Streamed:
     missed: int = 0
     asked: int = 0
     refused: int = 0
+    alone: set[str] = field(default_factory=set)
+    unshared: int = 0
 
     @property
     def exact(self) -> bool:
@@ -53,7 +57,11 @@ class Streamed:
 
     @property
     def within_budget(self) -> bool:
-        return self.spent <= self.limit + self.missed
+        return self.spent <= self.bound
+
+    @property
+    def bound(self) -> int:
+        return self.limit + self.missed + self.unshared
 
 
 async def stream(
@@ -108,6 +116,8 @@ async def _one(client: httpx.AsyncClient, url: str, content: str, found: Streame
     try:
         async with client.stream("POST", f"{url}/v1/chat/completions", json=body) as answer:
             found.refused += answer.status_code == 429
+            if answer.headers.get("x-ratelimit-scope") == "local":
+                found.alone.add(number)
             left = int(words) // 2
             async for line in answer.aiter_lines():
                 left -= line.startswith("data: ")
@@ -139,7 +149,9 @@ def _compare(
         by_number.setdefault(entry.labels["number"], []).append(entry)
         found.spent += entry.cost or 0
         found.estimated += entry.estimated
-        missed.append(max(0, (entry.cost or 0) - one[entry.labels["number"]]))
+        number, cost = entry.labels["number"], entry.cost or 0
+        missed.append(max(0, cost - one[number]))
+        found.unshared += cost if number in found.alone else 0
     found.missed = sum(sorted(missed)[-at_once:])
     found.asked = sum(map(bool, upstream.said.values()))
     for number, said in upstream.said.items():
