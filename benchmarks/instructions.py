@@ -140,7 +140,7 @@ async def _count(tree: Path, parts: Sequence[str], options: argparse.Namespace) 
                 for dialect in ("chat", *options.dialects):
                     await subject.ask(words=2, dialect=dialect)
             traced = any(part.startswith("tracing") for part in parts)
-            counter = _Counter(subject.pid, Path(folder), settle=SETTLE if traced else 0)
+            counter = Counter(subject.pid, Path(folder), settle=SETTLE if traced else 0)
             chat = await _difference(partial(counter.chats, subject), options.requests, f"{tree}: chats")
             events = {}
             for dialect in ("chat", *options.dialects):
@@ -152,7 +152,7 @@ async def _count(tree: Path, parts: Sequence[str], options: argparse.Namespace) 
 
 async def _count_refusals(requests: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        constant_command = [*_callgrind_options(Path(folder)), sys.executable, "-m", "benchmarks.constant"]
+        constant_command = [*callgrind_options(Path(folder)), sys.executable, "-m", "benchmarks.constant"]
         constant = await _chats(constant_command, Path(folder), requests, "constant")
         command = _callgrind(HERE, Path(folder))
         everything = _ROWS["everything"]
@@ -178,7 +178,7 @@ async def _count_native(requests: int, words: int) -> None:
                 await subject.ask(dialect="cached")
                 for name in names:
                     await subject.ask(words=10, dialect=name)
-            counter = _Counter(subject.pid, Path(folder))
+            counter = Counter(subject.pid, Path(folder))
             chat, hit = [
                 await _difference(partial(counter.chats, subject, dialect=name), requests, f"{name}: answers")
                 for name in ("chat", "cached")
@@ -197,7 +197,7 @@ async def _chats(command: list[str], folder: Path, requests: int, title: str, **
             _progress(f"{title}: warming up, {turn + 1} of {_WARM}")
             await subject.ask()
         await asyncio.sleep(_SETTLED if options.get("late") else 0)
-        counter = _Counter(subject.pid, folder, settle=SETTLE if options.get("parts") else 0)
+        counter = Counter(subject.pid, folder, settle=SETTLE if options.get("parts") else 0)
         return await _difference(partial(counter.chats, subject), requests, title)
 
 
@@ -213,15 +213,16 @@ async def _difference(count: Callable[[int], Awaitable[int]], more: int, title: 
 
 def _callgrind(tree: Path, folder: Path) -> list[str]:
     """The command that runs `xrouter` under callgrind. It starts uncounted, which is 20 times as fast."""
-    return [*_callgrind_options(folder), sys.executable, *command(tree)]
+    return [*callgrind_options(folder), sys.executable, *command(tree)]
 
 
-def _callgrind_options(folder: Path) -> list[str]:
+def callgrind_options(folder: Path) -> list[str]:
+    """A command that runs another one under callgrind, uncounted, for a `Counter` of the folder."""
     options = ["--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder / 'counts'}"]
     return ["valgrind", "--quiet", *options]
 
 
-class _Counter:
+class Counter:
     """Reads the counts of a process that runs under callgrind.
 
     Args:
@@ -236,19 +237,22 @@ class _Counter:
 
     async def chats(self, subject: Subject, requests: int, *, dialect: str = "chat") -> int:
         """Instructions of so many chats, or other whole answers."""
-        self._control("--zero")
+        self.zero()
         for _ in range(requests):
             await subject.ask(dialect=dialect)
         await asyncio.sleep(self._settle)
-        return self._read()
+        return self.read()
 
     async def stream(self, subject: Subject, dialect: str, words: int) -> int:
         """Instructions of one stream with so many events."""
-        self._control("--zero")
+        self.zero()
         await subject.ask(words=words, dialect=dialect)
-        return self._read()
+        return self.read()
 
-    def _read(self) -> int:
+    def zero(self) -> None:
+        self._control("--zero")
+
+    def read(self) -> int:
         self._control("--dump")
         [dump] = self._folder.glob("counts.*")
         found = _TOTALS.search(dump.read_text())
