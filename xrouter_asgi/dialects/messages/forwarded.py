@@ -36,9 +36,9 @@ def forwarded(document: Document, *, leave_out: Collection[str] = ()) -> tuple[D
     value = document.value
     out = [name for name in value if name not in PASSING or name in leave_out]
     warnings = [ignored(name) for name in out if name not in leave_out and value[name] is not None]
-    if out:
-        value = {name: member for name, member in value.items() if name not in out}
-        document = Document(value, without(document.data, frozenset(out)))
+    if gone := frozenset(out):
+        value = {name: member for name, member in value.items() if name not in gone}
+        document = Document(value, without(document.data, gone))
     if b"thinking" not in document.data:
         return document, warnings
     turns = _signed(value["messages"])

@@ -59,8 +59,9 @@ def forwarded(written: Document, conversation: Conversed, recorded: Recorded) ->
         changes["tools"] = kept
     if not (out or changes):
         return written, warnings
-    rest = {name: member for name, member in value.items() if name not in out}
-    data = without(written.data, frozenset(out)) if out else written.data
+    gone = frozenset(out)
+    rest = {name: member for name, member in value.items() if name not in gone}
+    data = without(written.data, gone) if gone else written.data
     return Document({**rest, **changes}, splice(data, rest, changes)), warnings
 
 
