@@ -104,6 +104,7 @@ PROMPT_CACHE: Final = Metric(
     "Tokens of input that upstreams read from their own caches, and wrote into them",
     (names.PROVIDER, names.REQUEST_MODEL, names.PROMPT_CACHE),
 )
+CACHES: Final = (CACHE, PROMPT_CACHE)
 HEDGES: Final = Metric(
     names.HEDGES,
     "counter",

@@ -96,9 +96,7 @@ class Metrics:
         self._attempts_in_flight = Tally(instruments, definitions.ATTEMPTS_IN_FLIGHT)
         self._degraded = Tally(instruments, definitions.LIMITER_DEGRADED)
         self._degraded.set(0)
-        self._cached, self._prompt_cache = (
-            Tally(instruments, of) for of in (definitions.CACHE, definitions.PROMPT_CACHE)
-        )
+        self._cached, self._prompt_cache = (Tally(instruments, each) for each in definitions.CACHES)
         _show_others(instruments, refusals or {}, backlog or (lambda: 0), lost, dropped)
         self._costs = None if currency is None else Tally(instruments, definitions.COST._replace(unit=currency))
         self._policies = _PolicyCounts(instruments, model=self._model, error_type=self._error_type)
