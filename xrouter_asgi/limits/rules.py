@@ -70,19 +70,6 @@ class LimitRule:
         return () if counted is None else (Charge(counted, limit, cost, self.pattern, span),)
 
 
-class _Combined(NamedTuple):
-    """The rules for a caller and a model.
-
-    Attributes:
-        early: Those that need neither the model nor the size of the request.
-        periodic: Whether one of these is of the calendar.
-    """
-
-    early: tuple[LimitRule, ...]
-    late: tuple[LimitRule, ...]
-    periodic: bool
-
-
 class LimitRules:
     """Combines general limits, limits of models, and the limits of callers' keys.
 
@@ -119,20 +106,20 @@ class LimitRules:
 
     def before_body(self, subject: Subject) -> Sequence[Charge]:
         """What is charged before the body is read: requests, unless per model."""
-        if self._combined(subject.limits, None).periodic:
+        if any(rule.limit.calendar is not None for rule in self._combined(subject.limits, None)[0]):
             return self._early_charges(subject)  # it is another period some day
         return self._early(subject)  # the same for each request of a caller
 
     def _early_charges(self, subject: Subject) -> Sequence[Charge]:
         charges: list[Charge] = []
-        for rule in self._combined(subject.limits, None).early:
+        for rule in self._combined(subject.limits, None)[0]:
             charges += rule.charges(subject, self.calendar, cost=UNITS[rule.limit.unit].each or 0)
         return tuple(charges)
 
     def for_model(self, subject: Subject, model: str) -> tuple[LimitRule, ...]:
         """The other limits, which need the model, in its normal form, and the size of the request."""
         pattern = next((pattern for pattern in self._patterns if matches(pattern, model)), None)
-        return self._combined(subject.limits, pattern).late
+        return self._combined(subject.limits, pattern)[1]
 
     @property
     def of_money(self) -> Sequence[LimitRule]:
@@ -145,23 +132,21 @@ class LimitRules:
         rules = (
             rule
             for pattern in (None, *self._patterns)
-            for rule in self._combined(subject.limits, pattern).late
+            for rule in self._combined(subject.limits, pattern)[1]
             if rule.limit.unit == "money" and rule.limit.per != "model" and rule.pattern == pattern
         )
         return tuple(charge for rule in rules for charge in rule.charges(subject, self.calendar, cost=0))
 
-    def _combine(self, texts: tuple[str, ...], pattern: str | None) -> _Combined:
+    def _combine(
+        self, texts: tuple[str, ...], pattern: str | None
+    ) -> tuple[tuple[LimitRule, ...], tuple[LimitRule, ...]]:
         own = _own_limits(texts)
         of_model = self._models.get(pattern, ()) if pattern is not None else ()
         by_kind = {limit.kind: limit for limit in (*self._general, *own)}
         early = [limit for limit in by_kind.values() if UNITS[limit.unit].each is not None and limit.per != "model"]
         replaced = {limit.kind for limit in of_model} - {limit.kind for limit in own}
         late = [limit for limit in by_kind.values() if limit not in early and limit.kind not in replaced]
-        return _Combined(
-            early=tuple(map(LimitRule, early)),
-            late=(*map(LimitRule, late), *(LimitRule(limit, pattern) for limit in of_model)),
-            periodic=any(limit.calendar is not None for limit in early),
-        )
+        return tuple(map(LimitRule, early)), (*map(LimitRule, late), *(LimitRule(limit, pattern) for limit in of_model))
 
 
 def _own_limits(texts: tuple[str, ...]) -> tuple[Limit, ...]:
