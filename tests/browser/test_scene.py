@@ -171,7 +171,7 @@ async def test_below_a_path_all_links_and_the_session_work(browser: Chromium, sc
 
     async with uvicorn_here(app) as url, Eyes.open(browser, url) as eyes:
         await eyes.sign_in(scene.operator.secret, "/gw/admin")
-        for name in ("Requests", "Models", "Keys", "Settings", "Now"):
+        for name in ("Requests", "Models", "Keys", "Spend", "Settings", "Now"):
             await eyes.page.get_by_role("navigation").get_by_role("link", name=name).click()
             await eyes.page.locator(f"nav [aria-current]:text-is('{name}')").wait_for()
         await eyes.page.get_by_text("live", exact=True).wait_for()
