@@ -16,7 +16,7 @@ from xrouter_asgi.decision import CandidateVerdict, Unready
 from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
 from xrouter_asgi.events import CooldownStarted, RequestEnded, RequestStarted
 from xrouter_asgi.keys import Issued, Issuer, KeySpec, MemoryKeyStore
-from xrouter_asgi.ledger import Budgets, MemoryLedger, Spend
+from xrouter_asgi.ledger import Budgets, MemoryLedger, SeededBudget, Spend
 from xrouter_asgi.limits import MemoryLimits
 from xrouter_asgi.limits.prices import NANO
 from xrouter_asgi.live import Live
@@ -77,7 +77,9 @@ class Scene:
         scene.live = Live(now=scene.clock)
         await scene._happen()
         await scene._cost()
-        spend = Spend(scene.ledger, budgets=Budgets(scene.ledger, limit=BUDGETS, store=MemoryLimits()))
+        spend = Spend(
+            scene.ledger, budgets=Budgets(scene.ledger, limit=BUDGETS, store=SeededBudget(MemoryLimits(), scene.ledger))
+        )
         scene.app = AdminApp(
             ThisProcess(scene.router, scene.live),
             keys=scene.registry,

@@ -67,7 +67,7 @@ async def test_every_page_works_without_script(browser: Chromium, scene: Scene) 
         assert await page.locator("input[name=model]").input_value() == "fast"
         await page.get_by_role("link", name="Clear").click()
         await page.locator("select[name=status]").select_option("5xx")
-        await page.get_by_role("button", name="Filter").click()
+        await page.get_by_role("button", name="Show").click()
         await page.locator("tbody tr").first.get_by_role("link").first.click()
         assert await page.locator("rect.failing").count() > 0
         await page.get_by_role("link", name="Models").click()
