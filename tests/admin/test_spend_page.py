@@ -97,3 +97,23 @@ async def test_without_a_ledger_there_is_no_such_page(stand: Stand) -> None:
     text = await page(stand, "/")
     assert ">Spend<" not in text
     assert ">Settings<" not in text
+
+
+async def test_keys_are_shown_with_what_they_have_spent_this_month(stand: Stand) -> None:
+    id = stand.ordinary.key.id
+    await stand.ledger.write([entry(datetime.now(UTC), key=id, owner="ann", cost=3 * NANO)])
+    text = await page(stand, "/keys")
+    assert "This month, USD" in text
+    assert ">3.00</td>" in text
+    text = await page(stand, f"/keys/{id}")
+    assert "3.00 USD" in text
+    assert "10 USD per calendar month" in text
+
+
+async def test_keys_are_shown_while_the_ledger_is_away(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def sums(**asked: object) -> object:
+        raise LedgerUnavailable("It is away.")
+
+    monkeypatch.setattr(stand.ledger, "sums", sums)
+    assert "This month" not in await page(stand, "/keys")
+    assert "Audit" in await page(stand, f"/keys/{stand.ordinary.key.id}")

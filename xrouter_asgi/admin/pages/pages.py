@@ -47,7 +47,7 @@ class Pages:
             "models": ModelPages(frame, parts.upstreams, currency=parts.currency),
         }
         if parts.keys is not None:
-            self._pages["keys"] = KeyPages(frame, parts.keys)
+            self._pages["keys"] = KeyPages(frame, parts.keys, parts.spend)
         if parts.spend is not None:
             self._pages["spend"] = SpendPage(frame, parts.spend)
         if parts.settings.settings is not None:

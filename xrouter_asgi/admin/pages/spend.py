@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import urlencode
 
 from starlette.types import Receive, Scope
@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope
 from ...asgi.routes import Endpoint
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
+from ...keys.base import utc_now
 from ...ledger import Sum
 from ...ledger.base import Dimension
 from ...limits.prices import NANO
@@ -126,3 +127,10 @@ async def spent_today(spend: SpendAPI) -> tuple[float, str]:
     """What was spent since midnight, in units of the currency, and its name. Raises LedgerUnavailable."""
     report = await spend.report(checked(SpendQuery, {"by": "", "since": "0h"}))
     return report.total.cost / NANO, report.currency
+
+
+async def spent_by_key(spend: SpendAPI) -> dict[str, Any]:
+    """What each key has spent this month, by its id, in units of the currency. Raises LedgerUnavailable."""
+    report = await spend.report(checked(SpendQuery, {"by": "key", "since": f"{utc_now():%Y-%m}"}))
+    spent = {each.by["key"]: each.totals.cost / NANO for each in report.sums}
+    return {"spent": spent or {"": 0.0}, "currency": report.currency}
