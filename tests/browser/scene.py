@@ -78,7 +78,10 @@ class Scene:
         await scene._happen()
         await scene._cost()
         spend = Spend(
-            scene.ledger, budgets=Budgets(scene.ledger, limit=BUDGETS, store=SeededBudget(MemoryLimits(), scene.ledger))
+            scene.ledger,
+            budgets=Budgets(
+                scene.ledger, limit=BUDGETS, keys=scene.registry, store=SeededBudget(MemoryLimits(), scene.ledger)
+            ),
         )
         scene.app = AdminApp(
             ThisProcess(scene.router, scene.live),

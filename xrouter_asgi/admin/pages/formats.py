@@ -76,12 +76,12 @@ def day(value: datetime) -> str:
 
 @pass_context
 def money(context: Context, value: float | None) -> str:
-    """An amount in units of its currency: to the hundredth, and a small one to three digits that matter."""
+    """An amount in units of its currency: to the hundredth, and a small one to four digits."""
     if value is None:
         return NONE
     if not value:
         return "0"
-    text = f"{value:,.2f}" if value >= 1 else f"{value:.4f}"
+    text = f"{value:,.2f}" if value >= 0.1 else f"{value:.4f}"
     return _localized(context, text) if value >= 0.0001 else "< " + _localized(context, "0.0001")
 
 
