@@ -63,3 +63,12 @@ def test_the_reference_has_every_module_that_is_public() -> None:
     public = set(re.findall(r"^\| `(xrouter_asgi\.[\w.]+)` \|", table, re.MULTILINE)) - {"xrouter_asgi.testing"}
     reference = (ROOT / "docs/reference_modules.md").read_text("utf-8")
     assert set(re.findall(r"^::: (\S+)$", reference, re.MULTILINE)) == public
+
+
+def test_every_picture_is_there_and_shown() -> None:
+    shown = {
+        name
+        for page in (ROOT / "docs").glob("*.md")
+        for name in re.findall(r"\]\(img/([\w.-]+)\)", page.read_text("utf-8"))
+    }
+    assert shown == {file.name for file in (ROOT / "docs/img").iterdir()}

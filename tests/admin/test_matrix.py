@@ -53,6 +53,7 @@ ENDPOINTS = {
     "POST /keys/KEY/resume": 303,
     "GET /keys/KEY/revoke": 200,
     "POST /keys/KEY/revoke": 303,
+    "GET /spend": 200,
     "GET /settings": 200,
     "POST /settings/reload": 200,
     "GET /api/nowhere": 404,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,7 @@ from xrouter_asgi.admin import AdminApp, ThisProcess
 from xrouter_asgi.admin.pages.texts import TEXTS
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.events import CircuitOpened, CooldownStarted
+from xrouter_asgi.settings import Settings, SettingsError, base
 
 HTML = (b"accept", b"text/html,application/xhtml+xml")
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
@@ -284,3 +286,18 @@ async def test_a_host_with_users_of_its_own_has_no_sign_in(stand: Stand) -> None
     stand.app = AdminApp(here, identify=lambda scope: None)
     answer = await stand.ask("GET", "/", headers=[HTML])
     assert (answer.status, "<h1>401 Unauthorized</h1>" in answer.body.decode()) == (401, True)
+
+
+def test_without_its_extra_the_app_says_what_to_install(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xrouter_asgi.admin.pages", None)
+    with pytest.raises(ImportError, match=r'pip install "xrouter-asgi\[admin\]"'):
+        AdminApp(ThisProcess(stand.router, stand.live), keys=stand.registry)
+
+
+def test_without_its_extra_the_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "find_spec", lambda name: None)
+    document = {"providers": {"echo": {"kind": "echo"}}, "keys": {"url": "sqlite:///a.db"}, "admin": {}}
+    with pytest.raises(
+        SettingsError, match=r'admin needs more than is installed. Run: pip install "xrouter-asgi\[admin\]"'
+    ):
+        Settings.parse(document)

@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from random import Random
 
+from tests.ledger.entries import entry
 from xrouter_asgi.admin import AdminApp, ThisProcess
+from xrouter_asgi.admin.upstreams import upstreams_of
 from xrouter_asgi.context import Attempt, Cost, Principal, RequestContext, Usage
 from xrouter_asgi.decision import CandidateVerdict, Unready
 from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
 from xrouter_asgi.events import CooldownStarted, RequestEnded, RequestStarted
 from xrouter_asgi.keys import Issued, Issuer, KeySpec, MemoryKeyStore
+from xrouter_asgi.ledger import Budgets, MemoryLedger, SeededBudget, Spend
+from xrouter_asgi.limits import MemoryLimits
+from xrouter_asgi.limits.prices import NANO
 from xrouter_asgi.live import Live
+from xrouter_asgi.policies.upstream_state import Cooldown
 from xrouter_asgi.reloading import ReloadableRouter, Reloaded
 from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_router
@@ -41,6 +48,7 @@ SETTINGS = Settings.parse(
     source="/etc/xrouter/xrouter.toml",
 )
 HOUR = 3600
+BUDGETS = ["1.5 USD/calendar day per owner", "8 USD/calendar day per all"]
 OWNERS = ("ann", "search-team", "billing-bot", "night-report")
 
 
@@ -48,6 +56,7 @@ OWNERS = ("ann", "search-team", "billing-bot", "night-report")
 class Scene:
     """The operator's app over what happened; make it with `Scene.open()`."""
 
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
     registry: MemoryKeyStore = field(default_factory=MemoryKeyStore)
     clock: Clock = field(default_factory=lambda: Clock(time.time() - HOUR))
     random: Random = field(default_factory=lambda: Random(7))
@@ -67,9 +76,17 @@ class Scene:
         scene.router = ReloadableRouter(SETTINGS, build=build_router)
         scene.live = Live(now=scene.clock)
         await scene._happen()
+        await scene._cost()
+        spend = Spend(
+            scene.ledger,
+            budgets=Budgets(
+                scene.ledger, limit=BUDGETS, keys=scene.registry, store=SeededBudget(MemoryLimits(), scene.ledger)
+            ),
+        )
         scene.app = AdminApp(
             ThisProcess(scene.router, scene.live),
             keys=scene.registry,
+            spend=spend,
             settings=lambda: SETTINGS,
             reload=scene._reload,
         )
@@ -89,6 +106,7 @@ class Scene:
             "key": f"/keys/{key}",
             "new-key": "/keys/new",
             "revoke": f"/keys/{key}/revoke",
+            "spend": "/spend",
             "settings": "/settings",
             "error": "/nowhere",
         }
@@ -124,7 +142,31 @@ class Scene:
                 self._request()
             self.clock.advance(60 if minute < 60 else 0)
         self.live(CooldownStarted(RequestContext(), "gigachat", "rate", 45, "gigachat/GigaChat-2"))
-        await asyncio.sleep(0)
+        for view in upstreams_of(self.router.models)["fast"]:
+            if view.name == "gigachat/GigaChat-2" and view.breaker is not None:
+                until = asyncio.get_running_loop().time() + 45
+                view.breaker._cooldown = Cooldown("rate", until, None, "rate_limit_error", 429)
+
+    async def _cost(self) -> None:
+        """What was spent in the last 30 days, with little on two days of seven."""
+        models = {"assistant": 0.9, "fast": 0.3, "embeddings": 0.08}
+        today = datetime.now(UTC)
+        for day in range(30):
+            at = today - timedelta(days=day)
+            entries = [
+                entry(
+                    at,
+                    owner=owner,
+                    key=self.keys[number].id,
+                    model=model,
+                    input=self.random.randint(20_000, 90_000),
+                    output=self.random.randint(5_000, 30_000),
+                    cost=round(NANO * price * (0.2 if at.weekday() > 4 else 1) * (0.5 + self.random.random())),
+                )
+                for model, price in models.items()
+                for number, owner in enumerate(OWNERS)
+            ]
+            await self.ledger.write(entries)
 
     def _request(self) -> None:
         dice = self.random.random

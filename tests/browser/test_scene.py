@@ -67,7 +67,7 @@ async def test_every_page_works_without_script(browser: Chromium, scene: Scene) 
         assert await page.locator("input[name=model]").input_value() == "fast"
         await page.get_by_role("link", name="Clear").click()
         await page.locator("select[name=status]").select_option("5xx")
-        await page.get_by_role("button", name="Filter").click()
+        await page.get_by_role("button", name="Show").click()
         await page.locator("tbody tr").first.get_by_role("link").first.click()
         assert await page.locator("rect.failing").count() > 0
         await page.get_by_role("link", name="Models").click()
@@ -171,7 +171,7 @@ async def test_below_a_path_all_links_and_the_session_work(browser: Chromium, sc
 
     async with uvicorn_here(app) as url, Eyes.open(browser, url) as eyes:
         await eyes.sign_in(scene.operator.secret, "/gw/admin")
-        for name in ("Requests", "Models", "Keys", "Settings", "Now"):
+        for name in ("Requests", "Models", "Keys", "Spend", "Settings", "Now"):
             await eyes.page.get_by_role("navigation").get_by_role("link", name=name).click()
             await eyes.page.locator(f"nav [aria-current]:text-is('{name}')").wait_for()
         await eyes.page.get_by_text("live", exact=True).wait_for()

@@ -277,7 +277,7 @@ async def test_the_operator_sees_all_workers_and_reaches_them(
 
 @asynccontextmanager
 async def _operator_at(gateway: Gateway, secret: str) -> AsyncIterator[httpx.AsyncClient]:
-    found = re.search(r"operator's API is at ([^\s\"]+)/api/overview", gateway.errors)
+    found = re.search(r"operator's pages are at (http://[^\s\"/]+)/", gateway.errors)
     assert found is not None
     headers = {"authorization": f"Bearer {secret}"}
     async with asyncio.timeout(60), httpx.AsyncClient(base_url=found[1], headers=headers, timeout=20) as client:

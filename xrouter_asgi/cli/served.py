@@ -55,7 +55,7 @@ def show_admin(served: Served, admin: ASGIApp | None, beside: Beside) -> int:
         address = beside(admin, own.host, own.own_port)
     except OSError as error:
         return cannot_listen(own.host, own.own_port, error, "Write another port in [admin].")
-    served.announcer.tell(f"The operator's API is at {address}/api/overview")
+    served.announcer.tell(f"The operator's pages are at {address}/")
     return 0
 
 

@@ -74,15 +74,21 @@ def day(value: datetime) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%d")
 
 
-def amount(value: str | None) -> str:
-    """Money, without its currency and with four digits behind the point; nothing that was spent looks like nothing."""
+@pass_context
+def money(context: Context, value: float | None) -> str:
+    """An amount in units of its currency: to the hundredth, and a small one to four digits."""
     if value is None:
         return NONE
-    number = value.partition(" ")[0]
-    whole, _, rest = number.partition(".")
-    if not rest.strip("0"):
-        return whole
-    return f"{whole}.{rest[:4].ljust(4, '0')}" if rest[:4].strip("0") or whole != "0" else "<0.0001"
+    if not value:
+        return "0"
+    text = f"{value:,.2f}" if value >= 0.1 else f"{value:.4f}"
+    return _localized(context, text) if value >= 0.0001 else "< " + _localized(context, "0.0001")
+
+
+@pass_context
+def amount(context: Context, value: str) -> str:
+    """An amount of the API, which is exact, as `money`."""
+    return money(context, float(value))
 
 
 def plain(value: object) -> str:
@@ -104,5 +110,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "clock": clock,
     "day": day,
     "amount": amount,
+    "money": money,
     "plain": plain,
 }

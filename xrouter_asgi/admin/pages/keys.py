@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -15,10 +16,14 @@ from ...asgi.sending import Outgoing
 from ...context import RequestContext
 from ...errors import InvalidRequest
 from ...keys.base import utc_now
+from ...ledger import LedgerUnavailable
 from ..api.answers import KeyEntry
 from ..api.keys import KeyQuery, KeysAPI, NewKeyBody, ReasonBody, RotationBody
+from ..api.spend import SpendAPI
 from ..forms import checked, go_to, query_fields, read_form
+from .charts import WIDTH
 from .frame import Frame
+from .spend import BudgetBar, budget_bar, spent_by_key
 
 HOUR: Final = 3600.0
 STATES: Final = ("active", "unused", "waiting", "expired", "suspended", "revoked")
@@ -32,9 +37,10 @@ Alter = Callable[[str, ReasonBody, RequestContext], Awaitable[KeyEntry]]
 class KeyPages:
     """`/keys`, `/keys/new`, and those of one key."""
 
-    def __init__(self, frame: Frame, keys: KeysAPI) -> None:
+    def __init__(self, frame: Frame, keys: KeysAPI, spend: SpendAPI | None) -> None:
         self._frame = frame
         self._keys = keys
+        self._spend = spend
 
     def paths(self) -> dict[str, dict[str, Endpoint]]:
         one = "/keys/{id}"
@@ -62,6 +68,7 @@ class KeyPages:
             asked=dict.fromkeys(KeyQuery.model_fields, "") | asked,
             filtered=bool(asked),
             states=STATES,
+            **await self._spent(),
         )
 
     async def _new(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
@@ -81,7 +88,26 @@ class KeyPages:
 
     async def _one(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         key, history = await self._keys.one(id), await self._keys.history(id)
-        await self._frame.show(scope, send, context, "key", key=key, audit=list(reversed(history["audit"])))
+        spent, budgets = await self._spent(), await self._budgets(key)
+        audit = list(reversed(history["audit"]))
+        await self._frame.show(scope, send, context, "key", key=key, audit=audit, budgets=budgets, whole=WIDTH, **spent)
+
+    async def _spent(self) -> dict[str, Any]:
+        """What each key has spent this month; nothing where there is no ledger, or where it is away."""
+        if self._spend is not None:
+            with suppress(LedgerUnavailable):
+                return await spent_by_key(self._spend)
+        return {"spent": {}, "currency": ""}
+
+    async def _budgets(self, key: KeyEntry) -> list[BudgetBar]:
+        """The budgets that the key spends from, but for those of all."""
+        if self._spend is None:
+            return []
+        subjects = {key["id"], key["owner"] or key["id"], *key["groups"]}
+        with suppress(LedgerUnavailable):
+            found = (await self._spend.budgets())["budgets"]
+            return [budget_bar(each) for each in found if each["subject"] in subjects]
+        return []
 
     async def _rotate(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         given = await read_form(scope, receive)

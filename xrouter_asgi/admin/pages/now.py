@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from starlette.types import Receive, Scope
@@ -12,16 +13,20 @@ from starlette.types import Receive, Scope
 from ...asgi.routes import Endpoint
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
+from ...ledger import LedgerUnavailable
 from ..api.answers import MinuteSums, ModelEntry, Overview, ProblemEntry
 from ..api.filters import RequestFilter
 from ..api.overview import OverviewAPI
 from ..api.requests import RequestsAPI
+from ..api.spend import SpendAPI
 from ..api.upstreams import UpstreamsAPI
 from ..forms import go_to
 from .charts import line
 from .frame import Frame
+from .spend import spent_today
 
 _LATEST = 10  # requests
+_ALARMING = 0.05  # of the requests of an hour
 _WORST_FIRST = ("circuit_open", "limiter_degraded", "cooling")
 
 
@@ -31,7 +36,7 @@ class Figure(NamedTuple):
     Attributes:
         name: Of its text.
         filter: How it looks.
-        unit: Of its text; empty for none.
+        unit: As it is written; empty for none.
         line: A path; empty for none.
         alarming: Whether it is worth a look.
     """
@@ -54,11 +59,19 @@ class Cell(NamedTuple):
 class NowPage:
     """`/`."""
 
-    def __init__(self, frame: Frame, overview: OverviewAPI, requests: RequestsAPI, upstreams: UpstreamsAPI) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        overview: OverviewAPI,
+        requests: RequestsAPI,
+        upstreams: UpstreamsAPI,
+        spend: SpendAPI | None,
+    ) -> None:
         self._frame = frame
         self._overview = overview
         self._requests = requests
         self._upstreams = upstreams
+        self._spend = spend
 
     def paths(self) -> dict[str, dict[str, Endpoint]]:
         return {"/": {"GET": self._show, "HEAD": self._show}, "/circuits/{target:path}/close": {"POST": self._close}}
@@ -73,10 +86,19 @@ class NowPage:
             overview=overview,
             workers=overview["workers"],
             worst=worst(overview["problems"]),
-            figures=figures(overview, now=time.time()),
+            figures=figures(overview, await self._spent(), now=time.time()),
             cells=cells((await self._upstreams.models())["models"]),
             requests=(await self._requests.found(RequestFilter(limit=_LATEST)))["requests"],
         )
+
+    async def _spent(self) -> Figure | None:
+        """What was spent today; None where there is no ledger, or where it is away."""
+        if self._spend is None:
+            return None
+        with suppress(LedgerUnavailable):
+            spent, currency = await spent_today(self._spend)
+            return Figure("spent_today", spent, "money", currency)
+        return None
 
     async def _close(
         self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, target: str
@@ -90,27 +112,22 @@ def worst(problems: Sequence[ProblemEntry]) -> ProblemEntry | None:
     return min(problems, key=lambda each: _WORST_FIRST.index(each["kind"]), default=None)
 
 
-def figures(overview: Overview, *, now: float) -> Sequence[Figure]:
-    """The numbers of the page."""
+def figures(overview: Overview, spent: Figure | None, *, now: float) -> Sequence[Figure]:
+    """The six numbers of the page."""
     minutes = overview["minutes"]
     requests = [minute["requests"] for minute in minutes]
     failed = [minute["failed"] / minute["requests"] if minute["requests"] else None for minute in minutes]
     tokens = [minute["prompt_tokens"] + minute["completion_tokens"] for minute in minutes]
     all_requests, all_failed = sum(requests), sum(minute["failed"] for minute in minutes)
     share = all_failed / all_requests if all_requests else None
+    first, whole = overview["first_token"]["p95"], overview["duration"]["p95"]
     return [
         Figure("requests_per_minute", _a_minute(requests, now), "rate", line=line(requests)),
-        Figure("errors", share, "percent", line=line(failed), alarming=bool(share and share >= 0.05)),
-        Figure(
-            "first_token_p95",
-            overview["first_token"]["p95"],
-            "seconds",
-            "unit_s",
-            line(_of(minutes, "first_token_p95")),
-        ),
-        Figure("duration_p95", overview["duration"]["p95"], "seconds", "unit_s", line(_of(minutes, "duration_p95"))),
+        Figure("errors", share, "percent", line=line(failed), alarming=bool(share and share >= _ALARMING)),
+        Figure("first_token_p95", first, "seconds", "s", line(_of(minutes, "first_token_p95"))),
         Figure("tokens_per_minute", _a_minute(tokens, now), "count", line=line(tokens)),
         Figure("in_flight", overview["in_flight"], "count"),
+        spent or Figure("duration_p95", whole, "seconds", "s", line(_of(minutes, "duration_p95"))),
     ]
 
 

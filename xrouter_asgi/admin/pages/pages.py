@@ -22,6 +22,7 @@ from .models import ModelPages
 from .now import NowPage
 from .requests import RequestPages
 from .settings import SettingsPage
+from .spend import SpendPage
 
 
 class SomePages(Protocol):
@@ -41,12 +42,14 @@ class Pages:
         self._signing = sessions is not None
         self._frame = frame = Frame(sessions)
         self._pages: dict[str, SomePages] = {
-            "now": NowPage(frame, parts.overview, parts.requests, parts.upstreams),
+            "now": NowPage(frame, parts.overview, parts.requests, parts.upstreams, parts.spend),
             "requests": RequestPages(frame, parts.requests),
             "models": ModelPages(frame, parts.upstreams, currency=parts.currency),
         }
         if parts.keys is not None:
-            self._pages["keys"] = KeyPages(frame, parts.keys)
+            self._pages["keys"] = KeyPages(frame, parts.keys, parts.spend)
+        if parts.spend is not None:
+            self._pages["spend"] = SpendPage(frame, parts.spend)
         if parts.settings.settings is not None:
             self._pages["settings"] = SettingsPage(frame, parts.settings)
         frame.tabs = tuple(self._pages)

@@ -62,6 +62,7 @@ class RequestPages:
             problem=problem,
             **({} if found is None else {"workers": found["workers"]}),
             requests=[] if found is None else found["requests"],
+            dated=found is not None and len({each["at"].date() for each in found["requests"]}) > 1,
             missing=None if found is None else found["missing"],
             older=older,
             newest=urlencode({name: value for name, value in asked.items() if name != "before"}),

@@ -14,7 +14,7 @@ const two = (number) => String(number).padStart(2, "0");
 const dayOf = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 
 function localize(within) {
-  for (const each of within.querySelectorAll("time")) {
+  for (const each of within.querySelectorAll("time:not([data-day])")) {
     const date = new Date(each.dateTime);
     const text = date.toLocaleTimeString("en-GB", clock);
     each.title = each.dateTime;
@@ -49,7 +49,7 @@ function columns(table) {
   const shown = heads.map((head, index) => ({ head, index })).filter(({ head }) => head.dataset.series);
   const times = rows.map((row) => Date.parse(row.cells[0].querySelector("time").dateTime) / 1000);
   const values = shown.map(({ index }) => rows.map((row) => Number(row.cells[index].dataset.value)));
-  return { heads: shown.map(({ head }) => head), data: [times, ...values] };
+  return { name: heads[0].textContent, heads: shown.map(({ head }) => head), data: [times, ...values] };
 }
 
 // Each series stands on those before it. What is shown when one points at it is its own value.
@@ -59,7 +59,7 @@ function stacked([times, ...series]) {
 }
 
 function draw(plot) {
-  const { heads, data } = columns(document.querySelector(`#${plot.dataset.plot} table`));
+  const { name, heads, data } = columns(document.querySelector(`#${plot.dataset.plot} table`));
   const old = charts.get(plot);
   const shape = heads.map((head) => head.textContent).join("\n");
   if (old && old.shape === shape) {
@@ -73,16 +73,16 @@ function draw(plot) {
   const bars = uPlot.paths.bars({ size: [0.7, 40], align: 0 });
   const series = heads.map((head, index) => {
     const fill = colour(COLOURS[head.dataset.series] || `--series-${head.dataset.series}`);
-    const value = (chart, shown, number, place) => (place === null ? "–" : state.own[index + 1][place].toLocaleString());
+    const value = (chart, shown, number, place) => (place === null ? "–" : state.own[index + 1][place].toLocaleString(undefined, { maximumFractionDigits: 4 }));
     return { label: head.textContent, stroke: fill, fill, width: 0, paths: bars, points: { show: false }, value };
   });
   const step = data[0].length > 1 ? data[0][1] - data[0][0] : 60;
   const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
   const options = {
     width: plot.clientWidth - 22, height: 190, cursor: { y: false, drag: { x: false, y: false } },
-    legend: { live: true }, scales: { x: { range: (chart, low, high) => [low - step / 2, high + step / 2] }, y: { range: (chart, low, high) => [0, Math.max(1, high * 1.1)] } },
-    axes: [{ ...axis, grid: { show: false }, values: (chart, times) => times.map((time) => label(plot, time)) }, { ...axis, size: 46 }],
-    series: [{ value: (chart, time) => (time === null ? "–" : label(plot, time)) }, ...series.reverse()],
+    legend: { live: true }, scales: { x: { range: (chart, low, high) => [low - step / 2, high + step / 2] }, y: { range: (chart, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+    axes: [{ ...axis, grid: { show: false }, size: 26, space: 62, values: (chart, times) => times.map((time) => label(plot, time)) }, { ...axis, size: 46 }],
+    series: [{ label: name, value: (chart, time) => (time === null ? "–" : label(plot, time)) }, ...series.reverse()],
   };
   state.chart = new uPlot(options, reversed(stacked(data)), plot);
   charts.set(plot, state);
@@ -91,7 +91,8 @@ function draw(plot) {
 const reversed = ([times, ...series]) => [times, ...series.reverse()]; // the highest first, so that all are seen
 const label = (plot, time) => {
   const date = new Date(time * 1000);
-  return plot.dataset.step === "day" ? date.toISOString().slice(0, 10) : `${two(date.getHours())}:${two(date.getMinutes())}`;
+  if (plot.dataset.step === "day") return date.toISOString().slice(5, 10);
+  return `${two(date.getHours())}:${two(date.getMinutes())}`;
 };
 
 function drawAll(anew) {
