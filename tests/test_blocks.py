@@ -39,6 +39,7 @@ ENDLESS = "serves until it is stopped; tests of the command line start the same"
 NOT_RUN = {
     'README.md: python -m pip install "xrouter-asgi[server]"': FOREIGN,
     "admin.md: $ xrouter admin key": PRINTED,
+    "admin.md: python -m pip install": FOREIGN,
     "agents.md: python -m pip install": FOREIGN,
     "agents.md: npm install": FOREIGN,
     "agents.md: export ANTHROPIC_BASE_URL": "starts an agent, as `tox -e agents` does",
