@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
-from ..context import RequestContext
+from ..context import RequestContext, Usage
 from ..decision import Attempt
 from ..decision import Unready as Unready
 from ..errors import XRouterError
@@ -158,6 +158,7 @@ class Reply:
         warnings: What was ignored or changed on the way, as words for `x-xrouter-warnings` such as `seed_ignored`.
         headers: Facts about the upstream's answer for the client, such as `x-gigachat-request-id`.
         as_written: The upstream was sent what the client wrote, so no translation left anything out.
+        usage: The tokens of a whole answer that no attempt brought, if they are known without reading it.
         attempt: The attempt that brought it. Set by `Target`.
     """
 
@@ -167,6 +168,7 @@ class Reply:
     warnings: Sequence[str] = ()
     headers: Sequence[tuple[str, str]] = ()
     as_written: bool = False
+    usage: Usage | None = None
     attempt: Attempt | None = None
 
     @property
