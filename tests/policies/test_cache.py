@@ -198,6 +198,18 @@ async def test_settings_and_what_the_client_wrote_in_another_dialect_are_part_of
 
 
 @virtual
+async def test_headers_that_change_the_answer_are_part_of_the_question() -> None:
+    cache = cached(Upstream())
+    told: list[str] = []
+    for headers in ([], [(b"anthropic-beta", b"a")], [(b"anthropic-beta", b"b")], [(b"anthropic-version", b"b")]):
+        for _ in range(2):
+            one = ask()
+            one.headers = [*headers, (b"x-request-id", b"req_%d" % len(told))]
+            told.append(found(await cache.send(one)))
+    assert told == ["miss", "hit"] * 4
+
+
+@virtual
 async def test_all_callers_share_answers_if_the_operator_says_so() -> None:
     cache = cached(Upstream(), shared=True)
     assert [found(await cache.send(ask(caller=name))) for name in ("ann", "bob")] == ["miss", "hit"]

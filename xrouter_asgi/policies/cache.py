@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, cast
 from ..checks import require_positive
 from ..context import Usage
 from ..kept import AnswerStore
-from ..providers.base import CLIENT_CREDENTIAL, Body, Call, Provider, Reply
+from ..providers.base import ANSWER_HEADERS, CLIENT_CREDENTIAL, Body, Call, HeaderList, Provider, Reply
 from ..providers.target import Wrapper
 from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document, EmbeddingList
 from ..wire.codec import decode, encode
@@ -61,12 +61,12 @@ class Cache(Wrapper):
         self._any_temperature = any_temperature
 
     async def send(self, call: Call, /) -> Reply:
-        wishes = _wishes(call)
-        if "no-store" in wishes or not self._may_repeat(call):
+        told = _told(call.headers)
+        if told.no_store or told.credential or not self._may_repeat(call):
             return _marked(await self.inner.send(call), call, "bypass")
         owner = "" if self._shared else call.context.caller
-        key = await by_size(call.document.size, _key, call)
-        if "no-cache" not in wishes and (data := await self._store.get(owner, key)) is not None:
+        key = await by_size(call.document.size, _key, call, told.shaping)
+        if not told.no_cache and (data := await self._store.get(owner, key)) is not None:
             kept = await by_size(len(data), _decode, data)
             if kept is not None:
                 return _marked(await _replayed(kept), call, "hit")
@@ -78,8 +78,6 @@ class Cache(Wrapper):
 
     def _may_repeat(self, call: Call) -> bool:
         """Whether the answer to a call may answer another one."""
-        if call.header(CLIENT_CREDENTIAL):
-            return False  # who pays, and for what they may see, is the upstream's to know
         if not isinstance(call.request, ChatRequest):
             return True
         return self._any_temperature or call.document.value.get("temperature") == 0
@@ -112,12 +110,28 @@ def _marked(reply: Reply, call: Call, found: Literal["hit", "miss", "bypass"]) -
     return reply
 
 
-def _wishes(call: Call) -> str:
-    """The client's `cache-control` (RFC 9111, 5.2.1), of which `no-store` and `no-cache` are honoured."""
-    return (call.header(b"cache-control") or "").lower()
+class _Told(NamedTuple):
+    """What a client's headers say: in `cache-control` (RFC 9111, 5.2.1), and of the upstream."""
+
+    no_store: bool
+    no_cache: bool
+    credential: bool  # of the caller's own: who pays, and for what they may see, is the upstream's to know
+    shaping: Sequence[str]  # the headers that change the answer
 
 
-def _key(call: Call) -> str:
+def _told(headers: HeaderList) -> _Told:
+    wishes, credential, shaping = b"", False, []
+    for name, value in headers:
+        if name == b"cache-control":
+            wishes += value.lower()
+        elif name == CLIENT_CREDENTIAL:
+            credential = credential or bool(value)
+        elif name in ANSWER_HEADERS:
+            shaping.append(f"{name.decode('latin-1')}:{value.decode('latin-1')}")
+    return _Told(b"no-store" in wishes, b"no-cache" in wishes, credential, shaping)
+
+
+def _key(call: Call, shaping: Sequence[str]) -> str:
     """A digest of everything that the answer depends on, the settings included.
 
     Of the texts as they are: to sort their members first would add a tenth to all that a hit costs.
@@ -127,7 +141,7 @@ def _key(call: Call) -> str:
         texts.append(call.original.document.data)
         dialect = call.original.dialect
     # With the sizes nobody can move the border between two texts.
-    head = encode([call.context.decision.version, call.model, dialect, *map(len, texts)])
+    head = encode([call.context.decision.version, call.model, dialect, shaping, *map(len, texts)])
     return blake2b(b"\n".join((head, *texts)), digest_size=20).hexdigest()
 
 

@@ -33,6 +33,9 @@ HeaderList: TypeAlias = Sequence[tuple[bytes, bytes]]
 CLIENT_CREDENTIAL = b"x-provider-key"
 """The header with the caller's own credential for the upstream."""
 
+ANSWER_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta"})
+"""Those of the client's headers that go upstream and change what is answered there."""
+
 MAX_WARNINGS = 24
 """Words in one answer: a client chooses how many unknown members it sends, and a header has its bounds."""
 
