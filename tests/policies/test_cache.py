@@ -159,6 +159,14 @@ def test_what_is_a_hit(other: dict[str, Any], told: str) -> None:
 
 
 @virtual
+async def test_each_of_several_fields_of_cache_control_counts() -> None:
+    cache = cached(Upstream())
+    one = ask()
+    one.headers = [(b"cache-control", b"max-age=0"), (b"cache-control", b"no-store")]
+    assert found(await cache.send(one)) == "bypass"
+
+
+@virtual
 async def test_no_cache_puts_a_new_answer_in_the_place_of_the_old_one() -> None:
     upstream = Upstream()
     cache = cached(upstream)

@@ -123,7 +123,7 @@ def _told(headers: HeaderList) -> _Told:
     wishes, credential, shaping = b"", False, []
     for name, value in headers:
         if name == b"cache-control":
-            wishes += value.lower()
+            wishes += b"," + value.lower()
         elif name == CLIENT_CREDENTIAL:
             credential = credential or bool(value)
         elif name in ANSWER_HEADERS:
