@@ -18,7 +18,7 @@ from xrouter_asgi.providers import Call, Reply
 from xrouter_asgi.testing.clock import Clock
 from xrouter_asgi.testing.scripted import ScriptedProvider, chunk, completion
 from xrouter_asgi.testing.virtual import virtual
-from xrouter_asgi.wire import ChatCompletion, Document, EmbeddingsRequest, Original
+from xrouter_asgi.wire import ChatChunk, ChatCompletion, Document, EmbeddingList, EmbeddingsRequest, Original
 
 
 def cached(provider: Any, *, ttl: float = 60.0, clock: Clock | None = None, **options: Any) -> Cache:
@@ -49,6 +49,26 @@ async def test_what_was_asked_before_is_answered_without_asking_again() -> None:
     assert isinstance(second.body, ChatCompletion)
     assert second.body.value == completion().value
     assert (second.provider, second.model) == (first.provider, first.model)
+    assert second.usage == second.body.usage is not None
+
+
+@virtual
+async def test_the_same_json_in_another_order_is_another_question() -> None:
+    cache = cached(Upstream())
+    first = ask(n=1)
+    await cache.send(first)
+    again = ask(n=1)
+    again.document = Document(dict(reversed(first.document.value.items())))
+    assert found(await cache.send(again)) == "miss"
+
+
+async def test_no_text_passes_for_a_part_of_another_one() -> None:
+    cache = cached(ScriptedProvider())
+    for translation, written in ((b'{"temperature":0}', b"{}\n{}"), (b'{"temperature":0}\n{}', b"{}")):
+        one = ask()
+        one.document = Document({"temperature": 0}, translation)
+        one.original = Original("messages", Document({}, written), one.document, one.document)
+        assert found(await cache.send(one)) == "miss"
 
 
 @virtual
@@ -61,6 +81,24 @@ async def test_a_stream_is_replayed_as_a_stream() -> None:
     reply = await cache.send(ask(stream=True))
     second = [one.data for batch in [b async for b in await stream_of(reply)] for one in batch]
     assert (found(reply), second, len(upstream.asked)) == ("hit", first, 1)
+
+
+async def test_a_replayed_chunk_says_its_text_as_the_first_one_did() -> None:
+    said = [
+        chunk("a"),
+        ChatChunk(None, b'{"choices":[{"delta":{"content":"b"}}]}', text="b", native=b"event: b\n\n"),
+        ChatChunk(None, b'{"choices":[{"delta":{"refusal":"c"}}]}', text="c", member="refusal", native=b""),
+        chunk(finish="stop"),
+    ]
+    cache = cached(ScriptedProvider(said))
+    told = []
+    for _ in range(2):
+        reply = await cache.send(ask(stream=True))
+        stream = await stream_of(reply)
+        told.append([(one.data, one.text, one.member, one.native) async for batch in stream for one in batch])
+        assert stream.characters == 3
+    assert found(reply) == "hit"
+    assert told[0] == told[1]
 
 
 @virtual
@@ -80,6 +118,8 @@ async def test_embeddings_are_kept_as_well() -> None:
     ]
     assert [found(reply) for reply in replies] == ["miss", "hit"]
     assert len(provider.calls) == 1
+    assert isinstance(replies[0].body, EmbeddingList)
+    assert replies[1].usage == replies[0].body.usage is not None
 
 
 @virtual
@@ -116,6 +156,14 @@ def test_what_is_a_hit(other: dict[str, Any], told: str) -> None:
         assert found(await cache.send(ask(**other))) == told
 
     scenario()
+
+
+@virtual
+async def test_each_of_several_fields_of_cache_control_counts() -> None:
+    cache = cached(Upstream())
+    one = ask()
+    one.headers = [(b"cache-control", b"max-age=0"), (b"cache-control", b"no-store")]
+    assert found(await cache.send(one)) == "bypass"
 
 
 @virtual
@@ -158,6 +206,18 @@ async def test_settings_and_what_the_client_wrote_in_another_dialect_are_part_of
 
 
 @virtual
+async def test_headers_that_change_the_answer_are_part_of_the_question() -> None:
+    cache = cached(Upstream())
+    told: list[str] = []
+    for headers in ([], [(b"anthropic-beta", b"a")], [(b"anthropic-beta", b"b")], [(b"anthropic-version", b"b")]):
+        for _ in range(2):
+            one = ask()
+            one.headers = [*headers, (b"x-request-id", b"req_%d" % len(told))]
+            told.append(found(await cache.send(one)))
+    assert told == ["miss", "hit"] * 4
+
+
+@virtual
 async def test_all_callers_share_answers_if_the_operator_says_so() -> None:
     cache = cached(Upstream(), shared=True)
     assert [found(await cache.send(ask(caller=name))) for name in ("ann", "bob")] == ["miss", "hit"]
@@ -197,7 +257,18 @@ async def test_an_answer_that_is_too_large_is_passed_on_and_not_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"[1]\nx", b'["other","p","m",[],[1]]\nx', b'["stream","p","m",[],[2]]\nx']
+    "data",
+    [
+        b"",
+        b"{}",
+        b"[1]\nx",
+        b'["other","p","m",[],false,null,[[1,null,null,"content"]]]\nx',
+        b'["stream","p","m",[],false,null,[[2,null,null,"content"]]]\nx',
+        b'["stream","p","m",[],false,null,[[1,"1",null,"content"]]]\nx',
+        b'["stream","p","m",[],false,null,[]]\n',
+        b'["completion","p","m",[],false,[],[[1,null,null,"content"]]]\nx',
+        b'["completion","p","m",[],false,[1],[null]]\nx',
+    ],
 )
 async def test_what_somebody_else_put_there_is_no_hit(data: bytes) -> None:
     class Foreign(MemoryAnswers):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from itertools import accumulate
-from typing import Final, Literal, NamedTuple, TypeAlias, cast, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from ..checks import require_positive
+from ..context import Usage
 from ..kept import AnswerStore
-from ..providers.base import CLIENT_CREDENTIAL, Body, Call, Provider, Reply
+from ..providers.base import ANSWER_HEADERS, CLIENT_CREDENTIAL, Body, Call, HeaderList, Provider, Reply
 from ..providers.target import Wrapper
 from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document, EmbeddingList
 from ..wire.codec import decode, encode
@@ -25,6 +24,8 @@ MAX_ANSWER: Final = 4 << 20  # bytes of an answer that is kept
 
 class Cache(Wrapper):
     """Answer from the store what the same caller asked before in exactly the same words.
+
+    Words are compared as bytes, so JSON that says the same in another order is another question.
 
     A hit asks no upstream and makes no attempt, so it costs nothing of the limits of tokens and money. A stream is
     replayed as a stream. `x-xrouter-cache` says `hit`, `miss`, or `bypass` for what is not looked up: a chat with
@@ -60,12 +61,12 @@ class Cache(Wrapper):
         self._any_temperature = any_temperature
 
     async def send(self, call: Call, /) -> Reply:
-        wishes = _wishes(call)
-        if "no-store" in wishes or not self._may_repeat(call):
+        told = _told(call.headers)
+        if told.no_store or told.credential or not self._may_repeat(call):
             return _marked(await self.inner.send(call), call, "bypass")
         owner = "" if self._shared else call.context.caller
-        key = await by_size(call.document.size, _key, call)
-        if "no-cache" not in wishes and (data := await self._store.get(owner, key)) is not None:
+        key = await by_size(call.document.size, _key, call, told.shaping)
+        if not told.no_cache and (data := await self._store.get(owner, key)) is not None:
             kept = await by_size(len(data), _decode, data)
             if kept is not None:
                 return _marked(await _replayed(kept), call, "hit")
@@ -77,8 +78,6 @@ class Cache(Wrapper):
 
     def _may_repeat(self, call: Call) -> bool:
         """Whether the answer to a call may answer another one."""
-        if call.header(CLIENT_CREDENTIAL):
-            return False  # who pays, and for what they may see, is the upstream's to know
         if not isinstance(call.request, ChatRequest):
             return True
         return self._any_temperature or call.document.value.get("temperature") == 0
@@ -111,19 +110,39 @@ def _marked(reply: Reply, call: Call, found: Literal["hit", "miss", "bypass"]) -
     return reply
 
 
-def _wishes(call: Call) -> str:
-    """The client's `cache-control` (RFC 9111, 5.2.1), of which `no-store` and `no-cache` are honoured."""
-    return (call.header(b"cache-control") or "").lower()
+class _Told(NamedTuple):
+    """What a client's headers say: in `cache-control` (RFC 9111, 5.2.1), and of the upstream."""
+
+    no_store: bool
+    no_cache: bool
+    credential: bool  # of the caller's own: who pays, and for what they may see, is the upstream's to know
+    shaping: Sequence[str]  # the headers that change the answer
 
 
-def _key(call: Call) -> str:
-    """A digest of everything that the answer depends on, the settings included."""
-    original = call.original
-    asked = [call.context.decision.version, call.model, call.document.value]
-    if original is not None:
-        asked += [original.dialect, original.document.value]
-    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
-    return blake2b(text.encode("ascii"), digest_size=20).hexdigest()
+def _told(headers: HeaderList) -> _Told:
+    wishes, credential, shaping = b"", False, []
+    for name, value in headers:
+        if name == b"cache-control":
+            wishes += b"," + value.lower()
+        elif name == CLIENT_CREDENTIAL:
+            credential = credential or bool(value)
+        elif name in ANSWER_HEADERS:
+            shaping.append(f"{name.decode('latin-1')}:{value.decode('latin-1')}")
+    return _Told(b"no-store" in wishes, b"no-cache" in wishes, credential, shaping)
+
+
+def _key(call: Call, shaping: Sequence[str]) -> str:
+    """A digest of everything that the answer depends on, the settings included.
+
+    Of the texts as they are: to sort their members first would add a tenth to all that a hit costs.
+    """
+    texts, dialect = [call.document.data], None
+    if call.original is not None:
+        texts.append(call.original.document.data)
+        dialect = call.original.dialect
+    # With the sizes nobody can move the border between two texts.
+    head = encode([call.context.decision.version, call.model, dialect, shaping, *map(len, texts)])
+    return blake2b(b"\n".join((head, *texts)), digest_size=20).hexdigest()
 
 
 def _native(document: Document) -> bytes | None:
@@ -148,49 +167,68 @@ class _Kept(NamedTuple):
     model: str
     warnings: Sequence[str]
     as_written: bool
-    texts: Sequence[bytes]  # of the answer, or of each chunk
-    natives: Sequence[bytes | None]  # the same in the client's own dialect
+    usage: Usage | None  # of a whole answer
+    documents: Sequence[Document]  # the answer, or its chunks
 
 
 def _encode(reply: Reply, documents: Sequence[Document]) -> bytes:
-    """A line that says what it is, and the texts one after the other: none of them is read to be kept."""
+    """A line that says what it is, and the texts one after the other.
+
+    The line holds the usage of a whole answer and the text of a chunk, so that no hit has to read them out of the JSON.
+    """
     kind: Kind = "embeddings"
+    usage = None
     if isinstance(reply.body, ChatStream):
         kind = "stream"
-    elif isinstance(reply.body, ChatCompletion):
-        kind = "completion"
-    texts = [document.data for document in documents]
-    natives = [*map(_native, documents)]
-    sizes = [*map(len, texts)], [None if native is None else len(native) for native in natives]
-    head = [kind, reply.provider, reply.model, [*reply.warnings], reply.as_written, *sizes]
-    return b"\n".join((encode(head), b"".join([*texts, *(native or b"" for native in natives)])))
+    else:
+        usage = reply.body.usage
+        if isinstance(reply.body, ChatCompletion):
+            kind = "completion"
+    rows = [*map(_row, documents)]
+    texts = [text for document in documents for text in (document.data, _native(document) or b"")]
+    head = [kind, reply.provider, reply.model, [*reply.warnings], reply.as_written, usage, rows]
+    return b"".join((encode(head), b"\n", *texts))
+
+
+def _row(document: Document) -> tuple[int, int | None, str | None, str]:
+    """The sizes of a text and of its native one, and what a chunk says in which member."""
+    native = _native(document)
+    text, member = (document.text, document.member) if isinstance(document, ChatChunk) else (None, "content")
+    return len(document.data), None if native is None else len(native), text, member
 
 
 def _decode(data: bytes) -> _Kept | None:
     """What was encoded; None for what another version, or somebody else, has put there."""
     head, _, rest = data.partition(b"\n")
+    documents: list[Document] = []
+    end = 0
     try:
-        kind, provider, model, warnings, as_written, sizes, natives = decode(head)
-        ends = [*accumulate([*sizes, *(size or 0 for size in natives)])]
-        if ends[-1] != len(rest) or kind not in get_args(Kind) or len(sizes) != len(natives):
-            return None
-        pieces = [
-            None if size is None else rest[end - size : end] for end, size in zip(ends, [*sizes, *natives], strict=True)
-        ]
-        texts = [piece or b"" for piece in pieces[: len(sizes)]]
-        return _Kept(kind, provider, model, warnings, as_written, texts, pieces[len(sizes) :])
-    except (ValueError, TypeError, IndexError):
+        kind, provider, model, warnings, as_written, usage, rows = decode(head)
+        for size, native_size, text, member in rows:
+            begin, end = end, end + size
+            body, native = rest[begin:end], None
+            if native_size is not None:
+                begin, end = end, end + native_size
+                native = rest[begin:end]
+            match kind:
+                case "stream":
+                    documents.append(ChatChunk(None, body, text=text, member=member, native=native))
+                case "completion":
+                    documents.append(ChatCompletion(None, body, native=native))
+                case "embeddings":
+                    documents.append(EmbeddingList(None, body))
+        counted = None if usage is None else Usage(*usage)
+    except (ValueError, TypeError):
         return None
+    if end != len(rest) or not documents:
+        return None
+    return _Kept(kind, provider, model, warnings, as_written, counted, documents)
 
 
 async def _replayed(kept: _Kept) -> Reply:
     body: Body
-    match kept.kind:
-        case "stream":
-            pairs = zip(kept.texts, kept.natives, strict=True)
-            body = await ChatStream.replay([[ChatChunk(None, text, native=native) for text, native in pairs]])
-        case "completion":
-            body = ChatCompletion(None, kept.texts[0], native=kept.natives[0])
-        case "embeddings":
-            body = EmbeddingList(None, kept.texts[0])
-    return Reply(body, kept.provider, kept.model, kept.warnings, as_written=kept.as_written)
+    if kept.kind == "stream":
+        body = await ChatStream.replay([cast(Sequence[ChatChunk], kept.documents)])
+    else:
+        body = cast(ChatCompletion | EmbeddingList, kept.documents[0])
+    return Reply(body, kept.provider, kept.model, kept.warnings, as_written=kept.as_written, usage=kept.usage)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
-from ..context import RequestContext
+from ..context import RequestContext, Usage
 from ..decision import Attempt
 from ..decision import Unready as Unready
 from ..errors import XRouterError
@@ -32,6 +32,9 @@ HeaderList: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 CLIENT_CREDENTIAL = b"x-provider-key"
 """The header with the caller's own credential for the upstream."""
+
+ANSWER_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta"})
+"""Those of the client's headers that go upstream and change what is answered there."""
 
 MAX_WARNINGS = 24
 """Words in one answer: a client chooses how many unknown members it sends, and a header has its bounds."""
@@ -158,6 +161,7 @@ class Reply:
         warnings: What was ignored or changed on the way, as words for `x-xrouter-warnings` such as `seed_ignored`.
         headers: Facts about the upstream's answer for the client, such as `x-gigachat-request-id`.
         as_written: The upstream was sent what the client wrote, so no translation left anything out.
+        usage: The tokens of a whole answer that no attempt brought, if they are known without reading it.
         attempt: The attempt that brought it. Set by `Target`.
     """
 
@@ -167,6 +171,7 @@ class Reply:
     warnings: Sequence[str] = ()
     headers: Sequence[tuple[str, str]] = ()
     as_written: bool = False
+    usage: Usage | None = None
     attempt: Attempt | None = None
 
     @property

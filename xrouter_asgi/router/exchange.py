@@ -71,7 +71,7 @@ async def send_reply(
             if broken is not None:
                 context.fail(broken)
         case Document() as answer if send.writer is None and isinstance(answer, parsed.answer_type):
-            context.usage = answer.usage if reply.attempt is None else reply.attempt.usage
+            context.usage = (reply.usage or answer.usage) if reply.attempt is None else reply.attempt.usage
             data = await off_loop(parsed.whole, answer) if answer.size > SMALL else parsed.whole(answer)
             if keep is not None:
                 await keep()
