@@ -233,7 +233,7 @@ class Counter:
         self._pid = pid
         self._settle = settle
         self._folder = folder
-        self._control("--instr=on")
+        self.control("--instr=on")
 
     async def chats(self, subject: Subject, requests: int, *, dialect: str = "chat") -> int:
         """Instructions of so many chats, or other whole answers."""
@@ -250,10 +250,10 @@ class Counter:
         return self.read()
 
     def zero(self) -> None:
-        self._control("--zero")
+        self.control("--zero")
 
     def read(self) -> int:
-        self._control("--dump")
+        self.control("--dump")
         [dump] = self._folder.glob("counts.*")
         found = _TOTALS.search(dump.read_text())
         dump.unlink()
@@ -261,7 +261,7 @@ class Counter:
             raise RuntimeError("callgrind has written no totals.")
         return int(found[1])
 
-    def _control(self, order: str) -> None:
+    def control(self, order: str) -> None:
         subprocess.run(["callgrind_control", order, str(self._pid)], check=True, capture_output=True)
 
 

@@ -97,7 +97,7 @@ def tell(observers: Iterable[Callable[[object], None]], event: object) -> None:
 def _nothing() -> None: ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RequestContext:
     """The facts of one request. Behind each field stands the one part that sets it."""
 
@@ -127,6 +127,7 @@ class RequestContext:
     decision: Decision = field(init=False, repr=False)  # this class; its fields name their writers
     propagate: Callable[[Attempt], Sequence[tuple[bytes, bytes]]] | None = None  # TracingMiddleware; Target asks it
     observers: list[Callable[[object], None]] = field(default_factory=list)  # this class; observers append themselves
+    incident_observers: tuple[Callable[[object], None], ...] = ()  # RequestEventsMiddleware; told of all but attempts
 
     def __post_init__(self) -> None:
         self.decision = Decision(self.attempts)
@@ -143,8 +144,9 @@ class RequestContext:
         return {"request_id": self.request_id, "provider": last, "attempt": len(self.attempts)}
 
     def emit(self, event: object) -> None:
-        """Pass an event to every observer of this request."""
+        """Pass an event to every observer of this request. Those of attempts are for `observers` alone: see Target."""
         tell(self.observers, event)
+        tell(self.incident_observers, event)
 
     def fail(self, error: XRouterError) -> None:
         """Note the error that refuses the request or breaks its stream. Whoever sends it to the client calls this."""

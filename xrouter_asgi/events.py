@@ -1,8 +1,8 @@
 """Events: what happens to a request, for observers.
 
 An observer is a callable that takes every event and ignores those it does not know. It must not block, and it must not
-change anything. A `RequestObserver` hears of starts and ends alone. `RequestContext.emit` calls the observers of one
-request.
+change anything. A `RequestObserver` hears of starts and ends alone, an `IncidentObserver` of all but attempts.
+`RequestContext.emit` calls the observers of one request.
 """
 
 from __future__ import annotations
@@ -20,6 +20,16 @@ Observer: TypeAlias = Callable[[object], None]
 
 class RequestObserver(ABC):
     """The base of an observer that hears of `RequestStarted` and `RequestEnded` alone, and costs nothing in between."""
+
+    @abstractmethod
+    def __call__(self, event: object, /) -> None: ...
+
+
+class IncidentObserver(ABC):
+    """The base of an observer that hears of all but `AttemptStarted` and `AttemptEnded`, which every request brings.
+
+    Between the start and the end of a request that goes well it costs nothing.
+    """
 
     @abstractmethod
     def __call__(self, event: object, /) -> None: ...

@@ -16,7 +16,15 @@ from tests.asgi_client import Exchange, body_messages, get, http_scope, post, re
 from tests.serving import uvicorn_here
 from xrouter_asgi.context import RequestContext, Usage
 from xrouter_asgi.errors import UpstreamUnavailable
-from xrouter_asgi.events import AttemptEnded, AttemptStarted, RequestEnded, RequestObserver, RequestStarted
+from xrouter_asgi.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CircuitOpened,
+    IncidentObserver,
+    RequestEnded,
+    RequestObserver,
+    RequestStarted,
+)
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.providers.base import Provider
 from xrouter_asgi.providers.target import Target
@@ -279,6 +287,22 @@ async def test_an_observer_of_requests_alone_hears_of_no_attempt(watching: Watch
     await post(app, "/v1/chat/completions", chat())
     assert [type(event) for event in requests.events] == [RequestStarted, RequestEnded]
     assert [type(event) for event in watching.events] == [RequestStarted, AttemptStarted, AttemptEnded, RequestEnded]
+
+
+async def test_an_observer_of_incidents_hears_of_all_but_attempts(watching: Watching) -> None:
+    class OfIncidents(Watching, IncidentObserver):
+        pass
+
+    async def opening(scope: Scope, receive: Receive, send: Send) -> None:
+        context = RequestContext.of(scope)
+        context.emit(CircuitOpened(context, "up", 5.0))
+        await router(scope, receive, send)
+
+    incidents, router = OfIncidents(), routed(ScriptedProvider())
+    await post(RequestEventsMiddleware(opening, observers=[incidents]), "/v1/chat/completions", chat())
+    assert [type(event) for event in incidents.events] == [RequestStarted, CircuitOpened, RequestEnded]
+    await post(RequestEventsMiddleware(opening, observers=[watching]), "/v1/chat/completions", chat())
+    assert [type(event) for event in watching.events[1:4]] == [CircuitOpened, AttemptStarted, AttemptEnded]
 
 
 async def test_a_lifespan_and_what_is_unknown_go_through_untouched(watching: Watching) -> None:

@@ -6,10 +6,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..context import RequestContext
-from ..events import RequestEnded, RequestStarted
+from ..events import IncidentObserver, RequestEnded, RequestStarted
 from .minutes import MINUTES, Minute
 from .problems import Problem, Problems
 from .requests import KEPT, Plain, RecentRequest, plain, remember, remember_plain
@@ -34,7 +34,7 @@ class Happenings(NamedTuple):
     dropped: int
 
 
-class Live:
+class Live(IncidentObserver):
     """The observer that remembers the last 2,000 requests, the sums of 24 hours, and what is wrong.
 
         live = Live()
@@ -53,35 +53,33 @@ class Live:
         self.started = now()
         self._recent: deque[RecentRequest] = deque(maxlen=KEPT)
         self._fresh: deque[RecentRequest | Plain] = deque(maxlen=KEPT)  # that have ended since somebody looked
-        self._unsummed: list[Plain] = []  # of the running minute
         self.problems = Problems(now=now)
         self._count = 0
-        self._running: dict[int, RequestContext] = {}
+        self._running: set[RequestContext] = set()
+        self._unsummed: list[Plain] = []  # of the running minute
         self._minutes: deque[Minute] = deque(maxlen=MINUTES)
         self._minute, self._minute_ends = Minute(0), 0.0
-        self._reactions: dict[type, Callable[[Any], None]] = {
-            RequestStarted: self._request_started,
-            RequestEnded: self._request_ended,
-            **self.problems.reactions,
-        }
 
     def __call__(self, event: object) -> None:
-        reaction = self._reactions.get(type(event))
-        if reaction is not None:
-            reaction(event)
+        if isinstance(event, RequestStarted):
+            self._running.add(event.context)
+        elif isinstance(event, RequestEnded):
+            self._request_ended(event)
+        else:
+            self.problems(event)
 
     @property
     def recent(self) -> Sequence[RecentRequest]:
         """The last requests, the latest last. Probes, and what the operator asks, are not among them."""
-        fresh = list(self._fresh)
+        fresh = [each if isinstance(each, RecentRequest) else remember_plain(each) for each in self._fresh]
         self._fresh.clear()
-        self._recent.extend(remember_plain(each) if isinstance(each, Plain) else each for each in fresh)
+        self._recent.extend(fresh)
         return self._recent
 
     @property
     def in_flight(self) -> int:
         """Requests that run now, without probes and what the operator asks."""
-        return sum(context.endpoint not in _QUIET for context in self._running.values())
+        return sum(context.endpoint not in _QUIET for context in self._running)
 
     def minutes(self, most: int = MINUTES) -> list[Minute]:
         """The sums of the last minutes, the oldest first, the running one included; empty ones for those without."""
@@ -109,18 +107,15 @@ class Live:
         problems = self.problems.latest(min(new[1], most))
         return Happenings(now, requests, problems, sum(new) - len(requests) - len(problems))
 
-    def _request_started(self, event: RequestStarted) -> None:
-        self._running[id(event.context)] = event.context
-
     def _request_ended(self, event: RequestEnded) -> None:
         context = event.context
-        self._running.pop(id(context), None)
+        self._running.discard(context)
         if context.endpoint in _QUIET:
             return
-        self._count += 1
         now = self._now()
         if now >= self._minute_ends:
             self._begin_minute(now)
+        self._count += 1
         request = plain(event, self._count, now)
         if request is None:
             other = remember(event, self._count, now)

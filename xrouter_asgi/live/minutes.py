@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .requests import Plain, RecentRequest
+from .requests import Plain, RecentRequest, duration_of, first_byte_of, is_streamed, usage_of
 
 MINUTES = 24 * 60
 """Minutes whose sums are remembered."""
@@ -54,16 +54,16 @@ class Minute:
     def add_plain(self, many: Sequence[Plain]) -> None:
         """Add requests that went well: many at once, because one by one that takes ten times as long."""
         self.requests += len(many)
-        used = [usage for each in many if (usage := each[3][5]) is not None]
-        self.prompt_tokens += sum([usage[0] for usage in used])
-        self.completion_tokens += sum([usage[1] for usage in used])
-        _count([each[2][2] for each in many], into=self.durations)
-        streams = [each[2][3] for each in many if each[3][4]]
-        _count([first for first in streams if first is not None], into=self.first_bytes)
+        if columns := list(zip(*filter(None, map(usage_of, many)), strict=True)):
+            self.prompt_tokens += sum(columns[0])
+            self.completion_tokens += sum(columns[1])
+        _count(map(duration_of, many), into=self.durations)
+        firsts = map(first_byte_of, filter(is_streamed, many))
+        _count([first for first in firsts if first is not None], into=self.first_bytes)
 
 
-def _count(times: list[float], *, into: array[int]) -> None:
-    times.sort()
+def _count(times: Iterable[float], *, into: array[int]) -> None:
+    times = sorted(times)
     below = 0
     for place, bound in enumerate(BOUNDS):
         up_to = bisect_right(times, bound)

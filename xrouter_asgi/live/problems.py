@@ -34,7 +34,6 @@ class Problems:
 
     Attributes:
         begun: How often one has begun, or gone on.
-        reactions: What to do about an event, by its type.
     """
 
     def __init__(self, *, now: Callable[[], float]) -> None:
@@ -42,7 +41,7 @@ class Problems:
         self.begun = 0
         self._latest: deque[Problem] = deque(maxlen=_LATEST)
         self._known: dict[tuple[ProblemKind, str], Problem] = {}
-        self.reactions: Mapping[type, Callable[[Any], None]] = {
+        self._reactions: Mapping[type, Callable[[Any], None]] = {
             CircuitOpened: self._circuit_opened,
             CircuitClosed: lambda event: self._end("circuit_open", _subject(event)),
             CooldownStarted: self._cooldown_started,
@@ -50,6 +49,11 @@ class Problems:
             LimiterRestored: lambda event: self._end("limiter_degraded", _LIMITS),
             ProviderReplaced: lambda event: self.settle(event.provider),
         }
+
+    def __call__(self, event: object) -> None:
+        reaction = self._reactions.get(type(event))
+        if reaction is not None:
+            reaction(event)
 
     @property
     def present(self) -> list[Problem]:

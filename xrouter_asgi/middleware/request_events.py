@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from asyncio import CancelledError
 from collections.abc import Iterable
+from operator import attrgetter
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..asgi.exchange import Exchange
 from ..asgi.excluded_paths import ExcludedPaths
 from ..context import RequestContext, tell
-from ..events import Observer, RequestEnded, RequestObserver, RequestStarted
+from ..events import IncidentObserver, Observer, RequestEnded, RequestObserver, RequestStarted
 
 
 class RequestEventsMiddleware:
@@ -32,8 +33,11 @@ class RequestEventsMiddleware:
 
     def __init__(self, app: ASGIApp, *, observers: Iterable[Observer], exclude_paths: Iterable[str] = ()) -> None:
         self.app = app
-        self._observers = tuple(observers)
-        self._inside = [each for each in self._observers if not isinstance(each, RequestObserver)]
+        observers = tuple(observers)
+        # Their methods: a call of an object that is no function takes twice the instructions.
+        self._observers: tuple[Observer, ...] = tuple(map(attrgetter("__call__"), observers))
+        self._of_incidents = tuple(each for each in observers if isinstance(each, IncidentObserver))
+        self._of_all = [each for each in observers if not isinstance(each, (RequestObserver, IncidentObserver))]
         self._excluded = ExcludedPaths(exclude_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +46,8 @@ class RequestEventsMiddleware:
             await self.app(scope, receive, send)
             return
         scope, context = RequestContext.within(scope)
-        context.observers.extend(self._inside)
+        context.observers.extend(self._of_all)
+        context.incident_observers += self._of_incidents
         exchange = Exchange.of(context, receive, send)
         tell(self._observers, RequestStarted(context))
         cancelled = False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeAlias
 
-from ..context import RequestContext, stem
+from ..context import RequestContext, stem, tell
 from ..decision import Attempt
 from ..errors import UpstreamTimeout, XRouterError
 from ..events import AttemptEnded, AttemptStarted
@@ -68,7 +68,7 @@ class Target:
         attempt = Attempt(self.name, model)
         context.attempts.append(attempt)
         if context.observers:
-            context.emit(AttemptStarted(context, attempt))
+            tell(context.observers, AttemptStarted(context, attempt))
         trace_headers = () if context.propagate is None else context.propagate(attempt)
         call = call.within(attempt, model, trace_headers)
         try:
@@ -210,4 +210,4 @@ def _end(context: RequestContext, attempt: Attempt, error: BaseException | None,
         case _:
             attempt.error = error
     if context.observers:
-        context.emit(AttemptEnded(context, attempt))
+        tell(context.observers, AttemptEnded(context, attempt))
