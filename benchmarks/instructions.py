@@ -24,6 +24,7 @@ import uvloop
 from . import load
 from .report import save, table
 from .subject import HERE, SETTLE, SKINS, Subject, command, served
+from .turns import progress
 
 _EPILOG = """\
 examples:
@@ -132,10 +133,10 @@ def _table(trees: Sequence[Path], options: argparse.Namespace) -> str:
 
 async def _count(tree: Path, parts: Sequence[str], options: argparse.Namespace) -> Counts:
     with tempfile.TemporaryDirectory() as folder:
-        _progress(f"{tree}: starting")
+        progress(f"{tree}: starting")
         async with served(tree, launcher=_callgrind(tree, Path(folder)), parts=parts) as subject:
             for turn in range(_WARM):
-                _progress(f"{tree}: warming up, {turn + 1} of {_WARM}")
+                progress(f"{tree}: warming up, {turn + 1} of {_WARM}")
                 await subject.ask()
                 for dialect in ("chat", *options.dialects):
                     await subject.ask(words=2, dialect=dialect)
@@ -146,7 +147,7 @@ async def _count(tree: Path, parts: Sequence[str], options: argparse.Namespace) 
             for dialect in ("chat", *options.dialects):
                 count = partial(counter.stream, subject, dialect)
                 events[dialect] = await _difference(count, options.words, f"{tree}: events of {dialect}")
-    _progress("")
+    progress("")
     return Counts(chat, events)
 
 
@@ -158,7 +159,7 @@ async def _count_refusals(requests: int) -> str:
         everything = _ROWS["everything"]
         accepted = await _chats(command, Path(folder), requests, "accepted", parts=everything)
         mixed = await _chats(command, Path(folder), requests, "refused", parts=everything, late=True)
-    _progress("")
+    progress("")
     refused = (mixed - accepted / 20) / (1 - 1 / 20)
     rows = [
         ("an accepted chat, everything on", f"{accepted / 1000:,.0f}", "1"),
@@ -173,7 +174,7 @@ async def _count_native(requests: int, words: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with served(HERE, launcher=_callgrind(HERE, Path(folder)), parts=("native",)) as subject:
             for turn in range(_WARM):
-                _progress(f"warming up, {turn + 1} of {_WARM}")
+                progress(f"warming up, {turn + 1} of {_WARM}")
                 await subject.ask()
                 await subject.ask(dialect="cached")
                 for name in names:
@@ -184,7 +185,7 @@ async def _count_native(requests: int, words: int) -> None:
                 for name in ("chat", "cached")
             ]
             events = [await _difference(partial(counter.stream, subject, name), words, name) for name in names]
-    _progress("")
+    progress("")
     print(f"{chat / 1000:.1f} thousand a chat, {hit / 1000:.1f} a cached one, {hit / chat:.2f} of it")
     for name, event in zip(names, events, strict=True):
         print(f"{event / 1000:.1f} thousand an event of {name}, {event / events[0]:.2f} of one of chat")
@@ -194,7 +195,7 @@ async def _chats(command: list[str], folder: Path, requests: int, title: str, **
     """Instructions of one chat, which is a request that is refused, if the server is late."""
     async with served(HERE, launcher=command, **options) as subject:
         for turn in range(_WARM):
-            _progress(f"{title}: warming up, {turn + 1} of {_WARM}")
+            progress(f"{title}: warming up, {turn + 1} of {_WARM}")
             await subject.ask()
         await asyncio.sleep(_SETTLED if options.get("late") else 0)
         counter = Counter(subject.pid, folder, settle=SETTLE if options.get("parts") else 0)
@@ -205,7 +206,7 @@ async def _difference(count: Callable[[int], Awaitable[int]], more: int, title: 
     """Instructions of one thing: those of many, less those of few. Timers only add, so the least count is the best."""
     many, few = [], []
     for repeat in range(_REPEATS):
-        _progress(f"{title}, {repeat + 1} of {_REPEATS}")
+        progress(f"{title}, {repeat + 1} of {_REPEATS}")
         many.append(await count(_FEW + more))
         few.append(await count(_FEW))
     return (min(many) - min(few)) / more
@@ -263,11 +264,6 @@ class Counter:
 
     def control(self, order: str) -> None:
         subprocess.run(["callgrind_control", order, str(self._pid)], check=True, capture_output=True)
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -161,8 +161,9 @@ def cells(turns: Mapping[str, Turns | Failed], reference: str, measure: str, for
 
 
 def progress(text: str) -> None:
-    """Show what is being done in place of what was shown."""
-    print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    """Show what is being done in place of what was shown, on a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _short(number: float) -> str:

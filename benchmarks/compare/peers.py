@@ -75,6 +75,7 @@ def _gpt2giga(program: Path, folder: Path, port: int, upstream: str) -> Launch:
     environment = {
         "GPT2GIGA_HOST": "127.0.0.1",
         "GPT2GIGA_PORT": str(port),
+        "GPT2GIGA_LOG_FILENAME": str(folder / "gpt2giga.log"),
         "GIGACHAT_BASE_URL": f"{upstream}/v1",
         "GIGACHAT_ACCESS_TOKEN": "x",
     }
