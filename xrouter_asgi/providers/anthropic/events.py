@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import UpstreamError
 from ...wire import ChatChunk
-from ...wire.codec import decode, encode
+from ...wire.codec import encode
 from ...wire.documents import TextMember
-from ..http import ErrorReader, TextPattern, kind_of
+from ..http import ErrorReader, TextPattern, bad_event, event_object, kind_of, object_in
 from .answer import chat_usage, finish_reason, head
 from .errors import refusal
 from .names import Aliases
@@ -86,25 +85,25 @@ class MessageEvents:
             XRouterError: It is an error event.
             UpstreamError: `bad_event`. It is none of this API.
         """
-        value = _decoded(event)
+        value = event_object(event)
         self.kind = kind_of(value)
         match value.get("type"):
             case "content_block_delta":
-                chunks = self._delta(value.get("index"), _object(value, "delta"))
+                chunks = self._delta(value.get("index"), object_in(value, "delta"))
                 self._learn_pattern(event, value, chunks)
                 return chunks
             case "content_block_start":
-                return self._start(value.get("index"), _object(value, "content_block"))
+                return self._start(value.get("index"), object_in(value, "content_block"))
             case "content_block_stop":
                 self._pattern.forget()
                 return self._stop(self._blocks.pop(value.get("index"), None))
             case "message_start":
-                message = _object(value, "message")
+                message = object_in(value, "message")
                 self._learn(message)
                 self._usage = (message.get("usage"),)
             case "message_delta":
                 self._usage = (*self._usage[:1], value.get("usage"))
-                if (reason := _object(value, "delta").get("stop_reason")) is not None:
+                if (reason := object_in(value, "delta").get("stop_reason")) is not None:
                     return self._finish(reason)
             case "message_stop":
                 self.done = True
@@ -148,18 +147,18 @@ class MessageEvents:
             case {"type": "text" | "thinking" as kind}:
                 return [*self._begin(), *self._said(kind, opened, block.get(kind))]
             case {"type": "tool_use"}:
-                raise _bad_event("a call has no id or no name")
+                raise bad_event("a call has no id or no name")
         return self._begin()
 
     def _delta(self, index: object, delta: dict[str, Any]) -> list[ChatChunk]:
         kind, opened = delta.get("type"), self._blocks.get(index)
         if opened is None:
-            raise _bad_event("it belongs to no open block")
+            raise bad_event("it belongs to no open block")
         if (name := _DELTAS.get(str(kind))) is not None:
             return self._said(name, opened, delta.get(name))
         if kind == "input_json_delta" and opened.value.get("type") == "tool_use":
             if not isinstance(part := delta.get("partial_json"), str):
-                raise _bad_event("arguments are no text")
+                raise bad_event("arguments are no text")
             if not part:
                 return []
             opened.added.append("")
@@ -171,7 +170,7 @@ class MessageEvents:
     def _said(self, kind: str, opened: _OpenBlock, text: object) -> list[ChatChunk]:
         """A chunk with text, whose bytes are put together."""
         if not isinstance(text, str):
-            raise _bad_event("a text is none")
+            raise bad_event("a text is none")
         if not text:
             return []
         if kind == "thinking":
@@ -215,23 +214,3 @@ class MessageEvents:
     def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> ChatChunk:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return ChatChunk({**self._head, "choices": [choice]})
-
-
-def _decoded(event: bytes) -> dict[str, Any]:
-    try:
-        value = decode(event)
-    except ValueError as error:
-        raise _bad_event(str(error)) from error
-    if isinstance(value, dict):
-        return value
-    raise _bad_event("it is no object")
-
-
-def _object(event: dict[str, Any], name: str) -> dict[str, Any]:
-    if isinstance(value := event.get(name), dict):
-        return value
-    raise _bad_event(f"'{name}' is no object")
-
-
-def _bad_event(reason: str) -> UpstreamError:
-    return UpstreamError("The upstream sent an event that cannot be read.", code="bad_event", detail=reason)

@@ -6,8 +6,9 @@ from .bodies import UpstreamErrorBody, json_object
 from .cancel_safe import OwnedTransport
 from .chunk_stream import Batches, ChunkDecoder, Pieces, start_stream
 from .error_rules import ErrorReader, ErrorRule, about_the_account
+from .events import Ending, EventStreamDecoder, bad_event, event_object, is_whole, kind_of, object_in
 from .failures import has_unknown_issuer
-from .native import DialectEvents, NativeDecoder, is_whole, kind_of
+from .native import DialectEvents, NativeDecoder
 from .redaction import MAX_MESSAGE, Redaction
 from .request import Fields
 from .text_pattern import TextPattern
@@ -26,8 +27,10 @@ __all__ = [
     "Blame",
     "ChunkDecoder",
     "DialectEvents",
+    "Ending",
     "ErrorReader",
     "ErrorRule",
+    "EventStreamDecoder",
     "Fields",
     "Instrument",
     "NativeDecoder",
@@ -40,11 +43,14 @@ __all__ = [
     "UpstreamAnswer",
     "UpstreamErrorBody",
     "about_the_account",
+    "bad_event",
     "blame",
+    "event_object",
     "has_unknown_issuer",
     "is_whole",
     "json_object",
     "kind_of",
+    "object_in",
     "retry_after",
     "start_stream",
 ]

@@ -6,11 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import UpstreamError
 from ...wire import ChatChunk
-from ...wire.codec import decode, encode
+from ...wire.codec import encode
 from ...wire.documents import TextMember
-from ..http import ErrorReader, TextPattern, kind_of
+from ..http import ErrorReader, TextPattern, bad_event, event_object, kind_of, object_in
 from .errors import refusal
 from .responses import chat_usage, finish_reason
 
@@ -61,7 +60,7 @@ class ResponseEvents:
             XRouterError: It says that the response failed.
             UpstreamError: `bad_event`. It is none of this API.
         """
-        value = _decoded(event)
+        value = event_object(event)
         self.kind = kind = kind_of(value)
         if (member := _TEXTS.get(kind)) is not None:
             return self._said(event, value, member)
@@ -72,12 +71,12 @@ class ResponseEvents:
             error = response.get("error") if isinstance(response, dict) else value.get("error") or value
             raise refusal(None, self._errors.read_value({"error": error}), model=self._model, errors=self._errors)
         if kind == "response.output_item.added":
-            return self._added(value.get("output_index"), _object(value, "item"))
+            return self._added(value.get("output_index"), object_in(value, "item"))
         if kind == "response.output_item.done":
             self._pattern.forget()
-            return self._rest(value.get("output_index"), _object(value, "item"))
+            return self._rest(value.get("output_index"), object_in(value, "item"))
         if kind in _ENDS:
-            return self._finish(_object(value, "response"))
+            return self._finish(object_in(value, "response"))
         if isinstance(response, dict):
             self._learn(response)
         return []
@@ -96,7 +95,7 @@ class ResponseEvents:
 
     def _said(self, event: bytes, value: dict[str, Any], member: TextMember) -> list[ChatChunk]:
         if not isinstance(text := value.get("delta"), str):
-            raise _bad_event("a text is none")
+            raise bad_event("a text is none")
         begun = self._begin()
         self._pattern.forget()
         if not text:
@@ -114,7 +113,7 @@ class ResponseEvents:
             return begun
         call_id, name = item.get("call_id"), item.get("name")
         if not (isinstance(call_id, str) and isinstance(name, str)):
-            raise _bad_event("a call has no id or no name")
+            raise bad_event("a call has no id or no name")
         number = len(self._calls)
         self._calls[index] = [number, False]
         function = {"name": name, "arguments": ""}
@@ -123,9 +122,9 @@ class ResponseEvents:
 
     def _argued(self, value: dict[str, Any]) -> list[ChatChunk]:
         if (call := self._calls.get(value.get("output_index"))) is None:
-            raise _bad_event("it belongs to no call")
+            raise bad_event("it belongs to no call")
         if not isinstance(part := value.get("delta"), str):
-            raise _bad_event("arguments are no text")
+            raise bad_event("arguments are no text")
         call[1] = True
         return [self._chunk({"tool_calls": [{"index": call[0], "function": {"arguments": part}}]})] if part else []
 
@@ -156,23 +155,3 @@ def head(response: Mapping[str, Any], *, kind: str, model: str) -> dict[str, Any
     created = response.get("created_at")
     made = int(created) if isinstance(created, (int, float)) else int(time.time())
     return {"id": f"chatcmpl-{response.get('id')}", "object": kind, "created": made, "model": model}
-
-
-def _decoded(event: bytes) -> dict[str, Any]:
-    try:
-        value = decode(event)
-    except ValueError as error:
-        raise _bad_event(str(error)) from error
-    if isinstance(value, dict):
-        return value
-    raise _bad_event("it is no object")
-
-
-def _object(event: dict[str, Any], name: str) -> dict[str, Any]:
-    if isinstance(value := event.get(name), dict):
-        return value
-    raise _bad_event(f"'{name}' is no object")
-
-
-def _bad_event(reason: str) -> UpstreamError:
-    return UpstreamError("The upstream sent an event that cannot be read.", code="bad_event", detail=reason)
