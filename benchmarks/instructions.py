@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import uvloop
 
@@ -39,7 +39,7 @@ examples:
 
 Needs valgrind (https://valgrind.org). Linux only.
 """
-_ROWS: dict[str, tuple[str, ...]] = {
+ROWS: dict[str, tuple[str, ...]] = {
     "bare": (),
     "keys": ("keys",),
     "limits": ("keys", "limits"),
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--against", type=Path, metavar="DIR", help="count this checkout first, and print the ratio")
     dialects = [name for name in load.DIALECTS if name != "chat"]
     parser.add_argument("--dialects", nargs="*", choices=dialects, default=[], help="also count events of these")
-    parser.add_argument("--parts", nargs="*", choices=_ROWS, help="count these, or all of them, and print a table")
+    parser.add_argument("--parts", nargs="*", choices=ROWS, help="count these, or all of them, and print a table")
     parser.add_argument("--refusals", action="store_true", help="count refusals for want of room")
     parser.add_argument("--save", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--native", action="store_true", help="count events of other dialects, and cached answers")
@@ -123,8 +123,8 @@ def _table(trees: Sequence[Path], options: argparse.Namespace) -> str:
     names = [f", {tree.name}" for tree in trees] if len(trees) > 1 else [""]
     heads = [what + name for what in ("a chat", "an event") for name in names]
     rows = []
-    for row in options.parts or _ROWS:
-        counts = [uvloop.run(_count(tree, _ROWS[row], options)) for tree in trees]
+    for row in options.parts or ROWS:
+        counts = [uvloop.run(_count(tree, ROWS[row], options)) for tree in trees]
         cells = [*(found.chat for found in counts), *(found.event for found in counts)]
         rows.append((row, *(f"{cell / 1000:,.0f}" for cell in cells)))
         print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
@@ -156,11 +156,10 @@ async def _count_refusals(requests: int) -> str:
         constant_command = [*callgrind_options(Path(folder)), sys.executable, "-m", "benchmarks.constant"]
         constant = await _chats(constant_command, Path(folder), requests, "constant")
         command = _callgrind(HERE, Path(folder))
-        everything = _ROWS["everything"]
+        everything = ROWS["everything"]
         accepted = await _chats(command, Path(folder), requests, "accepted", parts=everything)
-        mixed = await _chats(command, Path(folder), requests, "refused", parts=everything, late=True)
+        refused = await _refused(command, Path(folder), requests, accepted)
     progress("")
-    refused = (mixed - accepted / 20) / (1 - 1 / 20)
     rows = [
         ("an accepted chat, everything on", f"{accepted / 1000:,.0f}", "1"),
         ("a refusal for want of room", f"{refused / 1000:,.0f}", f"{refused / accepted:.2f}"),
@@ -191,15 +190,38 @@ async def _count_native(requests: int, words: int) -> None:
         print(f"{event / 1000:.1f} thousand an event of {name}, {event / events[0]:.2f} of one of chat")
 
 
-async def _chats(command: list[str], folder: Path, requests: int, title: str, **options: Any) -> float:
-    """Instructions of one chat, which is a request that is refused, if the server is late."""
-    async with served(HERE, launcher=command, **options) as subject:
+async def _chats(command: list[str], folder: Path, requests: int, title: str, parts: Sequence[str] = ()) -> float:
+    """Instructions of one chat."""
+    async with served(HERE, launcher=command, parts=parts) as subject:
         for turn in range(_WARM):
             progress(f"{title}: warming up, {turn + 1} of {_WARM}")
             await subject.ask()
-        await asyncio.sleep(_SETTLED if options.get("late") else 0)
-        counter = Counter(subject.pid, folder, settle=SETTLE if options.get("parts") else 0)
+        counter = Counter(subject.pid, folder, settle=SETTLE if parts else 0)
         return await _difference(partial(counter.chats, subject), requests, title)
+
+
+async def _refused(command: list[str], folder: Path, requests: int, accepted: float) -> float:
+    """Instructions of one request that is refused, of a server that is late and lets some pass.
+
+    Raises:
+        RuntimeError: The server was hardly ever late.
+    """
+    async with served(HERE, launcher=command, parts=ROWS["everything"], late=True) as subject:
+        for turn in range(_WARM):
+            progress(f"refused: warming up, {turn + 1} of {_WARM}")
+            await subject.ask()
+        await asyncio.sleep(_SETTLED)
+        counter = Counter(subject.pid, folder)
+        counter.zero()
+        passed = 0
+        for turn in range(requests):
+            progress(f"refused: {turn + 1} of {requests}")
+            passed += await subject.ask()
+        await asyncio.sleep(SETTLE)
+        counted = counter.read()
+    if passed > requests / 2:
+        raise RuntimeError(f"{passed} of {requests} requests passed, so the rest says little. Keep the machine busy.")
+    return (counted - passed * accepted) / (requests - passed)
 
 
 async def _difference(count: Callable[[int], Awaitable[int]], more: int, title: str) -> float:
@@ -254,13 +276,18 @@ class Counter:
         self.control("--zero")
 
     def read(self) -> int:
-        self.control("--dump")
-        [dump] = self._folder.glob("counts.*")
-        found = _TOTALS.search(dump.read_text())
-        dump.unlink()
+        found = _TOTALS.search(self.dump())
         if found is None:
             raise RuntimeError("callgrind has written no totals.")
         return int(found[1])
+
+    def dump(self) -> str:
+        """What callgrind has counted, in its format."""
+        self.control("--dump")
+        [file] = self._folder.glob("counts.*")
+        text = file.read_text()
+        file.unlink()
+        return text
 
     def control(self, order: str) -> None:
         subprocess.run(["callgrind_control", order, str(self._pid)], check=True, capture_output=True)
