@@ -133,7 +133,7 @@ async def new_key(url: str, **facts: Any) -> tuple[str, str]:
 def settings(
     file: Path, upstream: str, url: str, *, limit: str = "", redis: str | None = None, ledger: str = "", model: str = ""
 ) -> Path:
-    """The settings of a gateway with one model, of two targets that are the same."""
+    """The settings of a gateway with one model, of two targets that are the same, and as slow as the machine is."""
     price = "\n".join(f'{name} = "{value}"' for name, value in PRICE.items())
     database = f'url = "{ledger}"' if ledger else ""
     storage = "" if redis is None else f'[rate_limit]\nstorage = "{redis}"\n'
@@ -141,9 +141,11 @@ def settings(
 [providers.up]
 kind = "openai"
 base_url = "{upstream}"
+timeouts = {{ connect = 60, pool = 60 }}
 [providers.too]
 kind = "openai"
 base_url = "{upstream}"
+timeouts = {{ connect = 60, pool = 60 }}
 [models.m]
 targets = ["up/m", "too/m"]
 {model}

@@ -90,7 +90,9 @@ class FakeServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls, limit=1 << 20)
+        self._server = await asyncio.start_server(
+            self._connected, "127.0.0.1", 0, ssl=self._tls, limit=1 << 20, backlog=1000
+        )
         port = self._server.sockets[0].getsockname()[1]
         self.url = f"https://localhost:{port}" if self._tls else f"http://127.0.0.1:{port}"
         return self
