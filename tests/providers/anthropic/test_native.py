@@ -119,12 +119,13 @@ async def test_a_whole_answer_reaches_the_client_as_it_came(fake: FakeAnthropic)
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_counts_of_the_cache_are_known(fake: FakeAnthropic, stream: bool) -> None:
-    said = {**recorded.BEGUN["message"], "content": [], "usage": recorded.ENDED[0]["usage"]}
+    usage = recorded.BEGUN["message"]["usage"] | recorded.ENDED[0]["usage"]
+    said = {**recorded.BEGUN["message"], "content": [], "usage": usage}
     async with gateway(fake) as it:
         fake.next(told(*recorded.EVENTS) if stream else whole(said))
         await (final(it.sdk) if stream else it.sdk.messages.create(**HELLO))
     (context,) = it.ended
-    assert context.usage == Usage(2060, 503, cached_tokens=1800, cache_write_tokens=248)
+    assert context.usage == Usage(2060, 503, cached_tokens=1800, cache_write_tokens=248, cache_write_1h_tokens=100)
 
 
 async def test_what_the_client_wrote_goes_up_byte_for_byte_but_for_the_model(fake: FakeAnthropic) -> None:
