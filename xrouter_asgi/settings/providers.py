@@ -172,10 +172,11 @@ class OpenAISettings(AccountSettings):
     @property
     def spoken(self) -> Sequence[str]:
         row = PRESETS.get(self.kind)
-        speaks = self.speaks if self.speaks is not None or row is None else row.speaks
+        speaks: Sequence[str] | None = self.speaks if self.speaks is not None or row is None else row.speaks
         if speaks is None:
             speaks = ("responses",) if has_responses(self.base_url) else ()
-        return ("chat", *speaks, *(["completions"] if self.options.completions else []))
+        legacy = ("completions",) if self.options.completions else ()
+        return ("chat", *speaks, *legacy)
 
     @property
     def _key_header(self) -> str | None:

@@ -173,8 +173,13 @@ def test_the_end_is_an_end_though_it_does_not_say_why() -> None:
 
 
 def test_the_last_count_holds_and_without_any_there_is_no_usage() -> None:
-    usage = {"input_tokens": 3, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 100, "output_tokens": 1}
-    usage |= {"cache_creation": {"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 60}}
+    usage = {
+        "input_tokens": 3,
+        "cache_read_input_tokens": 20,
+        "cache_creation_input_tokens": 100,
+        "cache_creation": {"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 60},
+        "output_tokens": 1,
+    }
     start = {"type": "message_start", "message": {"id": "msg_1", "usage": usage}}
     told = fed(start, ended("end_turn", output_tokens=7, input_tokens=4))[-1].value["usage"]
     assert told == {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -74,7 +73,7 @@ class ParsedMessages:
         written, document = Document(value, body), Document(chat)
         counted = () if isinstance(asked, MessagesRequest) else _NOT_COUNTED
         passing, left_out = forwarded(written, leave_out=counted)
-        original = Original(NAME, written, document, passing, left_out)
+        original = Original(NAME, written, document, passing, left_out, _choice_of_dropped(asked))
         return cls(translated(chat), document, original, [*dict.fromkeys(warnings)])
 
     def estimate(self) -> CostEstimate:
@@ -137,10 +136,10 @@ def _tools(asked: CountTokensRequest, warnings: list[str]) -> dict[str, Any]:
     if not asked.tools:
         return {}
     own = [tool for tool in asked.tools if isinstance(tool, ClientTool)]
-    dropped = [tool for tool in asked.tools if isinstance(tool, ServerTool)]
-    warnings += [ignored(f"tool_{tool.type}") for tool in dropped]
-    _refuse_choice_of(dropped, asked, alone=not own)
-    return {"tools": [_function(tool) for tool in own], **_choice(asked)} if own else {}
+    warnings += [ignored(f"tool_{tool.type}") for tool in asked.tools if isinstance(tool, ServerTool)]
+    if not own:
+        return {}
+    return {"tools": [_function(tool) for tool in own], **({} if _choice_of_dropped(asked) else _choice(asked))}
 
 
 def _function(tool: ClientTool) -> dict[str, Any]:
@@ -149,21 +148,21 @@ def _function(tool: ClientTool) -> dict[str, Any]:
     return {"type": "function", "function": {"name": tool.name, **told}}
 
 
-def _refuse_choice_of(dropped: Sequence[ServerTool], asked: CountTokensRequest, *, alone: bool) -> None:
-    """Raise UnsupportedOperation if the model has to use a tool that is dropped.
-
-    Args:
-        alone: Whether there is no other tool.
-    """
+def _choice_of_dropped(asked: CountTokensRequest) -> UnsupportedOperation | None:
+    """What refuses the translation of a request whose model has to use a tool that is dropped."""
+    tools = asked.tools or ()
     match asked.tool_choice:
-        case OneToolChoice(name=name) if any(name == tool.name for tool in dropped):
-            why = f"the tool '{name[:64]}' runs at Anthropic only"
-        case AnyToolChoice(type="any") if alone:
-            why = "all of 'tools' run at Anthropic only"
+        case OneToolChoice(name=name) if any(isinstance(tool, ServerTool) and name == tool.name for tool in tools):
+            why = f"the tool '{name[:64]}' runs"
+        case AnyToolChoice(type="any") if tools and not any(isinstance(tool, ClientTool) for tool in tools):
+            why = "all of 'tools' run"
         case _:
-            return
-    raise UnsupportedOperation(
-        f"Invalid value for 'tool_choice': {why}.", code="unsupported_value", param="tool_choice"
+            return None
+    return UnsupportedOperation(
+        f"Invalid value for 'tool_choice': {why} at upstreams that speak Anthropic's Messages only.",
+        code="unsupported_value",
+        param="tool_choice",
+        falls_back=True,
     )
 
 

@@ -145,8 +145,8 @@ class OpenAIProvider:
                 )
                 return Reply(answer, self.name, call.model, original.warnings, as_written=True)
             except UpstreamError as error:
-                if error.code != "upstream_not_found":
-                    raise
+                if error.code != "upstream_not_found" or original.untranslatable is not None:
+                    raise  # nobody knows whether the endpoint is missing, or something that the request names
                 self._responses = False
                 logger.warning("'%s' does not have Responses: they are translated", self.name)
         path, document, warnings = self._written(call)
