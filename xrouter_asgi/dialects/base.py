@@ -127,6 +127,23 @@ class Operation:
     stream: str | None = None
 
 
+class Objections:
+    """Raises what refuses a request, or notes the first of it for whoever cannot do what the request needs.
+
+    Args:
+        noted: Whether there may be an upstream that can.
+    """
+
+    def __init__(self, *, noted: bool) -> None:
+        self._noted = noted
+        self.first: XRouterError | None = None
+
+    def refuse(self, error: XRouterError) -> None:
+        if not self._noted:
+            raise error
+        self.first = self.first or error
+
+
 def event_schema(data: str, *, name: str | None = None) -> dict[str, Any]:
     """The schema of one event, by what its data says and, if events have names, what a name is."""
     said = {"data": data} if name is None else {"event": name, "data": data}

@@ -112,6 +112,14 @@ class Call:
         call.repeats = repeats
         return call
 
+    def for_own_account(self) -> Call:
+        """The same call for an upstream account of the caller's own, which may be told what it keeps."""
+        if self.original is None or self.original.owned is None:
+            return self
+        call = self._copy()
+        call.original = self.original.owned
+        return call
+
     def asking(self, value: dict[str, Any]) -> Call:
         """The same call with another request, which is no longer what the client wrote.
 

@@ -260,6 +260,33 @@ async def test_a_namespace_hides_no_such_tool(fake: FakeOpenAI) -> None:
     assert fake.last["tools"] == [{**tools[0], "tools": [look]}]
 
 
+SEARCH: dict[str, Any] = {"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}}
+
+
+async def test_a_choice_of_a_tool_that_runs_at_the_upstream_goes_up(fake: FakeOpenAI) -> None:
+    async with standing(fake) as it:
+        fake.next(whole(COMPLETED))
+        await it.sdk.responses.create(**ASKED, **SEARCH)
+    assert fake.last["tool_choice"] == SEARCH["tool_choice"]
+
+
+async def test_who_would_have_to_translate_such_a_choice_is_passed_over(fake: FakeOpenAI) -> None:
+    native = Candidate(Target(OpenAIProvider(fake.base_url, responses=True, name="second"), model="x"), "second/x")
+    echo = Candidate(Target(EchoProvider(name="third"), model="echo"), "third/echo")
+    async with standing(fake, echo, native, responses=False) as it:
+        fake.next(whole(COMPLETED))
+        await it.sdk.responses.create(**ASKED, **SEARCH)
+    assert [context.provider for context in it.ended] == ["second"]
+
+
+async def test_such_a_choice_is_refused_if_everybody_would_have_to_translate_it(fake: FakeOpenAI) -> None:
+    echo = Candidate(Target(EchoProvider(name="second"), model="echo"), "second/echo")
+    async with standing(fake, echo, responses=False) as it:
+        with pytest.raises(openai.BadRequestError, match="only an upstream that speaks Responses runs") as caught:
+            await it.sdk.responses.create(**ASKED, **SEARCH)
+    assert (caught.value.param, fake.requests) == ("tool_choice", [])
+
+
 async def test_members_that_could_steer_the_upstream_stay_here(fake: FakeOpenAI) -> None:
     async with standing(fake) as it:
         fake.next(whole(COMPLETED))
