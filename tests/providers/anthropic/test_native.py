@@ -10,7 +10,7 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic import AsyncAnthropic
-from anthropic.types import Message
+from anthropic.types import ContentBlock, Message
 
 from tests.serving import uvicorn_here
 from xrouter_asgi import LLMRouter, Target, resilient
@@ -28,6 +28,7 @@ from xrouter_asgi.testing.gigachat import FakeGigaChat
 from xrouter_asgi.testing.http import FakeExchange
 from xrouter_asgi.testing.openai import SSE, whole
 
+from ..samples import kinds_of, sample
 from . import recorded
 from .conftest import KEY
 
@@ -84,6 +85,16 @@ async def test_each_event_reaches_the_client_as_it_came(fake: FakeAnthropic) -> 
         fake.next(*[told(*recorded.EVENTS)] * 4)
         assert await events_of(it.sdk) == await events_of(it.direct)
         assert await final(it.sdk) == await final(it.direct)
+
+
+async def test_each_kind_of_block_of_the_sdk_reaches_the_client_as_it_came(fake: FakeAnthropic) -> None:
+    samples = list(map(sample, kinds_of(ContentBlock)))
+    assert len(samples) > 10
+    async with gateway(fake) as it:
+        for block in samples:
+            events = [recorded.BEGUN, recorded.started(0, block), recorded.stopped(0), *recorded.ENDED]
+            fake.next(*[told(*events)] * 2)
+            assert await events_of(it.sdk) == await events_of(it.direct) == events
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1000, 100_000])

@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 from openai import AsyncOpenAI
-from openai.types.responses import Response
+from openai.types.responses import Response, ResponseStreamEvent
 
 from tests.serving import uvicorn_here
 from xrouter_asgi import APIKeyMiddleware, LLMRouter, StaticKeys, Target
@@ -25,6 +25,7 @@ from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.testing.http import FakeExchange, Handler
 from xrouter_asgi.testing.openai import SSE, FakeOpenAI, refuse, stream, whole
 
+from ..samples import kinds_of, sample
 from .recorded_responses import COMPLETED, EVENTS, OUTPUT, RESPONSE, USAGE, numbered, sse
 
 ASKED: dict[str, Any] = {"model": "gpt", "input": "Hello there"}
@@ -84,6 +85,20 @@ async def test_each_event_reaches_the_client_as_it_came(fake: FakeOpenAI) -> Non
         through, direct = await events_of(it.sdk), await events_of(it.direct)
     assert through == direct
     assert len(through) == len(EVENTS)
+
+
+LAST = ("response.incomplete", "response.failed", "error")
+
+
+async def test_kinds_of_events_that_are_not_recorded_reach_the_client_as_they_came(fake: FakeOpenAI) -> None:
+    recorded = {event["type"] for event in EVENTS}
+    samples = [event for event in map(sample, kinds_of(ResponseStreamEvent)) if event["type"] not in {*LAST, *recorded}]
+    assert len(samples) > 30
+    async with standing(fake) as it:
+        for event in samples:
+            events = numbered([EVENTS[0], event, EVENTS[-1]])
+            fake.next(*[told(*events)] * 2)
+            assert await events_of(it.sdk) == await events_of(it.direct) == events
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1000, 100_000])
