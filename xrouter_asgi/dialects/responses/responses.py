@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Final, Self
 
-from ...context import CLIENT_CREDENTIAL, CostEstimate
+from ...context import CostEstimate
 from ...envelopes import openai
 from ...errors import InvalidRequest, UpstreamError
 from ...wire import ChatCompletion, ChatRequest, Document, KeptResponse, Original
 from ...wire.answers import InputTokens, ResponseAnswer
 from ...wire.codec import MAX_VALUES, count_values, decode, encode
 from ...wire.responses import ResponsesRequest
-from ..base import Counting, Dialect, Headers, Operation, Objections, event_schema, prompt_bound
+from ..base import (
+    Counting,
+    Dialect,
+    Headers,
+    Objections,
+    Operation,
+    brings_credential,
+    event_schema,
+    for_owner,
+    prompt_bound,
+)
 from .answer import Answer
 from .document import ResponseObject
 from .forwarded import forwarded, forwarded_to_owner
@@ -59,7 +68,7 @@ class ParsedResponses:
     def read(cls, value: dict[str, Any], body: bytes, headers: Headers) -> Self:
         """Validate the JSON object, and translate it unless it refers to others. Raises InvalidRequest."""
         ResponsesRequest.of(value)
-        parsed = cls(value, body, own_account=any(name == CLIENT_CREDENTIAL and key for name, key in headers))
+        parsed = cls(value, body, own_account=brings_credential(headers))
         refuse_unsupported(value, parsed._account)
         if not parsed.references({}):
             parsed._translate(Conversed((), [], items_of(value)), {})
@@ -144,13 +153,7 @@ class ParsedResponses:
         shared = Original(_NAME, written, self.document, *forwarded(written, conversation, known), self._native.first)
         if not self._own_account:
             return shared
-        passing, left_out = forwarded_to_owner(written, conversation, known)
-        refusal = self._account.first
-        lacking = refusal or self._native.first
-        owned = replace(shared, forwarded=passing, warnings=left_out, untranslatable=lacking)
-        if refusal is None:
-            return replace(shared, owned=owned)
-        return replace(owned, dialect="", owned=owned)
+        return for_owner(shared, *forwarded_to_owner(written, conversation, known), self._account.first)
 
     def _answer(self) -> Answer:
         return Answer(self._stem, self._names, sealing=_SEALS in (self._value.get("include") or ()))
