@@ -24,6 +24,10 @@ from xrouter_asgi.decision import Decision
         ({"prompt_tokens": 3, "completion_tokens": -4}, Usage(3)),
         ({"prompt_tokens": 9, "prompt_tokens_details": {"cache_write_tokens": 4}}, Usage(9, 0, 0, 4)),
         ({"prompt_tokens": 9, "cache_creation_input_tokens": 4}, Usage(9, 0, 0, 4)),
+        (
+            {"prompt_tokens": 9, "prompt_tokens_details": {"cache_write_tokens": 4, "cache_write_1h_tokens": 3}},
+            Usage(9, 0, 0, 4, 0, 3),
+        ),
         ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 5, "prompt_cache_miss_tokens": 4}, Usage(9, 0, 5)),  # DeepSeek
         ({"prompt_tokens": 9, "precached_prompt_tokens": 5}, Usage(9, 0, 5)),
         (

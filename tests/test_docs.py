@@ -375,6 +375,13 @@ async def test_a_strategy_ranks_upstreams_and_an_observer_hears_which_one_answer
     assert names["answered"] == ["east/echo"]
 
 
+async def test_an_observer_of_requests_hears_of_their_ends() -> None:
+    names = run("embedding.md", "router", "request_observer")
+    async with names["router"].lifespan():
+        await post(names["app"], "/v1/chat/completions", chat("echo"))
+    assert names["count"].served == 1
+
+
 async def test_the_middleware_tells_of_slow_requests_only(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

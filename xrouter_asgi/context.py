@@ -22,6 +22,9 @@ from .errors import XRouterError
 
 logger = logging.getLogger("xrouter")
 
+CLIENT_CREDENTIAL = b"x-provider-key"
+"""The header with the caller's own credential for the upstream."""
+
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 

@@ -35,6 +35,7 @@ class Usage(NamedTuple):
     cached_tokens: int = 0  # of the input, what the upstream had in its cache
     cache_write_tokens: int = 0  # of the input, what the upstream put into its cache
     reasoning_tokens: int = 0  # of the output, what the upstream thought and did not say
+    cache_write_1h_tokens: int = 0  # of those put into the cache, what stays there for an hour
 
     @property
     def total_tokens(self) -> int:
@@ -68,7 +69,8 @@ class Usage(NamedTuple):
         reasoning = _detail(value, "completion", "reasoning_tokens")
         if reasoning and total == prompt + completion + reasoning:
             completion += reasoning  # xAI counts it apart
-        return cls(prompt, completion, *_cache_tokens(value), reasoning)
+        cached, written, for_an_hour = _cache_tokens(value)
+        return cls(prompt, completion, cached, written, reasoning, for_an_hour)
 
     def covers(self, characters: int) -> bool:
         """Whether an answer of so many characters can have been counted so: no token is longer than 128 of them."""
@@ -255,13 +257,14 @@ def _either(value: dict[str, Any], *names: str) -> int | None:
     return next((count for name in names if (count := _count(value.get(name))) is not None), None)
 
 
-def _cache_tokens(value: dict[str, Any]) -> tuple[int, int]:
-    """What of the input was in the cache, and what was put there."""
+def _cache_tokens(value: dict[str, Any]) -> tuple[int, int, int]:
+    """What of the input was in the cache, what was put there, and what of that for an hour."""
     cached = _detail(value, "prompt", "cached_tokens")
     if not cached:  # DeepSeek, and GigaChat as it speaks itself
         cached = _either(value, "prompt_cache_hit_tokens", "precached_prompt_tokens") or 0
     written = _detail(value, "prompt", "cache_write_tokens")  # OpenRouter
-    return cached, written or _count(value.get("cache_creation_input_tokens")) or 0
+    written = written or _count(value.get("cache_creation_input_tokens")) or 0
+    return cached, written, _detail(value, "prompt", "cache_write_1h_tokens") if written else 0
 
 
 def _detail(value: dict[str, Any], of: str, name: str) -> int:

@@ -290,7 +290,9 @@ class TestServe:
         assert main(["serve", "--host", host]) == 1
         assert capsys.readouterr().err.startswith("Serving needs uvicorn.")
 
-    def test_everybody_is_served_when_it_is_told_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_everybody_is_served_when_it_is_told_to(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
         async def ask(said: str) -> None:
             url = address_in(said).replace("0.0.0.0", "127.0.0.1")
             async with httpx.AsyncClient(trust_env=False) as client:
@@ -298,6 +300,7 @@ class TestServe:
 
         configure()
         serve(monkeypatch, "serve", "--host", "0.0.0.0", "--port", "0", "--no-auth", ready=SERVES, ask=ask)
+        assert caplog.messages == ["Everybody who reaches 0.0.0.0 is let in: the settings have no [keys]"]
 
     def test_keys_and_no_auth_contradict_each_other(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure('keys.url = "sqlite:///keys.db"')
@@ -361,7 +364,7 @@ class TestCheck:
         source, models, providers, layers = capsys.readouterr().out.split("\n\n")
         assert source == f"settings: {tmp_path / 'xrouter.toml'}"
         assert models == "model     target\nfirst     one/echo\nsecond-*  two/*"
-        assert providers.splitlines()[1] == "one       echo  -        -"
+        assert providers.splitlines()[1] == "one       echo  chat    -        -"
         assert layers.startswith("keys        off: whoever reaches this server is let in\nlimits      off\n")
 
     def test_it_tells_which_layers_are_on(

@@ -48,10 +48,10 @@ def test_it_prints_the_order_and_what_is_passed_over(config: str, capsys: pytest
     assert first.endswith(", strategy lowest_cost")
     assert rest == [
         "",
-        "   target    score",
-        "1  up/large  0.004004",
-        "2  up/plain",
-        "-  up/blind            lacks vision",
+        "   target    speaks             score",
+        "1  up/large  chat, completions  0.004004",
+        "2  up/plain  chat, completions",
+        "-  up/blind  chat, completions            lacks vision",
     ]
 
 

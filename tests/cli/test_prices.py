@@ -73,6 +73,7 @@ def test_what_is_known_is_written_and_can_be_read(config: Path, capsys: pytest.C
     assert claude is not None
     assert claude.cache_write is not None
     assert claude.cache_write > claude.input
+    assert claude.cache_write_1h == 2 * claude.input
 
 
 def test_a_second_time_there_is_nothing_to_write(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,10 @@ rates = st.decimals(0, 1000, places=4)
         (DEAR, Usage(MILLION, 0, MILLION), "1.26"),
         (DEAR, Usage(MILLION, 0, 0, MILLION), "3.135"),
         (DEAR, Usage(MILLION, MILLION, 400_000, 100_000, 900_000), "12.0725"),
+        (DEAR, Usage(MILLION, 0, 0, MILLION, 0, MILLION), "5.01"),  # kept for an hour: 1.6 times as much
+        (DEAR, Usage(MILLION, 0, 0, 400_000, 0, 100_000), "2.9475"),
+        (Price(1, 1, cache_write_1h=3), Usage(MILLION, 0, 0, MILLION, 0, 500_000), "2"),
+        (Price(1, 1), Usage(MILLION, 0, 0, MILLION, 0, MILLION), "1"),
         (Price(1, 1), Usage(MILLION, 0, MILLION, 0), "1"),  # a cache that has no price costs as much as the rest
         (LONG, Usage(200_000, MILLION), "2.2"),
         (LONG, Usage(200_001, 0), "0.400002"),
@@ -41,9 +45,11 @@ def test_a_request_costs_the_sum_of_its_tokens_rounded_up_once(price: Price, usa
     assert price.cost(usage) == Decimal(cost) * NANO
 
 
-@pytest.mark.parametrize("usage", [Usage(10, 0, 20), Usage(10, 0, 0, 20), Usage(10, 0, 8, 8), Usage(10, 0, 20, 20)])
+@pytest.mark.parametrize(
+    "usage", [Usage(10, 0, 20), Usage(10, 0, 0, 20), Usage(10, 0, 8, 8), Usage(10, 0, 20, 20, 0, 30)]
+)
 def test_no_more_input_is_charged_than_there_was(usage: Usage) -> None:
-    assert Price(1, 1, cached=1, cache_write=1).cost(usage) == Price(1, 1).cost(Usage(10))
+    assert Price(1, 1, cached=1, cache_write=1, cache_write_1h=1).cost(usage) == Price(1, 1).cost(Usage(10))
 
 
 @given(input=rates, output=rates, cached=rates, usage=st.tuples(*[st.integers(0, 10**7)] * 3))
@@ -60,6 +66,8 @@ def test_what_is_no_price_is_refused(number: float | str) -> None:
         Price(number, 1)
     with pytest.raises(ValueError, match="Write a number from 0 to 1000000"):
         Price(1, 1, cached=number)
+    with pytest.raises(ValueError, match="Write a number from 0 to 1000000"):
+        Price(1, 1, cache_write_1h=number)
 
 
 def test_a_step_below_nothing_is_refused() -> None:
@@ -85,7 +93,7 @@ class TestPrices:
 
     def test_no_target_of_a_model_is_dearer_than_the_most(self) -> None:
         prices = Prices({"a/x": Price(1, 9), "b/y": DEAR, "c/z": Price(99, 99)}, models={"m": ["a/x", "b/y"]})
-        assert prices.most("m") == Price("3.125", 10, request="0.01")
+        assert prices.most("m") == Price(5, 10, request="0.01")
 
     def test_the_most_counts_long_requests_at_their_own_price(self) -> None:
         prices = Prices({"a/x": LONG, "b/y": Price(3, 1, above=(100, Price(9, 1)))}, models={"m": ["a/x", "b/y"]})
@@ -93,7 +101,7 @@ class TestPrices:
 
     def test_a_target_without_a_price_is_left_out_of_the_most(self) -> None:
         prices = Prices({"a/x": DEAR}, models={"m": ["a/x", "b/y"], "n": ["b/y"]})
-        assert prices.most("m") == Price("3.125", 10, request="0.01")
+        assert prices.most("m") == Price(5, 10, request="0.01")
         assert (prices.most("n"), prices.most("unknown")) == (None, None)
 
     def test_a_pattern_stands_for_the_same_in_model_and_target(self) -> None:

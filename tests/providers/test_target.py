@@ -17,6 +17,7 @@ from xrouter_asgi.policies.hedge import Hedge
 from xrouter_asgi.policies.retry import Retry
 from xrouter_asgi.policies.stack import resilient, stack
 from xrouter_asgi.providers.base import Call, Provider, Reply
+from xrouter_asgi.providers.by_dialect import ByDialect
 from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.providers.target import Target, Wrapper, as_target
 from xrouter_asgi.router.router import LLMRouter
@@ -99,6 +100,31 @@ def test_attempts_do_not_depend_on_how_a_provider_is_put_together(
         assert all(attempt.ended is not None for attempt in one.context.attempts)
 
     scenario()
+
+
+class Native(Bare):
+    """A provider that sends what clients of Responses wrote."""
+
+    def speaks(self, dialect: str, /) -> bool:
+        return dialect == "responses"
+
+
+@pytest.mark.parametrize(
+    "put_together",
+    [
+        Target,
+        lambda native: Target(Target(native)),
+        lambda native: Target(Retry(native)),
+        lambda native: Own(Retry(Target(native))),
+        lambda native: stack([Candidate(Upstream(), "a"), Candidate(native, "b")]),
+        lambda native: ByDialect(native, {}),
+    ],
+    ids=itertools.count(),
+)
+def test_a_policy_speaks_what_its_provider_speaks(put_together: Callable[[Any], Any]) -> None:
+    native, bare = put_together(Native(Upstream())), put_together(Bare(Upstream()))
+    assert [native.speaks(dialect) for dialect in ("responses", "messages")] == [True, False]
+    assert not bare.speaks("responses")
 
 
 @virtual

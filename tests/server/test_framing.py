@@ -61,6 +61,19 @@ async def test_the_application_is_told_what_the_request_line_says() -> None:
     assert (second["http_version"], second["path"], second["query_string"]) == ("1.0", "/", b"")
 
 
+@pytest.mark.parametrize("version", ["0.9", "2.0"])
+@on_both_loops
+async def test_another_major_version_of_http_is_a_505(version: str) -> None:
+    app = App()
+    async with served(app) as port, connected(port) as client:
+        client.send(post("content-length: 2", body=b"{}", version=version))
+        answer = await client.last_answer()
+    assert answer.status == 505
+    assert answer.error["code"] == "http_version_not_supported"
+    assert answer.headers["x-should-retry"] == "false"
+    assert app.bodies == []
+
+
 @on_both_loops
 async def test_a_client_that_asks_to_close_gets_one_answer() -> None:
     async with served(App()) as port, connected(port) as client:

@@ -58,7 +58,7 @@ _OVER_HTTP: dict[str, Any] = {
 }
 _RULES = {"errors": [{"kind": "rate", "status": 400, "match": "Slow."}]}
 _CHANNEL = {"ca_bundle": "other.pem", "proxy": "http://proxy.example:3128"}
-_PRICE = dict.fromkeys(("input", "output", "cached", "cache_write", "request"), 7)
+_PRICE = dict.fromkeys(("input", "output", "cached", "cache_write", "cache_write_1h", "request"), 7)
 _TARGET = {"provider": "echo", "model": "a", "price": {"input": 1, "output": 1}}
 
 EXAMPLE: dict[str, Any] = {

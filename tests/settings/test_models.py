@@ -164,7 +164,7 @@ def test_a_provider_with_keys_of_callers_own_has_no_breaker() -> None:
             'targets = [{ provider = "a", model = "b", price = { inputs = 1, output = 2, input = 1 } }]',
             (
                 "models.m.targets[0].price has no key 'inputs'. Did you mean 'input'? "
-                "Known: above, cache_write, cached, input, output, request."
+                "Known: above, cache_write, cache_write_1h, cached, input, output, request."
             ),
         ),
         (

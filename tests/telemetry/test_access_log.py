@@ -45,7 +45,7 @@ def chatted() -> RequestContext:
         provider="local",
         upstream_model="qwen3",
         streamed=True,
-        usage=Usage(3, 4, 1),
+        usage=Usage(3, 4, 1, 2),
         attempts=[Attempt("local", "qwen3")],
     )
 
@@ -83,6 +83,7 @@ def test_the_line_of_a_chat_tells_everything() -> None:
         "prompt_tokens": 3,
         "completion_tokens": 4,
         "cached_tokens": 1,
+        "cache_write_tokens": 2,
     }
 
 

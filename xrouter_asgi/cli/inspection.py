@@ -106,5 +106,5 @@ def _explain(options: argparse.Namespace) -> int:
     decision = explain(models, options.model, request, version=settings.version)
     if decision is None:
         return fail(f"The settings serve no model {options.model!r}. Known: {', '.join(models)}.")
-    print(decision.to_json() if options.json else describe_decision(decision))
+    print(decision.to_json() if options.json else describe_decision(decision, settings))
     return 0

@@ -41,6 +41,7 @@ _KEYS = {
     "output": "output_mtok",
     "cached": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
 }
 
 
@@ -151,6 +152,7 @@ def _at(told: Mapping[str, Any], start: int | None) -> Price:
         numbers["output"],
         cached=numbers.get("cached"),
         cache_write=numbers.get("cache_write"),
+        cache_write_1h=numbers.get("cache_write_1h"),
         request=request / 1000,
     )
 
@@ -164,7 +166,7 @@ def _table(target: str, price: Price, source: str, *, rate: Decimal) -> str:
 
 
 def _lines(price: Price, rate: Decimal) -> Iterator[str]:
-    for name in ("input", "output", "cached", "cache_write", "request"):
+    for name in (*_KEYS, "request"):
         value = getattr(price, name)
         if value is not None and (value or name != "request"):
             yield f'{name} = "{(value * rate).quantize(_PLACES, ROUND_UP).normalize():f}"'

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ..server.server import Server
     from ..server.supervisor import Supervisor
 
+logger = logging.getLogger("xrouter")
+
 _DEMO = {"providers": {"echo": {"kind": "echo", "delay": 0.05}}, "models": {"echo": {"targets": ["echo/echo"]}}}
 _DEMO_HELP = """\
 The address is {address}. Paste this into another terminal, with any text as the key:
@@ -126,6 +128,8 @@ def _serve(environment: Mapping[str, str], options: argparse.Namespace) -> int:
         logging.getLogger("xrouter.access").setLevel(logging.INFO)
     if options.worker is not None:
         return _work(settings, *options.worker, load=load)
+    if settings.keys is None and not _is_loopback(host):
+        logger.warning("Everybody who reaches %s is let in: the settings have no [keys]", host)
     source = describe_source(file, environment)
     for remark in remarks(file, environment):
         announcer.tell(remark)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
 from pydantic import BaseModel
 
-from ..context import CostEstimate
+from ..context import CLIENT_CREDENTIAL, CostEstimate
 from ..envelopes import Envelope
 from ..errors import InvalidRequest, XRouterError
 from ..wire import ChatRequest, Document, EmbeddingsRequest, KeptResponse, Original
@@ -125,6 +125,42 @@ class Operation:
     answered: dict[str, Any]
     event: dict[str, Any] | None = None
     stream: str | None = None
+
+
+class Objections:
+    """Raises what refuses a request, or notes the first of it for whoever cannot do what the request needs.
+
+    Args:
+        noted: Whether there may be an upstream that can.
+    """
+
+    def __init__(self, *, noted: bool) -> None:
+        self._noted = noted
+        self.first: XRouterError | None = None
+
+    def refuse(self, error: XRouterError) -> None:
+        if not self._noted:
+            raise error
+        self.first = self.first or error
+
+
+def brings_credential(headers: Headers) -> bool:
+    """Whether a client pays an upstream by itself, if its model lets it."""
+    return any(name == CLIENT_CREDENTIAL and value for name, value in headers)
+
+
+def for_owner(shared: Original, passing: Document, warnings: Sequence[str], refusal: XRouterError | None) -> Original:
+    """An original that an account of the caller's own is sent in another form.
+
+    Args:
+        shared: What accounts are sent that callers share.
+        passing: What the caller's own is sent.
+        warnings: What that leaves out.
+        refusal: Why no account that callers share may be sent anything.
+    """
+    lacking = refusal or shared.untranslatable
+    owned = replace(shared, forwarded=passing, warnings=warnings, untranslatable=lacking)
+    return replace(shared, owned=owned) if refusal is None else replace(owned, dialect="", owned=owned)
 
 
 def event_schema(data: str, *, name: str | None = None) -> dict[str, Any]:

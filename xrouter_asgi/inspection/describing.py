@@ -35,11 +35,12 @@ def describe_models(settings: Settings) -> str:
 
 
 def describe_providers(settings: Settings) -> str:
-    """The upstreams: where each is, and whose certificates are trusted there."""
-    rows = [("provider", "kind", "address", "trusted certificates")]
+    """The upstreams: which APIs each has, where it is, and whose certificates are trusted there."""
+    rows = [("provider", "kind", "speaks", "address", "trusted certificates")]
     for name, table in settings.providers.items():
         upstream = table if isinstance(table, UpstreamSettings) else None
-        rows.append((name, table.kind, *(("-", "-") if upstream is None else (upstream.base_url, upstream.trusted))))
+        where = ("-", "-") if upstream is None else (upstream.base_url, upstream.trusted)
+        rows.append((name, table.kind, ", ".join(table.spoken), *where))
     return in_columns(rows)
 
 

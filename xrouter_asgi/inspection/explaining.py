@@ -9,6 +9,7 @@ from ..policies.fallback import Fallback
 from ..policies.timeout import Deadline
 from ..providers.base import Call
 from ..router.table import ModelTable
+from ..settings import Settings
 from ..wire import ChatRequest
 from .statuses import in_columns
 
@@ -44,10 +45,11 @@ def explain(models: ModelTable, model: str, request: ChatRequest, *, version: st
     return Decision(version=version, strategy=plan.strategy, candidates=plan.considered)
 
 
-def describe_decision(decision: Decision) -> str:
+def describe_decision(decision: Decision, settings: Settings) -> str:
     """The targets of a decision in the order in which they would be asked, then the excluded ones."""
-    rows = [("", "target", "score", "")]
+    rows = [("", "target", "speaks", "score", "")]
     for place, each in enumerate(decision.candidates, start=1):
         score = "" if each.score is None else f"{each.score:.4g}"
-        rows.append(("-" if each.excluded else str(place), each.name, score, str(each.excluded or "")))
+        spoken = ", ".join(settings.providers[each.name.partition("/")[0]].spoken)
+        rows.append(("-" if each.excluded else str(place), each.name, spoken, score, str(each.excluded or "")))
     return f"configuration {decision.version}, strategy {decision.strategy}\n\n{in_columns(rows)}"

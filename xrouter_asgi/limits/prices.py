@@ -22,6 +22,7 @@ MOST: Final = 9 * 10**15  # nano-units, nine million units: Lua counts exactly u
 
 _PLACES = 12  # decimals of a price
 _DEAREST = 10**6  # units of a currency for a million tokens
+_FOR_AN_HOUR = Decimal("1.6")  # twice the price of input, where five minutes are 1.25 times
 
 Rate: TypeAlias = Annotated[Decimal, Field(ge=0, le=_DEAREST, decimal_places=_PLACES)]
 Number: TypeAlias = Decimal | int | float | str
@@ -36,6 +37,8 @@ class Price:
         output: Of the answer, reasoning included.
         cached: Of the input that the upstream had in its cache; by default as `input`.
         cache_write: Of the input that the upstream puts into its cache; by default as `input`.
+        cache_write_1h: Of what it keeps there for an hour; by default 1.6 times `cache_write`, if that is given: what
+            Anthropic takes (https://platform.claude.com/docs/en/build-with-claude/prompt-caching, November 2026).
         request: Of one request, whatever its size.
         above: A number of tokens, and the price of requests with more input than that.
 
@@ -47,9 +50,10 @@ class Price:
     output: Rate
     cached: Rate | None = None
     cache_write: Rate | None = None
+    cache_write_1h: Rate | None = None
     request: Rate = Decimal(0)
     above: tuple[Annotated[int, Ge(0)], Price] | None = None
-    _whole: tuple[int, int, int, int, int, int] = field(init=False, repr=False, compare=False)
+    _whole: tuple[int, int, int, int, int, int, int] = field(init=False, repr=False, compare=False)
 
     def __init__(
         self,
@@ -58,10 +62,12 @@ class Price:
         *,
         cached: Number | None = None,
         cache_write: Number | None = None,
+        cache_write_1h: Number | None = None,
         request: Number = 0,
         above: tuple[int, Price] | None = None,
     ) -> None:
-        given = {"input": input, "output": output, "cached": cached, "cache_write": cache_write, "request": request}
+        given = {"input": input, "output": output, "cached": cached, "request": request}
+        given |= {"cache_write": cache_write, "cache_write_1h": cache_write_1h}
         for name, value in given.items():
             object.__setattr__(self, name, None if value is None else _decimal(name, value))
         object.__setattr__(self, "above", above)
@@ -69,17 +75,23 @@ class Price:
 
     def __post_init__(self) -> None:
         """Compute the price of one token in whole numbers, so that a cost takes no decimals."""
-        cached = self.input if self.cached is None else self.cached
-        cache_write = self.input if self.cache_write is None else self.cache_write
-        for price in (self.input, self.output, cached, cache_write, self.request):
+        for price in (self.input, self.output, self.cached, self.cache_write, self.cache_write_1h, self.request):
+            if price is None:
+                continue
             if not 0 <= price <= _DEAREST or -int(price.as_tuple().exponent) > _PLACES:
                 raise ValueError(
                     f"A price is {price}. Write a number from 0 to {_DEAREST}, with at most {_PLACES} decimals."
                 )
         if self.above is not None and self.above[0] < 0:
             raise ValueError(f"The tokens of 'above' are {self.above[0]}. Write a number of 0 or more.")
+        cached = self.input if self.cached is None else self.cached
+        cache_write, for_an_hour = self.cache_write, self.cache_write_1h
+        if for_an_hour is None:
+            for_an_hour = self.input if cache_write is None else cache_write * _FOR_AN_HOUR
+        if cache_write is None:
+            cache_write = self.input
         # A price of a million tokens is one thousandth of it in nano-units for each token.
-        by_kind = (self.input, self.output, cached, cache_write, self.request * 10**6)
+        by_kind = (self.input, self.output, cached, cache_write, for_an_hour, self.request * 10**6)
         whole = tuple(int(price.scaleb(_PLACES)) for price in by_kind)
         object.__setattr__(self, "_whole", (*whole, 10 ** (_PLACES - 3)))
 
@@ -87,20 +99,21 @@ class Price:
         """What a request of so many tokens costs, in nano-units, rounded up."""
         if self.above is not None and usage.prompt_tokens > self.above[0]:
             return self.above[1].cost(usage)
-        prompt, completion, cached, written, _ = usage
-        of_input, of_output, of_cached, of_written, of_request, scale = self._whole
+        prompt, completion, cached, written, _, for_an_hour = usage
+        of_input, of_output, of_cached, of_written, of_an_hour, of_request, scale = self._whole
         exact = of_input * prompt + of_output * completion + of_request
         if cached or written:
             cached = min(cached, prompt)
             written = min(written, prompt - cached)
             exact += (of_cached - of_input) * cached + (of_written - of_input) * written
+            exact += (of_an_hour - of_written) * min(for_an_hour, written)
         return -(-exact // scale)
 
     def bound(self, prompt: int, completion: int) -> int:
         """The same for as many tokens of input and output, none of them cached."""
         if self.above is not None and prompt > self.above[0]:
             return self.above[1].bound(prompt, completion)
-        of_input, of_output, _, _, of_request, scale = self._whole
+        of_input, of_output, _, _, _, of_request, scale = self._whole
         return -(-(of_input * prompt + of_output * completion + of_request) // scale)
 
 
@@ -218,13 +231,19 @@ def _above_all(prices: Iterable[Price]) -> Price:
     prices = tuple(prices)
     steps = [price.above for price in prices if price.above is not None]
     return Price(
-        max(max(each.input, each.cached or 0, each.cache_write or 0) for each in prices),
+        max(map(_dearest_input, prices)),
         max(each.output for each in prices),
         request=max(each.request for each in prices),
         above=(min(tokens for tokens, _ in steps), _above_all([*map(_flat, prices), *(then for _, then in steps)]))
         if steps
         else None,
     )
+
+
+def _dearest_input(price: Price) -> Decimal:
+    """The most that a million tokens of input costs, cached or not."""
+    of_input, _, *of_cached, _, _ = price._whole
+    return Decimal(max(of_input, *of_cached)).scaleb(-_PLACES)
 
 
 def _flat(price: Price) -> Price:

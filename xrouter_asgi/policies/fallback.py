@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from ..decision import CandidateVerdict
-from ..errors import CircuitOpen, ConcurrencyExceeded, UpstreamError, XRouterError
+from ..errors import CircuitOpen, ConcurrencyExceeded, UnsupportedOperation, UpstreamError, XRouterError
 from ..events import AttemptRetried
 from ..providers.base import Call, Reply, Unready, uses_client_credential
 from ..providers.target import Wrapper
@@ -22,7 +22,7 @@ from .candidates import TOO_LONG, Candidate, CandidateStats, Capabilities, Requi
 from .strategies import Ranked, Strategy, in_order
 
 _CONTENT = frozenset({"content_filter", "content_policy_violation"})  # codes of Azure and of OpenAI
-_NOT_ASKED = (CircuitOpen, ConcurrencyExceeded)
+_NOT_ASKED = (CircuitOpen, ConcurrencyExceeded, UnsupportedOperation)
 _OWN_KEY = Unready("own_key", None, "own key")
 _BACKOFF = Backoff()
 _ALL_LEFT_OUT = "The strategy left out every candidate. It must return one or more."
@@ -111,6 +111,10 @@ class Fallback(Wrapper):
         self._random = random or Random()  # noqa: S311 -- it spreads load and guards nothing
         self._affinity = SessionAffinity() if session_affinity else None
         self._only = self._only_plan()
+
+    def speaks(self, dialect: str, /) -> bool:
+        """Whether one candidate does."""
+        return any(each.provider.speaks(dialect) for each in self._stats)
 
     def ready(self, call: Call, /) -> Unready | None:
         """None if one candidate is ready; else what the first says."""

@@ -207,7 +207,7 @@ def _written_besides(call: Call, seen: Collection[str]) -> list[str]:
     """The texts that an upstream would be sent in the client's own words, and that are not among those seen."""
     if call.original is None:
         return []
-    written = call.original.forwarded.value
+    written = (call.original.owned or call.original).forwarded.value
     return [text for _, text in _texts(written, (), _is_written) if text not in seen]
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
+from ..context import CLIENT_CREDENTIAL as CLIENT_CREDENTIAL
 from ..context import RequestContext, Usage
 from ..decision import Attempt
 from ..decision import Unready as Unready
@@ -29,9 +30,6 @@ from ..wire.stream import ChatStream
 Request: TypeAlias = ChatRequest | EmbeddingsRequest
 Body: TypeAlias = ChatCompletion | ChatStream | EmbeddingList
 HeaderList: TypeAlias = Sequence[tuple[bytes, bytes]]
-
-CLIENT_CREDENTIAL = b"x-provider-key"
-"""The header with the caller's own credential for the upstream."""
 
 ANSWER_HEADERS = frozenset({b"anthropic-version", b"anthropic-beta"})
 """Those of the client's headers that go upstream and change what is answered there."""
@@ -114,14 +112,24 @@ class Call:
         call.repeats = repeats
         return call
 
+    def for_own_account(self) -> Call:
+        """The same call for an upstream account of the caller's own, which may be told what it keeps."""
+        if self.original is None or self.original.owned is None:
+            return self
+        call = self._copy()
+        call.original = self.original.owned
+        return call
+
     def asking(self, value: dict[str, Any]) -> Call:
         """The same call with another request, which is no longer what the client wrote.
 
         Args:
             value: Its JSON, of the same kind.
 
-        Raises InvalidRequest if it is none.
+        Raises InvalidRequest if it is none, or if the client asked for more than JSON of this kind can say.
         """
+        if self.original is not None and self.original.untranslatable is not None:
+            raise self.original.untranslatable
         call = self._copy()
         call.request = type(self.request).of(value)
         call.document = Document(value)
@@ -226,10 +234,7 @@ class Provider(Protocol):
 
 @runtime_checkable
 class ReadyProvider(Provider, Protocol):
-    """A provider that says beforehand whether it can take a call, keeps deadlines by itself, and lists its models.
-
-    One that sends `call.original` as it is, where it can, also has a method `speaks(dialect: str, /) -> bool`.
-    """
+    """A provider that says beforehand whether it can take a call, keeps deadlines by itself, and lists its models."""
 
     def ready(self, call: Call, /) -> Unready | None:
         """None if the call would go upstream at once; else why not, and until when. Asks nobody and changes nothing."""
@@ -244,6 +249,15 @@ class ReadyProvider(Provider, Protocol):
         Raises:
             XRouterError: As `send`.
         """
+        ...
+
+
+@runtime_checkable
+class NativeProvider(Protocol):
+    """A provider that sends what clients of some dialects wrote: `call.original.forwarded` in place of the document."""
+
+    def speaks(self, dialect: str, /) -> bool:
+        """Whether what a client of that dialect wrote is sent."""
         ...
 
 

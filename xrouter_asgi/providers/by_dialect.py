@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from ..decision import Unready
 from ..errors import UpstreamError
 from ..wire import ModelList
-from .base import Call, ReadyProvider, Reply, TokenCounter
+from .base import Call, NativeProvider, ReadyProvider, Reply, TokenCounter
 
 logger = logging.getLogger("xrouter")
 
@@ -34,8 +34,8 @@ class ByDialect:
 
     def speaks(self, dialect: str, /) -> bool:
         """Whether what a client of that dialect wrote is sent as it is."""
-        inner: Callable[[str], bool] = getattr(self.inner, "speaks", lambda _: False)
-        return self._other(dialect) is not None or inner(dialect)
+        inner = self.inner
+        return self._other(dialect) is not None or (isinstance(inner, NativeProvider) and inner.speaks(dialect))
 
     def ready(self, call: Call, /) -> Unready | None:
         return self.inner.ready(call)
@@ -46,7 +46,7 @@ class ByDialect:
             try:
                 return await other.send(call)
             except UpstreamError as error:
-                if error.code != "upstream_not_found":
+                if error.code != "upstream_not_found" or call.original.untranslatable is not None:
                     raise
                 self._lacking.add(call.original.dialect)
                 logger.warning("'%s' does not speak '%s': it is translated", self.name, call.original.dialect)

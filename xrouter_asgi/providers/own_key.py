@@ -95,7 +95,7 @@ class BringYourOwnKey:
         call.context.own_keys |= {self.name}
         owned.calls += 1
         try:
-            reply = await owned.provider.send(call)
+            reply = await owned.provider.send(call.for_own_account())
         except BaseException as error:
             self._ended(owned)
             if isinstance(error, UpstreamError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from ..decision import Attempt
 from ..errors import UpstreamTimeout, XRouterError
 from ..events import AttemptEnded, AttemptStarted
 from ..wire import ModelList
-from .base import Body, Call, Provider, ReadyProvider, Reply, TokenCounter, Unready
+from .base import Body, Call, NativeProvider, Provider, ReadyProvider, Reply, TokenCounter, Unready
 
 _GRACE = 0.1  # seconds after the deadline: a provider that keeps deadlines says better what happened
 _USUAL = 120.0  # seconds until a first byte (Timeouts.first): lateness after less time shows nothing
@@ -35,7 +35,7 @@ class Target:
         self.inner = inner
         self.model = model
         self._ready = inner if isinstance(inner, ReadyProvider) else None
-        self._speaks: Callable[[str], bool] = getattr(inner, "speaks", lambda dialect: False)
+        self._native = inner if isinstance(inner, NativeProvider) else None
 
     @property
     def name(self) -> str:
@@ -45,6 +45,10 @@ class Target:
     def context_window(self) -> int | None:
         """Unknown: only whoever configured a model knows."""
         return None
+
+    def speaks(self, dialect: str, /) -> bool:
+        """Whether the provider is sent what a client of that dialect wrote. See `NativeProvider`."""
+        return self._native is not None and self._native.speaks(dialect)
 
     def ready(self, call: Call, /) -> Unready | None:
         """What the provider says; one that says nothing is always ready."""
@@ -58,7 +62,7 @@ class Target:
             UnsupportedOperation: The provider does not speak what the client wrote, which no chat can say.
         """
         original = call.original
-        if original is not None and original.untranslatable is not None and not self._speaks(original.dialect):
+        if original is not None and original.untranslatable is not None and not self.speaks(original.dialect):
             raise original.untranslatable
         model = self._model_of(call)
         if call.attempt is not None:
@@ -136,6 +140,10 @@ class Wrapper:
     def context_window(self) -> int | None:
         """Tokens of input and output together; None if nobody says."""
         return self.inner.context_window
+
+    def speaks(self, dialect: str, /) -> bool:
+        """What the inner provider says. See `NativeProvider`."""
+        return self.inner.speaks(dialect)
 
     def ready(self, call: Call, /) -> Unready | None:
         """What the inner provider says, unless the policy itself stands in the way."""

@@ -171,8 +171,7 @@ class LLMRouter:
         context.decision.version = self._version
         parsed = await self._read(dialect.read, scope, receive, context)
         note(context, parsed)
-        conversation = parsed.conversation
-        keep = None if conversation is None else partial(self._stored.keep, conversation, context)
+        keep = self._stored.keeping(parsed.conversation, scope, context)
         provider, stem = self._find(parsed.request.model, context)
         send.writer = parsed.writer()
         if send.writer is not None:
@@ -185,7 +184,7 @@ class LLMRouter:
                     await context.reserve_tokens(context.estimate)
                 answering = _ask(provider, call, dialect, parsed, send, explained=explained, keep=keep)
                 # A stream may take minutes: what waits for its end holds nothing of the request, here and below.
-                del call, parsed, conversation
+                del call, parsed
                 if send.writer is None or self._commit_after is None:
                     await answering
                 else:
@@ -220,7 +219,7 @@ class LLMRouter:
         body = await read_body(scope, receive, limit=self._max_body)
         parsed = await read_request(body, read, scope["headers"])
         if parsed.conversation is not None:
-            await self._stored.complete(parsed.conversation, context)
+            await self._stored.complete(parsed.conversation, scope, context)
         return parsed
 
     def _find(self, model: str, context: RequestContext) -> tuple[Attempting, str]:

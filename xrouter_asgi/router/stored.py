@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -11,14 +13,14 @@ from starlette.types import Receive, Scope
 from ..asgi.responses import id_headers, send_json
 from ..asgi.routes import Endpoint
 from ..asgi.sending import Outgoing
-from ..context import RequestContext
+from ..context import CLIENT_CREDENTIAL, RequestContext
 from ..dialects.base import KeptConversation
 from ..errors import InvalidRequest, NotFound, UnsupportedOperation
 from ..kept import ResponseStore
 from ..wire import KeptResponse
 from ..wire.codec import decode, encode
 from ..wire.reading import by_size
-from .exchange import enter
+from .exchange import Keep, enter
 
 _ITEMS, _MOST_ITEMS = 20, 100  # of one page, as at OpenAI
 
@@ -46,52 +48,48 @@ class StoredResponses:
             "/responses/compact": {"POST": self._refuse_to_compact},
         }
 
-    async def complete(self, conversation: KeptConversation, context: RequestContext) -> None:
+    async def complete(self, conversation: KeptConversation, scope: Scope, context: RequestContext) -> None:
         """Look up what a request refers to. Raises InvalidRequest if it is not there, or too much."""
         found: dict[str, KeptResponse] = {}
         asked: set[str] = set()
         while ids := [id for id in conversation.references(found) if id not in asked]:
             asked.update(ids)
-            found.update(await self._find(context, *ids))
+            found.update(await self._find(scope, context, *ids))
         ttl = None if self._store is None else self._store.ttl
         size = sum(kept.size for kept in found.values())
         await by_size(size, conversation.resolve, found, ttl=ttl, max_body=self._max_body)
 
-    async def keep(self, conversation: KeptConversation, context: RequestContext) -> None:
-        """Keep the answer that was written, if it is to be kept."""
-        if self._store is None:
-            return
-        try:
-            for kept in conversation.kept:
-                await self._store.put(context.caller, kept)
-        except Exception:
-            logger.exception("A response could not be kept", extra=context.facts)
+    def keeping(self, conversation: KeptConversation | None, scope: Scope, context: RequestContext) -> Keep | None:
+        """What keeps the answer once it is written; None if nothing does."""
+        if conversation is None or self._store is None:
+            return None
+        return partial(_keep, self._store, _owner(scope, context), conversation, context)
 
-    async def _find(self, context: RequestContext, *ids: str) -> dict[str, KeptResponse]:
+    async def _find(self, scope: Scope, context: RequestContext, *ids: str) -> dict[str, KeptResponse]:
         if self._store is None:
             return {}
         try:
-            return dict(await self._store.find(context.caller, ids))
+            return dict(await self._store.find(_owner(scope, context), ids))
         except Exception:
             logger.exception("Responses could not be looked up", extra=context.facts)
             return {}
 
-    async def _found(self, context: RequestContext, id: str) -> KeptResponse:
+    async def _found(self, scope: Scope, context: RequestContext, id: str) -> KeptResponse:
         enter(context, "responses", scope="chat")
-        found = await self._find(context, id)
+        found = await self._find(scope, context, id)
         if id not in found:
             raise _not_found(id)
         return found[id]
 
     async def _get(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
-        kept = await self._found(context, id)
+        kept = await self._found(scope, context, id)
         if _query(scope).get("stream") == "true":
             raise UnsupportedOperation("A response that is kept is not streamed again.", param="stream")
         await send_json(send, kept.response, headers=id_headers(context))
 
     async def _delete(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         enter(context, "responses", scope="chat")
-        if self._store is None or not await self._store.delete(context.caller, id):
+        if self._store is None or not await self._store.delete(_owner(scope, context), id):
             raise _not_found(id)
         body = encode({"id": id, "object": "response", "deleted": True})
         await send_json(send, body, headers=id_headers(context))
@@ -99,7 +97,7 @@ class StoredResponses:
     async def _list_input(
         self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str
     ) -> None:
-        kept = await self._found(context, id)
+        kept = await self._found(scope, context, id)
         body = encode(_page(decode(kept.input), _query(scope)))
         await send_json(send, body, headers=id_headers(context))
 
@@ -115,6 +113,23 @@ class StoredResponses:
         enter(context, "responses", scope="chat")
         message = "This gateway compacts no conversations. Ask a model for a summary by POST /v1/responses."
         raise UnsupportedOperation(message)
+
+
+async def _keep(store: ResponseStore, owner: str, conversation: KeptConversation, context: RequestContext) -> None:
+    try:
+        for kept in conversation.kept:
+            await store.put(owner, kept)
+    except Exception:
+        logger.exception("A response could not be kept", extra=context.facts)
+
+
+def _owner(scope: Scope, context: RequestContext) -> str:
+    """Whose responses a request may refer to. Callers without a principal are one, but for their own credentials."""
+    if context.principal is None:
+        for name, value in scope["headers"]:
+            if name == CLIENT_CREDENTIAL and value:
+                return f"own_{blake2b(value, digest_size=20).hexdigest()}"
+    return context.caller
 
 
 def _not_found(id: str) -> NotFound:

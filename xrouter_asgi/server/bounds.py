@@ -71,6 +71,9 @@ def fault_of(
     method: bytes, url: bytes, version: str, headers: list[tuple[bytes, bytes]], bounds: ClientBounds
 ) -> XRouterError | None:
     """The fault in a head that httptools accepts, or None."""
+    if not version.startswith("1."):  # httptools takes HTTP/0.9 and HTTP/2.0, too
+        text = f"This server speaks HTTP/1.1, and the request says HTTP/{version} (RFC 9110, 15.6.6)."
+        return InvalidRequest(text, status=505, code="http_version_not_supported", should_retry=False)
     size = len(method) + len(url) + len(" HTTP/1.1\r\n\r\n")
     hosts = 0
     codings = []

@@ -25,7 +25,7 @@ from ..providers.gigachat import (
     mistake_in,
 )
 from ..providers.http import TLS, Instrument
-from ..providers.openai import OpenAIOptions, OpenAIProvider
+from ..providers.openai import OpenAIOptions, OpenAIProvider, has_responses
 from ..providers.presets import PRESETS, Dialect, PresetKind
 from .base import Some, Table
 from .presets import filled_in, missing
@@ -144,7 +144,6 @@ class OpenAISettings(AccountSettings):
         return row.model_prefix.replace("{folder}", reveal(self.folder) or "") + model
 
     def _provider(self, name: str, tls: TLS, instrument: Instrument | None) -> OpenAIProvider | ByDialect:
-        speaks = self.spoken
         common: dict[str, Any] = {
             "name": name,
             "base_url": self.base_url,
@@ -160,21 +159,24 @@ class OpenAISettings(AccountSettings):
             **common,
             api_key=None if self._key_header else reveal(self.api_key),
             headers=self._all_headers(),
-            responses=None if speaks is None else "responses" in speaks,
+            responses="responses" in self.spoken,
             ask_usage=self.ask_usage,
             members=self.members,
             options=self.options,
         )
-        if "messages" not in (speaks or ()):
+        if "messages" not in self.spoken:
             return provider
         bearer = {} if self._key_header or not self.api_key else {"Authorization": f"Bearer {reveal(self.api_key)}"}
         return ByDialect(provider, {"messages": AnthropicProvider(**common, headers={**bearer, **self._all_headers()})})
 
     @property
-    def spoken(self) -> Sequence[Dialect] | None:
-        """Which client APIs besides chat the upstream has; None if its address alone tells."""
+    def spoken(self) -> Sequence[str]:
         row = PRESETS.get(self.kind)
-        return self.speaks if self.speaks is not None or row is None else row.speaks
+        speaks: Sequence[str] | None = self.speaks if self.speaks is not None or row is None else row.speaks
+        if speaks is None:
+            speaks = ("responses",) if has_responses(self.base_url) else ()
+        legacy = ("completions",) if self.options.completions else ()
+        return ("chat", *speaks, *legacy)
 
     @property
     def _key_header(self) -> str | None:
@@ -201,6 +203,10 @@ class AnthropicSettings(AccountSettings):
     kind: Literal["anthropic"]
     base_url: BaseURL = ANTHROPIC_URL
     options: AnthropicOptions = AnthropicOptions()
+
+    @property
+    def spoken(self) -> Sequence[str]:
+        return ("messages",)
 
     @model_validator(mode="before")
     @classmethod
@@ -244,6 +250,10 @@ class EchoSettings(Table):
     kind: Literal["echo"]
     models: Some[str] = ("echo",)
     delay: Amount = 0.0
+
+    @property
+    def spoken(self) -> Sequence[str]:
+        return ("chat",)
 
     def upstream_name(self, model: str) -> str:
         return model

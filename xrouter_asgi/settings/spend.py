@@ -33,6 +33,7 @@ class PriceSettings(Table):
         output: A million tokens of the answer, reasoning included.
         cached: A million tokens of input that the upstream had in its cache; by default as `input`.
         cache_write: A million tokens of input that the upstream puts into its cache; by default as `input`.
+        cache_write_1h: A million of those that it keeps there for an hour; by default 1.6 times `cache_write`.
         request: One request, whatever its size.
         above: A number of tokens, and the price of requests with more input: `[200000, { input = 3, output = 15 }]`.
         source: Where the price was read; for people.
@@ -44,6 +45,7 @@ class PriceSettings(Table):
     output: Rate
     cached: Rate | None = None
     cache_write: Rate | None = None
+    cache_write_1h: Rate | None = None
     request: Rate = Decimal(0)
     above: tuple[Annotated[int, Field(ge=0)], Price] | None = None
     source: str | None = None
@@ -56,6 +58,7 @@ class PriceSettings(Table):
             self.output,
             cached=self.cached,
             cache_write=self.cache_write,
+            cache_write_1h=self.cache_write_1h,
             request=self.request,
             above=self.above,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr, model_validator
@@ -85,6 +86,11 @@ class UpstreamSettings(Buildable):
         checked.build("")
         if self.own_key:
             checked._with_only(_ANYBODY)._provider("", checked._tls().anonymous(), None)
+
+    @property
+    def spoken(self) -> Sequence[str]:
+        """Which client APIs the upstream has itself; requests of all others are translated."""
+        return ("chat",)
 
     @property
     def trusted(self) -> str:

@@ -93,7 +93,8 @@ def _json_line(event: RequestEnded) -> str:
     if context.trace_id is not None:
         line["trace_id"] = context.trace_id
     if (usage := context.usage) is not None:
-        line["prompt_tokens"], line["completion_tokens"], line["cached_tokens"] = usage[:3]
+        line["prompt_tokens"], line["completion_tokens"] = usage.prompt_tokens, usage.completion_tokens
+        line["cached_tokens"], line["cache_write_tokens"] = usage.cached_tokens, usage.cache_write_tokens
     if context.cache is not None:
         line["cache"] = context.cache
     if context.error is not None:

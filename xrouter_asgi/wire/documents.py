@@ -169,12 +169,13 @@ class Original:
     """What a client wrote, where a dialect translated it into a chat request.
 
     Attributes:
-        dialect: The name of the dialect.
+        dialect: The name of the dialect. Empty, which nobody speaks, if no account that callers share may be sent it.
         document: The client's own JSON.
         translation: The chat request that it became. It is the original of no other one.
         forwarded: What an upstream that speaks the dialect is sent: `document` without what only this gateway reads.
         warnings: What `forwarded` leaves out, as words for `x-xrouter-warnings`.
         untranslatable: Refuses a provider that does not speak the dialect, if the translation lacks something.
+        owned: The same for an account of the caller's own, which may be told what it keeps.
     """
 
     dialect: str
@@ -183,6 +184,7 @@ class Original:
     forwarded: Document
     warnings: Sequence[str] = ()
     untranslatable: XRouterError | None = None
+    owned: Original | None = None
 
 
 @dataclass(frozen=True, slots=True)

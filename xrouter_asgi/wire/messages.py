@@ -36,9 +36,18 @@ class URLSource(WireModel):
     url: Name
 
 
+class FileSource(WireModel):
+    """A file that an upstream keeps, which only an account of the caller's own may be asked for."""
+
+    type: Literal["file"]
+    file_id: Annotated[Name, WithJsonSchema({"not": {}})]
+
+
 ImageSource: TypeAlias = Annotated[
-    Annotated[Base64Source, Tag("<base64>")] | Annotated[URLSource, Tag("<url>")],
-    _by_type("base64", "url", other=None),
+    Annotated[Base64Source, Tag("<base64>")]
+    | Annotated[URLSource, Tag("<url>")]
+    | Annotated[FileSource, Tag("<file>")],
+    _by_type("base64", "url", "file", other=None),
 ]
 
 
@@ -70,8 +79,9 @@ DocumentSource: TypeAlias = Annotated[
     Annotated[Base64Source, Tag("<base64>")]
     | Annotated[URLSource, Tag("<url>")]
     | Annotated[TextSource, Tag("<text>")]
-    | Annotated[ContentSource, Tag("<content>")],
-    _by_type("base64", "url", "text", "content", other=None),
+    | Annotated[ContentSource, Tag("<content>")]
+    | Annotated[FileSource, Tag("<file>")],
+    _by_type("base64", "url", "text", "content", "file", other=None),
 ]
 
 
@@ -277,4 +287,4 @@ class MessagesRequest(CountTokensRequest):
     temperature: Share | None = None
     top_p: Share | None = None
     top_k: Annotated[Integer, Field(ge=0)] | None = None
-    stop_sequences: Annotated[list[Text], Field(max_length=4)] | None = None
+    stop_sequences: list[Text] | None = None

@@ -252,6 +252,7 @@ model_list:
     input_cost_per_token: 0.0000025
     output_cost_per_token: 1e-5
     cache_read_input_token_cost: 0.00000125
+    cache_creation_input_token_cost_above_1hr: 0.000005
   model_info: {supports_function_calling: false, supports_vision: true, max_input_tokens: 128000, access_groups: [beta]}
 - model_name: n
   litellm_params: {model: gpt-4o, input_cost_per_token: 1, output_cost_per_token: 1}
@@ -263,7 +264,8 @@ model_list:
     served = usable(found)
     (target,) = served.models["m"].targets
     assert (target.capabilities.tools, target.capabilities.vision, target.capabilities.context) == (False, True, 128000)
-    assert found.tables["prices"] == [{"target": "openai/gpt-4o", "input": "2.5", "output": "10", "cached": "1.25"}]
+    costs = {"input": "2.5", "output": "10", "cached": "1.25", "cache_write_1h": "5"}
+    assert found.tables["prices"] == [{"target": "openai/gpt-4o", **costs}]
     for sentence in (
         "model_list[0].model_info.access_groups: has no counterpart: a key names its models",
         "model_list[1].litellm_params.input_cost_per_token: differs from the price of the same target elsewhere",

@@ -94,7 +94,7 @@ def test_what_the_user_gives_is_a_part_of_a_message(blocks: list[dict[str, Any]]
 def test_a_file_that_only_anthropic_has_is_refused(block: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         conversation(user({"type": block, "source": {"type": "file", "file_id": "file_1"}}))
-    assert caught.value.param == "messages[0].content[0].source.type"
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "messages")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_what_is_ignored_is_told(members: dict[str, Any], warnings: list[str]) -
         ({"max_tokens": None}, "invalid_type", "max_tokens"),
         ({"max_tokens": 0}, "integer_below_min_value", "max_tokens"),
         ({"temperature": 1.5}, "decimal_above_max_value", "temperature"),
-        ({"stop_sequences": ["a"] * 5}, "array_above_max_length", "stop_sequences"),
+        ({"stop_sequences": "a"}, "invalid_type", "stop_sequences"),
         ({"thinking": {"type": "enabled", "budget_tokens": 1}}, "integer_below_min_value", "thinking.budget_tokens"),
         ({"thinking": {"type": "deep"}}, "invalid_value", "thinking.type"),
         ({"tools": [{"name": "look"}]}, "missing_required_parameter", "tools[0].input_schema"),
@@ -98,18 +98,37 @@ def test_what_is_ignored_is_told(members: dict[str, Any], warnings: list[str]) -
         ({"messages": [{"role": "tool", "content": ""}]}, "invalid_value", "messages[0].role"),
         ({"messages": []}, "empty_array", "messages"),
         ({"mcp_servers": [{"type": "url"}]}, "unsupported_parameter", "mcp_servers"),
-        (
-            {"tools": [SEARCH, TOOL], "tool_choice": {"type": "tool", "name": "web_search"}},
-            "unsupported_value",
-            "tool_choice",
-        ),
-        ({"tools": [SEARCH], "tool_choice": {"type": "any"}}, "unsupported_value", "tool_choice"),
     ],
 )
 def test_what_cannot_be_done_is_refused(members: dict[str, Any], code: str, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parsed(**members)
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, code, param)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"tools": [SEARCH, TOOL], "tool_choice": {"type": "tool", "name": "web_search"}},
+        {"tools": [SEARCH], "tool_choice": {"type": "any"}},
+    ],
+)
+def test_a_choice_of_a_tool_that_upstreams_run_is_for_those_that_speak_messages(members: dict[str, Any]) -> None:
+    read = parsed(**members)
+    assert read.original.forwarded.value["tool_choice"] == members["tool_choice"]
+    assert "tool_choice" not in read.document.value
+    error = read.original.untranslatable
+    assert error is not None
+    assert (error.status, error.code, error.param, error.falls_back) == (400, "unsupported_value", "tool_choice", True)
+
+
+def test_more_stop_sequences_than_chat_knows_are_for_those_that_speak_messages() -> None:
+    read = parsed(stop_sequences=list("abcde"))
+    assert read.original.forwarded.value["stop_sequences"] == list("abcde")
+    error = read.original.untranslatable
+    assert error is not None
+    assert (error.code, error.param, error.falls_back) == ("array_above_max_length", "stop_sequences", True)
+    assert parsed(stop_sequences=list("abcd")).original.untranslatable is None
 
 
 def test_no_mcp_servers_are_no_reason_to_refuse() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from xrouter_asgi.context import CostEstimate
 from xrouter_asgi.dialects.responses import RESPONSES
-from xrouter_asgi.errors import InvalidRequest
+from xrouter_asgi.errors import InvalidRequest, UnsupportedOperation
 from xrouter_asgi.testing.scripted import completion
 
 from ..contract import DialectContract
@@ -121,10 +121,11 @@ def test_what_is_left_out_is_told(given: Any, warnings: list[str]) -> None:
         ),
         ({"input": [{"type": "web_search_call"}]}, "empty_array", "input"),
         ({"tools": [{"type": "function"}]}, "missing_required_parameter", "tools[0].name"),
-        ({"tool_choice": {"type": "web_search"}}, "unsupported_value", "tool_choice"),
+        ({"tool_choice": {"type": "file_search"}}, "unsupported_value", "tool_choice"),
         ({"tool_choice": {"type": "function", "name": "f"}}, "invalid_value", "tool_choice"),
         ({"tool_choice": {"type": "function"}}, "missing_required_parameter", "tool_choice.name"),
-        ({"tool_choice": {"type": "allowed_tools", "tools": [{"type": "mcp"}]}}, "invalid_value", "tool_choice"),
+        ({"tool_choice": {"type": "allowed_tools", "tools": [{"type": "mcp"}]}}, "unsupported_value", "tool_choice"),
+        ({"tool_choice": {"type": "allowed_tools", "tools": []}}, "invalid_value", "tool_choice"),
         (
             {"text": {"format": {"type": "json_schema", "name": "n"}}},
             "missing_required_parameter",
@@ -138,6 +139,24 @@ def test_what_cannot_be_served_is_refused_by_the_client_s_own_names(given: Any, 
     with pytest.raises(InvalidRequest) as caught:
         read(**given)
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, code, param)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"type": "web_search"},
+        {"type": "code_interpreter"},
+        {"type": "allowed_tools", "tools": [{"type": "image_generation"}]},
+    ],
+)
+def test_a_choice_of_a_tool_that_upstreams_run_is_for_those_that_speak_responses(choice: dict[str, Any]) -> None:
+    function = {"type": "function", "name": "f", "parameters": {}}
+    parsed = read(tools=[{"type": choice["type"]}, function], tool_choice=choice)
+    assert parsed.original.forwarded.value["tool_choice"] == choice
+    assert "tool_choice" not in parsed.document.value
+    error = parsed.original.untranslatable
+    assert isinstance(error, UnsupportedOperation)
+    assert (error.code, error.param, error.falls_back) == ("unsupported_value", "tool_choice", True)
 
 
 def test_the_output_is_bounded_as_the_client_wants() -> None:

@@ -173,14 +173,20 @@ def test_the_end_is_an_end_though_it_does_not_say_why() -> None:
 
 
 def test_the_last_count_holds_and_without_any_there_is_no_usage() -> None:
-    usage = {"input_tokens": 3, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 100, "output_tokens": 1}
+    usage = {
+        "input_tokens": 3,
+        "cache_read_input_tokens": 20,
+        "cache_creation_input_tokens": 100,
+        "cache_creation": {"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 60},
+        "output_tokens": 1,
+    }
     start = {"type": "message_start", "message": {"id": "msg_1", "usage": usage}}
     told = fed(start, ended("end_turn", output_tokens=7, input_tokens=4))[-1].value["usage"]
     assert told == {
         "prompt_tokens": 124,
         "completion_tokens": 7,
         "total_tokens": 131,
-        "prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 100},
+        "prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 100, "cache_write_1h_tokens": 60},
     }
     silent = {"type": "message_start", "message": {}}
     assert all("usage" not in chunk.value for chunk in fed(silent, *text_block("A"), ended("end_turn"), STOP))

@@ -10,7 +10,7 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic import AsyncAnthropic
-from anthropic.types import Message
+from anthropic.types import ContentBlock, Message
 
 from tests.serving import uvicorn_here
 from xrouter_asgi import LLMRouter, Target, resilient
@@ -28,6 +28,7 @@ from xrouter_asgi.testing.gigachat import FakeGigaChat
 from xrouter_asgi.testing.http import FakeExchange
 from xrouter_asgi.testing.openai import SSE, whole
 
+from ..samples import kinds_of, sample
 from . import recorded
 from .conftest import KEY
 
@@ -86,6 +87,16 @@ async def test_each_event_reaches_the_client_as_it_came(fake: FakeAnthropic) -> 
         assert await final(it.sdk) == await final(it.direct)
 
 
+async def test_each_kind_of_block_of_the_sdk_reaches_the_client_as_it_came(fake: FakeAnthropic) -> None:
+    samples = list(map(sample, kinds_of(ContentBlock)))
+    assert len(samples) > 10
+    async with gateway(fake) as it:
+        for block in samples:
+            events = [recorded.BEGUN, recorded.started(0, block), recorded.stopped(0), *recorded.ENDED]
+            fake.next(*[told(*events)] * 2)
+            assert await events_of(it.sdk) == await events_of(it.direct) == events
+
+
 @pytest.mark.parametrize("size", [1, 7, 64, 1000, 100_000])
 async def test_however_the_bytes_come_they_are_the_same(fake: FakeAnthropic, size: int) -> None:
     data = b"".join(map(sse, recorded.EVENTS))
@@ -119,12 +130,13 @@ async def test_a_whole_answer_reaches_the_client_as_it_came(fake: FakeAnthropic)
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_counts_of_the_cache_are_known(fake: FakeAnthropic, stream: bool) -> None:
-    said = {**recorded.BEGUN["message"], "content": [], "usage": recorded.ENDED[0]["usage"]}
+    usage = recorded.BEGUN["message"]["usage"] | recorded.ENDED[0]["usage"]
+    said = {**recorded.BEGUN["message"], "content": [], "usage": usage}
     async with gateway(fake) as it:
         fake.next(told(*recorded.EVENTS) if stream else whole(said))
         await (final(it.sdk) if stream else it.sdk.messages.create(**HELLO))
     (context,) = it.ended
-    assert context.usage == Usage(2060, 503, cached_tokens=1800, cache_write_tokens=248)
+    assert context.usage == Usage(2060, 503, cached_tokens=1800, cache_write_tokens=248, cache_write_1h_tokens=100)
 
 
 async def test_what_the_client_wrote_goes_up_byte_for_byte_but_for_the_model(fake: FakeAnthropic) -> None:

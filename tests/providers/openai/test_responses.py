@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 from openai import AsyncOpenAI
-from openai.types.responses import Response
+from openai.types.responses import Response, ResponseStreamEvent
 
 from tests.serving import uvicorn_here
 from xrouter_asgi import APIKeyMiddleware, LLMRouter, StaticKeys, Target
@@ -25,6 +25,7 @@ from xrouter_asgi.providers.echo import EchoProvider
 from xrouter_asgi.testing.http import FakeExchange, Handler
 from xrouter_asgi.testing.openai import SSE, FakeOpenAI, refuse, stream, whole
 
+from ..samples import kinds_of, sample
 from .recorded_responses import COMPLETED, EVENTS, OUTPUT, RESPONSE, USAGE, numbered, sse
 
 ASKED: dict[str, Any] = {"model": "gpt", "input": "Hello there"}
@@ -84,6 +85,20 @@ async def test_each_event_reaches_the_client_as_it_came(fake: FakeOpenAI) -> Non
         through, direct = await events_of(it.sdk), await events_of(it.direct)
     assert through == direct
     assert len(through) == len(EVENTS)
+
+
+LAST = ("response.incomplete", "response.failed", "error")
+
+
+async def test_kinds_of_events_that_are_not_recorded_reach_the_client_as_they_came(fake: FakeOpenAI) -> None:
+    recorded = {event["type"] for event in EVENTS}
+    samples = [event for event in map(sample, kinds_of(ResponseStreamEvent)) if event["type"] not in {*LAST, *recorded}]
+    assert len(samples) > 30
+    async with standing(fake) as it:
+        for event in samples:
+            events = numbered([EVENTS[0], event, EVENTS[-1]])
+            fake.next(*[told(*events)] * 2)
+            assert await events_of(it.sdk) == await events_of(it.direct) == events
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1000, 100_000])
@@ -258,6 +273,33 @@ async def test_a_namespace_hides_no_such_tool(fake: FakeOpenAI) -> None:
         fake.next(whole(COMPLETED))
         await it.sdk.responses.create(**ASKED, tools=tools)
     assert fake.last["tools"] == [{**tools[0], "tools": [look]}]
+
+
+SEARCH: dict[str, Any] = {"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}}
+
+
+async def test_a_choice_of_a_tool_that_runs_at_the_upstream_goes_up(fake: FakeOpenAI) -> None:
+    async with standing(fake) as it:
+        fake.next(whole(COMPLETED))
+        await it.sdk.responses.create(**ASKED, **SEARCH)
+    assert fake.last["tool_choice"] == SEARCH["tool_choice"]
+
+
+async def test_who_would_have_to_translate_such_a_choice_is_passed_over(fake: FakeOpenAI) -> None:
+    native = Candidate(Target(OpenAIProvider(fake.base_url, responses=True, name="second"), model="x"), "second/x")
+    echo = Candidate(Target(EchoProvider(name="third"), model="echo"), "third/echo")
+    async with standing(fake, echo, native, responses=False) as it:
+        fake.next(whole(COMPLETED))
+        await it.sdk.responses.create(**ASKED, **SEARCH)
+    assert [context.provider for context in it.ended] == ["second"]
+
+
+async def test_such_a_choice_is_refused_if_everybody_would_have_to_translate_it(fake: FakeOpenAI) -> None:
+    echo = Candidate(Target(EchoProvider(name="second"), model="echo"), "second/echo")
+    async with standing(fake, echo, responses=False) as it:
+        with pytest.raises(openai.BadRequestError, match="only an upstream that speaks Responses runs") as caught:
+            await it.sdk.responses.create(**ASKED, **SEARCH)
+    assert (caught.value.param, fake.requests) == ("tool_choice", [])
 
 
 async def test_members_that_could_steer_the_upstream_stay_here(fake: FakeOpenAI) -> None:

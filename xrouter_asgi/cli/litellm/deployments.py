@@ -17,6 +17,7 @@ _PRICES = {
     "output": "output_cost_per_token",
     "cached": "cache_read_input_token_cost",
     "cache_write": "cache_creation_input_token_cost",
+    "cache_write_1h": "cache_creation_input_token_cost_above_1hr",
 }
 _KEYLESS = ("none", "empty", "dummy", "null")  # what people write because a key has to be there
 _LONGEST = 600.0  # seconds that an exchange may last if the settings say nothing

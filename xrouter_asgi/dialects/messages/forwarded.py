@@ -24,17 +24,24 @@ PASSING = frozenset(
 )
 
 
-def forwarded(document: Document, *, leave_out: Collection[str] = ()) -> tuple[Document, list[str]]:
+# What an account of the caller's own is sent besides.
+OWNED = PASSING | {"container", "mcp_servers"}
+
+
+def forwarded(
+    document: Document, passing: Collection[str] = PASSING, *, leave_out: Collection[str] = ()
+) -> tuple[Document, list[str]]:
     """The request for such an upstream, and words for what it lacks.
 
     Its bytes are the client's but for members that do not pass, thinking that no Claude has signed, and a wish to think
     that Claude would refuse after it.
 
     Args:
+        passing: Members that pass.
         leave_out: Members that do not pass either, without a word.
     """
     value = document.value
-    out = [name for name in value if name not in PASSING or name in leave_out]
+    out = [name for name in value if name not in passing or name in leave_out]
     warnings = [ignored(name) for name in out if name not in leave_out and value[name] is not None]
     if gone := frozenset(out):
         value = {name: member for name, member in value.items() if name not in gone}

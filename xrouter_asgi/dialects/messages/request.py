@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -21,9 +20,9 @@ from ...wire.messages import (
     ThinkingBudget,
     ThinkingMode,
 )
-from ..base import Headers, estimate_tokens, ignored, prompt_bound, translated
+from ..base import Headers, Objections, brings_credential, estimate_tokens, for_owner, ignored, prompt_bound, translated
 from .blocks import chat_messages
-from .forwarded import forwarded
+from .forwarded import OWNED, forwarded
 from .output import estimated_usage, whole_message
 from .writer import MessagesWriter, NativeMessages
 
@@ -35,6 +34,7 @@ _MEANINGLESS = {"betas", "cache_control", "context_management", "diagnostics", "
 _NOT_COUNTED = MessagesRequest.model_fields.keys() - CountTokensRequest.model_fields.keys()
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _LONGEST_SESSION = 256  # characters
+_STOPS = 4  # of chat
 _EFFORTS = ((4_096, "low"), (16_384, "medium"))  # by the most tokens of thinking
 
 
@@ -65,16 +65,20 @@ class ParsedMessages:
     def _translated(cls, asked: CountTokensRequest, value: dict[str, Any], body: bytes, headers: Headers) -> Self:
         unknown = [name for name, given in (asked.model_extra or {}).items() if given is not None]
         warnings = [ignored(name) for name in unknown if name not in _MEANINGLESS]
-        chat = {"model": asked.model, "messages": chat_messages(asked, warnings), **_tools(asked, warnings)}
-        chat |= _thinking(asked)
+        own_account = brings_credential(headers)
+        account = Objections(noted=own_account)
+        messages = chat_messages(asked, warnings, account)
+        chat = {"model": asked.model, "messages": messages, **_tools(asked, warnings, account), **_thinking(asked)}
         if isinstance(asked, MessagesRequest):
             chat |= _sampling(asked, warnings)
         if (session := _session(value.get("metadata"), headers)) is not None:
             chat["prompt_cache_key"] = session
         written, document = Document(value, body), Document(chat)
         counted = () if isinstance(asked, MessagesRequest) else _NOT_COUNTED
-        passing, left_out = forwarded(written, leave_out=counted)
-        original = Original(NAME, written, document, passing, left_out)
+        lacking = _choice_of_dropped(asked) or _too_many_stops(asked)
+        original = Original(NAME, written, document, *forwarded(written, leave_out=counted), lacking)
+        if own_account:
+            original = for_owner(original, *forwarded(written, OWNED, leave_out=counted), account.first)
         return cls(translated(chat), document, original, [*dict.fromkeys(warnings)])
 
     def estimate(self) -> CostEstimate:
@@ -106,7 +110,7 @@ def _sampling(asked: MessagesRequest, warnings: list[str]) -> dict[str, Any]:
         "max_completion_tokens": asked.max_tokens,
         "temperature": asked.temperature,
         "top_p": asked.top_p,
-        "stop": asked.stop_sequences or None,
+        "stop": (asked.stop_sequences or [])[:_STOPS] or None,
     }
     if asked.stream:
         members |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -130,17 +134,18 @@ def _thinking(asked: CountTokensRequest) -> dict[str, Any]:
     return members
 
 
-def _tools(asked: CountTokensRequest, warnings: list[str]) -> dict[str, Any]:
+def _tools(asked: CountTokensRequest, warnings: list[str], account: Objections) -> dict[str, Any]:
     """The tools that the client runs, and which of them the model has to use. Upstreams refuse a choice of none."""
     if asked.mcp_servers:
-        raise UnsupportedOperation("MCP servers are not called from here. Call them yourself.", param="mcp_servers")
+        text = "MCP servers are not called from here. Call them yourself."
+        account.refuse(UnsupportedOperation(text, param="mcp_servers"))
     if not asked.tools:
         return {}
     own = [tool for tool in asked.tools if isinstance(tool, ClientTool)]
-    dropped = [tool for tool in asked.tools if isinstance(tool, ServerTool)]
-    warnings += [ignored(f"tool_{tool.type}") for tool in dropped]
-    _refuse_choice_of(dropped, asked, alone=not own)
-    return {"tools": [_function(tool) for tool in own], **_choice(asked)} if own else {}
+    warnings += [ignored(f"tool_{tool.type}") for tool in asked.tools if isinstance(tool, ServerTool)]
+    if not own:
+        return {}
+    return {"tools": [_function(tool) for tool in own], **({} if _choice_of_dropped(asked) else _choice(asked))}
 
 
 def _function(tool: ClientTool) -> dict[str, Any]:
@@ -149,21 +154,33 @@ def _function(tool: ClientTool) -> dict[str, Any]:
     return {"type": "function", "function": {"name": tool.name, **told}}
 
 
-def _refuse_choice_of(dropped: Sequence[ServerTool], asked: CountTokensRequest, *, alone: bool) -> None:
-    """Raise UnsupportedOperation if the model has to use a tool that is dropped.
-
-    Args:
-        alone: Whether there is no other tool.
-    """
+def _choice_of_dropped(asked: CountTokensRequest) -> UnsupportedOperation | None:
+    """What refuses the translation of a request whose model has to use a tool that is dropped."""
+    tools = asked.tools or ()
     match asked.tool_choice:
-        case OneToolChoice(name=name) if any(name == tool.name for tool in dropped):
-            why = f"the tool '{name[:64]}' runs at Anthropic only"
-        case AnyToolChoice(type="any") if alone:
-            why = "all of 'tools' run at Anthropic only"
+        case OneToolChoice(name=name) if any(isinstance(tool, ServerTool) and name == tool.name for tool in tools):
+            why = f"the tool '{name[:64]}' runs"
+        case AnyToolChoice(type="any") if tools and not any(isinstance(tool, ClientTool) for tool in tools):
+            why = "all of 'tools' run"
         case _:
-            return
-    raise UnsupportedOperation(
-        f"Invalid value for 'tool_choice': {why}.", code="unsupported_value", param="tool_choice"
+            return None
+    return UnsupportedOperation(
+        f"Invalid value for 'tool_choice': {why} at upstreams that speak Anthropic's Messages only.",
+        code="unsupported_value",
+        param="tool_choice",
+        falls_back=True,
+    )
+
+
+def _too_many_stops(asked: CountTokensRequest) -> UnsupportedOperation | None:
+    """What refuses the translation of a request with more stop sequences than chat knows."""
+    if not isinstance(asked, MessagesRequest) or len(asked.stop_sequences or ()) <= _STOPS:
+        return None
+    return UnsupportedOperation(
+        f"Invalid value for 'stop_sequences': the upstream of this model takes {_STOPS} at most.",
+        code="array_above_max_length",
+        param="stop_sequences",
+        falls_back=True,
     )
 
 

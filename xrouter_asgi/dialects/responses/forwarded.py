@@ -25,7 +25,9 @@ PASSING: Final = frozenset(
 )
 _RESOLVED: Final = ("store", "previous_response_id")
 
-_OWN_TOOLS: Final = ("function", "custom")
+_OWNED: Final = PASSING | {"store", "previous_response_id", "conversation", "prompt"}
+
+OWN_TOOLS: Final = ("function", "custom")  # which the client runs
 _HOSTED: Final = re.compile(
     r"(web_search(_preview)?(_\d{4}_\d\d_\d\d)?|image_generation|code_interpreter|local_shell|shell|apply_patch"
     r"|computer(_use_preview)?|tool_search)"
@@ -50,19 +52,51 @@ def forwarded(written: Document, conversation: Conversed, recorded: Recorded) ->
     changes: dict[str, Any] = {"store": False} if value.get("store") is not False else {}
     given = value["input"]
     if isinstance(given, list) or conversation.earlier:
-        known = {**recorded, **{item["id"]: item for item in conversation.earlier if item.get("id")}}
-        items = _items([*conversation.earlier, *conversation.own], known, warnings)
+        items = _items([*conversation.earlier, *conversation.own], _known(conversation, recorded), warnings)
         if items != given:
             changes["input"] = items
     tools = value.get("tools")
     if tools and (kept := _tools(tools, warnings)) != tools:
         changes["tools"] = kept
-    if not (out or changes):
-        return written, warnings
-    gone = frozenset(out)
-    rest = {name: member for name, member in value.items() if name not in gone}
+    return _changed(written, frozenset(out), changes), warnings
+
+
+def forwarded_to_owner(written: Document, conversation: Conversed, recorded: Recorded) -> tuple[Document, list[str]]:
+    """The same for an account of the caller's own: with whatever it names there.
+
+    What this gateway keeps stands in the place of what refers to it.
+    """
+    value = written.value
+    out = {name for name in value if name not in _OWNED}
+    warnings = [ignored(name) for name in value if name in out and value[name] is not None]
+    if conversation.ancestors:
+        out.add("previous_response_id")
+    changes: dict[str, Any] = {}
+    given = value["input"]
+    if isinstance(given, list) or conversation.earlier:
+        items = _items(conversation.earlier, _known(conversation, recorded), warnings)
+        items += [item for item in conversation.own if not _is_sealed_here(item)]
+        if items != given:
+            changes["input"] = items
+    return _changed(written, frozenset(out), changes), warnings
+
+
+def is_hosted(kind: str) -> bool:
+    """Whether tools of this type run at an upstream, and need nothing that it keeps or would call."""
+    return _HOSTED.fullmatch(kind) is not None
+
+
+def _known(conversation: Conversed, recorded: Recorded) -> Recorded:
+    return {**recorded, **{item["id"]: item for item in conversation.earlier if item.get("id")}}
+
+
+def _changed(written: Document, gone: frozenset[str], changes: Mapping[str, Any]) -> Document:
+    """The document without some of its members, and with others changed."""
+    if not (gone or changes):
+        return written
+    rest = {name: member for name, member in written.value.items() if name not in gone}
     data = without(written.data, gone) if gone else written.data
-    return Document({**rest, **changes}, splice(data, rest, changes)), warnings
+    return Document({**rest, **changes}, splice(data, rest, changes))
 
 
 def _items(items: Sequence[dict[str, Any]], recorded: Recorded, warnings: list[str]) -> list[dict[str, Any]]:
@@ -84,8 +118,11 @@ def _items(items: Sequence[dict[str, Any]], recorded: Recorded, warnings: list[s
 
 
 def _is_readable(item: Mapping[str, Any]) -> bool:
-    sealed = item.get("encrypted_content")
-    return bool(item.get("content")) if not sealed else not str(sealed).startswith(MARK)
+    return bool(item.get("content") or item.get("encrypted_content")) and not _is_sealed_here(item)
+
+
+def _is_sealed_here(item: Mapping[str, Any]) -> bool:
+    return item.get("type") == "reasoning" and str(item.get("encrypted_content") or "").startswith(MARK)
 
 
 def _tools(tools: Sequence[dict[str, Any]], warnings: list[str]) -> list[dict[str, Any]]:
@@ -95,7 +132,7 @@ def _tools(tools: Sequence[dict[str, Any]], warnings: list[str]) -> list[dict[st
         kind = tool["type"]
         if kind == "namespace":
             kept.append({**tool, "tools": _tools(tool["tools"], warnings)})
-        elif kind in _OWN_TOOLS or (_HOSTED.fullmatch(kind) is not None and not _names_what_is_kept(tool)):
+        elif kind in OWN_TOOLS or (is_hosted(kind) and not _names_what_is_kept(tool)):
             kept.append(tool)
         else:
             warnings.append(ignored(f"tool_{kind}"))

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from ...errors import InvalidRequest, UnsupportedOperation
-from ..base import ignored
+from ..base import Objections, ignored
 from .seal import Unsealing
 from .tools import ToolNames, custom_arguments, named
+
+_NO_FILES = "This gateway keeps no files. Send the content itself: 'image_url', 'file_data' or 'file_url'."
 
 Item: TypeAlias = Mapping[str, Any]
 
@@ -23,10 +25,12 @@ class ChatMessages:
         instructions: The beginning of the leading system message.
         names: Learns the names of the tools that were called.
         warnings: Gets a word for each kind of item that is left out.
+        account: Refuses what names a file that an upstream keeps, with UnsupportedOperation.
     """
 
-    def __init__(self, instructions: str | None, names: ToolNames, warnings: list[str]) -> None:
+    def __init__(self, instructions: str | None, names: ToolNames, warnings: list[str], account: Objections) -> None:
         self._names = names
+        self._account = account
         self._warnings = warnings
         self._leading = [instructions] if instructions else []
         self._messages: list[dict[str, Any]] = []
@@ -46,7 +50,7 @@ class ChatMessages:
         match item.get("type") or "message":
             case "message" if item["role"] == "assistant":
                 self._attach()
-                self._turn.said.append(_text_of(item["content"], f"{param}.content"))
+                self._turn.said.append(self._text_of(item["content"], f"{param}.content"))
             case "message":
                 self._end_turn()
                 self._message(item, param)
@@ -74,9 +78,9 @@ class ChatMessages:
 
     def _message(self, item: Item, param: str) -> None:
         if item["role"] == "user":
-            self._messages.append({"role": "user", "content": _content(item["content"], f"{param}.content")})
+            self._messages.append({"role": "user", "content": self._content(item["content"], f"{param}.content")})
             return
-        text = _text_of(item["content"], f"{param}.content")
+        text = self._text_of(item["content"], f"{param}.content")
         if not self._messages:
             self._leading.append(text)
         else:
@@ -90,7 +94,7 @@ class ChatMessages:
     def _result(self, item: Item, param: str) -> None:
         self._close_turn()
         texts: list[str] = []
-        for part in _parts(item["output"], f"{param}.output"):
+        for part in self._parts(item["output"], f"{param}.output"):
             if part["type"] == "text":
                 texts.append(part["text"])
             else:
@@ -120,6 +124,33 @@ class ChatMessages:
             self._messages.append({"role": "user", "content": self._attached})
             self._attached = []
 
+    def _content(self, content: str | list[dict[str, Any]], param: str) -> str | list[dict[str, Any]]:
+        """The content of a user's message; a text alone is a plain string."""
+        parts = list(self._parts(content, param))
+        if not parts:
+            return ""
+        return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
+
+    def _text_of(self, content: str | list[dict[str, Any]], param: str) -> str:
+        """The text of a message of the system's or the assistant's."""
+        texts = []
+        for place, part in enumerate(self._parts(content, param)):
+            if part["type"] != "text":
+                message = f"Invalid value for '{param}[{place}].type': only a user's message and a result may hold it."
+                raise InvalidRequest(message, code="invalid_value", param=f"{param}[{place}].type")
+            texts.append(part["text"])
+        return "".join(texts)
+
+    def _parts(self, content: str | list[dict[str, Any]], param: str) -> Iterable[dict[str, Any]]:
+        if isinstance(content, str):
+            yield {"type": "text", "text": content}
+            return
+        for place, part in enumerate(content):
+            if part.get("file_id"):
+                self._account.refuse(UnsupportedOperation(_NO_FILES, param=f"{param}[{place}].file_id"))
+            else:
+                yield _part(part, f"{param}[{place}]")
+
 
 class _Turn:
     """What the assistant thought, said and called, until somebody else speaks."""
@@ -141,37 +172,7 @@ class _Turn:
         return message
 
 
-def _content(content: str | list[dict[str, Any]], param: str) -> str | list[dict[str, Any]]:
-    """The content of a user's message; a text alone is a plain string."""
-    parts = list(_parts(content, param))
-    if not parts:
-        return ""
-    return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
-
-
-def _text_of(content: str | list[dict[str, Any]], param: str) -> str:
-    """The text of a message of the system's or the assistant's."""
-    texts = []
-    for place, part in enumerate(_parts(content, param)):
-        if part["type"] != "text":
-            message = f"Invalid value for '{param}[{place}].type': only a user's message and a result may hold it."
-            raise InvalidRequest(message, code="invalid_value", param=f"{param}[{place}].type")
-        texts.append(part["text"])
-    return "".join(texts)
-
-
-def _parts(content: str | list[dict[str, Any]], param: str) -> Iterable[dict[str, Any]]:
-    if isinstance(content, str):
-        yield {"type": "text", "text": content}
-        return
-    for place, part in enumerate(content):
-        yield _part(part, f"{param}[{place}]")
-
-
 def _part(part: Item, param: str) -> dict[str, Any]:
-    if part.get("file_id"):
-        message = "This gateway keeps no files. Send the content itself: 'image_url', 'file_data' or 'file_url'."
-        raise UnsupportedOperation(message, param=f"{param}.file_id")
     match part["type"]:
         case "refusal":
             return {"type": "text", "text": part["refusal"]}

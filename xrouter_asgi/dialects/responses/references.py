@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from ...errors import InvalidRequest
 from ...wire import KeptResponse
 from ...wire.codec import decode, encode
+from ..base import Objections
 
 MAX_CHAIN: Final = 1000
 """Responses that one request may continue, and that it may refer to."""
@@ -70,18 +71,28 @@ def references_of(value: Mapping[str, Any], found: Mapping[str, KeptResponse]) -
     return [*ids, *natives]
 
 
-def conversed(value: Mapping[str, Any], found: Mapping[str, KeptResponse], *, ttl: float | None) -> Conversed:
-    """Put what was found in the place of what refers to it. Raises InvalidRequest if something is missing."""
+def conversed(
+    value: Mapping[str, Any], found: Mapping[str, KeptResponse], *, ttl: float | None, account: Objections
+) -> Conversed:
+    """Put what was found in the place of what refers to it.
+
+    Args:
+        account: Refuses what refers to something else, with InvalidRequest.
+    """
     ancestors: tuple[str, ...] = ()
     earlier: list[dict[str, Any]] = []
     items = {id: _items(kept) for id, kept in found.items()}
     if previous := value.get("previous_response_id"):
         ancestors = (*_ancestors(previous, found), previous)
-        if not items.keys() >= set(ancestors):
-            raise _forgotten(previous, ttl)
-        earlier = [item for id in ancestors for item in items[id]]
+        if items.keys() >= set(ancestors):
+            earlier = [item for id in ancestors for item in items[id]]
+        else:
+            account.refuse(_forgotten(previous, ttl))
+            ancestors = ()
     known = {item["id"]: item for each in items.values() for item in each if item.get("id")}
-    own = [_referred(item, known) if item.get("type") == "item_reference" else item for item in items_of(value)]
+    own = [
+        _referred(item, known, account) if item.get("type") == "item_reference" else item for item in items_of(value)
+    ]
     return Conversed(ancestors, earlier, own)
 
 
@@ -133,10 +144,11 @@ def _responses_of(item_id: str) -> list[str]:
     return [] if found is None else [f"resp_{found[1]}"]
 
 
-def _referred(reference: Mapping[str, Any], known: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _referred(reference: dict[str, Any], known: Mapping[str, dict[str, Any]], account: Objections) -> dict[str, Any]:
     item = known.get(reference["id"])
     if item is None:
-        raise _unusable(reference["id"], "not found")
+        account.refuse(_unusable(reference["id"], "not found"))
+        return reference
     return item
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import UnsupportedOperation
 from ...wire.responses import ResponsesRequest
-from ..base import ignored
+from ..base import Objections, ignored
 
 _SAME = (
     "model",
@@ -35,19 +35,27 @@ _SAY_NOTHING = frozenset(
 
 _KNOWN = (ResponsesRequest.model_fields.keys() - {"truncation"}) | _SAY_NOTHING
 
-_REFUSED = {
-    "background": "Responses are made at once here, none in the background.",
+_KEPT = {
     "conversation": "This gateway keeps no conversations. Use 'previous_response_id', or send the whole conversation.",
     "prompt": "This gateway keeps no prompts. Send the text itself in 'instructions' and 'input'.",
 }
 LOGPROBS = "message.output_text.logprobs"
 
 
-def refuse_unsupported(value: Mapping[str, Any]) -> None:
-    """Raise UnsupportedOperation for a member without which the answer would be another one."""
-    for member, message in _REFUSED.items():
-        if value.get(member) is not None and (member, value[member]) != ("background", False):
-            raise UnsupportedOperation(message, param=member)
+def refuse_unsupported(value: Mapping[str, Any], account: Objections) -> None:
+    """Refuse a member without which the answer would be another one.
+
+    Args:
+        account: Refuses what names something that an upstream keeps.
+
+    Raises:
+        UnsupportedOperation: For the first of them.
+    """
+    if value.get("background"):
+        raise UnsupportedOperation("Responses are made at once here, none in the background.", param="background")
+    for member, message in _KEPT.items():
+        if value.get(member) is not None:
+            account.refuse(UnsupportedOperation(message, param=member))
 
 
 def chat_members(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,10 +13,20 @@ from ...wire import ChatCompletion, ChatRequest, Document, KeptResponse, Origina
 from ...wire.answers import InputTokens, ResponseAnswer
 from ...wire.codec import MAX_VALUES, count_values, decode, encode
 from ...wire.responses import ResponsesRequest
-from ..base import Counting, Dialect, Headers, Operation, event_schema, prompt_bound
+from ..base import (
+    Counting,
+    Dialect,
+    Headers,
+    Objections,
+    Operation,
+    brings_credential,
+    event_schema,
+    for_owner,
+    prompt_bound,
+)
 from .answer import Answer
 from .document import ResponseObject
-from .forwarded import forwarded
+from .forwarded import forwarded, forwarded_to_owner
 from .items import ChatMessages
 from .references import Conversed, Recorded, conversed, items_of, native_items, recorded, references_of, to_keep
 from .request import chat_members, ignored_members, refuse_unsupported, wants_logprobs
@@ -39,8 +49,11 @@ class ParsedResponses:
     document: Document
     original: Original
 
-    def __init__(self, value: dict[str, Any], body: bytes) -> None:
+    def __init__(self, value: dict[str, Any], body: bytes, *, own_account: bool) -> None:
         self._value = value
+        self._native = Objections(noted=True)  # of what only an upstream that speaks Responses can do
+        self._account = Objections(noted=own_account)  # of what names something that an upstream keeps
+        self._own_account = own_account
         self._stem = os.urandom(24).hex()  # of the ids of the response and its items
         self._names = ToolNames()
         self._size = len(body)  # of all that becomes input
@@ -55,8 +68,8 @@ class ParsedResponses:
     def read(cls, value: dict[str, Any], body: bytes, headers: Headers) -> Self:
         """Validate the JSON object, and translate it unless it refers to others. Raises InvalidRequest."""
         ResponsesRequest.of(value)
-        refuse_unsupported(value)
-        parsed = cls(value, body)
+        parsed = cls(value, body, own_account=brings_credential(headers))
+        refuse_unsupported(value, parsed._account)
         if not parsed.references({}):
             parsed._translate(Conversed((), [], items_of(value)), {})
         return parsed
@@ -69,11 +82,12 @@ class ParsedResponses:
         return references_of(self._value, found)
 
     def resolve(self, found: Mapping[str, KeptResponse], /, *, ttl: float | None, max_body: int) -> None:
-        self._stored = ttl is not None and self._value.get("store") is not False
         if self.references({}):
             self._size += sum(kept.size for kept in found.values())
             self._check_size(found.values(), max_body)
-            self._translate(conversed(self._value, found, ttl=ttl), recorded(found))
+            self._translate(conversed(self._value, found, ttl=ttl, account=self._account), recorded(found))
+        elsewhere = self._account.first is not None  # a part of the conversation, which nobody would find here
+        self._stored = ttl is not None and self._value.get("store") is not False and not elsewhere
 
     def estimate(self) -> CostEstimate:
         """The size of the body and of all that it refers to, and the bound that the client set to the output."""
@@ -110,8 +124,9 @@ class ParsedResponses:
 
     def _translate(self, conversation: Conversed, known: Recorded) -> None:
         value, warnings = self._value, ignored_members(self._value)
-        tools = chat_tools(value, self._names, warnings)  # before the calls, which may name tools that are gone
-        messages = ChatMessages(value.get("instructions"), self._names, warnings)
+        # Tools before the calls, which may name tools that are gone.
+        tools = chat_tools(value, self._names, warnings, native=self._native, account=self._account)
+        messages = ChatMessages(value.get("instructions"), self._names, warnings, self._account)
         for item in conversation.earlier:
             messages.take(item, "previous_response_id")
         for place, item in enumerate(conversation.own):
@@ -119,18 +134,26 @@ class ParsedResponses:
         said = messages.end()
         if not said:
             message = "Invalid value for 'input': nothing in it can be said to a model."
-            raise InvalidRequest(message, code="empty_array", param="input")
+            self._account.refuse(InvalidRequest(message, code="empty_array", param="input"))
+            said = [{"role": "user", "content": ""}]
         chat = {**chat_members(value), "messages": said, **tools}
         try:
             self.request = ChatRequest.of(chat)
         except InvalidRequest as error:
             raise AssertionError(f"a translation is no chat request: {error.code} of {error.param}") from None
         self.document = Document(chat)
-        passing, left_out = forwarded(self._written, conversation, known)
-        self.original = Original(_NAME, self._written, self.document, passing, left_out)
+        self.original = self._original(conversation, known)
         self.warnings = warnings
         self._size += messages.seals.size
         self._ancestors, self._own = conversation.ancestors, conversation.own
+
+    def _original(self, conversation: Conversed, known: Recorded) -> Original:
+        """What an upstream is sent that speaks Responses."""
+        written = self._written
+        shared = Original(_NAME, written, self.document, *forwarded(written, conversation, known), self._native.first)
+        if not self._own_account:
+            return shared
+        return for_owner(shared, *forwarded_to_owner(written, conversation, known), self._account.first)
 
     def _answer(self) -> Answer:
         return Answer(self._stem, self._names, sealing=_SEALS in (self._value.get("include") or ()))

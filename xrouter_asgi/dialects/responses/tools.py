@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from ...errors import InvalidRequest
+from ...errors import InvalidRequest, UnsupportedOperation
 from ...wire.codec import decode, encode
-from ..base import ignored
+from ..base import Objections, ignored
+from .forwarded import OWN_TOOLS, is_hosted
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OTHER = re.compile(r"[^A-Za-z0-9_-]")
@@ -79,16 +80,29 @@ def custom_input(arguments: str) -> str:
     return text if isinstance(text, str) else arguments
 
 
-def chat_tools(value: Mapping[str, Any], names: ToolNames, warnings: list[str]) -> dict[str, Any]:
+def chat_tools(
+    value: Mapping[str, Any], names: ToolNames, warnings: list[str], *, native: Objections, account: Objections
+) -> dict[str, Any]:
     """The members `tools`, `tool_choice` and `parallel_tool_calls` of the chat request.
 
     None of them without a tool, because chat APIs refuse the two others alone.
+
+    Args:
+        native: Refuses a choice of tools that upstreams run.
+        account: Refuses a choice of those that need what an upstream keeps, or would call.
 
     Raises:
         InvalidRequest: `tool_choice` wants a tool that is not there.
     """
     tools = list(_functions(value.get("tools") or (), names, warnings))
-    choice = _choice(value.get("tool_choice"), names)
+    choice = value.get("tool_choice")
+    if choice is None or isinstance(choice, str):
+        pass
+    elif hosted := _hosted_choice(choice):
+        (native if is_hosted(hosted) else account).refuse(_not_run_here(hosted))
+        choice = None
+    else:
+        choice = _choice(choice, names)
     if not tools:
         return {}
     members: dict[str, Any] = {"tools": tools}
@@ -106,7 +120,7 @@ def _functions(tools: Iterable[dict[str, Any]], names: ToolNames, warnings: list
         else:
             nested, namespace, described = tool["tools"], tool["name"], tool.get("description")
         for each in nested:
-            if each["type"] not in ("function", "custom"):
+            if each["type"] not in OWN_TOOLS:
                 warnings.append(ignored(f"tool_{each['type']}"))
                 continue
             name = names.flat(ToolName(each["name"], namespace, each["type"] == "custom"))
@@ -131,22 +145,35 @@ def _custom(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {**({"description": described} if described else {}), "parameters": _INPUT}
 
 
-def _choice(choice: str | dict[str, Any] | None, names: ToolNames) -> str | dict[str, Any] | None:
-    if choice is None or isinstance(choice, str):
-        return choice
+def _hosted_choice(choice: Mapping[str, Any]) -> str | None:
+    """The type of tool that has to be used, if none does that runs at the client."""
+    kinds = (
+        [tool["type"] for tool in choice.get("tools") or ()] if choice["type"] == "allowed_tools" else [choice["type"]]
+    )
+    return None if not kinds or any(kind in OWN_TOOLS for kind in kinds) else str(kinds[0])
+
+
+def _choice(choice: Mapping[str, Any], names: ToolNames) -> dict[str, Any]:
     if choice["type"] == "allowed_tools":
         tools = [
             _chosen(tool, names)
             for tool in choice.get("tools") or ()
-            if tool["type"] in ("function", "custom")  # others are not offered to the model at all
+            if tool["type"] in OWN_TOOLS  # others are not offered to the model at all
         ]
         if not tools:
-            raise _not_there("'tool_choice' allows no function and no custom tool.")
+            raise _not_there("'tool_choice' allows no tool.")
         return {"type": "allowed_tools", "allowed_tools": {"mode": choice.get("mode") or "auto", "tools": tools}}
-    if choice["type"] not in ("function", "custom"):
-        message = f"'tool_choice' wants a tool of the type {choice['type'][:64]!r}, which this gateway does not run."
-        raise InvalidRequest(message, code="unsupported_value", param="tool_choice")
     return _chosen(choice, names)
+
+
+def _not_run_here(kind: str) -> InvalidRequest:
+    why = (
+        "which only an upstream that speaks Responses runs. Take a model that has one."
+        if is_hosted(kind)
+        else "which this gateway has no upstream run: it would reach for what the account keeps, or out of it."
+    )
+    message = f"'tool_choice' wants a tool of the type {kind[:64]!r}, {why}"
+    return UnsupportedOperation(message, code="unsupported_value", param="tool_choice", falls_back=True)
 
 
 def _chosen(tool: Mapping[str, Any], names: ToolNames) -> dict[str, Any]:

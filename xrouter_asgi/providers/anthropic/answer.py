@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...errors import UpstreamError
@@ -13,6 +13,7 @@ from ..http import ErrorReader
 from .errors import refusal
 from .names import Aliases
 
+_FOR_AN_HOUR = "ephemeral_1h_input_tokens"
 _COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 _FINISHES = {
     "max_tokens": "length",
@@ -113,14 +114,23 @@ def chat_usage(*told: object) -> dict[str, Any] | None:
     counts: dict[str, int] = {}
     for each in told:
         if isinstance(each, dict):
-            counts |= {name: count for name in _COUNTS if type(count := each.get(name)) is int and count >= 0}
+            counts |= _counts(each, _COUNTS)
+            if isinstance(lifetimes := each.get("cache_creation"), dict):
+                counts |= _counts(lifetimes, (_FOR_AN_HOUR,))
     if "input_tokens" not in counts and "output_tokens" not in counts:
         return None
     plain, read, written, output = (counts.get(name, 0) for name in _COUNTS)
     prompt = plain + read + written
+    details = {"cached_tokens": read, "cache_write_tokens": written}
+    if for_an_hour := counts.get(_FOR_AN_HOUR):
+        details["cache_write_1h_tokens"] = for_an_hour
     return {
         "prompt_tokens": prompt,
         "completion_tokens": output,
         "total_tokens": prompt + output,
-        "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": written},
+        "prompt_tokens_details": details,
     }
+
+
+def _counts(told: Mapping[str, Any], names: Iterable[str]) -> dict[str, int]:
+    return {name: count for name in names if type(count := told.get(name)) is int and count >= 0}

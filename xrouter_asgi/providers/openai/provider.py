@@ -118,7 +118,7 @@ class OpenAIProvider:
         )
         self._timeouts, self._ask_usage = timeouts, ask_usage
         self._members = Members(members)
-        self._responses = self._upstream.host.endswith(_OPENAI) if responses is None else responses
+        self._responses = has_responses(base_url) if responses is None else responses
         self._options = _known(options, self._upstream.host)
         self._errors = ErrorReader(Redaction([api_key or "", *headers.values()], hosts=[self._upstream.host]), errors)
         self._models: tuple[float, ModelList] | None = None  # until when, in the loop's time
@@ -145,8 +145,8 @@ class OpenAIProvider:
                 )
                 return Reply(answer, self.name, call.model, original.warnings, as_written=True)
             except UpstreamError as error:
-                if error.code != "upstream_not_found":
-                    raise
+                if error.code != "upstream_not_found" or original.untranslatable is not None:
+                    raise  # nobody knows whether the endpoint is missing, or something that the request names
                 self._responses = False
                 logger.warning("'%s' does not have Responses: they are translated", self.name)
         path, document, warnings = self._written(call)
@@ -224,6 +224,11 @@ class OpenAIProvider:
         if len(answer.body) > SMALL or not answer.body.startswith(b"{"):
             return await off_loop(read, answer, model=call.model, errors=self._errors, **facts)
         return read(answer, model=call.model, errors=self._errors, **facts)
+
+
+def has_responses(base_url: str) -> bool:
+    """Whether an address is known to have Responses: OpenAI's, or Azure's."""
+    return httpx.URL(base_url).host.endswith(_OPENAI)
 
 
 def _known(options: OpenAIOptions, host: str) -> OpenAIOptions:
