@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import Field
+from pydantic import Field, with_config
 from starlette.types import Receive, Scope
 
 from ...asgi.sending import Outgoing
@@ -19,7 +19,9 @@ from ...keys.base import State, utc_now
 from ...keys.documents import history_document, key_document
 from ...keys.issuer import MAX_REASON, OVERLAP
 from .answers import Audit, IssuedKey, KeyEntry, KeyList
-from .operation import AdminOperation, Body, Query, answer, body_of, query_of
+from .operation import STRICT, AdminOperation, Body, Query, answer, body_of, query_of
+
+Reason: TypeAlias = Annotated[str | None, Field(max_length=MAX_REASON)]
 
 
 class KeyQuery(Query):
@@ -33,37 +35,24 @@ class KeyQuery(Query):
     limit: Annotated[int, Field(ge=1, le=500)] = 100
 
 
-class KeyBody(Body):
-    """The fields of a key; see docs/authentication.md. Those that are left out stay as they are."""
+@with_config(STRICT)
+class NewKeyBody(KeyFields, total=False):
+    """The fields of a key; see docs/authentication.md."""
 
-    name: str = ""
-    owner: str | None = None
-    groups: tuple[str, ...] = ()
-    not_before: datetime | None = None
-    expires_at: datetime | None = None
-    scopes: frozenset[str] = frozenset()
-    models: tuple[str, ...] = ()
-    limits: tuple[str, ...] = ()
-
-    def fields(self) -> KeyFields:
-        """Those that were given."""
-        given: Any = {name: getattr(self, name) for name in self.model_fields_set & KeyFields.__annotations__.keys()}
-        fields: KeyFields = given
-        return fields
+    kind: Literal["live", "test", "admin"]
 
 
-class NewKeyBody(KeyBody):
-    kind: Literal["live", "test", "admin"] = "live"
+@with_config(STRICT)
+class ChangeBody(KeyFields, total=False):
+    """Those fields of a key that are to change, and why, for the audit."""
+
+    reason: Reason
 
 
 class ReasonBody(Body):
     """Why, for the audit."""
 
-    reason: Annotated[str | None, Field(max_length=MAX_REASON)] = None
-
-
-class ChangeBody(KeyBody, ReasonBody):
-    pass
+    reason: Reason = None
 
 
 class RotationBody(ReasonBody):
@@ -118,9 +107,11 @@ class KeysAPI:
 
     async def create(self, body: NewKeyBody, context: RequestContext) -> IssuedKey:
         """Raises InvalidRequest."""
+        fields: Any = {**body}
+        kind = fields.pop("kind", "live")
         with _told():
-            spec = KeySpec(**body.fields())
-            return _issued(await self._issuer(context).create(spec, kind=body.kind), spec)
+            spec = KeySpec(**fields)
+            return _issued(await self._issuer(context).create(spec, kind=kind), spec)
 
     async def rotate(self, id: str, body: RotationBody, context: RequestContext) -> IssuedKey:
         """Raises NotFound, InvalidRequest."""
@@ -161,8 +152,7 @@ class KeysAPI:
 
     async def _update(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         body = await body_of(scope, receive, ChangeBody)
-        changed = await _altered(self._issuer(context).update(id, reason=body.reason, **body.fields()))
-        await answer(send, context, changed)
+        await answer(send, context, await _altered(self._issuer(context).update(id, **body)))
 
     async def _rotate(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         body = await body_of(scope, receive, RotationBody)

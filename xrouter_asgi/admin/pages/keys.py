@@ -19,8 +19,9 @@ from ...keys.base import utc_now
 from ...ledger import LedgerUnavailable
 from ..api.answers import KeyEntry
 from ..api.keys import KeyQuery, KeysAPI, NewKeyBody, ReasonBody, RotationBody
+from ..api.operation import checked
 from ..api.spend import SpendAPI
-from ..forms import checked, go_to, query_fields, read_form
+from ..forms import go_to, query_fields, read_form
 from .charts import WIDTH
 from .frame import Frame
 from .spend import BudgetBar, budget_bar, spent_by_key
