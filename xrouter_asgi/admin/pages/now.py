@@ -14,7 +14,7 @@ from ...asgi.routes import Endpoint
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
 from ...ledger import LedgerUnavailable
-from ..api.answers import MinuteSums, ModelEntry, Overview, ProblemEntry
+from ..api.answers import ModelEntry, Overview, ProblemEntry
 from ..api.filters import RequestFilter
 from ..api.overview import OverviewAPI
 from ..api.requests import RequestsAPI
@@ -124,10 +124,10 @@ def figures(overview: Overview, spent: Figure | None, *, now: float) -> Sequence
     return [
         Figure("requests_per_minute", _a_minute(requests, now), "rate", line=line(requests)),
         Figure("errors", share, "percent", line=line(failed), alarming=bool(share and share >= _ALARMING)),
-        Figure("first_token_p95", first, "seconds", "s", line(_of(minutes, "first_token_p95"))),
+        Figure("first_token_p95", first, "seconds", "s", line([minute["first_token_p95"] for minute in minutes])),
         Figure("tokens_per_minute", _a_minute(tokens, now), "count", line=line(tokens)),
         Figure("in_flight", overview["in_flight"], "count"),
-        spent or Figure("duration_p95", whole, "seconds", "s", line(_of(minutes, "duration_p95"))),
+        spent or Figure("duration_p95", whole, "seconds", "s", line([minute["duration_p95"] for minute in minutes])),
     ]
 
 
@@ -151,7 +151,3 @@ def _a_minute(sums: Sequence[int], now: float) -> float:
     """How many came in the last 60 seconds: the running minute, and of the one before as much as is not over."""
     over = now % 60 / 60
     return sums[-1] + sums[-2] * (1 - over)
-
-
-def _of(minutes: Sequence[MinuteSums], name: str) -> list[float | None]:
-    return [minute[name] for minute in minutes]  # type: ignore[literal-required]
