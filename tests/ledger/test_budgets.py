@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from tests.ledger.entries import NOON, entry, hours
 from xrouter_asgi.keys import APIKey, Issuer, KeySpec, MemoryKeyStore
 from xrouter_asgi.ledger import Budgets, BudgetUse, MemoryLedger
-from xrouter_asgi.limits import Charge, Limit, LimitStore, MemoryLimits, Reservation
+from xrouter_asgi.limits import Charge, Limit, LimitStatus, LimitStore, MemoryLimits
 
 NANO = 10**9
 
@@ -104,8 +104,8 @@ async def test_an_overdrawn_budget_has_nothing_left() -> None:
 
 
 class Away(MemoryLimits):
-    async def reserve(self, charges: object, *, lease: str) -> Reservation:
-        return Reservation(True, local=True)
+    async def read(self, charges: object) -> Sequence[LimitStatus]:
+        return ()
 
 
 async def test_while_the_counts_are_away_the_ledger_alone_tells() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,16 +148,8 @@ class Budgets:
 
     async def _remaining(self, charge: Charge, unspent: int) -> int:
         """What the limiter lets through; what is not spent, where it cannot say."""
-        if self._store is None:
-            return unspent
-        lease = os.urandom(16).hex()
-        try:
-            reservation = await self._store.reserve([charge], lease=lease)
-        finally:
-            self._store.settle(lease)
-        if reservation.local:  # it knows a share of the budget only
-            return unspent
-        return next((status.remaining for status in reservation.statuses), unspent)
+        statuses = () if self._store is None else await self._store.read([charge])
+        return statuses[0].remaining if statuses else unspent
 
 
 def _moment(seconds: float) -> datetime:
