@@ -128,8 +128,11 @@ def admin_of(
     served: Replaceable,
     reload: Reload | None,
     log: list[Observer],
+    closing: dict[str, Close],
 ) -> ASGIApp | None:
     """The operator's app of these processes, which has its lines in the access log; None without `[admin]`.
+
+    Adds it to `closing`.
 
     Args:
         served: Has the settings in force.
@@ -147,4 +150,5 @@ def admin_of(
         reload=None if reload is None else reload.run,
         allow=settings.admin.allow,
     )
+    closing["operator's app"] = app.aclose
     return RequestEventsMiddleware(app, observers=log) if log else app

@@ -90,7 +90,7 @@ class AdminApp:
         allow: Iterable[str] = (),
     ) -> None:
         hasher, sessions = hasher or Hasher(), Sessions()
-        find = _finder(identify, keys, hasher, sessions)
+        find = self._find = _finder(identify, keys, hasher, sessions)
         self._guard = OperatorGuard(find, allow=allow)
         asked, configured = Processes(processes), SettingsAPI(settings, reload)
         currency = None if settings is None else settings().currency
@@ -136,6 +136,11 @@ class AdminApp:
             except ClientDisconnected:
                 return
         await self._routes(scope, receive, send_guarded)
+
+    async def aclose(self) -> None:
+        """Wait for lookups of admin keys. What was given to it stays open."""
+        if isinstance(self._find, OperatorKeys):
+            await self._find.aclose()
 
     async def _admit(self, scope: Scope, context: RequestContext) -> Principal:
         """The operator who asks. Raises XRouterError for everybody else, and nothing else."""
