@@ -55,6 +55,16 @@ async def test_each_subject_that_spent_something_has_a_budget() -> None:
     ]
 
 
+async def test_the_budgets_of_all_come_alone_and_the_most_used_first() -> None:
+    ledger = await of(entry(owner="ann", cost=3 * NANO))
+    limit = "90 USD/calendar month per all; 10 USD/day per all; 5 USD/day per owner; 60/minute per all"
+    ours = budgets(ledger, limit, models={"small": "4 USD/day per all"})
+    assert [(str(use.limit), use.spent // NANO) for use in await ours.of_all()] == [
+        ("10 USD per 1 day", 3),
+        ("90 USD per calendar month", 3),
+    ]
+
+
 async def test_a_budget_of_models_counts_only_these() -> None:
     ledger = await of(entry(model="gpt-a", cost=3 * NANO), entry(model="other", cost=5 * NANO))
     (use,) = await budgets(ledger, "60/minute", models={"gpt-*": "10 USD/day per owner"}).used()
@@ -129,12 +139,3 @@ async def test_a_key_with_a_limit_of_its_own_has_that_budget() -> None:
         (general.id, 10),
         ("host", 10),
     }
-
-
-async def test_a_key_is_told_all_that_it_spends_from() -> None:
-    registry = MemoryKeyStore()
-    key = await made(registry, "2 USD/day")
-    ledger = await of(entry(key=key.id, cost=1 * NANO), entry(key="other", cost=4 * NANO))
-    whose = "10 USD/day; 20 USD/day per owner; 5 USD/day per address; 30 USD/day per all"
-    found = told(await budgets(ledger, whose).of_key(key))
-    assert sorted(found) == [("all", "", 5, 25), ("key", key.id, 1, 1), ("owner", "ann", 5, 15)]

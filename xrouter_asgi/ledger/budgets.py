@@ -89,9 +89,11 @@ class Budgets:
         uses = [use for charge in unique.values() if (use := await self._use(charge)) is not None]
         return sorted(uses, key=_by_share)[:most]
 
-    async def of_key(self, key: APIKey) -> list[BudgetUse]:
-        """The budgets that a key spends from, but for those per model."""
-        return [use for charge in self._charges_of(key) if (use := await self._use(charge)) is not None]
+    async def of_all(self) -> list[BudgetUse]:
+        """The budgets that all spend from together, on all models: the most used first. Raises LedgerUnavailable."""
+        ours = [rule for rule in self._rules.of_money if rule.limit.per == "all" and rule.pattern is None]
+        uses = [use for rule in ours if (use := await self._use(self._charge(rule, ""))) is not None]
+        return sorted(uses, key=_by_share)
 
     def _charges_of(self, key: APIKey) -> Sequence[Charge]:
         return self._rules.budgets(Subject(key.id, key.owner, "", key.limits, key.groups))

@@ -18,7 +18,8 @@ from ...keys import APIKey, Hasher, Issued, Issuer, KeyFields, KeyFilter, KeyReg
 from ...keys.base import State, utc_now
 from ...keys.documents import history_document, key_document
 from ...keys.issuer import MAX_REASON, OVERLAP
-from .answers import Audit, IssuedKey, KeyEntry, KeyList
+from .key_answers import Audit, IssuedKey, KeyDetail, KeyEntry, KeyList
+from .key_limits import KeyLimits
 from .operation import STRICT, AdminOperation, Body, Query, answer, body_of, query_of
 
 Reason: TypeAlias = Annotated[str | None, Field(max_length=MAX_REASON)]
@@ -65,9 +66,10 @@ class RotationBody(ReasonBody):
 class KeysAPI:
     """`/api/keys`. Each change is in the audit, by the operator's id."""
 
-    def __init__(self, registry: KeyRegistry, hasher: Hasher, *, currency: str | None) -> None:
+    def __init__(self, registry: KeyRegistry, hasher: Hasher, limits: KeyLimits, *, currency: str | None) -> None:
         self._registry = registry
         self._hasher = hasher
+        self._limits = limits
         self._currency = currency
 
     def operations(self) -> list[AdminOperation]:
@@ -81,7 +83,7 @@ class KeysAPI:
         return [
             get("/api/keys", self._list, "The keys, oldest first.", **found),
             post("/api/keys", self._create, "Make a key. Its secret is shown this once.", **made),
-            get(one, self._show, "A key.", answer=KeyEntry, errors=(404,)),
+            get(one, self._show, "A key.", answer=KeyDetail, errors=(404,)),
             post(one, self._update, "Change fields of a key.", answer=KeyEntry, body=ChangeBody),
             post(f"{one}/rotate", self._rotate, "Give a key another secret, which is shown this once.", **rotated),
             post(f"{one}/suspend", self._suspend, "Refuse a key until it is resumed.", **altered),
@@ -98,12 +100,18 @@ class KeysAPI:
             found = await Issuer(self._registry, by="").list(where, after=query.after, most=query.limit + 1)
         shown, now = found[: query.limit], utc_now()
         more = shown[-1].id if len(found) > len(shown) else None
-        return {"keys": [_entry(each, now) for each in shown], "after": more}
+        entries: list[KeyDetail] = [
+            {**_entry(each, now), "limits_used": used}
+            for each, used in zip(shown, await self._limits.used(shown), strict=True)
+        ]
+        return {"keys": entries, "after": more}
 
-    async def one(self, id: str) -> KeyEntry:
+    async def one(self, id: str) -> KeyDetail:
         """Raises NotFound."""
         with _told():
-            return _entry(await self._registry.get(id), utc_now())
+            key = await self._registry.get(id)
+        (used,) = await self._limits.used([key])
+        return {**_entry(key, utc_now()), "limits_used": used}
 
     async def create(self, body: NewKeyBody, context: RequestContext) -> IssuedKey:
         """Raises InvalidRequest."""

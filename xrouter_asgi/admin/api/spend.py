@@ -132,6 +132,12 @@ class SpendAPI:
         used = [] if budgets is None else await budgets.used(most)
         return {"currency": self._spend.currency, "budgets": [budget_entry(each) for each in used]}
 
+    async def budget_of_all(self) -> BudgetEntry | None:
+        """That budget of all, on all models, which is the most used. Raises LedgerUnavailable."""
+        budgets = self._spend.budgets
+        used = [] if budgets is None else await budgets.of_all()
+        return budget_entry(used[0]) if used else None
+
     async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         report = await self.report(query_of(scope, SpendQuery))
         await answer(send, context, report.document())
