@@ -66,6 +66,15 @@ async def test_a_key_is_told_with_what_it_has_used_of_each_limit(stand: Stand) -
         assert shown in text
 
 
+async def test_the_page_of_a_key_stays_current_by_its_limits_alone(stand: Stand) -> None:
+    store, key = MemoryLimits(), stand.ordinary
+    counted(stand, store)
+    await use(store, key, requests=3)
+    text = await page(stand, f"/keys/{key.key.id}?part=live")
+    assert "3 / 600" in text
+    assert "Audit" not in text
+
+
 async def test_a_limit_says_when_all_of_it_is_free_again(stand: Stand) -> None:
     store, key = MemoryLimits(), stand.ordinary
     counted(stand, store)

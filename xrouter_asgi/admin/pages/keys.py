@@ -23,7 +23,7 @@ from ..api.operation import checked
 from ..api.spend import SpendAPI
 from ..forms import go_to, query_fields, read_form
 from .charts import WIDTH, Bar, bar
-from .frame import Frame
+from .frame import PART, Frame
 from .spend import spent_by_key
 
 HOUR: Final = 3600.0
@@ -97,11 +97,12 @@ class KeyPages:
         await self._frame.show(scope, send, context, "secret", status=201, key=made, rotated=False)
 
     async def _one(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
-        key, history = await self._keys.one(id), await self._keys.history(id)
-        audit = list(reversed(history["audit"]))
-        used = limit_bars(key)
-        spent = await self._spent()
-        await self._frame.show(scope, send, context, "key", key=key, audit=audit, used=used, whole=WIDTH, **spent)
+        key = await self._keys.one(id)
+        shown: dict[str, Any] = {"key": key, "used": limit_bars(key), "whole": WIDTH}
+        if PART not in query_fields(scope):  # only limits change by themselves
+            shown["audit"] = list(reversed((await self._keys.history(id))["audit"]))
+            shown |= await self._spent()
+        await self._frame.show(scope, send, context, "key", **shown)
 
     async def _spent(self) -> dict[str, Any]:
         """What each key has spent this month; nothing where there is no ledger, or where it is away."""
