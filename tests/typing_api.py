@@ -80,7 +80,7 @@ from xrouter_asgi.decision import Attempt, Decision, Unready
 from xrouter_asgi.errors import UnsupportedOperation, UpstreamUnavailable
 from xrouter_asgi.events import AttemptEnded, Observer, RequestEnded
 from xrouter_asgi.keys import CachedKeys, Changed, Hasher, Issued, Issuer, KeyFilter, KeyRegistry, KeySpec, KeyStore
-from xrouter_asgi.limits import Charge, Limit, LimitStore, Reservation
+from xrouter_asgi.limits import Charge, Limit, LimitStatus, LimitStore, Reservation
 from xrouter_asgi.middleware import Identify
 from xrouter_asgi.policies import CandidateStats, Ranked, Requirements, Strategy, Thresholds, lowest_cost
 from xrouter_asgi.providers import TLS, AnthropicOptions, AnthropicProvider, Body, ReadyProvider, Timeouts
@@ -282,6 +282,9 @@ class Counts:
         return Reservation(admitted=True)
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None: ...
+
+    async def read(self, charges: Sequence[Charge]) -> Sequence[LimitStatus]:
+        return [LimitStatus(charge.limit, charge.limit.amount, 0.0) for charge in charges]
 
     async def aclose(self) -> None: ...
 

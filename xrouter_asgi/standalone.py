@@ -126,8 +126,8 @@ def assemble(
     metrics = metrics_of(settings, router, store, bookkeeper, refusals, tracing)
     app = _without_key(app, settings, metrics)
     log = access_log_of(settings, closing)
-    watched, spend = watched_of(settings, router, observers), spend_of(settings, ledger, store, registry)
-    admin = admin_of(settings, [watched] if watched else [], registry, spend, router, reload, log)
+    watched, spend = watched_of(settings, router, observers, store), spend_of(settings, ledger, store, registry)
+    admin = admin_of(settings, [watched] if watched else [], registry, spend, router, reload, log, closing)
     observers += observers_of(settings, metrics, bookkeeper, log, closing)
     if observers:
         # Above keys and limits, so that their refusals are logged and measured, too.
@@ -150,7 +150,7 @@ def admin_of_workers(
     store = None if limits is None or not limits.shared else _limit_store(settings, ledger, closing)
     log = access_log_of(settings, closing)
     spend = spend_of(settings, ledger, store, registry)
-    admin = admin_of(settings, workers, registry, spend, served, reload, log)
+    admin = admin_of(settings, workers, registry, spend, served, reload, log, closing, store)
     closing |= {name: each.aclose for name, each in (("ledger", ledger), ("keys", registry)) if each is not None}
     return None if admin is None else ClosingAtShutdown(admin, closing=closing)
 

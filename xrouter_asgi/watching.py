@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
@@ -23,7 +24,7 @@ from .telemetry.access_log import LineBuffer
 from .telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from .admin import ThisProcess, Watched
+    from .admin import LimitsUsed, ThisProcess, Watched
 
 
 def metrics_of(
@@ -109,7 +110,9 @@ def spend_of(
     return Spend(ledger, currency=table.currency, timezone=table.zone, budgets=budgets)
 
 
-def watched_of(settings: Settings, router: ReloadableRouter, observers: list[Observer]) -> ThisProcess | None:
+def watched_of(
+    settings: Settings, router: ReloadableRouter, observers: list[Observer], store: LimitStore | None
+) -> ThisProcess | None:
     """This process, for the operator's app; None without `[admin]`. Adds what remembers requests to the observers."""
     if settings.admin is None:
         return None
@@ -117,7 +120,8 @@ def watched_of(settings: Settings, router: ReloadableRouter, observers: list[Obs
 
     live = Live()
     observers.append(live)
-    return ThisProcess(router, live, currency=settings.price_list().currency)
+    currency = settings.price_list().currency
+    return ThisProcess(router, live, currency=currency, limits=_limits_used(settings, store))
 
 
 def admin_of(
@@ -128,11 +132,16 @@ def admin_of(
     served: Replaceable,
     reload: Reload | None,
     log: list[Observer],
+    closing: dict[str, Close],
+    shared: LimitStore | None = None,
 ) -> ASGIApp | None:
     """The operator's app of these processes, which has its lines in the access log; None without `[admin]`.
 
+    Adds it to `closing`.
+
     Args:
         served: Has the settings in force.
+        shared: The counts of the limits, if this process sees those of all; None if each tells of its own.
     """
     if settings.admin is None or settings.keys is None or registry is None:
         return None
@@ -143,8 +152,20 @@ def admin_of(
         keys=registry,
         hasher=settings.keys.hasher,
         spend=spend,
+        limits=_limits_used(settings, shared),
         settings=lambda: served.settings,
         reload=None if reload is None else reload.run,
         allow=settings.admin.allow,
     )
+    closing["operator's app"] = app.aclose
     return RequestEventsMiddleware(app, observers=log) if log else app
+
+
+def _limits_used(settings: Settings, store: LimitStore | None) -> LimitsUsed | None:
+    """What tells how far limits are used up, by these counts; None without them."""
+    from .admin import LimitsUsed
+
+    if (limits := settings.limits) is None or store is None:
+        return None
+    timezone = UTC if settings.spend is None else settings.spend.zone
+    return LimitsUsed(store, limit=limits.limit, models=limits.models, timezone=timezone)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.asgi_client import Answer, Headers, request
-from xrouter_asgi.admin import AdminApp, ThisProcess
+from xrouter_asgi.admin import AdminApp, LimitsUsed, ThisProcess
 from xrouter_asgi.keys import Issued, Issuer, KeySpec, MemoryKeyStore
 from xrouter_asgi.ledger import Budgets, MemoryLedger, Spend
 from xrouter_asgi.limits import MemoryLimits
@@ -50,7 +50,7 @@ class Stand:
         budgets = Budgets(self.ledger, limit=limit, store=self.limits, keys=self.registry)
         spend = Spend(self.ledger, budgets=budgets)
         self.app = AdminApp(
-            ThisProcess(self.router, self.live),
+            ThisProcess(self.router, self.live, limits=LimitsUsed(self.limits, limit=limit)),
             keys=self.registry,
             spend=spend,
             settings=lambda: self.router.settings,

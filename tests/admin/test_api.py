@@ -43,6 +43,7 @@ async def test_the_overview_says_what_happened_of_late(stand: Stand) -> None:
     assert len(overview["minutes"]) == 60
     assert sum(minute["requests"] for minute in overview["minutes"]) == 1
     assert overview["duration"]["p95"] > 0
+    assert (overview["currency"], {minute["cost"] for minute in overview["minutes"]}) == ("USD", {"0"})
     assert datetime.fromisoformat(overview["started"]).tzinfo is not None
 
 

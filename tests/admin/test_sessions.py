@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 import pytest
 
-from tests.admin.stand import HOST, SAME_ORIGIN, Stand
-from tests.asgi_client import Exchange, body_messages, http_scope, request
+from tests.admin.stand import HOST, SAME_ORIGIN, Stand, bearer
+from tests.asgi_client import Exchange, body_messages, get, http_scope, request
+from xrouter_asgi.admin import AdminApp, ThisProcess
 from xrouter_asgi.admin.sessions import IDLE, LIFETIME, Sessions
+from xrouter_asgi.keys import APIKey, MemoryKeyStore
 from xrouter_asgi.testing.clock import Clock
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded")
@@ -29,6 +33,37 @@ def test_a_session_ends_after_an_hour_without_a_request() -> None:
     held = sessions.begin("key_1")
     clock.advance(IDLE)
     assert sessions.find(held) is None
+
+
+class Slow(MemoryKeyStore):
+    """Answers when it may, or is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_answer, self.closed = asyncio.Event(), asyncio.Event(), False
+
+    async def find(self, digests: Sequence[bytes], /) -> APIKey | None:
+        self.asked.set()
+        await self.may_answer.wait()
+        return await super().find(digests)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_closing_the_app_waits_for_lookups_of_keys_and_leaves_their_store_open(stand: Stand) -> None:
+    registry = Slow()
+    app = AdminApp(ThisProcess(stand.router, stand.live), keys=registry)
+    asking = asyncio.create_task(get(app, "/api/overview", headers=[bearer(stand.admin.secret)]))
+    await registry.asked.wait()
+    closing = asyncio.create_task(app.aclose())
+    for _ in range(5):  # enough for one that waits for nothing
+        await asyncio.sleep(0)
+    assert not closing.done()
+    registry.may_answer.set()
+    await closing
+    assert (await asking).status == 401
+    assert not registry.closed
 
 
 def test_of_what_a_browser_holds_only_a_digest_is_kept() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from tests.ledger.entries import entry
 from xrouter_asgi.admin import AdminApp, ThisProcess, WorkerProcess
 from xrouter_asgi.admin.api.filters import RequestFilter
 from xrouter_asgi.admin.workers import answers_of
-from xrouter_asgi.context import Principal, RequestContext
-from xrouter_asgi.events import CircuitOpened, CooldownStarted
+from xrouter_asgi.context import Cost, Principal, RequestContext
+from xrouter_asgi.events import CircuitOpened, CooldownStarted, RequestEnded
 from xrouter_asgi.ledger import LedgerUnavailable, MemoryLedger, Page, Spend
+from xrouter_asgi.limits.prices import NANO
 
 
 class Line:
@@ -90,13 +92,18 @@ async def test_the_overview_sums_up_all_workers() -> None:
     one, other = several.stands
     for stand in (one, one, other):
         await stand.chat()
+    for stand in (one, other):
+        context = RequestContext(endpoint="chat", cost=Cost(NANO * 3 // 8, False))
+        stand.live(RequestEnded(context, "POST", "/", 200, True, 0.2, 0.1, 1, 1, None))
     one.live(CircuitOpened(RequestContext(), "other", 5, "other/b"))
     for stand in (one, other):
         stand.live(CooldownStarted(RequestContext(), "other", "rate", 5, "other/b"))
     overview = await several.got("/api/overview")
     assert overview["workers"] == {"answering": 2, "of": 2}
     assert len(overview["minutes"]) == 60
-    assert sum(minute["requests"] for minute in overview["minutes"]) == 3
+    assert sum(minute["requests"] for minute in overview["minutes"]) == 5
+    assert sum(Decimal(minute["cost"]) for minute in overview["minutes"]) == Decimal("0.75")
+    assert max(minute["in_flight"] for minute in overview["minutes"]) == 2
     assert overview["duration"]["p95"] is not None
     assert {problem["kind"]: problem["workers"] for problem in overview["problems"]} == {
         "circuit_open": [1],

@@ -14,7 +14,7 @@ from tests.ledger.entries import entry
 from xrouter_asgi.admin import AdminApp, ThisProcess
 from xrouter_asgi.admin.pages.charts import Bar
 from xrouter_asgi.admin.pages.spend import budget_bar
-from xrouter_asgi.ledger import LedgerUnavailable
+from xrouter_asgi.ledger import Budgets, LedgerUnavailable, Spend
 
 NANO = 10**9
 
@@ -90,6 +90,27 @@ async def test_now_says_what_was_spent_today_unless_the_ledger_is_away(
     text = await page(stand, "/")
     assert "Spent today" not in text
     assert "Duration, p95" in text
+
+
+@pytest.mark.parametrize(
+    ("limit", "told", "alarming"),
+    [
+        ("20 USD/calendar day per all", "25\N{NARROW NO-BREAK SPACE}% of 20.00 a day", False),
+        ("10 USD/calendar month per all", "50\N{NARROW NO-BREAK SPACE}% of 10.00 a month", False),
+        ("5 USD/2 days per all", "100\N{NARROW NO-BREAK SPACE}% of 5.00<", True),
+        ("4 USD/calendar day per owner", None, False),
+    ],
+)
+async def test_now_says_how_far_the_budget_of_all_is_used_up(
+    stand: Stand, limit: str, told: str | None, alarming: bool
+) -> None:
+    await filled(stand)
+    spend = Spend(stand.ledger, budgets=Budgets(stand.ledger, limit=limit))
+    stand.app = AdminApp(ThisProcess(stand.router, stand.live), keys=stand.registry, spend=spend)
+    text = await page(stand, "/")
+    assert ('href="./spend#budgets"' in text) == (told is not None)
+    assert told is None or told in text
+    assert ('class="alarming"' in text) == alarming
 
 
 async def test_without_a_ledger_there_is_no_such_page(stand: Stand) -> None:

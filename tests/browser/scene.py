@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 from tests.ledger.entries import entry
-from xrouter_asgi.admin import AdminApp, ThisProcess
+from xrouter_asgi.admin import AdminApp, LimitsUsed, ThisProcess
 from xrouter_asgi.admin.upstreams import upstreams_of
 from xrouter_asgi.context import Attempt, Cost, Principal, RequestContext, Usage
 from xrouter_asgi.decision import CandidateVerdict, Unready
@@ -17,8 +17,9 @@ from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamTimeout, 
 from xrouter_asgi.events import CooldownStarted, RequestEnded, RequestStarted
 from xrouter_asgi.keys import Issued, Issuer, KeySpec, MemoryKeyStore
 from xrouter_asgi.ledger import Budgets, MemoryLedger, SeededBudget, Spend
-from xrouter_asgi.limits import MemoryLimits
+from xrouter_asgi.limits import LimitStore, MemoryLimits
 from xrouter_asgi.limits.prices import NANO
+from xrouter_asgi.limits.rules import LimitRules, Subject
 from xrouter_asgi.live import Live
 from xrouter_asgi.policies.upstream_state import Cooldown
 from xrouter_asgi.reloading import ReloadableRouter, Reloaded
@@ -26,6 +27,7 @@ from xrouter_asgi.settings import Settings
 from xrouter_asgi.standalone import build_router
 from xrouter_asgi.testing.clock import Clock
 
+LIMITS = ["600/minute", "500k tokens/hour", "8 parallel"]
 SETTINGS = Settings.parse(
     {
         "providers": {
@@ -43,7 +45,7 @@ SETTINGS = Settings.parse(
             {"target": "gigachat/*", "input": 1.5, "output": 1.5},
             {"target": "openai/*", "input": 0.25, "output": 2},
         ],
-        "rate_limit": {"limit": ["600/minute", "8 parallel"]},
+        "rate_limit": {"limit": LIMITS},
     },
     source="/etc/xrouter/xrouter.toml",
 )
@@ -77,14 +79,11 @@ class Scene:
         scene.live = Live(now=scene.clock)
         await scene._happen()
         await scene._cost()
-        spend = Spend(
-            scene.ledger,
-            budgets=Budgets(
-                scene.ledger, limit=BUDGETS, keys=scene.registry, store=SeededBudget(MemoryLimits(), scene.ledger)
-            ),
-        )
+        store = SeededBudget(MemoryLimits(), scene.ledger)
+        await scene._use_up(store)
+        spend = Spend(scene.ledger, budgets=Budgets(scene.ledger, limit=BUDGETS, keys=scene.registry, store=store))
         scene.app = AdminApp(
-            ThisProcess(scene.router, scene.live),
+            ThisProcess(scene.router, scene.live, limits=LimitsUsed(store, limit=[*LIMITS, *BUDGETS])),
             keys=scene.registry,
             spend=spend,
             settings=lambda: SETTINGS,
@@ -138,8 +137,12 @@ class Scene:
 
     async def _happen(self) -> None:
         for minute in range(61):
-            for _ in range(self.random.randint(2, 9) + (8 if 20 < minute < 32 else 0)):
-                self._request()
+            many = self.random.randint(2, 9) + (8 if 20 < minute < 32 else 0)
+            running = [RequestContext() for _ in range(many)]
+            for context in running:
+                self.live(RequestStarted(context))
+            for context in running:
+                self._request(context)
             self.clock.advance(60 if minute < 60 else 0)
         self.live(CooldownStarted(RequestContext(), "gigachat", "rate", 45, "gigachat/GigaChat-2"))
         for view in upstreams_of(self.router.models)["fast"]:
@@ -168,7 +171,17 @@ class Scene:
             ]
             await self.ledger.write(entries)
 
-    def _request(self) -> None:
+    async def _use_up(self, store: LimitStore) -> None:
+        """What callers have used of their limits: most of them little, one nearly all."""
+        rules, used = LimitRules(LIMITS, {}), ((51, 183_000, 3), (310, 92_500, 1), (12, 4_100, 0))
+        for key, (requests, tokens, parallel) in zip(self.keys, used, strict=False):
+            counts = {each.limit.unit: each for each in rules.counts(Subject(key.id, key.owner, "", key.limits))}
+            taken = [replace(counts["requests"], cost=requests), replace(counts["tokens"], cost=tokens)]
+            await store.reserve(taken, lease=key.id)
+            for number in range(parallel):
+                await store.reserve([replace(counts["parallel"], cost=1)], lease=f"{key.id} {number}")
+
+    def _request(self, context: RequestContext) -> None:
         dice = self.random.random
         model, first, second = self.random.choice(
             [
@@ -178,12 +191,11 @@ class Scene:
                 ("embeddings", ("openai", "text-embedding-3-small"), None),
             ]
         )
-        context = RequestContext(model=model, endpoint="embeddings" if second is None else "chat")
+        context.model, context.endpoint = model, "embeddings" if second is None else "chat"
         context.request_id = f"req_{self.random.getrandbits(128):032x}"
         owner = self.random.randrange(len(OWNERS))
         context.principal = Principal(self.keys[owner].id, OWNERS[owner])
         context.streamed = second is not None and dice() < 0.7
-        self.live(RequestStarted(context))
         if dice() < 0.03:
             self._refused(context)
             return

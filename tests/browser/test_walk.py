@@ -25,6 +25,9 @@ url = "sqlite:///keys.db"
 [admin]
 port = {port}
 
+[rate_limit]
+limit = "60/minute"
+
 [providers.nobody]
 kind = "openai"
 base_url = "http://127.0.0.1:9/v1"
@@ -92,6 +95,11 @@ async def test_an_operator_makes_a_key_sees_it_used_and_revokes_it(browser: Chro
 
         await page.get_by_role("link", name="Keys").click()
         await page.get_by_role("link", name="walker").click()
+        await page.get_by_role("cell", name="1 / 60").wait_for()
+        await page.get_by_text("live", exact=True).first.wait_for()
+        assert (await ask(gateway.url, secret)).status_code == 200
+        await page.get_by_role("cell", name="2 / 60").wait_for()
+
         await page.get_by_role("link", name="Revoke").click()
         await page.get_by_label("Reason").fill("the walk is over")
         await page.get_by_role("button", name="Revoke").click()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from tests.ledger.entries import NOON, entry, hours
 from xrouter_asgi.keys import APIKey, Issuer, KeySpec, MemoryKeyStore
 from xrouter_asgi.ledger import Budgets, BudgetUse, MemoryLedger
-from xrouter_asgi.limits import Charge, Limit, LimitStore, MemoryLimits, Reservation
+from xrouter_asgi.limits import Charge, Limit, LimitStatus, LimitStore, MemoryLimits
 
 NANO = 10**9
 
@@ -52,6 +52,16 @@ async def test_each_subject_that_spent_something_has_a_budget() -> None:
         ("owner", "bob", 2, 8),
         ("key", "k2", 2, 8),
         ("model", "large", 2, 8),
+    ]
+
+
+async def test_the_budgets_of_all_come_alone_and_the_most_used_first() -> None:
+    ledger = await of(entry(owner="ann", cost=3 * NANO))
+    limit = "90 USD/calendar month per all; 10 USD/day per all; 5 USD/day per owner; 60/minute per all"
+    ours = budgets(ledger, limit, models={"small": "4 USD/day per all"})
+    assert [(str(use.limit), use.spent // NANO) for use in await ours.of_all()] == [
+        ("10 USD per 1 day", 3),
+        ("90 USD per calendar month", 3),
     ]
 
 
@@ -104,8 +114,8 @@ async def test_an_overdrawn_budget_has_nothing_left() -> None:
 
 
 class Away(MemoryLimits):
-    async def reserve(self, charges: object, *, lease: str) -> Reservation:
-        return Reservation(True, local=True)
+    async def read(self, charges: object) -> Sequence[LimitStatus]:
+        return ()
 
 
 async def test_while_the_counts_are_away_the_ledger_alone_tells() -> None:
@@ -129,12 +139,3 @@ async def test_a_key_with_a_limit_of_its_own_has_that_budget() -> None:
         (general.id, 10),
         ("host", 10),
     }
-
-
-async def test_a_key_is_told_all_that_it_spends_from() -> None:
-    registry = MemoryKeyStore()
-    key = await made(registry, "2 USD/day")
-    ledger = await of(entry(key=key.id, cost=1 * NANO), entry(key="other", cost=4 * NANO))
-    whose = "10 USD/day; 20 USD/day per owner; 5 USD/day per address; 30 USD/day per all"
-    found = told(await budgets(ledger, whose).of_key(key))
-    assert sorted(found) == [("all", "", 5, 25), ("key", key.id, 1, 1), ("owner", "ann", 5, 15)]

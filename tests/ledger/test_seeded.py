@@ -13,7 +13,7 @@ from redis import Redis
 from tests.ledger.entries import entry
 from tests.limits.fixtures import MakeStore, redis_process, redis_store, redis_url
 from xrouter_asgi.ledger import LedgerUnavailable, MemoryLedger, SeededBudget, Where
-from xrouter_asgi.limits import Charge, Limit, LimitStore, MemoryLimits, Reservation
+from xrouter_asgi.limits import Charge, Limit, LimitStore, MemoryLimits, Reservation, WhenUnavailable
 from xrouter_asgi.limits.periods import Calendar
 from xrouter_asgi.testing.clock import LoopClock
 from xrouter_asgi.testing.waiting import until
@@ -94,6 +94,24 @@ async def test_limits_of_other_units_ask_nobody(ledger: Told, inner: LimitStore)
     store = SeededBudget(inner, ledger)
     assert (await take(store, charge(REQUESTS))).admitted
     assert ledger.asked == []
+
+
+async def test_a_count_that_is_read_begins_at_what_was_spent_too(ledger: Told, inner: LimitStore) -> None:
+    await spend(ledger, 7)
+    store = SeededBudget(inner, ledger)
+    for _ in range(2):
+        assert [status.remaining for status in await store.read([charge(REQUESTS), charge()])] == [5, 3 * NANO]
+    assert len(ledger.asked) == 1
+    assert not (await take(store, charge(cost=4 * NANO))).admitted
+
+
+@pytest.mark.parametrize(("when_unavailable", "told"), [("degrade", [10 * NANO]), ("closed", [])])
+async def test_what_a_count_that_is_read_says_without_the_ledger(
+    ledger: Told, inner: LimitStore, when_unavailable: WhenUnavailable, told: list[int]
+) -> None:
+    ledger.away = True
+    store = SeededBudget(inner, ledger, when_unavailable=when_unavailable)
+    assert [status.remaining for status in await store.read([charge()])] == told
 
 
 async def test_what_is_reserved_is_settled_once_also_if_the_count_was_new(ledger: Told, inner: LimitStore) -> None:

@@ -50,7 +50,10 @@ async def play(script: list[Step], url: str) -> None:
                     Charge("key", limit, cost, span=calendar.span(limit.calendar) if limit.calendar else None)
                     for limit, cost in zip(LIMITS, costs, strict=True)
                 ]
-                same(await memory.reserve(charges, lease=leases[-1]), await redis.reserve(charges, lease=leases[-1]))
+                reservation = await memory.reserve(charges, lease=leases[-1])
+                same(reservation, await redis.reserve(charges, lease=leases[-1]))
+                assert tuple(await memory.read(charges)) == reservation.statuses
+                same(reservation, reservation._replace(statuses=tuple(await redis.read(charges))))
             elif leases:
                 lease = leases[cost % len(leases)]
                 memory.settle(lease, costs)

@@ -62,6 +62,17 @@ async def test_who_asked_longest_ago_is_forgotten_first(monkeypatch: pytest.Monk
     assert (await take(store, (REQUESTS, 3), subject="quiet")).admitted
 
 
+async def test_reading_makes_and_keeps_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MAX_SUBJECTS", 2)
+    store = MemoryLimits(clock=Clock())
+    await take(store, (REQUESTS, 3), subject="old")
+    await take(store, (REQUESTS, 1), subject="new")
+    await store.read([Charge(subject, REQUESTS) for subject in ("another", "old")])
+    assert len(store) == 2
+    await take(store, (REQUESTS, 1), subject="other")
+    assert (await take(store, (REQUESTS, 3), subject="old")).admitted  # it was forgotten first all the same
+
+
 async def test_expired_counts_go_while_others_are_asked() -> None:
     clock = Clock()
     store = MemoryLimits(clock=clock)

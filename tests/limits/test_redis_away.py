@@ -77,6 +77,13 @@ async def test_closed_admits_nothing_without_redis(redis_store: MakeStore, nowhe
     )
 
 
+async def test_without_redis_nobody_knows_what_all_have_used(redis_store: MakeStore, nowhere: str) -> None:
+    store = redis_store(nowhere)
+    assert not await store.read([Charge("key", REQUESTS)])
+    assert (await take(store, (REQUESTS, 1))).local
+    assert not await store.read([Charge("key", REQUESTS)])
+
+
 async def test_an_outage_is_one_line_in_the_log(
     redis_store: MakeStore, nowhere: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -88,6 +88,20 @@ def test_a_minute_sums_what_ended_in_it() -> None:
     assert now.requests == 1
 
 
+def test_a_minute_knows_its_cost_and_how_many_ran_when_its_first_request_ended() -> None:
+    wall = Wall()
+    live, contexts = Live(now=wall), [RequestContext(endpoint="chat") for _ in range(4)]
+    for context in contexts:
+        live(RequestStarted(context))
+    contexts[0].cost, contexts[1].cost = Cost(7, False), Cost(5, False)
+    live(ended(contexts[0]))
+    live(ended(contexts[1], 502))
+    wall.time += 60
+    live(ended(contexts[2]))
+    before, now = live.minutes(2)
+    assert [(minute.cost, minute.in_flight) for minute in (before, now)] == [(12, 4), (0, 2)]
+
+
 def succeeded(number: int) -> RequestEnded:
     """A request that went well, one of many that differ."""
     usage = Usage(number, 1) if number % 3 else None

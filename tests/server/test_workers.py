@@ -262,6 +262,8 @@ async def test_the_operator_sees_all_workers_and_reaches_them(
         assert {each["owner"] for each in await _requests(admin)} == {"ann"}
         ((target,),) = [model["targets"] for model in (await admin.get("/api/models")).json()["models"]]
         assert (target["attempts"], target["workers"]) == (asked, [1, 2])
+        (limit,) = (await admin.get(f"/api/keys/{made['id']}")).json()["limits_used"]
+        assert (limit["limit"], limit["used"], limit["worker"]) == ("1000 per 1 minute", str(asked), None)
         assert (await admin.post("/api/providers/up/probe")).json()["failure"] is None
         assert (await admin.post(f"/api/keys/{made['id']}/revoke")).status_code == 200
         while await _chat(gateway.url, own) != 401:

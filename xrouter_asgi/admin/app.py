@@ -23,6 +23,7 @@ from ..reloading import Reloaded
 from ..settings import Settings
 from .api.asking import Processes
 from .api.events import EventsAPI
+from .api.key_limits import KeyLimits
 from .api.keys import KeysAPI
 from .api.openapi import openapi
 from .api.operation import answer, paths_of
@@ -34,6 +35,7 @@ from .api.spend import SpendAPI
 from .api.upstreams import UpstreamsAPI
 from .forms import with_token
 from .guard import Find, HostUsers, OperatorGuard, OperatorKeys
+from .limits_used import LimitsUsed
 from .sessions import SESSION, Sessions, mount_of
 from .signing import SignIn
 from .watched import Watched
@@ -71,6 +73,7 @@ class AdminApp:
         identify: Who asks, in a host with users of its own; else the admin keys of `keys`. A principal needs the scope
             by name: one without scopes is no operator.
         spend: What was spent, and the budgets; None leaves those paths out.
+        limits: How far the limits that all processes count together are used up; None where each tells of its own.
         settings: Those in force; None leaves that path out.
         reload: Reads the settings again; None leaves that path out.
         allow: Networks of the peers that may come; none means all.
@@ -85,12 +88,13 @@ class AdminApp:
         hasher: Hasher | None = None,
         identify: Identify | None = None,
         spend: Spend | None = None,
+        limits: LimitsUsed | None = None,
         settings: Callable[[], Settings] | None = None,
         reload: Callable[[], Awaitable[Reloaded]] | None = None,
         allow: Iterable[str] = (),
     ) -> None:
         hasher, sessions = hasher or Hasher(), Sessions()
-        find = _finder(identify, keys, hasher, sessions)
+        find = self._find = _finder(identify, keys, hasher, sessions)
         self._guard = OperatorGuard(find, allow=allow)
         asked, configured = Processes(processes), SettingsAPI(settings, reload)
         currency = None if settings is None else settings().currency
@@ -99,7 +103,7 @@ class AdminApp:
             OverviewAPI(asked, settings_version=configured.version),
             RequestsAPI(asked, spend),
             UpstreamsAPI(asked),
-            None if keys is None else KeysAPI(keys, hasher, currency=currency),
+            None if keys is None else KeysAPI(keys, hasher, KeyLimits(asked, limits), currency=currency),
             None if spend is None else SpendAPI(spend),
             configured,
             EventsAPI(asked, version=configured.version),
@@ -136,6 +140,11 @@ class AdminApp:
             except ClientDisconnected:
                 return
         await self._routes(scope, receive, send_guarded)
+
+    async def aclose(self) -> None:
+        """Wait for lookups of admin keys. What was given to it stays open."""
+        if isinstance(self._find, OperatorKeys):
+            await self._find.aclose()
 
     async def _admit(self, scope: Scope, context: RequestContext) -> Principal:
         """The operator who asks. Raises XRouterError for everybody else, and nothing else."""

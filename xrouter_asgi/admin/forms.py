@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
 from urllib.parse import parse_qs, parse_qsl
 
-from pydantic import BaseModel, ValidationError
 from starlette.types import Message, Receive, Scope
 
 from ..asgi.body import read_body
@@ -14,13 +11,10 @@ from ..asgi.responses import id_headers
 from ..asgi.sending import Outgoing
 from ..context import RequestContext
 from ..errors import InvalidRequest
-from .api.operation import mistake_in
 from .guard import TOKEN
 from .sessions import root_of
 
 LARGEST = 64 << 10  # bytes
-
-M = TypeVar("M", bound=BaseModel)
 
 _KIND = b"application/x-www-form-urlencoded"
 _MOST = 64  # fields
@@ -43,14 +37,6 @@ def query_fields(scope: Scope) -> dict[str, str]:
     except ValueError:
         raise InvalidRequest("The query has too many parameters.") from None
     return {name: value.strip() for name, value in pairs if value.strip()}
-
-
-def checked(kind: type[M], values: Mapping[str, Any]) -> M:
-    """The values as a body of the API. Raises InvalidRequest for the first mistake."""
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise mistake_in(error) from None
 
 
 async def go_to(

@@ -77,7 +77,8 @@ class OperatorKeys:
     def __init__(self, registry: KeyRegistry, hasher: Hasher, sessions: Sessions) -> None:
         self._registry = registry
         self._sessions = sessions
-        self._check = KeyCheck(CachedKeys(registry, hasher=hasher), Failures())
+        self._keys = CachedKeys(registry, hasher=hasher)
+        self._check = KeyCheck(self._keys, Failures())
 
     async def __call__(self, scope: Scope) -> Principal:
         if any(name in _CREDENTIALS for name, _ in scope["headers"]):
@@ -100,6 +101,10 @@ class OperatorKeys:
         if key.kind != ADMIN:
             raise PermissionDenied("This is no admin key. Make one with: xrouter admin key")
         return key
+
+    async def aclose(self) -> None:
+        """Wait for the lookups under way. The registry stays open."""
+        await self._keys.wait()
 
     async def _still_good(self, id: str) -> APIKey | None:
         try:

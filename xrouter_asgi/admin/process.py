@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from ..inspection import sample_request
+from ..limits.rules import Subject
 from ..live import Live, Minute, Problem, RecentAttempt, RecentRequest, Seen
 from ..reloading import ReloadableRouter
 from ..router import LLMRouter
 from .api.answers import DetailFacts, ProbeFacts, ProblemFacts, StateFacts
 from .api.explaining import Explained, ExplainQuery
 from .api.filters import RequestFilter
+from .api.key_answers import LimitUse
 from .api.operation import at
+from .limits_used import LimitsUsed
 from .remembered import came_in, candidate_entry, request_detail, request_facts
 from .upstream_facts import provider_facts, state_facts, target_facts
 from .upstreams import TargetView, plan_of, upstreams_of
@@ -35,19 +38,29 @@ class ThisProcess:
         router: What is being served.
         live: What happened of late; an observer, to be given to RequestEventsMiddleware, too.
         currency: Of the prices.
+        limits: How far they are used up; None where nothing limits callers.
     """
 
     number = 1
 
-    def __init__(self, router: LLMRouter | ReloadableRouter, live: Live, *, currency: str = "USD") -> None:
+    def __init__(
+        self,
+        router: LLMRouter | ReloadableRouter,
+        live: Live,
+        *,
+        currency: str = "USD",
+        limits: LimitsUsed | None = None,
+    ) -> None:
         self._router = router
         self._live = live
         self._currency = currency
+        self._limits = limits
 
     async def status(self) -> ProcessStatus:
         live = self._live
         return {
             "started": at(live.started),
+            "currency": self._currency,
             "in_flight": live.in_flight,
             "minutes": [_minute_facts(each) for each in live.minutes(SHOWN)],
             "problems": [_problem_facts(each) for each in live.problems.present],
@@ -77,6 +90,9 @@ class ThisProcess:
             ],
             "providers": [provider_facts(name, found, self._live.recent) for name, found in providers.items()],
         }
+
+    async def limits(self, subjects: Sequence[Subject], /) -> list[list[LimitUse]] | None:
+        return [[] for _ in subjects] if self._limits is None else await self._limits.of(subjects)
 
     async def explain(self, query: ExplainQuery, /) -> Explained | None:
         request = sample_request(
@@ -147,6 +163,8 @@ def _minute_facts(minute: Minute) -> MinuteFacts:
         "refused": minute.refused,
         "prompt_tokens": minute.prompt_tokens,
         "completion_tokens": minute.completion_tokens,
+        "cost": minute.cost,
+        "in_flight": minute.in_flight,
         "durations": minute.durations.tolist(),
         "first_bytes": minute.first_bytes.tolist(),
     }

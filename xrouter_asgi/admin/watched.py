@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
 from typing_extensions import TypedDict
 
+from ..limits.rules import Subject
 from ..live import Seen
 from .api.answers import (
     CapabilitiesEntry,
@@ -21,6 +23,7 @@ from .api.answers import (
 )
 from .api.explaining import Explained, ExplainQuery
 from .api.filters import RequestFilter
+from .api.key_answers import LimitUse
 
 
 class MinuteFacts(TypedDict):
@@ -32,14 +35,17 @@ class MinuteFacts(TypedDict):
     refused: int
     prompt_tokens: int
     completion_tokens: int
+    cost: int
+    in_flight: int
     durations: list[int]
     first_bytes: list[int]
 
 
 class ProcessStatus(TypedDict):
-    """How a process is. The minutes are the last 60, the oldest first."""
+    """How a process is. The minutes are the last 60, the oldest first. The currency is that of their costs."""
 
     started: datetime
+    currency: str
     in_flight: int
     minutes: list[MinuteFacts]
     problems: list[ProblemFacts]
@@ -107,6 +113,9 @@ class Watched(Protocol):
     async def request(self, id: str, /) -> DetailFacts | None: ...
 
     async def upstreams(self) -> Upstreams: ...
+
+    async def limits(self, subjects: Sequence[Subject], /) -> list[list[LimitUse]] | None:
+        """How far the limits of each are used up, as this process counts. None if it cannot tell."""
 
     async def explain(self, query: ExplainQuery, /) -> Explained | None:
         """Where a request would go now. None if nothing serves its model."""

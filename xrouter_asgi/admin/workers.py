@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, cast
 
 from pydantic_core import to_json
 
+from ..limits.rules import Subject
 from ..live import Seen
 from ..router.table import PATIENCE
 from .api.answers import DetailFacts, ProbeFacts, StateFacts
 from .api.explaining import Explained, ExplainQuery
 from .api.filters import RequestFilter
+from .api.key_answers import LimitUse
 from .api.operation import adapter
 from .watched import News, ProcessStatus, Remembered, Upstreams, Watched
 
@@ -48,6 +50,10 @@ class WorkerProcess:
     async def upstreams(self) -> Upstreams:
         return cast(Upstreams, await self._told("upstreams", Upstreams))
 
+    async def limits(self, subjects: Sequence[Subject], /) -> list[list[LimitUse]] | None:
+        told = await self._told("limits", list[list[LimitUse]] | None, subjects)
+        return cast("list[list[LimitUse]] | None", told)
+
     async def explain(self, query: ExplainQuery, /) -> Explained | None:
         told = await self._told("explain", Explained | None, query.model_dump())
         return cast("Explained | None", told)
@@ -81,6 +87,9 @@ def answers_of(process: Watched) -> Mapping[str, Answer]:
     async def upstreams(params: Any) -> bytes:
         return to_json(await process.upstreams())
 
+    async def limits(params: Any) -> bytes:
+        return to_json(await process.limits(adapter(list[Subject]).validate_python(params)))
+
     async def explain(params: Any) -> bytes:
         return to_json(await process.explain(ExplainQuery.model_validate(params)))
 
@@ -93,5 +102,5 @@ def answers_of(process: Watched) -> Mapping[str, Answer]:
     async def news(params: Any) -> bytes:
         return to_json(await process.news(None if params is None else Seen(*params)))
 
-    methods = (status, requests, request, upstreams, explain, probe, close, news)
+    methods = (status, requests, request, upstreams, limits, explain, probe, close, news)
     return {method.__name__: method for method in methods}

@@ -115,7 +115,7 @@ def _run(environment: Mapping[str, str], options: argparse.Namespace) -> int:  #
     changed = {**environment, **launch.environment}
     inherited = {each: value for each, value in changed.items() if value is not None}
     # In place of this program, so that the terminal and every signal are the agent's own.
-    os.execvpe(name, command, inherited)  # noqa: S606
+    os.execvpe(name, command, inherited)  # noqa: S606 -- the agent that the user has named
 
 
 def _lines(launch: Launch, command: list[str]) -> str:

@@ -99,8 +99,13 @@ class CachedKeys:
             self._store.used(key)
         return key
 
-    async def aclose(self) -> None:
+    async def wait(self) -> None:
+        """Wait until every lookup under way has ended."""
         await self._flights.wait()
+
+    async def aclose(self) -> None:
+        """Wait for the lookups under way, then close the store."""
+        await self.wait()
         await self._store.aclose()
 
     async def _find(self, secret: str) -> APIKey | None:

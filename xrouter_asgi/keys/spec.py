@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Final, TypedDict
+from typing import Final
+
+from typing_extensions import TypedDict  # pydantic cannot use Python's own before 3.12
 
 from ..limits.limit import check_currency, parse_limits
 from .base import APIKey, State

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,9 +89,11 @@ class Budgets:
         uses = [use for charge in unique.values() if (use := await self._use(charge)) is not None]
         return sorted(uses, key=_by_share)[:most]
 
-    async def of_key(self, key: APIKey) -> list[BudgetUse]:
-        """The budgets that a key spends from, but for those per model."""
-        return [use for charge in self._charges_of(key) if (use := await self._use(charge)) is not None]
+    async def of_all(self) -> list[BudgetUse]:
+        """The budgets that all spend from together, on all models: the most used first. Raises LedgerUnavailable."""
+        ours = [rule for rule in self._rules.of_money if rule.limit.per == "all" and rule.pattern is None]
+        uses = [use for rule in ours if (use := await self._use(self._charge(rule, ""))) is not None]
+        return sorted(uses, key=_by_share)
 
     def _charges_of(self, key: APIKey) -> Sequence[Charge]:
         return self._rules.budgets(Subject(key.id, key.owner, "", key.limits, key.groups))
@@ -149,16 +150,8 @@ class Budgets:
 
     async def _remaining(self, charge: Charge, unspent: int) -> int:
         """What the limiter lets through; what is not spent, where it cannot say."""
-        if self._store is None:
-            return unspent
-        lease = os.urandom(16).hex()
-        try:
-            reservation = await self._store.reserve([charge], lease=lease)
-        finally:
-            self._store.settle(lease)
-        if reservation.local:  # it knows a share of the budget only
-            return unspent
-        return next((status.remaining for status in reservation.statuses), unspent)
+        statuses = () if self._store is None else await self._store.read([charge])
+        return statuses[0].remaining if statuses else unspent
 
 
 def _moment(seconds: float) -> datetime:

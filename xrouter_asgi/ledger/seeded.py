@@ -74,7 +74,7 @@ class SeededBudget:
         beginning = []
         if reservation.admitted:
             for charge, status in zip(charges, reservation.statuses, strict=False):  # none if it could not count
-                if charge.limit.unit == "money" and self._begins(charge, status):
+                if self._begins(charge, status.remaining + charge.cost):
                     beginning.append(charge)
         if not beginning:
             return reservation
@@ -96,17 +96,25 @@ class SeededBudget:
         """See `LimitStore`."""
         self._inner.settle(self._leases.pop(lease, lease), costs)
 
+    async def read(self, charges: Sequence[Charge]) -> Sequence[LimitStatus]:
+        """See `LimitStore`."""
+        statuses = await self._inner.read(charges)
+        pairs = zip(charges, statuses, strict=False)
+        beginning = [charge for charge, status in pairs if self._begins(charge, status.remaining)]
+        try:
+            return await self._inner.read(charges) if await self._begin(beginning) else statuses
+        except (LedgerUnavailable, TimeoutError):
+            return () if self._closed else statuses
+
     async def aclose(self) -> None:
         """Close the inner store."""
         await self._flights.wait()
         await self._inner.aclose()
 
-    def _begins(self, charge: Charge, status: LimitStatus) -> bool:
-        """Whether the count of the charge does not hold yet what was spent."""
-        return (
-            status.remaining + charge.cost >= charge.limit.amount
-            or charge.counted in self._under_way
-            or charge.counted in self._incomplete
+    def _begins(self, charge: Charge, remained: int) -> bool:
+        """Whether it is of money, and its count, of which so much was left, does not hold yet what was spent."""
+        return charge.limit.unit == "money" and (
+            remained >= charge.limit.amount or charge.counted in self._under_way or charge.counted in self._incomplete
         )
 
     async def _begin(self, charges: Sequence[Charge]) -> int:

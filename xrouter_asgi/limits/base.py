@@ -106,5 +106,12 @@ class LimitStore(Protocol):
         debt ends with the period.
         """
 
+    async def read(self, charges: Sequence[Charge]) -> Sequence[LimitStatus]:
+        """How far the counts of these charges are used up, in their order, whatever they would cost; changes nothing.
+
+        Sees every settlement before it. Empty if the store could not count: only a shared store knows what all
+        processes have used.
+        """
+
     async def aclose(self) -> None:
         """Send the settlements that are left, then close connections."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from ..context import BudgetStatus
@@ -13,13 +12,6 @@ from .rules import LimitRules, Subject
 async def budgets_of(subject: Subject, *, rules: LimitRules, store: LimitStore) -> Sequence[BudgetStatus]:
     """The limits of money of a caller, but for those per model. None while the store cannot count."""
     charges = rules.budgets(subject)
-    if not charges:
-        return ()
-    lease = os.urandom(16).hex()
-    try:
-        reservation = await store.reserve(charges, lease=lease)
-    finally:
-        store.settle(lease)
     return [
         BudgetStatus(
             limit=str(charge.limit),
@@ -28,5 +20,5 @@ async def budgets_of(subject: Subject, *, rules: LimitRules, store: LimitStore) 
             remaining=charge.limit.shown(status.remaining),
             reset=status.reset if charge.span is None else charge.span.ends - rules.calendar.now(),
         )
-        for charge, status in zip(charges, reservation.statuses, strict=False)
+        for charge, status in zip(charges, await store.read(charges), strict=False)
     ]

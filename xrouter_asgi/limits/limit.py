@@ -12,7 +12,8 @@ from typing import Final, Literal, TypeAlias, cast, get_args
 from .prices import MOST, NANO, in_units
 
 Unit: TypeAlias = Literal["requests", "tokens", "money", "parallel", "output", "choices"]
-"""`output` and `choices` are not counted: they bound the tokens of each choice, and the choices, of one request."""
+UNCOUNTED: Final = ("output", "choices")
+"""They bound the tokens of each choice, and the choices, of one request."""
 Per: TypeAlias = Literal["key", "owner", "group", "model", "address", "all"]
 Period: TypeAlias = Literal["day", "week", "month"]
 
@@ -21,7 +22,7 @@ LONGEST: Final[dict[Period, float]] = {"day": DAY, "week": 7 * DAY, "month": 31 
 """Seconds of the longest period of each kind, give or take the hour of a change of clocks."""
 
 _LARGEST = 10**15  # Lua counts exactly up to 2^53
-_WITHOUT_WINDOW: Final = ("parallel", "output", "choices")
+_WITHOUT_WINDOW: Final = ("parallel", *UNCOUNTED)
 _SECONDS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 _NOTATION = re.compile(

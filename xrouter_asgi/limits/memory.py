@@ -105,7 +105,21 @@ class MemoryLimits:
                 if charge.held and not count.used:
                     del self._counts[charge.limit.window][charge.counted]
 
+    async def read(self, charges: Sequence[Charge]) -> Sequence[LimitStatus]:
+        now = self._clock()
+        return [self._status(charge, now) for charge in charges]
+
     async def aclose(self) -> None: ...
+
+    def _status(self, charge: Charge, now: float) -> LimitStatus:
+        """How far a count is used up. Creates none, and leaves it as old as it was: who reads uses nothing."""
+        limit = charge.limit
+        amount, counts = self._share(limit), self._counts.get(limit.window)
+        count = None if counts is None else counts.get(charge.counted)
+        if count is None:
+            return LimitStatus(limit, amount, 0.0)
+        count.advance(now)
+        return LimitStatus(limit, max(0, amount - count.used), count.reset(now))
 
     def _owe(self, charge: Charge, cost: int, reserved: int, place: int, now: float) -> None:
         """Count what a request took beyond its reservation, in a new count if need be: a debt outlives its count."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
-from .base import SLOT_RETRY_AFTER, Charge, LimitStore, Reservation
+from .base import SLOT_RETRY_AFTER, Charge, LimitStatus, LimitStore, Reservation
 from .link import in_background
 from .memory import MemoryLimits
-from .scripts import RedisScripts
+from .scripts import NO_LEASE, RedisScripts
 from .store_health import StoreHealth, StoreUnavailable
 
 WhenUnavailable: TypeAlias = Literal["degrade", "open", "closed"]
@@ -117,6 +117,16 @@ class RedisLimits:
             self._keep(_Settlement(settled.name, charges, [differences[index] for index in indices]))
         if self._health.up:
             self._send(len(self._unsent))
+
+    async def read(self, charges: Sequence[Charge]) -> Sequence[LimitStatus]:
+        groups = list(self._scripts.by_slot(charges).values())
+        if not groups:
+            return ()
+        try:
+            answers = await self._health.call(partial(self._ask, _Lease(NO_LEASE, charges), groups))
+        except StoreUnavailable:
+            return ()
+        return self._joined(charges, groups, answers).statuses
 
     async def aclose(self) -> None:
         """Send the settlements that are left, if Redis answers; then close the connections."""

@@ -1,13 +1,13 @@
 -- Take all charges of a lease, or none.
 --
 -- KEYS     the lease's record, then a count for each charge
--- ARGV     the lease, how long a slot is held (µs), how long the record is kept (ms),
+-- ARGV     the lease (empty: only look), how long a slot is held (µs), how long the record is kept (ms),
 --          then for each charge its amount, its cost and its window
 -- Returns  the refused charge (0: none), the wait (µs), then for each charge what remains and when it resets (µs)
 --
 -- The record holds the index that was charged in each window, 0 elsewhere; an empty record marks a settled lease.
 
-local known = redis.call('EXISTS', KEYS[1]) == 1
+local known = ARGV[1] == '' or redis.call('EXISTS', KEYS[1]) == 1
 local counts, refused, longest = {}, 0, 0
 for i = 2, #KEYS do
   local at = 3 * i - 2

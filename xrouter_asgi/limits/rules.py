@@ -13,7 +13,7 @@ from starlette.types import Scope
 from ..asgi.scope import peer_address
 from ..context import Principal, RequestContext, matches, normal_form
 from .base import Charge
-from .limit import Limit, Per, check_currency, parse_limits
+from .limit import UNCOUNTED, Limit, Per, check_currency, parse_limits
 from .periods import Calendar
 from .units import UNITS
 
@@ -128,14 +128,20 @@ class LimitRules:
         return [LimitRule(limit, pattern) for pattern, limits in ours for limit in limits if limit.unit == "money"]
 
     def budgets(self, subject: Subject) -> Sequence[Charge]:
-        """A charge of nothing for each limit of money of a caller, but for those per model, of which there are many."""
-        rules = (
-            rule
-            for pattern in (None, *self._patterns)
-            for rule in self._combined(subject.limits, pattern)[1]
-            if rule.limit.unit == "money" and rule.limit.per != "model" and rule.pattern == pattern
+        """A charge of nothing for each limit of money of a caller, but for those per model."""
+        return tuple(charge for charge in self.counts(subject) if charge.limit.unit == "money")
+
+    def counts(self, subject: Subject) -> Sequence[Charge]:
+        """A charge of nothing for each count of a caller, but for those per model, of which there are many."""
+        rules = [*self._combined(subject.limits, None)[0]]
+        for pattern in (None, *self._patterns):
+            rules += (rule for rule in self._combined(subject.limits, pattern)[1] if rule.pattern == pattern)
+        return tuple(
+            charge
+            for rule in rules
+            if rule.limit.unit not in UNCOUNTED and rule.limit.per != "model"
+            for charge in rule.charges(subject, self.calendar, cost=0)
         )
-        return tuple(charge for rule in rules for charge in rule.charges(subject, self.calendar, cost=0))
 
     def _combine(
         self, texts: tuple[str, ...], pattern: str | None

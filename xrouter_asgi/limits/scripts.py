@@ -14,6 +14,9 @@ from .base import SLICES, Charge, Counted, LimitStatus, Reservation
 from .link import Word
 from .servers import server_at
 
+NO_LEASE: Final = ""
+"""Reserves nothing: its answer only tells how far the counts are used up."""
+
 _LEASE_TTL: Final = 6 * 3_600  # seconds; what is settled later keeps its estimated cost
 _BATCH: Final = 500  # slots renewed by one call, because Redis does nothing else meanwhile
 
@@ -65,7 +68,7 @@ class RedisScripts:
         return found
 
     def reserve(self, lease: str, charges: Sequence[Charge]) -> asyncio.Future[Any]:
-        """Take the charges of one slot, or none. `reservation()` reads the answer."""
+        """Take the charges of one slot, or none, as `NO_LEASE` always does. `reservation()` reads the answer."""
         # A charge for requests alone is settled only to give it back, which happens at once or never.
         lease_ttl = self._slot_ttl if all(charge.limit.unit == "requests" for charge in charges) else _LEASE_TTL
         arguments: list[Word] = [lease, round(self._slot_ttl * 1e6), round(lease_ttl * 1e3)]

@@ -109,12 +109,13 @@ class Live(IncidentObserver):
 
     def _request_ended(self, event: RequestEnded) -> None:
         context = event.context
-        self._running.discard(context)
         if context.endpoint in _QUIET:
+            self._running.discard(context)
             return
         now = self._now()
         if now >= self._minute_ends:
             self._begin_minute(now)
+        self._running.discard(context)
         self._count += 1
         request = plain(event, self._count, now)
         if request is None:
@@ -132,7 +133,7 @@ class Live(IncidentObserver):
     def _begin_minute(self, now: float) -> None:
         self._sum_up()
         number = int(now // 60)
-        self._minute, self._minute_ends = Minute(number), (number + 1) * 60.0
+        self._minute, self._minute_ends = Minute(number, in_flight=self.in_flight), (number + 1) * 60.0
         self._minutes.append(self._minute)
 
     def _sum_up(self) -> None:

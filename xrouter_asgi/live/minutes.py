@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .requests import Plain, RecentRequest, duration_of, first_byte_of, is_streamed, usage_of
+from .requests import Plain, RecentRequest, cost_of, duration_of, first_byte_of, is_streamed, usage_of
 
 MINUTES = 24 * 60
 """Minutes whose sums are remembered."""
@@ -26,6 +26,8 @@ class Minute:
         number: Minutes of the wall clock since 1970.
         failed: Requests that failed by the gateway or an upstream, also in the middle of a stream.
         refused: Requests that were answered with a 4xx.
+        cost: In nano-units of the currency of the prices.
+        in_flight: Requests that ran when the first of this minute ended, that one included.
         durations, first_bytes: How many requests, and how many streams, took up to each of `BOUNDS`, or longer.
     """
 
@@ -35,6 +37,8 @@ class Minute:
     refused: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cost: int = 0
+    in_flight: int = 0
     durations: array[int] = field(default_factory=lambda: array("I", _NO_COUNTS))
     first_bytes: array[int] = field(default_factory=lambda: array("I", _NO_COUNTS))
 
@@ -47,6 +51,7 @@ class Minute:
         if (usage := request.usage) is not None:
             self.prompt_tokens += usage.prompt_tokens
             self.completion_tokens += usage.completion_tokens
+        self.cost += request.cost or 0
         self.durations[bisect_left(BOUNDS, request.duration)] += 1
         if request.streamed and request.first_byte is not None:
             self.first_bytes[bisect_left(BOUNDS, request.first_byte)] += 1
@@ -57,6 +62,7 @@ class Minute:
         if columns := list(zip(*filter(None, map(usage_of, many)), strict=True)):
             self.prompt_tokens += sum(columns[0])
             self.completion_tokens += sum(columns[1])
+        self.cost += sum([cost.amount for cost in map(cost_of, many) if cost is not None])
         _count(map(duration_of, many), into=self.durations)
         firsts = map(first_byte_of, filter(is_streamed, many))
         _count([first for first in firsts if first is not None], into=self.first_bytes)

@@ -93,6 +93,7 @@ duration_of = itemgetter(3)
 first_byte_of = itemgetter(4)
 is_streamed = itemgetter(9)
 usage_of = itemgetter(10)
+cost_of = itemgetter(11)
 
 
 def plain(event: RequestEnded, number: int, now: float) -> Plain | None:

@@ -52,13 +52,7 @@ async def settle(store: LimitStore, lease: str, costs: Sequence[int] | None = No
 
 
 async def remaining(store: LimitStore, *limits: Limit) -> list[int]:
-    """What is left, found by asking for what costs nothing, or for a slot that is given back."""
-    lease = f"look {next(_leases)}"
-    reservation = await take(store, *((limit, int(limit.unit == "parallel")) for limit in limits), lease=lease)
-    await settle(store, lease)
-    return [
-        status.remaining + (status.limit.unit == "parallel" and reservation.admitted) for status in reservation.statuses
-    ]
+    return [status.remaining for status in await store.read([Charge("key", limit, 0) for limit in limits])]
 
 
 async def test_as_much_is_admitted_as_the_limit_says(store: LimitStore) -> None:
@@ -246,6 +240,23 @@ async def test_a_refund_frees_the_part_it_was_taken_from(store: LimitStore, cloc
     assert refusal.retry_after == pytest.approx(31)
     clock.advance(31)
     assert await remaining(store, tokens) == [60]
+
+
+async def test_reading_tells_what_a_reservation_tells_and_changes_nothing(store: LimitStore, clock: Clock) -> None:
+    charges = [Charge("key", limit) for limit in (REQUESTS, TOKENS, PARALLEL)]
+    assert [(status.remaining, status.reset) for status in await store.read(charges)] == [(3, 0), (100, 0), (2, 0)]
+    told = (await store.reserve(charges, lease="one")).statuses
+    for _ in range(4):
+        assert list(await store.read(charges)) == list(told)
+    assert list(await store.read([Charge("other", PARALLEL), *charges]))[1:] == list(told)
+    clock.advance(30)
+    assert await remaining(store, REQUESTS) == [2]
+    await settle(store, "one", [1, 40, 1])
+    assert await remaining(store, REQUESTS, TOKENS, PARALLEL) == [2, 60, 2]
+    assert (await take(store, (REQUESTS, 2), (TOKENS, 60), (PARALLEL, 2))).admitted
+    clock.advance(61)
+    assert await remaining(store, REQUESTS, TOKENS) == [3, 100]
+    assert not await store.read([])
 
 
 async def test_a_cost_beyond_the_limit_cannot_be_asked_for() -> None:

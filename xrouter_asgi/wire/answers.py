@@ -261,6 +261,8 @@ class ChatChunkAnswer(AnswerModel):
 
 
 class UsageTotals(AnswerModel):
+    """The cost is a text, so that nothing is rounded. Requests without a price are not in it."""
+
     cost: str
     requests: int
     failed_requests: int

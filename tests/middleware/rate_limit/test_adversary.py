@@ -21,7 +21,7 @@ from tests.asgi_client import Answer, post
 from tests.limits.fixtures import ServerClock
 from tests.limits.servers import RedisServer
 from xrouter_asgi.errors import UpstreamTimeout
-from xrouter_asgi.limits.base import Charge, LimitStore, Reservation
+from xrouter_asgi.limits.base import Charge, LimitStatus, LimitStore, Reservation
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.limits.redis import RedisLimits
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
@@ -98,6 +98,9 @@ class Spy:
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
         self._inner.settle(lease, costs)
+
+    async def read(self, charges: Sequence[Charge]) -> Sequence[LimitStatus]:
+        return await self._inner.read(charges)
 
     async def aclose(self) -> None: ...
 

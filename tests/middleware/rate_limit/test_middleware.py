@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.asgi_client import Answer, Exchange, body_messages, get, http_scope, post
 from xrouter_asgi.context import Principal, RequestContext
 from xrouter_asgi.events import LimiterDegraded, LimiterRestored
-from xrouter_asgi.limits.base import Charge, Reservation
+from xrouter_asgi.limits.base import Charge, LimitStatus, Reservation
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
 from xrouter_asgi.providers.target import Target
@@ -542,6 +542,9 @@ class Scripted:
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
         """Heeds nothing."""
+
+    async def read(self, charges: Sequence[Charge]) -> Sequence[LimitStatus]:
+        return ()
 
     async def aclose(self) -> None:
         """Has nothing."""

@@ -17,7 +17,7 @@ from tests.asgi_client import Exchange, body_messages, http_scope, post
 from tests.limits.fixtures import MakeStore
 from tests.test_cancellation import Interrupted, cancel_now, cancel_one_tick_later
 from xrouter_asgi.errors import UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
-from xrouter_asgi.limits.base import Charge, LimitStore, Reservation
+from xrouter_asgi.limits.base import Charge, LimitStatus, LimitStore, Reservation
 from xrouter_asgi.limits.limit import Limit, parse_limits
 from xrouter_asgi.limits.memory import MemoryLimits
 from xrouter_asgi.middleware.rate_limit import RateLimitMiddleware
@@ -31,8 +31,6 @@ from xrouter_asgi.wire.stream import ChatStream
 
 LIMITS = "1000/minute; 100000 tokens/minute; 5 parallel"
 TEXT = ["one", "two two", "three"]
-
-_numbers = itertools.count()
 
 
 class Ledger(ScriptedProvider):
@@ -82,20 +80,17 @@ class Notary:
         self.settled[lease] = costs or [0] * len(self.asked[lease])
         self.inner.settle(lease, costs)
 
+    async def read(self, charges: Sequence[Charge]) -> Sequence[LimitStatus]:
+        return await self.inner.read(charges)
+
     async def aclose(self) -> None:
         """Whoever made the inner one closes it."""
 
     async def used(self) -> dict[str, int]:
         """What the counts say, by unit."""
         await until(lambda: not self.inner.backlog)
-        used: dict[str, int] = {}
-        for limit in parse_limits(LIMITS):
-            look = [Charge("address 127.0.0.1", limit, int(limit.unit == "parallel"))]
-            lease = f"look {next(_numbers)}"
-            reservation = await self.inner.reserve(look, lease=lease)
-            self.inner.settle(lease)
-            used[limit.unit] = limit.amount - reservation.statuses[0].remaining - look[0].cost
-        return used
+        counts = [Charge("address 127.0.0.1", limit, 0) for limit in parse_limits(LIMITS)]
+        return {status.limit.unit: status.limit.amount - status.remaining for status in await self.read(counts)}
 
 
 def exchange(provider: ScriptedProvider, notary: Notary, *, stream: bool, **options: object) -> Exchange:

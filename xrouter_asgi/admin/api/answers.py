@@ -20,12 +20,16 @@ class Quantiles(TypedDict):
 
 
 class MinuteSums(TypedDict):
+    """The cost is a text, so that nothing is rounded; `in_flight` is how many ran when the first request ended."""
+
     at: datetime
     requests: int
     failed: int
     refused: int
     prompt_tokens: int
     completion_tokens: int
+    cost: str
+    in_flight: int
     first_token_p95: float | None
     duration_p95: float | None
 
@@ -55,6 +59,7 @@ class Overview(TypedDict):
     settings: str | None
     started: datetime
     uptime: float
+    currency: str
     in_flight: int
     first_token: Quantiles
     duration: Quantiles
@@ -232,51 +237,6 @@ class Probed(ProbeFacts):
     """Of all workers the one that failed, else the one that took longest."""
 
     worker: int
-
-
-class KeyEntry(TypedDict):
-    id: str
-    name: str
-    owner: str | None
-    kind: str
-    created_at: datetime
-    not_before: datetime | None
-    expires_at: datetime | None
-    scopes: list[str]
-    models: list[str]
-    limits: list[str]
-    last_used_at: datetime | None
-    groups: list[str]
-    state: str
-
-
-class KeyList(TypedDict):
-    """`after` asks for the page that follows; null if nothing follows."""
-
-    keys: list[KeyEntry]
-    after: str | None
-
-
-class IssuedKey(KeyEntry):
-    """The secret is kept nowhere, and shown this once."""
-
-    secret: str
-    warnings: list[str]
-
-
-class AuditItem(TypedDict):
-    at: datetime
-    by: str
-    action: str
-    before: dict[str, object]
-    after: dict[str, object]
-    reason: str | None
-
-
-class Audit(TypedDict):
-    """The changes of a key, the oldest first."""
-
-    audit: list[AuditItem]
 
 
 class SettingsInForce(TypedDict):

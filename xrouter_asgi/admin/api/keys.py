@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import Field
+from pydantic import Field, with_config
 from starlette.types import Receive, Scope
 
 from ...asgi.sending import Outgoing
@@ -18,8 +18,11 @@ from ...keys import APIKey, Hasher, Issued, Issuer, KeyFields, KeyFilter, KeyReg
 from ...keys.base import State, utc_now
 from ...keys.documents import history_document, key_document
 from ...keys.issuer import MAX_REASON, OVERLAP
-from .answers import Audit, IssuedKey, KeyEntry, KeyList
-from .operation import AdminOperation, Body, Query, answer, body_of, query_of
+from .key_answers import Audit, IssuedKey, KeyDetail, KeyEntry, KeyList
+from .key_limits import KeyLimits
+from .operation import STRICT, AdminOperation, Body, Query, answer, body_of, query_of
+
+Reason: TypeAlias = Annotated[str | None, Field(max_length=MAX_REASON)]
 
 
 class KeyQuery(Query):
@@ -33,37 +36,24 @@ class KeyQuery(Query):
     limit: Annotated[int, Field(ge=1, le=500)] = 100
 
 
-class KeyBody(Body):
-    """The fields of a key; see docs/authentication.md. Those that are left out stay as they are."""
+@with_config(STRICT)
+class NewKeyBody(KeyFields, total=False):
+    """The fields of a key; see docs/authentication.md."""
 
-    name: str = ""
-    owner: str | None = None
-    groups: tuple[str, ...] = ()
-    not_before: datetime | None = None
-    expires_at: datetime | None = None
-    scopes: frozenset[str] = frozenset()
-    models: tuple[str, ...] = ()
-    limits: tuple[str, ...] = ()
-
-    def fields(self) -> KeyFields:
-        """Those that were given."""
-        given: Any = {name: getattr(self, name) for name in self.model_fields_set & KeyFields.__annotations__.keys()}
-        fields: KeyFields = given
-        return fields
+    kind: Literal["live", "test", "admin"]
 
 
-class NewKeyBody(KeyBody):
-    kind: Literal["live", "test", "admin"] = "live"
+@with_config(STRICT)
+class ChangeBody(KeyFields, total=False):
+    """Those fields of a key that are to change, and why, for the audit."""
+
+    reason: Reason
 
 
 class ReasonBody(Body):
     """Why, for the audit."""
 
-    reason: Annotated[str | None, Field(max_length=MAX_REASON)] = None
-
-
-class ChangeBody(KeyBody, ReasonBody):
-    pass
+    reason: Reason = None
 
 
 class RotationBody(ReasonBody):
@@ -76,9 +66,10 @@ class RotationBody(ReasonBody):
 class KeysAPI:
     """`/api/keys`. Each change is in the audit, by the operator's id."""
 
-    def __init__(self, registry: KeyRegistry, hasher: Hasher, *, currency: str | None) -> None:
+    def __init__(self, registry: KeyRegistry, hasher: Hasher, limits: KeyLimits, *, currency: str | None) -> None:
         self._registry = registry
         self._hasher = hasher
+        self._limits = limits
         self._currency = currency
 
     def operations(self) -> list[AdminOperation]:
@@ -92,7 +83,7 @@ class KeysAPI:
         return [
             get("/api/keys", self._list, "The keys, oldest first.", **found),
             post("/api/keys", self._create, "Make a key. Its secret is shown this once.", **made),
-            get(one, self._show, "A key.", answer=KeyEntry, errors=(404,)),
+            get(one, self._show, "A key.", answer=KeyDetail, errors=(404,)),
             post(one, self._update, "Change fields of a key.", answer=KeyEntry, body=ChangeBody),
             post(f"{one}/rotate", self._rotate, "Give a key another secret, which is shown this once.", **rotated),
             post(f"{one}/suspend", self._suspend, "Refuse a key until it is resumed.", **altered),
@@ -109,18 +100,26 @@ class KeysAPI:
             found = await Issuer(self._registry, by="").list(where, after=query.after, most=query.limit + 1)
         shown, now = found[: query.limit], utc_now()
         more = shown[-1].id if len(found) > len(shown) else None
-        return {"keys": [_entry(each, now) for each in shown], "after": more}
+        entries: list[KeyDetail] = [
+            {**_entry(each, now), "limits_used": used}
+            for each, used in zip(shown, await self._limits.used(shown), strict=True)
+        ]
+        return {"keys": entries, "after": more}
 
-    async def one(self, id: str) -> KeyEntry:
+    async def one(self, id: str) -> KeyDetail:
         """Raises NotFound."""
         with _told():
-            return _entry(await self._registry.get(id), utc_now())
+            key = await self._registry.get(id)
+        (used,) = await self._limits.used([key])
+        return {**_entry(key, utc_now()), "limits_used": used}
 
     async def create(self, body: NewKeyBody, context: RequestContext) -> IssuedKey:
         """Raises InvalidRequest."""
+        fields: Any = {**body}
+        kind = fields.pop("kind", "live")
         with _told():
-            spec = KeySpec(**body.fields())
-            return _issued(await self._issuer(context).create(spec, kind=body.kind), spec)
+            spec = KeySpec(**fields)
+            return _issued(await self._issuer(context).create(spec, kind=kind), spec)
 
     async def rotate(self, id: str, body: RotationBody, context: RequestContext) -> IssuedKey:
         """Raises NotFound, InvalidRequest."""
@@ -161,8 +160,7 @@ class KeysAPI:
 
     async def _update(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         body = await body_of(scope, receive, ChangeBody)
-        changed = await _altered(self._issuer(context).update(id, reason=body.reason, **body.fields()))
-        await answer(send, context, changed)
+        await answer(send, context, await _altered(self._issuer(context).update(id, **body)))
 
     async def _rotate(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         body = await body_of(scope, receive, RotationBody)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -21,15 +21,18 @@ from ...context import RequestContext
 from ...errors import InvalidRequest
 
 T = TypeVar("T")
-M = TypeVar("M", bound=BaseModel)
 
 _LARGEST = 64 << 10  # bytes of a body
 
 
-class Body(BaseModel):
-    """The body of a request. Unknown members are mistakes."""
+STRICT: Final = ConfigDict(extra="forbid", hide_input_in_errors=True)
+"""Unknown members are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+class Body(BaseModel):
+    """The body of a request."""
+
+    model_config = ConfigDict(**STRICT, frozen=True)
 
 
 class Query(Body):
@@ -54,7 +57,7 @@ class AdminOperation:
     _: KW_ONLY
     answer: Any
     method: Literal["GET", "POST"] = "GET"
-    body: type[Body] | None = None
+    body: type[Any] | None = None
     query: type[Query] | None = None
     status: int = 200
     errors: Sequence[int] = ()
@@ -84,7 +87,7 @@ async def answer(send: Outgoing, context: RequestContext, document: object, *, s
     await send_json(send, to_json(document), headers=id_headers(context), status=status)
 
 
-def query_of(scope: Scope, kind: type[M]) -> M:
+def query_of(scope: Scope, kind: type[T]) -> T:
     """The parameters of the request. Raises InvalidRequest."""
     try:
         pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=32)
@@ -93,26 +96,31 @@ def query_of(scope: Scope, kind: type[M]) -> M:
     values = dict(pairs)
     if len(values) < len(pairs):
         raise InvalidRequest("A parameter of the query came more than once.")
-    return _validated(kind, values)
+    return checked(kind, values)
 
 
-async def body_of(scope: Scope, receive: Receive, kind: type[M]) -> M:
+async def body_of(scope: Scope, receive: Receive, kind: type[T]) -> T:
     """The body of the request; an empty one is an empty object. Raises InvalidRequest."""
     body = await read_body(scope, receive, limit=_LARGEST)
     try:
-        return kind.model_validate_json(body or b"{}", strict=True)
+        return _adapter(kind).validate_json(body or b"{}", strict=True)
     except ValidationError as error:
-        raise mistake_in(error) from None
+        raise _mistake_in(error) from None
 
 
-def _validated(kind: type[M], values: Mapping[str, str]) -> M:
+def checked(kind: type[T], values: Mapping[str, Any]) -> T:
+    """The values as a body or a query. Raises InvalidRequest for the first mistake."""
     try:
-        return kind.model_validate(values)
+        return _adapter(kind).validate_python(values)
     except ValidationError as error:
-        raise mistake_in(error) from None
+        raise _mistake_in(error) from None
 
 
-def mistake_in(error: ValidationError) -> InvalidRequest:
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return adapter(cast(Hashable, kind))
+
+
+def _mistake_in(error: ValidationError) -> InvalidRequest:
     """The first mistake. It names the member, and never shows its value."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     name = ".".join(map(str, first["loc"]))[:128]

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope
 
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
+from ...limits.prices import in_units
 from ...live import BOUNDS, quantile
 from ..watched import MinuteFacts, ProcessStatus
 from .answers import MinuteSums, Overview, ProblemEntry, Quantiles
@@ -44,6 +45,7 @@ class OverviewAPI:
             "settings": self._settings_version(),
             "started": started,
             "uptime": max(0.0, (datetime.now(UTC) - started).total_seconds()),
+            "currency": told[0][1]["currency"],
             "in_flight": sum(status["in_flight"] for _, status in told),
             "first_token": _quantiles(_sum([minute["first_bytes"] for minute in minutes])),
             "duration": _quantiles(_sum([minute["durations"] for minute in minutes])),
@@ -72,6 +74,8 @@ def _together(minutes: Sequence[MinuteFacts]) -> MinuteFacts:
         "refused": sum(minute["refused"] for minute in minutes),
         "prompt_tokens": sum(minute["prompt_tokens"] for minute in minutes),
         "completion_tokens": sum(minute["completion_tokens"] for minute in minutes),
+        "cost": sum(minute["cost"] for minute in minutes),
+        "in_flight": sum(minute["in_flight"] for minute in minutes),
         "durations": _sum([minute["durations"] for minute in minutes]),
         "first_bytes": _sum([minute["first_bytes"] for minute in minutes]),
     }
@@ -98,6 +102,8 @@ def _sums(minute: MinuteFacts) -> MinuteSums:
         "refused": minute["refused"],
         "prompt_tokens": minute["prompt_tokens"],
         "completion_tokens": minute["completion_tokens"],
+        "cost": in_units(minute["cost"]),
+        "in_flight": minute["in_flight"],
         "first_token_p95": quantile(minute["first_bytes"], 0.95),
         "duration_p95": quantile(minute["durations"], 0.95),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, NotRequired
+from typing import Annotated
 
 from pydantic import Field
 from starlette.types import Receive, Scope
@@ -17,35 +17,22 @@ from ...ledger import BudgetUse, Spend, SpendReport, Where
 from ...ledger.budgets import MOST
 from ...ledger.report import SINCE
 from ...limits.prices import in_units
+from ...wire.answers import UsageTotals
 from .operation import AdminOperation, Query, answer, at, query_of
 
 _CSV = "text/csv; charset=utf-8"
 
 
-class SpentTotals(TypedDict):
-    """The cost is a text, so that nothing is rounded. Requests without a price are not in it."""
-
-    cost: str
-    requests: int
-    failed_requests: int
-    unpriced_requests: int
-    input_tokens: int
-    cached_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-
-
-class SpentSum(SpentTotals):
+class SpentSum(UsageTotals):
     """The names are there that were asked for with `by`; an empty one is of requests that had none."""
 
-    day: NotRequired[str]
-    month: NotRequired[str]
-    key: NotRequired[str]
-    owner: NotRequired[str]
-    group: NotRequired[str]
-    model: NotRequired[str]
-    provider: NotRequired[str]
+    day: str = ""
+    month: str = ""
+    key: str = ""
+    owner: str = ""
+    group: str = ""
+    model: str = ""
+    provider: str = ""
 
 
 class Spent(TypedDict):
@@ -54,7 +41,7 @@ class Spent(TypedDict):
     since: str
     until: str
     currency: str
-    total: SpentTotals
+    total: UsageTotals
     sums: list[SpentSum]
 
 
@@ -144,6 +131,12 @@ class SpendAPI:
         budgets = self._spend.budgets
         used = [] if budgets is None else await budgets.used(most)
         return {"currency": self._spend.currency, "budgets": [budget_entry(each) for each in used]}
+
+    async def budget_of_all(self) -> BudgetEntry | None:
+        """That budget of all, on all models, which is the most used. Raises LedgerUnavailable."""
+        budgets = self._spend.budgets
+        used = [] if budgets is None else await budgets.of_all()
+        return budget_entry(used[0]) if used else None
 
     async def _show(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext) -> None:
         report = await self.report(query_of(scope, SpendQuery))

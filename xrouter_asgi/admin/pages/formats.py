@@ -9,6 +9,8 @@ from typing import Any, Final
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
+from ...limits.limit import LONGEST
+
 NONE: Final = "–"
 """What nobody knows."""
 
@@ -91,6 +93,18 @@ def amount(context: Context, value: str) -> str:
     return money(context, float(value))
 
 
+@pass_context
+def exact(context: Context, value: str | None) -> str:
+    """An amount of the API with all its digits."""
+    return NONE if value is None else _localized(context, value)
+
+
+def period(limit: str) -> str:
+    """Which period of the calendar a limit is for, in a word; `budget` for another window."""
+    word = limit.rpartition("calendar ")[2]
+    return word if word in LONGEST else "budget"
+
+
 def plain(value: object) -> str:
     """A value of the audit: times without fractions of a second, lists as their members."""
     if isinstance(value, str):
@@ -111,5 +125,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "day": day,
     "amount": amount,
     "money": money,
+    "exact": exact,
+    "period": period,
     "plain": plain,
 }

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from starlette.types import Receive, Scope
@@ -17,13 +17,14 @@ from ...context import RequestContext
 from ...errors import InvalidRequest
 from ...keys.base import utc_now
 from ...ledger import LedgerUnavailable
-from ..api.answers import KeyEntry
+from ..api.key_answers import KeyDetail, KeyEntry, LimitEntry
 from ..api.keys import KeyQuery, KeysAPI, NewKeyBody, ReasonBody, RotationBody
+from ..api.operation import checked
 from ..api.spend import SpendAPI
-from ..forms import checked, go_to, query_fields, read_form
-from .charts import WIDTH
-from .frame import Frame
-from .spend import BudgetBar, budget_bar, spent_by_key
+from ..forms import go_to, query_fields, read_form
+from .charts import WIDTH, Bar, bar
+from .frame import PART, Frame
+from .spend import spent_by_key
 
 HOUR: Final = 3600.0
 STATES: Final = ("active", "unused", "waiting", "expired", "suspended", "revoked")
@@ -32,6 +33,14 @@ _NEW = ("name", "owner", "groups", "kind", "scopes", "models", "limits", "expire
 _LISTS = ("groups", "scopes", "models")
 
 Alter = Callable[[str, ReasonBody, RequestContext], Awaitable[KeyEntry]]
+
+
+class LimitBar(NamedTuple):
+    """A limit: how far it is used up, also in units of `WIDTH`."""
+
+    use: LimitEntry
+    used: Bar | None
+    share: float
 
 
 class KeyPages:
@@ -63,7 +72,8 @@ class KeyPages:
             send,
             context,
             "keys",
-            keys=found["keys"],
+            keys=[(each, fullest(each)) for each in found["keys"]],
+            whole=WIDTH,
             more=more,
             asked=dict.fromkeys(KeyQuery.model_fields, "") | asked,
             filtered=bool(asked),
@@ -87,10 +97,12 @@ class KeyPages:
         await self._frame.show(scope, send, context, "secret", status=201, key=made, rotated=False)
 
     async def _one(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
-        key, history = await self._keys.one(id), await self._keys.history(id)
-        spent, budgets = await self._spent(), await self._budgets(key)
-        audit = list(reversed(history["audit"]))
-        await self._frame.show(scope, send, context, "key", key=key, audit=audit, budgets=budgets, whole=WIDTH, **spent)
+        key = await self._keys.one(id)
+        shown: dict[str, Any] = {"key": key, "used": limit_bars(key), "whole": WIDTH}
+        if PART not in query_fields(scope):  # only limits change by themselves
+            shown["audit"] = list(reversed((await self._keys.history(id))["audit"]))
+            shown |= await self._spent()
+        await self._frame.show(scope, send, context, "key", **shown)
 
     async def _spent(self) -> dict[str, Any]:
         """What each key has spent this month; nothing where there is no ledger, or where it is away."""
@@ -98,16 +110,6 @@ class KeyPages:
             with suppress(LedgerUnavailable):
                 return await spent_by_key(self._spend)
         return {"spent": {}, "currency": ""}
-
-    async def _budgets(self, key: KeyEntry) -> list[BudgetBar]:
-        """The budgets that the key spends from, but for those of all."""
-        if self._spend is None:
-            return []
-        subjects = {key["id"], key["owner"] or key["id"], *key["groups"]}
-        with suppress(LedgerUnavailable):
-            found = (await self._spend.budgets())["budgets"]
-            return [budget_bar(each) for each in found if each["subject"] in subjects]
-        return []
 
     async def _rotate(self, scope: Scope, receive: Receive, send: Outgoing, context: RequestContext, id: str) -> None:
         given = await read_form(scope, receive)
@@ -127,6 +129,22 @@ class KeyPages:
             await go_to(scope, send, context, f"keys/{id}")
 
         return altered
+
+
+def limit_bars(key: KeyDetail) -> list[LimitBar]:
+    """The limits of a key, the most used first; none if nobody can tell."""
+    bars = [_limit_bar(each) for each in key["limits_used"] or ()]
+    return sorted(bars, key=lambda each: -each.share)
+
+
+def fullest(key: KeyDetail) -> LimitBar | None:
+    """Of the limits that are not those of all, the most used one."""
+    return next((each for each in limit_bars(key) if each.use["per"] != "all"), None)
+
+
+def _limit_bar(use: LimitEntry) -> LimitBar:
+    amount, used = float(use["amount"]), float(use["used"])
+    return LimitBar(use, bar(0, used, amount) if used else None, used / amount)
 
 
 def _fields_of(given: Mapping[str, str]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from ...context import RequestContext
 from ...errors import XRouterError
 from ..api.answers import Probed
 from ..api.explaining import Explained, ExplainQuery
+from ..api.operation import checked
 from ..api.upstreams import UpstreamsAPI
-from ..forms import checked, query_fields
+from ..forms import query_fields
 from .charts import WIDTH
 from .frame import PART, Frame
 

@@ -14,7 +14,7 @@ from ...asgi.routes import Endpoint
 from ...asgi.sending import Outgoing
 from ...context import RequestContext
 from ...ledger import LedgerUnavailable
-from ..api.answers import MinuteSums, ModelEntry, Overview, ProblemEntry
+from ..api.answers import ModelEntry, Overview, ProblemEntry
 from ..api.filters import RequestFilter
 from ..api.overview import OverviewAPI
 from ..api.requests import RequestsAPI
@@ -23,7 +23,7 @@ from ..api.upstreams import UpstreamsAPI
 from ..forms import go_to
 from .charts import line
 from .frame import Frame
-from .spend import spent_today
+from .spend import BudgetBar, budget_bar, spent_today
 
 _LATEST = 10  # requests
 _ALARMING = 0.05  # of the requests of an hour
@@ -37,8 +37,9 @@ class Figure(NamedTuple):
         name: Of its text.
         filter: How it looks.
         unit: As it is written; empty for none.
-        line: A path; empty for none.
+        line: A path.
         alarming: Whether it is worth a look.
+        budget: That it is spent from.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Figure(NamedTuple):
     unit: str = ""
     line: str = ""
     alarming: bool = False
+    budget: BudgetBar | None = None
 
 
 class Cell(NamedTuple):
@@ -86,18 +88,21 @@ class NowPage:
             overview=overview,
             workers=overview["workers"],
             worst=worst(overview["problems"]),
-            figures=figures(overview, await self._spent(), now=time.time()),
+            figures=figures(overview, await self._spent(overview), now=time.time()),
             cells=cells((await self._upstreams.models())["models"]),
             requests=(await self._requests.found(RequestFilter(limit=_LATEST)))["requests"],
         )
 
-    async def _spent(self) -> Figure | None:
+    async def _spent(self, overview: Overview) -> Figure | None:
         """What was spent today; None where there is no ledger, or where it is away."""
         if self._spend is None:
             return None
         with suppress(LedgerUnavailable):
             spent, currency = await spent_today(self._spend)
-            return Figure("spent_today", spent, "money", currency)
+            found = await self._spend.budget_of_all()
+            budget = None if found is None else budget_bar(found)
+            costs = line([float(minute["cost"]) for minute in overview["minutes"]])
+            return Figure("spent_today", spent, "money", currency, costs, bool(budget and budget.used >= 1), budget)
         return None
 
     async def _close(
@@ -118,16 +123,17 @@ def figures(overview: Overview, spent: Figure | None, *, now: float) -> Sequence
     requests = [minute["requests"] for minute in minutes]
     failed = [minute["failed"] / minute["requests"] if minute["requests"] else None for minute in minutes]
     tokens = [minute["prompt_tokens"] + minute["completion_tokens"] for minute in minutes]
+    in_flight = [minute["in_flight"] for minute in minutes]
     all_requests, all_failed = sum(requests), sum(minute["failed"] for minute in minutes)
     share = all_failed / all_requests if all_requests else None
     first, whole = overview["first_token"]["p95"], overview["duration"]["p95"]
     return [
         Figure("requests_per_minute", _a_minute(requests, now), "rate", line=line(requests)),
         Figure("errors", share, "percent", line=line(failed), alarming=bool(share and share >= _ALARMING)),
-        Figure("first_token_p95", first, "seconds", "s", line(_of(minutes, "first_token_p95"))),
+        Figure("first_token_p95", first, "seconds", "s", line([minute["first_token_p95"] for minute in minutes])),
         Figure("tokens_per_minute", _a_minute(tokens, now), "count", line=line(tokens)),
-        Figure("in_flight", overview["in_flight"], "count"),
-        spent or Figure("duration_p95", whole, "seconds", "s", line(_of(minutes, "duration_p95"))),
+        Figure("in_flight", overview["in_flight"], "count", line=line([*in_flight[:-1], overview["in_flight"]])),
+        spent or Figure("duration_p95", whole, "seconds", "s", line([minute["duration_p95"] for minute in minutes])),
     ]
 
 
@@ -151,7 +157,3 @@ def _a_minute(sums: Sequence[int], now: float) -> float:
     """How many came in the last 60 seconds: the running minute, and of the one before as much as is not over."""
     over = now % 60 / 60
     return sums[-1] + sums[-2] * (1 - over)
-
-
-def _of(minutes: Sequence[MinuteSums], name: str) -> list[float | None]:
-    return [minute[name] for minute in minutes]  # type: ignore[literal-required]

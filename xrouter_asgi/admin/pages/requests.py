@@ -14,8 +14,9 @@ from ...context import RequestContext
 from ...errors import InvalidRequest
 from ..api.answers import AttemptEntry, RequestDetail, RequestList
 from ..api.filters import RequestFilter
+from ..api.operation import checked
 from ..api.requests import RequestsAPI
-from ..forms import checked, query_fields
+from ..forms import query_fields
 from .charts import Bar, bar
 from .frame import PART, Frame
 

@@ -16,8 +16,9 @@ from ...keys.base import utc_now
 from ...ledger import Sum
 from ...ledger.base import Dimension
 from ...limits.prices import NANO
+from ..api.operation import checked
 from ..api.spend import BudgetEntry, SpendAPI, SpendQuery
-from ..forms import checked, query_fields
+from ..forms import query_fields
 from .charts import WIDTH, Bar, bar
 from .frame import Frame
 

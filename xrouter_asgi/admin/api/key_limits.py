@@ -1,0 +1,48 @@
+"""How far the limits of keys are used up, in all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...errors import NotReady
+from ...keys import APIKey
+from ...keys.secret import ADMIN
+from ...limits.rules import Subject
+from ..limits_used import LimitsUsed
+from .asking import Processes
+from .key_answers import LimitEntry
+
+
+class KeyLimits:
+    """Asks the store that all processes share, or else each process.
+
+    Args:
+        shared: None if each process counts for itself.
+    """
+
+    def __init__(self, processes: Processes, shared: LimitsUsed | None) -> None:
+        self._processes = processes
+        self._shared = shared
+
+    async def used(self, keys: Sequence[APIKey]) -> list[list[LimitEntry] | None]:
+        """What is used up of the limits of each key; None if nobody can tell. Those of admin keys open no model."""
+        subjects = [Subject(key.id, key.owner, "", key.limits, key.groups) for key in keys if key.kind != ADMIN]
+        found = iter(await self._of(subjects))
+        return [[] if key.kind == ADMIN else next(found) for key in keys]
+
+    async def _of(self, subjects: Sequence[Subject]) -> list[list[LimitEntry] | None]:
+        if self._shared is not None:
+            told = [(1, await self._shared.of(subjects))]
+        else:
+            try:
+                told = await self._processes.ask(lambda process: process.limits(subjects))
+            except NotReady:
+                told = []
+        alone = self._shared is not None or self._processes.answering(told)["of"] == 1
+        uses = [(None if alone else number, each) for number, each in told if each is not None]
+        if not uses:
+            return [None for _ in subjects]
+        return [
+            [{**use, "worker": worker} for worker, each in uses for use in each[place]]
+            for place in range(len(subjects))
+        ]
