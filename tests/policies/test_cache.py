@@ -256,26 +256,11 @@ async def test_an_answer_that_is_too_large_is_passed_on_and_not_kept() -> None:
         assert found(reply) == "miss"
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"{}",
-        b"[1]\nx",
-        b'["other","p","m",[],false,null,[[1,null,null,"content"]]]\nx',
-        b'["stream","p","m",[],false,null,[[2,null,null,"content"]]]\nx',
-        b'["stream","p","m",[],false,null,[[1,"1",null,"content"]]]\nx',
-        b'["stream","p","m",[],false,null,[]]\n',
-        b'["completion","p","m",[],false,[],[[1,null,null,"content"]]]\nx',
-        b'["completion","p","m",[],false,[1],[null]]\nx',
-    ],
-)
-async def test_what_somebody_else_put_there_is_no_hit(data: bytes) -> None:
-    class Foreign(MemoryAnswers):
-        async def get(self, owner: str, key: str, /) -> bytes | None:
-            return data
-
-    assert found(await Cache(ScriptedProvider(), store=Foreign(), ttl=1.0).send(ask())) == "miss"
+@pytest.mark.parametrize("letters", [1, 5_000, 100_000])
+async def test_a_question_of_any_length_is_answered_again_and_no_other_one(letters: int) -> None:
+    cache = cached(ScriptedProvider())
+    words = ("a" * letters, "a" * letters, "a" * letters + "b")
+    assert [found(await cache.send(ask(user=word))) for word in words] == ["miss", "hit", "miss"]
 
 
 async def test_a_hit_costs_no_tokens() -> None:

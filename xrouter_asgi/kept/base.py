@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ..wire import KeptResponse
+from .answer import KeptAnswer
 
 
 class ResponseStore(Protocol):
@@ -34,16 +35,16 @@ class ResponseStore(Protocol):
 
 
 class AnswerStore(Protocol):
-    """Keeps encoded answers, by a digest of what was asked. It may forget any of them earlier, and no failure of it is
+    """Keeps answers by what was asked, or by a digest of it. It may forget any of them earlier, and no failure of it is
     an error for a client.
 
     Each owner has answers of their own, and nobody finds those of another.
     """
 
-    async def get(self, owner: str, key: str, /) -> bytes | None:
+    async def get(self, owner: str, key: bytes, /) -> KeptAnswer | None:
         """The answer; None if there is none, or none any more."""
 
-    async def put(self, owner: str, key: str, data: bytes, ttl: float, /) -> None:
+    async def put(self, owner: str, key: bytes, answer: KeptAnswer, ttl: float, /) -> None:
         """Keep an answer for so many seconds."""
 
     async def aclose(self) -> None:

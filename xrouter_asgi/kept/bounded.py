@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, Generic, NamedTuple, TypeVar
 
+K = TypeVar("K", str, bytes)
 T = TypeVar("T")
 
 _SHARE: Final = 4  # one owner may fill a quarter of it
 
 
-class Bounded(Generic[T]):
+class Bounded(Generic[K, T]):
     """Values by owner and id, up to a size in all. Each owner has values of their own.
 
     A value that is too much makes those go that were used least recently, first those of its owner, who may fill a
@@ -23,10 +24,10 @@ class Bounded(Generic[T]):
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._size = 0
-        self._used: OrderedDict[tuple[str, str], _Sized[T]] = OrderedDict()  # the least recently used first
-        self._owners: dict[str, _Owner] = {}
+        self._used: OrderedDict[tuple[str, K], _Sized[T]] = OrderedDict()  # the least recently used first
+        self._owners: dict[str, _Owner[K]] = {}
 
-    def put(self, owner: str, id: str, value: T, size: int) -> None:
+    def put(self, owner: str, id: K, value: T, size: int) -> None:
         """Keep a value, in place of the one with this id."""
         self.drop(owner, id)
         share = self._max_size // _SHARE
@@ -43,7 +44,7 @@ class Bounded(Generic[T]):
         own.size += size
         self._size += size
 
-    def get(self, owner: str, id: str) -> T | None:
+    def get(self, owner: str, id: K) -> T | None:
         """The value with this id, which counts as used now."""
         found = self._used.get((owner, id))
         if found is None:
@@ -52,14 +53,14 @@ class Bounded(Generic[T]):
         self._owners[owner].used.move_to_end(id)
         return found.value
 
-    def oldest(self) -> tuple[str, str, T] | None:
+    def oldest(self) -> tuple[str, K, T] | None:
         """Owner, id and value of what was used least recently; None if nothing is kept."""
         if not self._used:
             return None
         (owner, id), found = next(iter(self._used.items()))
         return owner, id, found.value
 
-    def drop(self, owner: str, id: str) -> bool:
+    def drop(self, owner: str, id: K) -> bool:
         """Forget a value. Returns whether it was there."""
         found = self._used.pop((owner, id), None)
         if found is None:
@@ -78,9 +79,9 @@ class _Sized(NamedTuple, Generic[T]):
     size: int
 
 
-class _Owner:
+class _Owner(Generic[K]):
     """The ids of one owner's values, the least recently used first, and their size."""
 
     def __init__(self) -> None:
-        self.used: OrderedDict[str, None] = OrderedDict()
+        self.used: OrderedDict[K, None] = OrderedDict()
         self.size = 0

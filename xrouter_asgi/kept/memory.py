@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..checks import require_positive
 from ..wire import KeptResponse
+from .answer import KeptAnswer
 from .bounded import Bounded
 
 MAX_BYTES: Final = 64 << 20
 
 _OVERHEAD: Final = 1024  # bytes of a value beside its texts
 _POINTER: Final = 8
+_PART: Final = 256  # of a chunk: its row and the heads of its texts
 
 
 class MemoryResponses:
@@ -34,7 +36,7 @@ class MemoryResponses:
         require_positive(max_bytes=max_bytes, ttl=ttl)
         self.ttl = ttl
         self._clock = clock
-        self._kept: Bounded[_Response] = Bounded(max_bytes)
+        self._kept: Bounded[str, _Response] = Bounded(max_bytes)
 
     async def put(self, owner: str, kept: KeptResponse, /) -> None:
         self._expire()
@@ -86,24 +88,21 @@ class MemoryAnswers:
     def __init__(self, *, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
         require_positive(max_bytes=max_bytes)
         self._clock = clock
-        self._kept: Bounded[_Answer] = Bounded(max_bytes)
+        self._kept: Bounded[bytes, tuple[KeptAnswer, float]] = Bounded(max_bytes)  # with the time when it is forgotten
 
-    async def get(self, owner: str, key: str, /) -> bytes | None:
-        answer = self._kept.get(owner, key)
-        if answer is None:
+    async def get(self, owner: str, key: bytes, /) -> KeptAnswer | None:
+        found = self._kept.get(owner, key)
+        if found is None:
             return None
-        if answer.until <= self._clock():
+        answer, until = found
+        if until <= self._clock():
             self._kept.drop(owner, key)
             return None
-        return answer.data
+        return answer
 
-    async def put(self, owner: str, key: str, data: bytes, ttl: float, /) -> None:
-        self._kept.put(owner, key, _Answer(data, self._clock() + ttl), len(data) + _OVERHEAD)
+    async def put(self, owner: str, key: bytes, answer: KeptAnswer, ttl: float, /) -> None:
+        size = len(key) + answer.size + _OVERHEAD + _PART * len(answer.parts)
+        self._kept.put(owner, key, (answer, self._clock() + ttl), size)
 
     async def aclose(self) -> None:
         """There is nothing to close."""
-
-
-class _Answer(NamedTuple):
-    data: bytes
-    until: float

@@ -11,6 +11,8 @@ from typing import Final
 from ..checks import require_positive
 from ..wire import KeptResponse
 from ..wire.codec import decode, encode
+from ..wire.reading import by_size
+from .answer import KeptAnswer
 from .redis_link import TIMEOUT, RedisLink
 
 MAX_KEPT: Final = 16 << 20  # bytes of a response or an answer that is kept
@@ -76,12 +78,13 @@ class RedisAnswers:
     def __init__(self, url: str, *, timeout: float = TIMEOUT) -> None:
         self._link = RedisLink(url, holds="answers", timeout=timeout)
 
-    async def get(self, owner: str, key: str, /) -> bytes | None:
+    async def get(self, owner: str, key: bytes, /) -> KeptAnswer | None:
         redis = self._link.redis
         found: bytes | None = await self._link.ask(lambda: redis.get(_name("answer", owner, key)), None)
-        return found
+        return None if found is None else await by_size(len(found), KeptAnswer.decode, found)
 
-    async def put(self, owner: str, key: str, data: bytes, ttl: float, /) -> None:
+    async def put(self, owner: str, key: bytes, answer: KeptAnswer, ttl: float, /) -> None:
+        data = await by_size(answer.size, answer.encode)
         if len(data) > MAX_KEPT:
             return
         redis = self._link.redis
@@ -95,8 +98,10 @@ def _ms(ttl: float) -> int:
     return max(1, round(ttl * 1000))
 
 
-def _name(kind: str, owner: str, id: str) -> str:
-    digest = blake2b(f"{owner}\0{id}".encode("utf-8", "surrogatepass"), digest_size=20)
+def _name(kind: str, owner: str, id: str | bytes) -> str:
+    whose = owner.encode("utf-8", "surrogatepass")
+    which = id.encode("utf-8", "surrogatepass") if isinstance(id, str) else id
+    digest = blake2b(b"%d %b%b" % (len(whose), whose, which), digest_size=20)
     return f"xrouter:{kind}:{digest.hexdigest()}"
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Final, Literal, NamedTuple, cast
 
 from ..checks import require_positive
-from ..context import Usage
-from ..kept import AnswerStore
+from ..kept import AnswerStore, KeptAnswer
+from ..kept.answer import AnswerKind, part_of
 from ..providers.base import ANSWER_HEADERS, CLIENT_CREDENTIAL, Body, Call, HeaderList, Provider, Reply
 from ..providers.target import Wrapper
-from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document, EmbeddingList
-from ..wire.codec import decode, encode
-from ..wire.reading import by_size
+from ..wire import ChatChunk, ChatCompletion, ChatRequest, Document
+from ..wire.codec import encode
+from ..wire.reading import SMALL, by_size, off_loop
 from ..wire.stream import ChatStream
 
-Kind: TypeAlias = Literal["completion", "stream", "embeddings"]
-
 MAX_ANSWER: Final = 4 << 20  # bytes of an answer that is kept
+
+_SHORT: Final = 2 << 10  # bytes of a question that is its own key: a digest would cost as much as all else of a hit
+_HEARD: Final = frozenset({b"cache-control", CLIENT_CREDENTIAL, *ANSWER_HEADERS})
 
 
 class Cache(Wrapper):
@@ -65,11 +66,10 @@ class Cache(Wrapper):
         if told.no_store or told.credential or not self._may_repeat(call):
             return _marked(await self.inner.send(call), call, "bypass")
         owner = "" if self._shared else call.context.caller
-        key = await by_size(call.document.size, _key, call, told.shaping)
-        if not told.no_cache and (data := await self._store.get(owner, key)) is not None:
-            kept = await by_size(len(data), _decode, data)
-            if kept is not None:
-                return _marked(await _replayed(kept), call, "hit")
+        asked, shaping = call.document, told.shaping
+        key = _key(call, shaping) if asked.size <= SMALL else await off_loop(_key, call, shaping)
+        if not told.no_cache and (kept := await self._store.get(owner, key)) is not None:
+            return _marked(await _replayed(kept), call, "hit")
         reply = _marked(await self.inner.send(call), call, "miss")
         if reply.stream is not None:
             return replace(reply, body=await ChatStream.start(self._recorded(reply, reply.stream, owner, key)))
@@ -83,7 +83,7 @@ class Cache(Wrapper):
         return self._any_temperature or call.document.value.get("temperature") == 0
 
     async def _recorded(
-        self, reply: Reply, stream: ChatStream, owner: str, key: str
+        self, reply: Reply, stream: ChatStream, owner: str, key: bytes
     ) -> AsyncIterator[Sequence[ChatChunk]]:
         """The stream; at its end, if that is a good one, it is kept."""
         chunks: list[ChatChunk] = []
@@ -98,10 +98,11 @@ class Cache(Wrapper):
             await stream.aclose()
         await self._keep(reply, chunks, owner, key)
 
-    async def _keep(self, reply: Reply, documents: Sequence[Document], owner: str, key: str) -> None:
+    async def _keep(self, reply: Reply, documents: Sequence[Document], owner: str, key: bytes) -> None:
         size = sum(map(_size, documents))
         if size <= MAX_ANSWER and not any(map(_was_filtered, documents)):
-            await self._store.put(owner, key, await by_size(size, _encode, reply, documents), self._ttl)
+            kept = await by_size(size, _kept, reply, documents, size)
+            await self._store.put(owner, key, kept, self._ttl)
 
 
 def _marked(reply: Reply, call: Call, found: Literal["hit", "miss", "bypass"]) -> Reply:
@@ -113,44 +114,43 @@ def _marked(reply: Reply, call: Call, found: Literal["hit", "miss", "bypass"]) -
 class _Told(NamedTuple):
     """What a client's headers say: in `cache-control` (RFC 9111, 5.2.1), and of the upstream."""
 
-    no_store: bool
-    no_cache: bool
-    credential: bool  # of the caller's own: who pays, and for what they may see, is the upstream's to know
-    shaping: Sequence[str]  # the headers that change the answer
+    no_store: bool = False
+    no_cache: bool = False
+    credential: bool = False  # of the caller's own: who pays, and for what they may see, is the upstream's to know
+    shaping: Sequence[str] = ()  # the headers that change the answer
+
+
+_TOLD_NOTHING = _Told()
 
 
 def _told(headers: HeaderList) -> _Told:
-    wishes, credential, shaping = b"", False, []
-    for name, value in headers:
-        if name == b"cache-control":
-            wishes += b"," + value.lower()
-        elif name == CLIENT_CREDENTIAL:
-            credential = credential or bool(value)
-        elif name in ANSWER_HEADERS:
-            shaping.append(f"{name.decode('latin-1')}:{value.decode('latin-1')}")
+    heard = [header for header in headers if header[0] in _HEARD]
+    if not heard:
+        return _TOLD_NOTHING
+    wishes = b",".join([value for name, value in heard if name == b"cache-control"]).lower()
+    credential = any(value for name, value in heard if name == CLIENT_CREDENTIAL)
+    shaping = [f"{name!r}:{value!r}" for name, value in heard if name in ANSWER_HEADERS]
     return _Told(b"no-store" in wishes, b"no-cache" in wishes, credential, shaping)
 
 
-def _key(call: Call, shaping: Sequence[str]) -> str:
-    """A digest of everything that the answer depends on, the settings included.
+def _key(call: Call, shaping: Sequence[str]) -> bytes:
+    """Everything that the answer depends on, the settings included: as it is if it is short, else a digest of it.
 
     Of the texts as they are: to sort their members first would add a tenth to all that a hit costs.
     """
-    texts, dialect = [call.document.data], None
-    if call.original is not None:
-        texts.append(call.original.document.data)
-        dialect = call.original.dialect
-    # With the sizes nobody can move the border between two texts.
-    head = encode([call.context.decision.version, call.model, dialect, shaping, *map(len, texts)])
-    return blake2b(b"\n".join((head, *texts)), digest_size=20).hexdigest()
-
-
-def _native(document: Document) -> bytes | None:
-    return document.native if isinstance(document, (ChatChunk, ChatCompletion)) else None
+    text, original = call.document.data, call.original
+    dialect, written = (None, b"") if original is None else (original.dialect, original.document.data)
+    # With its size nobody can move the border between two texts.
+    head = encode([call.context.decision.version, call.model, dialect, shaping, len(text)])
+    asked = b"".join((head, text, written))
+    return asked if len(asked) <= _SHORT else blake2b(asked, digest_size=20).digest()
 
 
 def _size(document: Document) -> int:
-    return len(document.data) + len(_native(document) or b"") if document.size <= MAX_ANSWER else document.size
+    if document.size > MAX_ANSWER:
+        return document.size
+    native = document.native if isinstance(document, (ChatChunk, ChatCompletion)) else None
+    return len(document.data) + len(native or b"")
 
 
 def _was_filtered(document: Document) -> bool:
@@ -159,24 +159,8 @@ def _was_filtered(document: Document) -> bool:
     return any(choice.get("finish_reason") == "content_filter" for choice in document.value.get("choices") or ())
 
 
-class _Kept(NamedTuple):
-    """An answer as it is kept."""
-
-    kind: Kind
-    provider: str
-    model: str
-    warnings: Sequence[str]
-    as_written: bool
-    usage: Usage | None  # of a whole answer
-    documents: Sequence[Document]  # the answer, or its chunks
-
-
-def _encode(reply: Reply, documents: Sequence[Document]) -> bytes:
-    """A line that says what it is, and the texts one after the other.
-
-    The line holds the usage of a whole answer and the text of a chunk, so that no hit has to read them out of the JSON.
-    """
-    kind: Kind = "embeddings"
+def _kept(reply: Reply, documents: Sequence[Document], size: int) -> KeptAnswer:
+    kind: AnswerKind = "embeddings"
     usage = None
     if isinstance(reply.body, ChatStream):
         kind = "stream"
@@ -184,51 +168,14 @@ def _encode(reply: Reply, documents: Sequence[Document]) -> bytes:
         usage = reply.body.usage
         if isinstance(reply.body, ChatCompletion):
             kind = "completion"
-    rows = [*map(_row, documents)]
-    texts = [text for document in documents for text in (document.data, _native(document) or b"")]
-    head = [kind, reply.provider, reply.model, [*reply.warnings], reply.as_written, usage, rows]
-    return b"".join((encode(head), b"\n", *texts))
+    parts = tuple(map(part_of, documents))
+    return KeptAnswer(kind, reply.provider, reply.model, (*reply.warnings,), reply.as_written, usage, parts, size)
 
 
-def _row(document: Document) -> tuple[int, int | None, str | None, str]:
-    """The sizes of a text and of its native one, and what a chunk says in which member."""
-    native = _native(document)
-    text, member = (document.text, document.member) if isinstance(document, ChatChunk) else (None, "content")
-    return len(document.data), None if native is None else len(native), text, member
-
-
-def _decode(data: bytes) -> _Kept | None:
-    """What was encoded; None for what another version, or somebody else, has put there."""
-    head, _, rest = data.partition(b"\n")
-    documents: list[Document] = []
-    end = 0
-    try:
-        kind, provider, model, warnings, as_written, usage, rows = decode(head)
-        for size, native_size, text, member in rows:
-            begin, end = end, end + size
-            body, native = rest[begin:end], None
-            if native_size is not None:
-                begin, end = end, end + native_size
-                native = rest[begin:end]
-            match kind:
-                case "stream":
-                    documents.append(ChatChunk(None, body, text=text, member=member, native=native))
-                case "completion":
-                    documents.append(ChatCompletion(None, body, native=native))
-                case "embeddings":
-                    documents.append(EmbeddingList(None, body))
-        counted = None if usage is None else Usage(*usage)
-    except (ValueError, TypeError):
-        return None
-    if end != len(rest) or not documents:
-        return None
-    return _Kept(kind, provider, model, warnings, as_written, counted, documents)
-
-
-async def _replayed(kept: _Kept) -> Reply:
+async def _replayed(kept: KeptAnswer) -> Reply:
     body: Body
     if kept.kind == "stream":
-        body = await ChatStream.replay([cast(Sequence[ChatChunk], kept.documents)])
+        body = await ChatStream.replay([await by_size(kept.size, kept.chunks)])
     else:
-        body = cast(ChatCompletion | EmbeddingList, kept.documents[0])
+        body = kept.whole()
     return Reply(body, kept.provider, kept.model, kept.warnings, as_written=kept.as_written, usage=kept.usage)
