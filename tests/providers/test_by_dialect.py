@@ -42,8 +42,8 @@ class Named:
         self.closed += 1
 
 
-def messages() -> Call:
-    asked: dict[str, Any] = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+def messages(**members: Any) -> Call:
+    asked: dict[str, Any] = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}], **members}
     parsed = MESSAGES.read(asked, b"{}", ())
     return Call(parsed.request, document=parsed.document, original=parsed.original)
 
@@ -72,6 +72,15 @@ async def test_an_endpoint_that_is_not_there_is_asked_once() -> None:
     for _ in range(2):
         assert (await both.send(messages())).provider == "inner"
     assert (other.calls, both.speaks("messages"), await both.count_tokens(messages())) == (1, False, None)
+
+
+async def test_what_no_translation_can_say_is_not_translated_for_want_of_an_endpoint() -> None:
+    inner, other = Named("inner"), Named("other")
+    both = ByDialect(inner, {"messages": other})
+    other.error = UpstreamError("No.", code="upstream_not_found")
+    with pytest.raises(UpstreamError, match="No"):
+        await both.send(messages(stop_sequences=list("abcde")))
+    assert (inner.calls, both.speaks("messages")) == (0, True)
 
 
 async def test_another_error_is_not_made_good_by_a_translation() -> None:
