@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from operator import attrgetter
+from typing import Any, ClassVar
 
 import anthropic
 import pytest
@@ -28,6 +29,7 @@ from xrouter_asgi.testing.gigachat import FakeGigaChat
 from xrouter_asgi.testing.http import FakeExchange
 from xrouter_asgi.testing.openai import SSE, whole
 
+from ..native import NativeContract
 from ..samples import kinds_of, sample
 from . import recorded
 from .conftest import KEY
@@ -80,63 +82,34 @@ async def final(sdk: AsyncAnthropic, **members: Any) -> dict[str, Any]:
     return message
 
 
-async def test_each_event_reaches_the_client_as_it_came(fake: FakeAnthropic) -> None:
-    async with gateway(fake) as it:
-        fake.next(*[told(*recorded.EVENTS)] * 4)
-        assert await events_of(it.sdk) == await events_of(it.direct)
-        assert await final(it.sdk) == await final(it.direct)
-
-
-async def test_each_kind_of_block_of_the_sdk_reaches_the_client_as_it_came(fake: FakeAnthropic) -> None:
-    samples = list(map(sample, kinds_of(ContentBlock)))
-    assert len(samples) > 10
-    async with gateway(fake) as it:
-        for block in samples:
-            events = [recorded.BEGUN, recorded.started(0, block), recorded.stopped(0), *recorded.ENDED]
-            fake.next(*[told(*events)] * 2)
-            assert await events_of(it.sdk) == await events_of(it.direct) == events
-
-
-@pytest.mark.parametrize("size", [1, 7, 64, 1000, 100_000])
-async def test_however_the_bytes_come_they_are_the_same(fake: FakeAnthropic, size: int) -> None:
-    data = b"".join(map(sse, recorded.EVENTS))
-
-    async def script(exchange: FakeExchange) -> None:
-        await exchange.start(200, SSE)
-        for start in range(0, len(data), size):
-            await exchange.write(data[start : start + size])
-        await exchange.end()
-
-    async with gateway(fake) as it:
-        fake.next(script)
-        async with it.sdk.messages.with_streaming_response.create(**HELLO, stream=True) as answer:
-            assert b"".join([piece async for piece in answer.iter_bytes()]) == data
-
-
-async def test_a_whole_answer_reaches_the_client_as_it_came(fake: FakeAnthropic) -> None:
-    said = {
+class TestNative(NativeContract):
+    asked = HELLO
+    events = recorded.EVENTS
+    samples: ClassVar = [
+        [recorded.BEGUN, recorded.started(0, sample(kind)), recorded.stopped(0), *recorded.ENDED]
+        for kind in kinds_of(ContentBlock)
+    ]
+    answer: ClassVar = {
         **recorded.BEGUN["message"],
         "content": [{"type": "thinking", "thinking": "Hm.", "signature": "EqQB=="}, {"type": "text", "text": "Да"}],
         "stop_reason": "end_turn",
         "container": None,
+        "usage": recorded.BEGUN["message"]["usage"] | recorded.ENDED[0]["usage"],
     }
-    async with gateway(fake) as it:
-        fake.next(*[whole(said)] * 2)
-        told = await it.sdk.messages.with_raw_response.create(**HELLO)
-        assert (await told.parse()).to_dict() == (await it.direct.messages.create(**HELLO)).to_dict()
-    assert told.http_response.content == json.dumps(said).encode()
-    assert "x-xrouter-warnings" not in told.headers
+    usage = Usage(2060, 503, cached_tokens=1800, cache_write_tokens=248, cache_write_1h_tokens=100)
+    sse = staticmethod(sse)
+    resource = attrgetter("messages")
+
+    @pytest.fixture
+    async def it(self, fake: FakeAnthropic) -> AsyncIterator[Gateway]:
+        async with gateway(fake) as it:
+            yield it
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_the_counts_of_the_cache_are_known(fake: FakeAnthropic, stream: bool) -> None:
-    usage = recorded.BEGUN["message"]["usage"] | recorded.ENDED[0]["usage"]
-    said = {**recorded.BEGUN["message"], "content": [], "usage": usage}
+async def test_the_message_that_the_sdk_puts_together_is_the_same(fake: FakeAnthropic) -> None:
     async with gateway(fake) as it:
-        fake.next(told(*recorded.EVENTS) if stream else whole(said))
-        await (final(it.sdk) if stream else it.sdk.messages.create(**HELLO))
-    (context,) = it.ended
-    assert context.usage == Usage(2060, 503, cached_tokens=1800, cache_write_tokens=248, cache_write_1h_tokens=100)
+        fake.next(*[told(*recorded.EVENTS)] * 2)
+        assert await final(it.sdk) == await final(it.direct)
 
 
 async def test_what_the_client_wrote_goes_up_byte_for_byte_but_for_the_model(fake: FakeAnthropic) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from operator import attrgetter
+from typing import Any, ClassVar
 
 import openai
 import pytest
@@ -22,9 +23,10 @@ from xrouter_asgi.policies.candidates import Candidate
 from xrouter_asgi.policies.stack import stack
 from xrouter_asgi.providers import OpenAIProvider
 from xrouter_asgi.providers.echo import EchoProvider
-from xrouter_asgi.testing.http import FakeExchange, Handler
-from xrouter_asgi.testing.openai import SSE, FakeOpenAI, refuse, stream, whole
+from xrouter_asgi.testing.http import Handler
+from xrouter_asgi.testing.openai import FakeOpenAI, refuse, stream, whole
 
+from ..native import NativeContract
 from ..samples import kinds_of, sample
 from .recorded_responses import COMPLETED, EVENTS, OUTPUT, RESPONSE, USAGE, numbered, sse
 
@@ -79,62 +81,37 @@ async def events_of(sdk: AsyncOpenAI, **members: Any) -> list[dict[str, Any]]:
         return [event.to_dict() async for event in events]
 
 
-async def test_each_event_reaches_the_client_as_it_came(fake: FakeOpenAI) -> None:
-    async with standing(fake) as it:
-        fake.next(*[told(*EVENTS)] * 2)
-        through, direct = await events_of(it.sdk), await events_of(it.direct)
-    assert through == direct
-    assert len(through) == len(EVENTS)
-
-
+RECORDED = {event["type"] for event in EVENTS}
 LAST = ("response.incomplete", "response.failed", "error")
 
 
-async def test_kinds_of_events_that_are_not_recorded_reach_the_client_as_they_came(fake: FakeOpenAI) -> None:
-    recorded = {event["type"] for event in EVENTS}
-    samples = [event for event in map(sample, kinds_of(ResponseStreamEvent)) if event["type"] not in {*LAST, *recorded}]
-    assert len(samples) > 30
-    async with standing(fake) as it:
-        for event in samples:
-            events = numbered([EVENTS[0], event, EVENTS[-1]])
-            fake.next(*[told(*events)] * 2)
-            assert await events_of(it.sdk) == await events_of(it.direct) == events
+class TestNative(NativeContract):
+    asked = ASKED
+    events = EVENTS
+    samples: ClassVar = [
+        numbered([EVENTS[0], event, EVENTS[-1]])
+        for event in map(sample, kinds_of(ResponseStreamEvent))
+        if event["type"] not in {*LAST, *RECORDED}
+    ]
+    answer = COMPLETED
+    usage = Usage(2075, 384, cached_tokens=1920, cache_write_tokens=128, reasoning_tokens=320)
+    sse = staticmethod(sse)
+    resource = attrgetter("responses")
+
+    @pytest.fixture
+    async def it(self, fake: FakeOpenAI) -> AsyncIterator[Stand]:
+        async with standing(fake) as it:
+            yield it
 
 
-@pytest.mark.parametrize("size", [1, 7, 100, 1000, 100_000])
-async def test_however_the_bytes_come_they_are_the_same(fake: FakeOpenAI, size: int) -> None:
-    data = b"".join(map(sse, EVENTS))
-
-    async def script(exchange: FakeExchange) -> None:
-        await exchange.start(200, SSE)
-        for start in range(0, len(data), size):
-            await exchange.write(data[start : start + size])
-        await exchange.end()
-
-    async with standing(fake) as it:
-        fake.next(script)
-        async with it.sdk.responses.with_streaming_response.create(**ASKED, stream=True) as answer:
-            assert b"".join([piece async for piece in answer.iter_bytes()]) == data
-
-
-async def test_a_whole_answer_reaches_the_client_as_it_came(fake: FakeOpenAI) -> None:
+async def test_tools_that_run_at_the_upstream_go_up(fake: FakeOpenAI) -> None:
     async with standing(fake) as it:
         fake.next(whole(COMPLETED))
         answer = await it.sdk.responses.with_raw_response.create(
             **ASKED, truncation="auto", tools=[{"type": "web_search"}]
         )
-    assert answer.http_response.content == json.dumps(COMPLETED).encode()
     assert "x-xrouter-warnings" not in answer.headers
     assert fake.last["tools"] == [{"type": "web_search"}]
-
-
-@pytest.mark.parametrize("streamed", [False, True])
-async def test_the_counts_of_the_cache_are_known(fake: FakeOpenAI, streamed: bool) -> None:
-    async with standing(fake) as it:
-        fake.next(told(*EVENTS) if streamed else whole(COMPLETED))
-        await (events_of(it.sdk) if streamed else it.sdk.responses.create(**ASKED))
-    (context,) = it.ended
-    assert context.usage == Usage(2075, 384, cached_tokens=1920, cache_write_tokens=128, reasoning_tokens=320)
 
 
 async def test_what_the_client_wrote_goes_up_but_for_the_model_and_what_would_be_kept(fake: FakeOpenAI) -> None:
