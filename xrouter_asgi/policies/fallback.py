@@ -169,10 +169,10 @@ class Fallback(Wrapper):
         if len(plan.order) > 1:
             call = call.among_others(elsewhere=True, repeats=call.repeats)
         try:
-            for stats, _ in plan.order:
-                if failures and not self._may_follow(stats.candidate, failures, call):
+            for ranked in plan.order:
+                if failures and not self._may_follow(ranked.stats.candidate, failures, call):
                     continue
-                if (reply := await self._ask(call, stats, failures)) is not None:
+                if (reply := await self._ask(call, ranked.stats, failures)) is not None:
                     return reply
             if not elsewhere and (reply := await self._ask_again(call, failures)) is not None:
                 return reply
