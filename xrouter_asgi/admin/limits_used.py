@@ -72,5 +72,5 @@ def _use(charge: Charge, status: LimitStatus) -> LimitUse:
         "amount": amount,
         "used": used,
         "remaining": remaining,
-        "free_at": at(time.time() + status.reset) if status.reset > 0 else None,
+        "free_at": at(round(time.time() + status.reset)) if status.reset > 0 else None,
     }

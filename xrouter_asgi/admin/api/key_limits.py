@@ -10,7 +10,7 @@ from ...keys.secret import ADMIN
 from ...limits.rules import Subject
 from ..limits_used import LimitsUsed
 from .asking import Processes
-from .key_answers import LimitEntry
+from .key_answers import LimitEntry, LimitUse
 
 
 class KeyLimits:
@@ -31,18 +31,21 @@ class KeyLimits:
         return [[] if key.kind == ADMIN else next(found) for key in keys]
 
     async def _of(self, subjects: Sequence[Subject]) -> list[list[LimitEntry] | None]:
-        if self._shared is not None:
-            told = [(1, await self._shared.of(subjects))]
-        else:
-            try:
-                told = await self._processes.ask(lambda process: process.limits(subjects))
-            except NotReady:
-                told = []
-        alone = self._shared is not None or self._processes.answering(told)["of"] == 1
-        uses = [(None if alone else number, each) for number, each in told if each is not None]
-        if not uses:
+        told = [(worker, uses) for worker, uses in await self._told(subjects) if uses is not None]
+        if not told:
             return [None for _ in subjects]
         return [
-            [{**use, "worker": worker} for worker, each in uses for use in each[place]]
+            [{**use, "worker": worker} for worker, uses in told for use in uses[place]]
             for place in range(len(subjects))
         ]
+
+    async def _told(self, subjects: Sequence[Subject]) -> list[tuple[int | None, list[list[LimitUse]] | None]]:
+        """What counts, by the number of its worker; None for what counts for all of them."""
+        if self._shared is not None:
+            return [(None, await self._shared.of(subjects))]
+        try:
+            told = await self._processes.ask(lambda process: process.limits(subjects))
+        except NotReady:
+            return []
+        alone = self._processes.answering(told)["of"] == 1
+        return [(None if alone else number, uses) for number, uses in told]
