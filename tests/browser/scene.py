@@ -14,7 +14,7 @@ from xrouter_asgi.admin.upstreams import upstreams_of
 from xrouter_asgi.context import Attempt, Cost, Principal, RequestContext, Usage
 from xrouter_asgi.decision import CandidateVerdict, Unready
 from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
-from xrouter_asgi.events import CooldownStarted, RequestEnded, RequestStarted
+from xrouter_asgi.events import CooldownStarted, RequestEnded
 from xrouter_asgi.keys import Issued, Issuer, KeySpec, MemoryKeyStore
 from xrouter_asgi.ledger import Budgets, MemoryLedger, SeededBudget, Spend
 from xrouter_asgi.limits import LimitStore, MemoryLimits
@@ -113,7 +113,6 @@ class Scene:
     def hear_of(self, model: str) -> str:
         """A request for a model of this name has ended. Returns its id."""
         context = RequestContext(model=model, endpoint="chat")
-        self.live(RequestStarted(context))
         self._refused(context)
         return context.request_id
 
