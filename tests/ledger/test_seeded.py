@@ -14,7 +14,9 @@ from tests.ledger.entries import entry
 from tests.limits.fixtures import MakeStore, redis_process, redis_store, redis_url
 from xrouter_asgi.ledger import LedgerUnavailable, MemoryLedger, SeededBudget, Where
 from xrouter_asgi.limits import Charge, Limit, LimitStore, MemoryLimits, Reservation, WhenUnavailable
+from xrouter_asgi.limits.budgets import budgets_of
 from xrouter_asgi.limits.periods import Calendar
+from xrouter_asgi.limits.rules import LimitRules, Subject
 from xrouter_asgi.testing.clock import LoopClock
 from xrouter_asgi.testing.waiting import until
 
@@ -251,3 +253,16 @@ async def test_a_request_that_is_cancelled_while_it_waits_holds_nothing(ledger: 
     ledger.slow.set()
     await store.aclose()
     assert (await take(inner, charge(cost=0))).statuses[0].remaining == 10 * NANO
+
+
+async def test_a_budget_that_is_used_up_does_not_keep_the_others_from_beginning(
+    ledger: Told, inner: LimitStore
+) -> None:
+    store = SeededBudget(inner, ledger)
+    await take(store, charge(Limit.parse("3 USD/day"), subject="key_1"), lease="one")
+    store.settle("one", [4 * NANO])
+    await until(lambda: not store.backlog)
+    await spend(ledger, 4, key="key_1")
+    rules = LimitRules("3 USD/day; 10 USD/day per owner", {})
+    told = await budgets_of(Subject("key_1", "ann", "127.0.0.1"), rules=rules, store=store)
+    assert {each.per: each.remaining for each in told} == {"key": "0 USD", "owner": "6 USD"}

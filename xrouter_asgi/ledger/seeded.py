@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 from ..limits import Charge, LimitStore, Reservation, WhenUnavailable
 from ..limits.base import SLOT_RETRY_AFTER, Counted, LimitStatus
@@ -68,8 +68,14 @@ class SeededBudget:
         """See `LimitStore`."""
         await self._inner.connect()
 
-    async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
+    def reserve(self, charges: Sequence[Charge], *, lease: str) -> Coroutine[Any, Any, Reservation]:
         """See `LimitStore`."""
+        for charge in charges:
+            if charge.limit.unit == "money":
+                return self._reserve(charges, lease)
+        return self._inner.reserve(charges, lease=lease)
+
+    async def _reserve(self, charges: Sequence[Charge], lease: str) -> Reservation:
         reservation = await self._inner.reserve(charges, lease=lease)
         beginning = []
         if reservation.admitted:
