@@ -188,6 +188,14 @@ def test_an_error_is_one_word() -> None:
     assert json.loads(line_of(ended(context)))["error"] == "request_rejected"
 
 
+def test_a_line_repeats_no_name_of_an_earlier_one() -> None:
+    assert json.loads(line_of(ended(chatted())))["owner"] == "team"
+    context = chatted()
+    context.principal = Principal("key_1")
+    line = json.loads(line_of(ended(context, client="127.0.0.2")))
+    assert (line["client"], line.get("owner")) == ("127.0.0.2", None)
+
+
 def test_what_a_client_chose_is_cut() -> None:
     context = RequestContext("req_1", model="m" * 5000, upstream_model="u" * 5000)
     line = line_of(ended(context, path="/" + "p" * 5000, method="M" * 5000))
@@ -355,6 +363,18 @@ async def test_lines_are_written_many_at_a_time() -> None:
     buffer("three")
     await asyncio.sleep(0.11)
     assert out.writes == ["one\ntwo\n", "three\n"]
+
+
+@virtual
+async def test_a_line_after_a_flush_waits_no_longer_than_others() -> None:
+    out = Writes()
+    buffer = LineBuffer(out)
+    buffer("one")
+    buffer.flush()
+    await asyncio.sleep(0.05)
+    buffer("two")
+    await asyncio.sleep(0.1)
+    assert out.writes == ["one\n", "two\n"]
 
 
 async def test_a_full_buffer_is_written_at_once() -> None:

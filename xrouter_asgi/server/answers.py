@@ -1,7 +1,9 @@
-"""The answers that uvicorn does not give by itself: refusals of malformed requests, and bodies for HTTP/1.0."""
+"""The answers that uvicorn does not give by itself, or gives at a higher price."""
 
 from __future__ import annotations
 
+import string
+from collections.abc import Coroutine
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -10,6 +12,62 @@ from ..asgi.responses import NOSNIFF, Headers, id_headers
 from ..context import RequestContext
 from ..errors import XRouterError
 from ..wire.codec import encode
+
+_NAME = (string.ascii_lowercase + string.digits + "-").encode()
+_CONTROLS = bytes({*range(32), 127} - {ord("\t")})
+
+
+class Cycle(RequestResponseCycle):
+    """The cycle of a request. It writes the head of most answers in one step, and uvicorn the others field by field."""
+
+    def send(self, message: Any) -> Coroutine[Any, Any, None]:
+        """Take a message of ASGI."""
+        return RequestResponseCycle.send(self, message) if self.response_started else self._begin(message)
+
+    async def _begin(self, message: Any) -> None:
+        head = self._head(message)
+        if head is None:
+            await RequestResponseCycle.send(self, message)
+        else:
+            self.response_started = True
+            self.waiting_for_100_continue = False
+            self.transport.write(head)
+
+    def _head(self, message: Any) -> bytes | None:
+        """The head of an answer, which sets what follows it; None if uvicorn has to write it, to refuse it, or to wait.
+
+        Checks all fields together, and knows no name but those in small letters.
+        """
+        if (
+            message["type"] != "http.response.start"
+            or self.disconnected
+            or self.flow.write_paused
+            or not self.keep_alive
+        ):
+            return None
+        try:
+            begin = STATUS_LINE[message["status"]]
+            headers = self.default_headers + message["headers"]
+            fields = dict(headers)
+            lines = b"\r\n".join(map(b": ".join, headers))
+            length = int(fields[b"content-length"]) if b"content-length" in fields else None
+        except (LookupError, TypeError, ValueError):
+            return None
+        controls = len(lines) - len(lines.translate(None, _CONTROLS))
+        if (
+            (controls, len(fields)) != (2 * len(headers) - 2, len(headers))
+            or b"".join(fields).translate(None, _NAME)
+            or b"connection" in fields
+            or b"transfer-encoding" in fields
+        ):
+            return None
+        if length is None:
+            if self.scope["method"] == "HEAD" or message["status"] in (204, 304):
+                return None
+            lines += b"\r\ntransfer-encoding: chunked"
+        self.chunked_encoding = length is None
+        self.expected_content_length = length or 0
+        return begin + lines + b"\r\n\r\n"
 
 
 class CycleUntilClosed(RequestResponseCycle):

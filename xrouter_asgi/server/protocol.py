@@ -24,7 +24,7 @@ from uvicorn.server import ServerState
 from ..asgi.body import RequestTimeout
 from ..context import RequestContext
 from ..errors import InvalidRequest, XRouterError
-from .answers import CycleUntilClosed, refusal
+from .answers import Cycle, CycleUntilClosed, refusal
 from .bounds import BODY, ENDED, FIRST, HEAD, IDLE, ClientBounds, fault_of, head_too_large, without_upgrade
 from .client_transport import ClientTransport
 from .flow import Flow, LeanEvent
@@ -187,7 +187,7 @@ class Protocol(HttpToolsProtocol):
         scope["query_string"] = url.query or b""
 
     def _new_cycle(self, version: str) -> RequestResponseCycle:
-        kind = CycleUntilClosed if version == "1.0" else RequestResponseCycle
+        kind = CycleUntilClosed if version == "1.0" else Cycle
         return kind(
             scope=self.scope,
             transport=self.transport,

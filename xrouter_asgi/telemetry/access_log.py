@@ -13,8 +13,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TextIO
 
-from pydantic_core import to_json
-
 from ..asgi.excluded_paths import ExcludedPaths
 from ..conventions import error_type
 from ..decision import Attempt, Decision
@@ -29,6 +27,9 @@ LIMIT = 1000
 
 _METHOD = 16  # characters of a method, which a client chooses
 _LONGEST = 256  # characters of a path or of a model's name, which a client chooses, too
+_NAMES = ("method", "path", "endpoint", "model", "provider", "upstream_model", "principal", "owner")
+
+_quoted = json.encoder.encode_basestring_ascii
 
 
 class AccessLog(RequestObserver):
@@ -54,78 +55,70 @@ class AccessLog(RequestObserver):
         exclude_paths: Iterable[str] = (),
     ) -> None:
         self._sink = LineBuffer() if sink is None else sink
-        self._readable = sink is None and sys.stdout.isatty() if readable is None else readable
+        readable = sink is None and sys.stdout.isatty() if readable is None else readable
+        self._line = _readable_line if readable else _json_line
         self._excluded = ExcludedPaths(exclude_paths)
 
     def __call__(self, event: object) -> None:
         """Write the line of a request that ended."""
         if isinstance(event, RequestEnded):
             if not self._excluded.cover(event.path):
-                self._sink(_readable_line(event) if self._readable else _json_line(event))
+                self._sink(self._line(event))
             # No request is held up by this, and a server that a signal is about to kill loses no line.
             if not event.running and isinstance(self._sink, LineBuffer):
                 self._sink.flush()
 
 
 def _json_line(event: RequestEnded) -> str:
-    """One JSON object on one line of ASCII, without what is not known. Durations are in seconds, sizes in bytes."""
+    """One JSON object on one line, without what is not known. Durations are in seconds, sizes in bytes.
+
+    All of it is printable ASCII: other letters may be missing in the output's encoding, or give orders to a terminal.
+    """
     context = event.context
-    line: dict[str, object] = {
-        "time": _utc_time(),
-        "request_id": context.request_id,
-        "status": event.status,
-        "complete": event.complete,
-        "duration": _microseconds(event.duration),
-        "received": event.received,
-        "sent": event.sent,
-        "attempts": len(context.attempts),
-    }
-    if event.status is None:
-        del line["status"]
+    status = "" if event.status is None else f'"status":{event.status},'
+    line = (
+        f'{{"time":"{_utc_time()}","request_id":{_quoted(context.request_id)},{status}'
+        f'"complete":{"true" if event.complete else "false"},"duration":{event.duration:.6f},'
+        f'"received":{event.received},"sent":{event.sent},"attempts":{len(context.attempts)}'
+    )
     if event.first_byte is not None:
-        line["first_byte"] = _microseconds(event.first_byte)
+        line += f',"first_byte":{event.first_byte:.6f}'
         if context.streamed:
-            line["first_token"] = line["first_byte"]  # the head of a stream waits for its first token
+            line += f',"first_token":{event.first_byte:.6f}'  # the head of a stream waits for its first token
     if context.trace_id is not None:
-        line["trace_id"] = context.trace_id
+        line += f',"trace_id":"{context.trace_id}"'
     if (usage := context.usage) is not None:
-        line["prompt_tokens"], line["completion_tokens"] = usage.prompt_tokens, usage.completion_tokens
-        line["cached_tokens"], line["cache_write_tokens"] = usage.cached_tokens, usage.cache_write_tokens
+        line += f',"prompt_tokens":{usage.prompt_tokens},"completion_tokens":{usage.completion_tokens}'
+        line += f',"cached_tokens":{usage.cached_tokens},"cache_write_tokens":{usage.cache_write_tokens}'
     if context.cache is not None:
-        line["cache"] = context.cache
+        line += f',"cache":"{context.cache}"'
     if context.error is not None:
-        line["error"] = error_type(context.error)
-    if not context.decision.is_trivial:
-        _add_detour(line, context.decision)
-    _add_names(line, event)
-    return _encode(line)
-
-
-def _add_names(line: dict[str, object], event: RequestEnded) -> None:
-    """Who asked what of whom; an empty name is left out like an unknown one."""
-    context = event.context
+        line += f',"error":{_quoted(error_type(context.error))}'
+    if not context.decision.is_trivial and (detour := _detour(context.decision)):
+        line += f",{json.dumps(detour, separators=(',', ':'))[1:-1]}"
     if event.client is not None:
-        line["client"] = event.client
-    line["method"] = event.method[:_METHOD]
-    if event.path:
-        line["path"] = event.path[:_LONGEST]
-    if context.endpoint is not None:
-        line["endpoint"] = context.endpoint
-    if context.model:
-        line["model"] = context.model[:_LONGEST]
-    if context.provider:
-        line["provider"] = context.provider
-    if context.upstream_model:
-        line["upstream_model"] = context.upstream_model[:_LONGEST]
-    if (principal := context.principal) is not None:
-        line["principal"] = principal.id
-        if principal.owner:
-            line["owner"] = principal.owner
+        line += f',"client":{_quoted(event.client)}'
+    return f"{line}{_names_of(event)}}}"
 
 
-def _microseconds(seconds: float) -> float:
-    """Seconds, rounded to microseconds, at a quarter of the price of `round(seconds, 6)`."""
-    return round(seconds * 1e6) / 1e6
+def _names_of(event: RequestEnded) -> str:
+    context, principal = event.context, event.context.principal
+    return _names(
+        event.method[:_METHOD],
+        event.path[:_LONGEST],
+        context.endpoint,
+        context.model and context.model[:_LONGEST],
+        context.provider,
+        context.upstream_model and context.upstream_model[:_LONGEST],
+        principal and principal.id,
+        principal and principal.owner,
+    )
+
+
+@lru_cache(maxsize=256)  # most lines repeat the names of an earlier one
+def _names(*values: str | None) -> str:
+    """Who asked what of whom; an empty name is left out like an unknown one."""
+    return "".join(f',"{name}":{_quoted(value)}' for name, value in zip(_NAMES, values, strict=True) if value)
 
 
 def _utc_time() -> str:
@@ -138,27 +131,18 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _encode(line: Mapping[str, object]) -> str:
-    """JSON in printable ASCII. Other letters may be missing in the output's encoding, or give orders to a terminal."""
-    try:
-        data = to_json(line)
-        if not data.isascii():
-            data = to_json(line, ensure_ascii=True)  # takes half as long again, so it is left to the lines that need it
-        return data.replace(b"\x7f", rb"\u007f").decode("ascii")
-    except ValueError:  # a lone surrogate, which UTF-8 cannot hold
-        return json.dumps(line, separators=(",", ":"))
-
-
-def _add_detour(line: dict[str, object], decision: Decision) -> None:
+def _detour(decision: Decision) -> Mapping[str, object]:
     """The members about a request that did not simply go to its first target."""
+    members: dict[str, object] = {}
     if decision.version is not None:
-        line["config"] = decision.version
+        members["config"] = decision.version
     if decision.attempts:
-        line["attempts_made"] = [_attempt(attempt) for attempt in decision.attempts]
+        members["attempts_made"] = [_attempt(attempt) for attempt in decision.attempts]
     if excluded := decision.excluded:
-        line["excluded"] = {name: str(why) for name, why in excluded.items()}
+        members["excluded"] = {name: str(why) for name, why in excluded.items()}
     if decision.hedges:
-        line["hedges"] = decision.hedges
+        members["hedges"] = decision.hedges
+    return members
 
 
 def _attempt(attempt: Attempt) -> Mapping[str, object]:
@@ -166,7 +150,7 @@ def _attempt(attempt: Attempt) -> Mapping[str, object]:
     if attempt.error is not None:
         made["error"] = error_type(attempt.error)
     if attempt.ended is not None:
-        made["took"] = _microseconds(attempt.ended - attempt.started)
+        made["took"] = round(attempt.ended - attempt.started, 6)
     return made
 
 
@@ -229,12 +213,15 @@ class LineBuffer:
             self.flush()
         elif self._due_in is not loop:  # an earlier loop may have ended before its call was due
             self._due_in = loop
-            loop.call_later(DELAY, self.flush)
+            loop.call_later(DELAY, self._ring)
 
     def flush(self) -> None:
         """Write the lines that wait."""
-        self._due_in = None
         _write(self._lines, self._stream)
+
+    def _ring(self) -> None:
+        self._due_in = None
+        self.flush()
 
 
 def _write(lines: list[str], stream: TextIO | None) -> None:
