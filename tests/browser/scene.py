@@ -137,11 +137,9 @@ class Scene:
     async def _happen(self) -> None:
         for minute in range(61):
             many = self.random.randint(2, 9) + (8 if 20 < minute < 32 else 0)
-            running = [RequestContext() for _ in range(many)]
-            for context in running:
-                self.live(RequestStarted(context))
-            for context in running:
-                self._request(context)
+            self.running = many
+            for _ in range(many):
+                self._request(RequestContext())
             self.clock.advance(60 if minute < 60 else 0)
         self.live(CooldownStarted(RequestContext(), "gigachat", "rate", 45, "gigachat/GigaChat-2"))
         for view in upstreams_of(self.router.models)["fast"]:
@@ -220,11 +218,18 @@ class Scene:
             context.cost = Cost(round(context.usage.total_tokens * 1500))
             duration, begun = start + wait + came, start + wait
         self._decide(context, first, second, excluded)
-        self.live(_ended(context, status, duration, begun))
+        self._end(context, status, duration, begun)
 
     def _refused(self, context: RequestContext) -> None:
         context.error = InvalidRequest("No.", code="context_length_exceeded")
-        self.live(_ended(context, 400, 0.003, 0.003))
+        self._end(context, 400, 0.003, 0.003)
+
+    def _end(self, context: RequestContext, status: int, duration: float, first_byte: float | None) -> None:
+        self.running -= 1
+        peer = "127.0.0.1"
+        self.live(
+            RequestEnded(context, "POST", "/v1", status, True, duration, first_byte, 100, 100, peer, self.running)
+        )
 
     def _attempt(
         self,
@@ -250,7 +255,3 @@ class Scene:
         if excluded is not None:
             verdicts.append(CandidateVerdict("ollama/qwen3:8b", None, excluded))
         context.decision.candidates = tuple(verdicts)
-
-
-def _ended(context: RequestContext, status: int, duration: float, first_byte: float | None) -> RequestEnded:
-    return RequestEnded(context, "POST", "/v1", status, True, duration, first_byte, 100, 100, "127.0.0.1")
