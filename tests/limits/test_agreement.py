@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TypeAlias
 
 from hypothesis import given, settings
@@ -52,8 +53,8 @@ async def play(script: list[Step], url: str) -> None:
                 ]
                 reservation = await memory.reserve(charges, lease=leases[-1])
                 same(reservation, await redis.reserve(charges, lease=leases[-1]))
-                assert tuple(await memory.read(charges)) == reservation.statuses
-                same(reservation, reservation._replace(statuses=tuple(await redis.read(charges))))
+                assert await memory.read(charges) == reservation.statuses
+                same(reservation, replace(reservation, statuses=await redis.read(charges)))
             elif leases:
                 lease = leases[cost % len(leases)]
                 memory.settle(lease, costs)

@@ -11,14 +11,14 @@ from xrouter_asgi.limits.estimates import OutputEstimates
 def answer(estimates: OutputEstimates, tokens: int, *, key: str = "key", model: str = "model", choices: int = 1) -> int:
     """Ask and be answered. Returns what was reserved for the output."""
     context = RequestContext()
-    work = estimates.begin(context, key, CostEstimate(model, 0, None, choices))
+    work = estimates.begin(context, key, CostEstimate(model, 0, None, choices), None)
     context.usage = Usage(0, tokens)
     estimates.end(work)
     return work.output
 
 
 def expected(estimates: OutputEstimates, *, key: str = "key", model: str = "model", choices: int = 1) -> int:
-    work = estimates.begin(RequestContext(), key, CostEstimate(model, 0, None, choices))
+    work = estimates.begin(RequestContext(), key, CostEstimate(model, 0, None, choices), None)
     estimates.end(work)
     return work.output
 
@@ -48,7 +48,7 @@ def test_only_the_last_32_count() -> None:
 
 def test_while_requests_run_the_largest_answer_is_expected_again() -> None:
     estimates = learned(*[10] * 32)
-    running = estimates.begin(RequestContext(), "key", CostEstimate("other", 0, 5))
+    running = estimates.begin(RequestContext(), "key", CostEstimate("other", 0, 5), None)
     answer(estimates, 5000)
     assert expected(estimates) == 5000
     assert expected(estimates, model="another") == 5000
@@ -67,14 +67,14 @@ def test_each_choice_may_be_as_long_as_one() -> None:
 
 def test_a_bound_of_the_client_is_what_is_reserved() -> None:
     estimates = learned(*[9000] * 32)
-    assert estimates.begin(RequestContext(), "key", CostEstimate("model", 7, 20, 2)).output == 20
+    assert estimates.begin(RequestContext(), "key", CostEstimate("model", 7, 20, 2), None).output == 20
 
 
 def test_embeddings_teach_nothing() -> None:
     estimates = OutputEstimates(assumed=0)
     for _ in range(8):
         context = RequestContext()
-        work = estimates.begin(context, "key", CostEstimate("model", 7, 0))
+        work = estimates.begin(context, "key", CostEstimate("model", 7, 0), None)
         context.usage = Usage(7, 99)
         estimates.end(work)
     assert expected(estimates) == 0

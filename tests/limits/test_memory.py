@@ -80,12 +80,12 @@ async def test_expired_counts_go_while_others_are_asked() -> None:
     for number in range(50):
         await take(store, (REQUESTS, 1), (day, 1), (PARALLEL, 1), lease=str(number), subject=str(number))
         store.settle(str(number), [1, 1, 1])
-    assert len(store) == 100
+    assert len(store) == 101  # of the parallel requests that have ended, the last
     clock.advance(61)
     for _ in range(25):
         clock.advance(1)
         await take(store, (REQUESTS, 0), subject="other")
-    assert len(store) == 51  # the days, and the other's
+    assert len(store) == 52  # the days, the last one in parallel, and the other's
 
 
 @pytest.mark.parametrize(("cost", "left"), [(90, 60), (50, 100), (0, 100)])
@@ -123,7 +123,7 @@ async def test_a_debt_outlives_the_count_it_was_made_in() -> None:
 async def test_a_settlement_names_a_cost_for_each_charge() -> None:
     store = MemoryLimits(clock=Clock())
     await take(store, (REQUESTS, 1), (TOKENS, 1), lease="mine")
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="2 charges were reserved, and 1 costs"):
         store.settle("mine", [1])
 
 
@@ -135,4 +135,4 @@ async def test_two_limits_in_parallel_are_counted_from_the_first_request_on() ->
     assert not (await store.reserve(both, lease="third")).admitted
     for lease in ("first", "second"):
         store.settle(lease, [1, 1])
-    assert len(store) == 0
+    assert (await store.reserve(both, lease="fourth")).admitted

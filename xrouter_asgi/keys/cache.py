@@ -68,7 +68,7 @@ class CachedKeys:
         self._clock = clock
         self._now = now
         # What is remembered is keyed for this process, so that the digests in a dump of it open nothing elsewhere.
-        self._pepper = os.urandom(32)
+        self._keyed = blake2b(key=os.urandom(32), digest_size=32)
         self._known: Recent[bytes, _Found] = Recent(CAPACITY)
         self._unknown: Recent[bytes, float] = Recent(CAPACITY)
         self._flights: SingleFlight[bytes, APIKey | None] = SingleFlight()
@@ -174,7 +174,9 @@ class CachedKeys:
         return min(since + TTL, self._clock() + (key.expires_at - now).total_seconds())
 
     def _digest(self, secret: str) -> bytes:
-        return blake2b(secret.encode("utf-8", "surrogatepass"), key=self._pepper, digest_size=32).digest()
+        digest = self._keyed.copy()
+        digest.update(secret.encode("utf-8", "surrogatepass"))
+        return digest.digest()
 
     async def _find_unchanged(self, digests: Sequence[bytes]) -> tuple[APIKey | None, float]:
         """The key, and when the lookup began. Looks it up again if it changed meanwhile."""

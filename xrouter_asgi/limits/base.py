@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from .limit import Limit
 from .periods import Span
@@ -33,7 +33,6 @@ class Charge:
         models: The pattern of models that have a count of their own together; None for all models.
         span: The period that it is counted in; None unless the limit is of the calendar.
         counted: Charges that share it share a count.
-        held: Whether it is held while the request runs, and given back at its end.
     """
 
     subject: str
@@ -42,7 +41,6 @@ class Charge:
     models: str | None = None
     span: Span | None = None
     counted: Counted = field(init=False, repr=False, compare=False)
-    held: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.cost <= self.limit.amount:
@@ -51,11 +49,16 @@ class Charge:
             raise ValueError(
                 f"A limit of {self.limit} is counted {'in a period' if self.limit.calendar else 'anytime'}."
             )
-        self.counted = (self.subject, self.limit.name, self.models, self.span and self.span.name)
-        self.held = self.limit.window == 0
+        self.counted = (self.subject, self.limit.name, self.models, None if self.span is None else self.span.name)
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held while the request runs, and given back at its end."""
+        return self.limit.window == 0
 
 
-class LimitStatus(NamedTuple):
+@dataclass(slots=True)
+class LimitStatus:
     """How much of a limit is left."""
 
     limit: Limit
@@ -63,13 +66,14 @@ class LimitStatus(NamedTuple):
     reset: float  # seconds until the whole amount is free again, if nothing more is charged; 0 for `parallel`
 
 
-class Reservation(NamedTuple):
+@dataclass(slots=True)
+class Reservation:
     """A store's answer to `reserve()`."""
 
     admitted: bool  # the store took every charge, or none
     refused: Limit | None = None  # the limit with the longest wait; None if admitted, or if the store could not count
     retry_after: float = 0.0  # seconds until the same reservation may succeed
-    statuses: tuple[LimitStatus, ...] = ()  # one for each charge, in their order; empty if the store could not count
+    statuses: Sequence[LimitStatus] = ()  # one for each charge, in their order; empty if the store could not count
     local: bool = False  # this process decided alone, because the shared store is unavailable
 
 

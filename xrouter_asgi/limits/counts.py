@@ -16,10 +16,14 @@ class Count(Protocol):
     Attributes:
         amount: The most that may be used.
         used: At most `amount` in a window.
+        place: Where a cost is counted that is taken now.
     """
 
     amount: int
     used: int
+
+    @property
+    def place(self) -> int: ...
 
     @property
     def expires(self) -> float:
@@ -31,8 +35,8 @@ class Count(Protocol):
     def wait(self, cost: int, now: float) -> float:
         """Seconds until the cost fits; 0 if it fits now."""
 
-    def take(self, cost: int) -> int:
-        """Count the cost. Returns the place it was counted in."""
+    def take(self, cost: int) -> None:
+        """Count the cost."""
 
     def settle(self, cost: int, *, taken: int, place: int) -> None:
         """Replace what was taken by the actual cost."""
@@ -49,28 +53,29 @@ class WindowCount:
     window is full.
     """
 
-    __slots__ = ("_current", "_debt", "_slices", "_width", "amount", "used")
+    __slots__ = ("_debt", "_slices", "_until", "_width", "amount", "place", "used")
 
     def __init__(self, amount: int, length: float) -> None:
         self.amount = amount
         self.used = 0
         self._width = length / SLICES
         self._slices: dict[int, int] = {}  # oldest first
-        self._current = 0
+        self.place = 0
+        self._until = 0.0  # when the next slice begins
         self._debt = 0
 
     @property
     def expires(self) -> float:
-        return self._end(self._current + _TURN * -(-self._debt // self.amount))
+        return self._end(self.place + _TURN * -(-self._debt // self.amount))
 
     def advance(self, now: float) -> bool:
-        current = int(now // self._width)
-        if current == self._current:
+        if now < self._until:
             return False
-        self._current = current
+        self.place = int(now // self._width)
+        self._until = (self.place + 1) * self._width
         if self._debt:
             self._repeat_turns()
-        while self._slices and (oldest := next(iter(self._slices))) < self._current - SLICES:
+        while self._slices and (oldest := next(iter(self._slices))) < self.place - SLICES:
             self.used -= self._slices.pop(oldest)
             self._pay(oldest + _TURN)
         return True
@@ -81,27 +86,28 @@ class WindowCount:
             return 0.0
         return max(self._freed(missing) - now, 0.001)  # a wait that is rounded to 0 would admit
 
-    def take(self, cost: int) -> int:
-        self._slices[self._current] = self._slices.get(self._current, 0) + cost
+    def take(self, cost: int) -> None:
+        self._slices[self.place] = self._slices.get(self.place, 0) + cost
         self.used += cost
-        return self._current
 
     def settle(self, cost: int, *, taken: int, place: int) -> None:
         """Return unused cost to its slice, if that is still counted. Further cost is a debt."""
         if cost > taken:
             self._debt += cost - taken
         elif place in self._slices:
-            returned = min(taken - cost, self._slices[place])  # the slice holds less if the count was started anew
-            self._slices[place] -= returned
+            returned, held = taken - cost, self._slices[place]
+            if returned > held:  # the count was started anew
+                returned = held
+            self._slices[place] = held - returned
             self.used -= returned
         if self._debt:
-            self._pay(self._current)
+            self._pay(self.place)
 
     def reset(self, now: float) -> float:
         if self._debt:
             return self._freed(self.used + self._debt) - now
-        if self._slices.get(self._current):
-            return self._end(self._current) - now
+        if self._slices.get(self.place):
+            return (self.place + _TURN) * self._width - now
         # Without a debt the latest slice is the last to leave, and near at hand.
         latest = next((place for place in reversed(self._slices) if self._slices[place]), None)
         return 0.0 if latest is None else self._end(latest) - now
@@ -120,7 +126,7 @@ class WindowCount:
         Without this, a debt of many windows would cost as many steps after a long silence.
         """
         latest = next(reversed(self._slices))
-        turns = min((self._current - latest) // _TURN, self._debt // self.used)
+        turns = min((self.place - latest) // _TURN, self._debt // self.used)
         if turns > 0:
             self._debt -= turns * self.used
             self._slices = {place + turns * _TURN: taken for place, taken in self._slices.items()}
@@ -149,6 +155,7 @@ class PeriodCount:
     """
 
     __slots__ = ("_current", "_width", "amount", "expires", "used")
+    place = 0
 
     def __init__(self, amount: int, ends: float, length: float) -> None:
         self.amount = amount
@@ -164,9 +171,8 @@ class PeriodCount:
     def wait(self, cost: int, now: float) -> float:
         return 0.0 if self.used + cost <= self.amount else max(self.expires - now, 0.001)
 
-    def take(self, cost: int) -> int:
+    def take(self, cost: int) -> None:
         self.used += cost
-        return 0
 
     def settle(self, cost: int, *, taken: int, place: int) -> None:
         self.used = max(0, self.used + cost - taken)  # it holds less if it was started anew
@@ -179,6 +185,7 @@ class SlotCount:
     """Counts what is held now, and is given back when it is settled, whatever it has cost."""
 
     __slots__ = ("amount", "used")
+    place = 0
 
     def __init__(self, amount: int) -> None:
         self.amount = amount
@@ -194,9 +201,8 @@ class SlotCount:
     def wait(self, cost: int, now: float) -> float:
         return 0.0 if self.used + cost <= self.amount else SLOT_RETRY_AFTER
 
-    def take(self, cost: int) -> int:
+    def take(self, cost: int) -> None:
         self.used += cost
-        return 0
 
     def settle(self, cost: int, *, taken: int, place: int) -> None:
         self.used -= taken

@@ -78,7 +78,7 @@ class OutputEstimates:
         self._seen: Recent[tuple[str, str], _Answers] = Recent(_PAIRS)
         self._running: dict[str, _Running] = {}
 
-    def begin(self, context: RequestContext, caller: str, estimate: CostEstimate) -> Work:
+    def begin(self, context: RequestContext, caller: str, estimate: CostEstimate, prices: Prices | None) -> Work:
         """Note that a call begins. `end()` must be called for it."""
         running = self._running.get(caller)
         if running is None:
@@ -86,9 +86,12 @@ class OutputEstimates:
         running.calls += 1
         output = estimate.completion_tokens
         if output is None:
-            usual = self._usual(caller, estimate.model)
-            output = max(self._assumed, usual, running.largest) * estimate.choices
-        return Work(context, caller, estimate, output)
+            output = running.largest if running.largest > self._assumed else self._assumed
+            seen = self._seen.get((caller, estimate.model))
+            if seen is not None and seen.usual > output:
+                output = seen.usual
+            output *= estimate.choices
+        return Work(context, caller, estimate, output, prices)
 
     def end(self, work: Work) -> None:
         """Learn from the answer, if there is one."""
@@ -98,40 +101,33 @@ class OutputEstimates:
             del self._running[work.caller]
         if usage is not None and estimate.completion_tokens != 0:
             tokens = -(-usage.completion_tokens // estimate.choices)
-            running.largest = max(running.largest, tokens)
-            self._learn(work.caller, estimate.model, tokens)
-
-    def _usual(self, caller: str, model: str) -> int:
-        seen = self._seen.get((caller, model))
-        return 0 if seen is None else seen.usual()
-
-    def _learn(self, caller: str, model: str, tokens: int) -> None:
-        seen = self._seen.get((caller, model))
-        if seen is None:
-            seen = _Answers()
-            self._seen.put((caller, model), seen)
-        seen.add(tokens)
+            if tokens > running.largest:
+                running.largest = tokens
+            pair = (work.caller, estimate.model)
+            seen = self._seen.get(pair)
+            if seen is None:
+                seen = _Answers()
+                self._seen.put(pair, seen)
+            seen.add(tokens)
 
 
 class _Answers:
     """The tokens of the last answers."""
 
-    __slots__ = ("_order", "_sorted")
+    __slots__ = ("_order", "_sorted", "usual")
 
     def __init__(self) -> None:
         self._order: deque[int] = deque()
         self._sorted: list[int] = []
+        self.usual = 0  # what nine in ten of them did not exceed; 0 for too few to say
 
     def add(self, tokens: int) -> None:
         if len(self._order) == _ANSWERS:
             del self._sorted[bisect_left(self._sorted, self._order.popleft())]
         self._order.append(tokens)
         insort(self._sorted, tokens)
-
-    def usual(self) -> int:
-        """What nine in ten of them did not exceed; 0 for too few to say."""
-        seen = self._sorted
-        return seen[int(len(seen) * _QUANTILE)] if len(seen) >= _ENOUGH else 0
+        if len(self._sorted) >= _ENOUGH:
+            self.usual = self._sorted[int(len(self._sorted) * _QUANTILE)]
 
 
 @dataclass(slots=True)

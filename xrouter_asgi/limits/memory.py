@@ -57,53 +57,67 @@ class MemoryLimits:
 
     async def reserve(self, charges: Sequence[Charge], *, lease: str) -> Reservation:
         now = self._clock()
-        known = lease in self._leases
-        refused, retry_after = None, 0.0
-        counts, costs, statuses = [], [], []
+        if lease in self._leases:
+            return Reservation(True, statuses=[self._status(charge, now) for charge in charges])
+        taken: list[_Taken] = []
+        statuses = []
         for charge in charges:
             count = self._count(charge, now)
             cost = charge.cost if charge.cost < count.amount else count.amount
-            if not known and (wait := count.wait(cost, now)) > retry_after:
-                refused, retry_after = charge.limit, wait
-            counts.append(count)
-            costs.append(cost)
-        if refused is None and not known:
-            self._take(lease, charges, counts, costs)
-        for charge, count in zip(charges, counts, strict=True):
+            if count.wait(cost, now):
+                return self._refusal(charges, taken, now)
+            count.take(cost)
+            taken.append((charge, count, cost, count.place, False))
             left = count.amount - count.used
             statuses.append(LimitStatus(charge.limit, left if left > 0 else 0, count.reset(now)))
+        self._leases[lease] = taken
         if self._grown:
             self._forget(now)
-        return Reservation(refused is None, refused, retry_after, tuple(statuses))
+        return Reservation(True, statuses=statuses)
+
+    def _refusal(self, charges: Sequence[Charge], taken: Sequence[_Taken], now: float) -> Reservation:
+        """Give back what the first charges took, and say for which of them the request has to wait longest."""
+        for _, count, cost, place, _ in taken:
+            count.settle(0, taken=cost, place=place)
+        refused, retry_after = None, 0.0
+        for charge in charges:
+            count = self._count(charge, now)
+            if (wait := count.wait(min(charge.cost, count.amount), now)) > retry_after:
+                refused, retry_after = charge.limit, wait
+        statuses = [self._status(charge, now) for charge in charges]
+        self._forget(now)
+        return Reservation(False, refused, retry_after, statuses)
 
     def note(self, charges: Sequence[Charge], *, lease: str) -> None:
         """Count what another store has admitted to this process, as far as there is room in its share."""
         if lease in self._leases:
             return
         now = self._clock()
-        counts = [self._count(charge, now) for charge in charges]
-        # What is held is counted in any case, because it will be given back.
-        costs = [
-            charge.cost if charge.held else max(0, min(charge.cost, count.amount - count.used))
-            for charge, count in zip(charges, counts, strict=True)
-        ]
-        self._take(lease, charges, counts, costs, noted=True)
+        taken = self._leases[lease] = []
+        for charge in charges:
+            count = self._count(charge, now)
+            # What is held is counted in any case, because it will be given back.
+            cost = charge.cost if charge.held else max(0, min(charge.cost, count.amount - count.used))
+            taken.append((charge, count, cost, count.place, True))
+            count.take(cost)
         self._forget(now)
 
     def settle(self, lease: str, costs: Sequence[int] | None = None) -> None:
         taken = self._leases.pop(lease, None)
         if taken is None:
             return
+        if costs is not None and len(costs) != len(taken):
+            raise ValueError(f"{len(taken)} charges were reserved, and {len(costs)} costs are to be settled.")
         now = self._clock()
-        for (charge, count, reserved, place, noted), cost in zip(taken, costs or [0] * len(taken), strict=True):
+        for index, (charge, count, reserved, place, noted) in enumerate(taken):
+            cost = 0 if costs is None else costs[index]
             if cost > reserved:
                 if not noted:
                     self._owe(charge, cost, reserved, place, now)
-            elif (cost < reserved or charge.held) and self._counts[charge.limit.window].get(charge.counted) is count:
+            elif cost < reserved or charge.held:
+                # A count that was forgotten meanwhile takes it too, and nobody sees it.
                 count.advance(now)
                 count.settle(cost, taken=reserved, place=place)
-                if charge.held and not count.used:
-                    del self._counts[charge.limit.window][charge.counted]
 
     async def read(self, charges: Sequence[Charge]) -> Sequence[LimitStatus]:
         now = self._clock()
@@ -169,19 +183,7 @@ class MemoryLimits:
         while self._grown:
             counts = self._grown.pop()
             for oldest, count in list(islice(counts.items(), 2)):
-                if count.expires <= now or (len(counts) > MAX_SUBJECTS and count.expires < inf):
+                if count.expires == inf:
+                    counts.move_to_end(oldest)  # it must not keep others from being forgotten
+                elif count.expires <= now or len(counts) > MAX_SUBJECTS:
                     del counts[oldest]
-
-    def _take(
-        self,
-        lease: str,
-        charges: Sequence[Charge],
-        counts: Sequence[Count],
-        costs: Sequence[int],
-        *,
-        noted: bool = False,
-    ) -> None:
-        self._leases[lease] = [
-            (charge, count, cost, count.take(cost), noted)
-            for charge, count, cost in zip(charges, counts, costs, strict=True)
-        ]

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
@@ -164,8 +164,8 @@ class RedisLimits:
         for indices, part in zip(groups, parts, strict=True):
             for index, status in zip(indices, part.statuses, strict=True):
                 back = charges[index].cost if part.admitted and not worst.admitted else 0
-                statuses[index] = status._replace(remaining=status.remaining + back)
-        return worst._replace(statuses=tuple(statuses[index] for index in range(len(charges))))
+                statuses[index] = replace(status, remaining=status.remaining + back)
+        return replace(worst, statuses=[statuses[index] for index in range(len(charges))])
 
     async def _reserve_locally(self, lease: str, charges: Sequence[Charge]) -> Reservation:
         if self._when_unavailable == "closed":
@@ -173,7 +173,7 @@ class RedisLimits:
         if self._when_unavailable == "open":
             reservation = Reservation(True, local=True)
         else:
-            reservation = (await self._local.reserve(charges, lease=lease))._replace(local=True)
+            reservation = replace(await self._local.reserve(charges, lease=lease), local=True)
         if reservation.admitted:
             self._leases[lease] = _Lease(lease, charges, local=True)
             self._hold(self._leases[lease])

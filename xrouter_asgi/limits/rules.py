@@ -34,10 +34,11 @@ class Subject(NamedTuple):
     groups: tuple[str, ...] = ()  # of the owner, who counts in each of them
 
     @classmethod
-    def of(cls, scope: Scope, key: FindSubject, principal: Principal | None) -> Subject:
+    def of(cls, scope: Scope, key: str | None, principal: Principal | None) -> Subject:
+        """Whoever sends this request, by the name of a key. The same object as for the request before."""
         if principal is None:
-            return cls(key(scope), None, peer_address(scope))
-        return cls(key(scope), principal.owner, peer_address(scope), principal.limits, principal.groups)
+            return _subject(key, None, peer_address(scope), (), ())
+        return _subject(key, principal.owner, peer_address(scope), principal.limits, principal.groups)
 
     def counted(self, per: Per, model: str) -> str | None:
         """Whose count it is; None if such a limit does not apply to this caller."""
@@ -51,6 +52,9 @@ class Subject(NamedTuple):
             case "address":
                 return self.address
         return ""
+
+
+_subject = lru_cache(maxsize=4096)(Subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +110,22 @@ class LimitRules:
 
     def before_body(self, subject: Subject) -> Sequence[Charge]:
         """What is charged before the body is read: requests, unless per model."""
-        if any(rule.limit.calendar is not None for rule in self._combined(subject.limits, None)[0]):
-            return self._early_charges(subject)  # it is another period some day
-        return self._early(subject)  # the same for each request of a caller
+        charges, lasting = self._early(subject)
+        return charges if lasting else self._early_charges(subject)[0]
 
-    def _early_charges(self, subject: Subject) -> Sequence[Charge]:
+    def _early_charges(self, subject: Subject) -> tuple[Sequence[Charge], bool]:
+        """And whether they are the same for each request of this caller: a period of the calendar is over some day."""
         charges: list[Charge] = []
         for rule in self._combined(subject.limits, None)[0]:
             charges += rule.charges(subject, self.calendar, cost=UNITS[rule.limit.unit].each or 0)
-        return tuple(charges)
+        return tuple(charges), all(charge.span is None for charge in charges)
 
     def for_model(self, subject: Subject, model: str) -> tuple[LimitRule, ...]:
         """The other limits, which need the model, in its normal form, and the size of the request."""
-        pattern = next((pattern for pattern in self._patterns if matches(pattern, model)), None)
-        return self._combined(subject.limits, pattern)[1]
+        for pattern in self._patterns:
+            if matches(pattern, model):
+                return self._combined(subject.limits, pattern)[1]
+        return self._combined(subject.limits, None)[1]
 
     @property
     def of_money(self) -> Sequence[LimitRule]:

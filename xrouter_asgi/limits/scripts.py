@@ -79,10 +79,10 @@ class RedisScripts:
     @staticmethod
     def reservation(charges: Sequence[Charge], answer: Sequence[int]) -> Reservation:
         refused, wait, *numbers = answer
-        statuses = tuple(
+        statuses = [
             LimitStatus(charge.limit, remaining, reset / 1e6)
             for charge, remaining, reset in zip(charges, numbers[::2], numbers[1::2], strict=True)
-        )
+        ]
         limit = charges[refused - 1].limit if refused else None
         return Reservation(limit is None, limit, wait / 1e6, statuses)
 

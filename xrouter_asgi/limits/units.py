@@ -67,7 +67,8 @@ class Tokens:
                 "Send less text, or ask for fewer tokens.",
                 code="tokens_exceed_limit",
             )
-        return min(estimate.prompt_tokens + work.output, limit.amount)
+        expected = estimate.prompt_tokens + work.output
+        return expected if expected < limit.amount else limit.amount
 
     def after(self, work: Work, reserved: int, /) -> int:
         spent = work.spent()

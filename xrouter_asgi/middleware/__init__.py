@@ -1,7 +1,7 @@
 """The outer onion: ASGI middlewares. Each works alone, around any application."""
 
 from .admission import AdmissionMiddleware
-from .auth import APIKeyMiddleware, Caller, Identify, Permissions
+from .auth import APIKeyMiddleware, Caller, Identify
 from .docs import DocsMiddleware
 from .rate_limit import RateLimitMiddleware
 from .request_events import RequestEventsMiddleware
@@ -13,7 +13,6 @@ __all__ = [
     "Caller",
     "DocsMiddleware",
     "Identify",
-    "Permissions",
     "RateLimitMiddleware",
     "RequestEventsMiddleware",
     "TracingMiddleware",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from functools import partial
@@ -14,7 +14,7 @@ from ..asgi.excluded_paths import ExcludedPaths
 from ..asgi.hooks import failure, mistake
 from ..asgi.lifespan import ClosingAtShutdown
 from ..asgi.refusal import OnError, send_refusal
-from ..asgi.responses import HEADS, Headers, with_headers
+from ..asgi.responses import HEADS
 from ..context import BudgetStatus, Cost, CostEstimate, RequestContext, normal_form
 from ..errors import XRouterError
 from ..events import BudgetUsed, LimiterDegraded, LimiterRestored
@@ -99,23 +99,22 @@ class RateLimitMiddleware:
             await self.app(scope, receive, send)
             return
         scope, context = RequestContext.within(scope)
-        if not self._limiter.rules.bind(context.principal):
+        limiter = self._limiter
+        if not limiter.rules.bind(context.principal):
             await self.app(scope, receive, send)
             return
         try:
-            subject = self._subject(scope, context)
+            subject = Subject.of(scope, self._named(scope, context), context.principal)
         except XRouterError as error:
             await send_refusal(scope, receive, send, error, on_error=self._on_error)
             return
-        request = _LimitedRequest(self._limiter, subject, context)
+        request = _LimitedRequest(limiter, subject, context)
 
-        async def send_with_limits(message: Message) -> None:
-            if message["type"] in HEADS:
-                message = with_headers(message, request.headers())
-            await send(message)
+        def send_with_limits(message: Message) -> Awaitable[None]:
+            return send(request.with_headers(message) if message["type"] in HEADS else message)
 
         try:
-            await request.reserve_before_body()
+            await request.reserve(limiter.rules.before_body(subject))
         except XRouterError as error:
             await send_refusal(scope, receive, send_with_limits, error, on_error=self._on_error)
         else:
@@ -123,18 +122,17 @@ class RateLimitMiddleware:
         finally:
             request.settle()
 
-    def _subject(self, scope: Scope, context: RequestContext) -> Subject:
-        """Who is charged. Raises XRouterError if `key` refuses the request, or fails: nobody goes in uncounted."""
+    def _named(self, scope: Scope, context: RequestContext) -> str | None:
+        """Whose key it is. Raises XRouterError if `key` refuses the request, or fails: nobody goes in uncounted."""
         try:
-            subject = Subject.of(scope, self._key, context.principal)
+            key: object = self._key(scope)
         except XRouterError:
             raise
         except Exception as error:
             raise failure("The function 'key' of RateLimitMiddleware failed", error, context) from error
-        key: object = subject.key
-        if key is not None and not isinstance(key, str):
-            raise mistake("key", "a text or None", key, context)
-        return subject
+        if key is None or isinstance(key, str):
+            return key
+        raise mistake("key", "a text or None", key, context)
 
     async def _connect_and_send(self, send: Send, message: Message) -> None:
         if message["type"] == "lifespan.startup.complete":
@@ -154,14 +152,6 @@ class _Limiter:
     local: bool = False  # the last reservation was decided in this process alone: the shared store is away
 
 
-@dataclass(slots=True)
-class _Claim:
-    lease: str
-    charges: Sequence[Charge]
-    work: Work
-    admitted: bool = False
-
-
 class _LimitedRequest:
     """Reserves in two steps, requests before the body is read and tokens after, and settles both together."""
 
@@ -170,24 +160,44 @@ class _LimitedRequest:
         self._subject = subject
         self._context = context
         self._lease = os.urandom(16).hex()
-        self._claims: list[_Claim] = []
+        self._asked: str | None = None  # the lease that the store is asked for now
+        self._claims: list[tuple[str, Sequence[Charge]]] = []  # what it has admitted
         self._statuses: list[LimitStatus] = []
         self._local = False
         self._work: Work | None = None
         self._reserve_further_out = context.reserve_tokens
+        context.reserve_tokens, context.budgets = self.reserve_tokens, self.budgets
 
-    async def reserve_before_body(self) -> None:
-        """Reserve what is known without the body, and let `LLMRouter` reserve the rest.
+    async def reserve(self, charges: Sequence[Charge]) -> None:
+        """Reserve what these charges cost. A refused request gives back all that it has reserved.
 
-        Raises RateLimitExceeded, and XRouterError (503) when limits cannot be checked.
+        Raises RateLimitExceeded, BudgetExceeded, and XRouterError (503) when limits cannot be checked.
         """
-        await self._reserve(self._limiter.rules.before_body(self._subject), Work(self._context))
-        self._context.reserve_tokens, self._context.budgets = self.reserve_tokens, self.budgets
+        if not charges:
+            return
+        limiter = self._limiter
+        lease = self._asked = f"{self._lease}{len(self._claims)}"  # before the await, which may be cancelled
+        reservation = await limiter.store.reserve(charges, lease=lease)
+        self._statuses += reservation.statuses
+        if reservation.local:
+            self._local = True
+        if reservation.local != limiter.local:
+            limiter.local = reservation.local
+            self._context.emit((LimiterDegraded if reservation.local else LimiterRestored)(self._context))
+        if self._work is not None and limiter.prices is not None:
+            self._tell_of_budgets(charges, reservation)
+        if not reservation.admitted:
+            for claimed, _ in self._claims:
+                limiter.store.settle(claimed)
+            self._claims.clear()
+            raise refusal(reservation, charges, limiter.rules.calendar)
+        self._asked = None
+        self._claims.append((lease, charges))
 
     async def reserve_tokens(self, estimate: CostEstimate) -> None:
-        """Reserve what a call may cost. A refused request gives back all that it has reserved.
+        """Reserve what a call may cost, when `LLMRouter` has read the body.
 
-        Raises InvalidRequest for a call that is larger than a whole limit, ModelUnpriced, and RateLimitExceeded.
+        Raises what `reserve` raises, InvalidRequest for a call that is larger than a whole limit, and ModelUnpriced.
         """
         if self._reserve_further_out is not None:
             await self._reserve_further_out(estimate)
@@ -197,9 +207,10 @@ class _LimitedRequest:
         if rules or limiter.prices is not None:
             if model != estimate.model:
                 estimate = replace(estimate, model=model)
-            work = self._work = limiter.estimates.begin(self._context, self._subject.key or "", estimate)
-            work.prices = limiter.prices
-            await self._reserve(self._charges(rules, work), work)
+            work = self._work = limiter.estimates.begin(
+                self._context, self._subject.key or "", estimate, limiter.prices
+            )
+            await self.reserve(self._charges(rules, work))
 
     async def budgets(self) -> Sequence[BudgetStatus]:
         """How far the caller's budgets are used up."""
@@ -212,30 +223,38 @@ class _LimitedRequest:
         context.reserve_tokens, context.budgets, context.is_priced = self._reserve_further_out, None, None
         if work is not None and limiter.prices is not None:
             context.cost = context.cost or self._cost(work)
-        for claim in self._claims:
-            if claim.admitted:
-                costs = [UNITS[charge.limit.unit].after(claim.work, charge.cost) for charge in claim.charges]
-                limiter.store.settle(claim.lease, costs)
-            else:  # the request was cancelled while it asked
-                limiter.store.settle(claim.lease)
+        took = Work(context) if work is None else work
+        for lease, charges in self._claims:
+            costs = [UNITS[charge.limit.unit].after(took, charge.cost) for charge in charges]
+            limiter.store.settle(lease, costs)
+        if self._asked is not None:  # the request was refused, or cancelled while it asked
+            limiter.store.settle(self._asked)
         if work is not None:
             limiter.estimates.end(work)
 
-    def headers(self) -> Headers:
-        """How far the limits are used up, and what a whole answer has cost, for the head of the answer."""
+    def with_headers(self, message: Message) -> Message:
+        """The head of an answer with how far the limits are used up, unless it says so itself."""
+        headers = message.get("headers", ())
+        ours = self._headers()
+        for name, _ in headers:
+            if name in ours:
+                del ours[name]
+        return {**message, "headers": [*headers, *ours.items()]}
+
+    def _headers(self) -> dict[bytes, bytes]:
+        """How far the limits are used up, and what a whole answer has cost."""
         limiter, context, work = self._limiter, self._context, self._work
         tightest = tightest_of(self._statuses)
         headers = openai_headers(tightest)
         if limiter.ietf:
-            headers += ietf_headers(self._statuses)
+            headers |= ietf_headers(self._statuses)
         if self._local:
-            headers.append((b"x-ratelimit-scope", b"local"))
+            headers[b"x-ratelimit-scope"] = b"local"
         if work is not None and limiter.prices is not None:
-            headers += budget_headers(tightest, limiter.rules.calendar)
+            headers |= budget_headers(tightest, limiter.rules.calendar)
             if context.usage is not None and not context.streamed:
                 context.cost = self._cost(work)
-                cost = f"{in_units(context.cost.amount)} {limiter.prices.currency}"
-                headers.append((b"x-xrouter-cost", cost.encode()))
+                headers[b"x-xrouter-cost"] = f"{in_units(context.cost.amount)} {limiter.prices.currency}".encode()
         return headers
 
     def _charges(self, rules: Sequence[LimitRule], work: Work) -> Sequence[Charge]:
@@ -255,35 +274,15 @@ class _LimitedRequest:
         spent = work.spent()
         if not spent.unknown:
             return spent.with_reserved(0)
-        charged = (charge for claim in self._claims for charge in claim.charges)
+        charged = (charge for _, charges in self._claims for charge in charges)
         return spent.with_reserved(max((charge.cost for charge in charged if charge.limit.unit == "money"), default=0))
-
-    async def _reserve(self, charges: Sequence[Charge], work: Work) -> None:
-        if not charges:
-            return
-        limiter = self._limiter
-        claim = _Claim(f"{self._lease}{len(self._claims)}", charges, work)
-        self._claims.append(claim)  # before the await, which may be cancelled
-        reservation = await limiter.store.reserve(charges, lease=claim.lease)
-        self._statuses += reservation.statuses
-        self._local |= reservation.local
-        if reservation.local != limiter.local:
-            limiter.local = reservation.local
-            self._context.emit((LimiterDegraded if reservation.local else LimiterRestored)(self._context))
-        if work.prices is not None:
-            self._tell_of_budgets(charges, reservation)
-        claim.admitted = reservation.admitted
-        if not reservation.admitted:
-            for each in self._claims:
-                limiter.store.settle(each.lease)
-            self._claims.clear()
-            raise refusal(reservation, charges, limiter.rules.calendar)
 
     def _tell_of_budgets(self, charges: Sequence[Charge], reservation: Reservation) -> None:
         """Tell observers of budgets that are nearly used up, or have refused this request."""
         if reservation.local:
             return  # it knows a share of them only
-        for charge, (limit, remaining, _) in zip(charges, reservation.statuses, strict=False):
+        for charge, status in zip(charges, reservation.statuses, strict=False):
+            limit, remaining = status.limit, status.remaining
             if limit.unit == "money" and (limit is reservation.refused or remaining <= limit.amount * _TOLD_BELOW):
                 share = 1.0 if limit is reservation.refused else (limit.amount - remaining) / limit.amount
                 period = self._limiter.rules.calendar.period_of(limit, charge.span)

@@ -1,5 +1,5 @@
 """Who is calling: the holder of a key, or a principal of the host's own."""
 
-from .middleware import APIKeyMiddleware, Caller, Identify, Permissions
+from .middleware import APIKeyMiddleware, Caller, Identify
 
-__all__ = ["APIKeyMiddleware", "Caller", "Identify", "Permissions"]
+__all__ = ["APIKeyMiddleware", "Caller", "Identify"]

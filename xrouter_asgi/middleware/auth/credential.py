@@ -31,7 +31,7 @@ INTERVAL = 0.2  # seconds for which a wrong key is held against its address
 LOOKUP_INTERVAL = 0.1  # seconds between two lookups of keys with a right checksum for an address that has to wait
 BURST = 1.0  # seconds by which an address may be ahead: it may send 5 wrong keys at once
 
-_BARE = (b"x-api-key", b"api-key")  # Anthropic's clients; Azure's
+_CARRIERS = frozenset({b"authorization", b"x-api-key", b"api-key"})  # the last two of Anthropic's clients, and Azure's
 _QUERY = frozenset({"access_token", "api-key", "api_key", "apikey", "x-api-key"})
 _HOW = "Send it once, in the header 'Authorization: Bearer KEY'."
 
@@ -103,14 +103,15 @@ def read_secret(scope: Scope) -> str:
     """
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
-        if name == b"authorization" or name in _BARE:
+        if name in _CARRIERS:
             if name in found:
                 raise InvalidAPIKey(f"The header '{name.decode()}' came more than once. Send your API key once.")
-            found[name] = _token(value) if name == b"authorization" else value.decode("latin-1").strip(" \t")
-    query = scope["query_string"].decode("latin-1")
-    if query and any(name.lower() in _QUERY for name, _ in parse_qsl(query, keep_blank_values=True)):
+            text = value.decode("latin-1").strip(" \t")
+            found[name] = _token(text) if name == b"authorization" else text
+    if (query := scope["query_string"]) and _holds_key(query.decode("latin-1")):
         raise InvalidAPIKey(f"An API key must not be part of a URL. {_HOW} Have this one replaced: URLs are logged.")
-    secrets = {secret for secret in found.values() if secret}
+    secrets = set(found.values())
+    secrets.discard("")
     if not secrets:
         raise InvalidRequest(f"You did not provide an API key. {_HOW}", status=401)
     if len(secrets) > 1:
@@ -118,9 +119,13 @@ def read_secret(scope: Scope) -> str:
     return secrets.pop()
 
 
-def _token(value: bytes) -> str:
+def _holds_key(query: str) -> bool:
+    return any(name.lower() in _QUERY for name, _ in parse_qsl(query, keep_blank_values=True))
+
+
+def _token(value: str) -> str:
     """The text after `Bearer`, which may be in any case (RFC 9110, 11.1), and after at least one space."""
-    scheme, _, token = value.decode("latin-1").strip(" \t").partition(" ")
+    scheme, _, token = value.partition(" ")
     if scheme and scheme.lower() != "bearer":
         raise InvalidAPIKey(f"This scheme of Authorization is not accepted. {_HOW}")
     return token.strip(" \t")

@@ -95,7 +95,7 @@ class APIKeyMiddleware:
         """The caller. Raises XRouterError for a caller who must stay outside, and nothing else."""
         try:
             found: object = context.principal if context.vouched else self._identify(scope)
-            principal = await found if isawaitable(found) else found
+            principal = found if isinstance(found, Principal) or not isawaitable(found) else await found
         except XRouterError:
             raise
         except Exception as error:
@@ -112,7 +112,7 @@ class APIKeyMiddleware:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A principal in the shape of Starlette's `request.user`."""
+    """A principal in the shape of Starlette's `request.user`, and of its `request.auth`."""
 
     principal: Principal
 
@@ -128,24 +128,19 @@ class Caller:
     def display_name(self) -> str:
         return self.principal.owner or self.principal.id
 
-
-@dataclass(frozen=True, slots=True)
-class Permissions:
-    """The scopes that a principal was given by name, in the shape of Starlette's `request.auth`."""
-
-    principal: Principal
-
     @property
     def scopes(self) -> tuple[str, ...]:
+        """Those that the principal was given by name."""
         # None means all in LLMRouter, which must make nobody an administrator of the host.
         return ("authenticated", *sorted(self.principal.scopes))
 
 
 def _introduce(scope: Scope, principal: Principal) -> None:
     """Put the caller into the host's places, unless the host has put something there."""
+    caller = Caller(principal)
     scope.setdefault("state", {}).setdefault("principal", principal)
-    scope.setdefault("user", Caller(principal))
-    scope.setdefault("auth", Permissions(principal))
+    scope.setdefault("user", caller)
+    scope.setdefault("auth", caller)
 
 
 def _challenge(error: XRouterError) -> Headers:
