@@ -166,7 +166,7 @@ class RequestContext:
         The frames of a traceback hold the request's body and this context, which holds the errors. Only the collector
         of cycles could free that ring, and it would free a thousand of them at once while all requests wait.
         """
-        errors = [self.error, *(attempt.error for attempt in self.attempts)]
+        errors = [self.error, *[attempt.error for attempt in self.attempts]]
         while errors:
             error = errors.pop()
             if error is not None and error.__traceback__ is not None:

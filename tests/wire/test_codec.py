@@ -107,6 +107,17 @@ def test_a_request_parses_to_what_json_says(value: dict[str, Any], ascii_only: b
     assert parse_request(json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()) == value
 
 
+@given(objects, text, values, st.booleans(), st.sampled_from([0, 64 << 10]))
+def test_a_key_given_twice_is_refused_whatever_is_said(
+    value: dict[str, Any], name: str, again: Any, ascii_only: bool, spaces: int
+) -> None:
+    written = [
+        json.dumps(one, ensure_ascii=ascii_only).encode()[1:-1] for one in ({**value, name: again}, {name: again})
+    ]
+    with pytest.raises(InvalidRequest, match="is given twice"):
+        parse_request(b"{" + b",".join(written) + b" " * spaces + b"}")
+
+
 def depth(value: Any) -> int:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return 0 if inner is None else 1 + max(map(depth, inner), default=0)

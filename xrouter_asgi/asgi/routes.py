@@ -88,21 +88,9 @@ class Routes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
-        match scope["type"]:
-            case "http":
-                await self._http(scope, receive, send)
-            case "lifespan":
-                await receive()
-                async with self._lifespan():
-                    await send({"type": "lifespan.startup.complete"})
-                    await receive()
-                await send({"type": "lifespan.shutdown.complete"})
-            case "websocket":
-                await send({"type": "websocket.close", "code": 1008, "reason": "There is no WebSocket here."})
-            case kind:
-                raise ValueError(f"An ASGI scope of type {kind!r} has no answer here.")
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._other(scope, receive, send)
+            return
         context = RequestContext.of(scope)
         outgoing = Outgoing(send if scope["method"] != "HEAD" else _without_body(send))
         try:
@@ -127,6 +115,19 @@ class Routes:
             defect = failure("A request failed by a defect of this program", error, context)
             await self._fail(scope, receive, outgoing, defect, context)
         context.release()
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "lifespan":
+                await receive()
+                async with self._lifespan():
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()
+                await send({"type": "lifespan.shutdown.complete"})
+            case "websocket":
+                await send({"type": "websocket.close", "code": 1008, "reason": "There is no WebSocket here."})
+            case kind:
+                raise ValueError(f"An ASGI scope of type {kind!r} has no answer here.")
 
     async def _fail(
         self, scope: Scope, receive: Receive, outgoing: Outgoing, error: XRouterError, context: RequestContext

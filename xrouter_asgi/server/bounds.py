@@ -1,9 +1,15 @@
-"""The time that a client has to send a request and to read its answer, and the rules for the head of a request."""
+"""The time that a client has to send a request and to read its answer; the rules for the head of a request, and what
+an application is told of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from urllib.parse import unquote
+
+import httptools
+from uvicorn._types import HTTPScope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..asgi.body import CREDIT, RATE
 from ..errors import InvalidRequest, XRouterError
@@ -105,3 +111,24 @@ def without_upgrade(method: bytes, url: bytes, version: str, headers: list[tuple
     lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
     lines += [b"%b: %b" % field for field in headers if field[0] != b"upgrade"]
     return b"\r\n".join([*lines, b"", b""])
+
+
+def scope_of(connection: HttpToolsProtocol, method: bytes, version: str) -> HTTPScope:
+    """The scope of the request whose head has come (ASGI, "HTTP Connection Scope"). uvicorn makes it in two steps."""
+    url = httptools.parse_url(connection.url)
+    path = url.path.decode("ascii")
+    return {
+        "type": "http",
+        "asgi": {"version": connection.asgi_version, "spec_version": "2.3"},
+        "http_version": version,
+        "server": connection.server,
+        "client": connection.client,
+        "scheme": connection.scheme,  # type: ignore[typeddict-item]
+        "method": method.decode("ascii"),
+        "root_path": connection.root_path,
+        "path": unquote(path) if "%" in path else path,
+        "raw_path": url.path,
+        "query_string": url.query or b"",
+        "headers": connection.headers,
+        "state": connection.app_state.copy(),
+    }

@@ -11,7 +11,8 @@ class LeanEvent(asyncio.Event):
     """Has a list of waiters. asyncio's is a deque, whose first block takes half a kilobyte."""
 
     def __init__(self) -> None:
-        super().__init__()
+        # asyncio's own `__init__` would make that deque.
+        self._value = False
         self._waiters: list[asyncio.Future[bool]] = []  # type: ignore[assignment]  # used as a list, too
 
 

@@ -14,7 +14,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, MutableMapping
 from typing import Any, cast
-from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
@@ -25,12 +24,12 @@ from ..asgi.body import RequestTimeout
 from ..context import RequestContext
 from ..errors import InvalidRequest, XRouterError
 from .answers import Cycle, CycleUntilClosed, refusal
-from .bounds import BODY, ENDED, FIRST, HEAD, IDLE, ClientBounds, fault_of, head_too_large, without_upgrade
+from .bounds import BODY, ENDED, FIRST, HEAD, IDLE, ClientBounds, fault_of, head_too_large, scope_of, without_upgrade
 from .client_transport import ClientTransport
 from .flow import Flow, LeanEvent
 
 _EARLY = 0.001  # seconds: event loops fire a timer up to one tick of their clock early
-_NOWHERE: deque[tuple[bytes, bytes]] = deque(maxlen=0)
+_NOWHERE = cast("list[tuple[bytes, bytes]]", deque(maxlen=0))
 
 
 class Protocol(HttpToolsProtocol):
@@ -138,7 +137,8 @@ class Protocol(HttpToolsProtocol):
     # Called by the parser.
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        """Replaces uvicorn's, which begins a scope that lacks what the head says."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
         self._phase, self._since = HEAD, self.loop.time()
         self._came = 0
 
@@ -151,7 +151,8 @@ class Protocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._ahead = self._unanswered()
-        self._complete_scope(method, version)
+        self.scope = scope_of(self, method, version)
+        self._phase = BODY
         self._context()  # created here, so that a later refusal has the same request id
         self.cycle = self._new_cycle(version)
         if self._ahead:
@@ -159,10 +160,9 @@ class Protocol(HttpToolsProtocol):
             self._waiting.append(self.cycle)
         else:
             self._start(self.cycle)
-        self._phase = BODY
         self._came = self._body = self._credited = 0
         # Trailers must not become headers (RFC 9110, 6.5.1), nor pile up.
-        self.headers = cast("list[tuple[bytes, bytes]]", _NOWHERE)
+        self.headers = _NOWHERE
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
@@ -174,17 +174,6 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
 
     # Requests, one after another.
-
-    def _complete_scope(self, method: bytes, version: str) -> None:
-        """Add what the head says (ASGI, "HTTP Connection Scope")."""
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
-        scope = self.scope
-        scope["method"] = method.decode("ascii")
-        scope["http_version"] = version
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = url.path
-        scope["query_string"] = url.query or b""
 
     def _new_cycle(self, version: str) -> RequestResponseCycle:
         kind = CycleUntilClosed if version == "1.0" else Cycle
@@ -289,7 +278,8 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def _context(self) -> RequestContext:
-        return RequestContext.of(cast("MutableMapping[str, Any]", self.scope))
+        scope = self.scope if self._phase is BODY else {"headers": self.headers}
+        return RequestContext.of(cast("MutableMapping[str, Any]", scope))
 
     def _closing(self) -> bool:
         """The connection is about to close. Returns whether the client is in the middle of a request."""

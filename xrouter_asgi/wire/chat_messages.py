@@ -184,7 +184,7 @@ class MessageList(Sequence[Message]):
 
     @classmethod
     def _checked(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Self:
-        if type(value) is list and len(others := [each for each in value if not _is_text(each)]) < len(value):
+        if type(value) is list and len(others := _beside_texts(value)) < len(value):
             try:
                 if others:
                     validate(others)
@@ -221,16 +221,20 @@ class MessageList(Sequence[Message]):
         return f"<{len(self)} messages>"  # prompts stay out of logs and tracebacks
 
 
-def _is_text(message: Any) -> bool:
-    """Whether a message is right and holds a text alone."""
-    return (
-        type(message) is dict
-        and type(message.get("content")) is str
-        and (
-            (len(message) == 2 and message.get("role") in _SPEAKERS)
-            or (len(message) == 3 and message.get("role") == "tool" and type(message.get("tool_call_id")) is str)
+def _beside_texts(messages: list[Any]) -> list[Any]:
+    """Those messages that are not certain to be right: each but an object that holds a text alone."""
+    return [
+        message
+        for message in messages
+        if not (
+            type(message) is dict
+            and type(message.get("content")) is str
+            and (
+                (len(message) == 2 and message.get("role") in _SPEAKERS)
+                or (len(message) == 3 and message.get("role") == "tool" and type(message.get("tool_call_id")) is str)
+            )
         )
-    )
+    ]
 
 
 class _MessageModels(WireModel):

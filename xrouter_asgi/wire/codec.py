@@ -24,11 +24,13 @@ SMALL = 64 << 10
 _SLOWLY = 1 << 20  # bytes that the slower parser may read
 _PIECE = 1 << 20
 _TOO_MANY = f"it holds more than {MAX_VALUES} values"
+_TOO_DEEP = f"it is nested deeper than {MAX_DEPTH} levels"
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = re.compile(  # an escaped half of a surrogate pair that has no other half, behind any escape that looks like one
     rb"(\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NEITHER = bytes(set(range(256)) - set(b'"[{,0123456789'))  # what neither begins a value nor separates two
 _LETTERS = bytes(set(range(256)) - set(rb'"\[]{},:.0123456789' + b"bfnrtu/eE"))  # and what nothing is made of
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
 _AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
@@ -54,7 +56,7 @@ def decode(data: bytes) -> Any:
     infinite. Half a surrogate pair stays half a pair (RFC 8259, 8.2): a stream may send the other half in its next
     event, and the client puts them together.
     """
-    if len(data) > SMALL and (reason := scan(data).excess):
+    if len(data) > SMALL and (reason := scan(data).excess or _depth_excess(data)):
         raise ValueError(reason)
     try:
         return from_json(data, allow_inf_nan=False)
@@ -73,46 +75,48 @@ class Scan(NamedTuple):
 
     Attributes:
         values: An upper bound of its values, objects and arrays included.
-        structure: The text without its strings, if it had to be made.
+        quotes: How many quotes there are. Escaped ones may be among them.
         excess: Why the text must not be parsed; None if it may.
     """
 
     values: int
-    structure: bytes | None = None
+    quotes: int
     excess: str | None = None
 
 
-def scan(data: bytes) -> Scan:
-    """Find out how much a text holds, in a fraction of the time that it takes to parse it."""
-    if len(data) <= SMALL:
-        opening = _opening(data)
-        values = opening + data.count(b",") + 1
-        if opening <= MAX_DEPTH:
-            return Scan(values)  # nearly always, even counting the brackets and commas inside strings
-    structure = _without_strings(data)
-    if structure is None:
-        return Scan(MAX_VALUES + 1, excess=_TOO_MANY)
-    opening = _opening(structure)
-    values = opening + structure.count(b",") + 1
-    return Scan(values, structure, _excess(structure, opening, values))
+def scan(data: bytes, *, doubt: int = MAX_VALUES) -> Scan:
+    """Find out how much a text holds, in a fraction of the time that it takes to parse it.
 
-
-def _excess(structure: bytes, opening: int, values: int) -> str | None:
-    if values > MAX_VALUES:
-        return _TOO_MANY
+    Args:
+        doubt: Count the values again, without what only looks like one inside of strings, if there are more than this.
+    """
+    if data.find(rb"\"", 0, SMALL) < 0:  # else `parse_request` has to know how many quotes are escaped
+        sieved = data.translate(_AS_ZERO, delete=_NEITHER)
+        quotes, values = sieved.count(b'"'), sieved.count(b",") + _opening(sieved) + 1
+        if values <= doubt and quotes < 4 * MAX_VALUES and _LONG_NUMBER not in sieved:
+            return Scan(values, quotes)
+    parts = _apart(data)
+    structure, quotes = b"".join(parts[::2]), len(parts) - 1
+    values = _opening(structure) + structure.count(b",") + 1
+    if quotes >= 4 * MAX_VALUES or values > MAX_VALUES:
+        return Scan(MAX_VALUES + 1, quotes, _TOO_MANY)
     if len(structure) > SMALL and _LONG_NUMBER in structure.translate(_AS_ZERO):
-        return f"a number has more than {MAX_DIGITS} digits"
-    if opening <= MAX_DEPTH:
-        return None
-    brackets = structure.translate(_AS_SQUARE, delete=_NOT_BRACKETS)
-    if brackets.count(b"]") != opening:
+        return Scan(values, quotes, f"a number has more than {MAX_DIGITS} digits")
+    return Scan(values, quotes)
+
+
+def _depth_excess(data: bytes) -> str | None:
+    if _opening(data) <= MAX_DEPTH:
+        return None  # even with the brackets inside of strings
+    brackets = (_without_strings(data) or b"").translate(_AS_SQUARE, delete=_NOT_BRACKETS)
+    if 2 * brackets.count(b"]") != len(brackets):
         return None  # not JSON: the parser gives the better message
     for _ in range(MAX_DEPTH):
         # Each pass removes the innermost level everywhere.
         brackets = brackets.replace(b"[]", b"")
         if not brackets:
             return None
-    return f"it is nested deeper than {MAX_DEPTH} levels"
+    return _TOO_DEEP
 
 
 def parse_request(body: bytes, scanned: Scan | None = None) -> dict[str, Any]:
@@ -126,20 +130,22 @@ def parse_request(body: bytes, scanned: Scan | None = None) -> dict[str, Any]:
             `MAX_VALUES` values, NaN, Infinity, a number beyond a double, a key twice or half a surrogate pair; or it is
             large and holds a number of more than `MAX_DIGITS` digits.
     """
-    scanned = scanned or scan(body)
-    if scanned.excess is not None:
+    if scanned is None and len(body) > SMALL:
+        scanned = scan(body)
+    if scanned is not None and scanned.excess is not None:
         raise _invalid(scanned.excess)
     try:
         # 125,000 names that differ push each other out of the parser's cache, which takes longer than all the rest.
-        value = from_json(body, allow_inf_nan=False, cache_strings="all" if scanned.structure is None else "none")
+        value = from_json(body, allow_inf_nan=False, cache_strings="all" if len(body) <= SMALL else "none")
     except ValueError as error:
         value = _parse_slowly(body, str(error))
     else:
+        strings, depth = _count(value)
+        if depth > MAX_DEPTH:
+            raise _invalid(_TOO_DEEP)
         # The fast parser keeps the last of two equal keys, and makes a number beyond a double infinite.
-        members, structure = _count_members(value), scanned.structure
-        if members != (structure or body).count(b":") and (
-            structure or members != (_without_strings(body) or b"").count(b":")
-        ):
+        quotes = body.count(b'"') if scanned is None else scanned.quotes
+        if quotes != 2 * strings and len(_apart(body)) - 1 != 2 * strings:
             value = _parse_slowly(body, "a key is given twice, or a number is too large")
     if not isinstance(value, dict):
         raise _invalid("the top level must be an object")
@@ -152,24 +158,29 @@ def count_values(text: bytes) -> int:
     return MAX_VALUES if structure is None else structure.count(b",") + 2 * _opening(structure) + 1
 
 
-def _count_members(value: object) -> float:
-    """The number of members in all objects together; infinite if a number in them is."""
-    count: float = 0
-    nodes: list[Iterable[Any]] = [[value]]
-    for node in nodes:
-        for member in node:
-            # The parser makes exactly these types, and comparing a type takes a third of the time of isinstance.
-            kind = type(member)
-            if kind is str:
-                continue
-            if kind is dict:
-                count += len(member)
-                nodes.append(member.values())
-            elif kind is list:
-                nodes.append(member)
-            elif kind is float and isinf(member):
-                count = inf
-    return count
+def _count(value: object) -> tuple[float, int]:
+    """The number of strings, names of members included, and of levels. The first is infinite if a number is."""
+    strings: float = 0
+    depth = -1
+    level: list[Iterable[Any]] = [[value]]
+    while level:
+        below: list[Iterable[Any]] = []
+        for node in level:
+            for member in node:
+                # The parser makes exactly these types, and comparing a type takes a third of the time of isinstance.
+                kind = type(member)
+                if kind is str:
+                    strings += 1
+                elif kind is dict:
+                    strings += len(member)
+                    below.append(member.values())
+                elif kind is list:
+                    below.append(member)
+                elif kind is float and isinf(member):
+                    strings = inf
+        level = below
+        depth += 1
+    return strings, depth
 
 
 def _parse_slowly(body: bytes, reason: str) -> Any:
@@ -178,6 +189,8 @@ def _parse_slowly(body: bytes, reason: str) -> Any:
     Args:
         reason: What to say about a body that would take it too long.
     """
+    if excess := _depth_excess(body):
+        raise _invalid(excess)
     if len(body) > _SLOWLY:
         raise _invalid(reason)
     if body.startswith(b"\xef\xbb\xbf"):
@@ -194,7 +207,7 @@ def _parse_slowly(body: bytes, reason: str) -> Any:
     except json.JSONDecodeError as error:
         raise _invalid(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
-        raise _invalid(f"it is nested deeper than {MAX_DEPTH} levels") from None
+        raise _invalid(_TOO_DEEP) from None
     except _Refused as error:
         raise _invalid(str(error)) from None
     except ValueError:
@@ -216,11 +229,15 @@ def _opening(text: bytes) -> int:
 
 def _without_strings(data: bytes) -> bytes | None:
     """The text without its strings; None if it holds more of them than `MAX_VALUES` values can have."""
+    parts = _apart(data)
+    return None if len(parts) > 4 * MAX_VALUES else b"".join(parts[::2])
+
+
+def _apart(data: bytes) -> list[bytes]:
+    """What stands between two quotes, by turns outside and inside of a string, for as many as a request may have."""
     if b"\\" in data:
         data = b"".join(_without_escapes(data))
-    # A member has at most two strings, each with two quotes.
-    parts = data.split(b'"', 4 * MAX_VALUES)
-    return None if len(parts) > 4 * MAX_VALUES else b"".join(parts[::2])
+    return data.split(b'"', 4 * MAX_VALUES)  # a member has at most two strings, each with two quotes
 
 
 def _without_escapes(data: bytes) -> Iterator[bytes]:

@@ -48,9 +48,11 @@ async def read_request(body: bytes, read: Callable[[dict[str, Any], bytes, Field
     Raises:
         InvalidRequest: From each of the three steps. See `parse_request`.
     """
-    scanned = scan(body) if len(body) <= LARGE else None
-    if scanned is None or scanned.values > MANY:
-        return await off_loop(_read, body, scanned, read, headers)
+    scanned = None
+    if len(body) > MANY:  # as many bytes hold no more values
+        scanned = scan(body, doubt=MANY) if len(body) <= LARGE else None
+        if scanned is None or scanned.values > MANY:
+            return await off_loop(_read, body, scanned, read, headers)
     return read(parse_request(body, scanned), body, headers)
 
 
