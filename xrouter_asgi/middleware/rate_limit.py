@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from functools import partial
@@ -109,10 +109,10 @@ class RateLimitMiddleware:
             return
         request = _LimitedRequest(self._limiter, subject, context)
 
-        async def send_with_limits(message: Message) -> None:
+        def send_with_limits(message: Message) -> Awaitable[None]:
             if message["type"] in HEADS:
                 message = with_headers(message, request.headers())
-            await send(message)
+            return send(message)
 
         try:
             await request.reserve_before_body()
