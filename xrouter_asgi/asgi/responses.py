@@ -50,8 +50,10 @@ def header(name: str, value: str) -> tuple[bytes, bytes]:
 def id_headers(context: RequestContext) -> list[tuple[bytes, bytes]]:
     """`x-request-id`, which every answer carries; and `request-id`, which Anthropic's clients show to people."""
     request_id = context.request_id.encode("ascii")
-    names = (b"x-request-id", b"request-id") if context.envelope is anthropic else (b"x-request-id",)
-    return [(name, request_id) for name in names]
+    headers = [(b"x-request-id", request_id)]
+    if context.envelope is anthropic:
+        headers.append((b"request-id", request_id))
+    return headers
 
 
 def status_of(message: Message) -> int | None:
