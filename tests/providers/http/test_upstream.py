@@ -324,6 +324,29 @@ async def test_the_total_bounds_the_wait_for_a_connection_too() -> None:
         await upstream.aclose()
 
 
+@pytest.mark.parametrize("content", ["", "hi"])
+@pytest.mark.parametrize("make", BOTH)
+async def test_fields_in_common_go_with_every_request_beside_its_own(make: Make, content: str) -> None:
+    async with serving(answering(OK)) as server:
+        upstream = Upstream(server.url, headers={"a": "1"}, transport=make())
+        for number in range(2):
+            own = [(b"C", b"%d" % number)]
+            await upstream.fetch("POST", "/", shared=((b"B", b"2"),), headers=own, content=content.encode())
+        await upstream.aclose()
+    host, size = server.url.removeprefix("http://"), len(content)
+    for number, request in enumerate(server.requests):
+        head, _, body = request.decode().partition("\r\n\r\n")
+        fields = [
+            f"host: {host}",
+            "accept-encoding: identity",
+            "a: 1",
+            "b: 2",
+            f"c: {number}",
+            f"content-length: {size}",
+        ]
+        assert (head.lower().split("\r\n")[1:], body) == (fields, content)
+
+
 async def test_urls_are_kept_for_a_bounded_number_of_paths() -> None:
     upstream = mocked(httpx.Response(200))
     for number in range(1000):

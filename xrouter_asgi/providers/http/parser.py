@@ -68,7 +68,7 @@ class AnswerParser:
         if self.complete or self._parser is _OVER:
             self.keep_alive = False
             return
-        before = self.buffered
+        before, headless = self.buffered, not self.head
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
@@ -80,6 +80,8 @@ class AnswerParser:
             if isinstance(exc.__context__, httpx.RemoteProtocolError):
                 raise exc.__context__ from None
             raise httpx.RemoteProtocolError(f"Not HTTP/1.1: {exc}.") from exc
+        if headless:
+            self._count(len(data) - self.buffered)
         if self.buffered != before:
             self._barren = 0
         elif not self.complete:
@@ -120,16 +122,9 @@ class AnswerParser:
         if self.complete:
             raise _Surplus
 
-    def on_status(self, reason: bytes) -> None:
-        self._framing += len(reason)
-        if self._framing > MAX_HEAD:
-            raise _too_much()
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._framing += len(name) + len(value) + 4
-        if self._framing > MAX_HEAD:
-            raise _too_much()
         if self.head:
+            self._count(len(name) + len(value) + 4)
             return  # A trailer: nobody here reads one.
         if len(self.headers) == MAX_FIELDS:
             raise httpx.RemoteProtocolError(f"The head has more than {MAX_FIELDS} fields.")
@@ -167,6 +162,11 @@ class AnswerParser:
     def on_message_complete(self) -> None:
         if self.head:
             self.complete = True
+
+    def _count(self, framing: int) -> None:
+        self._framing += framing
+        if self._framing > MAX_HEAD:
+            raise _too_much()
 
 
 def _too_much() -> httpx.RemoteProtocolError:

@@ -50,6 +50,17 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._closed = False
 
+    def idle_connection(self) -> Connection | None:
+        """One that can be had at once, to be given back like any other; None if there is none."""
+        while self.idle:
+            connection = self.idle.pop()
+            if not connection.expired:
+                self._busy.add(connection)
+                return connection
+            self.slots -= 1
+            connection.close()
+        return None
+
     async def acquire(self, *, wait: float | None, connect: float | None) -> Connection:
         """A connection, to be given back with `release`, `drop` or `renew`.
 
@@ -60,13 +71,8 @@ class Pool:
         Raises:
             httpx.PoolTimeout, httpx.ConnectTimeout, httpx.ConnectError
         """
-        while self.idle:
-            connection = self.idle.pop()
-            if not connection.expired:
-                self._busy.add(connection)
-                return connection
-            self.slots -= 1
-            connection.close()
+        if (connection := self.idle_connection()) is not None:
+            return connection
         if self.slots < self._max:
             self.slots += 1
             return await self._connect(connect)

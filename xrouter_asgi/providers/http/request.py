@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import httpx
 
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 
+SharedFields: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""What many requests have in common, so that its lines are written once: a constant, and nothing of a client's."""
+
 Site: TypeAlias = tuple[str, str, int | None]
 """Scheme, host and port of a URL: requests to one site share connections."""
 
 
-class Endpoint(NamedTuple):
-    """What all requests of one method to one path share.
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What all requests of one method to one path, of one kind, share.
 
     Attributes:
         fields: Header fields that each of them has.
@@ -70,13 +75,19 @@ def start(method: str, url: httpx.URL, fields: Fields) -> bytes:
     return b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), url.raw_path, _lines(fields))
 
 
-def finished(begun: bytes, fields: Fields, body: bytes) -> bytes:
+def finished(begun: bytes, fields: Fields, body: bytes, *, sized: bool = False) -> bytes:
     """The whole request in one piece, so that a small one is one write and one packet.
+
+    Args:
+        sized: Whether `Content-Length` is added.
 
     Raises:
         httpx.LocalProtocolError: A field holds a line break or NUL.
     """
-    return b"%b%b\r\n%b" % (begun, _lines(fields), body)
+    lines = _lines(fields) if fields else b""
+    if sized:
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (begun, lines, len(body), body)
+    return b"%b%b\r\n%b" % (begun, lines, body)
 
 
 def _lines(fields: Fields) -> bytes:

@@ -74,7 +74,8 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         self, endpoint: Endpoint, fields: Fields, content: bytes, timeouts: Mapping[str, float | None]
     ) -> Awaitable[tuple[int, Fields, PooledBody]]:
         """The same without httpx's objects, which cost as much as all the rest: status, fields and body."""
-        return self._send(endpoint.method, endpoint.site, finished(endpoint.start, fields, content), timeouts)
+        payload = finished(endpoint.start, fields, content, sized=endpoint.takes_body or bool(content))
+        return self._send(endpoint.method, endpoint.site, payload, timeouts)
 
     async def _send(
         self, method: str, site: Site, payload: bytes, timeouts: Mapping[str, float | None]
@@ -82,7 +83,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         pool = self._pool(site)
         read = timeouts.get("read")
         write, first, connect = timeouts.get("write"), timeouts.get("first", read), timeouts.get("connect")
-        connection = await pool.acquire(wait=timeouts.get("pool"), connect=connect)
+        connection = pool.idle_connection() or await pool.acquire(wait=timeouts.get("pool"), connect=connect)
         while True:
             try:
                 answer = await connection.send(payload, method, write=write, first=first)

@@ -21,7 +21,7 @@ from .answer import AnswerStream, UpstreamAnswer, timed
 from .cancel_safe import OwnedTransport
 from .decoding import decoded
 from .failures import has_unknown_issuer, upstream_error
-from .request import Endpoint, Fields, site_of, start
+from .request import Endpoint, Fields, SharedFields, site_of, start
 from .tls import TLS
 from .transport import KEEPALIVE, HTTPTransport, PooledBody
 
@@ -126,6 +126,7 @@ class Upstream:
         method: str,
         path: str,
         *,
+        shared: SharedFields = (),
         headers: Fields = (),
         content: bytes = b"",
         limit: int = 32 << 20,
@@ -136,16 +137,17 @@ class Upstream:
         Raises:
             UpstreamError: Also for an answer that is too large.
         """
-        begun = await self._begin(method, path, headers, content, deadline)
-        status, fields, body, *_ = begun
+        begun = await self._begin(method, path, shared, headers, content, deadline)
+        body = begun[2]
         whole = body.take(limit) if isinstance(body, PooledBody) else None  # a small one came together with its head
-        return UpstreamAnswer(status, fields, await AnswerStream(*begun).read(limit) if whole is None else whole)
+        return UpstreamAnswer(begun[0], begun[1], await AnswerStream(*begun).read(limit) if whole is None else whole)
 
     async def open(
         self,
         method: str,
         path: str,
         *,
+        shared: SharedFields = (),
         headers: Fields = (),
         content: bytes = b"",
         deadline: float | None = None,
@@ -153,23 +155,23 @@ class Upstream:
         """Send a request and return when the head of its answer is here. Close what is returned.
 
         Args:
+            shared: See `SharedFields`.
             deadline: When everything has to be over, the end of the answer included, in the loop's time.
 
         Raises:
             UpstreamError: No answer, a redirect or one compressed in an unknown way: see `failures`.
         """
-        return AnswerStream(*await self._begin(method, path, headers, content, deadline))
+        return AnswerStream(*await self._begin(method, path, shared, headers, content, deadline))
 
     async def _begin(
-        self, method: str, path: str, headers: Fields, content: bytes, deadline: float | None
+        self, method: str, path: str, shared: SharedFields, headers: Fields, content: bytes, deadline: float | None
     ) -> tuple[int, Fields, httpx.AsyncByteStream, float, float, str, bool]:
         """Send a request. What returns is what an `AnswerStream` is made of."""
-        endpoint = self._endpoint(method, path)
-        fields = [*headers, (b"Content-Length", b"%d" % len(content))] if content or endpoint.takes_body else headers
+        endpoint = self._endpoint(method, path, shared)
         began = get_running_loop().time()
         until, hurried = self._earlier(began, deadline)
         try:
-            step = self._exchange(endpoint, fields, content, self._clocks)
+            step = self._exchange(endpoint, headers, content, self._clocks)
             # No timer if the transport gives up before the deadline.
             status, answered, body = await (step if began + self._head_by < until else timed(until, step))
         except (httpx.RequestError, OSError) as exc:
@@ -208,10 +210,11 @@ class Upstream:
     async def _through_httpx(
         self, endpoint: Endpoint, fields: Fields, content: bytes, timeouts: Mapping[str, float | None]
     ) -> tuple[int, Fields, httpx.AsyncByteStream]:
+        sized = [(b"Content-Length", b"%d" % len(content))] if content or endpoint.takes_body else []
         request = httpx.Request(
             endpoint.method,
             endpoint.url,
-            headers=[*endpoint.fields, *fields],
+            headers=[*endpoint.fields, *fields, *sized],
             stream=httpx.ByteStream(content),  # with `content` httpx adds fields of its own, at twice the price
             extensions={"timeout": timeouts},
         )
@@ -220,14 +223,15 @@ class Upstream:
             raise TypeError(f"The transport answered with a body that cannot be awaited: {type(response.stream)!r}.")
         return response.status_code, response.headers.raw, response.stream
 
-    def _make_endpoint(self, method: str, path: str) -> Endpoint:
+    def _make_endpoint(self, method: str, path: str, shared: SharedFields) -> Endpoint:
+        fields = [*self._headers, *shared]
         url = httpx.URL(self.base_url + path)
         return Endpoint(
             method,
             url,
             site_of(url),
-            self._headers,
-            start(method, url, self._headers),
+            fields,
+            start(method, url, fields),
             where=f"{method} {self.base_url}{path.partition('?')[0]}",
             takes_body=method not in _NO_BODY,
         )

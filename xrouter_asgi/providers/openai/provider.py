@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 from asyncio import get_running_loop
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
 from ...errors import UpstreamError
-from ...wire import ChatRequest, Document, EmbeddingsRequest, ModelList
+from ...wire import ChatCompletion, ChatRequest, Document, EmbeddingList, ModelList
 from ...wire.embeddings import answer_limit
 from ...wire.members import splice
 from ...wire.reading import LARGE, SMALL, off_loop
 from ...wire.stream import ChatStream
-from ..base import Call, Reply, Unready
+from ..base import Call, Reply, Request, Unready
 from ..http import (
     TLS,
     USER_AGENT,
@@ -44,8 +44,6 @@ from .spelling import spelled
 
 MAX_BODY = 32 << 20
 MODELS_TTL = 60.0
-
-T = TypeVar("T")
 
 logger = logging.getLogger("xrouter")
 
@@ -154,15 +152,12 @@ class OpenAIProvider:
         if ignored:
             document = await without_members(document, ignored)
             warnings = [*warnings, *ignored_words(ignored)]
-        match call.request:
-            case ChatRequest(stream=True) as request:
-                body: Any = await self._stream(call, request, path, document)
-            case ChatRequest() as request:
-                legacy = path == COMPLETIONS
-                body = await self._ask(path, call, document, whole.completion, choices=request.n or 1, legacy=legacy)
-            case EmbeddingsRequest(inputs=inputs):
-                limit = answer_limit(inputs)
-                body = await self._ask(path, call, document, whole.embeddings, limit=limit, inputs=inputs)
+        request = call.request
+        body: ChatStream | ChatCompletion | EmbeddingList
+        if isinstance(request, ChatRequest) and request.stream:
+            body = await self._stream(call, request, path, document)
+        else:
+            body = await self._ask(call, request, path, document)
         return Reply(body, provider=self.name, model=call.model, warnings=warnings)
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
@@ -184,15 +179,21 @@ class OpenAIProvider:
         if original is not None and self.speaks(original.dialect):
             return COMPLETIONS, original.forwarded, original.warnings
         if not call.translated:
-            return EMBEDDINGS if isinstance(call.request, EmbeddingsRequest) else CHAT, call.document, ()
+            return CHAT if isinstance(call.request, ChatRequest) else EMBEDDINGS, call.document, ()
         return CHAT, *spelled(call.document, self._options, model=call.model)
 
     async def _stream(self, call: Call, request: ChatRequest, path: str, document: Document) -> ChatStream:
         asked = (document.value.get("stream_options") or {}).get("include_usage")
         ask_usage = self._ask_usage and not asked
         content = await _content(document, call.model, ask_usage=ask_usage)
-        headers = [*_SEND_FOR_STREAM, *call.trace_headers]
-        answer = await self._upstream.open("POST", path, headers=headers, content=content, deadline=call.deadline)
+        answer = await self._upstream.open(
+            "POST",
+            path,
+            shared=_SEND_FOR_STREAM,
+            headers=call.trace_headers,
+            content=content,
+            deadline=call.deadline,
+        )
         if answer.status >= 400:
             refused = UpstreamAnswer(answer.status, answer.fields, await answer.read(MAX_BODY))
             errors = self._errors
@@ -205,25 +206,30 @@ class OpenAIProvider:
             batches.decoder = chunks  # what it is has been told, so nothing stands between the pieces and their events
         return stream
 
-    async def _ask(
-        self,
-        path: str,
-        call: Call,
-        document: Document,
-        read: Callable[..., T],
-        *,
-        limit: int | None = None,
-        **facts: Any,
-    ) -> T:
+    async def _ask(self, call: Call, request: Request, path: str, document: Document) -> ChatCompletion | EmbeddingList:
         """Ask for a whole answer, and read it. Events, of which a few bytes make much work, are read off the loop."""
-        headers = [*_SEND_JSON, *call.trace_headers]
-        content = await _content(document, call.model)
         answer = await self._upstream.fetch(
-            "POST", path, headers=headers, content=content, limit=limit or MAX_BODY, deadline=call.deadline
+            "POST",
+            path,
+            shared=_SEND_JSON,
+            headers=call.trace_headers,
+            content=await _content(document, call.model),
+            limit=MAX_BODY if isinstance(request, ChatRequest) else answer_limit(request.inputs),
+            deadline=call.deadline,
         )
-        if len(answer.body) > SMALL or not answer.body.startswith(b"{"):
-            return await off_loop(read, answer, model=call.model, errors=self._errors, **facts)
-        return read(answer, model=call.model, errors=self._errors, **facts)
+        body, model, errors = answer.body, call.model, self._errors
+        if len(body) > SMALL or not body.startswith(b"{"):
+            return await off_loop(_read, answer, request, path, model, errors)
+        return _read(answer, request, path, model, errors)
+
+
+def _read(
+    answer: UpstreamAnswer, request: Request, path: str, model: str, errors: ErrorReader
+) -> ChatCompletion | EmbeddingList:
+    if isinstance(request, ChatRequest):
+        legacy = path == COMPLETIONS
+        return whole.completion(answer, choices=request.n or 1, legacy=legacy, model=model, errors=errors)
+    return whole.embeddings(answer, inputs=request.inputs, model=model, errors=errors)
 
 
 def has_responses(base_url: str) -> bool:
@@ -250,7 +256,7 @@ async def _content(document: Document, model: str, *, ask_usage: bool = False) -
     if ask_usage:
         changes["stream_options"] = {**(value.get("stream_options") or {}), "include_usage": True}
     messages = value.get("messages") or ()
-    called = any("tool_calls" in message or "function_call" in message for message in messages)
+    called = [message for message in messages if "tool_calls" in message or "function_call" in message]
     if not (changes or called):
         return document.data
     work = partial(_changed, document, changes, messages if called else ())
