@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 
 ATTEMPTS = 4
 """Calls to upstreams for one request in all: retries, fallbacks and hedges."""
@@ -22,15 +23,19 @@ class Window:
         self._slot = slot
         self._slots = slots
         self._kept: deque[tuple[int, list[int]]] = deque()
+        self._counts: list[int] = []  # those of the running slot
+        self._until = -inf  # its end
         self._totals = [0] * things
 
     def add(self, thing: int, now: float) -> None:
         """Count one `thing`."""
-        number = int(now // self._slot)
-        if not self._kept or self._kept[-1][0] < number:
+        if now >= self._until:
+            number = int(now // self._slot)
             self._forget(now)
-            self._kept.append((number, [0] * self._things))
-        self._kept[-1][1][thing] += 1
+            self._counts = [0] * self._things
+            self._kept.append((number, self._counts))
+            self._until = (number + 1) * self._slot
+        self._counts[thing] += 1
         self._totals[thing] += 1
 
     def totals(self, now: float) -> list[int]:
@@ -40,6 +45,7 @@ class Window:
 
     def clear(self) -> None:
         self._kept.clear()
+        self._until = -inf
         self._totals = [0] * self._things
 
     def _forget(self, now: float) -> None:

@@ -169,10 +169,10 @@ class Fallback(Wrapper):
         if len(plan.order) > 1:
             call = call.among_others(elsewhere=True, repeats=call.repeats)
         try:
-            for stats, _ in plan.order:
-                if failures and not self._may_follow(stats.candidate, failures, call):
+            for ranked in plan.order:
+                if failures and not self._may_follow(ranked.stats.candidate, failures, call):
                     continue
-                if (reply := await self._ask(call, stats, failures)) is not None:
+                if (reply := await self._ask(call, ranked.stats, failures)) is not None:
                     return reply
             if not elsewhere and (reply := await self._ask_again(call, failures)) is not None:
                 return reply
@@ -214,7 +214,7 @@ class Fallback(Wrapper):
         try:
             reply = await stats.provider.send(call)
         except BaseException as error:
-            stats.ended()
+            stats.ended(error)
             if not isinstance(error, XRouterError):
                 raise
             failures.append(Failure(error, stats, asyncio.get_running_loop().time()))
@@ -222,7 +222,7 @@ class Fallback(Wrapper):
         stats.answered_after(asyncio.get_running_loop().time() - began)
         if self._affinity is not None:
             self._affinity.answered(call, stats)
-        reply.when_ended(lambda _: stats.ended())
+        reply.when_ended(stats.ended)
         return reply
 
     async def _ask_again(self, call: Call, failures: list[Failure]) -> Reply | None:

@@ -78,11 +78,11 @@ class Target:
         try:
             reply = await self._send(call)
         except BaseException as error:
-            _end(context, attempt, error)
+            _end(context, attempt, None, error)
             raise
         attempt.first = time.perf_counter()
         reply.attempt = attempt
-        reply.when_ended(partial(_end, context, attempt, body=reply.body))
+        reply.when_ended(partial(_end, context, attempt, reply.body))
         return reply
 
     async def count_tokens(self, call: Call, /) -> int | None:
@@ -208,11 +208,13 @@ def _overdue(*, trips: bool) -> UpstreamTimeout:
     return UpstreamTimeout("The upstream did not finish its answer in time.", code="total_timeout", trips=trips)
 
 
-def _end(context: RequestContext, attempt: Attempt, error: BaseException | None, *, body: Body | None = None) -> None:
+def _end(context: RequestContext, attempt: Attempt, body: Body | None, error: BaseException | None) -> None:
     attempt.ended = time.perf_counter()
     if body is not None:
         attempt.usage = getattr(body, "usage", None)  # the router says what is wrong with a body of another kind
     match error:
+        case None:
+            pass
         case asyncio.CancelledError(args=(XRouterError() as reason, *_)):
             attempt.error = reason  # a policy gave the attempt up, and said why: `task.cancel(error)`
         case _:

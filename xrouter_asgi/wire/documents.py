@@ -85,7 +85,7 @@ class ChatCompletion(Document):
     @property
     def usage(self) -> Usage | None:
         """The tokens that the upstream counted, unless its text is longer than they can be."""
-        told = super().usage
+        told = Usage.read(self.value.get("usage"))
         if told is None or (self._data is not None and told.covers(len(self._data))):
             return told  # the text is no longer than the bytes that hold it
         if told.covers(sum(map(_length_of, self.value.get("choices") or ()))):

@@ -21,7 +21,7 @@ CALL_TYPES = ("function", "custom")
 
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?')
 _MEMBERS = 3  # that chunks have in common, beside `object`
-_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_COUNTS = 3  # members of a usage that tells no details
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 _LATEST = 1e12  # of `created`: what is beyond counts no seconds
 
@@ -149,10 +149,13 @@ def _tells_something(usage: object) -> bool:
 
 def is_well_told(usage: dict[str, Any]) -> bool:
     """Whether nothing is to be mended in a usage."""
-    for name in _COUNTS:
-        if type(count := usage.get(name)) is not int or not 0 <= count <= LARGEST_COUNT:
-            return False
-    return len(usage) == len(_COUNTS) or not _bad_details(usage)
+    prompt, completion, total = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
+    return (
+        (type(prompt) is int and 0 <= prompt <= LARGEST_COUNT)
+        and (type(completion) is int and 0 <= completion <= LARGEST_COUNT)
+        and (type(total) is int and 0 <= total <= LARGEST_COUNT)
+        and (len(usage) == _COUNTS or not _bad_details(usage))
+    )
 
 
 def _bad_details(usage: dict[str, Any]) -> dict[str, None]:

@@ -25,8 +25,10 @@ def completion(
     Raises:
         XRouterError: See `answer_object`, `check_and_mend` and `completion_of`.
     """
-    plain = answer.body.startswith(b"{") and answer.body.endswith(b"}")
-    body = answer.body if plain else without_done(answer.body)
+    body = answer.body
+    plain = body.startswith(b"{") and body.endswith(b"}")
+    if not plain:
+        body = without_done(body)
     if not plain and answer.status < 400 and body.strip() and kind_of(body, label="json") == "events":
         reader = ChunkReader(choices=choices, hide_usage=False, model=model, errors=errors)
         chunks = [*reader.feed(answer.body), *reader.close()]
