@@ -117,8 +117,8 @@ class CandidateStats:
     def __post_init__(self) -> None:
         self.provider = as_target(self.candidate.provider)
 
-    def ended(self) -> None:
-        """Note that a call is over."""
+    def ended(self, error: BaseException | None) -> None:
+        """Note that a call is over, however it ended."""
         self.load -= 1
 
     def answered_after(self, seconds: float) -> None:

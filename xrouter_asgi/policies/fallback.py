@@ -214,7 +214,7 @@ class Fallback(Wrapper):
         try:
             reply = await stats.provider.send(call)
         except BaseException as error:
-            stats.ended()
+            stats.ended(error)
             if not isinstance(error, XRouterError):
                 raise
             failures.append(Failure(error, stats, asyncio.get_running_loop().time()))
@@ -222,7 +222,7 @@ class Fallback(Wrapper):
         stats.answered_after(asyncio.get_running_loop().time() - began)
         if self._affinity is not None:
             self._affinity.answered(call, stats)
-        reply.when_ended(lambda _: stats.ended())
+        reply.when_ended(stats.ended)
         return reply
 
     async def _ask_again(self, call: Call, failures: list[Failure]) -> Reply | None:

@@ -10,7 +10,7 @@ from .events import Ending, EventStreamDecoder, bad_event, event_object, is_whol
 from .failures import has_unknown_issuer
 from .native import DialectEvents, NativeDecoder
 from .redaction import MAX_MESSAGE, Redaction
-from .request import Fields
+from .request import Fields, SharedFields
 from .text_pattern import TextPattern
 from .tls import SYSTEM, TLS
 from .upstream import USER_AGENT, Instrument, Timeouts, Upstream
@@ -37,6 +37,7 @@ __all__ = [
     "OwnedTransport",
     "Pieces",
     "Redaction",
+    "SharedFields",
     "TextPattern",
     "Timeouts",
     "Upstream",

@@ -10,6 +10,9 @@ import httpx
 
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 
+SharedFields: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""What many requests have in common, so that its lines are written once: a constant, and nothing of a client's."""
+
 Site: TypeAlias = tuple[str, str, int | None]
 """Scheme, host and port of a URL: requests to one site share connections."""
 

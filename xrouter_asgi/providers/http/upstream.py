@@ -21,12 +21,9 @@ from .answer import AnswerStream, UpstreamAnswer, timed
 from .cancel_safe import OwnedTransport
 from .decoding import decoded
 from .failures import has_unknown_issuer, upstream_error
-from .request import Endpoint, Fields, site_of, start
+from .request import Endpoint, Fields, SharedFields, site_of, start
 from .tls import TLS
 from .transport import KEEPALIVE, HTTPTransport, PooledBody
-
-Shared: TypeAlias = tuple[tuple[bytes, bytes], ...]
-"""Fields that many requests have in common, so that their lines are written once: a constant, nothing of a client's."""
 
 Instrument: TypeAlias = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
 
@@ -129,7 +126,7 @@ class Upstream:
         method: str,
         path: str,
         *,
-        shared: Shared = (),
+        shared: SharedFields = (),
         headers: Fields = (),
         content: bytes = b"",
         limit: int = 32 << 20,
@@ -150,7 +147,7 @@ class Upstream:
         method: str,
         path: str,
         *,
-        shared: Shared = (),
+        shared: SharedFields = (),
         headers: Fields = (),
         content: bytes = b"",
         deadline: float | None = None,
@@ -158,6 +155,7 @@ class Upstream:
         """Send a request and return when the head of its answer is here. Close what is returned.
 
         Args:
+            shared: See `SharedFields`.
             deadline: When everything has to be over, the end of the answer included, in the loop's time.
 
         Raises:
@@ -166,7 +164,7 @@ class Upstream:
         return AnswerStream(*await self._begin(method, path, shared, headers, content, deadline))
 
     async def _begin(
-        self, method: str, path: str, shared: Shared, headers: Fields, content: bytes, deadline: float | None
+        self, method: str, path: str, shared: SharedFields, headers: Fields, content: bytes, deadline: float | None
     ) -> tuple[int, Fields, httpx.AsyncByteStream, float, float, str, bool]:
         """Send a request. What returns is what an `AnswerStream` is made of."""
         endpoint = self._endpoint(method, path, shared)
@@ -225,7 +223,7 @@ class Upstream:
             raise TypeError(f"The transport answered with a body that cannot be awaited: {type(response.stream)!r}.")
         return response.status_code, response.headers.raw, response.stream
 
-    def _make_endpoint(self, method: str, path: str, shared: Shared) -> Endpoint:
+    def _make_endpoint(self, method: str, path: str, shared: SharedFields) -> Endpoint:
         fields = [*self._headers, *shared]
         url = httpx.URL(self.base_url + path)
         return Endpoint(

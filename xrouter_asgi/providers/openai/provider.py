@@ -158,7 +158,7 @@ class OpenAIProvider:
             body = await self._stream(call, request, path, document)
         else:
             body = await self._ask(call, request, path, document)
-        return Reply(body, provider=self.name, model=call.model, warnings=warnings)
+        return Reply(body, self.name, call.model, warnings)
 
     async def models(self, *, deadline: float | None = None) -> ModelList:
         """The models of the upstream, remembered for a minute. See `ReadyProvider.models`."""
