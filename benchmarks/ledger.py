@@ -149,6 +149,7 @@ async def _sums(url: str, rows: int, title: str) -> list[Finding]:
     await fill(url, rows, until=now)
     asked: dict[str, Callable[[], Awaitable[object]]] = {
         "a month by owner": lambda: ledger.sums(by=("owner",), since=month, until=last),
+        "half of a month by owner": lambda: ledger.sums(by=("owner",), since=month, until=month + timedelta(days=14)),
         "a year by owner and month": lambda: ledger.sums(by=("owner", "month"), since=year, until=now),
         "an owner's year by month": lambda: ledger.sums(by=("month",), since=year, until=now, where=owner),
         "a key's year by month": lambda: ledger.sums(by=("month",), since=year, until=now, where=key),

@@ -42,11 +42,17 @@ SELECT {day} AS day, key_id, user_id, user_groups, model, provider, count(*), 0,
        sum(output_tokens), 0, sum(cost)
 FROM xrouter_usage GROUP BY 1, 2, 3, 4, 5, 6
 """
+_ADD_OWNER_DAYS: Final = """
+INSERT INTO xrouter_usage_owner_days
+SELECT day, user_id, user_groups, model, provider, sum(requests), 0, 0, sum(input_tokens), 0, 0, sum(output_tokens), 0,
+       sum(cost)
+FROM xrouter_usage_days GROUP BY 2, 1, 3, 4, 5
+"""
 _ADD_MONTHS: Final = """
 INSERT INTO xrouter_usage_months
 SELECT substr(day, 1, 7) AS month, user_id, user_groups, model, provider, sum(requests), 0, 0, sum(input_tokens), 0, 0,
        sum(output_tokens), 0, sum(cost)
-FROM xrouter_usage_days GROUP BY 1, 2, 3, 4, 5
+FROM xrouter_usage_owner_days GROUP BY 1, 2, 3, 4, 5
 """
 
 
@@ -55,7 +61,12 @@ async def fill(url: str, rows: int, *, until: datetime) -> None:
     words = _SQLITE if url.startswith("sqlite") else _POSTGRESQL
     first = f"{until - timedelta(days=YEAR):%Y-%m-%d %H:%M:%S}"
     words = {name: word.format(rows=rows, first=first) for name, word in words.items()}
-    steps = {"requests": _FILL, "sums of days": _ADD_DAYS, "sums of months": _ADD_MONTHS}
+    steps = {
+        "requests": _FILL,
+        "sums of days": _ADD_DAYS,
+        "sums of days of owners": _ADD_OWNER_DAYS,
+        "sums of months": _ADD_MONTHS,
+    }
     statements = {what: text.format_map(words) for what, text in steps.items()}
     if words["no_labels"] == "NULL":
         _fill_sqlite(url.removeprefix("sqlite:///"), statements)

@@ -7,13 +7,15 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from sqlalchemy.dialects import sqlite
 
 from tests.ledger.entries import NOON, entry, hours
 from tests.migrations import differences, newest_migration
 from xrouter_asgi import ledger as ledger_package
 from xrouter_asgi.keys import SQLKeyStore
 from xrouter_asgi.ledger import ALL, Entry, LedgerUnavailable, SQLLedger, Where
-from xrouter_asgi.ledger.base import Totals
+from xrouter_asgi.ledger.base import SUMS_KEPT, Totals
+from xrouter_asgi.ledger.pieces import pieces, union
 from xrouter_asgi.ledger.schema import COUNTS, SCHEMA, days, usage
 
 
@@ -112,6 +114,41 @@ async def test_the_days_of_sqlite_lie_in_their_order(sqlite_url: str) -> None:
         ).fetchall()
     assert "SEARCH" in plan[0][3]
     assert "PRIMARY KEY" in plan[0][3]
+
+
+async def test_half_a_month_by_owner_is_read_as_it_lies(sqlite_url: str) -> None:
+    store = SQLLedger(sqlite_url)
+    await store.migrate()
+    await store.aclose()
+    statement = union(pieces("2026-11-01", "2026-11-15", ALL, ("owner",)), ("owner",), ("cost",), ALL)
+    text = statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}")]
+    assert "SEARCH xrouter_usage_owner_days USING PRIMARY KEY (user_id=? AND day>? AND day<?)" in steps
+    assert not any("B-TREE" in step for step in steps)
+
+
+async def test_sums_that_are_too_old_leave_no_rows(sqlite_url: str) -> None:
+    store = SQLLedger(sqlite_url)
+    await store.write([entry(owner=owner) for owner in ("ann", "bob", None)])
+    await store.prune(NOON + hours(24) + SUMS_KEPT)
+    await store.aclose()
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as connection:
+        for table in SCHEMA.metadata.tables:
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)  # noqa: S608 -- a constant
+
+
+async def test_batches_of_any_size_are_written_whole(url: str) -> None:
+    store = SQLLedger(url)
+    await store.migrate()
+    written = [entry(error="timeout" if number % 2 else None) for number in range(33)]
+    for number in (1, 32):
+        await store.write([written.pop() for _ in range(number)])
+    page = await store.entries()
+    assert len(page.entries) == 33
+    assert sum(each.error is None for each in page.entries) == 17
+    assert await store.spent(ALL, NOON) == 3300
+    await store.aclose()
 
 
 def test_without_sqlalchemy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

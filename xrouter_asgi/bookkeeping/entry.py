@@ -60,7 +60,7 @@ def entry_of(
         len(context.attempts),
         event.duration,
         event.first_byte,
-        () if principal is None else tuple(sorted({_clean(group) for group in principal.groups})),
+        tuple(sorted({_clean(group) for group in principal.groups})) if principal and principal.groups else (),
         _labels(context.metadata, labels) if labels else {},
     )
 

@@ -62,6 +62,7 @@ class Database:
         self._schema = schema
         self._url = async_url(url, schema)
         self._engine = _engine(self._url)
+        self._writing = self._engine.execution_options(writes=True)  # made once: a new one has to find its listeners
         self._aside: Aside = asyncio.to_thread if self.dialect == "sqlite" else greenlet_spawn
         self._opening = asyncio.Lock()
         self._open = False
@@ -126,7 +127,7 @@ class Database:
 
     async def _transact(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         def transaction() -> T:
-            with self._engine.execution_options(writes=writes).begin() as connection:
+            with (self._writing if writes else self._engine).begin() as connection:
                 return work(connection)
 
         try:

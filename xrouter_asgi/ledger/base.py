@@ -101,8 +101,15 @@ class Totals:
         )
 
     def include(self, other: Totals) -> None:
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.requests += other.requests
+        self.errors += other.errors
+        self.unpriced += other.unpriced
+        self.input += other.input
+        self.cached += other.cached
+        self.cache_write += other.cache_write
+        self.output += other.output
+        self.reasoning += other.reasoning
+        self.cost += other.cost
 
 
 @dataclass(frozen=True, slots=True)

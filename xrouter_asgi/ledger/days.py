@@ -65,11 +65,11 @@ def added_to_days(entries: Iterable[Entry], zone: tzinfo) -> dict[DayKey, Totals
     return {DayKey(*key): Totals.of(found[key]) for key in sorted(found)}
 
 
-def added_to_months(days: Mapping[DayKey, Totals]) -> dict[tuple[str, ...], Totals]:
-    """What sums of days add to those of months, which are not of each key, in such an order, too."""
+def of_owners(days: Mapping[DayKey, Totals], *, period: int = 10) -> dict[tuple[str, ...], Totals]:
+    """What sums of days add to those of each owner, by day or by the first letters of it, in such an order, too."""
     found: dict[tuple[str, ...], Totals] = {}
     for (day, _, *others), totals in days.items():
-        found.setdefault((day[:7], *others), Totals()).include(totals)
+        found.setdefault((day[:period], *others), Totals()).include(totals)
     return dict(sorted(found.items()))
 
 

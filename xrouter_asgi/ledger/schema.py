@@ -1,12 +1,27 @@
 """The tables. Their names start with `xrouter_usage`, so that they fit into a host's own database.
 
+Sums are kept three times. `days` answer what is asked of keys; `owner_days` and `months`, which hold what many keys
+spend together, answer the rest.
+
 The key of a column is the name of the field that it keeps. Texts have no bound here: what is too long is cut before,
 and must not keep a whole batch from being written.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
 
 from ..database import Moment, Schema
 from .base import LedgerUnavailable
@@ -24,7 +39,7 @@ COUNTS = ("requests", "errors", "unpriced", "input", "cached", "cache_write", "o
 usage = Table(
     "xrouter_usage",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", Text, nullable=False),
     Column("came_in_at", Moment, nullable=False, key="at"),
     Column("request_id", Text, nullable=False),
     Column("key_id", Text, key="key"),
@@ -45,37 +60,41 @@ usage = Table(
     Column("first_byte", Float, key="first"),
     Column("user_groups", Text, nullable=False, key="groups"),
     Column("labels", JSON(none_as_null=True)),
-    Index("xrouter_usage_at", "at"),
+    PrimaryKeyConstraint("at", "id"),  # one index for the order and for what is there already
     Index("xrouter_usage_key_at", "key", "at"),
     Index("xrouter_usage_owner_at", "owner", "at"),
 )
 
 
-def _sums(period: str, **who: str) -> Table:
+def _sums(name: str, period: str, *first: str) -> Table:
     """Sums of each day or month.
 
     Args:
-        who: Whose they are: names of columns by their keys.
+        first: The columns that the primary key begins with, by their keys. What a question is about comes first.
     """
-    name = f"xrouter_usage_{period}s"
+    who = {"key": "key_id", "owner": "user_id"} if "key" in first else {"owner": "user_id"}
+    others = ("groups", "model", "provider")
     return Table(
         name,
         metadata,
-        Column(period, Text, primary_key=True, key="period"),
-        *(Column(column, Text, primary_key=True, key=key) for key, column in who.items()),
-        Column("user_groups", Text, primary_key=True, key="groups"),
-        Column("model", Text, primary_key=True),
-        Column("provider", Text, primary_key=True),
+        Column(period, Text, key="period"),
+        *(Column(column, Text, key=key) for key, column in who.items()),
+        Column("user_groups", Text, key="groups"),
+        Column("model", Text),
+        Column("provider", Text),
         *(Column(count, BigInteger, nullable=False) for count in COUNTS[:3]),
         *(Column(f"{count}_tokens", BigInteger, nullable=False, key=count) for count in COUNTS[3:8]),
         Column("cost", BigInteger, nullable=False),
-        *(Index(f"{name}_{key}", key, "period") for key in who),
-        sqlite_with_rowid=False,  # the rows lie in the order of their periods
+        PrimaryKeyConstraint(*first, *others),
+        sqlite_with_rowid=False,  # the rows lie in the order of the primary key
     )
 
 
-days = _sums("day", key="key_id", owner="user_id")
-months = _sums("month", owner="user_id")  # not of each key: they are for what many keys spend together
+days = _sums("xrouter_usage_days", "day", "period", "key", "owner")
+owner_days = _sums("xrouter_usage_owner_days", "day", "owner", "period")
+months = _sums("xrouter_usage_months", "month", "period", "owner")
+Index("xrouter_usage_days_key", days.c.key, days.c.period)
+Index("xrouter_usage_months_owner", months.c.owner, months.c.period)
 
 SCHEMA = Schema(
     store="ledger",

@@ -3,47 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
-from datetime import UTC, datetime, tzinfo
-from functools import partial
-from typing import Any, Final, NamedTuple, cast
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache, partial
+from itertools import chain
+from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
     Select,
     Table,
     and_,
     delete,
-    func,
     insert,
     or_,
     select,
-    union_all,
+    tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
 
 from ..database import Database
 from .base import ALL, PRUNED_AT_ONCE, Cursor, Dimension, Entry, Page, Sum, Totals, Where
 from .days import (
     added_to_days,
-    added_to_months,
     day_of,
     first_kept,
     is_meant_by_name,
     midnight_before,
+    of_owners,
     read,
     summed,
     written,
 )
-from .schema import COUNTS, SCHEMA, WrittenAlready, days, months, usage
+from .pieces import Piece, meant, pieces, union
+from .schema import COUNTS, SCHEMA, WrittenAlready, days, months, owner_days, usage
 
 _NO_END: Final = "9999-12-31"
-_AT: Final = Entry._fields.index("at")
-_FLAGS: Final = tuple(map(Entry._fields.index, ("estimated", "complete", "streamed")))
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_AT_ONCE: Final = (25, 5, 1)
+"""Entries of one statement of SQLite, because a statement by itself costs a quarter of what an entry does. It takes 999
+parameters before version 3.32."""
 
 
 class SQLLedger:
@@ -63,30 +64,40 @@ class SQLLedger:
         is_sqlite = self._database.dialect == "sqlite"
         self._row = _row_of_sqlite if is_sqlite else _row
         # For the driver itself: SQLAlchemy would take 30 µs for a row, as much as a tenth of its request.
-        self._insert = self._database.compiled(insert(usage))
+        one = self._database.compiled(insert(usage))
+        self._inserts = {many: _inserting(one, many) for many in _AT_ONCE} if is_sqlite else {1: one}
         adding = partial(_adding, sqlite.insert if is_sqlite else postgresql.insert)
-        self._add_to_days, self._add_to_months = (self._database.compiled(adding(table)) for table in (days, months))
+        self._adds = [self._database.compiled(adding(table)) for table in (days, owner_days, months)]
 
     async def write(self, entries: Sequence[Entry], /) -> None:
         try:
             await self._write(entries)
         except WrittenAlready:
-            ids = {entry.id: entry for entry in entries}
-            known = {row.id for row in await self._rows(select(usage.c.id).where(usage.c.id.in_(ids)))}
-            await self._write([entry for id, entry in ids.items() if id not in known])
+            new = {(entry.at, entry.id): entry for entry in entries}
+            moments = [at for at, _ in new]
+            there = usage.c.at.between(min(moments), max(moments)), usage.c.id.in_([id for _, id in new])
+            known = {(row.at, row.id) for row in await self._rows(select(usage.c.at, usage.c.id).where(*there))}
+            await self._write([entry for place, entry in new.items() if place not in known])
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         rows = list(map(self._row, entries))
         of_days = added_to_days(entries, self._zone)
-        of_months = added_to_months(of_days)
+        sums = [_values(of_days), _values(of_owners(of_days)), _values(of_owners(of_days, period=len("2026-11")))]
 
         def work(connection: Connection) -> None:
+            cursor = connection.connection.cursor()
+            begin = 0
             try:
-                connection.exec_driver_sql(self._insert, rows)
-            except IntegrityError:
+                for many, statement in self._inserts.items():
+                    end = len(rows) - (len(rows) - begin) % many
+                    if begin < end:
+                        cursor.executemany(statement, _flat(rows[begin:end], many))
+                    begin = end
+            except connection.dialect.loaded_dbapi.IntegrityError:
                 raise WrittenAlready from None
-            connection.exec_driver_sql(self._add_to_days, _values(of_days))
-            connection.exec_driver_sql(self._add_to_months, _values(of_months))
+            for statement, added in zip(self._adds, sums, strict=True):
+                cursor.executemany(statement, added)
+            cursor.close()
 
         if rows:
             await self._database.run(work, writes=True)
@@ -94,9 +105,8 @@ class SQLLedger:
     async def spent(self, where: Where, since: datetime, /) -> int:
         # In one statement, so that no entry comes between: all of the first day, less what is too early.
         early = and_(usage.c.at >= midnight_before(since, self._zone), usage.c.at < since)
-        whole = _pieces(day_of(since, self._zone), _NO_END, by_days=where.key is not None)
-        pieces = [*whole, _Piece(usage, early, -1)]
-        rows = await self._rows(_union(pieces, {"model", "groups"}, ["cost"], where))
+        parts = [*pieces(day_of(since, self._zone), _NO_END, where, ()), Piece(usage, early, -1)]
+        rows = await self._rows(union(parts, ("model", "groups"), ("cost",), where))
         return sum(int(row.cost or 0) for row in rows if is_meant_by_name(where, row.by_model, row.by_groups))
 
     async def sums(
@@ -106,17 +116,14 @@ class SQLLedger:
         if first > last:
             return []
         # Groups and patterns of models are looked at afterwards: no database knows them.
-        names = {
+        needed = {
             *("groups" if name == "group" else name for name in by),
             *(["model", "groups"] if where.model or where.group else []),
         }
-        by_days = "day" in by or "key" in by or where.key is not None
-        statement = _union(_pieces(first, last, by_days=by_days), names, COUNTS, where)
+        names = sorted(needed)
+        statement = union(pieces(first, last, where, by), names, COUNTS, where)
         parts = [
-            (
-                {name: getattr(row, f"by_{name}") for name in names},
-                Totals(**{name: int(getattr(row, name)) for name in COUNTS}),
-            )
+            (dict(zip(names, row, strict=False)), Totals(*map(int, row[len(names) :])))
             for row in await self._rows(statement)
         ]
         if where.model or where.group:
@@ -124,12 +131,12 @@ class SQLLedger:
         return summed(parts, by)
 
     async def entries(self, *, where: Where = ALL, before: Cursor | None = None, limit: int = 100) -> Page:
-        conditions = _meant(usage, where)
+        conditions = meant(usage, where)
         if where.model or where.group:
-            names = await self._rows(select(days.c.model, days.c.groups).where(*_meant(days, where)).distinct())
-            meant = [row for row in names if is_meant_by_name(where, row.model, row.groups)]
-            conditions.append(usage.c.model.in_({row.model for row in meant}))
-            conditions.append(usage.c.groups.in_({row.groups for row in meant}))
+            names = await self._rows(select(days.c.model, days.c.groups).where(*meant(days, where)).distinct())
+            fitting = [row for row in names if is_meant_by_name(where, row.model, row.groups)]
+            conditions.append(usage.c.model.in_({row.model for row in fitting}))
+            conditions.append(usage.c.groups.in_({row.groups for row in fitting}))
         if before is not None:
             same = and_(usage.c.at == before.at, usage.c.id < before.id)
             conditions.append(or_(usage.c.at < before.at, same))
@@ -139,13 +146,15 @@ class SQLLedger:
         return Page(page, Cursor(page[-1].at, page[-1].id) if len(found) > limit else None)
 
     async def prune(self, before: datetime, /) -> int:
-        old = select(usage.c.id).where(usage.c.at < before).order_by(usage.c.at).limit(PRUNED_AT_ONCE)
+        old = select(usage.c.at, usage.c.id).where(usage.c.at < before).order_by(usage.c.at).limit(PRUNED_AT_ONCE)
         first = first_kept(before, self._zone)
 
         def work(connection: Connection) -> int:
             connection.execute(delete(days).where(days.c.period < first))
+            owners = select(months.c.owner).where(months.c.period < first[:7])
+            connection.execute(delete(owner_days).where(owner_days.c.owner.in_(owners), owner_days.c.period < first))
             connection.execute(delete(months).where(months.c.period < first[:7]))
-            pruned = connection.execute(delete(usage).where(usage.c.id.in_(old.scalar_subquery())))
+            pruned = connection.execute(delete(usage).where(tuple_(usage.c.at, usage.c.id).in_(old)))
             return pruned.rowcount
 
         return await self._database.run(work, writes=True)
@@ -169,48 +178,17 @@ class SQLLedger:
         return await self._database.run(work)
 
 
-class _Piece(NamedTuple):
-    """Rows whose counts are part of a sum."""
-
-    table: Table
-    meant: ColumnElement[bool]
-    sign: int = 1  # -1 for what is in another piece, and too much there
-
-
-def _pieces(first: str, last: str, *, by_days: bool) -> Iterator[_Piece]:
-    """The sums from one day to another: whole months, with the days before them, and less the days after the last.
-
-    Args:
-        by_days: Months do not tell enough.
-    """
-    if by_days:
-        yield _Piece(days, days.c.period.between(first, last))
-        return
-    month, end = first[:7], last[:7]
-    from_its_first = first == f"{month}-01"
-    if not from_its_first:
-        yield _Piece(days, days.c.period.between(first, min(last, f"{month}-31")))
-    if month < end or (month == end and from_its_first):
-        begun = months.c.period >= month if from_its_first else months.c.period > month
-        yield _Piece(months, and_(begun, months.c.period <= end))
-        yield _Piece(days, and_(days.c.period > last, days.c.period <= f"{end}-31"), -1)
+def _inserting(one: str, many: int) -> str:
+    """A statement of SQLite that inserts so many entries, made of one that inserts one. An empty error is none, and so
+    are empty labels."""
+    into = one.partition(" VALUES ")[0]
+    row = ", ".join("nullif(?, '')" if name in ("error", "labels") else "?" for name in Entry._fields)
+    return f"{into} VALUES {', '.join([f'({row})'] * many)}"
 
 
-def _union(pieces: Iterable[_Piece], by: Iterable[str], counts: Iterable[str], where: Where) -> Select[Any]:
-    """The counts of each piece, split by the columns `by_…`."""
-    selects = []
-    for table, meant, sign in pieces:
-        columns = [_column(table, name).label(f"by_{name}") for name in sorted(by)]
-        sums = [(sign * func.sum(table.c[name])).label(name) for name in counts]
-        found = select(*columns, *sums).where(meant, *_meant(table, where))
-        selects.append(found.group_by(*columns).having(func.count() > 0))
-    return cast(Select[Any], union_all(*selects))
-
-
-def _column(table: Table, name: str) -> ColumnElement[str]:
-    if name == "month":
-        return func.substr(table.c.period, 1, 7)
-    return table.c["period" if name == "day" else name]
+def _flat(rows: Sequence[tuple[Any, ...]], many: int) -> list[tuple[Any, ...]]:
+    """The parameters of statements that insert so many rows each."""
+    return [tuple(chain.from_iterable(rows[begin : begin + many])) for begin in range(0, len(rows), many)]
 
 
 def _adding(insert: Callable[[Table], Any], table: Table) -> Any:
@@ -225,27 +203,50 @@ def _values(sums: Mapping[Any, Totals]) -> list[tuple[object, ...]]:
     return [(*key, *astuple(totals)) for key, totals in sums.items()]
 
 
-def _meant(table: Table, where: Where) -> list[ColumnElement[bool]]:
-    """The conditions that an index helps with."""
-    wanted = {"key": where.key, "owner": where.owner, "provider": where.provider}
-    return [table.c[name] == value for name, value in wanted.items() if value is not None]
-
-
 def _row(entry: Entry) -> tuple[Any, ...]:
     """The columns of `usage`, which are the fields of an entry in their order."""
     *others, groups, labels = entry
-    kept = json.dumps(dict(labels), ensure_ascii=False) if labels else None
-    return (*others, written(groups) if groups else "", kept)
+    return (*others, written(groups) if groups else "", _written_labels(labels) or None)
 
 
 def _row_of_sqlite(entry: Entry) -> tuple[Any, ...]:
-    """The same with the time as `Moment` keeps it, and flags as numbers, which the driver would make of them slowly."""
-    row = list(_row(entry))
-    at = entry.at if entry.at.tzinfo is UTC else entry.at.astimezone(UTC)
-    row[_AT] = at.isoformat(" ", "microseconds").removesuffix("+00:00")
-    for flag in _FLAGS:
-        row[flag] = int(row[flag])
-    return tuple(row)
+    """The same as the driver takes it fastest: the time as `Moment` keeps it, flags as numbers, and no None that is
+    usual, in the place of which there is an empty text."""
+    id, at, request, key, owner, endpoint, model, provider, upstream = entry[:9]
+    estimated, status, error, complete, streamed, attempts, duration, first, groups, labels = entry[15:]
+    since = at - _EPOCH
+    return (
+        id,
+        f"{_second(since.days, since.seconds)}.{since.microseconds:06}",
+        request,
+        key,
+        owner,
+        endpoint,
+        model,
+        provider,
+        upstream,
+        *entry[9:15],
+        1 if estimated else 0,
+        status,
+        error or "",
+        1 if complete else 0,
+        1 if streamed else 0,
+        attempts,
+        duration,
+        first,
+        written(groups) if groups else "",
+        _written_labels(labels),
+    )
+
+
+@lru_cache(maxsize=64)
+def _second(days: int, seconds: int) -> str:
+    """A second after so much time, as SQLAlchemy writes it. It takes as long as the rest of a row; many share it."""
+    return (_EPOCH + timedelta(days, seconds)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _written_labels(labels: Mapping[str, str]) -> str:
+    return json.dumps(dict(labels), ensure_ascii=False) if labels else ""
 
 
 def _entry(row: Row[Any]) -> Entry:
