@@ -62,7 +62,7 @@ class Database:
         self._schema = schema
         self._url = async_url(url, schema)
         self._engine = _engine(self._url)
-        self._writing = self._engine.execution_options(writes=True)  # made once: each is 30 µs slower at its first use
+        self._writing = self._engine.execution_options(writes=True)  # made once: a new one has to find its listeners
         self._aside: Aside = asyncio.to_thread if self.dialect == "sqlite" else greenlet_spawn
         self._opening = asyncio.Lock()
         self._open = False

@@ -37,21 +37,18 @@ def pieces(first: str, last: str, where: Where, by: Iterable[str]) -> Iterator[P
 
 
 def _months_and_days(first: str, last: str, where: Where) -> Iterator[Piece]:
-    """At each end the shorter part of a month is read by days: at most 15 of them, or 16 of one month."""
+    """At each end the shorter part of a month is read by days, of which there are 15 at most."""
     month, end = first[:7], last[:7]
     before, after = int(first[8:]) - 1, max(0, _days_of(end) - int(last[8:]))  # what is too much of these months
-    if month == end:
-        without = _days_of(month) - before - after > before + after
-        if not without:
-            yield _of_owners(first, last, where)
-            return
-        cut_first = cut_last = True
-    else:
-        cut_first, cut_last = before <= _days_of(month) // 2, after <= _days_of(end) // 2
-        if not cut_first:
-            yield _of_owners(first, f"{month}-31", where)
-        if not cut_last:
-            yield _of_owners(f"{end}-01", last, where)
+    if month == end and _days_of(month) - before - after <= before + after:
+        yield _of_owners(first, last, where)
+        return
+    cut_first = month == end or before <= _days_of(month) // 2
+    cut_last = month == end or after <= _days_of(end) // 2
+    if not cut_first:
+        yield _of_owners(first, f"{month}-31", where)
+    if not cut_last:
+        yield _of_owners(f"{end}-01", last, where)
     begun = months.c.period >= month if cut_first else months.c.period > month
     yield Piece(months, and_(begun, months.c.period <= end if cut_last else months.c.period < end))
     if cut_first and before:
