@@ -39,7 +39,7 @@ examples:
 Needs valgrind (https://valgrind.org) and Python 3.12. Linux only.
 """
 _WARM = 60  # requests before anything is counted, after which the interpreter has adapted its code
-_CONTEXT = 8  # frames of C and Python in which the next function of Python is looked for
+_CONTEXT = 20  # frames of C and Python in which the next function of Python is looked for
 _ADDRESS = re.compile(r"0x([0-9a-f]{16})")
 _NUMBERED = re.compile(r"\((\d+)\)(?: (.*))?")
 _FOLDERS = re.compile(r"^.*/(?=xrouter_asgi/|site-packages/|python3\.\d+/)")

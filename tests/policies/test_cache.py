@@ -270,7 +270,7 @@ async def test_a_hit_costs_no_tokens() -> None:
     reply = await cache.send(hit)
     assert isinstance(reply.body, Document)
     hit.context.usage = reply.body.usage
-    work = OutputEstimates().begin(hit.context, "ann", CostEstimate("m", 100))
+    work = OutputEstimates().begin(hit.context, "ann", CostEstimate("m", 100), None)
     assert UNITS["tokens"].after(work, 1000) == 0
 
 
