@@ -129,6 +129,11 @@ class LLMRouter:
         """
         return ChatCall(self.models, {"model": model, "messages": messages, **parameters})
 
+    @property
+    def in_flight(self) -> int:
+        """Requests to models that are read and not yet answered to their ends."""
+        return len(self._running)
+
     def drain(self) -> None:
         """Make `/ready` say no, so that a load balancer looks elsewhere. Requests are still answered."""
         self._draining = True
