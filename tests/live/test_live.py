@@ -101,7 +101,7 @@ def succeeded(number: int) -> RequestEnded:
 
 
 def test_many_at_once_are_summed_as_one_by_one() -> None:
-    wall, minute = Wall(), Minute(int(Wall().time // 60))
+    wall, minute = Wall(), Minute(int(Wall().time // 60), in_flight=1)
     live = Live(now=wall)
     for number in range(1200):
         live(succeeded(number))
