@@ -263,16 +263,8 @@ class LLMRouter:
 
 def _call_for(parsed: ParsedRequest, stem: str, scope: Scope, context: RequestContext) -> Call:
     """The call that asks what a client asked. Its headers go along for the few that a provider reads."""
-    request, headers = parsed.request, scope["headers"]
-    return Call(
-        request,
-        request.model,
-        stem,
-        document=parsed.document,
-        original=parsed.original,
-        headers=headers,
-        context=context,
-    )
+    request, document, original, headers = parsed.request, parsed.document, parsed.original, scope["headers"]
+    return Call(request, request.model, stem, document=document, original=original, headers=headers, context=context)
 
 
 async def _ask(
