@@ -62,26 +62,28 @@ async def _count(folder: Path) -> None:
 
 async def _chats(counter: Counter, observers: list[Observer]) -> float:
     """Instructions of one chat."""
-    router = LLMRouter({"m": ScriptedProvider(name="up")})
+    provider = ScriptedProvider(name="up")
+    router = LLMRouter({"m": provider})
     app = RequestEventsMiddleware(router, observers=[_Nobody(), *observers])
     counts = []
     async with router.lifespan():
-        await _ask(app, KEPT)
+        await _ask(app, provider, KEPT)
         counter.control("--instr=on")
         for _ in range(_REPEATS):
             counter.zero()
-            await _ask(app, _MANY)
+            await _ask(app, provider, _MANY)
             counts.append(counter.read())
         counter.control("--instr=off")
     return min(counts) / _MANY
 
 
-async def _ask(app: RequestEventsMiddleware, number: int) -> None:
+async def _ask(app: RequestEventsMiddleware, provider: ScriptedProvider, number: int) -> None:
     for _ in range(number):
         head = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "raw_path": b"", "query_string": b""}
         headers = [(b"content-type", b"application/json")]
         context = RequestContext(principal=_CALLER)
         await app({**head, "headers": headers, "client": ("127.0.0.1", 1), "xrouter": context}, _receive, _send)
+        provider.calls.clear()  # an upstream keeps nothing either
 
 
 async def _receive() -> Any:

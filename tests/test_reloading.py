@@ -257,7 +257,7 @@ async def test_a_replaced_router_is_closed_when_its_last_request_has_ended() -> 
         await exchange.sent(2)
         await stage.app.replace(stage.settings("m"))
         await settle()
-        assert (stage.closings, stage.events) == ([0, 0], [])
+        assert (stage.closings, stage.events, stage.app.in_flight) == ([0, 0], [], 1)
         hold.set()
         assert (await running).events[-1] == "[DONE]"
         await settle()

@@ -1,7 +1,7 @@
 """Events: what happens to a request, for observers.
 
 An observer is a callable that takes every event and ignores those it does not know. It must not block, and it must not
-change anything. A `RequestObserver` hears of starts and ends alone, an `IncidentObserver` of all but attempts.
+change anything. A `RequestObserver` hears of the ends of requests alone, an `IncidentObserver` also of what goes wrong.
 `RequestContext.emit` calls the observers of one request.
 """
 
@@ -19,16 +19,16 @@ Observer: TypeAlias = Callable[[object], None]
 
 
 class RequestObserver(ABC):
-    """The base of an observer that hears of `RequestStarted` and `RequestEnded` alone, and costs nothing in between."""
+    """The base of an observer that hears of `RequestEnded` alone, and costs nothing before."""
 
     @abstractmethod
     def __call__(self, event: object, /) -> None: ...
 
 
 class IncidentObserver(ABC):
-    """The base of an observer that hears of all but `AttemptStarted` and `AttemptEnded`, which every request brings.
+    """The base of an observer that hears of all but `RequestStarted`, `AttemptStarted` and `AttemptEnded`.
 
-    Between the start and the end of a request that goes well it costs nothing.
+    Before the end of a request that goes well it costs nothing.
     """
 
     @abstractmethod
@@ -125,6 +125,7 @@ class RequestEnded:
     received: int  # bytes of the bodies, as `sent`
     sent: int
     client: str | None  # the address of the peer; None if the server names none
+    running: int = 0  # other requests that the same middleware has not told the end of
 
 
 @dataclass(slots=True)

@@ -59,6 +59,11 @@ class ReloadableRouter:
         """The name or pattern of that table that serves a model; None if none does."""
         return self._current.router.models.entry(name)
 
+    @property
+    def in_flight(self) -> int:
+        """See `LLMRouter.in_flight`. Those on replaced routers are among them."""
+        return sum(generation.router.in_flight for generation in (self._current, *self._retiring))
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
         if scope["type"] == "lifespan":

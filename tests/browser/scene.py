@@ -14,7 +14,7 @@ from xrouter_asgi.admin.upstreams import upstreams_of
 from xrouter_asgi.context import Attempt, Cost, Principal, RequestContext, Usage
 from xrouter_asgi.decision import CandidateVerdict, Unready
 from xrouter_asgi.errors import InvalidRequest, UpstreamError, UpstreamTimeout, UpstreamUnavailable, XRouterError
-from xrouter_asgi.events import CooldownStarted, RequestEnded, RequestStarted
+from xrouter_asgi.events import CooldownStarted, RequestEnded
 from xrouter_asgi.keys import Issued, Issuer, KeySpec, MemoryKeyStore
 from xrouter_asgi.ledger import Budgets, MemoryLedger, SeededBudget, Spend
 from xrouter_asgi.limits import LimitStore, MemoryLimits
@@ -113,7 +113,6 @@ class Scene:
     def hear_of(self, model: str) -> str:
         """A request for a model of this name has ended. Returns its id."""
         context = RequestContext(model=model, endpoint="chat")
-        self.live(RequestStarted(context))
         self._refused(context)
         return context.request_id
 
@@ -138,11 +137,8 @@ class Scene:
     async def _happen(self) -> None:
         for minute in range(61):
             many = self.random.randint(2, 9) + (8 if 20 < minute < 32 else 0)
-            running = [RequestContext() for _ in range(many)]
-            for context in running:
-                self.live(RequestStarted(context))
-            for context in running:
-                self._request(context)
+            for running in reversed(range(many)):
+                self._request(RequestContext(), running)
             self.clock.advance(60 if minute < 60 else 0)
         self.live(CooldownStarted(RequestContext(), "gigachat", "rate", 45, "gigachat/GigaChat-2"))
         for view in upstreams_of(self.router.models)["fast"]:
@@ -181,7 +177,7 @@ class Scene:
             for number in range(parallel):
                 await store.reserve([replace(counts["parallel"], cost=1)], lease=f"{key.id} {number}")
 
-    def _request(self, context: RequestContext) -> None:
+    def _request(self, context: RequestContext, running: int) -> None:
         dice = self.random.random
         model, first, second = self.random.choice(
             [
@@ -221,7 +217,7 @@ class Scene:
             context.cost = Cost(round(context.usage.total_tokens * 1500))
             duration, begun = start + wait + came, start + wait
         self._decide(context, first, second, excluded)
-        self.live(_ended(context, status, duration, begun))
+        self.live(replace(_ended(context, status, duration, begun), running=running))
 
     def _refused(self, context: RequestContext) -> None:
         context.error = InvalidRequest("No.", code="context_length_exceeded")

@@ -17,10 +17,9 @@ from xrouter_asgi.events import (
     LimiterRestored,
     ProviderReplaced,
     RequestEnded,
-    RequestStarted,
 )
 from xrouter_asgi.live import BOUNDS, KEPT, MINUTES, Happenings, Live, Minute, Seen, quantile
-from xrouter_asgi.live.requests import plain, remember, remember_plain
+from xrouter_asgi.live.requests import plain, recalled, remember
 from xrouter_asgi.middleware.request_events import RequestEventsMiddleware
 from xrouter_asgi.router import LLMRouter
 from xrouter_asgi.testing.scripted import ScriptedProvider, chat
@@ -62,15 +61,6 @@ async def test_probes_are_not_remembered() -> None:
     assert sum(minute.requests for minute in live.minutes()) == 0
 
 
-def test_what_runs_is_in_flight_until_it_ends() -> None:
-    live, context = Live(), RequestContext(endpoint="chat")
-    live(RequestStarted(context))
-    live(RequestStarted(RequestContext(endpoint="admin")))
-    assert live.in_flight == 1
-    live(ended(context))
-    assert live.in_flight == 0
-
-
 def test_a_minute_sums_what_ended_in_it() -> None:
     wall = Wall()
     live = Live(now=wall)
@@ -90,14 +80,12 @@ def test_a_minute_sums_what_ended_in_it() -> None:
 
 def test_a_minute_knows_its_cost_and_how_many_ran_when_its_first_request_ended() -> None:
     wall = Wall()
-    live, contexts = Live(now=wall), [RequestContext(endpoint="chat") for _ in range(4)]
-    for context in contexts:
-        live(RequestStarted(context))
+    live, contexts = Live(now=wall), [RequestContext(endpoint="chat") for _ in range(3)]
     contexts[0].cost, contexts[1].cost = Cost(7, False), Cost(5, False)
-    live(ended(contexts[0]))
-    live(ended(contexts[1], 502))
+    live(ended(contexts[0], running=3))
+    live(ended(contexts[1], 502, running=2))
     wall.time += 60
-    live(ended(contexts[2]))
+    live(ended(contexts[2], running=1))
     before, now = live.minutes(2)
     assert [(minute.cost, minute.in_flight) for minute in (before, now)] == [(12, 4), (0, 2)]
 
@@ -113,19 +101,19 @@ def succeeded(number: int) -> RequestEnded:
 
 
 def test_many_at_once_are_summed_as_one_by_one() -> None:
-    wall, minute = Wall(), Minute(int(Wall().time // 60))
+    wall, minute = Wall(), Minute(int(Wall().time // 60), in_flight=1)
     live = Live(now=wall)
     for number in range(1200):
         live(succeeded(number))
-        minute.add(remember(succeeded(number), number, wall.time))
+        minute.add([remember(succeeded(number), wall.time)])
     assert live.minutes(1) == [minute]
 
 
 def test_a_request_that_went_well_is_remembered_like_any_other() -> None:
     event = succeeded(7)
-    kept = plain(event, 1, 2.0)
+    kept = plain(event, 2.0)
     assert kept is not None
-    assert remember_plain(kept) == remember(event, 1, 2.0)
+    assert recalled(kept, 1) == recalled(remember(event, 2.0), 1)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +123,7 @@ def test_what_may_be_large_is_cut_at_once(facts: dict[str, Any]) -> None:
     event = succeeded(7)
     for name, value in facts.items():
         setattr(event.context, name, value)
-    assert plain(event, 1, 2.0) is None
+    assert plain(event, 2.0) is None
 
 
 def test_the_last_2000_are_remembered_whenever_somebody_looks() -> None:

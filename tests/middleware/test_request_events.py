@@ -278,18 +278,31 @@ async def test_each_of_two_middlewares_tells_its_own_observers_once() -> None:
         assert names == [RequestStarted, AttemptStarted, AttemptEnded, RequestEnded]
 
 
-async def test_an_observer_of_requests_alone_hears_of_no_attempt(watching: Watching) -> None:
+async def test_an_end_tells_how_many_other_requests_run(watching: Watching) -> None:
+    hold = asyncio.Event()
+    provider = ScriptedProvider(hold)
+    app = RequestEventsMiddleware(routed(provider), observers=[watching])
+    running = asyncio.create_task(post(app, "/v1/chat/completions", chat()))
+    await provider.reached.wait()
+    await get(app, "/health")
+    assert watching.end.running == 1
+    hold.set()
+    await running
+    assert watching.events[-1].running == 0
+
+
+async def test_an_observer_of_requests_alone_hears_of_their_ends(watching: Watching) -> None:
     class OfRequests(Watching, RequestObserver):
         pass
 
     requests = OfRequests()
     app = RequestEventsMiddleware(routed(ScriptedProvider()), observers=[requests, watching])
     await post(app, "/v1/chat/completions", chat())
-    assert [type(event) for event in requests.events] == [RequestStarted, RequestEnded]
+    assert [type(event) for event in requests.events] == [RequestEnded]
     assert [type(event) for event in watching.events] == [RequestStarted, AttemptStarted, AttemptEnded, RequestEnded]
 
 
-async def test_an_observer_of_incidents_hears_of_all_but_attempts(watching: Watching) -> None:
+async def test_an_observer_of_incidents_hears_of_all_but_starts_and_attempts(watching: Watching) -> None:
     class OfIncidents(Watching, IncidentObserver):
         pass
 
@@ -300,7 +313,7 @@ async def test_an_observer_of_incidents_hears_of_all_but_attempts(watching: Watc
 
     incidents, router = OfIncidents(), routed(ScriptedProvider())
     await post(RequestEventsMiddleware(opening, observers=[incidents]), "/v1/chat/completions", chat())
-    assert [type(event) for event in incidents.events] == [RequestStarted, CircuitOpened, RequestEnded]
+    assert [type(event) for event in incidents.events] == [CircuitOpened, RequestEnded]
     await post(RequestEventsMiddleware(opening, observers=[watching]), "/v1/chat/completions", chat())
     assert [type(event) for event in watching.events[1:4]] == [CircuitOpened, AttemptStarted, AttemptEnded]
 

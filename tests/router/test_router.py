@@ -585,6 +585,19 @@ async def test_a_draining_router_is_alive_but_not_ready_and_still_answers() -> N
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_is_in_flight_until_its_answer_is_whole(stream: bool) -> None:
+    hold = asyncio.Event()
+    provider = ScriptedProvider([chunk("a")], hold)
+    router = routed(provider)
+    running = asyncio.create_task(post(router, "/v1/chat/completions", chat(stream=stream)))
+    await provider.reached.wait()
+    assert router.in_flight == 1
+    hold.set()
+    await running
+    assert router.in_flight == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_a_call_that_is_stopped_before_the_first_byte_is_a_503(stream: bool) -> None:
     provider = ScriptedProvider(asyncio.Event())
     router = routed(provider)

@@ -320,9 +320,7 @@ def test_the_logging_of_the_standard_library_is_an_option(caplog: pytest.LogCapt
 async def test_the_last_request_that_runs_writes_what_waits() -> None:
     out = io.StringIO()
     log = AccessLog(LineBuffer(out))
-    for _ in range(2):
-        log(RequestStarted(RequestContext()))
-    log(ended())
+    log(ended(running=1))
     assert out.getvalue() == ""
     log(ended())
     assert out.getvalue().count("\n") == 2

@@ -61,7 +61,7 @@ class ThisProcess:
         return {
             "started": at(live.started),
             "currency": self._currency,
-            "in_flight": live.in_flight,
+            "in_flight": self._router.in_flight,
             "minutes": [_minute_facts(each) for each in live.minutes(SHOWN)],
             "problems": [_problem_facts(each) for each in live.problems.present],
         }

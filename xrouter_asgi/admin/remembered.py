@@ -32,7 +32,7 @@ def request_facts(request: RecentRequest, currency: str) -> RequestFacts:
         "prompt_tokens": None if usage is None else usage.prompt_tokens,
         "completion_tokens": None if usage is None else usage.completion_tokens,
         "cached_tokens": None if usage is None else usage.cached_tokens,
-        "cost": None if request.cost is None else f"{in_units(request.cost)} {currency}",
+        "cost": None if request.cost is None else f"{in_units(request.cost.amount)} {currency}",
         "error": request.error,
         "provider": request.provider,
         "upstream_model": request.upstream_model,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress, islice
 
-from .requests import Plain, RecentRequest, cost_of, duration_of, first_byte_of, is_streamed, usage_of
+from .requests import Plain, RecentRequest
 
 MINUTES = 24 * 60
 """Minutes whose sums are remembered."""
@@ -27,7 +28,7 @@ class Minute:
         failed: Requests that failed by the gateway or an upstream, also in the middle of a stream.
         refused: Requests that were answered with a 4xx.
         cost: In nano-units of the currency of the prices.
-        in_flight: Requests that ran when the first of this minute ended, that one included.
+        in_flight: Requests that ran when the first of this minute ended, that one and probes included.
         durations, first_bytes: How many requests, and how many streams, took up to each of `BOUNDS`, or longer.
     """
 
@@ -42,30 +43,24 @@ class Minute:
     durations: array[int] = field(default_factory=lambda: array("I", _NO_COUNTS))
     first_bytes: array[int] = field(default_factory=lambda: array("I", _NO_COUNTS))
 
-    def add(self, request: RecentRequest) -> None:
-        self.requests += 1
-        if request.failed:
-            self.failed += 1
-        elif request.status is not None and request.status >= 400:
-            self.refused += 1
-        if (usage := request.usage) is not None:
-            self.prompt_tokens += usage.prompt_tokens
-            self.completion_tokens += usage.completion_tokens
-        self.cost += request.cost or 0
-        self.durations[bisect_left(BOUNDS, request.duration)] += 1
-        if request.streamed and request.first_byte is not None:
-            self.first_bytes[bisect_left(BOUNDS, request.first_byte)] += 1
-
-    def add_plain(self, many: Sequence[Plain]) -> None:
-        """Add requests that went well: many at once, because one by one that takes ten times as long."""
+    def add(self, many: Sequence[RecentRequest | Plain]) -> None:
+        """Add requests, at least one."""
+        columns = islice(zip(*many, strict=False), 7)
+        statuses, failed, durations, first_bytes, streamed, usages, costs = columns
         self.requests += len(many)
-        if columns := list(zip(*filter(None, map(usage_of, many)), strict=True)):
-            self.prompt_tokens += sum(columns[0])
-            self.completion_tokens += sum(columns[1])
-        self.cost += sum([cost.amount for cost in map(cost_of, many) if cost is not None])
-        _count(map(duration_of, many), into=self.durations)
-        firsts = map(first_byte_of, filter(is_streamed, many))
-        _count([first for first in firsts if first is not None], into=self.first_bytes)
+        self.failed += sum(failed)
+        if statuses.count(200) < len(many):
+            refused = [status for status, fault in zip(statuses, failed, strict=True) if not fault and status]
+            self.refused += sum(status >= 400 for status in refused)
+        if known := [*filter(None, usages)]:
+            prompt, completion, *_ = zip(*known, strict=True)
+            self.prompt_tokens += sum(prompt)
+            self.completion_tokens += sum(completion)
+        self.cost += sum([cost.amount for cost in costs if cost is not None])
+        _count(durations, into=self.durations)
+        if True in streamed:
+            firsts = [first for first in compress(first_bytes, streamed) if first is not None]
+            _count(firsts, into=self.first_bytes)
 
 
 def _count(times: Iterable[float], *, into: array[int]) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from operator import itemgetter
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from ..context import Principal, Usage
 from ..conventions import error_type
@@ -41,20 +40,19 @@ class RecentAttempt(NamedTuple):
 class RecentRequest(NamedTuple):
     """A request that has ended. Fields without a comment are as in `RequestContext`, `RequestEnded` and `Decision`."""
 
-    number: int  # counts the requests of this process, from 1
-    at: float  # when it ended, in seconds of the wall clock
-    id: str
-    endpoint: str | None
-    model: str | None
-    principal: Principal | None
     status: int | None
-    complete: bool
     failed: bool  # by the gateway or an upstream, and not by its client
     duration: float
     first_byte: float | None
     streamed: bool
     usage: Usage | None
-    cost: int | None  # in nano-units of the currency of the prices
+    cost: Cost | None
+    at: float  # when it ended, in seconds of the wall clock
+    complete: bool
+    id: str
+    endpoint: str | None
+    model: str | None
+    principal: Principal | None
     error: str | None  # one word of few
     provider: str | None
     upstream_model: str | None
@@ -64,50 +62,25 @@ class RecentRequest(NamedTuple):
     candidates: Sequence[CandidateVerdict]  # the first 10
     attempts: Sequence[RecentAttempt]  # the first 8
     hedges: int
+    number: int = 0  # counts the requests of this process, from 1; given when somebody looks
 
 
-Plain: TypeAlias = tuple[
-    int,
-    float,
-    bool,
-    float,
-    float | None,
-    str,
-    str | None,
-    str | None,
-    Principal | None,
-    bool,
-    Usage | None,
-    Cost | None,
-    str | None,
-    str | None,
-    str | None,
-    Decision,
-]
-"""A request that went well at the first attempt, as it is kept until somebody looks: see `plain`.
+Plain: TypeAlias = tuple[Any, ...]
+"""A request that went well at the first attempt, as it is kept until somebody looks.
 
-It is no named tuple, which takes twice the instructions to make and to read.
+These are the fields of a `RecentRequest` down to `cache`, and the decision. It is no named tuple, which takes twice the
+instructions to make.
 """
 
-duration_of = itemgetter(3)
-first_byte_of = itemgetter(4)
-is_streamed = itemgetter(9)
-usage_of = itemgetter(10)
-cost_of = itemgetter(11)
 
-
-def plain(event: RequestEnded, number: int, now: float) -> Plain | None:
+def plain(event: RequestEnded, now: float) -> Plain | None:
     """What is kept of a request that went well, and holds nothing large; None for another one.
 
-    This is a part of every request: it takes 2 thousand instructions, and `remember` 15 thousand.
+    This is a part of every request: it takes a thousand instructions, and `remember` 15 thousand.
     """
     context = event.context
-    attempts, model, upstream_model, decision = (
-        context.attempts,
-        context.model,
-        context.upstream_model,
-        context.decision,
-    )
+    attempts, model, upstream_model = context.attempts, context.model, context.upstream_model
+    decision = context.decision
     if (
         event.status != 200
         or context.error is not None
@@ -119,18 +92,20 @@ def plain(event: RequestEnded, number: int, now: float) -> Plain | None:
     ):
         return None
     return (
-        number,
-        now,
-        event.complete,
+        200,
+        False,
         event.duration,
         event.first_byte,
+        context.streamed,
+        context.usage,
+        context.cost,
+        now,
+        event.complete,
         context.request_id,
         context.endpoint,
         model,
         context.principal,
-        context.streamed,
-        context.usage,
-        context.cost,
+        None,
         context.provider,
         upstream_model,
         context.cache,
@@ -138,57 +113,25 @@ def plain(event: RequestEnded, number: int, now: float) -> Plain | None:
     )
 
 
-def remember_plain(kept: Plain) -> RecentRequest:
-    """The request that was kept so."""
-    number, at, complete, duration, first_byte, id, endpoint, model = kept[:8]
-    principal, streamed, usage, cost, provider, upstream_model, cache, decision = kept[8:]
-    return RecentRequest(
-        number=number,
-        at=at,
-        id=id,
-        endpoint=endpoint,
-        model=model,
-        principal=principal,
-        status=200,
-        complete=complete,
-        failed=False,
-        duration=duration,
-        first_byte=first_byte,
-        streamed=streamed,
-        usage=usage,
-        cost=cost and cost.amount,
-        error=None,
-        provider=provider,
-        upstream_model=upstream_model,
-        cache=cache,
-        version=decision.version,
-        strategy=decision.strategy,
-        candidates=decision.candidates,
-        attempts=tuple([_attempted(each, decision.began) for each in decision.attempts]),
-        hedges=decision.hedges,
-    )
-
-
-def remember(event: RequestEnded, number: int, now: float) -> RecentRequest:
+def remember(event: RequestEnded, now: float) -> RecentRequest:
     """What is kept of any request."""
     context = event.context
     decision, error, model, upstream_model = context.decision, context.error, context.model, context.upstream_model
-    attempts, candidates = decision.attempts, decision.candidates
+    candidates = decision.candidates
     return RecentRequest(
-        number,
-        now,
-        context.request_id,
-        context.endpoint,
-        model and model[:_LONGEST],
-        context.principal,
         event.status,
-        event.complete,
         (event.status or 0) >= 500 or (error is not None and error.status >= 500),
         event.duration,
         event.first_byte,
         context.streamed,
         context.usage,
-        context.cost and context.cost.amount,
+        context.cost,
+        now,
+        event.complete,
+        context.request_id,
+        context.endpoint,
+        model and model[:_LONGEST],
+        context.principal,
         None if error is None else error_type(error)[:_WORD],
         context.provider,
         upstream_model and upstream_model[:_LONGEST],
@@ -196,12 +139,25 @@ def remember(event: RequestEnded, number: int, now: float) -> RecentRequest:
         decision.version,
         decision.strategy,
         candidates if len(candidates) <= _CANDIDATES else candidates[:_CANDIDATES],
-        tuple([_attempted(each, decision.began) for each in islice(attempts, _ATTEMPTS)]),
+        _attempted(decision),
         decision.hedges,
     )
 
 
-def _attempted(attempt: Attempt, began: float) -> RecentAttempt:
+def recalled(kept: RecentRequest | Plain, number: int) -> RecentRequest:
+    """The request that was kept so."""
+    if isinstance(kept, RecentRequest):
+        return kept._replace(number=number)
+    *facts, decision = kept
+    told = decision.version, decision.strategy, decision.candidates, _attempted(decision), decision.hedges
+    return RecentRequest._make([*facts, *told, number])
+
+
+def _attempted(decision: Decision) -> Sequence[RecentAttempt]:
+    return tuple([_attempt(each, decision.began) for each in islice(decision.attempts, _ATTEMPTS)])
+
+
+def _attempt(attempt: Attempt, began: float) -> RecentAttempt:
     first, ended, error = attempt.first, attempt.ended, attempt.error
     return RecentAttempt(
         attempt.provider,

@@ -34,10 +34,12 @@ class RequestEventsMiddleware:
     def __init__(self, app: ASGIApp, *, observers: Iterable[Observer], exclude_paths: Iterable[str] = ()) -> None:
         self.app = app
         observers = tuple(observers)
+        of_incidents = (each for each in observers if isinstance(each, IncidentObserver))
+        of_all = (each for each in observers if not isinstance(each, (RequestObserver, IncidentObserver)))
         # Their methods: a call of an object that is no function takes twice the instructions.
-        self._observers: tuple[Observer, ...] = tuple(map(attrgetter("__call__"), observers))
-        self._of_incidents = tuple(each for each in observers if isinstance(each, IncidentObserver))
-        self._of_all = [each for each in observers if not isinstance(each, (RequestObserver, IncidentObserver))]
+        methods = [map(attrgetter("__call__"), each) for each in (observers, of_incidents, of_all)]
+        self._observers, self._of_incidents, self._of_all = map(tuple[Observer, ...], methods)
+        self._running = 0
         self._excluded = ExcludedPaths(exclude_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +51,9 @@ class RequestEventsMiddleware:
         context.observers.extend(self._of_all)
         context.incident_observers += self._of_incidents
         exchange = Exchange.of(context, receive, send)
-        tell(self._observers, RequestStarted(context))
+        if self._of_all:
+            tell(self._of_all, RequestStarted(context))
+        self._running += 1
         cancelled = False
         try:
             await self.app(scope, exchange.receive, exchange.send)
@@ -57,11 +61,12 @@ class RequestEventsMiddleware:
             cancelled = True
             raise
         finally:
+            self._running -= 1
             # Not context.emit(): another middleware of this kind may stand further out, and tells its own observers.
-            tell(self._observers, _ended(scope, exchange, cancelled=cancelled))
+            tell(self._observers, _ended(scope, exchange, cancelled=cancelled, running=self._running))
 
 
-def _ended(scope: Scope, exchange: Exchange, *, cancelled: bool) -> RequestEnded:
+def _ended(scope: Scope, exchange: Exchange, *, cancelled: bool, running: int) -> RequestEnded:
     """What was measured. Status 500 if the application raised or said nothing, because the server answers so."""
     status = exchange.status
     if status is None and not exchange.left and not cancelled:
@@ -78,4 +83,5 @@ def _ended(scope: Scope, exchange: Exchange, *, cancelled: bool) -> RequestEnded
         received=exchange.received,
         sent=exchange.sent,
         client=client[0] if client else None,
+        running=running,
     )

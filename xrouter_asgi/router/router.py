@@ -129,6 +129,11 @@ class LLMRouter:
         """
         return ChatCall(self.models, {"model": model, "messages": messages, **parameters})
 
+    @property
+    def in_flight(self) -> int:
+        """Requests to models that are read and not yet answered to their ends."""
+        return len(self._running)
+
     def drain(self) -> None:
         """Make `/ready` say no, so that a load balancer looks elsewhere. Requests are still answered."""
         self._draining = True
@@ -259,15 +264,8 @@ class LLMRouter:
 def _call_for(parsed: ParsedRequest, stem: str, scope: Scope, context: RequestContext) -> Call:
     """The call that asks what a client asked. Its headers go along for the few that a provider reads."""
     request, headers = parsed.request, scope["headers"]
-    return Call(
-        request,
-        request.model,
-        stem,
-        document=parsed.document,
-        original=parsed.original,
-        headers=headers,
-        context=context,
-    )
+    document, original = parsed.document, parsed.original
+    return Call(request, request.model, stem, document=document, original=original, headers=headers, context=context)
 
 
 async def _ask(

@@ -18,7 +18,7 @@ from pydantic_core import to_json
 from ..asgi.excluded_paths import ExcludedPaths
 from ..conventions import error_type
 from ..decision import Attempt, Decision
-from ..events import RequestEnded, RequestObserver, RequestStarted
+from ..events import RequestEnded, RequestObserver
 
 logger = logging.getLogger("xrouter")
 
@@ -56,18 +56,14 @@ class AccessLog(RequestObserver):
         self._sink = LineBuffer() if sink is None else sink
         self._readable = sink is None and sys.stdout.isatty() if readable is None else readable
         self._excluded = ExcludedPaths(exclude_paths)
-        self._running = 0
 
     def __call__(self, event: object) -> None:
         """Write the line of a request that ended."""
-        if isinstance(event, RequestStarted):
-            self._running += 1
-        elif isinstance(event, RequestEnded):
-            self._running -= 1
+        if isinstance(event, RequestEnded):
             if not self._excluded.cover(event.path):
                 self._sink(_readable_line(event) if self._readable else _json_line(event))
             # No request is held up by this, and a server that a signal is about to kill loses no line.
-            if self._running <= 0 and isinstance(self._sink, LineBuffer):
+            if not event.running and isinstance(self._sink, LineBuffer):
                 self._sink.flush()
 
 

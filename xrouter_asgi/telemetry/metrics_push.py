@@ -34,7 +34,7 @@ logger = logging.getLogger("xrouter")
 
 
 class MetricsPush(RequestObserver):
-    """The observer that sends what was measured to a collector, again and again from the first request on.
+    """The observer that sends what was measured to a collector, again and again from the end of the first request on.
 
         metrics = Metrics(models=router.models)
         push = MetricsPush(metrics, Collector("http://127.0.0.1:4318"))
