@@ -194,11 +194,12 @@ class Decision:
 
         A hedge begins while an earlier attempt still runs, and has not waited.
         """
-        before = [self.began, *(attempt.ended for attempt in self.attempts)]
-        return [
-            0.0 if ended is None else max(0.0, attempt.started - ended)
-            for ended, attempt in zip(before, self.attempts, strict=False)  # nothing comes after the last one
-        ]
+        waits = list[float]()
+        before: float | None = self.began
+        for attempt in self.attempts:
+            waits.append(0.0 if before is None else max(0.0, attempt.started - before))
+            before = attempt.ended
+        return waits
 
     def to_json(self) -> str:
         """One line of ASCII that fits into a header. Times are whole milliseconds; what is not known is left out.

@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 from collections.abc import Callable
+from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
 
@@ -240,6 +241,7 @@ def test_attributes_are_written_as_the_specification_wants() -> None:
         {"key": "list", "value": {"arrayValue": {"values": [{"stringValue": "a"}, {"stringValue": "b"}]}}},
     ]
     assert written.isascii()
+    assert attributes({"a": HTTPStatus.OK}) == attributes({"a": 200})  # as a host's application may give it
     assert [attributes({"a": value}) for value in (1, True, 1.0)] == [
         '[{"key":"a","value":{"intValue":"1"}}]',
         '[{"key":"a","value":{"boolValue":true}}]',

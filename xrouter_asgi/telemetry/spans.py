@@ -102,18 +102,16 @@ def of_decision(decision: Decision) -> Attributes:
     return {
         names.CONFIG_VERSION: decision.version,
         names.STRATEGY: decision.strategy,
-        **(_candidates(decision) if decision.candidates else {}),
+        names.CANDIDATES: [each.name for each in decision.candidates[:MOST_NAMED]] or None,
+        names.EXCLUDED: None if decision.is_trivial else _excluded(decision),
         names.ATTEMPTS: len(decision.attempts) or None,
         names.WAITED: sum(decision.waits) if decision.attempts else None,
         names.HEDGES: decision.hedges or None,
     }
 
 
-def _candidates(decision: Decision) -> Attributes:
-    return {
-        names.CANDIDATES: [each.name for each in decision.candidates[:MOST_NAMED]],
-        names.EXCLUDED: [f"{name}: {why}" for name, why in decision.excluded.items()] or None,
-    }
+def _excluded(decision: Decision) -> list[str] | None:
+    return [f"{name}: {why}" for name, why in decision.excluded.items()] or None
 
 
 def attempt_name(context: RequestContext, attempt: Attempt) -> str:
