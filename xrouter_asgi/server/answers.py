@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Coroutine
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -18,15 +17,23 @@ _CONTROLS = bytes({*range(32), 127} - {ord("\t")})
 
 
 class Cycle(RequestResponseCycle):
-    """The cycle of a request. It writes the head of most answers in one step, and uvicorn the others field by field."""
+    """The cycle of a request. It writes most heads and pieces in one step, and leaves the rest to uvicorn."""
 
-    def send(self, message: Any) -> Coroutine[Any, Any, None]:
+    async def send(self, message: Any) -> None:
         """Take a message of ASGI."""
-        return RequestResponseCycle.send(self, message) if self.response_started else self._begin(message)
-
-    async def _begin(self, message: Any) -> None:
-        head = self._head(message)
-        if head is None:
+        if self.response_started:
+            if (
+                (piece := message.get("body"))
+                and message.get("more_body")
+                and self.chunked_encoding
+                and message["type"] == "http.response.body"
+                and self.scope["method"] != "HEAD"
+                and not (self.response_complete or self.disconnected or self.flow.write_paused)
+            ):
+                self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            else:
+                await RequestResponseCycle.send(self, message)
+        elif (head := self._head(message)) is None:
             await RequestResponseCycle.send(self, message)
         else:
             self.response_started = True
