@@ -146,12 +146,8 @@ class OTLPSpans:
     def _server(self, error: BaseException | None, now: float, epoch: int) -> str:
         scope, exchange, context, parent = self._scope, self._exchange, self._exchange.context, self._parent
         failed = failure(context, exchange.status, error)
-        said = attributes(
-            of_request(scope, context),
-            of_answer(scope, exchange.status, failed),
-            of_call(context),
-            of_decision(context.decision),
-        )
+        answer, decision = of_answer(scope, exchange.status, failed), of_decision(context.decision)
+        said = attributes(of_call(context), repeated=(of_request(scope, context), answer, decision))
         name, times = server_name(scope, place_of(scope, context)), _times(context.decision.began, now, epoch)
         above, flags = ("", _LOCAL) if parent is None else (parent.members, _REMOTE)
         ids = f'"spanId":"{self._id}"{above},"flags":{flags | self._flags}'
@@ -159,7 +155,7 @@ class OTLPSpans:
 
     def _client(self, attempt: Attempt, span_id: str, now: float, epoch: int) -> str:
         context = self._exchange.context
-        said = attributes(of_attempt(context, attempt), of_outcome(context, attempt))
+        said = attributes(of_outcome(context, attempt), repeated=(of_attempt(context, attempt),))
         # One that nobody has ended ends now.
         times = _times(attempt.started, now if attempt.ended is None else attempt.ended, epoch)
         ids = f'"spanId":"{span_id}","parentSpanId":"{self._id}","flags":{_LOCAL | self._flags}'

@@ -29,9 +29,8 @@ from .. import conventions as names
 from ..asgi.exchange import Exchange
 from ..decision import Attempt
 from ..events import AttemptEnded
-from .otlp_json import VERSION
+from .otlp_json import VERSION, Attributes
 from .spans import (
-    Attributes,
     attempt_name,
     failure,
     of_answer,

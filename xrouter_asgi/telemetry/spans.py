@@ -9,8 +9,7 @@ They hold who, which, how much and how long; never a prompt, an answer, a header
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from starlette.types import Scope
 
@@ -19,10 +18,7 @@ from ..asgi.exchange import Exchange
 from ..context import RequestContext
 from ..decision import MOST_NAMED, Attempt, Decision
 from ..errors import XRouterError
-from .otlp_json import Attribute
-
-Attributes: TypeAlias = Mapping[str, Attribute | None]
-"""None stands for what is not known, and is left out."""
+from .otlp_json import Attributes
 
 _LONGEST = 256  # characters of what a client chose
 
@@ -94,6 +90,7 @@ def of_call(context: RequestContext) -> Attributes:
         names.INPUT_TOKENS: usage and usage.prompt_tokens,
         names.OUTPUT_TOKENS: usage and usage.completion_tokens,
         names.CACHED_TOKENS: usage and usage.cached_tokens,
+        names.WAITED: sum(context.decision.waits) if asked else None,
     }
 
 
@@ -102,16 +99,15 @@ def of_decision(decision: Decision) -> Attributes:
     return {
         names.CONFIG_VERSION: decision.version,
         names.STRATEGY: decision.strategy,
-        names.CANDIDATES: [each.name for each in decision.candidates[:MOST_NAMED]] or None,
+        names.CANDIDATES: tuple([each.name for each in decision.candidates[:MOST_NAMED]]) or None,
         names.EXCLUDED: None if decision.is_trivial else _excluded(decision),
         names.ATTEMPTS: len(decision.attempts) or None,
-        names.WAITED: sum(decision.waits) if decision.attempts else None,
         names.HEDGES: decision.hedges or None,
     }
 
 
-def _excluded(decision: Decision) -> list[str] | None:
-    return [f"{name}: {why}" for name, why in decision.excluded.items()] or None
+def _excluded(decision: Decision) -> tuple[str, ...] | None:
+    return tuple([f"{name}: {why}" for name, why in decision.excluded.items()]) or None
 
 
 def attempt_name(context: RequestContext, attempt: Attempt) -> str:
