@@ -42,7 +42,7 @@ class SpanExporter:
         self.waiting: list[str] = []
         self.lost = 0
         self._collector = collector
-        self._head = f'{{"resourceSpans":[{{"resource":{{"attributes":{attributes(resource)}}},"scopeSpans":['
+        self._resource = resource
         self._loop: asyncio.AbstractEventLoop | None = None  # where `_timer` or `_task` is due
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -97,7 +97,9 @@ class SpanExporter:
         """Send the spans that have waited longest."""
         batch = self.waiting[:_BATCH]
         del self.waiting[:_BATCH]
-        document = f'{self._head}{{"scope":{SCOPE},"spans":[{",".join(batch)}]}}]}}]}}'.encode("ascii")
+        resource = f'{{"attributes":{attributes(self._resource)}}}'
+        scope = f'{{"scope":{SCOPE},"spans":[{",".join(batch)}]}}'
+        document = f'{{"resourceSpans":[{{"resource":{resource},"scopeSpans":[{scope}]}}]}}'.encode("ascii")
         try:
             rejected = await self._collector.post("/v1/traces", document, within=within)
         except ExportFailed as error:
