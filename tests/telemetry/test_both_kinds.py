@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import Histogram, InMemoryMetricReader, Sum
 from opentelemetry.sdk.metrics.export import Metric as SDKMetric
@@ -118,3 +123,29 @@ def described(metric: SDKMetric) -> tuple[object, ...]:
         case _:
             kind = "gauge"
     return metric.name, kind, metric.unit, metric.description, bounds
+
+
+class ReadingProvider:
+    """A `MeterProvider` that reads all numbers before it takes a value, as one with a single lock may have to."""
+
+    def __init__(self) -> None:
+        self._reads: list[Callable[[CallbackOptions], list[Observation]]] = []
+        self.numbers: list[Observation] = []
+
+    def get_meter(self, name: str) -> Any:
+        def observe(name: str, reads: list[Any], *more: str) -> None:
+            self._reads += reads
+
+        kinds = ("counter", "up_down_counter", "gauge")
+        return SimpleNamespace(
+            create_histogram=lambda *more, **named: self, **{f"create_observable_{kind}": observe for kind in kinds}
+        )
+
+    def record(self, value: float, attributes: dict[str, str]) -> None:
+        self.numbers = [number for read in self._reads for number in read(CallbackOptions())]
+
+
+def test_numbers_can_be_read_while_a_value_is_recorded() -> None:
+    provider: Any = ReadingProvider()
+    tell(Metrics(provider, models=Models(), backlog=lambda: 3))
+    assert Observation(3, {}) in provider.numbers

@@ -26,14 +26,31 @@ class Measurements(Protocol):
         """What was measured so far; in any thread. Raises ValueError if a `MeterProvider` has the numbers."""
 
 
-class Histogram(Protocol):
-    """Takes values."""
+Cell: TypeAlias = list[float]
+"""A number of a tally, alone in a list. Whoever changes it holds the lock of the instruments."""
 
-    def record(self, value: float, values: Values) -> None: ...
+
+class Series(Protocol):
+    """The values of a histogram that have the same labels. Whoever records one holds the lock of the instruments."""
+
+    def record(self, value: float) -> None: ...
+
+
+class Histogram(Protocol):
+    """Takes values by their labels."""
+
+    def series(self, *values: str) -> Series:
+        """What takes the values with these labels. There is no point of it before the first value."""
 
 
 class Instruments(Measurements, Protocol):
-    """Keeps the numbers of metrics."""
+    """Keeps the numbers of metrics.
+
+    Attributes:
+        lock: Held by whoever changes numbers: one event changes many, and event loops may run in several threads.
+    """
+
+    lock: Lock
 
     def histogram(self, metric: Metric) -> Histogram:
         """Make what takes the values of a histogram."""
@@ -46,38 +63,43 @@ class Tally:
     """Numbers by the values of labels, read when somebody collects."""
 
     def __init__(self, instruments: Instruments, metric: Metric) -> None:
-        self._numbers: dict[Values, float] = {}
-        self._lock = Lock()  # whoever collects does so in a thread
+        self._cells: dict[Values, Cell] = {}
+        self._lock = instruments.lock
         instruments.observe(metric, self._read)
+
+    def cell(self, *values: str) -> Cell:
+        """Where the number for these labels is. It is shown from now on."""
+        return self._cells.setdefault(values, [0])
 
     def add(self, number: float, *values: str) -> None:
         with self._lock:
-            self._numbers[values] = self._numbers.get(values, 0) + number
+            self._cells.setdefault(values, [0])[0] += number
 
     def set(self, number: float, *values: str) -> None:
         with self._lock:
-            self._numbers[values] = number
+            self.cell(*values)[0] = number
 
     def forget(self, first: str) -> None:
         """Drop the numbers whose first label has this value."""
         with self._lock:
-            self._numbers = {values: number for values, number in self._numbers.items() if values[0] != first}
+            self._cells = {values: cell for values, cell in self._cells.items() if values[0] != first}
 
     def _read(self) -> Mapping[Values, float]:
-        with self._lock:
-            return self._numbers.copy()
+        # Without the lock: a MeterProvider may hold one of its own here that it also takes to record a value.
+        return {values: number for values, (number,) in self._cells.copy().items()}
 
 
 class OwnInstruments:
     """Keeps the numbers in this process, a tenth as dear as OpenTelemetry's SDK."""
 
     def __init__(self) -> None:
+        self.lock = Lock()
         self._reads: dict[Metric, Callable[[], Points]] = {}
 
     def histogram(self, metric: Metric) -> Histogram:
-        buckets = Buckets(metric.bounds)
-        self._reads[metric] = buckets.read
-        return buckets
+        histogram = _OwnHistogram(metric.bounds, self.lock)
+        self._reads[metric] = histogram.read
+        return histogram
 
     def observe(self, metric: Metric, read: Callable[[], Mapping[Values, float]]) -> None:
         self._reads[metric] = lambda: {values: [number] for values, number in read().items()}
@@ -86,23 +108,31 @@ class OwnInstruments:
         return {metric: points for metric, read in self._reads.items() if (points := read())}
 
 
-class Buckets:
-    """A histogram in this process."""
+class _OwnHistogram:
+    def __init__(self, bounds: tuple[float, ...], lock: Lock) -> None:
+        self._bounds = bounds
+        self._lock = lock
+        self._series: dict[Values, _OwnSeries] = {}
+
+    def series(self, *values: str) -> Series:
+        return self._series.setdefault(values, _OwnSeries(self._bounds))
+
+    def read(self) -> Points:
+        series = self._series.copy()
+        with self._lock:
+            return {values: each.numbers.copy() for values, each in series.items() if any(each.numbers)}
+
+
+class _OwnSeries:
+    """The counts of a histogram's buckets and the sum of the values, for one choice of labels."""
+
+    __slots__ = ("_bounds", "numbers")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
-        self._points: Points = {}
-        self._lock = Lock()
+        self.numbers: list[float] = [0] * (len(bounds) + 2)
 
-    def record(self, value: float, values: Values) -> None:
-        bucket = bisect_left(self._bounds, value)
-        with self._lock:
-            point = self._points.get(values)
-            if point is None:
-                point = self._points[values] = [0] * (len(self._bounds) + 2)
-            point[bucket] += 1
-            point[-1] += value
-
-    def read(self) -> Points:
-        with self._lock:
-            return {values: point.copy() for values, point in self._points.items()}
+    def record(self, value: float) -> None:
+        numbers = self.numbers
+        numbers[bisect_left(self._bounds, value)] += 1
+        numbers[-1] += value

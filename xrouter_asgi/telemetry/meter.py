@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from .. import conventions as names
 from .definitions import Metric
-from .instruments import Histogram, Snapshot, Values
+from .instruments import Histogram, Series, Snapshot, Values
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
@@ -18,6 +19,7 @@ class MeterInstruments:
     """Has a `MeterProvider` keep the numbers; its readers show and send them."""
 
     def __init__(self, provider: MeterProvider) -> None:
+        self.lock = Lock()
         self._meter = provider.get_meter(names.SCOPE)
 
     def histogram(self, metric: Metric) -> Histogram:
@@ -44,8 +46,17 @@ class _LabelledHistogram:
         self._histogram = histogram
         self._labels = labels
 
-    def record(self, value: float, values: Values) -> None:
-        self._histogram.record(value, _attributes(self._labels, values))
+    def series(self, *values: str) -> Series:
+        return _LabelledSeries(self._histogram, _attributes(self._labels, values))
+
+
+class _LabelledSeries:
+    def __init__(self, histogram: HistogramOfMeter, attributes: dict[str, str]) -> None:
+        self._histogram = histogram
+        self._attributes = attributes
+
+    def record(self, value: float) -> None:
+        self._histogram.record(value, self._attributes)
 
 
 def _attributes(labels: tuple[str, ...], values: Values) -> dict[str, str]:

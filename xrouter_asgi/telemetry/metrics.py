@@ -9,30 +9,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakSet
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from weakref import ref
 
 from .. import conventions as names
 from ..context import Attempt, RequestContext
-from ..decision import Decision
 from ..events import (
     AttemptEnded,
-    AttemptRetried,
     AttemptStarted,
-    CircuitClosed,
-    CircuitHalfOpened,
-    CircuitOpened,
-    CooldownStarted,
     LimiterDegraded,
     LimiterRestored,
-    ProviderReplaced,
     RequestEnded,
     RequestStarted,
 )
 from ..limits.prices import NANO
 from . import definitions
-from .instruments import Histogram, Instruments, OwnInstruments, Snapshot, Tally, Values
+from .instruments import Cell, Instruments, OwnInstruments, Series, Snapshot, Tally
 from .meter import MeterInstruments
+from .policy_counts import PolicyCounts
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -41,7 +36,6 @@ _OTHER = "other"
 _NONE = "none"
 _ERROR_TYPES = 100  # a provider of somebody's own may make up words
 _LAG_EVERY = 0.5  # seconds
-_CLOSED, _HALF_OPEN, _OPEN = range(3)
 
 
 class ModelNames(Protocol):
@@ -49,6 +43,27 @@ class ModelNames(Protocol):
 
     def entry(self, name: str) -> str | None:
         """The name or pattern under which a model is served; None if it is not."""
+
+
+class _RequestRow(NamedTuple):
+    """What a request adds to when it ends. There is a row for whatever differs in a label, and so a bound."""
+
+    in_flight: Cell
+    requests: Cell
+    duration: Series
+    overhead: Series
+    first_output: Series
+    prompt: Series
+    completion: Series
+
+
+class _AttemptRow(NamedTuple):
+    """What an attempt adds to when it ends."""
+
+    in_flight: Cell
+    attempts: Cell
+    duration: Series
+    first_chunk: Series
 
 
 class Metrics:
@@ -80,7 +95,7 @@ class Metrics:
         dropped: Callable[[], int] | None = None,
         currency: str | None = None,
     ) -> None:
-        self._models = models
+        self._entry: Callable[[str], str | None] = (lambda name: None) if models is None else models.entry
         self._error_types: set[str] = set()
         self._instruments = instruments = _instruments(meter_provider)
         self._duration = instruments.histogram(definitions.REQUEST_DURATION)
@@ -89,24 +104,24 @@ class Metrics:
         self._upstream = instruments.histogram(definitions.OPERATION_DURATION)
         self._first_chunk = instruments.histogram(definitions.OPERATION_FIRST_CHUNK)
         self._usage = instruments.histogram(definitions.USAGE)
-        self._lag = _LoopLag(instruments.histogram(definitions.LOOP_LAG))
+        self._lag = _LoopLag(instruments)
         self._requests = Tally(instruments, definitions.REQUESTS)
         self._attempts = Tally(instruments, definitions.ATTEMPTS)
         self._requests_in_flight = Tally(instruments, definitions.REQUESTS_IN_FLIGHT)
         self._attempts_in_flight = Tally(instruments, definitions.ATTEMPTS_IN_FLIGHT)
-        self._degraded = Tally(instruments, definitions.LIMITER_DEGRADED)
-        self._degraded.set(0)
+        limiter = _limiter_reactions(instruments)
         self._cached, self._prompt_cache = (Tally(instruments, each) for each in definitions.CACHES)
         _show_others(instruments, refusals or {}, backlog or (lambda: 0), lost, dropped)
         self._costs = None if currency is None else Tally(instruments, definitions.COST._replace(unit=currency))
-        self._policies = _PolicyCounts(instruments, model=self._model, error_type=self._error_type)
+        self._policies = PolicyCounts(instruments, model=self._model, error_type=self._error_type)
+        self._request_row = cache(self._new_request_row)
+        self._attempt_row = cache(self._new_attempt_row)
         self._reactions: dict[type, Callable[[Any], None]] = {
             RequestStarted: self._request_started,
             AttemptStarted: self._attempt_started,
             AttemptEnded: self._attempt_ended,
             RequestEnded: self._request_ended,
-            LimiterDegraded: lambda event: self._degraded.set(1),
-            LimiterRestored: lambda event: self._degraded.set(0),
+            **limiter,
             **self._policies.reactions,
         }
 
@@ -125,47 +140,72 @@ class Metrics:
 
     def _request_ended(self, event: RequestEnded) -> None:
         context = event.context
-        endpoint = context.endpoint or _OTHER
-        model = self._model(context)
-        served = (endpoint, model)
-        self._requests_in_flight.add(-1)
-        status = _NONE if event.status is None else str(event.status)
-        self._requests.add(1, endpoint, model, status, "true" if event.complete else "false")
-        self._duration.record(event.duration, served)
-        self._overhead.record(max(0.0, event.duration - _upstream_time(context.attempts)), (endpoint,))
-        if context.streamed and event.first_byte is not None:
-            self._first_output.record(event.first_byte, served)
+        model, provider, usage = self._model(context), context.provider or _NONE, context.usage
+        row = self._request_row(context.endpoint, model, provider, event.status, event.complete)
+        overhead = max(0.0, event.duration - _upstream_time(context.attempts))
+        if usage is not None and context.cache == "hit":
+            usage = None  # nobody used them now
+        with self._instruments.lock:
+            row.in_flight[0] -= 1
+            row.requests[0] += 1
+            row.duration.record(event.duration)
+            row.overhead.record(overhead)
+            if context.streamed and event.first_byte is not None:
+                row.first_output.record(event.first_byte)
+            if usage is not None:
+                row.prompt.record(usage.prompt_tokens)
+                row.completion.record(usage.completion_tokens)
+        if usage is not None and usage.cached_tokens:
+            self._prompt_cache.add(usage.cached_tokens, provider, model, "read")
+        if usage is not None and usage.cache_write_tokens:
+            self._prompt_cache.add(usage.cache_write_tokens, provider, model, "write")
         if context.cache is not None:
             self._cached.add(1, model, context.cache)
-        if (usage := context.usage) is not None and context.cache != "hit":
-            operation, provider = names.operation(context.endpoint), context.provider or _NONE
-            self._usage.record(usage.prompt_tokens, (operation, provider, model, "input"))
-            self._usage.record(usage.completion_tokens, (operation, provider, model, "output"))
-            for what, tokens in (("read", usage.cached_tokens), ("write", usage.cache_write_tokens)):
-                if tokens:
-                    self._prompt_cache.add(tokens, provider, model, what)
         if self._costs is not None and context.cost is not None and context.cost.amount:
-            self._costs.add(context.cost.amount / NANO, context.provider or _NONE, model)
+            self._costs.add(context.cost.amount / NANO, provider, model)
         if not context.decision.is_trivial:
             self._policies.went_round(context.decision, model)
+
+    def _new_request_row(
+        self, endpoint: str | None, model: str, provider: str, status: int | None, complete: bool
+    ) -> _RequestRow:
+        operation, endpoint = names.operation(endpoint), endpoint or _OTHER
+        code = _NONE if status is None else str(status)
+        return _RequestRow(
+            self._requests_in_flight.cell(),
+            self._requests.cell(endpoint, model, code, "true" if complete else "false"),
+            self._duration.series(endpoint, model),
+            self._overhead.series(endpoint),
+            self._first_output.series(endpoint, model),
+            self._usage.series(operation, provider, model, "input"),
+            self._usage.series(operation, provider, model, "output"),
+        )
 
     def _attempt_started(self, event: AttemptStarted) -> None:
         self._attempts_in_flight.add(1, event.attempt.provider)
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
         context, attempt = event.context, event.attempt
-        operation, provider, model = names.operation(context.endpoint), attempt.provider, self._model(context)
-        self._attempts_in_flight.add(-1, provider)
-        if context.streamed and attempt.first is not None:
-            self._first_chunk.record(attempt.first - attempt.started, (operation, provider, model))
         failed = "" if attempt.error is None else self._error_type(attempt.error)
-        self._attempts.add(1, provider, model, failed)
-        self._upstream.record(_end(attempt) - attempt.started, (operation, provider, model, failed))
+        row = self._attempt_row(context.endpoint, attempt.provider, self._model(context), failed)
+        with self._instruments.lock:
+            row.in_flight[0] -= 1
+            row.attempts[0] += 1
+            row.duration.record(_end(attempt) - attempt.started)
+            if context.streamed and attempt.first is not None:
+                row.first_chunk.record(attempt.first - attempt.started)
+
+    def _new_attempt_row(self, endpoint: str | None, provider: str, model: str, failed: str) -> _AttemptRow:
+        labels = (names.operation(endpoint), provider, model)
+        return _AttemptRow(
+            self._attempts_in_flight.cell(provider),
+            self._attempts.cell(provider, model, failed),
+            self._upstream.series(*labels, failed),
+            self._first_chunk.series(*labels),
+        )
 
     def _model(self, context: RequestContext) -> str:
-        if context.model is None:
-            return _NONE
-        return (self._models is not None and self._models.entry(context.model)) or _OTHER
+        return _NONE if context.model is None else self._entry(context.model) or _OTHER
 
     def _error_type(self, error: BaseException) -> str:
         word = names.error_type(error)
@@ -178,6 +218,13 @@ class Metrics:
 
 def _instruments(meter_provider: MeterProvider | None) -> Instruments:
     return OwnInstruments() if meter_provider is None else MeterInstruments(meter_provider)
+
+
+def _limiter_reactions(instruments: Instruments) -> dict[type, Callable[[Any], None]]:
+    """Show whether limits are counted in this process alone."""
+    degraded = Tally(instruments, definitions.LIMITER_DEGRADED)
+    degraded.set(0)
+    return {LimiterDegraded: lambda event: degraded.set(1), LimiterRestored: lambda event: degraded.set(0)}
 
 
 def _show_others(
@@ -194,58 +241,6 @@ def _show_others(
         instruments.observe(definitions.SPANS_LOST, lambda: {(): lost()})
     if dropped is not None:
         instruments.observe(definitions.LEDGER_DROPPED, lambda: {(): dropped()})
-
-
-class _PolicyCounts:
-    """How often which policy did something about a request.
-
-    Attributes:
-        reactions: What to do about an event, by its type.
-    """
-
-    def __init__(
-        self,
-        instruments: Instruments,
-        *,
-        model: Callable[[RequestContext], str],
-        error_type: Callable[[BaseException], str],
-    ) -> None:
-        self._model = model
-        self._error_type = error_type
-        self._retries = Tally(instruments, definitions.RETRIES)
-        self._hedges = Tally(instruments, definitions.HEDGES)
-        self._exclusions = Tally(instruments, definitions.EXCLUSIONS)
-        self._opened = Tally(instruments, definitions.CIRCUIT_OPENED)
-        self._states = Tally(instruments, definitions.CIRCUIT_STATE)
-        self._cooldowns = Tally(instruments, definitions.COOLDOWNS)
-        self.reactions: dict[type, Callable[[Any], None]] = {
-            AttemptRetried: self._retried,
-            CircuitOpened: self._circuit_opened,
-            CircuitHalfOpened: lambda event: self._states.set(_HALF_OPEN, *self._circuit(event)),
-            CircuitClosed: lambda event: self._states.set(_CLOSED, *self._circuit(event)),
-            CooldownStarted: self._cooldown_started,
-            # Its circuits are gone: the state of one that was open would stay as it is for ever.
-            ProviderReplaced: lambda event: self._states.forget(event.provider),
-        }
-
-    def _retried(self, event: AttemptRetried) -> None:
-        self._retries.add(1, event.provider, event.target, self._error_type(event.error))
-
-    def _circuit_opened(self, event: CircuitOpened) -> None:
-        self._opened.add(1, *self._circuit(event))
-        self._states.set(_OPEN, *self._circuit(event))
-
-    def _cooldown_started(self, event: CooldownStarted) -> None:
-        self._cooldowns.add(1, event.provider, event.target, event.cooldown_kind)
-
-    def _circuit(self, event: CircuitOpened | CircuitHalfOpened | CircuitClosed) -> Values:
-        return event.provider, self._model(event.context), event.target
-
-    def went_round(self, decision: Decision, model: str) -> None:
-        if decision.hedges:
-            self._hedges.add(decision.hedges, model)
-        for name, why in decision.excluded.items():
-            self._exclusions.add(1, model, name, why.kind)
 
 
 def _upstream_time(attempts: Iterable[Attempt]) -> float:
@@ -265,14 +260,15 @@ def _end(attempt: Attempt) -> float:
 class _LoopLag:
     """Asks each event loop, as long as it runs, for a call twice a second, and records how late it comes."""
 
-    def __init__(self, histogram: Histogram) -> None:
-        self._histogram = histogram
-        self._watched: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+    def __init__(self, instruments: Instruments) -> None:
+        self._lock = instruments.lock
+        self._lag = instruments.histogram(definitions.LOOP_LAG).series()
+        self._watched: set[ref[asyncio.AbstractEventLoop]] = set()
 
     def watch(self) -> None:
         loop = asyncio.get_running_loop()
-        if loop not in self._watched:
-            self._watched.add(loop)
+        if ref(loop) not in self._watched:
+            self._watched.add(ref(loop, self._watched.discard))
             self._ask(loop)
 
     def _ask(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -281,5 +277,6 @@ class _LoopLag:
 
     def _answered(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         # A loop may call some of its clock's resolution too early.
-        self._histogram.record(max(0.0, loop.time() - due), ())
+        with self._lock:
+            self._lag.record(max(0.0, loop.time() - due))
         self._ask(loop)
